@@ -1,0 +1,79 @@
+use crate::{Message, ServerId};
+use serde::{Deserialize, Serialize};
+
+/// What the environment does to one server.
+///
+/// One input is the call and everything that follows from it at that server: the new state is made
+/// durable, committed entries are applied, messages that the server addresses to itself are handled,
+/// until nothing is left to do. Inputs that a server must refuse or ignore are inputs like any other.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Input {
+    /// The randomised election timer fires. Ignored by a leader.
+    Timeout,
+    /// One election timeout has passed since the server, a follower that knows a leader, last heard
+    /// from that leader; its own randomised timer has not fired yet. Means nothing in any other role.
+    LeaseExpire,
+    /// The heartbeat timer fires. Means nothing at a server that does not lead.
+    Heartbeat,
+    /// An election timeout has elapsed at a leader. Means nothing at a server that does not lead, nor
+    /// without CheckQuorum.
+    CheckQuorum,
+    /// A client proposes a value. Proposals are not forwarded.
+    Propose(u64),
+    /// The network delivers a message that is addressed to this server.
+    Deliver(Message),
+    /// The server loses all volatile state and comes back from what is durable.
+    Restart,
+}
+
+/// What the environment does to the cluster: to one server or to the network.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// An input to one server. A delivery consumes the message from the network.
+    Server {
+        /// The server that moves.
+        server: ServerId,
+        /// What happens to it.
+        input: Input,
+    },
+    /// The network makes a second copy of a message in flight; no server moves.
+    Duplicate(Message),
+    /// The network loses a message in flight; no server moves.
+    Drop(Message),
+}
+
+impl Event {
+    /// The server that moves, if one does.
+    pub fn server(&self) -> Option<ServerId> {
+        match self {
+            Event::Server { server, .. } => Some(*server),
+            Event::Duplicate(_) | Event::Drop(_) => None,
+        }
+    }
+}
+
+/// Why a server refuses an input outright, as its caller sees it. A refusal leaves the server unchanged
+/// and sends nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Refusal {
+    /// The proposal cannot be taken: no leader here, or no room.
+    ProposalDropped,
+    /// A response from a server that is no member (etcd: `ErrStepPeerNotFound`).
+    UnknownPeer,
+    /// A message that only a server itself may raise came from outside (etcd: `ErrStepLocalMsg`).
+    LocalMessage,
+}
+
+/// What the caller of an input is told. An input that is ignored without an error is `Accepted`: that it
+/// changed nothing shows in the view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The call returned without an error.
+    Accepted,
+    /// The call returned an error.
+    Refused(Refusal),
+}

@@ -1,0 +1,19 @@
+//! The vocabulary that every part of Lockstep speaks: the names of servers, terms and log indexes,
+//! the events of the environment, the messages of the protocol, and the view of one server that is
+//! compared after every step.
+//!
+//! This crate knows no rule of Raft. It holds plain data, its JSON form, and the trace format; the
+//! specification (`lockstep-model`) and the targets (`lockstep-conformance`) translate to and from it.
+//! The production Raft (`lockstep-raft`) does not know it at all.
+
+mod config;
+mod event;
+mod ids;
+mod message;
+mod view;
+
+pub use config::Config;
+pub use event::{Event, Input, Outcome, Refusal};
+pub use ids::{Index, ServerId, Term};
+pub use message::{Body, Emitted, Entry, Message, Payload, RejectHint};
+pub use view::{DurableImage, Field, FieldSet, NodeView, PeerView, ProgressState, Role};
