@@ -1,1 +1,3 @@
-//! placeholder
+//! What the end-to-end tests of Lockstep share.
+
+pub mod datadriven_script;
