@@ -1,1 +1,15 @@
-//! placeholder
+//! Walks an implementation of Raft and the specification through one state graph in lockstep, and
+//! compares the two after every step.
+//!
+//! * [`target`]: the trait that an implementation is put behind, and what it may say of itself.
+//! * [`compare`]: what "the two agree" means, field by field and message by message.
+//! * [`planted`]: targets with one deliberate mistake each, to show that the comparison finds it.
+
+pub mod compare;
+pub mod planted;
+pub mod target;
+
+pub use compare::{Difference, Expected, compare};
+pub use target::{
+    Description, Fork, Observation, Reaction, Run, Strength, Target, TargetError, TargetServer,
+};

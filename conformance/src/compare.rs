@@ -1,0 +1,508 @@
+//! What "the two agree" means: the whole view of the server that moved, what its caller was told, and
+//! the exact multiset of the messages it sent.
+//!
+//! Nothing here knows a rule of Raft, nor which of the two sides is right.
+
+use lockstep_traces::{Emitted, Field, FieldSet, NodeView, Outcome, PeerView, ServerId};
+use serde::Serialize;
+use serde_json::Value;
+use std::mem::discriminant;
+
+/// What the specification, or a trace, says must be seen after an input.
+#[derive(Clone, Copy, Debug)]
+pub struct Expected<'a> {
+    /// What the caller is told.
+    pub outcome: Outcome,
+    /// The messages to others, in any order.
+    pub sent: &'a [Emitted],
+    /// The state of the server that was given the input.
+    pub view: &'a NodeView,
+}
+
+/// One thing in which the two sides differ. Which kind it is, is the first thing to look at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Difference {
+    /// A field of the state is not what it must be.
+    WrongState {
+        /// The field.
+        field: Field,
+        /// For what a leader knows of a peer: that peer.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        peer: Option<ServerId>,
+        /// What it must be; null for a peer that must not be there.
+        expected: Value,
+        /// What it is; null for a peer that is not there.
+        actual: Value,
+    },
+    /// One side refuses the input, or gives another reason.
+    WrongRefusal {
+        /// What the caller must be told.
+        expected: Outcome,
+        /// What it was told.
+        actual: Outcome,
+    },
+    /// A message was sent that differs from the one that must be sent to the same server.
+    WrongMessage {
+        /// The message that must be sent.
+        expected: Emitted,
+        /// The message that was sent in its place.
+        actual: Emitted,
+    },
+    /// A message was not sent.
+    MissingMessage {
+        /// The message that must be sent.
+        expected: Emitted,
+    },
+    /// A message was sent that must not be.
+    ExtraMessage {
+        /// The message that was sent.
+        actual: Emitted,
+    },
+    /// A server changed although the input was another's.
+    Bystander {
+        /// The server that changed.
+        server: ServerId,
+        /// The first field that differs.
+        field: Field,
+        /// What it was before.
+        expected: Value,
+        /// What it is now.
+        actual: Value,
+    },
+    /// The target broke down.
+    Failed {
+        /// What it said, or its panic.
+        error: String,
+    },
+}
+
+/// Everything in which the target differs from what is expected, in the fields of `shown` only: first
+/// the refusal, then the state in the order of [`Field::ALL`], then the messages. Empty if they agree.
+pub fn compare(
+    expected: Expected<'_>,
+    outcome: Outcome,
+    sent: &[Emitted],
+    view: &NodeView,
+    shown: FieldSet,
+) -> Vec<Difference> {
+    let mut differences = Vec::new();
+    if shown.contains(Field::Outcome) && expected.outcome != outcome {
+        differences.push(Difference::WrongRefusal {
+            expected: expected.outcome,
+            actual: outcome,
+        });
+    }
+    differences.extend(compare_views(expected.view, view, shown));
+    if shown.contains(Field::Messages) {
+        let marks = shown.contains(Field::AfterPersist);
+        compare_messages(expected.sent, sent, marks, &mut differences);
+    }
+    differences
+}
+
+/// The fields of `shown` in which two views of one server differ.
+pub fn compare_views(expected: &NodeView, actual: &NodeView, shown: FieldSet) -> Vec<Difference> {
+    if expected == actual {
+        return Vec::new();
+    }
+    let mut differences = Vec::new();
+    for field in shown.iter() {
+        if let (Some(left), Some(right)) = (node_field(expected, field), node_field(actual, field))
+        {
+            push_if_different(field, None, left, right, &mut differences);
+        }
+    }
+    compare_peers(expected, actual, shown, &mut differences);
+    differences
+}
+
+/// The first field of `shown` in which a server that was given no input differs from what it was.
+pub fn compare_bystander(
+    server: ServerId,
+    before: &NodeView,
+    now: &NodeView,
+    shown: FieldSet,
+) -> Option<Difference> {
+    compare_views(before, now, shown)
+        .into_iter()
+        .find_map(|difference| match difference {
+            Difference::WrongState {
+                field,
+                expected,
+                actual,
+                ..
+            } => Some(Difference::Bystander {
+                server,
+                field,
+                expected,
+                actual,
+            }),
+            _ => None,
+        })
+}
+
+fn push_if_different(
+    field: Field,
+    peer: Option<ServerId>,
+    expected: Value,
+    actual: Value,
+    differences: &mut Vec<Difference>,
+) {
+    if expected != actual {
+        differences.push(Difference::WrongState {
+            field,
+            peer,
+            expected,
+            actual,
+        });
+    }
+}
+
+/// The value of a field of the server itself; `None` for fields of a peer and of what was sent.
+fn node_field(view: &NodeView, field: Field) -> Option<Value> {
+    Some(match field {
+        Field::Role => json(&view.role),
+        Field::Term => json(&view.term),
+        Field::Vote => json(&view.vote),
+        Field::Leader => json(&view.leader),
+        Field::Log => json(&view.log),
+        Field::Commit => json(&view.commit),
+        Field::Applied => json(&view.applied),
+        Field::Lease => json(&view.lease),
+        Field::Votes => json(&view.votes),
+        Field::Durable => json(&view.durable),
+        _ => return None,
+    })
+}
+
+/// The value of a field of what a leader knows of a peer; `None` for every other field.
+fn peer_field(peer: &PeerView, field: Field) -> Option<Value> {
+    Some(match field {
+        Field::Match => json(&peer.matched),
+        Field::Next => json(&peer.next),
+        Field::ProgressState => json(&peer.state),
+        Field::Paused => json(&peer.paused),
+        Field::RecentActive => json(&peer.recent_active),
+        Field::CommitSent => json(&peer.commit_sent),
+        Field::InflightCount => json(&peer.inflight.len()),
+        Field::Inflight => json(&peer.inflight),
+        _ => return None,
+    })
+}
+
+fn compare_peers(
+    expected: &NodeView,
+    actual: &NodeView,
+    shown: FieldSet,
+    differences: &mut Vec<Difference>,
+) {
+    let mut names: Vec<_> = expected
+        .peers
+        .keys()
+        .chain(actual.peers.keys())
+        .copied()
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    for name in names {
+        let sides = (expected.peers.get(&name), actual.peers.get(&name));
+        for field in shown.iter() {
+            let value = |side: Option<&PeerView>| side.map(|peer| peer_field(peer, field));
+            match (value(sides.0), value(sides.1)) {
+                (None | Some(None), None | Some(None)) => {}
+                (left, right) => push_if_different(
+                    field,
+                    Some(name),
+                    left.flatten().unwrap_or(Value::Null),
+                    right.flatten().unwrap_or(Value::Null),
+                    differences,
+                ),
+            }
+        }
+    }
+}
+
+/// Multisets: equal messages are taken out pair by pair; of what is left, a message to the same server
+/// and of the same kind is held to be a wrong version of the expected one, then any message to the
+/// same server; the rest is missing or extra.
+fn compare_messages(
+    expected: &[Emitted],
+    actual: &[Emitted],
+    marks: bool,
+    differences: &mut Vec<Difference>,
+) {
+    let mut extra: Vec<&Emitted> = actual.iter().collect();
+    let mut missing: Vec<&Emitted> = Vec::new();
+    for wanted in expected {
+        let same = |sent: &&Emitted| {
+            sent.message == wanted.message && (!marks || sent.after_persist == wanted.after_persist)
+        };
+        match extra.iter().position(same) {
+            Some(position) => {
+                extra.remove(position);
+            }
+            None => missing.push(wanted),
+        }
+    }
+    for same_kind in [true, false] {
+        missing.retain(|wanted| {
+            let alike = |sent: &&Emitted| {
+                let (left, right) = (&sent.message, &wanted.message);
+                let kind = discriminant(&left.body) == discriminant(&right.body);
+                left.to == right.to && (kind || !same_kind)
+            };
+            let Some(position) = extra.iter().position(alike) else {
+                return true;
+            };
+            let actual = extra.remove(position).clone();
+            differences.push(Difference::WrongMessage {
+                expected: (*wanted).clone(),
+                actual,
+            });
+            false
+        });
+    }
+    let missing = missing.into_iter().cloned();
+    differences.extend(missing.map(|expected| Difference::MissingMessage { expected }));
+    let extra = extra.into_iter().cloned();
+    differences.extend(extra.map(|actual| Difference::ExtraMessage { actual }));
+}
+
+/// Plain data with string keys: there is nothing in it that JSON could refuse.
+fn json<T: Serialize>(value: &T) -> Value {
+    serde_json::to_value(value).unwrap_or_else(|error| Value::String(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lockstep_traces::{Body, DurableImage, Index, Message, ProgressState, Role, Term};
+    use std::collections::BTreeMap;
+
+    fn id(number: u64) -> ServerId {
+        ServerId::new(number).expect("not zero")
+    }
+
+    fn leader() -> NodeView {
+        let peer = PeerView {
+            matched: Index(1),
+            next: Index(2),
+            state: ProgressState::Replicate,
+            paused: false,
+            recent_active: true,
+            commit_sent: Index(1),
+            inflight: vec![Index(1)],
+        };
+        NodeView {
+            role: Role::Leader,
+            term: Term(1),
+            vote: Some(id(1)),
+            leader: Some(id(1)),
+            log: Vec::new(),
+            commit: Index(0),
+            applied: Index(0),
+            lease: false,
+            votes: BTreeMap::new(),
+            peers: BTreeMap::from([(id(2), peer)]),
+            durable: DurableImage::default(),
+        }
+    }
+
+    fn heartbeat(to: u64, commit: u64) -> Emitted {
+        let body = Body::Heartbeat {
+            commit: Index(commit),
+        };
+        let message = Message {
+            from: id(1),
+            to: id(to),
+            term: Term(1),
+            body,
+        };
+        Emitted {
+            message,
+            after_persist: false,
+        }
+    }
+
+    fn messages(expected: &[Emitted], actual: &[Emitted], shown: FieldSet) -> Vec<Difference> {
+        let view = leader();
+        let expected = Expected {
+            outcome: Outcome::Accepted,
+            sent: expected,
+            view: &view,
+        };
+        compare(expected, Outcome::Accepted, actual, &view, shown)
+    }
+
+    fn field_of(difference: &Difference) -> Option<Field> {
+        match difference {
+            Difference::WrongState { field, .. } => Some(*field),
+            _ => None,
+        }
+    }
+
+    /// Changes each field of the view, one at a time: exactly that field is reported, and nothing is
+    /// when it is not shown.
+    #[test]
+    fn every_field_of_a_view_is_compared() {
+        type Change = fn(&mut NodeView);
+        fn peer(view: &mut NodeView) -> &mut PeerView {
+            view.peers.get_mut(&id(2)).expect("there is one")
+        }
+        let changes: [(Field, Change); 18] = [
+            (Field::Role, |view| view.role = Role::Follower),
+            (Field::Term, |view| view.term = Term(2)),
+            (Field::Vote, |view| view.vote = None),
+            (Field::Leader, |view| view.leader = None),
+            (Field::Log, |view| {
+                view.log.push(lockstep_traces::Entry {
+                    term: Term(1),
+                    payload: lockstep_traces::Payload::Value(1),
+                });
+            }),
+            (Field::Commit, |view| view.commit = Index(1)),
+            (Field::Applied, |view| view.applied = Index(1)),
+            (Field::Lease, |view| view.lease = true),
+            (Field::Votes, |view| {
+                view.votes.insert(id(2), true);
+            }),
+            (Field::Match, |view| peer(view).matched = Index(0)),
+            (Field::Next, |view| peer(view).next = Index(9)),
+            (Field::ProgressState, |view| {
+                peer(view).state = ProgressState::Probe
+            }),
+            (Field::Paused, |view| peer(view).paused = true),
+            (Field::RecentActive, |view| peer(view).recent_active = false),
+            (Field::CommitSent, |view| peer(view).commit_sent = Index(0)),
+            (Field::InflightCount, |view| {
+                peer(view).inflight.push(Index(2))
+            }),
+            (Field::Inflight, |view| peer(view).inflight[0] = Index(7)),
+            (Field::Durable, |view| view.durable.term = Term(9)),
+        ];
+        for (field, change) in changes {
+            let mut changed = leader();
+            change(&mut changed);
+            let found = compare_views(&leader(), &changed, FieldSet::ALL);
+            assert_eq!(found.first().and_then(field_of), Some(field), "{found:?}");
+            // The contents of a queue differ whenever its length does.
+            let hidden = FieldSet::ALL.without(field).without(Field::Inflight);
+            assert_eq!(compare_views(&leader(), &changed, hidden), []);
+        }
+    }
+
+    #[test]
+    fn a_peer_too_many_and_a_peer_too_few_are_differences() {
+        let mut lonely = leader();
+        lonely.peers.clear();
+        let only_match = FieldSet::NONE.with(Field::Match);
+        let missing = Difference::WrongState {
+            field: Field::Match,
+            peer: Some(id(2)),
+            expected: Value::from(1),
+            actual: Value::Null,
+        };
+        assert_eq!(compare_views(&leader(), &lonely, only_match), [missing]);
+        let extra = Difference::WrongState {
+            field: Field::Match,
+            peer: Some(id(2)),
+            expected: Value::Null,
+            actual: Value::from(1),
+        };
+        assert_eq!(compare_views(&lonely, &leader(), only_match), [extra]);
+        assert_eq!(
+            compare_views(&lonely, &leader(), FieldSet::NONE.with(Field::Role)),
+            []
+        );
+    }
+
+    #[test]
+    fn order_of_messages_does_not_matter_but_their_number_does() {
+        let (two, three) = (heartbeat(2, 0), heartbeat(3, 0));
+        let all = FieldSet::ALL;
+        let expected = [two.clone(), three.clone()];
+        assert_eq!(messages(&expected, &[three.clone(), two.clone()], all), []);
+        let twice = [two.clone(), two.clone(), three.clone()];
+        let extra = Difference::ExtraMessage {
+            actual: two.clone(),
+        };
+        assert_eq!(messages(&expected, &twice, all), [extra]);
+        let missing = Difference::MissingMessage { expected: two };
+        assert_eq!(messages(&twice, &expected, all), [missing]);
+    }
+
+    #[test]
+    fn a_wrong_message_is_told_from_a_missing_and_an_extra_one() {
+        let wrong = Difference::WrongMessage {
+            expected: heartbeat(2, 0),
+            actual: heartbeat(2, 1),
+        };
+        let (expected, actual) = ([heartbeat(2, 0)], [heartbeat(2, 1)]);
+        assert_eq!(messages(&expected, &actual, FieldSet::ALL), [wrong]);
+        assert_eq!(
+            messages(&expected, &actual, FieldSet::ALL.without(Field::Messages)),
+            []
+        );
+        let missing = Difference::MissingMessage {
+            expected: heartbeat(2, 0),
+        };
+        let extra = Difference::ExtraMessage {
+            actual: heartbeat(3, 0),
+        };
+        assert_eq!(
+            messages(&expected, &[heartbeat(3, 0)], FieldSet::ALL),
+            [missing, extra]
+        );
+    }
+
+    #[test]
+    fn the_mark_for_persistence_counts_where_it_is_shown() {
+        let plain = heartbeat(2, 0);
+        let marked = Emitted {
+            after_persist: true,
+            ..plain.clone()
+        };
+        let wrong = Difference::WrongMessage {
+            expected: plain.clone(),
+            actual: marked.clone(),
+        };
+        let (expected, actual) = ([plain], [marked]);
+        assert_eq!(messages(&expected, &actual, FieldSet::ALL), [wrong]);
+        let unmarked = FieldSet::ALL.without(Field::AfterPersist);
+        assert_eq!(messages(&expected, &actual, unmarked), []);
+    }
+
+    #[test]
+    fn a_wrong_refusal_is_a_difference_of_its_own() {
+        use lockstep_traces::Refusal;
+        let view = leader();
+        let refused = Outcome::Refused(Refusal::ProposalDropped);
+        let expected = Expected {
+            outcome: refused,
+            sent: &[],
+            view: &view,
+        };
+        let found = compare(expected, Outcome::Accepted, &[], &view, FieldSet::ALL);
+        let wrong = Difference::WrongRefusal {
+            expected: refused,
+            actual: Outcome::Accepted,
+        };
+        assert_eq!(found, [wrong]);
+    }
+
+    #[test]
+    fn a_bystander_that_moves_is_named() {
+        let mut moved = leader();
+        moved.commit = Index(1);
+        let found = compare_bystander(id(3), &leader(), &moved, FieldSet::ALL);
+        assert!(matches!(
+            found,
+            Some(Difference::Bystander { server, field: Field::Commit, .. }) if server == id(3)
+        ));
+        assert_eq!(
+            compare_bystander(id(3), &leader(), &leader(), FieldSet::ALL),
+            None
+        );
+    }
+}

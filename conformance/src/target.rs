@@ -1,0 +1,249 @@
+//! The trait that an implementation of Raft is put behind.
+//!
+//! # Writing a target
+//!
+//! A target is two small types. The factory, a [`Target`], describes the implementation and starts
+//! servers; a [`TargetServer`] is one running server. Lockstep owns everything else: it plays the
+//! network and the clock, and it decides what happens next. Your adapter therefore needs no socket, no
+//! thread and no timer, and it must not have any: after [`TargetServer::apply`] returns, nothing may
+//! move until the next call.
+//!
+//! 1. **Start**: [`Target::start`] gives one server of a cluster of voters `1..=config.servers` with an
+//!    empty log, term zero and no vote. Turn off forwarding of proposals; set PreVote, CheckQuorum and
+//!    the limits from the [`Config`]; set the election timeout so high that no timer of the
+//!    implementation fires by itself.
+//! 2. **Apply**: translate the [`Input`] into calls (`campaign`, `step`, `propose`, ticks, ...), then
+//!    run the implementation until nothing is left to do: persist what it wants persisted, apply what
+//!    it commits, hand back to it the messages it addresses to itself. Collect the messages to others,
+//!    each with the mark whether it had to wait for persistence. An input that the implementation has
+//!    no way to receive is [`Reaction::NotDriven`] with the reason; it is counted and named in the
+//!    report, and is never a silent pass. `Restart` throws the server away and builds it again from
+//!    what was durable.
+//! 3. **View**: translate the state into a [`NodeView`]. State that the role does not have is left empty
+//!    there. A field that you cannot read is left out of [`Description::shows`] once and for all, and
+//!    whatever the view says there is not compared.
+//!
+//! That earns *edges covered*. If the server can also be copied, implement [`Fork`]: two functions more,
+//! and the verdict can be *bisimilar within the bound* (see [`Strength`]). A target that runs many
+//! servers at a distance (another process) should override [`Target::run`] to keep its pipe full.
+//!
+//! `targets/lockstep_raft.rs` is a complete example of both.
+
+use lockstep_traces::{Config, Emitted, FieldSet, Input, NodeView, Outcome, ServerId};
+use serde::Serialize;
+use std::fmt;
+
+/// What a target says of itself; it goes into every report.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Description {
+    /// The name of the implementation, as in `--target`.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// The fields that its views and reactions carry. The others are not compared, and every report
+    /// says so.
+    pub shows: FieldSet,
+    /// How it departs from the specification by design, one sentence each; empty for most.
+    pub dialect: Vec<String>,
+}
+
+/// Why a target could not do what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TargetError {
+    /// The target cannot be started at all: its program is missing, or it cannot be configured so. The
+    /// fault of whoever started it; nothing was compared.
+    #[error("the target cannot be started: {0}")]
+    Setup(String),
+    /// The target broke down while it handled an input: it panicked, exited, or sent what has no place
+    /// in the vocabulary. A fault of the implementation, reported as a divergence at that input.
+    #[error("the target failed: {0}")]
+    Failed(String),
+}
+
+/// What a server did with an input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reaction {
+    /// It was given the input.
+    Driven {
+        /// What the caller was told.
+        outcome: Outcome,
+        /// The messages to other servers, in any order. Never one to itself.
+        sent: Vec<Emitted>,
+    },
+    /// There is no way to give it this input. Its state has not changed.
+    NotDriven {
+        /// Why not, in a few words; reports count the inputs that were not driven by this text.
+        reason: String,
+    },
+}
+
+/// An implementation of Raft, as a factory of servers. See the [module](self) for how to write one.
+pub trait Target {
+    /// One running server.
+    type Server: TargetServer;
+
+    /// Who this is and what can be seen of it.
+    fn description(&self) -> Description;
+
+    /// A new server of a cluster so configured: empty log, term zero, no vote.
+    ///
+    /// # Errors
+    ///
+    /// [`TargetError::Setup`] if the implementation cannot be started with this configuration.
+    fn start(&self, config: &Config, id: ServerId) -> Result<Self::Server, TargetError>;
+
+    /// Runs scripts, each on a cluster of its own that starts afresh, and hands what happened to `done`
+    /// with the position of the script, in any order of scripts. The default steps one script after
+    /// the other; a target at a distance overrides it to have many inputs on their way at once.
+    ///
+    /// A script ends early at the first input at which the target fails; that is part of its [`Run`].
+    ///
+    /// # Errors
+    ///
+    /// The first [`TargetError::Setup`]; the scripts not handed to `done` by then were not run.
+    fn run(
+        &self,
+        config: &Config,
+        scripts: &[Script<'_>],
+        done: &mut dyn FnMut(usize, Run),
+    ) -> Result<(), TargetError> {
+        for (position, script) in scripts.iter().enumerate() {
+            done(position, run_one(self, config, script)?);
+        }
+        Ok(())
+    }
+}
+
+/// One running server of a target.
+pub trait TargetServer {
+    /// Gives the server one input and lets it finish: what it persists is durable, what it commits is
+    /// applied, what it says to itself is heard.
+    ///
+    /// # Errors
+    ///
+    /// [`TargetError::Failed`] if it broke down; the server is not used again.
+    fn apply(&mut self, input: &Input) -> Result<Reaction, TargetError>;
+
+    /// Its state now. Fields that the target does not show may hold anything.
+    ///
+    /// # Errors
+    ///
+    /// [`TargetError::Failed`] if it broke down; the server is not used again.
+    fn view(&mut self) -> Result<NodeView, TargetError>;
+}
+
+/// A server that can be copied and whose state can be told apart completely: what the exhaustive
+/// product needs.
+pub trait Fork: TargetServer + Sized {
+    /// A second server in the same state, its storage included; from here on the two share nothing.
+    fn fork(&self) -> Self;
+
+    /// A digest of *every* value that the implementation can ever read again, storage included: servers
+    /// with equal digests must behave alike for ever. A field that is left out merges states that
+    /// differ; the product re-runs every distinct (digest, input) from a second server with that digest
+    /// and reports *digest hides state* when the two disagree.
+    fn digest(&self) -> u128;
+}
+
+/// The inputs to give to one fresh cluster, in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Script<'a> {
+    /// Who gets which input.
+    pub steps: Vec<(ServerId, &'a Input)>,
+}
+
+/// What was seen after one input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observation {
+    /// What the server did.
+    pub reaction: Reaction,
+    /// The state of the server that was given the input.
+    pub view: NodeView,
+}
+
+/// What happened when a script ran.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// The view of every server before the first input, in order of names.
+    pub initial: Vec<NodeView>,
+    /// One observation an input; shorter than the script if the target failed.
+    pub steps: Vec<Observation>,
+    /// The view of every server after the last input, in order of names: shows that no server moved
+    /// when another was given an input. Empty if the target failed.
+    pub last: Vec<NodeView>,
+    /// Why the run ended early, at input `steps.len()`, or at the end of the script if all inputs were
+    /// given.
+    pub failed: Option<String>,
+}
+
+/// What a comparison can prove, the weakest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Strength {
+    /// Some behaviours were compared: random walks, or a selection of traces.
+    Sampled,
+    /// Every distinct pair of server state and input of the specification's graph was driven at least
+    /// once, from one representative of what the specification holds to be one state.
+    EdgesCovered,
+    /// Every state of the product of specification and implementation was visited, and every input
+    /// compared there, with nothing of the implementation's state left out.
+    BisimilarWithinBound,
+}
+
+impl fmt::Display for Strength {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Strength::Sampled => "sampled",
+            Strength::EdgesCovered => "edges covered",
+            Strength::BisimilarWithinBound => "bisimilar within the bound",
+        })
+    }
+}
+
+/// Runs one script on a fresh cluster, input by input.
+fn run_one<T: Target + ?Sized>(
+    target: &T,
+    config: &Config,
+    script: &Script<'_>,
+) -> Result<Run, TargetError> {
+    let mut run = Run {
+        initial: Vec::new(),
+        steps: Vec::new(),
+        last: Vec::new(),
+        failed: None,
+    };
+    let mut servers = Vec::new();
+    for id in config.server_ids() {
+        servers.push((id, target.start(config, id)?));
+    }
+    match drive(&mut servers, script, &mut run) {
+        Err(TargetError::Failed(why)) => run.failed = Some(why),
+        result => result?,
+    }
+    Ok(run)
+}
+
+fn drive<S: TargetServer>(
+    servers: &mut [(ServerId, S)],
+    script: &Script<'_>,
+    run: &mut Run,
+) -> Result<(), TargetError> {
+    for (_, server) in servers.iter_mut() {
+        run.initial.push(server.view()?);
+    }
+    for (id, input) in &script.steps {
+        let Some((_, server)) = servers.iter_mut().find(|(name, _)| name == id) else {
+            return Err(TargetError::Setup(format!(
+                "the cluster has no server {id}"
+            )));
+        };
+        let reaction = server.apply(input)?;
+        run.steps.push(Observation {
+            reaction,
+            view: server.view()?,
+        });
+    }
+    let last = servers.iter_mut().map(|(_, server)| server.view());
+    run.last = last.collect::<Result<_, _>>()?;
+    Ok(())
+}
