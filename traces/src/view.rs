@@ -1,7 +1,9 @@
 use crate::{Entry, Index, ServerId, Term};
-use serde::{Deserialize, Serialize};
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::marker::PhantomData;
 
 /// The role of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -89,11 +91,42 @@ pub struct NodeView {
     /// since it heard from that leader. False everywhere else.
     pub lease: bool,
     /// At a (pre-)candidate: the answers it has counted, its own among them; true is a grant.
+    #[serde(deserialize_with = "each_server_once")]
     pub votes: BTreeMap<ServerId, bool>,
     /// At a leader: what it knows of every other server.
+    #[serde(deserialize_with = "each_server_once")]
     pub peers: BTreeMap<ServerId, PeerView>,
     /// What a crash would leave.
     pub durable: DurableImage,
+}
+
+/// Reads a map by server that names no server twice; serde's own keeps the last of equal keys silently.
+fn each_server_once<'de, D, T>(deserializer: D) -> Result<BTreeMap<ServerId, T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    struct ByServer<T>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for ByServer<T> {
+        type Value = BTreeMap<ServerId, T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object with a field for each server")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
+            let mut map = BTreeMap::new();
+            while let Some((server, value)) = access.next_entry::<ServerId, T>()? {
+                if map.insert(server, value).is_some() {
+                    return Err(A::Error::custom(format_args!("server {server} twice")));
+                }
+            }
+            Ok(map)
+        }
+    }
+
+    deserializer.deserialize_map(ByServer(PhantomData))
 }
 
 /// One thing that is compared after every event: a field of [`NodeView`] or of what a server sent.

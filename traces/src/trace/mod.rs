@@ -1,0 +1,184 @@
+//! The trace format: what happened to a cluster, event by event, and what must be seen after each.
+//!
+//! A trace is NDJSON: a header line, one line an event, and a last line that counts the events, so that
+//! a file that lost its tail is never taken for a shorter trace. `traces/README.md` describes the
+//! format for readers in other languages; [`TraceReader`] and [`TraceWriter`] are the ones in Rust.
+//!
+//! This module checks that a trace is well formed: that its servers exist, that a delivery goes to the
+//! server it is addressed to, that indexes point into the log. Whether the trace is *right* is for the
+//! specification and the targets to say.
+
+mod error;
+mod files;
+mod reader;
+mod validate;
+mod writer;
+
+pub use error::{Problem, TraceError};
+pub use files::{TRACE_EXTENSION, trace_files};
+pub use reader::TraceReader;
+pub use validate::{MAX_NUMBER, MAX_SERVERS, check_header, check_step};
+pub use writer::TraceWriter;
+
+use crate::{Config, Emitted, Event, NodeView, Outcome};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::Path;
+
+/// The version of the format that is written. Readers accept this one and refuse every other.
+pub const FORMAT_VERSION: u64 = 1;
+
+/// The first line of a trace: what it is about and how it came to be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Header {
+    /// The version of the format; [`FORMAT_VERSION`].
+    #[serde(rename = "lockstep_trace")]
+    pub version: u64,
+    /// A short name, also the stem of the file: letters, digits, `.`, `_` and `-`.
+    pub name: String,
+    /// A sentence that says why the trace exists.
+    pub purpose: String,
+    /// How the servers are set up.
+    pub config: Config,
+    /// How the trace was made, so that it can be made again.
+    pub made: Provenance,
+}
+
+impl Header {
+    /// A header of the current version.
+    pub fn new(
+        name: impl Into<String>,
+        purpose: impl Into<String>,
+        config: Config,
+        made: Provenance,
+    ) -> Header {
+        Header {
+            version: FORMAT_VERSION,
+            name: name.into(),
+            purpose: purpose.into(),
+            config,
+            made,
+        }
+    }
+}
+
+/// How a trace was made.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Provenance {
+    /// What made it: a command, or "by hand".
+    pub generator: String,
+    /// The preset of the specification that it is a path of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preset: Option<String>,
+    /// The bounds of the specification that it keeps to, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub bounds: BTreeMap<String, u64>,
+    /// The seed of the random choices, where there were any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+}
+
+/// One event of a trace and what must be seen after it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Step {
+    /// What happens.
+    pub event: Event,
+    /// What the server that moves must show; `None` exactly for an event of the network, at which no
+    /// server moves. No other server may change at any event.
+    pub expected: Option<Expected>,
+}
+
+/// What a server must show after an input.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expected {
+    /// What the caller is told.
+    pub outcome: Outcome,
+    /// The server after the event.
+    pub view: NodeView,
+    /// The messages that left, in any order; a message that left twice is here twice.
+    pub sent: Vec<Emitted>,
+}
+
+/// A whole trace in memory. Long traces are better streamed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trace {
+    /// The first line.
+    pub header: Header,
+    /// The events; at least one.
+    pub steps: Vec<Step>,
+}
+
+impl Trace {
+    /// Reads a file to its end.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is not a complete and well-formed trace.
+    pub fn read(path: &Path) -> Result<Trace, TraceError> {
+        TraceReader::open(path)?.into_trace()
+    }
+
+    /// Reads a trace from memory; `source` names it in errors.
+    ///
+    /// # Errors
+    /// The bytes are not a complete and well-formed trace.
+    pub fn parse(bytes: &[u8], source: &str) -> Result<Trace, TraceError> {
+        TraceReader::new(bytes, source)?.into_trace()
+    }
+
+    /// Writes the trace, footer included.
+    ///
+    /// # Errors
+    /// The sink fails, or the trace is one that [`Trace::parse`] would refuse.
+    pub fn write(&self, sink: impl Write) -> io::Result<()> {
+        let mut writer = TraceWriter::new(sink, &self.header)?;
+        for step in &self.steps {
+            writer.step(step)?;
+        }
+        writer.finish().map(drop)
+    }
+
+    /// Writes the trace to a file that appears complete or not at all.
+    ///
+    /// # Errors
+    /// As [`Trace::write`], or the file cannot be created.
+    pub fn save(&self, path: &Path) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        self.write(&mut bytes)?;
+        let partial = path.with_extension("ndjson.partial");
+        std::fs::write(&partial, bytes)?;
+        std::fs::rename(partial, path)
+    }
+}
+
+/// A line as it stands in the file; which of the two kinds it is shows in the fields that are there.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    step: Option<u64>,
+    event: Option<Event>,
+    expect: Option<Expected>,
+    end: Option<End>,
+}
+
+#[derive(Serialize)]
+struct StepLine<'a> {
+    step: u64,
+    event: &'a Event,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expect: Option<&'a Expected>,
+}
+
+#[derive(Serialize)]
+struct EndLine {
+    end: End,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct End {
+    steps: u64,
+}

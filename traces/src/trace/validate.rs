@@ -1,0 +1,257 @@
+use super::{FORMAT_VERSION, Header, Step};
+use crate::{
+    Body, Config, Entry, Event, Index, Input, Message, NodeView, PeerView, Role, ServerId, Term,
+};
+
+/// The largest number that may stand in a trace: the largest that every reader of JSON reads exactly.
+pub const MAX_NUMBER: u64 = (1 << 53) - 1;
+
+/// The largest cluster that a trace may be about.
+pub const MAX_SERVERS: u64 = 64;
+
+/// A field and what is wrong with it.
+type Wrong = (String, String);
+
+/// Checks that a header is well formed.
+///
+/// # Errors
+/// The path of the first field that is not, and what is wrong with it.
+pub fn check_header(header: &Header) -> Result<(), Wrong> {
+    let known = header.version == FORMAT_VERSION;
+    ensure(known, "lockstep_trace", || {
+        format!("must be {FORMAT_VERSION}")
+    })?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let name = &header.name;
+    let named = !name.is_empty() && !name.starts_with('.') && name.chars().all(plain);
+    ensure(named, "name", || {
+        "must be made of letters, digits, `.`, `_` and `-`, and not begin with `.`".to_owned()
+    })?;
+    let said = !header.purpose.trim().is_empty();
+    ensure(said, "purpose", || {
+        "must say why the trace exists".to_owned()
+    })?;
+    let made = !header.made.generator.trim().is_empty();
+    ensure(made, "made.generator", || {
+        "must say what made the trace".to_owned()
+    })?;
+    let config = &header.config;
+    let some = (1..=MAX_SERVERS).contains(&config.servers);
+    ensure(some, "config.servers", || {
+        format!("is {}, must be 1 to {MAX_SERVERS}", config.servers)
+    })?;
+    let flows = (1..=MAX_NUMBER).contains(&config.max_inflight);
+    ensure(flows, "config.max_inflight", || {
+        format!("is {}, must be 1 to {MAX_NUMBER}", config.max_inflight)
+    })
+}
+
+/// Checks that a step is well formed in a cluster of that configuration.
+///
+/// # Errors
+/// The path of the first field that is not, and what is wrong with it.
+pub fn check_step(config: &Config, step: &Step) -> Result<(), Wrong> {
+    let (server, input) = match &step.event {
+        Event::Server { server, input } => (*server, input),
+        Event::Duplicate(message) => return check_network(step, message, "event.duplicate"),
+        Event::Drop(message) => return check_network(step, message, "event.drop"),
+    };
+    check_member(config, server, "event.server.server")?;
+    match input {
+        Input::Deliver(message) => {
+            let path = "event.server.input.deliver";
+            check_message(message, path)?;
+            ensure(message.to == server, &format!("{path}.to"), || {
+                format!("is {}, but server {server} moves", message.to)
+            })?;
+        }
+        Input::Propose(value) => check_number(*value, "event.server.input.propose")?,
+        Input::Timeout
+        | Input::LeaseExpire
+        | Input::Heartbeat
+        | Input::CheckQuorum
+        | Input::Restart => {}
+    }
+    let Some(expected) = &step.expected else {
+        return Err(wrong("expect", "is missing: a server moves"));
+    };
+    for (position, emitted) in expected.sent.iter().enumerate() {
+        let path = format!("expect.sent[{position}].message");
+        let message = &emitted.message;
+        check_message(message, &path)?;
+        ensure(message.from == server, &format!("{path}.from"), || {
+            format!("is {}, but server {server} moves", message.from)
+        })?;
+        ensure(message.to != server, &format!("{path}.to"), || {
+            "is the sender: such messages stay inside the event".to_owned()
+        })?;
+    }
+    check_view(config, server, &expected.view)
+}
+
+fn check_network(step: &Step, message: &Message, path: &str) -> Result<(), Wrong> {
+    check_message(message, path)?;
+    ensure(step.expected.is_none(), "expect", || {
+        "must be absent: no server moves".to_owned()
+    })
+}
+
+/// Only numbers: the sender and, in an answer to it, the recipient may be strangers to the cluster.
+fn check_message(message: &Message, path: &str) -> Result<(), Wrong> {
+    check_number(message.from.get(), &format!("{path}.from"))?;
+    check_number(message.to.get(), &format!("{path}.to"))?;
+    check_number(message.term.0, &format!("{path}.term"))?;
+    let at = |kind: &str, field: &str| format!("{path}.body.{kind}.{field}");
+    match &message.body {
+        Body::RequestVote {
+            last_index,
+            last_term,
+        } => {
+            check_number(last_index.0, &at("request_vote", "last_index"))?;
+            check_number(last_term.0, &at("request_vote", "last_term"))
+        }
+        Body::RequestPreVote {
+            last_index,
+            last_term,
+        } => {
+            check_number(last_index.0, &at("request_pre_vote", "last_index"))?;
+            check_number(last_term.0, &at("request_pre_vote", "last_term"))
+        }
+        Body::AppendEntries {
+            prev_index,
+            prev_term,
+            entries,
+            commit,
+        } => {
+            let end = prev_index.0.saturating_add(entries.len() as u64);
+            check_number(end, &at("append_entries", "prev_index"))?;
+            check_number(prev_term.0, &at("append_entries", "prev_term"))?;
+            check_number(commit.0, &at("append_entries", "commit"))?;
+            entries
+                .iter()
+                .enumerate()
+                .try_for_each(|(position, entry)| {
+                    check_entry(
+                        entry,
+                        &at("append_entries", &format!("entries[{position}]")),
+                    )
+                })
+        }
+        Body::AppendEntriesResponse { index, rejected } => {
+            check_number(index.0, &at("append_entries_response", "index"))?;
+            rejected.as_ref().map_or(Ok(()), |hint| {
+                let path = at("append_entries_response", "rejected");
+                check_number(hint.index.0, &format!("{path}.index"))?;
+                check_number(hint.term.0, &format!("{path}.term"))
+            })
+        }
+        Body::Heartbeat { commit } => check_number(commit.0, &at("heartbeat", "commit")),
+        Body::RequestVoteResponse { .. }
+        | Body::RequestPreVoteResponse { .. }
+        | Body::HeartbeatResponse => Ok(()),
+    }
+}
+
+fn check_entry(entry: &Entry, path: &str) -> Result<(), Wrong> {
+    check_number(entry.term.0, &format!("{path}.term"))?;
+    match entry.payload {
+        crate::Payload::Empty => Ok(()),
+        crate::Payload::Value(value) => check_number(value, &format!("{path}.payload.value")),
+    }
+}
+
+fn check_view(config: &Config, server: ServerId, view: &NodeView) -> Result<(), Wrong> {
+    let at = |field: &str| format!("expect.view.{field}");
+    check_number(view.term.0, &at("term"))?;
+    check_log(&view.log, view.term, view.commit, "expect.view")?;
+    ensure(view.applied <= view.commit, &at("applied"), || {
+        format!(
+            "is {}, beyond the commit index {}",
+            view.applied, view.commit
+        )
+    })?;
+    let durable = &view.durable;
+    check_number(durable.term.0, &at("durable.term"))?;
+    check_log(
+        &durable.log,
+        durable.term,
+        durable.commit,
+        "expect.view.durable",
+    )?;
+
+    let asks = matches!(view.role, Role::PreCandidate | Role::Candidate);
+    ensure(asks || view.votes.is_empty(), &at("votes"), || {
+        "must be empty: only a (pre-)candidate counts votes".to_owned()
+    })?;
+    for voter in view.votes.keys() {
+        check_member(config, *voter, &at("votes"))?;
+    }
+    let leads = view.role == Role::Leader;
+    ensure(leads || view.peers.is_empty(), &at("peers"), || {
+        "must be empty: only a leader has peers".to_owned()
+    })?;
+    for (peer, progress) in &view.peers {
+        let path = at(&format!("peers.{peer}"));
+        check_member(config, *peer, &path)?;
+        ensure(*peer != server, &path, || "is the leader itself".to_owned())?;
+        check_peer(progress, &path)?;
+    }
+    let may_hold = view.role == Role::Follower && view.leader.is_some();
+    ensure(may_hold || !view.lease, &at("lease"), || {
+        "must be false: only a follower that knows a leader has a lease".to_owned()
+    })
+}
+
+/// A log whose terms never fall and stay within the term of the server, and a commit index in it.
+fn check_log(log: &[Entry], term: Term, commit: Index, path: &str) -> Result<(), Wrong> {
+    let mut least = Term(1);
+    for (position, entry) in log.iter().enumerate() {
+        let path = format!("{path}.log[{position}]");
+        check_entry(entry, &path)?;
+        ensure(
+            (least..=term).contains(&entry.term),
+            &format!("{path}.term"),
+            || format!("is {}, must be {least} to {term}", entry.term),
+        )?;
+        least = entry.term;
+    }
+    let last = log.len() as u64;
+    ensure(commit.0 <= last, &format!("{path}.commit"), || {
+        format!("is {commit}, beyond the last index {last}")
+    })
+}
+
+fn check_peer(peer: &PeerView, path: &str) -> Result<(), Wrong> {
+    check_number(peer.next.0, &format!("{path}.next"))?;
+    check_number(peer.commit_sent.0, &format!("{path}.commit_sent"))?;
+    ensure(peer.matched < peer.next, &format!("{path}.match"), || {
+        format!("is {}, must be less than next, {}", peer.matched, peer.next)
+    })?;
+    peer.inflight
+        .iter()
+        .try_for_each(|index| check_number(index.0, &format!("{path}.inflight")))
+}
+
+fn check_member(config: &Config, server: ServerId, path: &str) -> Result<(), Wrong> {
+    ensure(server.get() <= config.servers, path, || {
+        format!("server {server} is not one of 1 to {}", config.servers)
+    })
+}
+
+fn check_number(number: u64, path: &str) -> Result<(), Wrong> {
+    ensure(number <= MAX_NUMBER, path, || {
+        format!("is {number}, must be at most {MAX_NUMBER}")
+    })
+}
+
+fn ensure(holds: bool, path: &str, what: impl FnOnce() -> String) -> Result<(), Wrong> {
+    if holds {
+        Ok(())
+    } else {
+        Err((path.to_owned(), what()))
+    }
+}
+
+fn wrong(path: &str, what: &str) -> Wrong {
+    (path.to_owned(), what.to_owned())
+}

@@ -1,0 +1,478 @@
+//! The trace format, both ways: what is written is what was written before, and what is read is right
+//! or refused.
+
+use lockstep_traces::*;
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+const GOLDEN: &str = include_str!("golden/version-1.ndjson");
+
+fn id(id: u64) -> ServerId {
+    ServerId::new(id).unwrap()
+}
+
+fn server(server: u64, input: Input, expected: Expected) -> Step {
+    Step {
+        event: Event::Server {
+            server: id(server),
+            input,
+        },
+        expected: Some(expected),
+    }
+}
+
+fn network(event: Event) -> Step {
+    Step {
+        event,
+        expected: None,
+    }
+}
+
+fn message(from: u64, to: u64, term: u64, body: Body) -> Message {
+    Message {
+        from: id(from),
+        to: id(to),
+        term: Term(term),
+        body,
+    }
+}
+
+fn sent(message: &Message, after_persist: bool) -> Emitted {
+    Emitted {
+        message: message.clone(),
+        after_persist,
+    }
+}
+
+fn accepted(view: NodeView, sent: Vec<Emitted>) -> Expected {
+    Expected {
+        outcome: Outcome::Accepted,
+        view,
+        sent,
+    }
+}
+
+fn follower(term: u64) -> NodeView {
+    NodeView {
+        role: Role::Follower,
+        term: Term(term),
+        vote: None,
+        leader: None,
+        log: Vec::new(),
+        commit: Index(0),
+        applied: Index(0),
+        lease: false,
+        votes: BTreeMap::new(),
+        peers: BTreeMap::new(),
+        durable: DurableImage {
+            term: Term(term),
+            ..DurableImage::default()
+        },
+    }
+}
+
+/// Uses every kind of event, outcome and message and every field of a view. What happens is not a run
+/// of Raft: the format does not care.
+fn sample() -> Trace {
+    let config = Config {
+        servers: 2,
+        pre_vote: true,
+        check_quorum: true,
+        one_entry_per_append: false,
+        max_inflight: 2,
+    };
+    let made = Provenance {
+        generator: "by hand".to_owned(),
+        preset: Some("none".to_owned()),
+        bounds: BTreeMap::from([("max_term".to_owned(), 2), ("proposals".to_owned(), 1)]),
+        seed: Some(7),
+    };
+    let ask_pre = message(
+        1,
+        2,
+        1,
+        Body::RequestPreVote {
+            last_index: Index(0),
+            last_term: Term(0),
+        },
+    );
+    let grant_pre = message(2, 1, 1, Body::RequestPreVoteResponse { granted: true });
+    let ask = message(
+        1,
+        2,
+        1,
+        Body::RequestVote {
+            last_index: Index(0),
+            last_term: Term(0),
+        },
+    );
+    let grant = message(2, 1, 1, Body::RequestVoteResponse { granted: true });
+    let entry = Entry {
+        term: Term(1),
+        payload: Payload::Empty,
+    };
+    let value = Entry {
+        term: Term(1),
+        payload: Payload::Value(42),
+    };
+    let append = message(
+        1,
+        2,
+        1,
+        Body::AppendEntries {
+            prev_index: Index(0),
+            prev_term: Term(0),
+            entries: vec![entry, value],
+            commit: Index(1),
+        },
+    );
+    let refuse = message(
+        2,
+        1,
+        1,
+        Body::AppendEntriesResponse {
+            index: Index(3),
+            rejected: Some(RejectHint {
+                index: Index(2),
+                term: Term(1),
+            }),
+        },
+    );
+    let take = message(
+        2,
+        1,
+        1,
+        Body::AppendEntriesResponse {
+            index: Index(2),
+            rejected: None,
+        },
+    );
+    let beat = message(1, 2, 1, Body::Heartbeat { commit: Index(1) });
+    let beat_back = message(2, 1, 1, Body::HeartbeatResponse);
+
+    let pre_candidate = NodeView {
+        role: Role::PreCandidate,
+        votes: BTreeMap::from([(id(1), true), (id(2), false)]),
+        ..follower(0)
+    };
+    let candidate = NodeView {
+        role: Role::Candidate,
+        vote: Some(id(1)),
+        votes: BTreeMap::from([(id(1), true)]),
+        durable: DurableImage {
+            term: Term(1),
+            vote: Some(id(1)),
+            ..DurableImage::default()
+        },
+        ..follower(1)
+    };
+    let durable = DurableImage {
+        term: Term(1),
+        vote: Some(id(1)),
+        commit: Index(1),
+        log: vec![entry, value],
+    };
+    let leader = NodeView {
+        role: Role::Leader,
+        leader: Some(id(1)),
+        vote: Some(id(1)),
+        log: vec![entry, value],
+        commit: Index(1),
+        applied: Index(1),
+        peers: BTreeMap::from([(
+            id(2),
+            PeerView {
+                matched: Index(0),
+                next: Index(3),
+                state: ProgressState::Replicate,
+                paused: false,
+                recent_active: true,
+                commit_sent: Index(1),
+                inflight: vec![Index(1), Index(2)],
+            },
+        )]),
+        durable: durable.clone(),
+        ..follower(1)
+    };
+    let led = NodeView {
+        leader: Some(id(1)),
+        vote: Some(id(1)),
+        log: vec![entry, value],
+        commit: Index(1),
+        applied: Index(1),
+        lease: true,
+        durable,
+        ..follower(1)
+    };
+    let refused = |refusal, view: &NodeView| Expected {
+        outcome: Outcome::Refused(refusal),
+        view: view.clone(),
+        sent: Vec::new(),
+    };
+    let deliver = |message: &Message| Input::Deliver(message.clone());
+    Trace {
+        header: Header::new("sample", "Shows every part of the format.", config, made),
+        steps: vec![
+            server(
+                1,
+                Input::Timeout,
+                accepted(pre_candidate, vec![sent(&ask_pre, false)]),
+            ),
+            server(
+                2,
+                deliver(&ask_pre),
+                accepted(follower(0), vec![sent(&grant_pre, true)]),
+            ),
+            network(Event::Duplicate(grant_pre.clone())),
+            server(
+                1,
+                deliver(&grant_pre),
+                accepted(candidate, vec![sent(&ask, false)]),
+            ),
+            network(Event::Drop(grant_pre)),
+            server(
+                2,
+                deliver(&ask),
+                accepted(follower(1), vec![sent(&grant, true)]),
+            ),
+            server(
+                1,
+                deliver(&grant),
+                accepted(leader.clone(), vec![sent(&append, false)]),
+            ),
+            server(1, Input::Propose(42), accepted(leader.clone(), Vec::new())),
+            server(
+                2,
+                deliver(&append),
+                accepted(led.clone(), vec![sent(&take, true)]),
+            ),
+            server(
+                2,
+                deliver(&append),
+                accepted(led.clone(), vec![sent(&refuse, true)]),
+            ),
+            server(1, deliver(&refuse), accepted(leader.clone(), Vec::new())),
+            server(
+                1,
+                Input::Heartbeat,
+                accepted(leader.clone(), vec![sent(&beat, false)]),
+            ),
+            server(
+                2,
+                deliver(&beat),
+                accepted(led.clone(), vec![sent(&beat_back, false)]),
+            ),
+            server(
+                2,
+                Input::Propose(43),
+                refused(Refusal::ProposalDropped, &led),
+            ),
+            server(
+                2,
+                Input::LeaseExpire,
+                accepted(
+                    NodeView {
+                        lease: false,
+                        ..led
+                    },
+                    Vec::new(),
+                ),
+            ),
+            server(1, Input::CheckQuorum, accepted(leader.clone(), Vec::new())),
+            server(
+                1,
+                Input::Deliver(message(9, 1, 1, Body::HeartbeatResponse)),
+                refused(Refusal::UnknownPeer, &leader),
+            ),
+            server(2, Input::Restart, accepted(follower(1), Vec::new())),
+        ],
+    }
+}
+
+fn bytes(trace: &Trace) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    trace.write(&mut bytes).unwrap();
+    bytes
+}
+
+fn parse(text: impl AsRef<[u8]>) -> Result<Trace, TraceError> {
+    Trace::parse(text.as_ref(), "t.ndjson")
+}
+
+/// Set `UPDATE_GOLDEN=1` to rewrite the file. Understand the difference before you commit it: a file
+/// that an older Lockstep wrote must stay readable, so a change that is not an addition needs a new
+/// version of the format.
+#[test]
+fn the_golden_file_is_written_and_read() {
+    let written = String::from_utf8(bytes(&sample())).unwrap();
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/version-1.ndjson");
+        std::fs::write(path, &written).unwrap();
+    }
+    assert_eq!(written, GOLDEN);
+    assert_eq!(parse(GOLDEN).unwrap(), sample());
+}
+
+#[test]
+fn the_example_of_the_readme_is_a_trace() {
+    let readme = include_str!("../README.md");
+    let example = readme.split("```json\n").nth(1).unwrap();
+    let example = example.split("```").next().unwrap();
+    assert_eq!(parse(example).unwrap().steps.len(), 2);
+}
+
+#[test]
+fn a_saved_trace_is_read_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("sample.ndjson");
+    sample().save(&path).unwrap();
+    assert_eq!(Trace::read(&path).unwrap(), sample());
+    assert_eq!(trace_files(dir.path()).unwrap(), [path]);
+}
+
+/// The one thing that may be missing is the line feed at the very end.
+#[test]
+fn no_part_of_a_trace_is_a_trace() {
+    for end in 0..GOLDEN.len() - 1 {
+        assert!(parse(&GOLDEN[..end]).is_err(), "the first {end} bytes");
+    }
+    assert!(parse(&GOLDEN[..GOLDEN.len() - 1]).is_ok());
+    let lines: Vec<_> = GOLDEN.lines().collect();
+    for lost in 0..lines.len() {
+        let mut lines = lines.clone();
+        lines.remove(lost);
+        assert!(
+            parse(lines.join("\n")).is_err(),
+            "without line {}",
+            lost + 1
+        );
+    }
+}
+
+#[test]
+fn after_an_error_there_is_nothing() {
+    let cut = GOLDEN.lines().take(3).collect::<Vec<_>>().join("\n");
+    let mut reader = TraceReader::new(cut.as_bytes(), "cut").unwrap();
+    assert!(reader.next().unwrap().is_ok());
+    assert!(reader.next().unwrap().is_ok());
+    assert!(reader.next().unwrap().is_err());
+    assert!(reader.next().is_none());
+}
+
+#[test]
+fn the_writer_refuses_what_the_reader_would() {
+    let mut trace = sample();
+    trace.steps.clear();
+    assert!(trace.write(Vec::new()).is_err());
+    let mut trace = sample();
+    trace.steps[0].expected = None;
+    assert!(trace.write(Vec::new()).is_err());
+    let mut trace = sample();
+    trace.header.name = "../up".to_owned();
+    assert!(trace.write(Vec::new()).is_err());
+}
+
+/// Each mistake with the message that a person gets.
+#[test]
+fn errors_name_line_and_field() {
+    let edit = |from: &str, to: &str| {
+        let text = GOLDEN.replacen(from, to, 1);
+        assert_ne!(text, GOLDEN, "nothing to replace: {from}");
+        parse(text).unwrap_err().to_string()
+    };
+    let mut errors = vec![
+        edit("\"lockstep_trace\":1", "\"lockstep_trace\":2"),
+        edit("\"lockstep_trace\":1,", ""),
+        edit("\"name\":\"sample\"", "\"name\":\"a/b\""),
+        edit("\"servers\":2", "\"servers\":0"),
+        edit("\"servers\":2", "\"servers\":1"),
+        edit("\"max_inflight\":2", "\"max_inflight\":0"),
+        edit("\"pre_vote\":true,", ""),
+        edit("\"pre_vote\":true", "\"pre_vote\":true,\"color\":1"),
+        edit("\"step\":3", "\"step\":4"),
+        edit("\"step\":3,", ""),
+        edit("\"steps\":18", "\"steps\":17"),
+        edit("{\"end\"", "{\"step\":19,\"end\""),
+        edit("\"timeout\"", "\"time_out\""),
+        edit("\"server\":1", "\"server\":0"),
+        edit("\"from\":1,\"to\":2", "\"from\":2,\"to\":1"),
+        edit(
+            "\"deliver\":{\"from\":1,\"to\":2",
+            "\"deliver\":{\"from\":2,\"to\":1",
+        ),
+        edit("\"1\":true", "\"3\":true"),
+        edit("\"2\":false", "\"1\":false"),
+        edit("\"granted\":true", "\"granted\":1"),
+        edit("\"outcome\":\"accepted\",", ""),
+        edit("\"term\":0", "\"term\":-1"),
+        edit("\"term\":0", "\"term\":9007199254740992"),
+        edit("\"applied\":1", "\"applied\":2"),
+        edit("\"commit\":1,\"applied\":1", "\"commit\":3,\"applied\":1"),
+        edit("\"log\":[{\"term\":1", "\"log\":[{\"term\":2"),
+        edit("\"next\":3", "\"next\":0"),
+        edit("\"lease\":false", "\"lease\":true"),
+    ];
+    errors.push(parse("").unwrap_err().to_string());
+    errors.push(parse("[]\n").unwrap_err().to_string());
+    errors.push(parse(b"\xff\n").unwrap_err().to_string());
+    errors.push(parse(format!("{GOLDEN}\n")).unwrap_err().to_string());
+    let header = GOLDEN.lines().next().unwrap();
+    errors.push(parse(header).unwrap_err().to_string());
+    let empty = format!("{header}\n{{\"end\":{{\"steps\":0}}}}\n");
+    errors.push(parse(empty).unwrap_err().to_string());
+    let missing = Trace::read(Path::new("no/such.ndjson")).unwrap_err();
+    errors.push(missing.to_string());
+    insta::assert_snapshot!(errors.join("\n"));
+}
+
+#[test]
+fn a_line_without_end_is_not_read_into_memory() {
+    let endless = std::io::BufReader::new(std::io::repeat(b'x'));
+    let error = TraceReader::new(endless, "endless").err().unwrap();
+    assert!(
+        matches!(error.problem, Problem::LineTooLong { .. }),
+        "{error}"
+    );
+}
+
+#[test]
+fn deep_nesting_is_an_error_and_no_overflow() {
+    let deep = GOLDEN.replacen("\"sample\"", &"[".repeat(100_000), 1);
+    assert!(parse(deep).is_err());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    /// Whatever is done to the bytes, reading them ends in a trace that can be written and read again,
+    /// or in an error that names the source.
+    #[test]
+    fn mutated_files_never_panic(
+        edits in prop::collection::vec(
+            (0..GOLDEN.len(), prop_oneof![
+                any::<u8>().prop_map(|byte| vec![byte]),
+                "[0-9\\[\\]{}\",:\n-]{0,6}".prop_map(String::into_bytes),
+                Just(b"null".to_vec()),
+                Just(b"18446744073709551615".to_vec()),
+            ], 0..20_usize),
+            1..4,
+        ),
+    ) {
+        let mut file = GOLDEN.as_bytes().to_vec();
+        for (at, with, cut) in edits {
+            let at = at.min(file.len());
+            let end = (at + cut).min(file.len());
+            file.splice(at..end, with);
+        }
+        match parse(&file) {
+            Ok(trace) => prop_assert_eq!(parse(bytes(&trace)).unwrap(), trace),
+            Err(error) => prop_assert!(error.to_string().starts_with("t.ndjson:")),
+        }
+    }
+
+    #[test]
+    fn arbitrary_bytes_never_panic(file in prop::collection::vec(any::<u8>(), 0..200)) {
+        prop_assert!(parse(file).is_err());
+    }
+}
