@@ -1,1 +1,3 @@
-//! placeholder
+//! An executable specification of etcd-style Raft, and the engine that checks it.
+
+pub mod search;

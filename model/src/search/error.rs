@@ -1,0 +1,55 @@
+//! Why a search could not be done. A violated property is no error, it is a verdict.
+
+use std::path::PathBuf;
+use thiserror::Error;
+
+/// Why a search ended without a verdict.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SearchError {
+    /// The model has an `eventually` property.
+    #[error(
+        "the property {0:?} is an `eventually`: a search over states cannot decide it; \
+         state it as a step property or as a witness, or leave it out with a list of properties"
+    )]
+    Eventually(String),
+    /// A property was asked for that the model does not have.
+    #[error("the model has no property {asked:?}; it has {}", available.join(", "))]
+    UnknownProperty {
+        /// The name asked for.
+        asked: String,
+        /// The names there are.
+        available: Vec<String>,
+    },
+    /// Two properties have the same name, so that a verdict would not say which it means.
+    #[error("the model has two properties named {0:?}")]
+    DuplicateProperty(String),
+    /// There is nothing to search.
+    #[error("the model has no initial state within its boundary, so nothing was checked")]
+    NoInitialState,
+    /// The model has more actions in one state than the engine can number.
+    #[error("a state has {0} actions, more than the 65,536 the engine can tell apart")]
+    TooManyActions(usize),
+    /// The path to a state could not be executed again.
+    #[error(
+        "the path to a state could not be executed again ({0}): the model is not deterministic, \
+         its encoding loses a field, or its symmetry is not exact"
+    )]
+    NotReproducible(String),
+    /// A file of the frontier, the links or a checkpoint could not be read or written.
+    #[error("{path}: {source}", path = .path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What went wrong.
+        source: std::io::Error,
+    },
+    /// A checkpoint is damaged or belongs to another search.
+    #[error("the checkpoint {path} cannot be resumed: {reason}", path = .path.display())]
+    Checkpoint {
+        /// The folder of the checkpoint.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
