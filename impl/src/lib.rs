@@ -1,1 +1,16 @@
-//! placeholder
+//! A production Raft: the protocol as a sans-IO library, with the feature set of etcd's raft v3.6.
+//!
+//! This crate has no clock, no network, no disk and no threads of its own (the optional async `node`
+//! aside). See the README for a walk from an empty project to a replicated map.
+
+mod error;
+pub mod storage;
+pub mod types;
+
+pub use error::{Blame, CallError, ConfigError, DropReason, Error, PeerError, StorageError};
+pub use storage::Storage;
+pub use types::{
+    Body, ConfChange, ConfChangeKind, ConfChangeSingle, ConfChangeV2, ConfState, Entry, EntryId,
+    EntryKind, HardState, Index, Message, MessageKind, NodeId, ReadState, Rejection, Role,
+    Snapshot, SnapshotMetadata, SoftState, Term, Transition,
+};

@@ -1,0 +1,201 @@
+//! What can go wrong, divided by who is to blame: the caller, a peer, the storage, or a bug.
+
+use crate::types::{Index, MessageKind, NodeId};
+use thiserror::Error as ThisError;
+
+/// Any error of this library.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, ThisError)]
+#[non_exhaustive]
+pub enum Error {
+    /// The configuration is not usable (caller).
+    #[error("invalid configuration: {0}")]
+    Config(#[from] ConfigError),
+    /// The proposal was not appended and never will be (caller: retry later or elsewhere).
+    #[error("proposal dropped: {0}")]
+    ProposalDropped(#[from] DropReason),
+    /// The call is not allowed in this state (caller).
+    #[error("invalid call: {0}")]
+    Call(#[from] CallError),
+    /// A message was refused and changed nothing (peer, or the transport between).
+    #[error("message refused: {0}")]
+    Peer(#[from] PeerError),
+    /// The storage failed or contradicts itself. The server must be stopped: what it holds in
+    /// memory may be ahead of what its storage can show.
+    #[error("storage: {0}")]
+    Storage(#[from] StorageError),
+}
+
+/// Who is to blame for an [`Error`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Blame {
+    /// The application called something it should not have, or at a time it should not have.
+    Caller,
+    /// Another server, or the network, sent what no correct server sends.
+    Peer,
+    /// The storage.
+    Storage,
+}
+
+impl Error {
+    /// Who is to blame.
+    pub const fn blame(&self) -> Blame {
+        match self {
+            Error::Config(_) | Error::ProposalDropped(_) | Error::Call(_) => Blame::Caller,
+            Error::Peer(_) => Blame::Peer,
+            Error::Storage(_) => Blame::Storage,
+        }
+    }
+}
+
+/// What is wrong with a [`Config`](crate::Config).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, ThisError)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The server's own id is the address of a storage thread.
+    #[error("the id {0} is reserved for a storage thread")]
+    ReservedId(NodeId),
+    /// `heartbeat_timeout_ticks` is zero.
+    #[error("the heartbeat timeout must be at least one tick")]
+    HeartbeatTimeout,
+    /// `election_timeout_ticks` is not greater than `heartbeat_timeout_ticks`.
+    #[error(
+        "the election timeout ({election} ticks) must exceed the heartbeat timeout ({heartbeat} ticks)"
+    )]
+    ElectionTimeout {
+        /// The election timeout, in ticks.
+        election: u32,
+        /// The heartbeat timeout, in ticks.
+        heartbeat: u32,
+    },
+    /// `max_inflight_messages` is zero.
+    #[error("at least one message must be allowed in flight")]
+    InflightMessages,
+    /// `max_inflight_bytes` is less than `max_message_bytes`.
+    #[error("the bytes in flight ({inflight}) must allow one full message ({message})")]
+    InflightBytes {
+        /// The limit on bytes in flight.
+        inflight: u64,
+        /// The limit on bytes of one message.
+        message: u64,
+    },
+    /// Reads by lease need the quorum check that keeps the lease.
+    #[error("lease based reads need check_quorum")]
+    LeaseWithoutCheckQuorum,
+    /// The applied index lies outside of what the storage says is committed.
+    #[error("applied index {applied} is outside of {first}..={commit}")]
+    Applied {
+        /// The configured applied index.
+        applied: Index,
+        /// The last compacted index.
+        first: Index,
+        /// The stored commit index.
+        commit: Index,
+    },
+}
+
+/// Why a proposal was dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ThisError)]
+#[non_exhaustive]
+pub enum DropReason {
+    /// No leader is known, so there is nobody to propose to.
+    #[error("no leader is known")]
+    NoLeader,
+    /// Another server leads and forwarding is switched off.
+    #[error("{leader} leads, and forwarding is disabled")]
+    ForwardingDisabled {
+        /// The server to propose to.
+        leader: NodeId,
+    },
+    /// This leader was removed from the group.
+    #[error("this leader is no longer a member")]
+    NotMember,
+    /// Leadership is being handed over.
+    #[error("leadership is being transferred to {to}")]
+    TransferInProgress {
+        /// The server that shall lead.
+        to: NodeId,
+    },
+    /// The entries would exceed the limit on uncommitted payload bytes.
+    #[error("too many uncommitted bytes")]
+    UncommittedLimit,
+}
+
+/// What a caller did wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, ThisError)]
+#[non_exhaustive]
+pub enum CallError {
+    /// A proposal without entries.
+    #[error("a proposal needs at least one entry")]
+    EmptyProposal,
+    /// `bootstrap` on a storage that is not empty.
+    #[error("only an empty storage can be bootstrapped")]
+    BootstrapNonEmpty,
+    /// `bootstrap` without servers.
+    #[error("bootstrap needs at least one server")]
+    BootstrapNobody,
+    /// A configuration change that cannot be applied to the current configuration.
+    #[error("configuration change: {0}")]
+    ConfChange(String),
+    /// `ready` before the last `Ready` was advanced.
+    #[error("the last Ready was not advanced")]
+    NotAdvanced,
+    /// `advance` with asynchronous storage writes, where responses take its place.
+    #[error("advance has no place with asynchronous storage writes")]
+    AdvanceAsync,
+}
+
+/// Why a message was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, ThisError)]
+#[non_exhaustive]
+pub enum PeerError {
+    /// A response from a server that is not in the configuration.
+    #[error("{kind:?} from {from}, which is not in the configuration")]
+    UnknownPeer {
+        /// The sender.
+        from: NodeId,
+        /// The message.
+        kind: MessageKind,
+    },
+    /// A message that only the server itself may make, from elsewhere.
+    #[error("{kind:?} is local, {from} cannot send it")]
+    LocalMessage {
+        /// The sender.
+        from: NodeId,
+        /// The message.
+        kind: MessageKind,
+    },
+    /// A message that no correct server sends.
+    #[error("malformed {kind:?} from {from}: {reason}")]
+    Malformed {
+        /// The sender.
+        from: NodeId,
+        /// The message.
+        kind: MessageKind,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+}
+
+/// An error of a [`Storage`](crate::Storage).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, ThisError)]
+#[non_exhaustive]
+pub enum StorageError {
+    /// The entry was compacted away.
+    #[error("the entry was compacted")]
+    Compacted,
+    /// The entry is not there (yet).
+    #[error("the entry is not available")]
+    Unavailable,
+    /// The snapshot is older than the one already there.
+    #[error("the snapshot is out of date")]
+    SnapshotOutOfDate,
+    /// A snapshot is being prepared; ask again later.
+    #[error("the snapshot is temporarily unavailable")]
+    SnapshotTemporarilyUnavailable,
+    /// The stored states contradict each other.
+    #[error("corrupt: {0}")]
+    Corrupt(String),
+    /// Anything else, in the words of the storage.
+    #[error("{0}")]
+    Other(String),
+}

@@ -1,0 +1,48 @@
+//! Where the log and the state of a server are read from.
+
+use crate::error::StorageError;
+use crate::types::{ConfState, Entry, HardState, Index, Snapshot, Term};
+
+/// What Raft reads of a server's durable state.
+///
+/// Raft only reads. The application writes, as each [`Ready`](crate::Ready) (or each message to the
+/// append thread) tells it, through whatever access its storage has; see
+/// [`RawNode::storage_mut`](crate::RawNode::storage_mut).
+///
+/// Two rules hold the two sides together. What was handed out to be persisted must be visible here
+/// once its acknowledgement (`advance` or the storage response) was given, and nothing that is
+/// visible may change except by later writes of that kind and by compaction of applied entries.
+///
+/// An error other than those named by a method means that the storage cannot be trusted any more;
+/// it is passed on as [`Error::Storage`](crate::Error::Storage).
+pub trait Storage {
+    /// The stored hard state (default if none) and the membership as of the last snapshot.
+    fn initial_state(&self) -> Result<(HardState, ConfState), StorageError>;
+
+    /// The entries from `low` up to but without `high`, cut off so that their
+    /// [`encoded_len`](Entry::encoded_len) stays within `max_bytes`; at least one entry, if there are
+    /// any, even if it alone exceeds the limit.
+    ///
+    /// [`StorageError::Compacted`] if `low` lies before [`first_index`](Storage::first_index),
+    /// [`StorageError::Unavailable`] if an entry is missing.
+    fn entries(&self, low: Index, high: Index, max_bytes: u64) -> Result<Vec<Entry>, StorageError>;
+
+    /// The term of the entry at `index`, which lies between `first_index - 1` and `last_index`: the
+    /// term of the last compacted entry is kept for matching.
+    ///
+    /// [`StorageError::Compacted`] before that range, [`StorageError::Unavailable`] behind it.
+    fn term(&self, index: Index) -> Result<Term, StorageError>;
+
+    /// The index of the first entry that [`entries`](Storage::entries) may return: one after the
+    /// last compacted entry, 1 in an empty log.
+    fn first_index(&self) -> Result<Index, StorageError>;
+
+    /// The index of the last entry, `first_index - 1` if there are none.
+    fn last_index(&self) -> Result<Index, StorageError>;
+
+    /// The most recent snapshot, not older than `first_index - 1`.
+    ///
+    /// [`StorageError::SnapshotTemporarilyUnavailable`] if one has to be made first: Raft asks again
+    /// when it next has reason to send one.
+    fn snapshot(&self) -> Result<Snapshot, StorageError>;
+}

@@ -1,0 +1,303 @@
+//! Messages between servers, and between a server and its storage threads.
+
+use super::{Entry, EntryId, HardState, Index, NodeId, Snapshot, Term};
+use bytes::Bytes;
+
+/// A message and where it goes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Message {
+    /// The sender. Of a [`Body::TransferLeader`]: the server that shall lead; of a forwarded
+    /// [`Body::Propose`] or [`Body::ReadIndex`]: the server where the request was first made.
+    pub from: NodeId,
+    /// The addressee.
+    pub to: NodeId,
+    /// The sender's term; of pre-vote requests and of grants of them, the term asked for. Zero in
+    /// messages that belong to no term: proposals, read requests, and the traffic with the
+    /// thread that applies.
+    pub term: Term,
+    /// What the message says.
+    pub body: Body,
+}
+
+/// Why and how an append was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Rejection {
+    /// The highest position at which the logs may agree, as far as the follower can tell.
+    pub hint_index: Index,
+    /// The follower's term at that position, zero if it does not know.
+    pub hint_term: Term,
+}
+
+/// What a message says, with only the fields that its kind has.
+///
+/// | variant | `raftpb` type | `raftpb` fields |
+/// |---|---|---|
+/// | `Propose` | MsgProp | entries |
+/// | `AppendEntries` | MsgApp | index, logTerm (of `prev`), entries, commit |
+/// | `AppendEntriesResponse` | MsgAppResp | index, reject, rejectHint, logTerm |
+/// | `RequestVote` | MsgVote | index, logTerm (of `last`), context = "CampaignTransfer" if `force` |
+/// | `RequestVoteResponse` | MsgVoteResp | reject |
+/// | `RequestPreVote` | MsgPreVote | index, logTerm (of `last`) |
+/// | `RequestPreVoteResponse` | MsgPreVoteResp | reject |
+/// | `InstallSnapshot` | MsgSnap | snapshot |
+/// | `Heartbeat` | MsgHeartbeat | commit, context |
+/// | `HeartbeatResponse` | MsgHeartbeatResp | context |
+/// | `ReadIndex` | MsgReadIndex | entries\[0\].data (the context) |
+/// | `ReadIndexResponse` | MsgReadIndexResp | index, entries\[0\].data (the context) |
+/// | `TransferLeader` | MsgTransferLeader | |
+/// | `TimeoutNow` | MsgTimeoutNow | |
+/// | `ForgetLeader` | MsgForgetLeader | |
+/// | `Hup` | MsgHup | |
+/// | `Beat` | MsgBeat | |
+/// | `CheckQuorum` | MsgCheckQuorum | |
+/// | `Unreachable` | MsgUnreachable | |
+/// | `SnapshotStatus` | MsgSnapStatus | reject |
+/// | `StorageAppend` | MsgStorageAppend | term, vote, commit, entries, snapshot, responses |
+/// | `StorageAppendResponse` | MsgStorageAppendResp | index, logTerm (of `last`), snapshot |
+/// | `StorageApply` | MsgStorageApply | entries, responses |
+/// | `StorageApplyResponse` | MsgStorageApplyResp | entries |
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Body {
+    /// Asks the leader to append these entries (their terms and indexes are zero).
+    Propose {
+        /// At least one entry.
+        entries: Vec<Entry>,
+    },
+    /// The leader replicates its log (Raft §5.3).
+    AppendEntries {
+        /// The entry right before `entries`.
+        prev: EntryId,
+        /// Consecutive entries that follow `prev`; none only to carry the commit index or to probe.
+        entries: Vec<Entry>,
+        /// The leader's commit index.
+        commit: Index,
+    },
+    /// The answer to an append or to a snapshot.
+    AppendEntriesResponse {
+        /// Accepted: the log agrees with the leader's up to here. Refused: the `prev` that was
+        /// refused. Zero in the empty acknowledgement that tells a stale leader of a new term.
+        index: Index,
+        /// Set if the append was refused.
+        rejection: Option<Rejection>,
+    },
+    /// A candidate asks for a vote (Raft §5.2).
+    RequestVote {
+        /// The last entry of the candidate's log.
+        last: EntryId,
+        /// Set if a leader asked the candidate to take over, so that leases do not count (thesis
+        /// §4.2.3).
+        force: bool,
+    },
+    /// The answer to a vote request.
+    RequestVoteResponse {
+        /// Whether the sender votes for the addressee.
+        granted: bool,
+    },
+    /// A pre-candidate asks whether it would get a vote in the term after its own (thesis §9.6).
+    RequestPreVote {
+        /// The last entry of the pre-candidate's log.
+        last: EntryId,
+    },
+    /// The answer to a pre-vote request.
+    RequestPreVoteResponse {
+        /// Whether the sender would vote for the addressee.
+        granted: bool,
+    },
+    /// The leader replaces a log that lags behind its own oldest entry (Raft §7).
+    InstallSnapshot {
+        /// The snapshot; never empty in a message of this library.
+        snapshot: Snapshot,
+    },
+    /// The leader shows that it lives.
+    Heartbeat {
+        /// The leader's commit index as far as the addressee is known to have the log.
+        commit: Index,
+        /// Identifies a round of the read protocol; empty if there is none.
+        context: Bytes,
+    },
+    /// The answer to a heartbeat.
+    HeartbeatResponse {
+        /// The context of the heartbeat.
+        context: Bytes,
+    },
+    /// Asks the leader for a position at which a read is linearizable.
+    ReadIndex {
+        /// The requester's own context.
+        context: Bytes,
+    },
+    /// The answer of the leader to a forwarded read request.
+    ReadIndexResponse {
+        /// The position the read has to wait for.
+        index: Index,
+        /// The requester's own context.
+        context: Bytes,
+    },
+    /// Asks the leader to hand over leadership to the server in [`Message::from`].
+    TransferLeader,
+    /// The leader tells a server to start an election at once (thesis §3.10).
+    TimeoutNow,
+    /// Tells a follower to forget who leads, so that it may vote for somebody else.
+    ForgetLeader,
+    /// Local: campaign.
+    Hup,
+    /// Local: the heartbeat timer fired.
+    Beat,
+    /// Local: one election timeout has passed at the leader.
+    CheckQuorum,
+    /// Local: the transport could not reach the server in [`Message::from`].
+    Unreachable,
+    /// Local: a snapshot to the server in [`Message::from`] was delivered or was not.
+    SnapshotStatus {
+        /// Whether the snapshot failed to arrive or to apply.
+        failed: bool,
+    },
+    /// To the append thread: make all of this durable, then deliver the responses.
+    StorageAppend {
+        /// The hard state, if it changed.
+        hard_state: Option<HardState>,
+        /// Entries to append; they replace all that is stored at and after the first one.
+        entries: Vec<Entry>,
+        /// A snapshot to install, if any; never together with entries.
+        snapshot: Option<Snapshot>,
+        /// Messages to deliver, each to its addressee, when everything is durable.
+        responses: Vec<Message>,
+    },
+    /// From the append thread: the writes are durable. Its term is that at which the write was
+    /// asked for; a response of an older term does not vouch for entries, see
+    /// [`Config::async_storage_writes`](crate::Config::async_storage_writes).
+    StorageAppendResponse {
+        /// The last entry that is now durable, if the log had unstable entries.
+        last: Option<EntryId>,
+        /// The snapshot that is now installed, if there was one.
+        snapshot: Option<Snapshot>,
+    },
+    /// To the apply thread: apply these entries, then deliver the responses.
+    StorageApply {
+        /// Consecutive committed entries.
+        entries: Vec<Entry>,
+        /// Messages to deliver when the entries are applied.
+        responses: Vec<Message>,
+    },
+    /// From the apply thread: these entries are applied.
+    StorageApplyResponse {
+        /// The entries that were applied.
+        entries: Vec<Entry>,
+    },
+}
+
+/// The kind of a message without its contents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(
+    missing_docs,
+    reason = "each kind is documented at the variant of `Body` with its name"
+)]
+pub enum MessageKind {
+    Propose,
+    AppendEntries,
+    AppendEntriesResponse,
+    RequestVote,
+    RequestVoteResponse,
+    RequestPreVote,
+    RequestPreVoteResponse,
+    InstallSnapshot,
+    Heartbeat,
+    HeartbeatResponse,
+    ReadIndex,
+    ReadIndexResponse,
+    TransferLeader,
+    TimeoutNow,
+    ForgetLeader,
+    Hup,
+    Beat,
+    CheckQuorum,
+    Unreachable,
+    SnapshotStatus,
+    StorageAppend,
+    StorageAppendResponse,
+    StorageApply,
+    StorageApplyResponse,
+}
+
+impl Body {
+    /// The kind of this body.
+    pub const fn kind(&self) -> MessageKind {
+        match self {
+            Body::Propose { .. } => MessageKind::Propose,
+            Body::AppendEntries { .. } => MessageKind::AppendEntries,
+            Body::AppendEntriesResponse { .. } => MessageKind::AppendEntriesResponse,
+            Body::RequestVote { .. } => MessageKind::RequestVote,
+            Body::RequestVoteResponse { .. } => MessageKind::RequestVoteResponse,
+            Body::RequestPreVote { .. } => MessageKind::RequestPreVote,
+            Body::RequestPreVoteResponse { .. } => MessageKind::RequestPreVoteResponse,
+            Body::InstallSnapshot { .. } => MessageKind::InstallSnapshot,
+            Body::Heartbeat { .. } => MessageKind::Heartbeat,
+            Body::HeartbeatResponse { .. } => MessageKind::HeartbeatResponse,
+            Body::ReadIndex { .. } => MessageKind::ReadIndex,
+            Body::ReadIndexResponse { .. } => MessageKind::ReadIndexResponse,
+            Body::TransferLeader => MessageKind::TransferLeader,
+            Body::TimeoutNow => MessageKind::TimeoutNow,
+            Body::ForgetLeader => MessageKind::ForgetLeader,
+            Body::Hup => MessageKind::Hup,
+            Body::Beat => MessageKind::Beat,
+            Body::CheckQuorum => MessageKind::CheckQuorum,
+            Body::Unreachable => MessageKind::Unreachable,
+            Body::SnapshotStatus { .. } => MessageKind::SnapshotStatus,
+            Body::StorageAppend { .. } => MessageKind::StorageAppend,
+            Body::StorageAppendResponse { .. } => MessageKind::StorageAppendResponse,
+            Body::StorageApply { .. } => MessageKind::StorageApply,
+            Body::StorageApplyResponse { .. } => MessageKind::StorageApplyResponse,
+        }
+    }
+}
+
+impl MessageKind {
+    /// Whether such a message comes from the server itself or its storage threads, never from a peer.
+    pub const fn is_local(self) -> bool {
+        matches!(
+            self,
+            MessageKind::Hup
+                | MessageKind::Beat
+                | MessageKind::CheckQuorum
+                | MessageKind::Unreachable
+                | MessageKind::SnapshotStatus
+                | MessageKind::StorageAppend
+                | MessageKind::StorageAppendResponse
+                | MessageKind::StorageApply
+                | MessageKind::StorageApplyResponse
+        )
+    }
+
+    /// Whether such a message answers another one, so that its sender must be known.
+    pub const fn is_response(self) -> bool {
+        matches!(
+            self,
+            MessageKind::AppendEntriesResponse
+                | MessageKind::RequestVoteResponse
+                | MessageKind::RequestPreVoteResponse
+                | MessageKind::HeartbeatResponse
+                | MessageKind::ReadIndexResponse
+                | MessageKind::Unreachable
+                | MessageKind::StorageAppendResponse
+                | MessageKind::StorageApplyResponse
+        )
+    }
+}
+
+impl Message {
+    /// The kind of the message.
+    pub const fn kind(&self) -> MessageKind {
+        self.body.kind()
+    }
+
+    /// Whether the message vouches for something that its sender must not forget: it may leave
+    /// only after everything that the sender had to persist before it is durable (thesis §3.8).
+    /// Refusals are included, as in etcd.
+    pub const fn waits_for_persistence(&self) -> bool {
+        matches!(
+            self.body,
+            Body::AppendEntriesResponse { .. }
+                | Body::RequestVoteResponse { .. }
+                | Body::RequestPreVoteResponse { .. }
+        )
+    }
+}
