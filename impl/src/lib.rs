@@ -3,8 +3,11 @@
 //! This crate has no clock, no network, no disk and no threads of its own (the optional async `node`
 //! aside). See the README for a walk from an empty project to a replicated map.
 
+pub mod confchange;
 mod error;
+pub mod quorum;
 pub mod storage;
+pub mod tracker;
 pub mod types;
 
 pub use error::{Blame, CallError, ConfigError, DropReason, Error, PeerError, StorageError};

@@ -1,0 +1,51 @@
+//! Changes of the membership: from one valid configuration to the next, or an error.
+//!
+//! Two ways lead from one set of voters to another (Raft thesis, chapter 4). A *simple* change
+//! adds or removes one voter; any two majorities before and after it overlap. Everything else goes
+//! through a *joint* configuration, in which the majorities of both sets must agree, and which is
+//! left by a second change. Learners receive the log without a vote, so that a new server can
+//! catch up first.
+//!
+//! A change is applied to a copy: whatever is refused leaves the configuration as it was.
+
+mod changer;
+mod invariants;
+mod restore;
+
+pub use changer::Changer;
+pub use invariants::{InvariantViolation, check_invariants};
+pub use restore::restore;
+
+use crate::types::NodeId;
+
+/// Why a change of the membership was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfChangeError {
+    /// A transition must be left before the next begins.
+    #[error("config is already joint")]
+    AlreadyJoint,
+    /// A group without voters has nothing to leave; its first voters are added one by one.
+    #[error("can't make a zero-voter config joint")]
+    NoVotersToLeave,
+    /// There is no transition to leave.
+    #[error("can't leave a non-joint config")]
+    NotJoint,
+    /// In a transition the only change is to leave it.
+    #[error("can't apply simple config change in joint config")]
+    SimpleInJoint,
+    /// Two majorities that differ by more than one voter need not overlap.
+    #[error("more than one voter changed without entering joint config")]
+    MoreThanOneVoter,
+    /// Nobody would be left to decide anything, for ever.
+    #[error("removed all voters")]
+    NoVotersLeft,
+    /// The configuration is inconsistent: a bug, or a damaged
+    /// [`ConfState`](crate::types::ConfState).
+    #[error(transparent)]
+    Invariant(#[from] InvariantViolation),
+    /// A stored configuration does not describe one that changes of the membership can lead to.
+    #[error(
+        "the stored configuration cannot be restored: {0} is listed twice or in sets that exclude each other"
+    )]
+    Contradiction(NodeId),
+}

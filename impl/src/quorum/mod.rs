@@ -1,0 +1,46 @@
+//! Quorums: which index a set of voters has committed, and how their votes add up.
+//!
+//! Pure arithmetic over sets of node ids. Nothing here knows of logs, messages or roles; the
+//! caller answers "what has this voter acknowledged" and "how did this voter vote", and gets the
+//! decision of the quorum. A configuration is either one majority or, during a change of
+//! membership, two that must agree (Raft thesis, section 4.3).
+
+mod describe;
+mod id_set;
+mod joint;
+mod majority;
+
+pub use id_set::{IdSet, Ids};
+pub use joint::JointConfig;
+pub use majority::MajorityConfig;
+
+use std::fmt;
+
+use crate::types::Index;
+
+/// What an empty quorum has committed: everything.
+///
+/// It is the neutral element when two quorums must agree, so that a joint configuration with one
+/// empty half decides as the other half alone does.
+pub const UNBOUNDED: Index = Index(u64::MAX);
+
+/// The state of a vote, as far as the votes that were cast decide it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum VoteResult {
+    /// Votes that are still missing decide.
+    Pending,
+    /// No quorum can be reached any more.
+    Lost,
+    /// A quorum has voted yes.
+    Won,
+}
+
+impl fmt::Display for VoteResult {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            VoteResult::Pending => "VotePending",
+            VoteResult::Lost => "VoteLost",
+            VoteResult::Won => "VoteWon",
+        })
+    }
+}
