@@ -3,21 +3,14 @@
 //!
 //! Nothing here knows a rule of Raft, nor which of the two sides is right.
 
-use lockstep_traces::{Emitted, Field, FieldSet, NodeView, Outcome, PeerView, ServerId};
+use lockstep_traces::{
+    DurableImage, Emitted, Expected, Field, FieldSet, Index, NodeView, Outcome, PeerView, Role,
+    ServerId, Term,
+};
 use serde::Serialize;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::mem::discriminant;
-
-/// What the specification, or a trace, says must be seen after an input.
-#[derive(Clone, Copy, Debug)]
-pub struct Expected<'a> {
-    /// What the caller is told.
-    pub outcome: Outcome,
-    /// The messages to others, in any order.
-    pub sent: &'a [Emitted],
-    /// The state of the server that was given the input.
-    pub view: &'a NodeView,
-}
 
 /// One thing in which the two sides differ. Which kind it is, is the first thing to look at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -70,6 +63,17 @@ pub enum Difference {
         /// What it is now.
         actual: Value,
     },
+    /// A server does not start as a server starts: empty log, term zero, nobody known.
+    WrongStart {
+        /// The server.
+        server: ServerId,
+        /// The first field that differs.
+        field: Field,
+        /// What it must be.
+        expected: Value,
+        /// What it is.
+        actual: Value,
+    },
     /// The target broke down.
     Failed {
         /// What it said, or its panic.
@@ -80,7 +84,7 @@ pub enum Difference {
 /// Everything in which the target differs from what is expected, in the fields of `shown` only: first
 /// the refusal, then the state in the order of [`Field::ALL`], then the messages. Empty if they agree.
 pub fn compare(
-    expected: Expected<'_>,
+    expected: &Expected,
     outcome: Outcome,
     sent: &[Emitted],
     view: &NodeView,
@@ -93,10 +97,10 @@ pub fn compare(
             actual: outcome,
         });
     }
-    differences.extend(compare_views(expected.view, view, shown));
+    differences.extend(compare_views(&expected.view, view, shown));
     if shown.contains(Field::Messages) {
         let marks = shown.contains(Field::AfterPersist);
-        compare_messages(expected.sent, sent, marks, &mut differences);
+        compare_messages(&expected.sent, sent, marks, &mut differences);
     }
     differences
 }
@@ -124,7 +128,49 @@ pub fn compare_bystander(
     now: &NodeView,
     shown: FieldSet,
 ) -> Option<Difference> {
-    compare_views(before, now, shown)
+    let (field, expected, actual) = first_field(before, now, shown)?;
+    Some(Difference::Bystander {
+        server,
+        field,
+        expected,
+        actual,
+    })
+}
+
+/// The first field of `shown` in which a server that has just started is not as it must be.
+pub fn compare_start(server: ServerId, view: &NodeView, shown: FieldSet) -> Option<Difference> {
+    let (field, expected, actual) = first_field(&start_view(), view, shown)?;
+    Some(Difference::WrongStart {
+        server,
+        field,
+        expected,
+        actual,
+    })
+}
+
+/// A server that has just started: a follower of nobody in term zero with an empty log.
+pub fn start_view() -> NodeView {
+    NodeView {
+        role: Role::Follower,
+        term: Term(0),
+        vote: None,
+        leader: None,
+        log: Vec::new(),
+        commit: Index(0),
+        applied: Index(0),
+        lease: false,
+        votes: BTreeMap::new(),
+        peers: BTreeMap::new(),
+        durable: DurableImage::default(),
+    }
+}
+
+fn first_field(
+    expected: &NodeView,
+    actual: &NodeView,
+    shown: FieldSet,
+) -> Option<(Field, Value, Value)> {
+    compare_views(expected, actual, shown)
         .into_iter()
         .find_map(|difference| match difference {
             Difference::WrongState {
@@ -132,12 +178,7 @@ pub fn compare_bystander(
                 expected,
                 actual,
                 ..
-            } => Some(Difference::Bystander {
-                server,
-                field,
-                expected,
-                actual,
-            }),
+            } => Some((field, expected, actual)),
             _ => None,
         })
 }
@@ -277,8 +318,7 @@ fn json<T: Serialize>(value: &T) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lockstep_traces::{Body, DurableImage, Index, Message, ProgressState, Role, Term};
-    use std::collections::BTreeMap;
+    use lockstep_traces::{Body, Message, ProgressState};
 
     fn id(number: u64) -> ServerId {
         ServerId::new(number).expect("not zero")
@@ -329,10 +369,10 @@ mod tests {
         let view = leader();
         let expected = Expected {
             outcome: Outcome::Accepted,
-            sent: expected,
-            view: &view,
+            sent: expected.to_vec(),
+            view: leader(),
         };
-        compare(expected, Outcome::Accepted, actual, &view, shown)
+        compare(&expected, Outcome::Accepted, actual, &view, shown)
     }
 
     fn field_of(difference: &Difference) -> Option<Field> {
@@ -480,10 +520,10 @@ mod tests {
         let refused = Outcome::Refused(Refusal::ProposalDropped);
         let expected = Expected {
             outcome: refused,
-            sent: &[],
-            view: &view,
+            sent: Vec::new(),
+            view: leader(),
         };
-        let found = compare(expected, Outcome::Accepted, &[], &view, FieldSet::ALL);
+        let found = compare(&expected, Outcome::Accepted, &[], &view, FieldSet::ALL);
         let wrong = Difference::WrongRefusal {
             expected: refused,
             actual: Outcome::Accepted,

@@ -32,6 +32,7 @@
 use lockstep_traces::{Config, Emitted, FieldSet, Input, NodeView, Outcome, ServerId};
 use serde::Serialize;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// What a target says of itself; it goes into every report.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -200,6 +201,28 @@ impl fmt::Display for Strength {
     }
 }
 
+/// [`TargetServer::apply`], with a panic of the implementation turned into [`TargetError::Failed`]: a
+/// panic is an answer, and the wrong one.
+///
+/// # Errors
+///
+/// As [`TargetServer::apply`], and if it panics.
+pub fn apply_caught<S: TargetServer>(
+    server: &mut S,
+    input: &Input,
+) -> Result<Reaction, TargetError> {
+    // Whatever the panic leaves behind is never looked at again: a server that failed is dropped.
+    match catch_unwind(AssertUnwindSafe(|| server.apply(input))) {
+        Ok(reaction) => reaction,
+        Err(panic) => {
+            let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+            let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+            let text = text.unwrap_or_else(|| "without a text".to_owned());
+            Err(TargetError::Failed(format!("panicked: {text}")))
+        }
+    }
+}
+
 /// Runs one script on a fresh cluster, input by input.
 fn run_one<T: Target + ?Sized>(
     target: &T,
@@ -237,7 +260,7 @@ fn drive<S: TargetServer>(
                 "the cluster has no server {id}"
             )));
         };
-        let reaction = server.apply(input)?;
+        let reaction = apply_caught(server, input)?;
         run.steps.push(Observation {
             reaction,
             view: server.view()?,

@@ -1,0 +1,75 @@
+//! Where the two sides part: the way there, and everything that differs.
+
+use crate::compare::Difference;
+use crate::target::Reaction;
+use lockstep_traces::{Emitted, NodeView, Outcome, Trace};
+use serde::Serialize;
+
+/// The first point at which a target does not do what is expected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Divergence {
+    /// The events up to and including the one at which the sides part, each with what is expected: a
+    /// complete trace, which `lockstep replay` accepts. The last step is where they part.
+    pub trace: Trace,
+    /// What differs there; never empty.
+    pub differences: Vec<Difference>,
+    /// What the target did there; `None` if it broke down.
+    pub actual: Option<Actual>,
+}
+
+/// What a target did with an input.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Actual {
+    /// What the caller was told.
+    pub outcome: Outcome,
+    /// The messages that it sent.
+    pub sent: Vec<Emitted>,
+    /// Its state afterwards.
+    pub view: NodeView,
+}
+
+/// One of the two sides of a comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Side {
+    /// The specification, or the trace that was made from it.
+    Expected,
+    /// The implementation.
+    Target,
+    /// Both, for different reasons.
+    Both,
+}
+
+impl Divergence {
+    /// Which side refused the event, if only one did or if they gave different reasons.
+    pub fn refused_by(&self) -> Option<Side> {
+        self.differences
+            .iter()
+            .find_map(|difference| match difference {
+                Difference::WrongRefusal { expected, actual } => Some(match (expected, actual) {
+                    (Outcome::Refused(_), Outcome::Refused(_)) => Side::Both,
+                    (Outcome::Refused(_), Outcome::Accepted) => Side::Expected,
+                    (Outcome::Accepted, _) => Side::Target,
+                }),
+                _ => None,
+            })
+    }
+
+    /// The command that repeats it, once [`Divergence::trace`] is saved as `file`.
+    pub fn replay_command(&self, file: &str, target: &str) -> String {
+        format!("lockstep replay {file} --target {target}")
+    }
+}
+
+impl Actual {
+    pub(crate) fn new(reaction: Reaction, view: NodeView) -> Option<Actual> {
+        match reaction {
+            Reaction::Driven { outcome, sent } => Some(Actual {
+                outcome,
+                sent,
+                view,
+            }),
+            Reaction::NotDriven { .. } => None,
+        }
+    }
+}

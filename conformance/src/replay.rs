@@ -1,0 +1,362 @@
+//! Replays traces on a target and compares after every step. Needs no specification: a trace carries
+//! what is expected.
+//!
+//! A server's state depends on its own inputs alone. So when a target cannot be driven by one input,
+//! the later steps of *that* server mean nothing any more, unless the input was to change nothing; the
+//! other servers of the trace go on. Such a trace is [`TraceResult::Partial`]: it did not pass.
+
+use crate::compare::{Difference, compare, compare_bystander, compare_start, start_view};
+use crate::divergence::{Actual, Divergence};
+use crate::target::{Description, Reaction, Run, Script, Target, TargetError};
+use lockstep_traces::{Event, Expected, Field, FieldSet, NodeView, ServerId, Trace, TraceError};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+/// Traces that are on their way to the target at once.
+const BATCH: usize = 256;
+
+/// How one trace fared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TraceResult {
+    /// Every step of a server was driven and compared, and all agree.
+    Agreed,
+    /// What was driven agrees, but not all was.
+    Partial,
+    /// No step was driven, or no field could be compared.
+    NothingCompared,
+    /// A step differs.
+    Diverged,
+}
+
+/// What a replay established.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReplayVerdict {
+    /// Every trace agreed in full.
+    Agreed,
+    /// Nothing differs, but some steps were not driven.
+    Partial,
+    /// There was nothing to compare: no trace, or one of which nothing was compared.
+    NothingCompared,
+    /// A trace differs.
+    Diverged,
+    /// It was stopped before the end; nothing differs so far.
+    Interrupted,
+}
+
+/// The counts of a replay, and the first divergence.
+#[derive(Clone, Debug)]
+pub struct ReplayReport {
+    /// Who was compared.
+    pub target: Description,
+    /// Traces that were replayed, and of those, how each fared.
+    pub traces: u64,
+    /// Traces of which every step was driven, compared and agreed.
+    pub agreed: u64,
+    /// Traces of which some steps were not driven.
+    pub partial: u64,
+    /// Traces of which nothing was compared.
+    pub nothing_compared: u64,
+    /// Steps at which a server moves.
+    pub steps: u64,
+    /// Of those, the steps that were driven and compared.
+    pub compared: u64,
+    /// Of those, the steps that could not be driven, by the target's reason.
+    pub not_driven: BTreeMap<String, u64>,
+    /// Of those, the steps of a server that came after one that was to change it and was not driven.
+    pub not_reached: u64,
+    /// Steps at which only the network moves; there is nothing to compare.
+    pub network: u64,
+    /// The first trace that differs, and the file or name that it came from.
+    pub divergence: Option<(String, Box<Divergence>)>,
+    interrupted: bool,
+}
+
+impl ReplayReport {
+    /// The share of the steps that was driven and compared, from 0 to 1; 0 if there was none.
+    pub fn share(&self) -> f64 {
+        if self.steps == 0 {
+            0.0
+        } else {
+            self.compared as f64 / self.steps as f64
+        }
+    }
+
+    /// The fields that were compared.
+    pub fn fields_compared(&self) -> FieldSet {
+        self.target.shows
+    }
+
+    /// The fields that were not, because the target does not show them.
+    pub fn fields_not_compared(&self) -> FieldSet {
+        Field::ALL
+            .into_iter()
+            .filter(|field| !self.target.shows.contains(*field))
+            .collect()
+    }
+
+    /// What was established.
+    pub fn verdict(&self) -> ReplayVerdict {
+        if self.divergence.is_some() {
+            ReplayVerdict::Diverged
+        } else if self.interrupted {
+            ReplayVerdict::Interrupted
+        } else if self.traces == 0 || self.nothing_compared > 0 {
+            ReplayVerdict::NothingCompared
+        } else if self.partial > 0 {
+            ReplayVerdict::Partial
+        } else {
+            ReplayVerdict::Agreed
+        }
+    }
+
+    fn new(target: Description) -> ReplayReport {
+        ReplayReport {
+            target,
+            traces: 0,
+            agreed: 0,
+            partial: 0,
+            nothing_compared: 0,
+            steps: 0,
+            compared: 0,
+            not_driven: BTreeMap::new(),
+            not_reached: 0,
+            network: 0,
+            divergence: None,
+            interrupted: false,
+        }
+    }
+
+    fn add(&mut self, source: &str, trace: &Trace, fate: Fate) {
+        self.traces += 1;
+        self.steps += fate.steps;
+        self.compared += fate.compared;
+        self.not_reached += fate.not_reached;
+        self.network += trace.steps.len() as u64 - fate.steps;
+        match fate.result() {
+            TraceResult::Agreed => self.agreed += 1,
+            TraceResult::Partial => self.partial += 1,
+            TraceResult::NothingCompared => self.nothing_compared += 1,
+            TraceResult::Diverged => {}
+        }
+        for (reason, count) in fate.not_driven {
+            *self.not_driven.entry(reason).or_default() += count;
+        }
+        if self.divergence.is_none() {
+            self.divergence = fate.divergence.map(|it| (source.to_owned(), Box::new(it)));
+        }
+    }
+}
+
+/// Why a replay could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// A trace cannot be read.
+    #[error(transparent)]
+    Trace(#[from] TraceError),
+    /// The target cannot be started.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+}
+
+/// Replays traces, each with the name of where it came from, until one differs. `progress` is called
+/// now and then with the counts so far and may stop the replay.
+///
+/// # Errors
+///
+/// A trace cannot be read, or the target cannot be started.
+pub fn replay<T: Target>(
+    target: &T,
+    traces: impl IntoIterator<Item = Result<(String, Trace), TraceError>>,
+    progress: &mut dyn FnMut(&ReplayReport) -> ControlFlow<()>,
+) -> Result<ReplayReport, ReplayError> {
+    let mut report = ReplayReport::new(target.description());
+    let mut batch: Vec<(String, Trace)> = Vec::new();
+    for trace in traces {
+        let (source, trace) = trace?;
+        let same = batch
+            .last()
+            .is_none_or(|(_, last)| last.header.config == trace.header.config);
+        if !same || batch.len() == BATCH {
+            replay_batch(target, &batch, &mut report)?;
+            batch.clear();
+            report.interrupted = progress(&report).is_break();
+            if report.divergence.is_some() || report.interrupted {
+                return Ok(report);
+            }
+        }
+        batch.push((source, trace));
+    }
+    replay_batch(target, &batch, &mut report)?;
+    Ok(report)
+}
+
+/// Replays traces of one configuration.
+fn replay_batch<T: Target>(
+    target: &T,
+    batch: &[(String, Trace)],
+    report: &mut ReplayReport,
+) -> Result<(), TargetError> {
+    let Some((_, first)) = batch.first() else {
+        return Ok(());
+    };
+    let scripts: Vec<Script<'_>> = batch.iter().map(|(_, trace)| script(trace)).collect();
+    let mut fates: Vec<Option<Fate>> = batch.iter().map(|_| None).collect();
+    let shown = report.target.shows;
+    target.run(&first.header.config, &scripts, &mut |position, run| {
+        fates[position] = Some(judge(&batch[position].1, run, shown));
+    })?;
+    for ((source, trace), fate) in batch.iter().zip(fates) {
+        let lost = || TargetError::Setup(format!("the target lost the trace {source}"));
+        report.add(source, trace, fate.ok_or_else(lost)?);
+    }
+    Ok(())
+}
+
+fn script(trace: &Trace) -> Script<'_> {
+    let steps = trace.steps.iter().filter_map(|step| match &step.event {
+        Event::Server { server, input } => Some((*server, input)),
+        Event::Duplicate(_) | Event::Drop(_) => None,
+    });
+    Script {
+        steps: steps.collect(),
+    }
+}
+
+/// How one trace fared, with its counts.
+#[derive(Default)]
+struct Fate {
+    steps: u64,
+    compared: u64,
+    not_driven: BTreeMap<String, u64>,
+    not_reached: u64,
+    divergence: Option<Divergence>,
+    fields: bool,
+}
+
+impl Fate {
+    fn result(&self) -> TraceResult {
+        if self.divergence.is_some() {
+            TraceResult::Diverged
+        } else if self.compared == 0 || !self.fields {
+            TraceResult::NothingCompared
+        } else if self.compared < self.steps {
+            TraceResult::Partial
+        } else {
+            TraceResult::Agreed
+        }
+    }
+}
+
+/// What the trace last said of a server, and whether its inputs still mean anything.
+struct Tracked {
+    id: ServerId,
+    view: NodeView,
+    lost: bool,
+}
+
+/// Compares what happened with what the trace expects.
+fn judge(trace: &Trace, run: Run, shown: FieldSet) -> Fate {
+    let mut fate = Fate {
+        fields: shown != FieldSet::NONE,
+        ..Fate::default()
+    };
+    let config = &trace.header.config;
+    let mut servers: Vec<Tracked> = config
+        .server_ids()
+        .map(|id| Tracked {
+            id,
+            view: start_view(),
+            lost: false,
+        })
+        .collect();
+    fate.steps = script(trace).steps.len() as u64;
+    let starts = servers.iter().zip(&run.initial);
+    let started: Vec<Difference> = starts
+        .filter_map(|(tracked, view)| compare_start(tracked.id, view, shown))
+        .collect();
+    if !started.is_empty() {
+        fate.divergence = Some(divergence(trace, 0, started, None));
+        return fate;
+    }
+    let mut observations = run.steps.into_iter();
+    for (position, step) in trace.steps.iter().enumerate() {
+        let (Event::Server { server, .. }, Some(expected)) = (&step.event, &step.expected) else {
+            continue;
+        };
+        let Some(tracked) = servers.iter_mut().find(|tracked| tracked.id == *server) else {
+            continue;
+        };
+        let Some(seen) = observations.next() else {
+            let error = run
+                .failed
+                .unwrap_or_else(|| "it answered too few inputs".to_owned());
+            let differences = vec![Difference::Failed { error }];
+            fate.divergence = Some(divergence(trace, position, differences, None));
+            return fate;
+        };
+        if tracked.lost {
+            fate.not_reached += 1;
+            continue;
+        }
+        let (outcome, sent) = match &seen.reaction {
+            Reaction::Driven { outcome, sent } => (*outcome, sent),
+            Reaction::NotDriven { reason } => {
+                *fate.not_driven.entry(reason.clone()).or_default() += 1;
+                tracked.lost = !changes_nothing(expected, &tracked.view);
+                continue;
+            }
+        };
+        let differences = compare(expected, outcome, sent, &seen.view, shown);
+        if !differences.is_empty() {
+            let actual = Actual::new(seen.reaction, seen.view);
+            fate.divergence = Some(divergence(trace, position, differences, actual));
+            return fate;
+        }
+        fate.compared += 1;
+        tracked.view.clone_from(&expected.view);
+    }
+    let end = trace.steps.len() - 1;
+    if let Some(error) = run.failed {
+        let differences = vec![Difference::Failed { error }];
+        fate.divergence = Some(divergence(trace, end, differences, None));
+        return fate;
+    }
+    let moved = bystanders(&servers, &run.last, shown);
+    if !moved.is_empty() {
+        fate.divergence = Some(divergence(trace, end, moved, None));
+    }
+    fate
+}
+
+/// Servers that are not as the trace left them, although every one of their own inputs agreed.
+fn bystanders(servers: &[Tracked], last: &[NodeView], shown: FieldSet) -> Vec<Difference> {
+    servers
+        .iter()
+        .zip(last)
+        .filter(|(tracked, _)| !tracked.lost)
+        .filter_map(|(tracked, view)| compare_bystander(tracked.id, &tracked.view, view, shown))
+        .collect()
+}
+
+fn changes_nothing(expected: &Expected, before: &NodeView) -> bool {
+    expected.view == *before && expected.sent.is_empty()
+}
+
+/// The divergence at that step of the trace.
+fn divergence(
+    trace: &Trace,
+    position: usize,
+    differences: Vec<Difference>,
+    actual: Option<Actual>,
+) -> Divergence {
+    let mut trace = trace.clone();
+    trace.steps.truncate(position + 1);
+    Divergence {
+        trace,
+        differences,
+        actual,
+    }
+}
