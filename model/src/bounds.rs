@@ -1,0 +1,156 @@
+//! How much of the environment a search covers. Nothing here is Raft: bounds limit what happens to the
+//! servers, never the depth of a search, and treat all servers alike.
+
+use std::fmt;
+
+/// How often the environment may do something in one run, at all servers together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Budget {
+    /// At most so many times.
+    Times(u16),
+    /// As often as it likes; not counted, so that the count does not tell states apart.
+    Unlimited,
+}
+
+impl Budget {
+    /// Whether it may happen once more.
+    pub fn allows(self, spent: u16) -> bool {
+        match self {
+            Budget::Times(limit) => spent < limit,
+            Budget::Unlimited => true,
+        }
+    }
+}
+
+impl fmt::Display for Budget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Budget::Times(limit) => limit.fmt(f),
+            Budget::Unlimited => f.write_str("unlimited"),
+        }
+    }
+}
+
+impl std::str::FromStr for Budget {
+    type Err = std::num::ParseIntError;
+
+    /// A number, or `unlimited`.
+    fn from_str(text: &str) -> Result<Budget, Self::Err> {
+        match text {
+            "unlimited" => Ok(Budget::Unlimited),
+            number => number.parse().map(Budget::Times),
+        }
+    }
+}
+
+/// What the environment has a budget for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// Election timers that fire.
+    Timeout,
+    /// Leases that expire.
+    LeaseExpire,
+    /// Heartbeat timers that fire.
+    Heartbeat,
+    /// Quorum checks of leaders.
+    CheckQuorum,
+    /// Proposals of clients.
+    Propose,
+    /// Crashes with restart.
+    Restart,
+    /// Messages that the network duplicates.
+    Duplicate,
+    /// Messages that the network loses.
+    Drop,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Kind; 8] = [
+        Kind::Timeout,
+        Kind::LeaseExpire,
+        Kind::Heartbeat,
+        Kind::CheckQuorum,
+        Kind::Propose,
+        Kind::Restart,
+        Kind::Duplicate,
+        Kind::Drop,
+    ];
+}
+
+/// The bounds of a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// The highest term that a server may enter.
+    pub max_term: u32,
+    /// How many messages may be in flight at once, copies counted.
+    pub max_in_flight: usize,
+    /// Budget of [`Kind::Timeout`].
+    pub timeouts: Budget,
+    /// Budget of [`Kind::LeaseExpire`].
+    pub lease_expiries: Budget,
+    /// Budget of [`Kind::Heartbeat`].
+    pub heartbeats: Budget,
+    /// Budget of [`Kind::CheckQuorum`].
+    pub quorum_checks: Budget,
+    /// Budget of [`Kind::Propose`].
+    pub proposals: Budget,
+    /// Budget of [`Kind::Restart`].
+    pub restarts: Budget,
+    /// Budget of [`Kind::Duplicate`].
+    pub duplicates: Budget,
+    /// Budget of [`Kind::Drop`].
+    pub drops: Budget,
+}
+
+impl Bounds {
+    /// No bound at all: for random walks.
+    pub const UNLIMITED: Bounds = Bounds {
+        max_term: u32::MAX,
+        max_in_flight: usize::MAX,
+        timeouts: Budget::Unlimited,
+        lease_expiries: Budget::Unlimited,
+        heartbeats: Budget::Unlimited,
+        quorum_checks: Budget::Unlimited,
+        proposals: Budget::Unlimited,
+        restarts: Budget::Unlimited,
+        duplicates: Budget::Unlimited,
+        drops: Budget::Unlimited,
+    };
+
+    /// The budget of a kind of event.
+    pub fn budget(&self, kind: Kind) -> Budget {
+        match kind {
+            Kind::Timeout => self.timeouts,
+            Kind::LeaseExpire => self.lease_expiries,
+            Kind::Heartbeat => self.heartbeats,
+            Kind::CheckQuorum => self.quorum_checks,
+            Kind::Propose => self.proposals,
+            Kind::Restart => self.restarts,
+            Kind::Duplicate => self.duplicates,
+            Kind::Drop => self.drops,
+        }
+    }
+}
+
+/// How often each kind of event has happened; kinds without a limit are not counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Spent([u16; Kind::ALL.len()]);
+
+impl Spent {
+    /// How often a kind of event has happened.
+    pub fn of(&self, kind: Kind) -> u16 {
+        self.0[kind as usize]
+    }
+
+    pub(crate) fn set(&mut self, kind: Kind, times: u16) {
+        self.0[kind as usize] = times;
+    }
+
+    pub(crate) fn spend(&mut self, kind: Kind, bounds: &Bounds) {
+        if let Budget::Times(_) = bounds.budget(kind) {
+            let spent = &mut self.0[kind as usize];
+            *spent = spent.saturating_add(1);
+        }
+    }
+}

@@ -1,0 +1,378 @@
+//! Servers and network together: the state graph.
+
+use crate::bounds::{Bounds, Kind, Spent};
+use crate::history::History;
+use crate::ids::{Id, MAX_SERVERS};
+use crate::message::{Message, Payload};
+use crate::network::Network;
+use crate::server::{Outbox, Server, Stimulus};
+use crate::settings::Settings;
+use arrayvec::ArrayVec;
+use lockstep_traces as vocabulary;
+use lockstep_traces::{Emitted, Event, Input, Outcome, Role, ServerId};
+
+/// A cluster of servers on an unordered, lossy, duplicating network, and the bounds within which it is
+/// explored.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    pub(crate) settings: Settings,
+    pub(crate) bounds: Bounds,
+}
+
+/// The state of all servers, of the network, and what properties and bounds remember.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClusterState {
+    /// The servers, by slot.
+    pub(crate) servers: ArrayVec<Server, MAX_SERVERS>,
+    /// The messages in flight.
+    pub(crate) network: Network,
+    /// What happened, for properties.
+    pub(crate) history: History,
+    /// How often the environment did what, for bounds.
+    pub(crate) spent: Spent,
+}
+
+/// What the environment does next. A message is named by its position in the (sorted) network of the state
+/// that the action is applied to; [`Cluster::event`] spells it out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Action {
+    /// The election timer of a server fires.
+    Timeout(Id),
+    /// The lease at a follower runs out.
+    LeaseExpire(Id),
+    /// The heartbeat timer of a server fires.
+    Heartbeat(Id),
+    /// An election timeout elapses at a leader.
+    CheckQuorum(Id),
+    /// A client proposes the next value.
+    Propose(Id),
+    /// A server crashes and comes back.
+    Restart(Id),
+    /// The network delivers a message.
+    Deliver(u32),
+    /// The network duplicates a message.
+    Duplicate(u32),
+    /// The network loses a message.
+    Drop(u32),
+}
+
+/// An edge of the state graph.
+#[derive(Clone, Debug)]
+pub struct Transition {
+    /// The state afterwards.
+    pub next: ClusterState,
+    /// The server that moved, if one did; no other server has changed.
+    pub moved: Option<ServerId>,
+    /// What its caller was told.
+    pub outcome: Outcome,
+    /// What it sent.
+    pub sent: Vec<Emitted>,
+    /// Whether the state afterwards is within the bound. If not, the edge counts but is not followed.
+    pub within_bound: bool,
+}
+
+impl Action {
+    /// The kind of event that a budget counts; `None` for a delivery.
+    pub fn kind(self) -> Option<Kind> {
+        match self {
+            Action::Timeout(_) => Some(Kind::Timeout),
+            Action::LeaseExpire(_) => Some(Kind::LeaseExpire),
+            Action::Heartbeat(_) => Some(Kind::Heartbeat),
+            Action::CheckQuorum(_) => Some(Kind::CheckQuorum),
+            Action::Propose(_) => Some(Kind::Propose),
+            Action::Restart(_) => Some(Kind::Restart),
+            Action::Deliver(_) => None,
+            Action::Duplicate(_) => Some(Kind::Duplicate),
+            Action::Drop(_) => Some(Kind::Drop),
+        }
+    }
+}
+
+impl ClusterState {
+    /// A server.
+    ///
+    /// # Panics
+    ///
+    /// If the cluster has no such server.
+    pub fn server(&self, id: ServerId) -> &Server {
+        let id = Id::try_from(id).expect("the server is a member of its cluster");
+        &self.servers[id.slot()]
+    }
+
+    /// The servers, in order.
+    pub fn servers(&self) -> impl Iterator<Item = &Server> {
+        self.servers.iter()
+    }
+
+    /// Every distinct message in flight, with the number of its copies.
+    pub fn network(&self) -> impl Iterator<Item = (vocabulary::Message, usize)> + '_ {
+        let distinct = self.network.distinct();
+        distinct.map(|(_, message, copies)| (message.into(), copies))
+    }
+
+    /// How many messages are in flight, copies counted.
+    pub fn in_flight(&self) -> usize {
+        self.network.len()
+    }
+
+    /// What happened before, as far as properties need it.
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// How often the environment did what.
+    pub fn spent(&self) -> &Spent {
+        &self.spent
+    }
+
+    /// The server that an action moves and what happens to it; `None` if it happens to the network.
+    pub(crate) fn target(&self, action: Action) -> Option<Id> {
+        match action {
+            Action::Timeout(i)
+            | Action::LeaseExpire(i)
+            | Action::Heartbeat(i)
+            | Action::CheckQuorum(i)
+            | Action::Propose(i)
+            | Action::Restart(i) => Some(i),
+            Action::Deliver(position) => Some(self.message(position).to),
+            Action::Duplicate(_) | Action::Drop(_) => None,
+        }
+    }
+
+    pub(crate) fn message(&self, position: u32) -> &Message {
+        self.network
+            .get(position as usize)
+            .expect("the action was made for this state")
+    }
+
+    /// The value that the next proposal carries: values tell proposals apart.
+    fn next_value(&self) -> u64 {
+        let entries = self.servers.iter().flat_map(|server| server.log.iter());
+        let highest = entries.filter_map(|entry| entry.payload.as_value()).max();
+        highest.unwrap_or(0) + 1
+    }
+}
+
+impl Cluster {
+    /// A cluster with these settings, explored within these bounds.
+    pub fn new(settings: Settings, bounds: Bounds) -> Cluster {
+        Cluster { settings, bounds }
+    }
+
+    /// The settings of the servers.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The bounds.
+    pub fn bounds(&self) -> &Bounds {
+        &self.bounds
+    }
+
+    /// The one initial state: every server as [`Server::new`], nothing in flight.
+    pub fn initial(&self) -> ClusterState {
+        ClusterState {
+            servers: self.settings.ids().map(Server::initial).collect(),
+            network: Network::default(),
+            history: History::default(),
+            spent: Spent::default(),
+        }
+    }
+
+    /// The events within the bound that can change something: these are explored.
+    pub fn enabled(&self, state: &ClusterState, actions: &mut Vec<Action>) {
+        let within = |kind| self.bounds.budget(kind).allows(state.spent.of(kind));
+        for action in self.local_actions(state) {
+            if action.kind().is_none_or(within) && Self::matters(state, action) {
+                actions.push(action);
+            }
+        }
+        let duplicate = within(Kind::Duplicate);
+        let drop = within(Kind::Drop);
+        for (position, _, _) in state.network.distinct() {
+            let position = position as u32;
+            actions.push(Action::Deliver(position));
+            if duplicate {
+                actions.push(Action::Duplicate(position));
+            }
+            if drop {
+                actions.push(Action::Drop(position));
+            }
+        }
+    }
+
+    /// The other inputs to every server: timers in the wrong role, proposals to be refused, events whose
+    /// budget is spent. They are compared with an implementation and never explored.
+    pub fn probes(&self, state: &ClusterState, actions: &mut Vec<Action>) {
+        let within = |kind| self.bounds.budget(kind).allows(state.spent.of(kind));
+        for action in self.local_actions(state) {
+            if !(action.kind().is_none_or(within) && Self::matters(state, action)) {
+                actions.push(action);
+            }
+        }
+    }
+
+    /// Everything that can happen to one server without a message.
+    fn local_actions<'a>(&'a self, state: &'a ClusterState) -> impl Iterator<Item = Action> + 'a {
+        state.servers.iter().flat_map(|server| {
+            [
+                Action::Timeout,
+                Action::LeaseExpire,
+                Action::Heartbeat,
+                Action::CheckQuorum,
+                Action::Propose,
+                Action::Restart,
+            ]
+            .map(|action| action(server.id))
+        })
+    }
+
+    /// Whether an event is more than a refused or ignored input.
+    fn matters(state: &ClusterState, action: Action) -> bool {
+        let role = |i: Id| state.servers[i.slot()].role;
+        match action {
+            Action::Timeout(i) => role(i) != Role::Leader,
+            Action::LeaseExpire(i) => state.servers[i.slot()].lease,
+            Action::Heartbeat(i) | Action::CheckQuorum(i) | Action::Propose(i) => {
+                role(i) == Role::Leader
+            }
+            Action::Restart(_) | Action::Deliver(_) | Action::Duplicate(_) | Action::Drop(_) => true,
+        }
+    }
+
+    /// The edge that an action makes, whether it is within the bound or not.
+    ///
+    /// # Panics
+    ///
+    /// If the action names a server or a message that the state does not have.
+    pub fn apply(&self, state: &ClusterState, action: &Action) -> Transition {
+        let mut outbox = Outbox::new();
+        let mut next = state.clone();
+        let outcome = self.advance(&mut next, *action, &mut outbox);
+        Transition {
+            within_bound: self.is_within(&next),
+            next,
+            moved: state.target(*action).map(ServerId::from),
+            outcome,
+            sent: outbox.iter().map(Message::emitted).collect(),
+        }
+    }
+
+    /// What an action does, in place; `outbox` must be empty, and holds what was sent afterwards.
+    pub(crate) fn advance(
+        &self,
+        state: &mut ClusterState,
+        action: Action,
+        outbox: &mut Outbox,
+    ) -> Outcome {
+        if let Some(kind) = action.kind() {
+            state.spent.spend(kind, &self.bounds);
+        }
+        match action {
+            Action::Timeout(i) => self.move_server(state, i, Stimulus::Timeout, outbox),
+            Action::LeaseExpire(i) => self.move_server(state, i, Stimulus::LeaseExpire, outbox),
+            Action::Heartbeat(i) => self.move_server(state, i, Stimulus::Heartbeat, outbox),
+            Action::CheckQuorum(i) => self.move_server(state, i, Stimulus::CheckQuorum, outbox),
+            Action::Propose(i) => {
+                let payload = Payload::value(state.next_value()).unwrap_or(Payload::EMPTY);
+                self.move_server(state, i, Stimulus::Propose(payload), outbox)
+            }
+            Action::Restart(i) => self.move_server(state, i, Stimulus::Restart, outbox),
+            Action::Deliver(position) => {
+                let message = state.network.remove(position as usize);
+                self.move_server(state, message.to, Stimulus::Deliver(&message), outbox)
+            }
+            Action::Duplicate(position) => {
+                let message = state.message(position).clone();
+                state.network.insert(message);
+                Outcome::Accepted
+            }
+            Action::Drop(position) => {
+                state.network.remove(position as usize);
+                Outcome::Accepted
+            }
+        }
+    }
+
+    fn move_server(
+        &self,
+        state: &mut ClusterState,
+        i: Id,
+        stimulus: Stimulus<'_>,
+        outbox: &mut Outbox,
+    ) -> Outcome {
+        let server = &mut state.servers[i.slot()];
+        let committed = server.commit;
+        let outcome = server.advance(&self.settings, stimulus, outbox);
+        debug_assert!(
+            self.settings.is_mutant() || server.check(&self.settings).is_ok(),
+            "{stimulus:?} left a server inconsistent: {:?}",
+            server.check(&self.settings)
+        );
+        if server.role == Role::Leader {
+            state.history.record_leader(server.term, i);
+            if server.commit > committed {
+                state.history.record_commit(server.commit, server.term);
+            }
+        }
+        for message in outbox.iter() {
+            state.network.insert(message.clone());
+        }
+        outcome
+    }
+
+    /// Whether a state is within the bound. Budgets need no look: no enabled action exceeds one.
+    pub fn is_within(&self, state: &ClusterState) -> bool {
+        state.network.len() <= self.bounds.max_in_flight
+            && state.servers.iter().all(|server| server.term <= self.bounds.max_term)
+    }
+
+    /// An action in the vocabulary.
+    ///
+    /// # Panics
+    ///
+    /// If the action names a message that the state does not have.
+    pub fn event(&self, state: &ClusterState, action: &Action) -> Event {
+        let to = |i: &Id, input| Event::Server {
+            server: (*i).into(),
+            input,
+        };
+        match action {
+            Action::Timeout(i) => to(i, Input::Timeout),
+            Action::LeaseExpire(i) => to(i, Input::LeaseExpire),
+            Action::Heartbeat(i) => to(i, Input::Heartbeat),
+            Action::CheckQuorum(i) => to(i, Input::CheckQuorum),
+            Action::Propose(i) => to(i, Input::Propose(state.next_value())),
+            Action::Restart(i) => to(i, Input::Restart),
+            Action::Deliver(position) => {
+                let message = state.message(*position);
+                to(&message.to, Input::Deliver(message.into()))
+            }
+            Action::Duplicate(position) => Event::Duplicate(state.message(*position).into()),
+            Action::Drop(position) => Event::Drop(state.message(*position).into()),
+        }
+    }
+}
+
+impl stateright::Model for Cluster {
+    type State = ClusterState;
+    type Action = Action;
+
+    fn init_states(&self) -> Vec<ClusterState> {
+        vec![self.initial()]
+    }
+
+    fn actions(&self, state: &ClusterState, actions: &mut Vec<Action>) {
+        self.enabled(state, actions);
+    }
+
+    fn next_state(&self, state: &ClusterState, action: Action) -> Option<ClusterState> {
+        let mut next = state.clone();
+        self.advance(&mut next, action, &mut Outbox::new());
+        Some(next)
+    }
+
+    fn within_boundary(&self, state: &ClusterState) -> bool {
+        self.is_within(state)
+    }
+}

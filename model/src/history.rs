@@ -1,0 +1,51 @@
+//! What properties have to remember although no server does.
+
+use crate::ids::IdSet;
+use crate::seq::Seq;
+
+/// What has happened in a run, as far as properties need it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct History {
+    /// Who has led each term, from term one on: a leader that crashed still counts.
+    pub(crate) leaders: Seq<IdSet, 6>,
+    /// For each index, from index one on, the term in which a leader first committed it.
+    pub(crate) committed_in: Seq<u32, 6>,
+}
+
+impl History {
+    /// Who has led a term.
+    pub fn leaders_of(&self, term: u32) -> IdSet {
+        (term as usize)
+            .checked_sub(1)
+            .and_then(|slot| self.leaders.get(slot))
+            .unwrap_or_default()
+    }
+
+    /// The leaders of every term, from term one on.
+    pub fn leaders(&self) -> impl Iterator<Item = IdSet> + '_ {
+        self.leaders.iter()
+    }
+
+    /// For each index, from index one on, the term in which it was first committed.
+    pub fn committed_in(&self) -> impl Iterator<Item = u32> + '_ {
+        self.committed_in.iter()
+    }
+
+    pub(crate) fn record_leader(&mut self, term: u32, id: crate::ids::Id) {
+        let slot = (term as usize).saturating_sub(1);
+        while self.leaders.len() <= slot {
+            self.leaders.push(IdSet::EMPTY);
+        }
+        let mut leaders = self.leaders_of(term);
+        if !leaders.contains(id) {
+            leaders.insert(id);
+            self.leaders.set(slot, leaders);
+        }
+    }
+
+    pub(crate) fn record_commit(&mut self, index: u32, term: u32) {
+        while self.committed_in.len() < index as usize {
+            self.committed_in.push(term);
+        }
+    }
+}

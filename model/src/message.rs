@@ -1,0 +1,282 @@
+//! The messages of the protocol in the compact form that the specification computes with, and their
+//! translation to and from the vocabulary of traces.
+
+use crate::ids::{Id, OutOfRange};
+use crate::seq::Seq;
+use lockstep_traces as vocabulary;
+
+/// What an entry carries, in 32 bits: zero for nothing, else the client's value plus one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Payload(u32);
+
+impl Payload {
+    /// The payload of the entry that a new leader appends.
+    pub const EMPTY: Payload = Payload(0);
+
+    /// The payload of a client's value; `None` if the value does not fit into 31 bits.
+    pub fn value(value: u64) -> Option<Payload> {
+        narrow(value).ok().map(|value| Payload(value + 1))
+    }
+
+    /// The client's value; `None` for an empty payload.
+    pub fn as_value(self) -> Option<u64> {
+        self.0.checked_sub(1).map(u64::from)
+    }
+
+    pub(crate) const fn code(self) -> u32 {
+        self.0
+    }
+
+    pub(crate) const fn from_code(code: u32) -> Payload {
+        Payload(code)
+    }
+}
+
+/// One entry of a log; its index is its position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Entry {
+    /// The term of the leader that created it.
+    pub term: u32,
+    /// What it carries.
+    pub payload: Payload,
+}
+
+/// The entries of an append.
+pub type Entries = Seq<Entry, 2>;
+
+/// An index and the term of the entry there; zero and zero before the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position {
+    /// The term of the entry.
+    // First, so that the derived order is the order "at least as up-to-date" (paper, section 5.4.1).
+    pub term: u32,
+    /// Its index.
+    pub index: u32,
+}
+
+/// A message from one server to another.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Message {
+    /// The sender.
+    pub from: Id,
+    /// The recipient.
+    pub to: Id,
+    /// The sender's term; in a pre-vote request and its grant the term asked for.
+    pub term: u32,
+    /// What it says.
+    pub body: Body,
+}
+
+/// What a message says; see [`lockstep_traces::Body`] for the meaning of each.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Body {
+    RequestVote { last: Position },
+    RequestVoteResponse { granted: bool },
+    RequestPreVote { last: Position },
+    RequestPreVoteResponse { granted: bool },
+    AppendEntries { prev: Position, entries: Entries, commit: u32 },
+    AppendEntriesAccepted { index: u32 },
+    AppendEntriesRejected { index: u32, hint: Position },
+    Heartbeat { commit: u32 },
+    HeartbeatResponse,
+}
+
+impl Message {
+    /// Whether the message may leave only when everything the sender did in the same event is durable:
+    /// acknowledgements and answers to (pre-)vote requests promise something about durable state
+    /// (thesis, section 3.8).
+    pub fn after_persist(&self) -> bool {
+        self.is_response() && self.body != Body::HeartbeatResponse
+    }
+
+    /// Whether it answers another message. A response is accepted from members only.
+    pub fn is_response(&self) -> bool {
+        match self.body {
+            Body::RequestVote { .. }
+            | Body::RequestPreVote { .. }
+            | Body::AppendEntries { .. }
+            | Body::Heartbeat { .. } => false,
+            Body::RequestVoteResponse { .. }
+            | Body::RequestPreVoteResponse { .. }
+            | Body::AppendEntriesAccepted { .. }
+            | Body::AppendEntriesRejected { .. }
+            | Body::HeartbeatResponse => true,
+        }
+    }
+
+    /// The same message in the vocabulary, with its mark.
+    pub fn emitted(&self) -> vocabulary::Emitted {
+        vocabulary::Emitted {
+            message: self.into(),
+            after_persist: self.after_persist(),
+        }
+    }
+}
+
+fn index(index: u32) -> vocabulary::Index {
+    vocabulary::Index(u64::from(index))
+}
+
+fn term(term: u32) -> vocabulary::Term {
+    vocabulary::Term(u64::from(term))
+}
+
+/// Half of the range, so that a sum or a successor of two numbers never overflows.
+const MAX_NUMBER: u32 = u32::MAX / 2;
+
+fn narrow(number: u64) -> Result<u32, OutOfRange> {
+    u32::try_from(number)
+        .ok()
+        .filter(|number| *number <= MAX_NUMBER)
+        .ok_or(OutOfRange)
+}
+
+impl From<Entry> for vocabulary::Entry {
+    fn from(entry: Entry) -> vocabulary::Entry {
+        vocabulary::Entry {
+            term: term(entry.term),
+            payload: match entry.payload.as_value() {
+                None => vocabulary::Payload::Empty,
+                Some(value) => vocabulary::Payload::Value(value),
+            },
+        }
+    }
+}
+
+impl TryFrom<&vocabulary::Entry> for Entry {
+    type Error = OutOfRange;
+
+    fn try_from(entry: &vocabulary::Entry) -> Result<Entry, OutOfRange> {
+        Ok(Entry {
+            term: narrow(entry.term.0)?,
+            payload: match entry.payload {
+                vocabulary::Payload::Empty => Payload::EMPTY,
+                vocabulary::Payload::Value(value) => Payload::value(value).ok_or(OutOfRange)?,
+            },
+        })
+    }
+}
+
+impl From<&Message> for vocabulary::Message {
+    fn from(m: &Message) -> vocabulary::Message {
+        use vocabulary::Body as To;
+        vocabulary::Message {
+            from: m.from.into(),
+            to: m.to.into(),
+            term: term(m.term),
+            body: match &m.body {
+                Body::RequestVote { last } => To::RequestVote {
+                    last_index: index(last.index),
+                    last_term: term(last.term),
+                },
+                Body::RequestVoteResponse { granted } => {
+                    To::RequestVoteResponse { granted: *granted }
+                }
+                Body::RequestPreVote { last } => To::RequestPreVote {
+                    last_index: index(last.index),
+                    last_term: term(last.term),
+                },
+                Body::RequestPreVoteResponse { granted } => {
+                    To::RequestPreVoteResponse { granted: *granted }
+                }
+                Body::AppendEntries {
+                    prev,
+                    entries,
+                    commit,
+                } => To::AppendEntries {
+                    prev_index: index(prev.index),
+                    prev_term: term(prev.term),
+                    entries: entries.iter().map(vocabulary::Entry::from).collect(),
+                    commit: index(*commit),
+                },
+                Body::AppendEntriesAccepted { index: acknowledged } => To::AppendEntriesResponse {
+                    index: index(*acknowledged),
+                    rejected: None,
+                },
+                Body::AppendEntriesRejected {
+                    index: refused,
+                    hint,
+                } => To::AppendEntriesResponse {
+                    index: index(*refused),
+                    rejected: Some(vocabulary::RejectHint {
+                        index: index(hint.index),
+                        term: term(hint.term),
+                    }),
+                },
+                Body::Heartbeat { commit } => To::Heartbeat {
+                    commit: index(*commit),
+                },
+                Body::HeartbeatResponse => To::HeartbeatResponse,
+            },
+        }
+    }
+}
+
+impl TryFrom<&vocabulary::Message> for Message {
+    type Error = OutOfRange;
+
+    fn try_from(m: &vocabulary::Message) -> Result<Message, OutOfRange> {
+        use vocabulary::Body as From;
+        let position = |index: vocabulary::Index, term: vocabulary::Term| {
+            Ok::<_, OutOfRange>(Position {
+                term: narrow(term.0)?,
+                index: narrow(index.0)?,
+            })
+        };
+        Ok(Message {
+            from: m.from.try_into()?,
+            to: m.to.try_into()?,
+            term: narrow(m.term.0)?,
+            body: match &m.body {
+                From::RequestVote {
+                    last_index,
+                    last_term,
+                } => Body::RequestVote {
+                    last: position(*last_index, *last_term)?,
+                },
+                From::RequestVoteResponse { granted } => {
+                    Body::RequestVoteResponse { granted: *granted }
+                }
+                From::RequestPreVote {
+                    last_index,
+                    last_term,
+                } => Body::RequestPreVote {
+                    last: position(*last_index, *last_term)?,
+                },
+                From::RequestPreVoteResponse { granted } => {
+                    Body::RequestPreVoteResponse { granted: *granted }
+                }
+                From::AppendEntries {
+                    prev_index,
+                    prev_term,
+                    entries,
+                    commit,
+                } => Body::AppendEntries {
+                    prev: position(*prev_index, *prev_term)?,
+                    entries: entries
+                        .iter()
+                        .map(Entry::try_from)
+                        .collect::<Result<_, _>>()?,
+                    commit: narrow(commit.0)?,
+                },
+                From::AppendEntriesResponse {
+                    index,
+                    rejected: None,
+                } => Body::AppendEntriesAccepted {
+                    index: narrow(index.0)?,
+                },
+                From::AppendEntriesResponse {
+                    index,
+                    rejected: Some(hint),
+                } => Body::AppendEntriesRejected {
+                    index: narrow(index.0)?,
+                    hint: position(hint.index, hint.term)?,
+                },
+                From::Heartbeat { commit } => Body::Heartbeat {
+                    commit: narrow(commit.0)?,
+                },
+                From::HeartbeatResponse => Body::HeartbeatResponse,
+            },
+        })
+    }
+}

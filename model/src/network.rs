@@ -1,0 +1,59 @@
+//! The network: an unordered multiset of messages in flight. It delivers them in any order, and may
+//! duplicate and lose them.
+
+use crate::message::Message;
+use smallvec::SmallVec;
+
+/// The messages in flight, sorted, each copy by itself: equal networks are equal values.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Network(SmallVec<[Message; 5]>);
+
+impl Network {
+    /// How many messages are in flight, copies counted.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether nothing is in flight.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The message at a position.
+    pub fn get(&self, position: usize) -> Option<&Message> {
+        self.0.get(position)
+    }
+
+    /// Every copy, sorted.
+    pub fn iter(&self) -> impl Iterator<Item = &Message> {
+        self.0.iter()
+    }
+
+    /// Every distinct message once: its first position, itself, and how many copies there are.
+    pub fn distinct(&self) -> impl Iterator<Item = (usize, &Message, usize)> {
+        let mut position = 0;
+        self.0.chunk_by(|a, b| a == b).map(move |copies| {
+            let first = position;
+            position += copies.len();
+            (first, &copies[0], copies.len())
+        })
+    }
+
+    pub(crate) fn insert(&mut self, message: Message) {
+        let position = self.0.partition_point(|m| *m < message);
+        self.0.insert(position, message);
+    }
+
+    /// Takes out the message at a position, which must exist.
+    pub(crate) fn remove(&mut self, position: usize) -> Message {
+        self.0.remove(position)
+    }
+}
+
+impl FromIterator<Message> for Network {
+    fn from_iter<I: IntoIterator<Item = Message>>(messages: I) -> Network {
+        let mut messages: SmallVec<_> = messages.into_iter().collect();
+        messages.sort_unstable();
+        Network(messages)
+    }
+}

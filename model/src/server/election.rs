@@ -1,0 +1,186 @@
+//! Elections: pre-vote, votes, leases, and the change of roles (paper, sections 5.1, 5.2 and 5.4.1;
+//! thesis, sections 4.2.3, 6.2 and 9.6).
+
+use super::{Own, Progress, Server, Turn};
+use crate::ids::{Id, IdSet};
+use crate::message::{Body, Message, Payload, Position};
+use crate::mutation::Mutation;
+use lockstep_traces::Role;
+use std::sync::Arc;
+
+impl Turn<'_> {
+    /// The election timer fires: unless it leads, the server asks for votes, or first for pre-votes.
+    pub(super) fn timeout(&mut self) {
+        if self.i.role == Role::Leader {
+            return;
+        }
+        if self.settings.pre_vote {
+            self.start_pre_vote();
+        } else {
+            self.start_election();
+        }
+    }
+
+    /// Asks everybody whether they would vote for it in the next term. Neither term nor vote changes
+    /// (thesis, section 9.6).
+    fn start_pre_vote(&mut self) {
+        let i = &mut *self.i;
+        i.role = Role::PreCandidate;
+        i.leader = None;
+        i.lease = false;
+        i.granted = IdSet::EMPTY;
+        i.refused = IdSet::EMPTY;
+        let last = i.log.last();
+        self.request(self.i.term + 1, Body::RequestPreVote { last });
+    }
+
+    /// Enters a new term as candidate and asks everybody for their vote (paper, section 5.2).
+    fn start_election(&mut self) {
+        self.enter(self.i.term + 1, Role::Candidate, None);
+        self.i.vote = Some(self.i.id);
+        let last = self.i.log.last();
+        self.request(self.i.term, Body::RequestVote { last });
+    }
+
+    fn request(&mut self, term: u32, body: Body) {
+        for j in self.others() {
+            self.send(j, term, body.clone());
+        }
+        self.own = Some(Own::Vote);
+    }
+
+    /// Takes a role in a term: the vote belongs to the term, everything else that is volatile starts over.
+    fn enter(&mut self, term: u32, role: Role, leader: Option<Id>) {
+        let i = &mut *self.i;
+        if i.term != term {
+            i.term = term;
+            i.vote = None;
+        }
+        i.role = role;
+        i.leader = leader;
+        i.lease = false;
+        i.granted = IdSet::EMPTY;
+        i.refused = IdSet::EMPTY;
+        i.peers = None;
+    }
+
+    pub(super) fn become_follower(&mut self, term: u32, leader: Option<Id>) {
+        self.enter(term, Role::Follower, leader);
+        self.renew_lease();
+    }
+
+    /// A new leader knows nothing of its peers, and appends an entry of its own term at once: it may count
+    /// replicas of nothing else (paper, sections 5.4.2 and 8).
+    fn become_leader(&mut self) {
+        self.enter(self.i.term, Role::Leader, Some(self.i.id));
+        let fresh = Progress::new(self.i.log.last_index());
+        let peers = self.settings.ids().map(|_| fresh.clone()).collect();
+        self.i.peers = Some(Arc::new(peers));
+        self.append_own(Payload::EMPTY);
+        self.broadcast_append();
+    }
+
+    /// Whether less than an election timeout has passed since the server heard from the leader that it
+    /// knows. A leader hears itself all the time.
+    pub(super) fn in_lease(&self) -> bool {
+        self.settings.check_quorum && (self.i.lease || self.i.role == Role::Leader)
+    }
+
+    /// The timer that the lease is read from starts again.
+    fn renew_lease(&mut self) {
+        self.i.lease = self.settings.check_quorum
+            && self.i.role == Role::Follower
+            && self.i.leader.is_some();
+    }
+
+    /// An append or heartbeat of the server's own term comes from the leader of that term: whoever does
+    /// not lead follows it. Returns false at a leader, which ignores it.
+    pub(super) fn hear_leader(&mut self, m: &Message) -> bool {
+        match self.i.role {
+            Role::Leader => return false,
+            Role::Candidate | Role::PreCandidate => self.become_follower(m.term, Some(m.from)),
+            Role::Follower => {
+                self.i.leader = Some(m.from);
+                self.renew_lease();
+            }
+        }
+        true
+    }
+
+    /// A request for a vote in the server's own term, or for a pre-vote in that or a higher one.
+    pub(super) fn handle_vote_request(&mut self, m: &Message, last: Position, pre: bool) {
+        let granted = self.may_vote(m, pre) && self.is_up_to_date(last);
+        // A grant carries the term asked for: the asker would ignore an older one.
+        let term = if granted { m.term } else { self.i.term };
+        let body = if pre {
+            Body::RequestPreVoteResponse { granted }
+        } else {
+            Body::RequestVoteResponse { granted }
+        };
+        self.send(m.from, term, body);
+        if granted && !pre {
+            self.i.vote = Some(m.from);
+            self.renew_lease();
+        }
+    }
+
+    /// "Each server will vote for at most one candidate in a given term, on a first-come-first-served
+    /// basis" (paper, section 5.2). It repeats a vote that it has cast, casts none against a leader that
+    /// it knows, and a pre-vote for a later term is no vote.
+    fn may_vote(&self, m: &Message, pre: bool) -> bool {
+        let free = self.i.vote.is_none() && self.i.leader.is_none();
+        self.i.vote == Some(m.from)
+            || free
+            || pre && m.term > self.i.term
+            || self.settings.planted(Mutation::VoteTwice)
+    }
+
+    /// "The voter denies its vote if its own log is more up-to-date than that of the candidate" (paper,
+    /// section 5.4.1).
+    fn is_up_to_date(&self, last: Position) -> bool {
+        last >= self.i.log.last() || self.settings.planted(Mutation::VoteWithoutUpToDateLog)
+    }
+
+    /// An answer to the request of a (pre-)candidate; the first of each server counts.
+    pub(super) fn count_vote(&mut self, j: Id, granted: bool) {
+        let quorum = self.settings.quorum();
+        let Server {
+            granted: yes,
+            refused: no,
+            ..
+        } = &mut *self.i;
+        if !yes.contains(j) && !no.contains(j) {
+            if granted { yes } else { no }.insert(j);
+        }
+        if self.i.granted.len() >= quorum {
+            match self.i.role {
+                Role::PreCandidate => self.start_election(),
+                _ => self.become_leader(),
+            }
+        } else if self.i.refused.len() > self.settings.servers() - quorum {
+            self.become_follower(self.i.term, None);
+        }
+    }
+
+    /// An election timeout has elapsed at a leader: it steps down if no quorum was heard from (thesis,
+    /// section 6.2).
+    pub(super) fn check_quorum(&mut self) {
+        if !self.settings.check_quorum {
+            return;
+        }
+        let i = self.i.id;
+        let Some(peers) = &mut self.i.peers else {
+            return;
+        };
+        let mut active = 1;
+        for (slot, peer) in Arc::make_mut(peers).iter_mut().enumerate() {
+            if slot != i.slot() {
+                active += usize::from(peer.recent_active);
+                peer.recent_active = false;
+            }
+        }
+        if active < self.settings.quorum() {
+            self.become_follower(self.i.term, None);
+        }
+    }
+}

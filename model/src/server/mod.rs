@@ -1,0 +1,396 @@
+//! One server: its state, and the one transition function.
+//!
+//! Read `i` as the server that moves, `j` as the sender, `m` as the message.
+
+mod election;
+mod log;
+mod progress;
+mod replication;
+mod view;
+
+pub use log::Log;
+pub use progress::{Flow, Progress};
+
+use crate::ids::{Id, IdSet, MAX_SERVERS};
+use crate::message::{Body, Message, Payload};
+use crate::mutation::Mutation;
+use crate::settings::Settings;
+use arrayvec::ArrayVec;
+use lockstep_traces::{Emitted, Input, Outcome, Refusal, Role, ServerId};
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+/// The state of one server. It is durable as a whole except for role, leader, lease, votes and peers:
+/// storage is atomic, so every event ends with term, vote, log and commit index written and everything
+/// committed applied.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Server {
+    /// Its name.
+    pub(crate) id: Id,
+    /// What it is in its term.
+    pub(crate) role: Role,
+    /// The latest term it has seen (paper, figure 2: currentTerm).
+    pub(crate) term: u32,
+    /// Whom it voted for in that term (paper, figure 2: votedFor).
+    pub(crate) vote: Option<Id>,
+    /// The leader of that term, if it has heard of one.
+    pub(crate) leader: Option<Id>,
+    /// At a follower that knows a leader, with CheckQuorum: an election timeout has not passed since it
+    /// heard from that leader. False everywhere else, so that equal behaviour is equal state.
+    pub(crate) lease: bool,
+    /// Its log.
+    pub(crate) log: Log,
+    /// The highest index known to be committed; also what its application has applied.
+    pub(crate) commit: u32,
+    /// At a (pre-)candidate: who has granted.
+    pub(crate) granted: IdSet,
+    /// At a (pre-)candidate: who has refused.
+    pub(crate) refused: IdSet,
+    /// At a leader: what it knows of each member, by slot; its own slot is never used.
+    pub(crate) peers: Option<Arc<ArrayVec<Progress, MAX_SERVERS>>>,
+}
+
+/// The result of one input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The server afterwards.
+    pub server: Server,
+    /// What the caller is told.
+    pub outcome: Outcome,
+    /// The messages to other servers, in the order sent.
+    pub sent: Vec<Emitted>,
+}
+
+/// The messages that an event sends.
+pub type Outbox = SmallVec<[Message; 6]>;
+
+/// An input in compact form: what [`Input`] says, without copying the message.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Stimulus<'a> {
+    Timeout,
+    LeaseExpire,
+    Heartbeat,
+    CheckQuorum,
+    Propose(Payload),
+    Deliver(&'a Message),
+    Restart,
+}
+
+impl Server {
+    /// A server before its first event: a follower in term zero with an empty log.
+    ///
+    /// # Panics
+    ///
+    /// If `id` is not a server of these settings.
+    pub fn new(settings: &Settings, id: ServerId) -> Server {
+        let id = Id::try_from(id).ok().filter(|id| settings.is_member(*id));
+        Server::initial(id.expect("the server is a member of its cluster"))
+    }
+
+    pub(crate) fn initial(id: Id) -> Server {
+        Server {
+            id,
+            role: Role::Follower,
+            term: 0,
+            vote: None,
+            leader: None,
+            lease: false,
+            log: Log::default(),
+            commit: 0,
+            granted: IdSet::EMPTY,
+            refused: IdSet::EMPTY,
+            peers: None,
+        }
+    }
+
+    /// What an input does to this server. Every input has a result: what a server must ignore is
+    /// accepted and changes nothing, what it must refuse is refused and changes nothing.
+    ///
+    /// Numbers that the specification cannot hold (see [`crate::OutOfRange`]) are refused as well: a
+    /// message with one as if from an unknown peer, a proposal of one as dropped.
+    pub fn step(&self, settings: &Settings, input: &Input) -> Step {
+        let refuse = |refusal| Step {
+            server: self.clone(),
+            outcome: Outcome::Refused(refusal),
+            sent: Vec::new(),
+        };
+        let message;
+        let stimulus = match input {
+            Input::Timeout => Stimulus::Timeout,
+            Input::LeaseExpire => Stimulus::LeaseExpire,
+            Input::Heartbeat => Stimulus::Heartbeat,
+            Input::CheckQuorum => Stimulus::CheckQuorum,
+            Input::Propose(value) => match Payload::value(*value) {
+                Some(payload) => Stimulus::Propose(payload),
+                None => return refuse(Refusal::ProposalDropped),
+            },
+            Input::Deliver(m) => match Message::try_from(m) {
+                Ok(m) => {
+                    message = m;
+                    Stimulus::Deliver(&message)
+                }
+                Err(_) => return refuse(Refusal::UnknownPeer),
+            },
+            Input::Restart => Stimulus::Restart,
+        };
+        let mut server = self.clone();
+        let mut outbox = Outbox::new();
+        let outcome = server.advance(settings, stimulus, &mut outbox);
+        Step {
+            server,
+            outcome,
+            sent: outbox.iter().map(Message::emitted).collect(),
+        }
+    }
+
+    /// The one transition function: changes the server in place and appends to `outbox` what it sends.
+    pub(crate) fn advance(
+        &mut self,
+        settings: &Settings,
+        stimulus: Stimulus<'_>,
+        outbox: &mut Outbox,
+    ) -> Outcome {
+        let mut turn = Turn {
+            settings,
+            i: self,
+            outbox,
+            own: None,
+        };
+        let outcome = turn.take(stimulus);
+        turn.settle();
+        outcome
+    }
+
+    /// The progress of a peer; `None` at a server that does not lead, and for strangers.
+    pub(crate) fn peer(&self, id: Id) -> Option<&Progress> {
+        self.peers.as_ref()?.get(id.slot())
+    }
+
+    /// What must hold of every server between events, whatever the others do.
+    pub(crate) fn check(&self, settings: &Settings) -> Result<(), &'static str> {
+        let rules = [
+            (self.commit <= self.log.last_index(), "commit is beyond the log"),
+            (self.log.last().term <= self.term, "an entry is newer than the term"),
+            ((self.role == Role::Leader) == self.peers.is_some(), "peers are a leader's"),
+            (
+                !self.lease
+                    || settings.check_quorum
+                        && self.role == Role::Follower
+                        && self.leader.is_some(),
+                "a lease is a follower's that knows a leader",
+            ),
+            (
+                (self.role == Role::Leader) == (self.leader == Some(self.id)),
+                "a leader knows itself as leader",
+            ),
+            (
+                matches!(self.role, Role::Candidate | Role::PreCandidate)
+                    || self.granted.is_empty() && self.refused.is_empty(),
+                "votes are a (pre-)candidate's",
+            ),
+            (
+                self.role == Role::Follower || self.role == Role::PreCandidate
+                    || self.vote == Some(self.id),
+                "candidates and leaders voted for themselves",
+            ),
+            (
+                self.peers.iter().flat_map(|peers| peers.iter()).all(|peer| {
+                    peer.matched < peer.next
+                        && peer.next <= self.log.last_index() + 1
+                        && peer.inflight.len() <= settings.max_inflight as usize
+                }),
+                "progress is out of order",
+            ),
+        ];
+        match rules.iter().find(|(holds, _)| !holds) {
+            None => Ok(()),
+            Some((_, broken)) => Err(broken),
+        }
+    }
+}
+
+/// What a server has yet to tell itself in the same event, once what it says is durable. It takes no
+/// message, but it comes after everything else that the call itself does.
+#[derive(Clone, Copy, Debug)]
+enum Own {
+    /// A (pre-)candidate grants its own request.
+    Vote,
+    /// A leader has its new entries.
+    Acknowledgement,
+}
+
+/// One event at one server.
+struct Turn<'a> {
+    settings: &'a Settings,
+    /// The server that moves.
+    i: &'a mut Server,
+    /// What it sends to others.
+    outbox: &'a mut Outbox,
+    /// What it has yet to tell itself.
+    own: Option<Own>,
+}
+
+impl Turn<'_> {
+    fn take(&mut self, stimulus: Stimulus<'_>) -> Outcome {
+        match stimulus {
+            Stimulus::Timeout => self.timeout(),
+            Stimulus::LeaseExpire => self.i.lease = false,
+            Stimulus::Heartbeat => self.broadcast_heartbeat(),
+            Stimulus::CheckQuorum => self.check_quorum(),
+            Stimulus::Propose(payload) => return self.propose(payload),
+            Stimulus::Deliver(m) => return self.receive(m),
+            Stimulus::Restart => self.restart(),
+        }
+        Outcome::Accepted
+    }
+
+    /// State is durable now: the server hears itself, which may give it more to say to itself.
+    fn settle(&mut self) {
+        while let Some(own) = self.own.take() {
+            match own {
+                Own::Vote => self.count_vote(self.i.id, true),
+                Own::Acknowledgement => self.own_entries_are_durable(),
+            }
+        }
+    }
+
+    fn receive(&mut self, m: &Message) -> Outcome {
+        if m.is_response() && !self.settings.is_member(m.from) {
+            return Outcome::Refused(Refusal::UnknownPeer);
+        }
+        // No message carries term zero, and what a server tells itself never leaves it.
+        if m.term == 0 || m.from == self.i.id {
+            return Outcome::Accepted;
+        }
+        if m.term < self.i.term {
+            self.receive_stale(m);
+            return Outcome::Accepted;
+        }
+        if m.term > self.i.term && !self.adopt_term(m) {
+            return Outcome::Accepted;
+        }
+        self.handle(m);
+        Outcome::Accepted
+    }
+
+    /// A message of a lower term is ignored, with two exceptions that bring the sender up to date.
+    fn receive_stale(&mut self, m: &Message) {
+        match m.body {
+            // A server whose term ran ahead while it was cut off takes nothing from the leader, and with
+            // PreVote or CheckQuorum cannot depose it by asking for votes either: an empty
+            // acknowledgement at the higher term does (thesis, section 6.2 has the problem).
+            Body::AppendEntries { .. } | Body::Heartbeat { .. }
+                if self.settings.pre_vote || self.settings.check_quorum =>
+            {
+                self.reply(m, Body::AppendEntriesAccepted { index: 0 });
+            }
+            // A pre-candidate with an old term but a better log must learn of the term, or nobody can
+            // ever be elected.
+            Body::RequestPreVote { .. } => {
+                self.reply(m, Body::RequestPreVoteResponse { granted: false });
+            }
+            _ => {}
+        }
+    }
+
+    /// A message of a higher term: the server becomes a follower of that term (paper, section 5.1),
+    /// unless the term was only asked for, or the server is in the lease of a leader. Returns false if the
+    /// message is to be ignored.
+    fn adopt_term(&mut self, m: &Message) -> bool {
+        match m.body {
+            // "If a server receives a RequestVote request within the minimum election timeout of hearing
+            // from a current leader, it does not update its term or grant its vote" (thesis, 4.2.3).
+            Body::RequestVote { .. } | Body::RequestPreVote { .. } if self.in_lease() => return false,
+            Body::RequestPreVote { .. } | Body::RequestPreVoteResponse { granted: true } => {}
+            Body::AppendEntries { .. } | Body::Heartbeat { .. } => {
+                self.become_follower(m.term, Some(m.from));
+            }
+            _ => self.become_follower(m.term, None),
+        }
+        true
+    }
+
+    /// A message of the server's own term, or a pre-vote message of a higher one.
+    fn handle(&mut self, m: &Message) {
+        match &m.body {
+            Body::RequestVote { last } => self.handle_vote_request(m, *last, false),
+            Body::RequestPreVote { last } => self.handle_vote_request(m, *last, true),
+            Body::RequestVoteResponse { granted } => {
+                if self.i.role == Role::Candidate {
+                    self.count_vote(m.from, *granted);
+                }
+            }
+            Body::RequestPreVoteResponse { granted } => {
+                if self.i.role == Role::PreCandidate {
+                    self.count_vote(m.from, *granted);
+                }
+            }
+            Body::AppendEntries {
+                prev,
+                entries,
+                commit,
+            } => {
+                if self.hear_leader(m) {
+                    self.handle_append(m, *prev, entries, *commit);
+                }
+            }
+            Body::Heartbeat { commit } => {
+                if self.hear_leader(m) {
+                    self.commit_to(*commit);
+                    self.reply(m, Body::HeartbeatResponse);
+                }
+            }
+            Body::AppendEntriesAccepted { index } => self.handle_accepted(m.from, *index),
+            Body::AppendEntriesRejected { index, hint } => {
+                self.handle_rejected(m.from, *index, *hint);
+            }
+            Body::HeartbeatResponse => self.handle_heartbeat_response(m.from),
+        }
+    }
+
+    /// Everything volatile is lost: a follower that knows no leader comes back (thesis, section 3.8).
+    fn restart(&mut self) {
+        let i = &mut *self.i;
+        let durable = Server {
+            term: i.term,
+            vote: i.vote,
+            log: std::mem::take(&mut i.log),
+            commit: i.commit,
+            ..Server::initial(i.id)
+        };
+        *i = durable;
+        if self.settings.planted(Mutation::VoteLostOnRestart) {
+            i.vote = None;
+        }
+    }
+
+    /// A client's value is appended by a leader and dropped by everybody else.
+    fn propose(&mut self, payload: Payload) -> Outcome {
+        if self.i.role != Role::Leader {
+            return Outcome::Refused(Refusal::ProposalDropped);
+        }
+        self.append_own(payload);
+        self.broadcast_append();
+        Outcome::Accepted
+    }
+
+    fn send(&mut self, to: Id, term: u32, body: Body) {
+        self.outbox.push(Message {
+            from: self.i.id,
+            to,
+            term,
+            body,
+        });
+    }
+
+    /// Answers at the server's own term.
+    fn reply(&mut self, m: &Message, body: Body) {
+        self.send(m.from, self.i.term, body);
+    }
+
+    /// The other members, in order.
+    fn others(&self) -> impl Iterator<Item = Id> + use<> {
+        let i = self.i.id;
+        self.settings.ids().filter(move |id| *id != i)
+    }
+}

@@ -1,0 +1,134 @@
+//! What a leader knows of one peer, and how that throttles what it sends.
+
+use crate::seq::Seq;
+
+/// How a leader replicates to a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Flow {
+    /// The matching index is unknown: one append with entries at a time.
+    Probe,
+    /// Appends are pipelined, up to the limit in flight.
+    Replicate,
+}
+
+/// What a leader knows of one peer.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Progress {
+    /// The highest index known to be replicated there.
+    pub(crate) matched: u32,
+    /// The index of the next entry to send. Invariant: `matched < next`.
+    pub(crate) next: u32,
+    /// The commit index last sent, lowered when the peer may not have taken it.
+    pub(crate) commit_sent: u32,
+    /// Probing or pipelining.
+    pub(crate) flow: Flow,
+    /// Appends are held back until the peer answers.
+    pub(crate) paused: bool,
+    /// The peer was heard from since the last quorum check.
+    pub(crate) recent_active: bool,
+    /// The last index of each append with entries on its way, oldest first; empty while probing.
+    pub(crate) inflight: Seq<u32, 3>,
+}
+
+impl Progress {
+    /// The progress of a peer of a new leader whose log ends at `last_index` (paper, figure 2: nextIndex is
+    /// initialised to the leader's last log index + 1, matchIndex to 0).
+    pub(crate) fn new(last_index: u32) -> Progress {
+        Progress {
+            matched: 0,
+            next: last_index + 1,
+            commit_sent: 0,
+            flow: Flow::Probe,
+            paused: false,
+            recent_active: false,
+            inflight: Seq::new(),
+        }
+    }
+
+    /// Starts over from what is known to match, one append at a time.
+    pub(crate) fn become_probe(&mut self) {
+        self.reset_to(Flow::Probe);
+        self.forget_commit_sent();
+    }
+
+    /// Starts to pipeline from what is known to match.
+    pub(crate) fn become_replicate(&mut self) {
+        self.reset_to(Flow::Replicate);
+    }
+
+    fn reset_to(&mut self, flow: Flow) {
+        self.flow = flow;
+        self.paused = false;
+        self.inflight = Seq::new();
+        self.next = self.matched + 1;
+    }
+
+    /// What was sent beyond `next` has probably not been taken.
+    fn forget_commit_sent(&mut self) {
+        self.commit_sent = self.commit_sent.min(self.next - 1);
+    }
+
+    /// Whether the window of a pipelining peer is full: then appends go without entries.
+    pub(crate) fn window_is_full(&self, max_inflight: u32) -> bool {
+        self.flow == Flow::Replicate && self.inflight.len() >= max_inflight as usize
+    }
+
+    /// An append with that many entries was sent.
+    pub(crate) fn sent(&mut self, entries: u32, commit: u32, max_inflight: u32) {
+        match self.flow {
+            Flow::Replicate => {
+                if entries > 0 {
+                    self.next += entries;
+                    self.inflight.push(self.next - 1);
+                }
+                self.paused = self.window_is_full(max_inflight);
+            }
+            // An empty append does not pause a probing peer.
+            Flow::Probe => self.paused |= entries > 0,
+        }
+        self.commit_sent = commit;
+    }
+
+    /// Whether an append sent now could raise the peer's commit index beyond what was sent already.
+    pub(crate) fn can_raise_commit(&self, commit: u32) -> bool {
+        self.commit_sent < commit && self.commit_sent < self.next - 1
+    }
+
+    /// The peer acknowledged everything up to `index`. Returns whether that says something new: a higher
+    /// match, or that a probe reached the peer after all.
+    pub(crate) fn acknowledged(&mut self, index: u32) -> bool {
+        let raised = index > self.matched;
+        if raised {
+            self.matched = index;
+            self.next = self.next.max(index.saturating_add(1));
+            self.paused = false;
+        }
+        match self.flow {
+            Flow::Probe if index == self.matched => self.become_replicate(),
+            Flow::Replicate if raised => {
+                self.inflight = self.inflight.iter().filter(|sent| *sent > index).collect();
+            }
+            Flow::Probe | Flow::Replicate => return false,
+        }
+        true
+    }
+
+    /// The peer refused the append after `refused`; the logs can agree at `hint` at the highest. Returns
+    /// false if the refusal is stale.
+    pub(crate) fn refused(&mut self, refused: u32, hint: u32) -> bool {
+        match self.flow {
+            Flow::Replicate if refused <= self.matched => false,
+            Flow::Replicate => {
+                self.become_probe();
+                true
+            }
+            Flow::Probe if refused != self.next - 1 => false,
+            Flow::Probe => {
+                self.next = refused.min(hint.saturating_add(1)).max(self.matched + 1);
+                self.forget_commit_sent();
+                self.paused = false;
+                true
+            }
+        }
+    }
+}

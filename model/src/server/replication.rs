@@ -1,0 +1,203 @@
+//! Replication and commitment (paper, sections 5.3 and 5.4.2), with the flow control and the fast
+//! rejection of etcd's raft.
+
+use super::{Own, Progress, Turn};
+use crate::ids::{Id, MAX_SERVERS};
+use crate::message::{Body, Entries, Entry, Message, Payload, Position};
+use crate::mutation::Mutation;
+use arrayvec::ArrayVec;
+use std::sync::Arc;
+
+impl Turn<'_> {
+    /// A leader appends an entry of its term. It counts as replicated there once it is durable.
+    pub(super) fn append_own(&mut self, payload: Payload) {
+        let term = self.i.term;
+        self.i.log.push(Entry { term, payload });
+        self.own = Some(Own::Acknowledgement);
+    }
+
+    /// A leader's own log is as good as acknowledged: alone in its cluster it commits at once.
+    pub(super) fn own_entries_are_durable(&mut self) {
+        if self.advance_commit() {
+            self.broadcast_append();
+        }
+    }
+
+    pub(super) fn broadcast_append(&mut self) {
+        for j in self.others() {
+            self.send_append(j, true);
+        }
+    }
+
+    /// Sends a peer what it lacks, unless appends to it are held back. An append without entries is sent
+    /// only if `even_if_empty`: it carries the commit index, or probes. Returns whether one was sent.
+    fn send_append(&mut self, j: Id, even_if_empty: bool) -> bool {
+        let max_inflight = self.settings.max_inflight;
+        let Some(peer) = self.i.peer(j).filter(|peer| !peer.paused) else {
+            return false;
+        };
+        // A full window lets only empty appends through: they find out whether what fills it was lost.
+        let limit = match (peer.window_is_full(max_inflight), self.settings.one_entry_per_append) {
+            (true, _) => 0,
+            (false, true) => 1,
+            (false, false) => usize::MAX,
+        };
+        let log = &self.i.log;
+        let entries = log.from(peer.next, limit);
+        if entries.is_empty() && !even_if_empty {
+            return false;
+        }
+        let index = peer.next - 1;
+        let prev = Position {
+            term: log.term_at(index).unwrap_or(0),
+            index,
+        };
+        let commit = self.i.commit;
+        if let Some(peer) = self.peer_mut(j) {
+            peer.sent(entries.len() as u32, commit, max_inflight);
+        }
+        let body = Body::AppendEntries {
+            prev,
+            entries,
+            commit,
+        };
+        self.send(j, self.i.term, body);
+        true
+    }
+
+    /// The heartbeat timer fires at a leader. A peer is told of no commit index beyond what is known to
+    /// match there.
+    pub(super) fn broadcast_heartbeat(&mut self) {
+        for j in self.others() {
+            let commit = self.i.commit;
+            let Some(peer) = self.peer_mut(j) else {
+                return;
+            };
+            let commit = commit.min(peer.matched);
+            peer.commit_sent = commit;
+            self.send(j, self.i.term, Body::Heartbeat { commit });
+        }
+    }
+
+    /// An append from the leader of the term.
+    pub(super) fn handle_append(
+        &mut self,
+        m: &Message,
+        prev: Position,
+        entries: &Entries,
+        commit: u32,
+    ) {
+        // What is committed here is in the leader's log: no need to look at an older append.
+        if prev.index < self.i.commit {
+            let index = self.i.commit;
+            return self.reply(m, Body::AppendEntriesAccepted { index });
+        }
+        if !self.i.log.matches(prev) {
+            let upper = prev.index.min(self.i.log.last_index());
+            let hint = self.i.log.conflict_hint(upper, prev.term);
+            let index = prev.index;
+            return self.reply(m, Body::AppendEntriesRejected { index, hint });
+        }
+        self.i.log.merge(prev.index, entries);
+        let index = prev.index + entries.len() as u32;
+        self.commit_to(commit.min(index));
+        self.reply(m, Body::AppendEntriesAccepted { index });
+    }
+
+    /// Learns from the leader what is committed. A commit index never falls.
+    pub(super) fn commit_to(&mut self, commit: u32) {
+        let i = &mut *self.i;
+        i.commit = i.commit.max(commit.min(i.log.last_index()));
+    }
+
+    /// A peer has everything up to `index`. If that says anything new, the leader may commit, and sends
+    /// whatever the peer now has room for.
+    pub(super) fn handle_accepted(&mut self, j: Id, index: u32) {
+        let last_index = self.i.log.last_index();
+        let Some(peer) = self.peer_mut(j) else {
+            return;
+        };
+        peer.recent_active = true;
+        // Nothing behind the log was ever sent.
+        if index > last_index || !peer.acknowledged(index) {
+            return;
+        }
+        let commit = self.i.commit;
+        if self.advance_commit() {
+            self.broadcast_append();
+        } else if self.i.peer(j).is_some_and(|peer| peer.can_raise_commit(commit)) {
+            self.send_append(j, true);
+        }
+        while self.send_append(j, false) {}
+    }
+
+    /// A peer does not have what precedes the entries sent. Where its term is known, everything in the
+    /// leader's log of a higher term is passed over (paper, end of section 5.3, and beyond).
+    pub(super) fn handle_rejected(&mut self, j: Id, index: u32, hint: Position) {
+        let next_probe = match hint.term {
+            0 => hint.index,
+            term => self.i.log.conflict_hint(hint.index, term).index,
+        };
+        let Some(peer) = self.peer_mut(j) else {
+            return;
+        };
+        peer.recent_active = true;
+        if peer.refused(index, next_probe) {
+            self.send_append(j, true);
+        }
+    }
+
+    /// A peer is alive: what was held back for it may go, and what it lacks is sent.
+    pub(super) fn handle_heartbeat_response(&mut self, j: Id) {
+        let last_index = self.i.log.last_index();
+        let Some(peer) = self.peer_mut(j) else {
+            return;
+        };
+        peer.recent_active = true;
+        peer.paused = false;
+        if peer.matched < last_index || peer.flow == super::Flow::Probe {
+            self.send_append(j, true);
+        }
+    }
+
+    /// Commits the highest index that a majority has, if its entry is of the leader's own term: "only log
+    /// entries from the leader's current term are committed by counting replicas" (paper, section 5.4.2).
+    /// Returns whether the commit index rose.
+    fn advance_commit(&mut self) -> bool {
+        let index = self.majority_match();
+        let of_own_term = self.i.log.term_at(index) == Some(self.i.term)
+            || self.settings.planted(Mutation::CommitOldTermByCounting);
+        let rises = index > self.i.commit && of_own_term;
+        if rises {
+            self.i.commit = index;
+        }
+        rises
+    }
+
+    /// The highest index that a majority of the members is known to have.
+    fn majority_match(&self) -> u32 {
+        let own = self.i.id.slot();
+        let mut matched: ArrayVec<u32, MAX_SERVERS> = self
+            .i
+            .peers
+            .iter()
+            .flat_map(|peers| peers.iter().enumerate())
+            .map(|(slot, peer)| {
+                if slot == own {
+                    self.i.log.last_index()
+                } else {
+                    peer.matched
+                }
+            })
+            .collect();
+        matched.sort_unstable();
+        let place = matched.len() - matched.len().min(self.settings.quorum());
+        matched.get(place).copied().unwrap_or(0)
+    }
+
+    fn peer_mut(&mut self, j: Id) -> Option<&mut Progress> {
+        let own = self.i.id;
+        let peers = self.i.peers.as_mut()?;
+        Arc::make_mut(peers).get_mut(j.slot()).filter(|_| j != own)
+    }
+}
