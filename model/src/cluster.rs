@@ -236,7 +236,9 @@ impl Cluster {
             Action::Heartbeat(i) | Action::CheckQuorum(i) | Action::Propose(i) => {
                 role(i) == Role::Leader
             }
-            Action::Restart(_) | Action::Deliver(_) | Action::Duplicate(_) | Action::Drop(_) => true,
+            Action::Restart(_) | Action::Deliver(_) | Action::Duplicate(_) | Action::Drop(_) => {
+                true
+            }
         }
     }
 
@@ -324,7 +326,10 @@ impl Cluster {
     /// Whether a state is within the bound. Budgets need no look: no enabled action exceeds one.
     pub fn is_within(&self, state: &ClusterState) -> bool {
         state.network.len() <= self.bounds.max_in_flight
-            && state.servers.iter().all(|server| server.term <= self.bounds.max_term)
+            && state
+                .servers
+                .iter()
+                .all(|server| server.term <= self.bounds.max_term)
     }
 
     /// An action in the vocabulary.
@@ -370,6 +375,13 @@ impl stateright::Model for Cluster {
         let mut next = state.clone();
         self.advance(&mut next, action, &mut Outbox::new());
         Some(next)
+    }
+
+    fn properties(&self) -> Vec<stateright::Property<Self>> {
+        vec![stateright::Property::always(
+            "election_safety_inv",
+            |_, state: &ClusterState| state.history.leaders().all(|leaders| leaders.len() <= 1),
+        )]
     }
 
     fn within_boundary(&self, state: &ClusterState) -> bool {

@@ -69,7 +69,9 @@ impl fmt::Display for Id {
 /// A number is larger than the specification can hold: server names fit into 8 bits; terms, indexes and
 /// client values into 31.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a number is out of the range of the specification (names 8 bits, terms, indexes and values 31 bits)")]
+#[error(
+    "a number is out of the range of the specification (names 8 bits, terms, indexes and values 31 bits)"
+)]
 pub struct OutOfRange;
 
 /// A set of members.
@@ -113,7 +115,9 @@ impl IdSet {
 
     /// The members, in order.
     pub fn iter(self) -> impl Iterator<Item = Id> {
-        (0..MAX_SERVERS).map(Id::from_slot).filter(move |id| self.contains(*id))
+        (0..MAX_SERVERS)
+            .map(Id::from_slot)
+            .filter(move |id| self.contains(*id))
     }
 }
 

@@ -70,14 +70,33 @@ pub struct Message {
 /// What a message says; see [`lockstep_traces::Body`] for the meaning of each.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Body {
-    RequestVote { last: Position },
-    RequestVoteResponse { granted: bool },
-    RequestPreVote { last: Position },
-    RequestPreVoteResponse { granted: bool },
-    AppendEntries { prev: Position, entries: Entries, commit: u32 },
-    AppendEntriesAccepted { index: u32 },
-    AppendEntriesRejected { index: u32, hint: Position },
-    Heartbeat { commit: u32 },
+    RequestVote {
+        last: Position,
+    },
+    RequestVoteResponse {
+        granted: bool,
+    },
+    RequestPreVote {
+        last: Position,
+    },
+    RequestPreVoteResponse {
+        granted: bool,
+    },
+    AppendEntries {
+        prev: Position,
+        entries: Entries,
+        commit: u32,
+    },
+    AppendEntriesAccepted {
+        index: u32,
+    },
+    AppendEntriesRejected {
+        index: u32,
+        hint: Position,
+    },
+    Heartbeat {
+        commit: u32,
+    },
     HeartbeatResponse,
 }
 
@@ -189,7 +208,9 @@ impl From<&Message> for vocabulary::Message {
                     entries: entries.iter().map(vocabulary::Entry::from).collect(),
                     commit: index(*commit),
                 },
-                Body::AppendEntriesAccepted { index: acknowledged } => To::AppendEntriesResponse {
+                Body::AppendEntriesAccepted {
+                    index: acknowledged,
+                } => To::AppendEntriesResponse {
                     index: index(*acknowledged),
                     rejected: None,
                 },

@@ -88,9 +88,8 @@ impl Turn<'_> {
 
     /// The timer that the lease is read from starts again.
     fn renew_lease(&mut self) {
-        self.i.lease = self.settings.check_quorum
-            && self.i.role == Role::Follower
-            && self.i.leader.is_some();
+        self.i.lease =
+            self.settings.check_quorum && self.i.role == Role::Follower && self.i.leader.is_some();
     }
 
     /// An append or heartbeat of the server's own term comes from the leader of that term: whoever does

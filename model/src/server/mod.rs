@@ -169,9 +169,18 @@ impl Server {
     /// What must hold of every server between events, whatever the others do.
     pub(crate) fn check(&self, settings: &Settings) -> Result<(), &'static str> {
         let rules = [
-            (self.commit <= self.log.last_index(), "commit is beyond the log"),
-            (self.log.last().term <= self.term, "an entry is newer than the term"),
-            ((self.role == Role::Leader) == self.peers.is_some(), "peers are a leader's"),
+            (
+                self.commit <= self.log.last_index(),
+                "commit is beyond the log",
+            ),
+            (
+                self.log.last().term <= self.term,
+                "an entry is newer than the term",
+            ),
+            (
+                (self.role == Role::Leader) == self.peers.is_some(),
+                "peers are a leader's",
+            ),
             (
                 !self.lease
                     || settings.check_quorum
@@ -189,16 +198,20 @@ impl Server {
                 "votes are a (pre-)candidate's",
             ),
             (
-                self.role == Role::Follower || self.role == Role::PreCandidate
+                self.role == Role::Follower
+                    || self.role == Role::PreCandidate
                     || self.vote == Some(self.id),
                 "candidates and leaders voted for themselves",
             ),
             (
-                self.peers.iter().flat_map(|peers| peers.iter()).all(|peer| {
-                    peer.matched < peer.next
-                        && peer.next <= self.log.last_index() + 1
-                        && peer.inflight.len() <= settings.max_inflight as usize
-                }),
+                self.peers
+                    .iter()
+                    .flat_map(|peers| peers.iter())
+                    .all(|peer| {
+                        peer.matched < peer.next
+                            && peer.next <= self.log.last_index() + 1
+                            && peer.inflight.len() <= settings.max_inflight as usize
+                    }),
                 "progress is out of order",
             ),
         ];
@@ -300,7 +313,9 @@ impl Turn<'_> {
         match m.body {
             // "If a server receives a RequestVote request within the minimum election timeout of hearing
             // from a current leader, it does not update its term or grant its vote" (thesis, 4.2.3).
-            Body::RequestVote { .. } | Body::RequestPreVote { .. } if self.in_lease() => return false,
+            Body::RequestVote { .. } | Body::RequestPreVote { .. } if self.in_lease() => {
+                return false;
+            }
             Body::RequestPreVote { .. } | Body::RequestPreVoteResponse { granted: true } => {}
             Body::AppendEntries { .. } | Body::Heartbeat { .. } => {
                 self.become_follower(m.term, Some(m.from));

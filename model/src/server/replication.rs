@@ -37,7 +37,10 @@ impl Turn<'_> {
             return false;
         };
         // A full window lets only empty appends through: they find out whether what fills it was lost.
-        let limit = match (peer.window_is_full(max_inflight), self.settings.one_entry_per_append) {
+        let limit = match (
+            peer.window_is_full(max_inflight),
+            self.settings.one_entry_per_append,
+        ) {
             (true, _) => 0,
             (false, true) => 1,
             (false, false) => usize::MAX,
@@ -125,7 +128,11 @@ impl Turn<'_> {
         let commit = self.i.commit;
         if self.advance_commit() {
             self.broadcast_append();
-        } else if self.i.peer(j).is_some_and(|peer| peer.can_raise_commit(commit)) {
+        } else if self
+            .i
+            .peer(j)
+            .is_some_and(|peer| peer.can_raise_commit(commit))
+        {
             self.send_append(j, true);
         }
         while self.send_append(j, false) {}

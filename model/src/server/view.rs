@@ -2,7 +2,9 @@
 
 use super::{Flow, Progress, Server};
 use crate::settings::Settings;
-use lockstep_traces::{DurableImage, Index, NodeView, PeerView, ProgressState, Role, ServerId, Term};
+use lockstep_traces::{
+    DurableImage, Index, NodeView, PeerView, ProgressState, Role, ServerId, Term,
+};
 
 impl Server {
     /// Everything that the specification says of this server.
