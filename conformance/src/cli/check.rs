@@ -1,0 +1,300 @@
+//! `lockstep check`: model-check the specification.
+
+use super::error::CliError;
+use super::model::{Chosen, ModelArgs};
+use super::progress::{self, Reporter, Tick};
+use crate::report::steps::StepTable;
+use crate::report::{Job, Status, Table};
+use clap::{Args, ValueEnum};
+use lockstep_model::search::{self, Checked, PropertyKind, Search, Verdict};
+use lockstep_model::{Action, Cluster, ClusterState};
+use lockstep_traces::{Expected, Header, Provenance, Step, Trace};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// Options of `lockstep check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    #[command(flatten)]
+    pub limits: LimitArgs,
+    /// The engine: Lockstep's own, or stateright's breadth-first search as a cross-check
+    #[arg(long, value_enum, default_value_t = Engine::Lockstep)]
+    engine: Engine,
+    /// Count states that differ only in the names of servers as one
+    #[arg(long)]
+    symmetry: bool,
+    /// Check only this property; may be given more than once
+    #[arg(long, value_name = "NAME")]
+    only: Vec<String>,
+    /// Keep a checkpoint in this folder
+    #[arg(long, value_name = "DIR")]
+    checkpoint: Option<PathBuf>,
+    /// Seconds between checkpoints
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "checkpoint")]
+    checkpoint_every: u64,
+    /// Go on from the checkpoint
+    #[arg(long, requires = "checkpoint")]
+    resume: bool,
+    /// Write the counterexample to this file, as a trace
+    #[arg(long, value_name = "FILE")]
+    trace_out: Option<PathBuf>,
+}
+
+/// What may stop a search.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Limits")]
+pub struct LimitArgs {
+    /// Threads; the result is the same for any number
+    #[arg(long, value_name = "N", default_value_t = default_threads())]
+    pub threads: usize,
+    /// Memory for states, in MiB; what does not fit goes to disk
+    #[arg(long, value_name = "MIB")]
+    pub memory: Option<u64>,
+    /// Stop after so many distinct states
+    #[arg(long, value_name = "N")]
+    pub max_states: Option<u64>,
+    /// Do not look further than so many steps
+    #[arg(long, value_name = "STEPS")]
+    pub max_depth: Option<u32>,
+    /// Stop after so many seconds
+    #[arg(long, value_name = "SECONDS")]
+    pub timeout: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Engine {
+    /// Level by level, step properties, shortest counterexamples
+    Lockstep,
+    /// stateright's search: state properties only
+    Stateright,
+}
+
+fn default_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Checks one model.
+pub fn run(args: &CheckArgs, progress: &Reporter) -> Result<Vec<Job>, CliError> {
+    let chosen = args.model.choose()?;
+    if args.engine == Engine::Stateright {
+        if args.symmetry || args.checkpoint.is_some() || args.limits.memory.is_some() {
+            let text = "stateright's search has no exact symmetry, checkpoint or memory limit";
+            return Err(CliError::Usage(text.to_owned()));
+        }
+        return super::stateright::run(&chosen, &args.limits, progress).map(|job| vec![job]);
+    }
+    let mut search = limited(&chosen.cluster, &args.limits, &chosen.name, progress)
+        .symmetry(args.symmetry);
+    if !args.only.is_empty() {
+        search = search.only(args.only.iter().cloned());
+    }
+    if let Some(folder) = &args.checkpoint {
+        search = search
+            .checkpoint(folder, Duration::from_secs(args.checkpoint_every))
+            .resume(args.resume);
+    }
+    let checked = search.run()?;
+    if let (Some(path), Some(found)) = (&args.trace_out, &checked.counterexample) {
+        let trace = Trace {
+            header: header(&chosen, "counterexample", &checked.report.verdict.to_string()),
+            steps: steps(&chosen.cluster, &found.init, found.actions()),
+        };
+        trace.save(path).map_err(|source| CliError::Output { path: path.clone(), source })?;
+    }
+    Ok(vec![job(&chosen, &checked)?])
+}
+
+/// A search with these limits that reports its progress.
+pub fn limited<'a>(
+    cluster: &'a Cluster,
+    limits: &LimitArgs,
+    name: &str,
+    progress: &'a Reporter,
+) -> Search<'a, Cluster> {
+    progress.begin(format!("check {name}"));
+    let mut search = Search::new(cluster)
+        .threads(limits.threads)
+        .coverage(true)
+        .on_progress(progress::INTERVAL, move |it| {
+            progress.tick(&Tick {
+                done: it.distinct,
+                unit: "states",
+                queue: Some(it.queue),
+                memory_bytes: Some(it.memory_bytes),
+                note: format!("depth {}", it.depth),
+            })
+        });
+    if let Some(mebibytes) = limits.memory {
+        search = search.max_memory(mebibytes << 20);
+    }
+    if let Some(states) = limits.max_states {
+        search = search.max_states(states);
+    }
+    if let Some(depth) = limits.max_depth {
+        search = search.max_depth(depth);
+    }
+    if let Some(seconds) = limits.timeout {
+        search = search.max_time(Duration::from_secs(seconds));
+    }
+    search
+}
+
+/// What a search says, as a job.
+///
+/// # Errors
+/// The search took no transition at all: that is not a pass.
+pub fn job(chosen: &Chosen, checked: &Checked<Cluster>) -> Result<Job, CliError> {
+    let report = &checked.report;
+    let transitions: u64 = report.levels.iter().map(|level| level.generated).sum();
+    if transitions == 0 {
+        let text = "nothing was checked: the search took no transition within the bound";
+        return Err(CliError::Usage(text.to_owned()));
+    }
+    let status = match report.verdict {
+        Verdict::Exhausted => Status::Holds,
+        Verdict::Bounded { .. } => Status::Stopped,
+        Verdict::Violated { .. } => Status::Violated,
+    };
+    let mut job = Job::new("check", &chosen.name, status, report.verdict.to_string());
+    job.seconds = report.time.total_seconds;
+    facts(&mut job, chosen, report, transitions);
+    cases(&mut job, report);
+    tables(&mut job, report);
+    if let Some(found) = &checked.counterexample {
+        let steps = steps(&chosen.cluster, &found.init, found.actions());
+        let title = format!("A shortest path to the violation, {} steps", steps.len());
+        job.steps = Some(StepTable::new(title, &steps));
+    }
+    let unreached: Vec<_> = report.unreached().collect();
+    if !unreached.is_empty() && status == Status::Holds {
+        job.notes.push(format!("not reached within this bound: {}", unreached.join(", ")));
+    }
+    job.detail = serde_json::to_value(report).unwrap_or_default();
+    Ok(job)
+}
+
+fn facts(job: &mut Job, chosen: &Chosen, report: &search::Report, transitions: u64) {
+    let seconds = report.time.total_seconds;
+    job.fact("purpose", chosen.purpose.as_str());
+    job.fact("protocol", chosen.switches());
+    job.fact("bounds", chosen.bounds());
+    if report.symmetry {
+        job.fact("symmetry", "states up to permutations of the servers");
+    }
+    job.fact("distinct states", report.distinct);
+    job.fact("transitions", transitions);
+    job.fact("depth", report.depth);
+    if seconds > 0.0 {
+        job.fact("states per second", (report.distinct as f64 / seconds) as u64);
+    }
+    job.fact("threads", report.threads);
+    job.fact("peak memory, MiB", report.memory.peak >> 20);
+    if report.memory.disk > 0 {
+        job.fact("on disk, MiB", report.memory.disk >> 20);
+    }
+    job.fact("collision probability", report.collision_probability);
+    let reached = report.witnesses.len() - report.unreached().count();
+    job.fact("properties", report.checked.len());
+    job.fact("witnesses reached", format!("{reached} of {}", report.witnesses.len()));
+}
+
+fn cases(job: &mut Job, report: &search::Report) {
+    for property in &report.checked {
+        match &report.verdict {
+            Verdict::Exhausted => job.passed(property),
+            Verdict::Violated { property: bad, kind, depth } if bad == property => {
+                let what = match kind {
+                    PropertyKind::State => "state",
+                    PropertyKind::Step => "step",
+                };
+                let text = format!("the last {what} of a path of {depth} steps violates it");
+                job.failed(property, Status::Violated, text);
+            }
+            Verdict::Bounded { stopped_by } => {
+                let text = format!("not violated in what was searched; stopped by: {stopped_by}");
+                job.failed(property, Status::Stopped, text);
+            }
+            Verdict::Violated { .. } => {
+                let text = "not violated in what was searched; stopped by another violation";
+                job.failed(property, Status::Stopped, text);
+            }
+        }
+    }
+}
+
+fn tables(job: &mut Job, report: &search::Report) {
+    let columns = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    job.tables.push(Table {
+        title: "States per depth".to_owned(),
+        columns: columns(&["depth", "distinct", "transitions", "terminal"]),
+        rows: (report.levels.iter().enumerate())
+            .map(|(depth, it)| {
+                vec![depth.into(), it.distinct.into(), it.generated.into(), it.terminal.into()]
+            })
+            .collect(),
+    });
+    job.tables.push(Table {
+        title: "Actions".to_owned(),
+        columns: columns(&["action", "enabled", "fired", "led to a new state"]),
+        rows: (report.actions.iter())
+            .map(|it| {
+                let name = it.kind.as_str();
+                vec![name.into(), it.enabled.into(), it.fired.into(), it.discovered.into()]
+            })
+            .collect(),
+    });
+    job.tables.push(Table {
+        title: "Witnesses".to_owned(),
+        columns: columns(&["witness", "shortest path"]),
+        rows: (report.witnesses.iter())
+            .map(|it| vec![it.name.as_str().into(), it.depth.into()])
+            .collect(),
+    });
+    job.tables.push(Table {
+        title: "How often a property was put to the test".to_owned(),
+        columns: columns(&["property", "times"]),
+        rows: (report.antecedents.iter())
+            .map(|it| vec![it.property.as_str().into(), it.held.into()])
+            .collect(),
+    });
+    job.tables.push(Table {
+        title: "Role and message met".to_owned(),
+        columns: columns(&["pair", "times"]),
+        rows: report.pairs.iter().map(|it| vec![it.pair.as_str().into(), it.met.into()]).collect(),
+    });
+}
+
+/// A path through the model as the steps of a trace.
+pub fn steps<'a>(
+    cluster: &Cluster,
+    init: &ClusterState,
+    actions: impl Iterator<Item = &'a Action>,
+) -> Vec<Step> {
+    let mut state = init.clone();
+    let mut steps = Vec::new();
+    for action in actions {
+        let event = cluster.event(&state, action);
+        let transition = cluster.apply(&state, action);
+        let expected = transition.moved.map(|server| Expected {
+            outcome: transition.outcome,
+            view: transition.next.server(server).view(cluster.settings()),
+            sent: transition.sent.clone(),
+        });
+        steps.push(Step { event, expected });
+        state = transition.next;
+    }
+    steps
+}
+
+/// The header of a trace through this model.
+pub fn header(chosen: &Chosen, name: &str, purpose: &str) -> Header {
+    let made = Provenance {
+        generator: format!("lockstep {} check", env!("CARGO_PKG_VERSION")),
+        preset: Some(chosen.preset.clone()),
+        bounds: chosen.bound_numbers(),
+        seed: None,
+    };
+    Header::new(name, purpose, chosen.cluster.settings().config(), made)
+}

@@ -1,0 +1,55 @@
+//! What ends a command without a verdict.
+
+use super::exit::Exit;
+use lockstep_model::search::SearchError;
+use lockstep_traces::TraceError;
+use miette::Diagnostic;
+use std::path::PathBuf;
+use thiserror::Error;
+
+/// Why there is no report.
+#[derive(Debug, Error, Diagnostic)]
+pub enum CliError {
+    /// The command line asks for something that there is not.
+    #[error("{0}")]
+    #[diagnostic(code(usage))]
+    Usage(String),
+    /// A trace is not one.
+    #[error(transparent)]
+    #[diagnostic(
+        code(input),
+        help("`traces/README.md` describes the format; nothing was checked")
+    )]
+    Trace(#[from] TraceError),
+    /// There is an input file that says nothing, or the wrong thing.
+    #[error("{0}")]
+    #[diagnostic(code(input))]
+    Input(String),
+    /// The search could not be done.
+    #[error(transparent)]
+    #[diagnostic(code(search))]
+    Search(#[from] SearchError),
+    /// A result could not be written.
+    #[error("{}: cannot be written: {source}", path.display())]
+    #[diagnostic(code(output))]
+    Output {
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        source: std::io::Error,
+    },
+}
+
+impl CliError {
+    /// The exit code of this error.
+    pub fn exit(&self) -> Exit {
+        match self {
+            CliError::Usage(_) | CliError::Output { .. } => Exit::Usage,
+            CliError::Trace(_) | CliError::Input(_) => Exit::Input,
+            CliError::Search(error) => match error {
+                SearchError::Checkpoint { .. } => Exit::Input,
+                _ => Exit::Usage,
+            },
+        }
+    }
+}

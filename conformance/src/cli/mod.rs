@@ -1,0 +1,76 @@
+//! The verbs, one file each, and what they share: options of the model, progress, output, exit codes.
+
+mod check;
+mod error;
+pub mod exit;
+mod model;
+mod output;
+mod progress;
+
+use clap::{Parser, Subcommand};
+use error::CliError;
+use exit::Exit;
+use output::OutputArgs;
+
+/// Does this code do what Raft says, and nothing else?
+///
+/// Lockstep checks an executable specification of Raft exhaustively, then walks an implementation
+/// through the same state graph and compares state and messages after every event.
+#[derive(Debug, Parser)]
+#[command(name = "lockstep", version, after_help = exit::HELP, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Model-check the specification within a bound
+    Check(check::CheckArgs),
+}
+
+impl Verb {
+    fn name(&self) -> &'static str {
+        match self {
+            Verb::Check(_) => "check",
+        }
+    }
+}
+
+/// Runs the command line of this process.
+pub fn main() -> Exit {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // `--help` and `--version` come this way too; only a mistake is one.
+            let mistake = error.use_stderr();
+            return match (error.print(), mistake) {
+                (Ok(()), false) => Exit::Holds,
+                _ => Exit::Usage,
+            };
+        }
+    };
+    match run(&cli) {
+        Ok(exit) => exit,
+        Err(error) => {
+            let exit = error.exit();
+            cli.output.error(error);
+            exit
+        }
+    }
+}
+
+fn run(cli: &Cli) -> Result<Exit, CliError> {
+    let progress = progress::Reporter::new(cli.output.quiet);
+    let clock = std::time::Instant::now();
+    let jobs = match &cli.verb {
+        Verb::Check(args) => check::run(args, &progress)?,
+    };
+    progress.finish();
+    let seconds = clock.elapsed().as_secs_f64();
+    let report = crate::report::Report::new(cli.verb.name(), seconds, jobs);
+    cli.output.write(&report)?;
+    Ok(Exit::from(report.status))
+}

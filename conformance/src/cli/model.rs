@@ -1,0 +1,211 @@
+//! The options that say which model: a preset, and whatever departs from it.
+
+use super::error::CliError;
+use clap::Args;
+use lockstep_model::{Bounds, Budget, Cluster, Preset, Settings};
+use std::collections::BTreeMap;
+
+/// A preset and its changes.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Model")]
+pub struct ModelArgs {
+    /// The preset to start from; `lockstep presets` lists them
+    #[arg(long, value_name = "NAME", default_value = "smoke")]
+    pub preset: String,
+    /// Number of servers
+    #[arg(long, value_name = "N")]
+    servers: Option<u64>,
+    /// A pre-vote round precedes an election
+    #[arg(long, value_name = "BOOL")]
+    pre_vote: Option<bool>,
+    /// Leaders step down without a quorum; followers honour a live lease
+    #[arg(long, value_name = "BOOL")]
+    check_quorum: Option<bool>,
+    /// An append carries at most one entry
+    #[arg(long, value_name = "BOOL")]
+    one_entry_per_append: Option<bool>,
+    /// How many appends with entries may be on their way to a peer
+    #[arg(long, value_name = "N")]
+    max_inflight: Option<u64>,
+    #[command(flatten)]
+    bounds: BoundArgs,
+}
+
+/// Each bound by itself. A budget is a number, or `unlimited`.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Bounds")]
+struct BoundArgs {
+    /// The highest term that a server may enter
+    #[arg(long, value_name = "TERM")]
+    max_term: Option<u32>,
+    /// How many messages may be in flight at once, copies counted
+    #[arg(long, value_name = "N")]
+    max_in_flight: Option<usize>,
+    /// How many election timers may fire
+    #[arg(long, value_name = "BUDGET")]
+    timeouts: Option<Budget>,
+    /// How many leases may expire
+    #[arg(long, value_name = "BUDGET")]
+    lease_expiries: Option<Budget>,
+    /// How many heartbeat timers may fire
+    #[arg(long, value_name = "BUDGET")]
+    heartbeats: Option<Budget>,
+    /// How many quorum checks leaders may make
+    #[arg(long, value_name = "BUDGET")]
+    quorum_checks: Option<Budget>,
+    /// How many proposals clients may make
+    #[arg(long, value_name = "BUDGET")]
+    proposals: Option<Budget>,
+    /// How many times servers may crash and restart
+    #[arg(long, value_name = "BUDGET")]
+    restarts: Option<Budget>,
+    /// How many messages the network may duplicate
+    #[arg(long, value_name = "BUDGET")]
+    duplicates: Option<Budget>,
+    /// How many messages the network may lose
+    #[arg(long, value_name = "BUDGET")]
+    drops: Option<Budget>,
+}
+
+/// A model and where it came from.
+#[derive(Clone, Debug)]
+pub struct Chosen {
+    /// The name of the preset, with `*` if an option changed it.
+    pub name: String,
+    /// The name of the preset itself.
+    pub preset: String,
+    /// Why the preset exists.
+    pub purpose: String,
+    /// Whether an option changed the preset.
+    pub changed: bool,
+    /// The model.
+    pub cluster: Cluster,
+}
+
+impl ModelArgs {
+    /// The model that these options ask for.
+    pub fn choose(&self) -> Result<Chosen, CliError> {
+        let preset = find(&self.preset)?;
+        let mut config = preset.config.clone();
+        set(&mut config.servers, self.servers);
+        set(&mut config.pre_vote, self.pre_vote);
+        set(&mut config.check_quorum, self.check_quorum);
+        set(&mut config.one_entry_per_append, self.one_entry_per_append);
+        set(&mut config.max_inflight, self.max_inflight);
+        let mut bounds = preset.bounds;
+        self.bounds.apply(&mut bounds);
+        let changed = config != preset.config || bounds != preset.bounds;
+        let usage = |error: &dyn std::fmt::Display| CliError::Usage(error.to_string());
+        let settings = Settings::new(&config).map_err(|error| usage(&error))?;
+        let cluster = Cluster::new(settings, bounds).map_err(|error| usage(&error))?;
+        Ok(Chosen {
+            name: format!("{}{}", preset.name, if changed { "*" } else { "" }),
+            preset: preset.name.to_owned(),
+            purpose: preset.purpose.to_owned(),
+            changed,
+            cluster,
+        })
+    }
+}
+
+impl Chosen {
+    /// A preset as it is.
+    pub fn preset(name: &str) -> Result<Chosen, CliError> {
+        let preset = find(name)?;
+        let usage = |error: &dyn std::fmt::Display| CliError::Usage(error.to_string());
+        let settings = Settings::new(&preset.config).map_err(|error| usage(&error))?;
+        let cluster = Cluster::new(settings, preset.bounds).map_err(|error| usage(&error))?;
+        Ok(Chosen {
+            name: preset.name.to_owned(),
+            preset: preset.name.to_owned(),
+            purpose: preset.purpose.to_owned(),
+            changed: false,
+            cluster,
+        })
+    }
+
+    /// The protocol switches in a line.
+    pub fn switches(&self) -> String {
+        let config = self.cluster.settings().config();
+        let on = |name: &str, on: bool| format!("{name} {}", if on { "on" } else { "off" });
+        let entries = if config.one_entry_per_append { "one entry" } else { "all entries" };
+        format!(
+            "{} servers, {}, {}, {entries} per append, {} in flight",
+            config.servers,
+            on("PreVote", config.pre_vote),
+            on("CheckQuorum", config.check_quorum),
+            config.max_inflight,
+        )
+    }
+
+    /// The bounds in a line.
+    pub fn bounds(&self) -> String {
+        let rows = bound_rows(self.cluster.bounds());
+        let parts = rows.into_iter().map(|(name, value)| format!("{} {value}", name.replace('_', " ")));
+        parts.collect::<Vec<_>>().join(", ")
+    }
+
+    /// The bounds as a trace header has them; an unlimited one is left out.
+    pub fn bound_numbers(&self) -> BTreeMap<String, u64> {
+        let rows = bound_rows(self.cluster.bounds()).into_iter();
+        rows.filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?)))
+            .collect()
+    }
+}
+
+impl BoundArgs {
+    fn apply(&self, bounds: &mut Bounds) {
+        set(&mut bounds.max_term, self.max_term);
+        set(&mut bounds.max_in_flight, self.max_in_flight);
+        set(&mut bounds.timeouts, self.timeouts);
+        set(&mut bounds.lease_expiries, self.lease_expiries);
+        set(&mut bounds.heartbeats, self.heartbeats);
+        set(&mut bounds.quorum_checks, self.quorum_checks);
+        set(&mut bounds.proposals, self.proposals);
+        set(&mut bounds.restarts, self.restarts);
+        set(&mut bounds.duplicates, self.duplicates);
+        set(&mut bounds.drops, self.drops);
+    }
+}
+
+/// The name and value of every bound. The pattern names every field, so that a new one is not forgotten.
+pub fn bound_rows(bounds: &Bounds) -> Vec<(&'static str, String)> {
+    let Bounds {
+        max_term,
+        max_in_flight,
+        timeouts,
+        lease_expiries,
+        heartbeats,
+        quorum_checks,
+        proposals,
+        restarts,
+        duplicates,
+        drops,
+    } = bounds;
+    vec![
+        ("max_term", max_term.to_string()),
+        ("max_in_flight", max_in_flight.to_string()),
+        ("timeouts", timeouts.to_string()),
+        ("lease_expiries", lease_expiries.to_string()),
+        ("heartbeats", heartbeats.to_string()),
+        ("quorum_checks", quorum_checks.to_string()),
+        ("proposals", proposals.to_string()),
+        ("restarts", restarts.to_string()),
+        ("duplicates", duplicates.to_string()),
+        ("drops", drops.to_string()),
+    ]
+}
+
+fn find(name: &str) -> Result<&'static Preset, CliError> {
+    let presets = Preset::all();
+    presets.iter().find(|preset| preset.name == name).ok_or_else(|| {
+        let names: Vec<_> = presets.iter().map(|preset| preset.name).collect();
+        CliError::Usage(format!("there is no preset {name:?}; there are {}", names.join(", ")))
+    })
+}
+
+fn set<T>(place: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *place = value;
+    }
+}

@@ -1,0 +1,147 @@
+//! The report for people: a headline for each job with its verdict, the facts, whatever does not hold.
+
+use super::{Case, Fact, Job, Report, Status, Table};
+use comfy_table::{CellAlignment, ContentArrangement, presets};
+use serde_json::Value;
+use std::fmt::Write;
+
+/// How the text may look.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Style {
+    /// Colours, by ANSI escapes.
+    pub colour: bool,
+    /// The width of the terminal, in columns; without one, tables are as wide as they want to be.
+    pub width: Option<u16>,
+    /// Assertions that hold are listed too, and every table is shown.
+    pub verbose: bool,
+}
+
+impl Style {
+    fn paint(self, status: Status, text: &str) -> String {
+        let code = match status {
+            Status::Holds => "32",
+            Status::Stopped => "33",
+            Status::Violated => "31",
+        };
+        if self.colour {
+            format!("\x1b[1;{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
+    }
+}
+
+/// The whole report.
+pub fn render(report: &Report, style: Style) -> String {
+    let mut out = String::new();
+    for job in &report.jobs {
+        out.push_str(&render_job(job, style));
+        out.push('\n');
+    }
+    let word = style.paint(report.status, report.status.word());
+    let seconds = report.seconds;
+    let jobs = report.jobs.len();
+    let noun = if jobs == 1 { "job" } else { "jobs" };
+    writeln!(out, "{word}: {jobs} {noun} in {seconds:.1} s").expect(INFALLIBLE);
+    out
+}
+
+const INFALLIBLE: &str = "writing to a string does not fail";
+
+/// One job.
+pub fn render_job(job: &Job, style: Style) -> String {
+    let mut out = String::new();
+    let verdict = style.paint(job.status, &job.verdict);
+    writeln!(out, "{} {}: {verdict}", job.kind, job.name).expect(INFALLIBLE);
+    let width = job.facts.iter().map(|fact| fact.name.len()).max().unwrap_or(0);
+    for Fact { name, value } in &job.facts {
+        writeln!(out, "  {name:width$}  {}", plain(value)).expect(INFALLIBLE);
+    }
+    let held = job.cases.iter().filter(|case| case.status == Status::Holds).count();
+    if !job.cases.is_empty() {
+        let all = job.cases.len();
+        writeln!(out, "  {held} of {all} assertions hold").expect(INFALLIBLE);
+    }
+    for Case { name, status, message } in &job.cases {
+        if style.verbose || *status != Status::Holds {
+            let word = style.paint(*status, status.word());
+            let message = message.as_ref().map(|text| format!(": {text}")).unwrap_or_default();
+            writeln!(out, "  {word}  {name}{message}").expect(INFALLIBLE);
+        }
+    }
+    for table in job.tables.iter().filter(|_| style.verbose) {
+        writeln!(out, "\n{}:\n{}", table.title, render_table(table, style)).expect(INFALLIBLE);
+    }
+    if let Some(steps) = &job.steps {
+        writeln!(out, "\n{}:\n{}", steps.title, render_table(&steps.to_table(), style))
+            .expect(INFALLIBLE);
+    }
+    for note in &job.notes {
+        writeln!(out, "  {note}").expect(INFALLIBLE);
+    }
+    out
+}
+
+/// A table in columns; numbers stand at the right.
+pub fn render_table(table: &Table, style: Style) -> String {
+    let mut out = comfy_table::Table::new();
+    out.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+    match style.width {
+        Some(width) => {
+            out.set_content_arrangement(ContentArrangement::Dynamic);
+            out.set_width(width);
+        }
+        None => {
+            out.set_content_arrangement(ContentArrangement::Disabled);
+        }
+    }
+    out.set_header(&table.columns);
+    for row in &table.rows {
+        out.add_row(row.iter().map(plain));
+    }
+    for (position, column) in out.column_iter_mut().enumerate() {
+        let numbers = table.rows.iter().all(|row| row.get(position).is_some_and(Value::is_number));
+        if numbers && !table.rows.is_empty() {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    out.trim_fmt()
+}
+
+/// A value as a person writes it: numbers in groups of three, lists with commas.
+pub fn plain(value: &Value) -> String {
+    match value {
+        Value::Null => "–".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Bool(true) => "yes".to_owned(),
+        Value::Bool(false) => "no".to_owned(),
+        Value::Number(number) => match (number.as_u64(), number.as_f64()) {
+            (Some(whole), _) => grouped(whole),
+            (None, Some(real)) => float(real),
+            (None, None) => number.to_string(),
+        },
+        Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(", "),
+        Value::Object(_) => value.to_string(),
+    }
+}
+
+fn float(real: f64) -> String {
+    if real != 0.0 && real.abs() < 0.001 {
+        format!("{real:.1e}")
+    } else {
+        format!("{real:.2}")
+    }
+}
+
+/// A number with a comma between groups of three digits.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::with_capacity(digits.len() * 4 / 3);
+    for (position, digit) in digits.chars().enumerate() {
+        if position > 0 && (digits.len() - position) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}

@@ -1,0 +1,61 @@
+//! The report for CI servers: JUnit XML, a suite for each job, a test case for each assertion.
+
+use super::{Case, Job, Report, Status};
+use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite, XmlString};
+use std::time::Duration;
+
+/// The report as JUnit XML. A job that asserted nothing one by one is one test case by itself, so that
+/// no job can be missing from the count.
+pub fn render(report: &Report) -> String {
+    let mut out = quick_junit::Report::new(format!("lockstep {}", report.command));
+    out.set_time(seconds(report.seconds));
+    for job in &report.jobs {
+        out.add_test_suite(suite(job));
+    }
+    out.to_string()
+        .expect("writing XML to a string in memory does not fail")
+}
+
+fn suite(job: &Job) -> TestSuite {
+    let name = format!("{} {}", job.kind, job.name);
+    let mut suite = TestSuite::new(&name);
+    suite.set_time(seconds(job.seconds));
+    for fact in &job.facts {
+        suite.add_property((fact.name.as_str(), super::human::plain(&fact.value).as_str()));
+    }
+    let verdict = Case {
+        name: job.verdict.clone(),
+        status: job.status,
+        message: (job.status != Status::Holds).then(|| job.verdict.clone()),
+    };
+    let steps = job.steps.as_ref().map(super::steps::StepTable::to_text);
+    let mut whole = test_case(&name, &verdict, steps.as_deref());
+    whole.set_time(seconds(job.seconds));
+    suite.add_test_case(whole);
+    for case in &job.cases {
+        suite.add_test_case(test_case(&name, case, None));
+    }
+    suite
+}
+
+fn test_case(class: &str, case: &Case, description: Option<&str>) -> TestCase {
+    let mut status = match case.status {
+        Status::Holds => TestCaseStatus::success(),
+        // A run that was cut off is an error of the run, not a failure of what was tested.
+        Status::Stopped => TestCaseStatus::non_success(NonSuccessKind::Error),
+        Status::Violated => TestCaseStatus::non_success(NonSuccessKind::Failure),
+    };
+    if let Some(message) = &case.message {
+        status.set_message(message.as_str());
+    }
+    if let (Some(text), true) = (description, case.status != Status::Holds) {
+        status.set_description(XmlString::from(text));
+    }
+    let mut out = TestCase::new(case.name.as_str(), status);
+    out.set_classname(class);
+    out
+}
+
+fn seconds(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or_default()
+}

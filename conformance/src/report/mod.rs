@@ -1,0 +1,183 @@
+//! What a run of the command line established, as data. The renderers beside it ([`human`], [`json`],
+//! [`junit`]) are pure functions of a [`Report`]; nothing else prints a result.
+
+pub mod human;
+pub mod json;
+pub mod junit;
+pub mod steps;
+
+use serde::Serialize;
+use serde_json::Value;
+use steps::StepTable;
+
+/// The version of the JSON form. A field more is the same version; anything else is a new one.
+pub const REPORT_VERSION: u32 = 1;
+
+/// Everything that one invocation did.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// [`REPORT_VERSION`].
+    pub lockstep_report: u32,
+    /// The version of Lockstep.
+    pub lockstep: String,
+    /// The subcommand.
+    pub command: String,
+    /// What follows from all jobs together.
+    pub status: Status,
+    /// The exit code that belongs to it.
+    pub exit_code: u8,
+    /// Wall-clock time, in seconds.
+    pub seconds: f64,
+    /// What was done, in order.
+    pub jobs: Vec<Job>,
+}
+
+impl Report {
+    /// The report of these jobs. Without a job nothing was checked, and that never holds.
+    pub fn new(command: &str, seconds: f64, jobs: Vec<Job>) -> Report {
+        let worst = jobs.iter().map(|job| job.status).max();
+        let status = worst.unwrap_or(Status::Stopped);
+        Report {
+            lockstep_report: REPORT_VERSION,
+            lockstep: env!("CARGO_PKG_VERSION").to_owned(),
+            command: command.to_owned(),
+            status,
+            exit_code: crate::cli::exit::Exit::from(status).code(),
+            seconds,
+            jobs,
+        }
+    }
+}
+
+/// What a job established, the best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Everything that was asked was answered, and the answer is yes.
+    Holds,
+    /// A limit ended the work before the answer; nothing bad was seen until then.
+    Stopped,
+    /// A property is violated, an implementation diverged, or something that had to be met was not.
+    Violated,
+}
+
+impl Status {
+    /// The status in a word, for people.
+    pub fn word(self) -> &'static str {
+        match self {
+            Status::Holds => "holds",
+            Status::Stopped => "stopped",
+            Status::Violated => "violated",
+        }
+    }
+}
+
+/// One piece of work with a verdict of its own: a search, a comparison, a trace that was replayed.
+#[derive(Clone, Debug, Serialize)]
+pub struct Job {
+    /// What was done: `check`, `conform`, `replay`, `walk`, `generate`.
+    pub kind: String,
+    /// To what: a preset, a target, a file.
+    pub name: String,
+    /// The status.
+    pub status: Status,
+    /// The verdict with its bound, in the words of the documentation: `exhausted`,
+    /// `bounded (states)`, `bisimilar within the bound`, `edges covered`, `sampled`, ….
+    pub verdict: String,
+    /// Wall-clock time, in seconds.
+    pub seconds: f64,
+    /// The facts that a reader looks for first, in order.
+    pub facts: Vec<Fact>,
+    /// What was asserted, one by one.
+    pub cases: Vec<Case>,
+    /// More rows than fit into facts, such as states per depth.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tables: Vec<Table>,
+    /// A path through the state graph that shows what went wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub steps: Option<StepTable>,
+    /// What else a person should be told, in whole sentences.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    /// The full result of the library, for machines.
+    #[serde(skip_serializing_if = "Value::is_null")]
+    pub detail: Value,
+}
+
+impl Job {
+    /// A job about which nothing is known yet but what it is.
+    pub fn new(kind: &str, name: impl Into<String>, status: Status, verdict: String) -> Job {
+        Job {
+            kind: kind.to_owned(),
+            name: name.into(),
+            status,
+            verdict,
+            seconds: 0.0,
+            facts: Vec::new(),
+            cases: Vec::new(),
+            tables: Vec::new(),
+            steps: None,
+            notes: Vec::new(),
+            detail: Value::Null,
+        }
+    }
+
+    /// Adds a fact.
+    pub fn fact(&mut self, name: &str, value: impl Into<Value>) {
+        self.facts.push(Fact {
+            name: name.to_owned(),
+            value: value.into(),
+        });
+    }
+
+    /// Adds an assertion that held.
+    pub fn passed(&mut self, name: impl Into<String>) {
+        self.cases.push(Case {
+            name: name.into(),
+            status: Status::Holds,
+            message: None,
+        });
+    }
+
+    /// Adds an assertion that did not hold, or was not decided. The job is no better than it.
+    pub fn failed(&mut self, name: impl Into<String>, status: Status, message: impl Into<String>) {
+        self.status = self.status.max(status);
+        self.cases.push(Case {
+            name: name.into(),
+            status,
+            message: Some(message.into()),
+        });
+    }
+}
+
+/// A name and a number, a word, or a list of words.
+#[derive(Clone, Debug, Serialize)]
+pub struct Fact {
+    /// What it is, with its unit where it has one.
+    pub name: String,
+    /// The value.
+    pub value: Value,
+}
+
+/// One assertion and what became of it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Case {
+    /// What was asserted.
+    pub name: String,
+    /// What became of it.
+    pub status: Status,
+    /// Why it does not hold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// A table with a title.
+#[derive(Clone, Debug, Serialize)]
+pub struct Table {
+    /// What the rows are.
+    pub title: String,
+    /// The heads of the columns.
+    pub columns: Vec<String>,
+    /// The cells, row by row.
+    pub rows: Vec<Vec<Value>>,
+}
