@@ -5,12 +5,14 @@
 
 pub mod confchange;
 mod error;
+pub mod observer;
 pub mod quorum;
 pub mod storage;
 pub mod tracker;
 pub mod types;
 
 pub use error::{Blame, CallError, ConfigError, DropReason, Error, PeerError, StorageError};
+pub use observer::{Event, NoObserver, Observer};
 pub use storage::Storage;
 pub use types::{
     Body, ConfChange, ConfChangeKind, ConfChangeSingle, ConfChangeV2, ConfState, Entry, EntryId,
