@@ -1,9 +1,9 @@
 //! The verbs, one file each, and what they share: options of the model, progress, output, exit codes.
 
-mod check;
+//mod check;
 mod error;
 pub mod exit;
-mod model;
+//mod model;
 mod output;
 mod progress;
 
@@ -28,13 +28,13 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Model-check the specification within a bound
-    Check(check::CheckArgs),
+    Check,
 }
 
 impl Verb {
     fn name(&self) -> &'static str {
         match self {
-            Verb::Check(_) => "check",
+            Verb::Check => "check",
         }
     }
 }
@@ -66,7 +66,7 @@ fn run(cli: &Cli) -> Result<Exit, CliError> {
     let progress = progress::Reporter::new(cli.output.quiet);
     let clock = std::time::Instant::now();
     let jobs = match &cli.verb {
-        Verb::Check(args) => check::run(args, &progress)?,
+        Verb::Check => Vec::new(),
     };
     progress.finish();
     let seconds = clock.elapsed().as_secs_f64();

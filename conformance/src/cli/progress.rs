@@ -120,7 +120,11 @@ fn spinner() -> ProgressBar {
 
 fn describe(job: &str, elapsed: Duration, tick: &Tick) -> String {
     let seconds = elapsed.as_secs_f64();
-    let rate = if seconds > 0.0 { tick.done as f64 / seconds } else { 0.0 };
+    let rate = if seconds > 0.0 {
+        tick.done as f64 / seconds
+    } else {
+        0.0
+    };
     let mut line = format!(
         "{job}: {} {}, {}/s",
         grouped(tick.done),
@@ -155,7 +159,8 @@ mod tests {
             note: "depth 17".to_owned(),
         };
         let line = describe("check smoke", Duration::from_secs(10), &tick);
-        let expected = "check smoke: 1,234,567 states, 123,456/s, queue 4,321, 300 MiB, depth 17, 10 s";
+        let expected =
+            "check smoke: 1,234,567 states, 123,456/s, queue 4,321, 300 MiB, depth 17, 10 s";
         assert_eq!(line, expected);
     }
 }

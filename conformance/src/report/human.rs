@@ -53,19 +53,36 @@ pub fn render_job(job: &Job, style: Style) -> String {
     let mut out = String::new();
     let verdict = style.paint(job.status, &job.verdict);
     writeln!(out, "{} {}: {verdict}", job.kind, job.name).expect(INFALLIBLE);
-    let width = job.facts.iter().map(|fact| fact.name.len()).max().unwrap_or(0);
+    let width = job
+        .facts
+        .iter()
+        .map(|fact| fact.name.len())
+        .max()
+        .unwrap_or(0);
     for Fact { name, value } in &job.facts {
         writeln!(out, "  {name:width$}  {}", plain(value)).expect(INFALLIBLE);
     }
-    let held = job.cases.iter().filter(|case| case.status == Status::Holds).count();
+    let held = job
+        .cases
+        .iter()
+        .filter(|case| case.status == Status::Holds)
+        .count();
     if !job.cases.is_empty() {
         let all = job.cases.len();
         writeln!(out, "  {held} of {all} assertions hold").expect(INFALLIBLE);
     }
-    for Case { name, status, message } in &job.cases {
+    for Case {
+        name,
+        status,
+        message,
+    } in &job.cases
+    {
         if style.verbose || *status != Status::Holds {
             let word = style.paint(*status, status.word());
-            let message = message.as_ref().map(|text| format!(": {text}")).unwrap_or_default();
+            let message = message
+                .as_ref()
+                .map(|text| format!(": {text}"))
+                .unwrap_or_default();
             writeln!(out, "  {word}  {name}{message}").expect(INFALLIBLE);
         }
     }
@@ -73,8 +90,13 @@ pub fn render_job(job: &Job, style: Style) -> String {
         writeln!(out, "\n{}:\n{}", table.title, render_table(table, style)).expect(INFALLIBLE);
     }
     if let Some(steps) = &job.steps {
-        writeln!(out, "\n{}:\n{}", steps.title, render_table(&steps.to_table(), style))
-            .expect(INFALLIBLE);
+        writeln!(
+            out,
+            "\n{}:\n{}",
+            steps.title,
+            render_table(&steps.to_table(), style)
+        )
+        .expect(INFALLIBLE);
     }
     for note in &job.notes {
         writeln!(out, "  {note}").expect(INFALLIBLE);
@@ -100,7 +122,10 @@ pub fn render_table(table: &Table, style: Style) -> String {
         out.add_row(row.iter().map(plain));
     }
     for (position, column) in out.column_iter_mut().enumerate() {
-        let numbers = table.rows.iter().all(|row| row.get(position).is_some_and(Value::is_number));
+        let numbers = table
+            .rows
+            .iter()
+            .all(|row| row.get(position).is_some_and(Value::is_number));
         if numbers && !table.rows.is_empty() {
             column.set_cell_alignment(CellAlignment::Right);
         }

@@ -21,7 +21,10 @@ fn suite(job: &Job) -> TestSuite {
     let mut suite = TestSuite::new(&name);
     suite.set_time(seconds(job.seconds));
     for fact in &job.facts {
-        suite.add_property((fact.name.as_str(), super::human::plain(&fact.value).as_str()));
+        suite.add_property((
+            fact.name.as_str(),
+            super::human::plain(&fact.value).as_str(),
+        ));
     }
     let verdict = Case {
         name: job.verdict.clone(),

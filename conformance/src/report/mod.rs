@@ -5,6 +5,8 @@ pub mod human;
 pub mod json;
 pub mod junit;
 pub mod steps;
+#[cfg(test)]
+mod tests;
 
 use serde::Serialize;
 use serde_json::Value;

@@ -38,7 +38,10 @@ impl StepTable {
             let (changes, sent) = match (step.event.server(), &step.expected) {
                 (Some(server), Some(expected)) => {
                     let old = before.insert(server, &expected.view);
-                    (changes(old, expected), expected.sent.iter().map(emitted).collect())
+                    (
+                        changes(old, expected),
+                        expected.sent.iter().map(emitted).collect(),
+                    )
                 }
                 _ => (Vec::new(), Vec::new()),
             };
@@ -67,7 +70,9 @@ impl StepTable {
         });
         Table {
             title: self.title.clone(),
-            columns: ["step", "event", "changes", "sends"].map(str::to_owned).to_vec(),
+            columns: ["step", "event", "changes", "sends"]
+                .map(str::to_owned)
+                .to_vec(),
             rows: rows.collect(),
         }
     }
@@ -123,7 +128,11 @@ fn changes(old: Option<&NodeView>, expected: &Expected) -> Vec<String> {
             "current".to_owned()
         } else {
             let (term, vote) = (image.term, server(image.vote));
-            format!("term {term} vote {vote} commit {} log {}", image.commit, log(&image.log))
+            format!(
+                "term {term} vote {vote} commit {} log {}",
+                image.commit,
+                log(&image.log)
+            )
         }
     };
     change("durable", durable(old), durable(new));
@@ -167,31 +176,51 @@ pub fn event(event: &Event) -> String {
 }
 
 fn emitted(emitted: &Emitted) -> String {
-    let wait = if emitted.after_persist { " (after persist)" } else { "" };
+    let wait = if emitted.after_persist {
+        " (after persist)"
+    } else {
+        ""
+    };
     format!("{}{wait}", message(&emitted.message))
 }
 
 /// A message in one line: from, to, kind, term, and what it says.
 pub fn message(message: &Message) -> String {
-    let Message { from, to, term, body } = message;
+    let Message {
+        from,
+        to,
+        term,
+        body,
+    } = message;
     let (kind, says) = match body {
-        Body::RequestVote { last_index, last_term } => {
-            ("RequestVote", format!(" last {last_index}@{last_term}"))
-        }
+        Body::RequestVote {
+            last_index,
+            last_term,
+        } => ("RequestVote", format!(" last {last_index}@{last_term}")),
         Body::RequestVoteResponse { granted } => ("RequestVoteResponse", grant(*granted)),
-        Body::RequestPreVote { last_index, last_term } => {
-            ("RequestPreVote", format!(" last {last_index}@{last_term}"))
-        }
+        Body::RequestPreVote {
+            last_index,
+            last_term,
+        } => ("RequestPreVote", format!(" last {last_index}@{last_term}")),
         Body::RequestPreVoteResponse { granted } => ("RequestPreVoteResponse", grant(*granted)),
-        Body::AppendEntries { prev_index, prev_term, entries, commit } => {
+        Body::AppendEntries {
+            prev_index,
+            prev_term,
+            entries,
+            commit,
+        } => {
             let entries = log(entries);
             let says = format!(" prev {prev_index}@{prev_term} entries {entries} commit {commit}");
             ("AppendEntries", says)
         }
-        Body::AppendEntriesResponse { index, rejected: None } => {
-            ("AppendEntriesResponse", format!(" accepted {index}"))
-        }
-        Body::AppendEntriesResponse { index, rejected: Some(hint) } => {
+        Body::AppendEntriesResponse {
+            index,
+            rejected: None,
+        } => ("AppendEntriesResponse", format!(" accepted {index}")),
+        Body::AppendEntriesResponse {
+            index,
+            rejected: Some(hint),
+        } => {
             let says = format!(" rejected {index} hint {}@{}", hint.index, hint.term);
             ("AppendEntriesResponse", says)
         }
@@ -225,7 +254,9 @@ fn live(lease: bool) -> String {
 
 fn votes(votes: &BTreeMap<ServerId, bool>) -> String {
     let sign = |granted: bool| if granted { '+' } else { '-' };
-    let votes = votes.iter().map(|(id, granted)| format!("{}{id}", sign(*granted)));
+    let votes = votes
+        .iter()
+        .map(|(id, granted)| format!("{}{id}", sign(*granted)));
     format!("{{{}}}", votes.collect::<Vec<_>>().join(" "))
 }
 

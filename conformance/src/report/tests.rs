@@ -1,0 +1,116 @@
+//! Snapshots of the renderers.
+
+use super::human::{self, Style};
+use super::steps::StepTable;
+use super::*;
+use lockstep_traces::Trace;
+
+fn golden() -> Trace {
+    let golden = include_bytes!("../../../traces/tests/golden/version-1.ndjson");
+    Trace::parse(golden, "golden").expect("the golden file is a trace")
+}
+
+fn sample() -> Report {
+    let mut holds = Job::new("check", "smoke", Status::Holds, "exhausted".to_owned());
+    holds.seconds = 1.5;
+    holds.fact("distinct states", 1_234_567_u64);
+    holds.fact("collision probability", 4.1e-8);
+    holds.fact("fields compared", vec!["role", "term"]);
+    holds.passed("election_safety_inv");
+    holds.passed("log_matching_inv");
+    holds.tables.push(Table {
+        title: "States per depth".to_owned(),
+        columns: vec!["depth".to_owned(), "distinct".to_owned()],
+        rows: vec![vec![0.into(), 1.into()], vec![1.into(), 1_000.into()]],
+    });
+    let mut bad = Job::new(
+        "check",
+        "broken",
+        Status::Violated,
+        "violated (x_inv, 2 steps)".to_owned(),
+    );
+    bad.passed("election_safety_inv");
+    bad.failed(
+        "x_inv",
+        Status::Violated,
+        "the last state violates it & <all> is lost",
+    );
+    let trace = golden();
+    bad.steps = Some(StepTable::new(
+        "A shortest path to the violation, 2 steps",
+        &trace.steps[..2],
+    ));
+    bad.notes
+        .push("lockstep replay x.ndjson repeats it".to_owned());
+    let mut cut = Job::new("check", "big", Status::Holds, "bounded (states)".to_owned());
+    cut.failed("election_safety_inv", Status::Stopped, "stopped by: states");
+    Report::new("check", 2.25, vec![holds, bad, cut])
+}
+
+#[test]
+fn the_worst_job_decides() {
+    let report = sample();
+    assert_eq!((report.status, report.exit_code), (Status::Violated, 1));
+    let stopped = Report::new("check", 0.0, report.jobs[2..].to_vec());
+    assert_eq!((stopped.status, stopped.exit_code), (Status::Stopped, 4));
+    let holds = Report::new("check", 0.0, report.jobs[..1].to_vec());
+    assert_eq!((holds.status, holds.exit_code), (Status::Holds, 0));
+}
+
+#[test]
+fn nothing_done_is_not_success() {
+    assert_ne!(Report::new("check", 0.0, Vec::new()).exit_code, 0);
+}
+
+#[test]
+fn for_people() {
+    insta::assert_snapshot!(human::render(&sample(), Style::default()));
+}
+
+#[test]
+fn for_people_who_want_everything() {
+    let style = Style {
+        verbose: true,
+        ..Style::default()
+    };
+    insta::assert_snapshot!(human::render(&sample(), style));
+}
+
+#[test]
+fn colours_only_where_asked() {
+    assert!(!human::render(&sample(), Style::default()).contains('\x1b'));
+    let style = Style {
+        colour: true,
+        ..Style::default()
+    };
+    assert!(human::render(&sample(), style).contains("\x1b[1;31mviolated"));
+}
+
+#[test]
+fn for_machines() {
+    insta::assert_snapshot!(json::render(&sample()).replace(env!("CARGO_PKG_VERSION"), "VERSION"));
+}
+
+#[test]
+fn for_ci_servers() {
+    let xml = junit::render(&sample());
+    insta::assert_snapshot!(uuid_free(&xml));
+    assert!(
+        quick_junit::Report::deserialize_from_str(&xml).is_ok(),
+        "{xml}"
+    );
+}
+
+/// The renderer must be a pure function; should it ever write an id or a time stamp, this shows.
+fn uuid_free(xml: &str) -> &str {
+    assert!(
+        !xml.contains("uuid=") && !xml.contains("timestamp="),
+        "{xml}"
+    );
+    xml
+}
+
+#[test]
+fn every_kind_of_step() {
+    insta::assert_snapshot!(StepTable::new("golden", &golden().steps).to_text());
+}
