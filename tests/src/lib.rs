@@ -1,3 +1,4 @@
 //! What the end-to-end tests of Lockstep share.
 
 pub mod datadriven_script;
+pub mod etcd_testdata;

@@ -1,0 +1,246 @@
+//! Finding etcd's own test scripts, which are not part of this repository.
+//!
+//! The environment variable [`VARIABLE`] names a folder in one of two layouts: `quorum/`,
+//! `confchange/` and `interaction/`, or that of etcd's Go module, `quorum/testdata/`,
+//! `confchange/testdata/` and `testdata/`. Every script of such a folder is taken; there is no list
+//! of scripts to leave out.
+
+use std::ffi::OsStr;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use crate::datadriven_script::Failure;
+
+/// The environment variable that names the folder.
+pub const VARIABLE: &str = "LOCKSTEP_ETCD_TESTDATA";
+
+const HOW_TO_GET: &str = "to run them: `go mod download go.etcd.io/raft/v3@v3.6.0`, then set \
+    LOCKSTEP_ETCD_TESTDATA to the folder that `go list -m -f '{{.Dir}}' go.etcd.io/raft/v3@v3.6.0` \
+    or `$(go env GOMODCACHE)/go.etcd.io/raft/v3@v3.6.0` names";
+
+/// A group of scripts that one runner understands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Suite {
+    /// Committed indexes and votes of majority and joint quorums.
+    Quorum,
+    /// Changes of the membership.
+    ConfChange,
+    /// Whole clusters.
+    Interaction,
+}
+
+impl Suite {
+    const ALL: [Suite; 3] = [Suite::Quorum, Suite::ConfChange, Suite::Interaction];
+
+    /// Where the scripts lie, the Go module's layout first: there `quorum/` itself holds code.
+    const fn folders(self) -> [&'static str; 2] {
+        match self {
+            Suite::Quorum => ["quorum/testdata", "quorum"],
+            Suite::ConfChange => ["confchange/testdata", "confchange"],
+            Suite::Interaction => ["testdata", "interaction"],
+        }
+    }
+
+    fn folder_in(self, root: &Path) -> Option<PathBuf> {
+        self.folders()
+            .map(|folder| root.join(folder))
+            .into_iter()
+            .find(|folder| folder.is_dir())
+    }
+}
+
+/// Runs every script of the suite in the folder that [`VARIABLE`] names, in the order of their names.
+///
+/// `run` returns the number of commands it ran. If the variable is not set, or the folder lacks this
+/// suite but has another, a line on standard error says that nothing was run, and why.
+///
+/// # Panics
+///
+/// With a report of every script that failed; or if the variable names something that holds no
+/// suite, or a suite without scripts: then nothing was checked, which is no success.
+pub fn run_suite(suite: Suite, run: impl FnMut(&Path) -> Result<usize, Failure>) {
+    let Some(root) = std::env::var_os(VARIABLE) else {
+        let skipped =
+            format!("{suite:?} scripts of etcd: SKIPPED, {VARIABLE} is not set; {HOW_TO_GET}");
+        return say(&skipped);
+    };
+    match run_suite_in(&absolute(&root), suite, run) {
+        Ok(summary) => say(&summary),
+        Err(report) => panic!("{report}"),
+    }
+}
+
+/// As [`run_suite`], in this folder. The summary or the report is a text for a person.
+///
+/// # Errors
+///
+/// Whatever makes [`run_suite`] panic.
+pub fn run_suite_in(
+    root: &Path,
+    suite: Suite,
+    mut run: impl FnMut(&Path) -> Result<usize, Failure>,
+) -> Result<String, String> {
+    let Some(folder) = suite.folder_in(root) else {
+        return match Suite::ALL
+            .into_iter()
+            .find_map(|suite| suite.folder_in(root))
+        {
+            Some(_) => Ok(format!(
+                "{suite:?} scripts of etcd: SKIPPED, none in {}",
+                root.display()
+            )),
+            None => Err(format!(
+                "{} holds no scripts of etcd; {HOW_TO_GET}",
+                root.display()
+            )),
+        };
+    };
+    let scripts = scripts_in(&folder)?;
+    if scripts.is_empty() {
+        return Err(format!("{} holds no script", folder.display()));
+    }
+    let mut commands = 0;
+    let mut failures = Vec::new();
+    for script in &scripts {
+        match run(script) {
+            Ok(count) => commands += count,
+            Err(failure) => failures.push(failure.to_string()),
+        }
+    }
+    let total = scripts.len();
+    if failures.is_empty() {
+        return Ok(format!(
+            "{suite:?} scripts of etcd: {total} passed, {commands} commands"
+        ));
+    }
+    Err(format!(
+        "{} of {total} {suite:?} scripts failed\n\n{}",
+        failures.len(),
+        failures.join("\n")
+    ))
+}
+
+/// Past the test harness, which would show the standard streams of failed tests only.
+fn say(line: &str) {
+    // If standard error is closed there is nobody to tell.
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// A relative path is meant from where the command was given: the top of the workspace. Cargo runs
+/// tests in the folder of their package.
+fn absolute(path: &OsStr) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
+}
+
+/// Every file below the folder, by name; not the hidden files and backups of editors.
+fn scripts_in(folder: &Path) -> Result<Vec<PathBuf>, String> {
+    let unreadable = |error| format!("{} cannot be read: {error}", folder.display());
+    let mut scripts = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with('.') || name.ends_with('~') || name.starts_with('#') {
+            continue;
+        }
+        if path.is_dir() {
+            scripts.extend(scripts_in(&path)?);
+        } else {
+            scripts.push(path);
+        }
+    }
+    scripts.sort();
+    Ok(scripts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(files: &[&str]) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for file in files {
+            let path = root.path().join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "").unwrap();
+        }
+        root
+    }
+
+    fn names(files: &[&str], suite: Suite) -> Result<(Vec<String>, String), String> {
+        let root = folder(files);
+        let mut names = Vec::new();
+        let summary = run_suite_in(root.path(), suite, |script| {
+            let name = script.strip_prefix(root.path()).unwrap();
+            names.push(name.to_string_lossy().into_owned());
+            Ok(2)
+        })?;
+        Ok((names, summary))
+    }
+
+    #[test]
+    fn both_layouts_are_understood() {
+        let plain = [
+            "quorum/b.txt",
+            "quorum/deep/a.txt",
+            "interaction/c.txt",
+            "quorum/.x",
+            "quorum/a~",
+        ];
+        let (names_found, summary) = names(&plain, Suite::Quorum).unwrap();
+        assert_eq!(names_found, ["quorum/b.txt", "quorum/deep/a.txt"]);
+        assert!(summary.contains("2 passed, 4 commands"), "{summary}");
+        let module = [
+            "quorum/testdata/a.txt",
+            "quorum/quorum.go",
+            "testdata/c.txt",
+        ];
+        assert_eq!(
+            names(&module, Suite::Quorum).unwrap().0,
+            ["quorum/testdata/a.txt"]
+        );
+        assert_eq!(
+            names(&module, Suite::Interaction).unwrap().0,
+            ["testdata/c.txt"]
+        );
+    }
+
+    #[test]
+    fn a_suite_that_is_not_there_is_skipped_aloud() {
+        let (names, summary) = names(&["quorum/a.txt"], Suite::ConfChange).unwrap();
+        assert!(names.is_empty() && summary.contains("SKIPPED"), "{summary}");
+    }
+
+    #[test]
+    fn nothing_to_run_is_no_success() {
+        assert!(names(&["other/a.txt"], Suite::Quorum).is_err());
+        assert!(
+            names(&["quorum/.hidden"], Suite::Quorum)
+                .unwrap_err()
+                .contains("no script")
+        );
+    }
+
+    #[test]
+    fn every_failure_is_reported() {
+        let root = folder(&["confchange/a.txt", "confchange/b.txt", "confchange/c.txt"]);
+        let report = run_suite_in(root.path(), Suite::ConfChange, |script| {
+            if script.ends_with("b.txt") {
+                return Ok(1);
+            }
+            Err(Failure {
+                path: script.to_owned(),
+                line: 3,
+                report: "wrong".to_owned(),
+            })
+        })
+        .unwrap_err();
+        assert!(
+            report.starts_with("2 of 3 ConfChange scripts failed"),
+            "{report}"
+        );
+        assert!(
+            report.contains("a.txt:3") && report.contains("c.txt:3"),
+            "{report}"
+        );
+    }
+}
