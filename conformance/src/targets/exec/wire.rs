@@ -1,0 +1,474 @@
+//! The JSON of the exec protocol (`conformance/targets/PROTOCOL.md`), and nothing else: requests are
+//! written from the vocabulary, replies are read into it.
+
+use lockstep_traces::{
+    Config, DurableImage, Emitted, Entry, Field, FieldSet, Index, Input, Message, NodeView, Outcome,
+    PeerView, ProgressState, Role, ServerId, Term,
+};
+use serde::{Deserialize, Deserializer, Serialize};
+use std::collections::BTreeMap;
+
+/// The version of the protocol that this harness speaks.
+pub const PROTOCOL_VERSION: u32 = 1;
+
+/// One line to the program.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(tag = "op", rename_all = "snake_case")]
+pub enum Request<'a> {
+    /// What are you, and what can you show?
+    Describe {
+        /// The version that the harness speaks.
+        protocol: u32,
+    },
+    /// Make servers of a fresh cluster.
+    Open {
+        /// The name of the session, new to this run of the program.
+        session: u64,
+        /// The cluster.
+        config: &'a Config,
+        /// Those of its servers that will be moved or looked at.
+        servers: &'a [ServerId],
+    },
+    /// Do these inputs in order.
+    Apply {
+        /// An open session.
+        session: u64,
+        /// Who gets which input.
+        inputs: &'a [(ServerId, &'a Input)],
+    },
+    /// Show every server once more and forget the session.
+    Close {
+        /// An open session.
+        session: u64,
+    },
+}
+
+impl Request<'_> {
+    /// The request as one line, with its line end.
+    pub fn to_line(self) -> Vec<u8> {
+        let mut line = serde_json::to_vec(&self).expect("requests always have a JSON form");
+        line.push(b'\n');
+        line
+    }
+}
+
+/// What a program says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Description {
+    /// The protocol version that it speaks.
+    pub protocol: u32,
+    /// Its name, for reports.
+    pub name: String,
+    /// Its version, for reports.
+    pub version: String,
+    /// The switches of a configuration that it knows.
+    pub features: Vec<String>,
+    /// What it can show.
+    pub fields: FieldSet,
+}
+
+impl Description {
+    /// The switches that a configuration turns on and this program does not know.
+    pub fn missing_features(&self, config: &Config) -> Vec<&'static str> {
+        [
+            ("pre_vote", config.pre_vote),
+            ("check_quorum", config.check_quorum),
+            ("one_entry_per_append", config.one_entry_per_append),
+        ]
+        .into_iter()
+        .filter(|(name, on)| *on && !self.features.iter().any(|known| known == name))
+        .map(|(name, _)| name)
+        .collect()
+    }
+}
+
+/// One line from the program, before its views are checked against what it declared.
+#[derive(Debug)]
+pub enum Reply {
+    /// To [`Request::Describe`].
+    Description(Description),
+    /// To [`Request::Open`].
+    Opened {
+        /// The session.
+        session: u64,
+        /// The view of every server, in the order of the request.
+        views: Vec<Option<WireView>>,
+    },
+    /// To [`Request::Apply`].
+    Applied {
+        /// The session.
+        session: u64,
+        /// One for every input.
+        results: Vec<WireResult>,
+    },
+    /// To [`Request::Close`].
+    Closed {
+        /// The session.
+        session: u64,
+        /// The views that changed since they were last shown.
+        views: Vec<Option<WireView>>,
+    },
+    /// The program gives up.
+    Error(String),
+}
+
+impl Reply {
+    /// Reads one line.
+    ///
+    /// # Errors
+    /// What is wrong with it, for people.
+    pub fn parse(line: &str) -> Result<Reply, String> {
+        let raw: RawReply = serde_json::from_str(line).map_err(|error| error.to_string())?;
+        raw.check()
+    }
+}
+
+/// Every key that a reply may have. A tagged enum would read each line twice, and would not take the
+/// names of servers as keys.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawReply {
+    op: Op,
+    session: Option<u64>,
+    views: Option<Vec<Option<WireView>>>,
+    results: Option<Vec<WireResult>>,
+    protocol: Option<u32>,
+    name: Option<String>,
+    version: Option<String>,
+    features: Option<Vec<String>>,
+    fields: Option<FieldSet>,
+    message: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Op {
+    Describe,
+    Open,
+    Apply,
+    Close,
+    Error,
+}
+
+impl RawReply {
+    fn check(self) -> Result<Reply, String> {
+        fn need<T>(value: Option<T>, key: &str) -> Result<T, String> {
+            value.ok_or_else(|| format!("`{key}` is missing"))
+        }
+        Ok(match self.op {
+            Op::Describe => Reply::Description(Description {
+                protocol: need(self.protocol, "protocol")?,
+                name: need(self.name, "name")?,
+                version: need(self.version, "version")?,
+                features: need(self.features, "features")?,
+                fields: need(self.fields, "fields")?,
+            }),
+            Op::Open => Reply::Opened {
+                session: need(self.session, "session")?,
+                views: need(self.views, "views")?,
+            },
+            Op::Apply => Reply::Applied {
+                session: need(self.session, "session")?,
+                results: need(self.results, "results")?,
+            },
+            Op::Close => Reply::Closed {
+                session: need(self.session, "session")?,
+                views: need(self.views, "views")?,
+            },
+            Op::Error => Reply::Error(need(self.message, "message")?),
+        })
+    }
+}
+
+/// The result of one input.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WireResult {
+    /// What the caller was told.
+    pub outcome: Option<Outcome>,
+    /// What was sent.
+    pub sent: Option<Vec<WireEmitted>>,
+    /// The view after it; absent if it did not change.
+    pub view: Option<WireView>,
+    /// The input could not be raised.
+    pub not_driven: Option<String>,
+    /// The implementation panicked.
+    pub crashed: Option<String>,
+}
+
+/// A message sent.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WireEmitted {
+    message: Message,
+    #[serde(default)]
+    after_persist: bool,
+}
+
+impl From<WireEmitted> for Emitted {
+    fn from(wire: WireEmitted) -> Emitted {
+        Emitted {
+            message: wire.message,
+            after_persist: wire.after_persist,
+        }
+    }
+}
+
+/// A view of which fields may be missing.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WireView {
+    role: Option<Role>,
+    term: Option<Term>,
+    #[serde(deserialize_with = "present")]
+    vote: Option<Option<ServerId>>,
+    #[serde(deserialize_with = "present")]
+    leader: Option<Option<ServerId>>,
+    log: Option<Vec<Entry>>,
+    commit: Option<Index>,
+    applied: Option<Index>,
+    lease: Option<bool>,
+    votes: Option<BTreeMap<ServerId, bool>>,
+    peers: Option<BTreeMap<ServerId, WirePeer>>,
+    durable: Option<WireDurable>,
+}
+
+/// Tells `null` from a key that is not there.
+fn present<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<ServerId>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct WirePeer {
+    #[serde(rename = "match")]
+    matched: Option<Index>,
+    next: Option<Index>,
+    state: Option<ProgressState>,
+    paused: Option<bool>,
+    recent_active: Option<bool>,
+    commit_sent: Option<Index>,
+    inflight: Option<Vec<Index>>,
+    inflight_count: Option<usize>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WireDurable {
+    term: Term,
+    vote: Option<ServerId>,
+    commit: Index,
+    log: Option<Vec<Entry>>,
+}
+
+impl WireView {
+    /// The view, with defaults for what the program does not show.
+    ///
+    /// # Errors
+    /// The name of a field that the program declared and left out.
+    pub fn into_view(self, shown: FieldSet) -> Result<NodeView, String> {
+        let log = shown_or_default(self.log, Field::Log, shown)?;
+        let durable = match self.durable {
+            Some(durable) => DurableImage {
+                term: durable.term,
+                vote: durable.vote,
+                commit: durable.commit,
+                log: durable.log.unwrap_or_else(|| log.clone()),
+            },
+            None => shown_or_default(None, Field::Durable, shown)?,
+        };
+        let peers = self.peers.unwrap_or_default();
+        Ok(NodeView {
+            role: shown_or(self.role, Field::Role, shown, Role::Follower)?,
+            term: shown_or_default(self.term, Field::Term, shown)?,
+            vote: shown_or_default(self.vote, Field::Vote, shown)?,
+            leader: shown_or_default(self.leader, Field::Leader, shown)?,
+            log,
+            commit: shown_or_default(self.commit, Field::Commit, shown)?,
+            applied: shown_or_default(self.applied, Field::Applied, shown)?,
+            // These three may be left out where the role does not have them.
+            lease: self.lease.unwrap_or_default(),
+            votes: self.votes.unwrap_or_default(),
+            peers: peers
+                .into_iter()
+                .map(|(id, peer)| Ok((id, peer.into_view(shown)?)))
+                .collect::<Result<_, String>>()?,
+            durable,
+        })
+    }
+}
+
+impl WirePeer {
+    fn into_view(self, shown: FieldSet) -> Result<PeerView, String> {
+        let inflight = match (self.inflight, self.inflight_count) {
+            (Some(inflight), _) => inflight,
+            // Only the length of this list is compared for a program that does not show `inflight`.
+            (None, Some(count)) if !shown.contains(Field::Inflight) => vec![Index(0); count],
+            (None, _) => shown_or_default(None, Field::InflightCount, shown)?,
+        };
+        Ok(PeerView {
+            matched: shown_or_default(self.matched, Field::Match, shown)?,
+            next: shown_or_default(self.next, Field::Next, shown)?,
+            state: shown_or(
+                self.state,
+                Field::ProgressState,
+                shown,
+                ProgressState::Probe,
+            )?,
+            paused: shown_or_default(self.paused, Field::Paused, shown)?,
+            recent_active: shown_or_default(self.recent_active, Field::RecentActive, shown)?,
+            commit_sent: shown_or_default(self.commit_sent, Field::CommitSent, shown)?,
+            inflight,
+        })
+    }
+}
+
+fn shown_or_default<T: Default>(
+    value: Option<T>,
+    field: Field,
+    shown: FieldSet,
+) -> Result<T, String> {
+    shown_or(value, field, shown, T::default())
+}
+
+fn shown_or<T>(value: Option<T>, field: Field, shown: FieldSet, other: T) -> Result<T, String> {
+    match value {
+        Some(value) => Ok(value),
+        None if shown.contains(field) => Err(format!(
+            "`{field}` is missing from a view, and the program declared that it shows it"
+        )),
+        None => Ok(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lockstep_traces::{Body, Payload};
+
+    fn id(number: u64) -> ServerId {
+        ServerId::new(number).unwrap()
+    }
+
+    fn view_of(json: &str, shown: FieldSet) -> Result<NodeView, String> {
+        serde_json::from_str::<WireView>(json)
+            .map_err(|error| error.to_string())?
+            .into_view(shown)
+    }
+
+    /// The protocol has no forms of its own: a program may print what the vocabulary prints.
+    #[test]
+    fn a_view_of_the_vocabulary_reads_back() {
+        let log = vec![Entry {
+            term: Term(1),
+            payload: Payload::Value(7),
+        }];
+        let view = NodeView {
+            role: Role::Leader,
+            term: Term(2),
+            vote: Some(id(1)),
+            leader: Some(id(1)),
+            log: log.clone(),
+            commit: Index(1),
+            applied: Index(1),
+            lease: false,
+            votes: BTreeMap::from([(id(3), true)]),
+            peers: BTreeMap::from([(
+                id(2),
+                PeerView {
+                    matched: Index(1),
+                    next: Index(2),
+                    state: ProgressState::Replicate,
+                    paused: true,
+                    recent_active: true,
+                    commit_sent: Index(1),
+                    inflight: vec![Index(1)],
+                },
+            )]),
+            durable: DurableImage {
+                term: Term(2),
+                vote: None,
+                commit: Index(1),
+                log,
+            },
+        };
+        let json = serde_json::to_string(&view).unwrap();
+        assert_eq!(view_of(&json, FieldSet::ALL), Ok(view));
+    }
+
+    #[test]
+    fn the_inputs_of_the_documentation_are_those_of_the_vocabulary() {
+        let documented = [
+            (r#""timeout""#, Input::Timeout),
+            (r#""lease_expire""#, Input::LeaseExpire),
+            (r#""heartbeat""#, Input::Heartbeat),
+            (r#""check_quorum""#, Input::CheckQuorum),
+            (r#"{"propose":7}"#, Input::Propose(7)),
+            (
+                r#"{"deliver":{"from":2,"to":1,"term":3,"body":{"heartbeat":{"commit":1}}}}"#,
+                Input::Deliver(Message {
+                    from: id(2),
+                    to: id(1),
+                    term: Term(3),
+                    body: Body::Heartbeat { commit: Index(1) },
+                }),
+            ),
+            (r#""restart""#, Input::Restart),
+        ];
+        for (json, input) in documented {
+            assert_eq!(serde_json::to_string(&input).unwrap(), json);
+        }
+    }
+
+    #[test]
+    fn a_declared_field_must_be_there() {
+        let shown = FieldSet::NONE.with(Field::Term).with(Field::Vote);
+        assert!(view_of(r#"{"term":1,"vote":null}"#, shown).is_ok());
+        let error = view_of(r#"{"term":1}"#, shown).unwrap_err();
+        assert!(error.contains("`vote`"), "{error}");
+    }
+
+    #[test]
+    fn a_key_that_nobody_compares_is_an_error() {
+        let error = view_of(r#"{"term":1,"mood":"good"}"#, FieldSet::NONE).unwrap_err();
+        assert!(error.contains("mood"), "{error}");
+    }
+
+    #[test]
+    fn a_count_stands_for_the_appends_in_flight() {
+        let json = r#"{"peers":{"2":{"inflight_count":2}}}"#;
+        let shown = FieldSet::NONE.with(Field::InflightCount);
+        let view = view_of(json, shown).unwrap();
+        assert_eq!(view.peers[&id(2)].inflight.len(), 2);
+        assert!(view_of(json, shown.with(Field::Inflight)).is_err());
+    }
+
+    #[test]
+    fn a_reply_says_what_it_lacks() {
+        let error = Reply::parse(r#"{"op":"apply","session":1}"#).unwrap_err();
+        assert_eq!(error, "`results` is missing");
+        assert!(Reply::parse("Segmentation fault").is_err());
+        assert!(Reply::parse(r#"{"op":"dance"}"#).is_err());
+    }
+
+    #[test]
+    fn a_switch_that_is_off_needs_no_feature() {
+        let description = Description {
+            protocol: PROTOCOL_VERSION,
+            name: String::new(),
+            version: String::new(),
+            features: vec!["check_quorum".to_owned()],
+            fields: FieldSet::NONE,
+        };
+        let config = Config {
+            servers: 3,
+            pre_vote: true,
+            check_quorum: true,
+            one_entry_per_append: false,
+            max_inflight: 1,
+        };
+        assert_eq!(description.missing_features(&config), ["pre_vote"]);
+    }
+}

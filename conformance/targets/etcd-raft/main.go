@@ -1,0 +1,137 @@
+// Command etcd-raft puts etcd's raft library behind Lockstep's exec protocol: JSON lines on standard
+// input and output, described in conformance/targets/PROTOCOL.md.
+//
+// It uses the library as any application would, through its public API only. What that API cannot
+// drive is reported as not driven, and what it does not show is not declared.
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"runtime/debug"
+)
+
+// protocolVersion is the version of the exec protocol that this program speaks.
+const protocolVersion = 1
+
+func main() {
+	async := flag.Bool("async", false,
+		"run the library with AsyncStorageWrites, which shows what must wait for persistence")
+	flag.Parse()
+	if err := serve(os.Stdin, os.Stdout, *async); err != nil {
+		fmt.Fprintln(os.Stderr, "etcd-raft:", err)
+		os.Exit(1)
+	}
+}
+
+// serve answers requests until the input ends. Requests are decoded ahead of the one being worked on,
+// and replies leave together when no request is waiting, so that neither side pays for round trips.
+func serve(in io.Reader, out io.Writer, async bool) error {
+	requests := make(chan request, 256)
+	var decodeErr error
+	go func() {
+		defer close(requests)
+		decoder := json.NewDecoder(bufio.NewReaderSize(in, 1<<20))
+		decoder.DisallowUnknownFields()
+		for {
+			var r request
+			if err := decoder.Decode(&r); err != nil {
+				if !errors.Is(err, io.EOF) {
+					decodeErr = fmt.Errorf("malformed request: %w", err)
+				}
+				return
+			}
+			requests <- r
+		}
+	}()
+
+	writer := bufio.NewWriterSize(out, 1<<20)
+	sessions := make(map[uint64]*session)
+	var line []byte
+	for r := range requests {
+		var err error
+		line, err = answer(line[:0], sessions, r, async)
+		if err != nil {
+			return err
+		}
+		if len(line) > 0 {
+			if _, err := writer.Write(append(line, '\n')); err != nil {
+				return err
+			}
+		}
+		if len(requests) == 0 {
+			if err := writer.Flush(); err != nil {
+				return err
+			}
+		}
+	}
+	if err := writer.Flush(); err != nil {
+		return err
+	}
+	return decodeErr
+}
+
+// answer appends the reply to a request, if it has one.
+func answer(line []byte, sessions map[uint64]*session, r request, async bool) ([]byte, error) {
+	switch r.Op {
+	case "describe":
+		if r.Protocol != protocolVersion {
+			return nil, fmt.Errorf("this program speaks protocol %d, not %d", protocolVersion, r.Protocol)
+		}
+		return appendDescription(line, libraryVersion(), async), nil
+	case "open":
+		if r.Config == nil {
+			return nil, errors.New("open needs a config")
+		}
+		opened := &session{}
+		for _, id := range r.Servers {
+			one, err := newServer(id, *r.Config, async)
+			if err != nil {
+				return nil, err
+			}
+			opened.servers = append(opened.servers, one)
+		}
+		sessions[r.Session] = opened
+		return opened.appendViews(appendReplyHead(line, r)), nil
+	case "apply":
+		s := sessions[r.Session]
+		if s == nil {
+			return nil, fmt.Errorf("session %d is not open", r.Session)
+		}
+		line = appendReplyHead(line, r)
+		line = append(line, `,"results":[`...)
+		for i, step := range r.Inputs {
+			if i > 0 {
+				line = append(line, ',')
+			}
+			line = s.apply(line, step)
+		}
+		return append(line, "]}"...), nil
+	case "close":
+		s := sessions[r.Session]
+		if s == nil {
+			return nil, fmt.Errorf("session %d is not open", r.Session)
+		}
+		delete(sessions, r.Session)
+		return s.appendViews(appendReplyHead(line, r)), nil
+	default:
+		return nil, fmt.Errorf("unknown request %q", r.Op)
+	}
+}
+
+// libraryVersion is the version of etcd's raft that this program was built with.
+func libraryVersion() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, module := range info.Deps {
+			if module.Path == "go.etcd.io/raft/v3" {
+				return module.Version
+			}
+		}
+	}
+	return "unknown"
+}
