@@ -5,6 +5,7 @@
 //! * [`compare`]: what "the two agree" means, field by field and message by message.
 //! * [`replay`]: traces on any target; needs no specification.
 //! * [`divergence`]: where the two sides part.
+//! * [`targets`]: the implementations.
 //! * [`planted`]: targets with one deliberate mistake each, to show that the comparison finds it.
 
 pub mod compare;
@@ -12,6 +13,7 @@ pub mod divergence;
 pub mod planted;
 pub mod replay;
 pub mod target;
+pub mod targets;
 
 pub use compare::{Difference, compare};
 pub use divergence::{Actual, Divergence, Side};

@@ -237,9 +237,7 @@ fn remember_lines(mut stderr: impl BufRead, last: &Mutex<VecDeque<String>>) {
     let mut line = Vec::new();
     while matches!(stderr.read_until(b'\n', &mut line), Ok(count) if count > 0) {
         let text = String::from_utf8_lossy(&line).trim_end().to_owned();
-        let mut last = last
-            .lock()
-            .expect("no code panics while it holds the lock");
+        let mut last = last.lock().expect("no code panics while it holds the lock");
         if last.len() == STDERR_LINES {
             last.pop_front();
         }

@@ -2,8 +2,8 @@
 //! written from the vocabulary, replies are read into it.
 
 use lockstep_traces::{
-    Config, DurableImage, Emitted, Entry, Field, FieldSet, Index, Input, Message, NodeView, Outcome,
-    PeerView, ProgressState, Role, ServerId, Term,
+    Config, DurableImage, Emitted, Entry, Field, FieldSet, Index, Input, Message, NodeView,
+    Outcome, PeerView, ProgressState, Role, ServerId, Term,
 };
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;

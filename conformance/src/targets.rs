@@ -1,0 +1,4 @@
+//! The implementations that Lockstep can be pointed at.
+
+pub mod etcd;
+pub mod exec;

@@ -1,0 +1,136 @@
+//! etcd's raft library in Go, behind the exec protocol. The program (`conformance/targets/etcd-raft`)
+//! is part of this binary as source text, and is built by the Go installed here when it is asked for.
+
+use crate::target::TargetError;
+use crate::targets::exec::{ExecOptions, ExecTarget, Program};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The sources of the program, by file name.
+const SOURCES: [(&str, &str); 5] = [
+    ("go.mod", include_str!("../../targets/etcd-raft/go.mod")),
+    ("go.sum", include_str!("../../targets/etcd-raft/go.sum")),
+    ("main.go", include_str!("../../targets/etcd-raft/main.go")),
+    (
+        "protocol.go",
+        include_str!("../../targets/etcd-raft/protocol.go"),
+    ),
+    (
+        "session.go",
+        include_str!("../../targets/etcd-raft/session.go"),
+    ),
+];
+
+/// How the library writes to its storage.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StorageWrites {
+    /// `Ready` and `Advance`, as most applications do.
+    #[default]
+    Synchronous,
+    /// `AsyncStorageWrites`, which shows what must wait for persistence.
+    Asynchronous,
+}
+
+/// Why etcd's raft is not here.
+#[derive(Debug, thiserror::Error)]
+pub enum EtcdError {
+    /// There is no Go. A run may be skipped for this reason, with this message.
+    #[error("there is no Go here to build etcd's raft with ({0})")]
+    NoGo(io::Error),
+    /// Go is here, but the program was not built: a fault of this machine or of the program.
+    #[error("etcd's raft was not built: {0}")]
+    Build(String),
+    /// The program was built and cannot be used.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+}
+
+/// Builds the program below `cache`, unless that has been done, and starts it.
+///
+/// # Errors
+/// See [`EtcdError`].
+pub fn start(
+    cache: &Path,
+    writes: StorageWrites,
+    options: ExecOptions,
+) -> Result<ExecTarget, EtcdError> {
+    let executable = build(cache)?;
+    let arguments = match writes {
+        StorageWrites::Synchronous => Vec::new(),
+        StorageWrites::Asynchronous => vec!["-async".into()],
+    };
+    let program = Program {
+        executable: executable.into(),
+        arguments,
+    };
+    Ok(ExecTarget::start_program(program, options)?)
+}
+
+/// The folder beside this executable in which programs are built when nothing else is said: below the
+/// target folder of Cargo for whatever Cargo has built.
+///
+/// # Errors
+/// When the operating system does not say where this executable is.
+pub fn default_cache() -> io::Result<PathBuf> {
+    let here = std::env::current_exe()?;
+    Ok(here.with_file_name("lockstep-targets"))
+}
+
+/// Builds the program and returns the path of the executable.
+///
+/// # Errors
+/// [`EtcdError::NoGo`] and [`EtcdError::Build`].
+pub fn build(cache: &Path) -> Result<PathBuf, EtcdError> {
+    match Command::new("go").arg("version").output() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(EtcdError::NoGo(error));
+        }
+        Err(error) => return Err(EtcdError::Build(error.to_string())),
+        Ok(_) => {}
+    }
+    let folder = cache.join("etcd-raft");
+    write_sources(&folder).map_err(|error| {
+        EtcdError::Build(format!("cannot write to {}: {error}", folder.display()))
+    })?;
+    // Several processes may build at once (tests do): each builds under a name of its own, and the
+    // rename puts a whole executable in place.
+    let executable = folder.join(executable_name("etcd-raft"));
+    let fresh = folder.join(executable_name(&format!(
+        "etcd-raft-{}",
+        std::process::id()
+    )));
+    let output = Command::new("go")
+        .args(["build", "-mod=readonly", "-o"])
+        .arg(&fresh)
+        .arg(".")
+        .current_dir(&folder)
+        .output()
+        .map_err(|error| EtcdError::Build(error.to_string()))?;
+    if !output.status.success() {
+        return Err(EtcdError::Build(
+            String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+        ));
+    }
+    fs::rename(&fresh, &executable).map_err(|error| EtcdError::Build(error.to_string()))?;
+    Ok(executable)
+}
+
+fn write_sources(folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    for (name, text) in SOURCES {
+        let path = folder.join(name);
+        if fs::read_to_string(&path).is_ok_and(|there| there == text) {
+            continue;
+        }
+        let fresh = folder.join(format!("{name}.{}", std::process::id()));
+        fs::write(&fresh, text)?;
+        fs::rename(&fresh, &path)?;
+    }
+    Ok(())
+}
+
+fn executable_name(name: &str) -> String {
+    format!("{name}{}", std::env::consts::EXE_SUFFIX)
+}

@@ -1,0 +1,405 @@
+//! Any program, in any language, behind the exec protocol (`conformance/targets/PROTOCOL.md`).
+//!
+//! [`ExecTarget`] starts the program, asks what it is, and keeps its pipe full: [`Target::run`] sends
+//! whole scripts ahead of the replies. A program that ends, falls silent or writes nonsense is started
+//! again, and the scripts that were on their way are run once more, one input at a time, to find the
+//! input at which it breaks down.
+
+mod child;
+mod runner;
+mod wire;
+
+pub use child::ExecError;
+pub use wire::PROTOCOL_VERSION;
+
+use crate::target::{
+    Description, Observation, Reaction, Run, Script, Target, TargetError, TargetServer,
+};
+use child::Connection;
+use lockstep_traces::{Config, FieldSet, Input, NodeView, ServerId};
+use runner::Runner;
+use rustc_hash::FxHashSet;
+use std::ffi::OsString;
+use std::process::Command;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+use wire::{Reply, Request, WireResult, WireView};
+
+/// A program and its arguments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Program {
+    /// The executable: a path, or a name that is looked up in `PATH`.
+    pub executable: OsString,
+    /// Its arguments.
+    pub arguments: Vec<OsString>,
+}
+
+impl Program {
+    /// Splits a command line at blanks. Single or double quotes keep blanks; nothing else is special,
+    /// and no shell is involved.
+    ///
+    /// # Errors
+    /// When the line is empty or a quote is left open.
+    pub fn parse(line: &str) -> Result<Program, TargetError> {
+        let mut words: Vec<OsString> = Vec::new();
+        let mut word: Option<String> = None;
+        let mut quote = None;
+        for c in line.chars() {
+            match (quote, c) {
+                (Some(open), _) if c == open => quote = None,
+                (None, '\'' | '"') => {
+                    quote = Some(c);
+                    word.get_or_insert_default();
+                }
+                (None, _) if c.is_whitespace() => words.extend(word.take().map(OsString::from)),
+                _ => word.get_or_insert_default().push(c),
+            }
+        }
+        if quote.is_some() {
+            return Err(TargetError::Setup(format!(
+                "a quote is left open in: {line}"
+            )));
+        }
+        words.extend(word.map(OsString::from));
+        let mut words = words.into_iter();
+        match words.next() {
+            Some(executable) => Ok(Program {
+                executable,
+                arguments: words.collect(),
+            }),
+            None => Err(TargetError::Setup(
+                "there is no command after `exec:`".to_owned(),
+            )),
+        }
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.executable);
+        command.args(&self.arguments);
+        command
+    }
+}
+
+/// How patient the harness is, and how far ahead it sends.
+#[derive(Clone, Copy, Debug)]
+pub struct ExecOptions {
+    /// How long the program may take for one reply.
+    pub reply_timeout: Duration,
+    /// How many inputs may be on their way at once.
+    pub inputs_in_flight: usize,
+}
+
+impl Default for ExecOptions {
+    /// Half a minute; 4096 inputs.
+    fn default() -> ExecOptions {
+        ExecOptions {
+            reply_timeout: Duration::from_secs(30),
+            inputs_in_flight: 4096,
+        }
+    }
+}
+
+/// A program behind the exec protocol.
+pub struct ExecTarget {
+    says: wire::Description,
+    link: Arc<Mutex<Link>>,
+}
+
+impl ExecTarget {
+    /// Starts the program and asks what it is.
+    ///
+    /// # Errors
+    /// [`TargetError::Setup`] if it cannot be started or does not speak this version of the protocol.
+    pub fn start_program(
+        program: Program,
+        options: ExecOptions,
+    ) -> Result<ExecTarget, TargetError> {
+        let mut link = Link {
+            connection: None,
+            program,
+            options,
+            next_session: 0,
+            closing: FxHashSet::default(),
+        };
+        let says = link
+            .connect()
+            .map_err(|failure| TargetError::Setup(link.broken(failure).to_string()))?;
+        Ok(ExecTarget {
+            says,
+            link: Arc::new(Mutex::new(link)),
+        })
+    }
+
+    fn check_features(&self, config: &Config) -> Result<(), TargetError> {
+        let missing = self.says.missing_features(config);
+        if missing.is_empty() {
+            return Ok(());
+        }
+        Err(TargetError::Setup(format!(
+            "{} does not know {}, which this configuration turns on",
+            self.says.name,
+            missing.join(", ")
+        )))
+    }
+}
+
+impl Target for ExecTarget {
+    type Server = ExecServer;
+
+    fn description(&self) -> Description {
+        Description {
+            name: self.says.name.clone(),
+            version: self.says.version.clone(),
+            shows: self.says.fields,
+            dialect: Vec::new(),
+        }
+    }
+
+    fn start(&self, config: &Config, id: ServerId) -> Result<ExecServer, TargetError> {
+        self.check_features(config)?;
+        let mut link = lock(&self.link);
+        let opened = link
+            .open(config, &[id])
+            .and_then(|session| match link.receive()? {
+                Reply::Opened { session: of, views } if of == session => {
+                    let mut views = read_views(views, &[], 1, self.says.fields)?;
+                    Ok((session, views.remove(0)))
+                }
+                other => Err(unexpected(&other)),
+            });
+        let (session, view) =
+            opened.map_err(|failure| TargetError::Setup(link.broken(failure).to_string()))?;
+        Ok(ExecServer {
+            link: Arc::clone(&self.link),
+            session,
+            id,
+            shown: self.says.fields,
+            view,
+        })
+    }
+
+    fn run(
+        &self,
+        config: &Config,
+        scripts: &[Script<'_>],
+        done: &mut dyn FnMut(usize, Run),
+    ) -> Result<(), TargetError> {
+        self.check_features(config)?;
+        let mut link = lock(&self.link);
+        Runner::new(&mut link, config, scripts, self.says.fields, done).run()
+    }
+}
+
+/// Why a call failed: with what the program last said, or without it yet.
+enum Failure {
+    Child(ExecError),
+    Reply(String),
+}
+
+impl From<ExecError> for Failure {
+    fn from(error: ExecError) -> Failure {
+        Failure::Child(error)
+    }
+}
+
+fn unexpected(reply: &Reply) -> Failure {
+    let what = match reply {
+        Reply::Description(_) => "a description".to_owned(),
+        Reply::Opened { session, .. } => format!("the opening of session {session}"),
+        Reply::Applied { session, .. } => format!("results for session {session}"),
+        Reply::Closed { session, .. } => format!("the closing of session {session}"),
+        Reply::Error(message) => format!("an error: {message}"),
+    };
+    Failure::Reply(format!("the program answered what was not asked: {what}"))
+}
+
+/// The connection to the program, which is started again when it is needed after a breakdown.
+struct Link {
+    connection: Option<Connection>,
+    program: Program,
+    options: ExecOptions,
+    next_session: u64,
+    /// Sessions of servers that are gone: their last reply is for nobody.
+    closing: FxHashSet<u64>,
+}
+
+fn lock(link: &Mutex<Link>) -> MutexGuard<'_, Link> {
+    // A panic while the lock was held leaves a connection in an unknown state, but nothing unsound;
+    // the panic is reported by whoever caused it.
+    link.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+impl Link {
+    /// Starts the program, in the place of one that broke down if there is one.
+    fn connect(&mut self) -> Result<wire::Description, Failure> {
+        self.closing.clear();
+        let connection = Connection::start(self.program.command(), self.options.reply_timeout)?;
+        connection.send(
+            Request::Describe {
+                protocol: PROTOCOL_VERSION,
+            }
+            .to_line(),
+        );
+        match self.connection.insert(connection).receive()? {
+            Reply::Description(says) if says.protocol == PROTOCOL_VERSION => Ok(says),
+            Reply::Description(says) => Err(Failure::Reply(format!(
+                "{} speaks protocol {}, and this harness {PROTOCOL_VERSION}",
+                says.name, says.protocol
+            ))),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    fn running(&mut self) -> Result<&mut Connection, Failure> {
+        if self.connection.is_none() {
+            self.connect()?;
+        }
+        self.connection
+            .as_mut()
+            .ok_or_else(|| Failure::Reply("the program could not be started".to_owned()))
+    }
+
+    /// Sends the opening of a new session.
+    fn open(&mut self, config: &Config, servers: &[ServerId]) -> Result<u64, Failure> {
+        let session = self.next_session;
+        self.next_session += 1;
+        self.send(Request::Open {
+            session,
+            config,
+            servers,
+        })?;
+        Ok(session)
+    }
+
+    fn send(&mut self, request: Request<'_>) -> Result<(), Failure> {
+        self.running()?.send(request.to_line());
+        Ok(())
+    }
+
+    /// The next reply that somebody waits for.
+    fn receive(&mut self) -> Result<Reply, Failure> {
+        loop {
+            match self.running()?.receive()? {
+                Reply::Closed { session, .. } if self.closing.remove(&session) => {}
+                reply => return Ok(reply),
+            }
+        }
+    }
+
+    /// Ends a program that broke down; it is started again when it is needed. Returns the error with
+    /// what the program last said.
+    fn broken(&mut self, failure: Failure) -> ExecError {
+        let error = match (failure, &mut self.connection) {
+            (Failure::Child(error), _) => error,
+            (Failure::Reply(what), Some(connection)) => connection.failure(what),
+            (Failure::Reply(what), None) => ExecError {
+                what,
+                stderr: Vec::new(),
+            },
+        };
+        self.connection = None;
+        error
+    }
+}
+
+/// One server of the program, moved step by step.
+pub struct ExecServer {
+    link: Arc<Mutex<Link>>,
+    session: u64,
+    id: ServerId,
+    shown: FieldSet,
+    view: NodeView,
+}
+
+impl TargetServer for ExecServer {
+    fn apply(&mut self, input: &Input) -> Result<Reaction, TargetError> {
+        let mut link = lock(&self.link);
+        let request = Request::Apply {
+            session: self.session,
+            inputs: &[(self.id, input)],
+        };
+        let seen = link.send(request).and_then(|()| match link.receive()? {
+            Reply::Applied {
+                session,
+                mut results,
+            } if session == self.session && results.len() == 1 => {
+                Ok(read_result(results.remove(0), &self.view, self.shown)?)
+            }
+            other => Err(unexpected(&other)),
+        });
+        match seen {
+            Ok(Seen::Observed(observation)) => {
+                self.view = observation.view;
+                Ok(observation.reaction)
+            }
+            Ok(Seen::Crashed(what)) => Err(TargetError::Failed(what)),
+            Err(failure) => Err(TargetError::Failed(link.broken(failure).to_string())),
+        }
+    }
+
+    fn view(&mut self) -> Result<NodeView, TargetError> {
+        Ok(self.view.clone())
+    }
+}
+
+impl Drop for ExecServer {
+    fn drop(&mut self) {
+        let session = self.session;
+        let mut link = lock(&self.link);
+        if let Some(connection) = &link.connection {
+            connection.send(Request::Close { session }.to_line());
+            link.closing.insert(session);
+        }
+    }
+}
+
+/// What a result says.
+enum Seen {
+    Observed(Observation),
+    Crashed(String),
+}
+
+/// Reads a result, given the view of the server before it.
+fn read_result(result: WireResult, before: &NodeView, shown: FieldSet) -> Result<Seen, Failure> {
+    if let Some(what) = result.crashed {
+        return Ok(Seen::Crashed(what));
+    }
+    let reaction = match (result.not_driven, result.outcome) {
+        (Some(reason), None) => Reaction::NotDriven { reason },
+        (None, Some(outcome)) => Reaction::Driven {
+            outcome,
+            sent: result.sent.into_iter().flatten().map(Into::into).collect(),
+        },
+        _ => {
+            return Err(Failure::Reply(
+                "a result needs one of `outcome`, `not_driven` and `crashed`".to_owned(),
+            ));
+        }
+    };
+    let view = match result.view {
+        Some(view) => view.into_view(shown).map_err(Failure::Reply)?,
+        None => before.clone(),
+    };
+    Ok(Seen::Observed(Observation { reaction, view }))
+}
+
+/// Reads the views of all servers of a session; one that is left out is the one before.
+fn read_views(
+    views: Vec<Option<WireView>>,
+    before: &[NodeView],
+    expected: usize,
+    shown: FieldSet,
+) -> Result<Vec<NodeView>, Failure> {
+    if views.len() != expected {
+        return Err(Failure::Reply(format!(
+            "{} views for {expected} servers",
+            views.len()
+        )));
+    }
+    let read = |(position, view): (usize, Option<WireView>)| match (view, before.get(position)) {
+        (Some(view), _) => view.into_view(shown).map_err(Failure::Reply),
+        (None, Some(before)) => Ok(before.clone()),
+        (None, None) => Err(Failure::Reply("the first view is missing".to_owned())),
+    };
+    views.into_iter().enumerate().map(read).collect()
+}

@@ -1,0 +1,344 @@
+//! Programs behind the exec protocol: one that behaves, and one for every way in which a program can
+//! fail. They are written in Python; where there is none, the tests say so and pass, except where
+//! `LOCKSTEP_REQUIRE_PYTHON` is set (our CI sets it).
+
+use lockstep_conformance::target::{Reaction, Run, Script, Target, TargetError, TargetServer};
+use lockstep_conformance::targets::exec::{ExecOptions, ExecTarget, Program};
+use lockstep_traces::{
+    Body, Config, Field, FieldSet, Index, Input, Message, Outcome, Refusal, Role, ServerId, Term,
+};
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+fn has_python() -> bool {
+    let found = Command::new("python3").arg("--version").output().is_ok();
+    if !found {
+        assert!(
+            std::env::var_os("LOCKSTEP_REQUIRE_PYTHON").is_none(),
+            "LOCKSTEP_REQUIRE_PYTHON is set, and there is no python3"
+        );
+        eprintln!("skipped: there is no python3 here");
+    }
+    found
+}
+
+fn id(number: u64) -> ServerId {
+    ServerId::new(number).unwrap()
+}
+
+fn config() -> Config {
+    Config {
+        servers: 3,
+        pre_vote: false,
+        check_quorum: true,
+        one_entry_per_append: true,
+        max_inflight: 1,
+    }
+}
+
+fn example() -> Program {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("targets/example.py");
+    Program {
+        executable: "python3".into(),
+        arguments: vec![path.into()],
+    }
+}
+
+/// A program that answers `describe`, and then handles every request as the body says. The body may use
+/// `r`, the request, and `say`, which writes an object as a line.
+fn program(body: &str) -> Program {
+    let code = format!(
+        r#"
+import json, os, sys, time
+def say(x): print(json.dumps(x), flush=True)
+view = {{"term": 0}}
+for line in sys.stdin:
+    r = json.loads(line)
+    if r["op"] == "describe":
+        say({{"op": "describe", "protocol": 1, "name": "test", "version": "0",
+             "features": ["check_quorum", "one_entry_per_append"], "fields": ["term", "outcome"]}})
+        continue
+    op = {{"op": r["op"], "session": r["session"]}}
+    def fine():
+        if r["op"] == "apply": say({{**op, "results": [{{"outcome": "accepted"}} for _ in r["inputs"]]}})
+        elif r["op"] == "open": say({{**op, "views": [view for _ in r["servers"]]}})
+        else: say({{**op, "views": [None] * 3}})
+{body}
+"#
+    );
+    Program {
+        executable: "python3".into(),
+        arguments: vec!["-c".into(), code.into()],
+    }
+}
+
+fn options() -> ExecOptions {
+    ExecOptions {
+        reply_timeout: Duration::from_secs(20),
+        ..ExecOptions::default()
+    }
+}
+
+fn start(program: Program) -> ExecTarget {
+    ExecTarget::start_program(program, options()).expect("it starts")
+}
+
+fn request_vote(from: u64, to: u64, term: u64) -> Input {
+    Input::Deliver(Message {
+        from: id(from),
+        to: id(to),
+        term: Term(term),
+        body: Body::RequestVote {
+            last_index: Index(0),
+            last_term: Term(0),
+        },
+    })
+}
+
+/// All runs, in the order of the scripts.
+fn run_all(target: &ExecTarget, scripts: &[Script<'_>]) -> (Vec<Option<Run>>, Option<TargetError>) {
+    let mut runs: Vec<Option<Run>> = scripts.iter().map(|_| None).collect();
+    let result = target.run(&config(), scripts, &mut |position, run| {
+        assert!(runs[position].replace(run).is_none(), "handed over twice");
+    });
+    (runs, result.err())
+}
+
+fn timeouts(count: usize) -> Script<'static> {
+    Script {
+        steps: vec![(id(1), &Input::Timeout); count],
+    }
+}
+
+#[test]
+fn many_scripts_are_in_flight_at_once_and_none_is_mixed_up() {
+    if !has_python() {
+        return;
+    }
+    let target = start(example());
+    assert_eq!(target.description().name, "toy");
+    let scripts: Vec<Script<'_>> = (0..300).map(|n| timeouts(n % 40)).collect();
+    let (runs, error) = run_all(&target, &scripts);
+    assert_eq!(error, None);
+    for (script, run) in scripts.iter().zip(runs) {
+        let run = run.expect("every script runs");
+        assert_eq!(run.failed, None);
+        assert_eq!(run.initial.len(), 3);
+        assert_eq!(run.steps.len(), script.steps.len());
+        // Without PreVote every timeout is a new term; the other servers stay where they were.
+        let terms: Vec<u64> = run.last.iter().map(|view| view.term.0).collect();
+        assert_eq!(terms, [script.steps.len() as u64, 0, 0]);
+    }
+}
+
+#[test]
+fn a_server_is_moved_step_by_step() {
+    if !has_python() {
+        return;
+    }
+    let target = start(example());
+    let shows = target.description().shows;
+    let declared = [Field::Role, Field::Term, Field::Vote, Field::Outcome];
+    assert_eq!(shows, declared.into_iter().collect::<FieldSet>());
+
+    let mut server = target.start(&config(), id(1)).unwrap();
+    let mut other = target.start(&config(), id(1)).unwrap();
+    server.apply(&request_vote(2, 1, 1)).unwrap();
+    assert_eq!(server.view().unwrap().vote, Some(id(2)));
+    let dropped = Reaction::Driven {
+        outcome: Outcome::Refused(Refusal::ProposalDropped),
+        sent: Vec::new(),
+    };
+    assert_eq!(server.apply(&Input::Propose(7)).unwrap(), dropped);
+    drop(server);
+    other.apply(&Input::Timeout).unwrap();
+    assert_eq!(other.view().unwrap().role, Role::Candidate);
+}
+
+#[test]
+fn the_planted_mistake_of_the_example_shows() {
+    if !has_python() {
+        return;
+    }
+    let mut server = start(example()).start(&config(), id(1)).unwrap();
+    server.apply(&request_vote(2, 1, 1)).unwrap();
+    server.apply(&Input::Restart).unwrap();
+    let view = server.view().unwrap();
+    assert_eq!((view.term, view.vote), (Term(1), None));
+}
+
+#[test]
+fn a_program_that_is_not_there_is_named() {
+    let program = Program::parse("no-such-program-anywhere --fast").unwrap();
+    let error = ExecTarget::start_program(program, options()).err().unwrap();
+    assert!(
+        error.to_string().contains("no-such-program-anywhere"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_crash_is_pinned_to_its_input_and_the_rest_still_runs() {
+    if !has_python() {
+        return;
+    }
+    let target = start(program(
+        r#"
+    if ["propose", 13] in [list(i.items())[0:1] and list(list(i.items())[0]) for _, i in r.get("inputs", []) if isinstance(i, dict)]:
+        print("about to divide by zero", file=sys.stderr, flush=True)
+        os._exit(3)
+    fine()
+"#,
+    ));
+    let bad = Input::Propose(13);
+    let mut scripts: Vec<Script<'_>> = (0..20).map(|_| timeouts(5)).collect();
+    scripts[7].steps[3] = (id(1), &bad);
+    let (runs, error) = run_all(&target, &scripts);
+    assert_eq!(error, None);
+    for (position, run) in runs.into_iter().enumerate() {
+        let run = run.expect("every script is handed over");
+        if position == 7 {
+            assert_eq!(run.steps.len(), 3, "the input at which it died");
+            let failed = run.failed.unwrap();
+            assert!(failed.contains("exit status: 3"), "{failed}");
+            assert!(failed.contains("about to divide by zero"), "{failed}");
+        } else {
+            assert_eq!((run.failed, run.steps.len()), (None, 5));
+        }
+    }
+}
+
+#[test]
+fn a_panic_that_the_program_reports_is_pinned_without_a_restart() {
+    if !has_python() {
+        return;
+    }
+    let target = start(program(
+        r#"
+    if r["op"] == "apply":
+        say({**op, "results": [{"outcome": "accepted"}, {"crashed": "index out of range"}, {"crashed": "index out of range"}]})
+    else: fine()
+"#,
+    ));
+    let (mut runs, error) = run_all(&target, &[timeouts(3)]);
+    assert_eq!(error, None);
+    let run = runs.remove(0).unwrap();
+    assert_eq!(run.steps.len(), 1);
+    assert_eq!(run.failed.as_deref(), Some("index out of range"));
+}
+
+#[test]
+fn a_silent_program_runs_into_the_time_out() {
+    if !has_python() {
+        return;
+    }
+    let silent = program(
+        r#"
+    if r["op"] == "apply":
+        print("thinking", file=sys.stderr, flush=True)
+        time.sleep(60)
+    else: fine()
+"#,
+    );
+    let mut options = options();
+    options.reply_timeout = Duration::from_secs(2);
+    let target = ExecTarget::start_program(silent, options).unwrap();
+    let begun = Instant::now();
+    let mut server = target.start(&config(), id(1)).unwrap();
+    let Err(TargetError::Failed(why)) = server.apply(&Input::Timeout) else {
+        panic!("it does not answer");
+    };
+    assert!(
+        why.contains("no reply for 2 s") && why.contains("thinking"),
+        "{why}"
+    );
+    assert!(
+        begun.elapsed() < Duration::from_secs(30),
+        "it is not waited for"
+    );
+}
+
+#[test]
+fn garbage_is_quoted() {
+    if !has_python() {
+        return;
+    }
+    for (body, said) in [
+        ("    print('Hello?', flush=True)", "Hello?"),
+        ("    say({**op, 'mood': 'good'})", "mood"),
+        ("    say({**op, 'views': [{'term': 'x'}]})", "'x'"),
+        ("    say({**op, 'views': [{}]})", "`term` is missing"),
+        ("    say({**op, 'views': []})", "0 views for 1 servers"),
+        (
+            "    say({'op': 'apply', 'session': 0, 'results': []})",
+            "what was not asked",
+        ),
+        (
+            "    say({'op': 'error', 'message': 'not today'})",
+            "not today",
+        ),
+        (
+            "    sys.stdout.buffer.write(bytes([0xff, 0xfe, 10])); sys.stdout.flush()",
+            "no reply",
+        ),
+    ] {
+        let target = start(program(body));
+        let error = target.start(&config(), id(1)).err().expect(body);
+        let text = error.to_string().replace('"', "'").replace("`x`", "'x'");
+        assert!(text.contains(said), "{body}: {text}");
+    }
+}
+
+#[test]
+fn too_few_results_are_noticed() {
+    if !has_python() {
+        return;
+    }
+    let target = start(program(
+        r#"
+    if r["op"] == "apply": say({**op, "results": []})
+    else: fine()
+"#,
+    ));
+    let (mut runs, _) = run_all(&target, &[timeouts(3)]);
+    let run = runs.remove(0).expect("handed over as failed");
+    assert!(run.failed.is_some());
+}
+
+#[test]
+fn another_protocol_version_and_an_unknown_switch_are_refused() {
+    if !has_python() {
+        return;
+    }
+    let newer = Program {
+        executable: "python3".into(),
+        arguments: vec![
+            "-c".into(),
+            r#"print('{"op":"describe","protocol":2,"name":"newer","version":"9","features":[],"fields":[]}'); input(); input()"#.into(),
+        ],
+    };
+    let error = ExecTarget::start_program(newer, options()).err().unwrap();
+    assert!(
+        error.to_string().contains("newer speaks protocol 2"),
+        "{error}"
+    );
+
+    let target = start(program("    fine()"));
+    let with_pre_vote = Config {
+        pre_vote: true,
+        ..config()
+    };
+    let error = target.start(&with_pre_vote, id(1)).err().unwrap();
+    assert!(error.to_string().contains("pre_vote"), "{error}");
+    assert!(target.start(&config(), id(1)).is_ok());
+}
+
+#[test]
+fn command_lines_are_split_at_blanks_outside_quotes() {
+    let program = Program::parse(r#"run --name "my raft" 'a b'c "" "#).unwrap();
+    assert_eq!(program.executable, "run");
+    assert_eq!(program.arguments, ["--name", "my raft", "a bc", ""]);
+    assert!(Program::parse("  ").is_err());
+    assert!(Program::parse("run 'open").is_err());
+}
