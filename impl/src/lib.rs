@@ -13,7 +13,7 @@ pub mod types;
 
 pub use error::{Blame, CallError, ConfigError, DropReason, Error, PeerError, StorageError};
 pub use observer::{Event, NoObserver, Observer};
-pub use storage::Storage;
+pub use storage::{MemoryStorage, Storage};
 pub use types::{
     Body, ConfChange, ConfChangeKind, ConfChangeSingle, ConfChangeV2, ConfState, Entry, EntryId,
     EntryKind, HardState, Index, Message, MessageKind, NodeId, ReadState, Rejection, Role,

@@ -1,5 +1,9 @@
 //! Where the log and the state of a server are read from.
 
+mod memory;
+
+pub use memory::MemoryStorage;
+
 use crate::error::StorageError;
 use crate::types::{ConfState, Entry, HardState, Index, Snapshot, Term};
 

@@ -57,9 +57,17 @@ impl ProgressMap {
         self.position(id).ok().map(|at| self.members.remove(at).1)
     }
 
-    /// The id at a position, for loops that need the rest of the state between two members.
-    pub fn id_at(&self, position: usize) -> Option<NodeId> {
-        self.members.get(position).map(|&(id, _)| id)
+    /// The member at a position in ascending order, for loops that need the rest of the state between
+    /// two members.
+    pub fn at(&self, position: usize) -> Option<(NodeId, &Progress)> {
+        let (id, progress) = self.members.get(position)?;
+        Some((*id, progress))
+    }
+
+    /// As [`at`](Self::at), to change.
+    pub fn at_mut(&mut self, position: usize) -> Option<(NodeId, &mut Progress)> {
+        let (id, progress) = self.members.get_mut(position)?;
+        Some((*id, progress))
     }
 
     /// The members in ascending order.
