@@ -1,391 +1,679 @@
-//! The search itself: one thread, everything in memory.
+//! The loop over levels and batches, with its limits.
 
-use super::builder::{Search, Selected};
+use super::builder::{Options, ProgressCallback, Search, Selected};
+use super::checkpoint::{Extents, Loaded, Position, Store, Subject, frontier_name};
 use super::error::SearchError;
+use super::expand::{self, Emission, Expander, Expansion, Scratch, Violation};
+use super::fingerprints::{self, Fingerprints, SHARDS};
+use super::frontier::{Block, Frontier, Packer};
+use super::links::Links;
+use super::parallel;
 use super::report::{
     ActionCount, AntecedentCount, Checked, Level, Limit, MemorySplit, PairCount, Progress,
-    PropertyKind, Report, TimeSplit, Trace, Verdict, Witness,
+    PropertyKind, Report, Verdict, Witness,
 };
-use super::traits::{AntecedentCondition, Checkable, encoded};
-use rustc_hash::FxHashSet;
-use std::time::Instant;
-use xxhash_rust::xxh3::xxh3_64;
+use super::tally::{self, Tally};
+use super::traits::{Checkable, encoded};
+use super::{rebuild, rebuild::rebuild};
+use std::time::{Duration, Instant};
 
-/// How many states are expanded between two looks at the limits.
-const BATCH: usize = 4096;
+/// The blocks of a batch. Limits are looked at between batches, so it must not depend on the threads.
+const BATCH_BLOCKS: usize = 64;
 
+pub(super) fn run<M>(search: Search<'_, M>) -> Result<Checked<M>, SearchError>
+where
+    M: Checkable + Sync,
+    M::Action: Clone,
+{
+    let mut walk = Walk::start(search)?;
+    let end = walk.walk()?;
+    walk.finish(end)
+}
+
+/// Why the walk ended.
+enum End {
+    Exhausted,
+    Stopped(Limit),
+    Violated(Found),
+}
+
+/// A violation.
 struct Found {
     property: &'static str,
     kind: PropertyKind,
     depth: u32,
-    state: usize,
-    step: Option<usize>,
+    /// The number of the state that was being expanded.
+    state: u64,
+    /// The number of the action; `None` if it is that state, an initial one, which is to blame.
+    action: Option<u32>,
 }
 
-pub(super) fn run<M>(mut search: Search<'_, M>) -> Result<Checked<M>, SearchError>
+/// A search at work.
+struct Walk<'a, M: Checkable> {
+    expander: Expander<'a, M>,
+    options: Options,
+    progress: Option<ProgressCallback<'a>>,
+    store: Store,
+    known: Fingerprints,
+    links: Links,
+    /// The states of the depth that is being expanded, and those found one deeper.
+    current: Frontier,
+    next: Frontier,
+    /// With checkpoints: every fingerprint, in the order found.
+    log: Option<super::records::Records>,
+    position: Position,
+    violated: Option<Found>,
+    memory: MemorySplit,
+    expansions: Vec<Expansion>,
+    emissions: Vec<Emission>,
+    started: Instant,
+    /// The time before a resume.
+    before: f64,
+    reported: (Instant, u64),
+    saved: Instant,
+}
+
+impl<'a, M> Walk<'a, M>
 where
-    M: Checkable,
+    M: Checkable + Sync,
     M::Action: Clone,
 {
-    let model = search.model;
-    let options = search.options.clone();
-    let selected = Selected::new(model, options.only.as_deref())?;
-    let started = Instant::now();
-    let canonical = search.canonical;
-    let orbit_size = search.orbit_size;
-    let antecedents = if options.coverage {
-        model.antecedents()
-    } else {
-        Vec::new()
-    };
-    let pairs = if options.coverage {
-        model.pairs()
-    } else {
-        Vec::new()
-    };
-    let mut antecedent_counts = vec![0u64; antecedents.len()];
-    let mut pair_counts = vec![0u64; pairs.len()];
-    let kinds = model.action_kinds();
-    let mut action_counts = vec![(0u64, 0u64, 0u64); kinds.len()];
-
-    let mut seen: FxHashSet<u64> = FxHashSet::default();
-    let mut links: Vec<(usize, usize)> = Vec::new();
-    let mut level: Vec<Vec<u8>> = Vec::new();
-    let mut levels: Vec<Level> = Vec::new();
-    let mut generated = 0u64;
-    let mut orbit_states = 0u64;
-    let mut violation: Option<Found> = None;
-    let mut witnesses: Vec<Option<usize>> = vec![None; selected.sometimes.len()];
-    let mut stopped: Option<Limit> = None;
-    let represent = |state: M::State| match canonical {
-        Some(canonical) => canonical(model, &state),
-        None => state,
-    };
-    let violated_state = |state: &M::State| {
-        selected
-            .always
-            .iter()
-            .find(|property| !(property.condition)(model, state))
-    };
-
-    for (number, state) in model.init_states().into_iter().enumerate() {
-        if !model.within_boundary(&state) {
-            continue;
+    fn start(search: Search<'a, M>) -> Result<Self, SearchError> {
+        let Search {
+            model,
+            options,
+            canonical,
+            orbit_size,
+            progress,
+        } = search;
+        let selected = Selected::new(model, options.only.as_deref())?;
+        let antecedents = if options.coverage {
+            model.antecedents()
+        } else {
+            Vec::new()
+        };
+        let pairs = if options.coverage {
+            model.pairs().len()
+        } else {
+            0
+        };
+        let empty = Tally::new(model.action_kinds().len(), antecedents.len(), pairs);
+        let subject = Subject {
+            model: model.identity(),
+            symmetry: canonical.is_some(),
+            count_orbits: orbit_size.is_some(),
+            coverage: options.coverage,
+            checked: selected.checked(),
+            witnesses: selected
+                .sometimes
+                .iter()
+                .map(|p| p.name.to_owned())
+                .collect(),
+        };
+        let folder = options
+            .checkpoint
+            .as_ref()
+            .map(|(folder, _)| folder.clone());
+        let mut store = Store::new(subject, folder, options.spill_folder.clone())?;
+        let loaded = if options.resume { store.load()? } else { None };
+        let now = Instant::now();
+        let mut walk = Walk {
+            expander: Expander {
+                model,
+                missing: (0..selected.sometimes.len()).collect(),
+                selected,
+                antecedents,
+                coverage: options.coverage,
+                canonical,
+                orbit_size,
+                empty,
+            },
+            options,
+            progress,
+            store,
+            known: Fingerprints::new(),
+            links: Links::new(0),
+            current: Frontier::new(),
+            next: Frontier::new(),
+            log: None,
+            position: Position::default(),
+            violated: None,
+            memory: MemorySplit::default(),
+            expansions: Vec::new(),
+            emissions: Vec::new(),
+            started: now,
+            before: 0.0,
+            reported: (now, 0),
+            saved: now,
+        };
+        match loaded {
+            Some(loaded) => {
+                walk.load(loaded)
+                    .map_err(|error| walk.store.refused(error))?;
+            }
+            None => {
+                walk.store.start_anew()?;
+                walk.initial_states()?;
+            }
         }
-        generated += 1;
-        let state = represent(state);
-        let bytes = encoded(model, &state);
-        if seen.insert(xxh3_64(&bytes)) {
-            if let (None, Some(property)) = (&violation, violated_state(&state)) {
-                violation = Some(Found {
-                    property: property.name,
+        Ok(walk)
+    }
+
+    fn load(&mut self, loaded: Loaded) -> Result<(), SearchError> {
+        let Loaded {
+            position,
+            links,
+            mut fingerprints,
+            current,
+            next,
+        } = loaded;
+        let known = &mut self.known;
+        fingerprints.scan(0, |record| {
+            for fingerprint in record.bytes.chunks_exact(8) {
+                known.insert(u64::from_le_bytes(std::array::from_fn(|byte| {
+                    fingerprint[byte]
+                })));
+            }
+        })?;
+        self.log = Some(fingerprints);
+        self.links = Links::reopen(position.initial.len() as u64, links)?;
+        self.current = Frontier::reopen(current.0, current.1)?;
+        self.next = Frontier::reopen(next, 0)?;
+        self.expander
+            .missing
+            .retain(|witness| position.witnesses[*witness].is_none());
+        self.before = position.time.total_seconds;
+        self.position = position;
+        self.reported.1 = self.links.states();
+        Ok(())
+    }
+
+    fn initial_states(&mut self) -> Result<(), SearchError> {
+        let model = self.expander.model;
+        if self.store.keeps_checkpoints() {
+            self.log = Some(self.store.create("fingerprints")?);
+        }
+        self.position.total = self.expander.empty.clone();
+        self.position.witnesses = vec![None; self.expander.selected.sometimes.len()];
+        let mut packer = Packer::default();
+        let mut log = Vec::new();
+        for (number, state) in model.init_states().into_iter().enumerate() {
+            if !model.within_boundary(&state) {
+                continue;
+            }
+            self.position.initial_generated += 1;
+            let state = self.expander.represent(state);
+            let bytes = encoded(model, &state);
+            let fingerprint = fingerprints::fingerprint(&bytes);
+            if !self.known.insert(fingerprint) {
+                continue;
+            }
+            if self.violated.is_none()
+                && let Some(property) = self.expander.violated_by(&state)
+            {
+                self.violated = Some(Found {
+                    property,
                     kind: PropertyKind::State,
                     depth: 0,
-                    state: links.len(),
-                    step: None,
+                    state: self.position.initial.len() as u64,
+                    action: None,
                 });
             }
-            links.push((usize::MAX, number));
-            level.push(bytes);
+            self.position.initial.push(number as u64);
+            log.extend_from_slice(&fingerprint.to_le_bytes());
+            packer.push(&bytes);
         }
-    }
-    if level.is_empty() {
-        return Err(SearchError::NoInitialState);
-    }
-
-    let mut depth = 0u32;
-    let mut first_of_level = 0usize;
-    let mut reported = (Instant::now(), 0usize);
-    let mut actions = Vec::new();
-    while !level.is_empty() {
-        let mut row = Level {
-            distinct: level.len() as u64,
+        if self.position.initial.is_empty() {
+            return Err(SearchError::NoInitialState);
+        }
+        if let Some(file) = &mut self.log {
+            file.append(0, &log)?;
+        }
+        packer
+            .pieces
+            .into_iter()
+            .for_each(|piece| self.current.push(piece));
+        self.links = Links::new(self.position.initial.len() as u64);
+        self.position.levels = vec![Level {
+            distinct: self.current.states(),
             ..Level::default()
-        };
-        let mut next: Vec<Vec<u8>> = Vec::new();
-        if violation.is_none() && options.max_depth.is_some_and(|max| depth >= max) {
-            stopped = Some(Limit::Depth);
-        }
-        for (position, bytes) in level.iter().enumerate() {
-            if position % BATCH == 0 {
-                if violation.is_none() && stopped.is_none() {
-                    if options
-                        .max_states
-                        .is_some_and(|max| links.len() as u64 >= max)
-                    {
-                        stopped = Some(Limit::States);
-                    } else if options.max_time.is_some_and(|max| started.elapsed() >= max) {
-                        stopped = Some(Limit::Time);
-                    } else if options
-                        .max_memory
-                        .is_some_and(|max| links.len() as u64 * 40 > max)
-                    {
-                        stopped = Some(Limit::Memory);
-                    }
-                }
-                if let Some(callback) = search.progress.as_mut()
-                    && reported.0.elapsed() >= options.progress_interval
-                {
-                    let progress = Progress {
-                        distinct: links.len() as u64,
-                        generated,
-                        depth,
-                        queue: (level.len() - position + next.len()) as u64,
-                        states_per_second: (links.len() - reported.1) as f64
-                            / reported.0.elapsed().as_secs_f64(),
-                        memory_bytes: links.len() as u64 * 40,
-                        disk_bytes: 0,
-                        elapsed_seconds: started.elapsed().as_secs_f64(),
-                    };
-                    reported = (Instant::now(), links.len());
-                    if callback(&progress).is_break() && stopped.is_none() {
-                        stopped = Some(Limit::Interrupted);
-                    }
-                }
-            }
-            if violation.is_some() || stopped.is_some() {
-                break;
-            }
-            let parent = first_of_level + position;
-            let state = model.decode(bytes);
-            for (witness, property) in witnesses.iter_mut().zip(&selected.sometimes) {
-                if witness.is_none() && (property.condition)(model, &state) {
-                    *witness = Some(parent);
-                }
-            }
-            for (count, antecedent) in antecedent_counts.iter_mut().zip(&antecedents) {
-                if let AntecedentCondition::State(condition) = antecedent.condition {
-                    *count += u64::from(condition(model, &state));
-                }
-            }
-            if let Some(orbit_size) = orbit_size {
-                orbit_states += orbit_size(model, &state);
-            }
-            row.expanded += 1;
-            let before = row.generated;
-            model.actions(&state, &mut actions);
-            for (number, action) in actions.drain(..).enumerate() {
-                let counts = &mut action_counts[model.action_kind(&action)];
-                counts.0 += 1;
-                let Some(after) = model.next_state(&state, action.clone()) else {
-                    continue;
-                };
-                if !model.within_boundary(&after) {
-                    continue;
-                }
-                counts.1 += 1;
-                row.generated += 1;
-                for (count, antecedent) in antecedent_counts.iter_mut().zip(&antecedents) {
-                    if let AntecedentCondition::Step(condition) = antecedent.condition {
-                        *count += u64::from(condition(model, &state, &action, &after));
-                    }
-                }
-                if options.coverage
-                    && let Some(pair) = model.pair(&state, &action)
-                {
-                    pair_counts[pair] += 1;
-                }
-                if violation.is_none()
-                    && let Some(property) = selected
-                        .steps
-                        .iter()
-                        .find(|property| !(property.condition)(model, &state, &action, &after))
-                {
-                    violation = Some(Found {
-                        property: property.name,
-                        kind: PropertyKind::Step,
-                        depth: depth + 1,
-                        state: parent,
-                        step: Some(number),
-                    });
-                }
-                let after = represent(after);
-                let bytes = encoded(model, &after);
-                if seen.insert(xxh3_64(&bytes)) {
-                    counts.2 += 1;
-                    if let (None, Some(property)) = (&violation, violated_state(&after)) {
-                        violation = Some(Found {
-                            property: property.name,
-                            kind: PropertyKind::State,
-                            depth: depth + 1,
-                            state: links.len(),
-                            step: None,
-                        });
-                    }
-                    links.push((parent, number));
-                    next.push(bytes);
-                }
-            }
-            row.terminal += u64::from(row.generated == before);
-        }
-        generated += row.generated;
-        levels.push(row);
-        if violation.is_some() || stopped.is_some() {
-            if !next.is_empty() {
-                levels.push(Level {
-                    distinct: next.len() as u64,
-                    ..Level::default()
-                });
-            }
-            break;
-        }
-        first_of_level += level.len();
-        level = next;
-        depth += 1;
+        }];
+        Ok(())
     }
 
-    let path = |mut state: usize| {
-        let mut numbers = Vec::new();
-        while links[state].0 != usize::MAX {
-            numbers.push(links[state].1);
-            state = links[state].0;
-        }
-        (
-            links[state].1,
-            numbers.into_iter().rev().collect::<Vec<_>>(),
-        )
-    };
-    let counterexample = violation
-        .as_ref()
-        .map(|found| {
-            let (init, mut numbers) = path(found.state);
-            numbers.extend(found.step);
-            rebuild(model, canonical, init, &numbers)
-        })
-        .transpose()?;
-    let depth_of = |state: usize| path(state).1.len() as u32;
-    let mut reached = Vec::new();
-    for (property, witness) in selected.sometimes.iter().zip(&witnesses) {
-        if let Some(state) = witness {
-            let (init, numbers) = path(*state);
-            reached.push((
-                property.name.to_owned(),
-                rebuild(model, canonical, init, &numbers)?,
-            ));
+    /// Expands until there is nothing left to expand or something stops it.
+    fn walk(&mut self) -> Result<End, SearchError> {
+        loop {
+            if let Some(found) = self.violated.take() {
+                return Ok(End::Violated(found));
+            }
+            if self.current.is_empty() {
+                if self.next.is_empty() {
+                    self.save_checkpoint()?;
+                    return Ok(End::Exhausted);
+                }
+                let done = std::mem::replace(
+                    &mut self.current,
+                    std::mem::replace(&mut self.next, Frontier::new()),
+                );
+                if let Some(file) = done.file() {
+                    self.store.retire(file);
+                }
+                self.position.depth += 1;
+            }
+            if let Some(limit) = self.limit_reached() {
+                self.save_checkpoint()?;
+                return Ok(End::Stopped(limit));
+            }
+            let due = self
+                .options
+                .checkpoint
+                .as_ref()
+                .map(|(_, interval)| *interval);
+            if due.is_some_and(|interval| self.saved.elapsed() >= interval) {
+                self.save_checkpoint()?;
+            }
+            if let Some(limit) = self.batch()? {
+                self.save_checkpoint()?;
+                return Ok(End::Stopped(limit));
+            }
         }
     }
-    let distinct = links.len() as u64;
-    let verdict = match (&violation, stopped) {
-        (Some(found), _) => Verdict::Violated {
-            property: found.property.to_owned(),
-            kind: found.kind,
-            depth: found.depth,
-        },
-        (None, Some(stopped_by)) => Verdict::Bounded { stopped_by },
-        (None, None) => Verdict::Exhausted,
-    };
-    let report = Report {
-        model: model.identity(),
-        verdict,
-        symmetry: canonical.is_some(),
-        threads: options.threads,
-        distinct,
-        generated,
-        orbit_states: orbit_size.map(|_| orbit_states),
-        depth: levels.len() as u32 - 1,
-        levels,
-        actions: kinds
+
+    /// The limit that stops the search here, apart from memory. Calls for progress on the way.
+    fn limit_reached(&mut self) -> Option<Limit> {
+        let options = &self.options;
+        if options
+            .max_depth
+            .is_some_and(|max| self.position.depth >= max)
+        {
+            return Some(Limit::Depth);
+        }
+        if options
+            .max_states
+            .is_some_and(|max| self.links.states() >= max)
+        {
+            return Some(Limit::States);
+        }
+        if options
+            .max_time
+            .is_some_and(|max| self.started.elapsed() >= max)
+        {
+            return Some(Limit::Time);
+        }
+        let since = self.reported.0.elapsed();
+        if since < self.options.progress_interval {
+            return None;
+        }
+        let progress = self.progress(since);
+        self.reported = (Instant::now(), progress.distinct);
+        let callback = self.progress.as_mut()?;
+        callback(&progress).is_break().then_some(Limit::Interrupted)
+    }
+
+    fn progress(&self, since: Duration) -> Progress {
+        let distinct = self.links.states();
+        Progress {
+            distinct,
+            generated: self.position.initial_generated + self.position.total.generated,
+            depth: self.position.depth,
+            queue: self.current.states() + self.next.states(),
+            states_per_second: (distinct - self.reported.1) as f64 / since.as_secs_f64(),
+            memory_bytes: self.memory_in_use(),
+            disk_bytes: self.disk_in_use(),
+            elapsed_seconds: self.before + self.started.elapsed().as_secs_f64(),
+        }
+    }
+
+    fn batch_memory(&self) -> u64 {
+        self.expansions.iter().map(Expansion::memory).sum::<u64>()
+            + self.emissions.iter().map(Emission::memory).sum::<u64>()
+    }
+
+    /// What can go to disk.
+    fn movable_memory(&self) -> u64 {
+        self.current.memory() + self.next.memory() + self.links.memory()
+    }
+
+    fn memory_in_use(&self) -> u64 {
+        self.known.bytes() + self.movable_memory() + self.batch_memory()
+    }
+
+    fn disk_in_use(&self) -> u64 {
+        let log = self.log.as_ref().map_or(0, super::records::Records::len);
+        self.current.disk() + self.next.disk() + self.links.disk() + log
+    }
+
+    /// Expands the next batch of blocks. `Some` if it does not fit in memory: then it was put back.
+    fn batch(&mut self) -> Result<Option<Limit>, SearchError> {
+        let blocks = self.current.take(BATCH_BLOCKS)?;
+        let count = blocks.len();
+        let threads = self.options.threads.min(count);
+        let clock = Instant::now();
+        let empty = &self.expander.empty;
+        self.expansions
+            .resize_with(self.expansions.len().max(count), || {
+                Expansion::new(empty.clone())
+            });
+        self.emissions
+            .resize_with(self.emissions.len().max(count), Emission::default);
+        let (expander, known) = (&self.expander, &self.known);
+        parallel::for_each(
+            threads,
+            blocks.iter().zip(self.expansions.iter_mut()),
+            Scratch::new,
+            |scratch, (block, out)| expander.expand(block.bytes(), known, scratch, out),
+        );
+        if let Some(expansion) = self.expansions[..count]
             .iter()
-            .zip(action_counts)
-            .map(|(kind, (enabled, fired, discovered))| ActionCount {
-                kind: (*kind).to_owned(),
-                enabled,
-                fired,
-                discovered,
-            })
-            .collect(),
-        checked: selected.checked(),
-        witnesses: selected
+            .find(|e| e.most_actions > 1 << 16)
+        {
+            return Err(SearchError::TooManyActions(expansion.most_actions));
+        }
+        self.position.time.expand_seconds += clock.elapsed().as_secs_f64();
+
+        if !self.make_room(count)? {
+            self.current.put_back(blocks);
+            return Ok(Some(Limit::Memory));
+        }
+        let clock = Instant::now();
+        let expansions = &self.expansions[..count];
+        parallel::for_each(
+            threads,
+            self.known.shards_mut().enumerate(),
+            || (),
+            |(), (number, shard)| expand::insert(number, shard, expansions),
+        );
+        self.position.time.insert_seconds += clock.elapsed().as_secs_f64();
+
+        let clock = Instant::now();
+        let with_fingerprints = self.log.is_some();
+        parallel::for_each(
+            threads,
+            expansions.iter().zip(self.emissions.iter_mut()),
+            || (),
+            |(), (expansion, out)| expand::emit(expansion, with_fingerprints, out),
+        );
+        for (number, block) in blocks.iter().enumerate() {
+            self.append(number, block)?;
+        }
+        self.position.time.emit_seconds += clock.elapsed().as_secs_f64();
+        Ok(None)
+    }
+
+    /// Spills if the batch needs it; false if it does not fit even so.
+    fn make_room(&mut self, count: usize) -> Result<bool, SearchError> {
+        let mut more = [0; SHARDS];
+        self.expansions[..count]
+            .iter()
+            .for_each(|expansion| expansion.count_by_shard(&mut more));
+        let table = self.known.bytes_after(&more);
+        let batch = self.batch_memory();
+        let Some(max) = self.options.max_memory else {
+            self.note_memory(table, batch);
+            return Ok(true);
+        };
+        if table + batch + self.movable_memory() > max {
+            let (store, depth) = (&mut self.store, self.position.depth);
+            self.links.save(false, || store.create("links"))?;
+            self.next
+                .save(false, || store.create(&frontier_name(depth + 1)))?;
+            // What is left of the current level goes last, and only if that is enough: otherwise the
+            // batch is put back, and must not come behind it in the file.
+            if table + batch + self.links.memory() > max {
+                return Ok(false);
+            }
+            if table + batch + self.current.memory() + self.links.memory() > max {
+                self.current
+                    .save(false, || store.create(&frontier_name(depth)))?;
+            }
+        }
+        self.note_memory(table, batch);
+        Ok(true)
+    }
+
+    fn note_memory(&mut self, table: u64, batch: u64) {
+        let frontier = self.current.memory() + self.next.memory();
+        let links = self.links.memory();
+        let memory = &mut self.memory;
+        memory.fingerprints = memory.fingerprints.max(table);
+        memory.frontier = memory.frontier.max(frontier);
+        memory.links = memory.links.max(links);
+        memory.batch = memory.batch.max(batch);
+        memory.peak = memory.peak.max(table + frontier + links + batch);
+    }
+
+    /// Adds what came of the block with this number in the batch.
+    fn append(&mut self, number: usize, block: &Block) -> Result<(), SearchError> {
+        let expansion = &mut self.expansions[number];
+        let emission = &mut self.emissions[number];
+        let first = self.position.next;
+        let depth = self.position.depth;
+        for (witness, position) in expansion.witnesses.iter().enumerate() {
+            if let (None, Some(position)) = (&self.position.witnesses[witness], position) {
+                self.position.witnesses[witness] = Some((first + u64::from(*position), depth));
+                self.expander.missing.retain(|missing| *missing != witness);
+            }
+        }
+        if let (None, Some(violation)) = (&self.violated, expansion.violation) {
+            let Violation {
+                property,
+                kind,
+                parent,
+                action,
+            } = violation;
+            let state = first + u64::from(parent);
+            self.violated = Some(Found {
+                property,
+                kind,
+                depth: depth + 1,
+                state,
+                action: Some(action),
+            });
+        }
+        tally::add(&mut expansion.tally.discovered, &emission.discovered);
+        self.position.total.add(&expansion.tally);
+        let level = &mut self.position.levels[depth as usize];
+        level.expanded += expansion.tally.expanded;
+        level.generated += expansion.tally.generated;
+        level.terminal += expansion.tally.terminal;
+        if emission.links.count() > 0 {
+            if self.position.levels.len() == depth as usize + 1 {
+                self.position.levels.push(Level::default());
+            }
+            self.position.levels[depth as usize + 1].distinct += u64::from(emission.links.count());
+            self.links.push(first, &emission.links);
+            emission
+                .pieces
+                .drain(..)
+                .for_each(|piece| self.next.push(piece));
+            if let Some(log) = &mut self.log {
+                log.append(0, &emission.fingerprints)?;
+            }
+        }
+        self.position.next += u64::from(block.states);
+        Ok(())
+    }
+
+    /// Makes the state between two batches a checkpoint, if any are kept.
+    fn save_checkpoint(&mut self) -> Result<(), SearchError> {
+        let Some(log) = &self.log else { return Ok(()) };
+        let clock = Instant::now();
+        let (store, depth) = (&mut self.store, self.position.depth);
+        self.links.save(true, || store.create("links"))?;
+        self.current
+            .save(true, || store.create(&frontier_name(depth)))?;
+        self.next
+            .save(true, || store.create(&frontier_name(depth + 1)))?;
+        let files = [
+            self.links.file(),
+            self.current.file(),
+            self.next.file(),
+            Some(log),
+        ];
+        files
+            .into_iter()
+            .flatten()
+            .try_for_each(super::records::Records::sync)?;
+        self.position.time.total_seconds = self.before + self.started.elapsed().as_secs_f64();
+        let extents = Extents {
+            links: self.links.disk(),
+            fingerprints: log.len(),
+            current: (self.current.file_offset(), self.current.disk()),
+            next: self.next.disk(),
+        };
+        self.store.save(&self.position, extents)?;
+        self.position.time.checkpoint_seconds += clock.elapsed().as_secs_f64();
+        self.saved = Instant::now();
+        Ok(())
+    }
+
+    /// Rebuilds the traces and writes the report.
+    fn finish(mut self, end: End) -> Result<Checked<M>, SearchError> {
+        let (verdict, found) = match end {
+            End::Exhausted => (Verdict::Exhausted, None),
+            End::Stopped(stopped_by) => (Verdict::Bounded { stopped_by }, None),
+            End::Violated(found) => {
+                let Found {
+                    property,
+                    kind,
+                    depth,
+                    ..
+                } = found;
+                (
+                    Verdict::Violated {
+                        property: property.to_owned(),
+                        kind,
+                        depth,
+                    },
+                    Some(found),
+                )
+            }
+        };
+        let counterexample = found.map(|found| self.counterexample(&found)).transpose()?;
+        let mut witnesses = Vec::new();
+        for (number, found) in self.position.witnesses.clone().into_iter().enumerate() {
+            let Some((state, _)) = found else { continue };
+            let property = self.expander.selected.sometimes[number].clone();
+            let model = self.expander.model;
+            let trace = self.trace(state, None, &|_, last| (property.condition)(model, last))?;
+            witnesses.push((property.name.to_owned(), trace));
+        }
+        let report = self.report(verdict);
+        Ok(Checked {
+            report,
+            counterexample,
+            witnesses,
+        })
+    }
+
+    fn counterexample(&mut self, found: &Found) -> Result<super::Trace<M>, SearchError> {
+        let model = self.expander.model;
+        let (state, action) = (found.state, found.action);
+        match found.kind {
+            PropertyKind::State => {
+                let mut always = self.expander.selected.always.iter();
+                let property = always.find(|p| p.name == found.property).cloned();
+                self.trace(state, action, &|_, last| {
+                    property
+                        .as_ref()
+                        .is_some_and(|property| !(property.condition)(model, last))
+                })
+            }
+            PropertyKind::Step => {
+                let mut steps = self.expander.selected.steps.iter();
+                let property = steps.find(|p| p.name == found.property).cloned();
+                self.trace(state, action, &|step, after| {
+                    let (Some(property), Some((before, action))) = (&property, step) else {
+                        return false;
+                    };
+                    !(property.condition)(model, before, action, after)
+                })
+            }
+        }
+    }
+
+    fn trace(
+        &mut self,
+        state: u64,
+        action: Option<u32>,
+        ending: rebuild::Ending<'_, M>,
+    ) -> Result<super::Trace<M>, SearchError> {
+        let (initial, mut numbers) = self.links.path(state)?;
+        numbers.extend(action);
+        let initial = self.position.initial[initial as usize];
+        rebuild(
+            self.expander.model,
+            self.expander.canonical,
+            initial,
+            &numbers,
+            ending,
+        )
+    }
+
+    fn report(&self, verdict: Verdict) -> Report {
+        let model = self.expander.model;
+        let (position, total) = (&self.position, &self.position.total);
+        let mut time = position.time.clone();
+        time.total_seconds = self.before + self.started.elapsed().as_secs_f64();
+        let actions = model
+            .action_kinds()
+            .into_iter()
+            .enumerate()
+            .map(|(kind, name)| ActionCount {
+                kind: name.to_owned(),
+                enabled: total.enabled[kind],
+                fired: total.fired[kind],
+                discovered: total.discovered[kind],
+            });
+        let antecedents = self.expander.antecedents.iter().zip(&total.antecedents);
+        let sometimes = self
+            .expander
+            .selected
             .sometimes
             .iter()
-            .zip(&witnesses)
-            .map(|(property, witness)| Witness {
-                name: property.name.to_owned(),
-                depth: witness.map(depth_of),
-            })
-            .collect(),
-        antecedents: antecedents
-            .iter()
-            .zip(antecedent_counts)
-            .map(|(antecedent, held)| AntecedentCount {
-                property: antecedent.property.to_owned(),
-                held,
-            })
-            .collect(),
-        pairs: pairs
-            .into_iter()
-            .zip(pair_counts)
-            .map(|(pair, met)| PairCount { pair, met })
-            .collect(),
-        collision_probability: collision_probability(distinct),
-        time: TimeSplit {
-            total_seconds: started.elapsed().as_secs_f64(),
-            ..TimeSplit::default()
-        },
-        memory: MemorySplit::default(),
-    };
-    Ok(Checked {
-        report,
-        counterexample,
-        witnesses: reached,
-    })
-}
-
-/// n²/2⁶⁵, at most 1.
-fn collision_probability(distinct: u64) -> f64 {
-    (distinct as f64 * distinct as f64 / 2f64.powi(65)).min(1.0)
-}
-
-/// Executes again the path of representatives that starts at initial state number `init` and takes
-/// the actions with these `numbers`, with real states instead of representatives.
-fn rebuild<M>(
-    model: &M,
-    canonical: Option<super::builder::StateMap<M, M::State>>,
-    init: usize,
-    numbers: &[usize],
-) -> Result<Trace<M>, SearchError>
-where
-    M: Checkable,
-    M::Action: Clone,
-{
-    let lost = |what: &str| SearchError::NotReproducible(what.to_owned());
-    let real = |_: ()| model.init_states().into_iter().nth(init);
-    let start = real(()).ok_or_else(|| lost("its initial state is gone"))?;
-    let mut trace = Trace {
-        init: start,
-        steps: Vec::with_capacity(numbers.len()),
-    };
-    let mut representative = match canonical {
-        Some(canonical) => canonical(model, &trace.init),
-        None => real(()).ok_or_else(|| lost("its initial state is gone"))?,
-    };
-    for number in numbers {
-        let mut actions = Vec::new();
-        model.actions(&representative, &mut actions);
-        let action = actions
-            .into_iter()
-            .nth(*number)
-            .ok_or_else(|| lost("its action is not offered"))?;
-        let after = model
-            .next_state(&representative, action.clone())
-            .ok_or_else(|| lost("its action does nothing"))?;
-        let Some(canonical) = canonical else {
-            let copy = model.decode(&encoded(model, &after));
-            trace.steps.push((action, copy));
-            representative = after;
-            continue;
+            .zip(&position.witnesses);
+        let pairs = if self.expander.coverage {
+            model.pairs()
+        } else {
+            Vec::new()
         };
-        representative = canonical(model, &after);
-        let wanted = encoded(model, &representative);
-        let mut actions = Vec::new();
-        model.actions(trace.last(), &mut actions);
-        let step = actions.into_iter().find_map(|action| {
-            let after = model.next_state(trace.last(), action.clone())?;
-            (encoded(model, &canonical(model, &after)) == wanted).then_some((action, after))
-        });
-        trace
-            .steps
-            .push(step.ok_or_else(|| lost("no action matches that of the representative"))?);
+        let distinct = self.links.states();
+        Report {
+            model: model.identity(),
+            verdict,
+            symmetry: self.expander.canonical.is_some(),
+            threads: self.options.threads,
+            distinct,
+            generated: position.initial_generated + total.generated,
+            orbit_states: self.expander.orbit_size.map(|_| total.orbit_states),
+            depth: position.levels.len() as u32 - 1,
+            levels: position.levels.clone(),
+            actions: actions.collect(),
+            checked: self.expander.selected.checked(),
+            witnesses: sometimes
+                .map(|(property, found)| Witness {
+                    name: property.name.to_owned(),
+                    depth: found.map(|(_, depth)| depth),
+                })
+                .collect(),
+            antecedents: antecedents
+                .map(|(antecedent, held)| AntecedentCount {
+                    property: antecedent.property.to_owned(),
+                    held: *held,
+                })
+                .collect(),
+            pairs: pairs
+                .into_iter()
+                .zip(&total.pairs)
+                .map(|(pair, met)| PairCount { pair, met: *met })
+                .collect(),
+            collision_probability: fingerprints::collision_probability(distinct),
+            time,
+            memory: MemorySplit {
+                disk: self.disk_in_use(),
+                ..self.memory.clone()
+            },
+        }
     }
-    Ok(trace)
 }

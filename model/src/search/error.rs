@@ -44,6 +44,14 @@ pub enum SearchError {
         /// What went wrong.
         source: std::io::Error,
     },
+    /// A file that the engine wrote has been changed since.
+    #[error("{path} is damaged: {reason}", path = .path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A checkpoint is damaged or belongs to another search.
     #[error("the checkpoint {path} cannot be resumed: {reason}", path = .path.display())]
     Checkpoint {

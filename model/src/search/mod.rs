@@ -11,10 +11,22 @@
 //!    search, or [`Verdict::Violated`]. A search that was cut off is never reported as a pass.
 
 mod builder;
+mod checkpoint;
 mod engine;
 mod error;
+mod expand;
+mod fingerprints;
+mod frontier;
+mod links;
+mod parallel;
+mod rebuild;
+mod records;
 mod report;
+mod tally;
+#[cfg(test)]
+mod tests;
 mod traits;
+mod varint;
 
 pub use builder::Search;
 pub use error::SearchError;

@@ -1,0 +1,323 @@
+//! States waiting to be expanded: encoded, packed into blocks, in memory or on disk.
+//!
+//! Within a piece, a state is written as its difference from the one before: neighbours mostly have
+//! the same parent and differ in a few bytes.
+
+use super::error::SearchError;
+use super::records::Records;
+use super::varint;
+use std::collections::VecDeque;
+
+/// The most states in a piece.
+pub(super) const PIECE_STATES: u32 = 256;
+/// The most states in a block, the unit of work.
+pub(super) const BLOCK_STATES: u32 = 512;
+
+/// A few encoded states that can be read without any other.
+#[derive(Default)]
+pub(super) struct Piece {
+    pub states: u32,
+    pub bytes: Vec<u8>,
+}
+
+/// Writes pieces.
+#[derive(Default)]
+pub(super) struct Packer {
+    pub pieces: Vec<Piece>,
+    last: Vec<u8>,
+}
+
+impl Packer {
+    /// Adds the state with this encoding.
+    pub fn push(&mut self, state: &[u8]) {
+        if self
+            .pieces
+            .last()
+            .is_none_or(|piece| piece.states == PIECE_STATES)
+        {
+            self.pieces.push(Piece::default());
+            self.last.clear();
+        }
+        if let Some(piece) = self.pieces.last_mut() {
+            pack(&self.last, state, &mut piece.bytes);
+            piece.states += 1;
+        }
+        self.last.clear();
+        self.last.extend_from_slice(state);
+    }
+}
+
+/// Length, bytes shared at the front, bytes shared at the end, the bytes between.
+fn pack(last: &[u8], state: &[u8], out: &mut Vec<u8>) {
+    let front = last.iter().zip(state).take_while(|(a, b)| a == b).count();
+    let end = last[front..]
+        .iter()
+        .rev()
+        .zip(state[front..].iter().rev())
+        .take_while(|(a, b)| a == b)
+        .count();
+    varint::put(state.len() as u64, out);
+    varint::put(front as u64, out);
+    varint::put(end as u64, out);
+    out.extend_from_slice(&state[front..state.len() - end]);
+}
+
+/// Reads the states of a block in order.
+pub(super) struct Unpacker<'a> {
+    rest: &'a [u8],
+    state: Vec<u8>,
+    last: Vec<u8>,
+}
+
+impl<'a> Unpacker<'a> {
+    pub fn new(block: &'a [u8]) -> Self {
+        Unpacker {
+            rest: block,
+            state: Vec::new(),
+            last: Vec::new(),
+        }
+    }
+
+    /// The encoding of the next state.
+    pub fn next(&mut self) -> Option<&[u8]> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        std::mem::swap(&mut self.state, &mut self.last);
+        let len = varint::take(&mut self.rest) as usize;
+        let front = varint::take(&mut self.rest) as usize;
+        let end = varint::take(&mut self.rest) as usize;
+        let (between, rest) = self.rest.split_at(len - front - end);
+        self.rest = rest;
+        self.state.clear();
+        self.state.extend_from_slice(&self.last[..front]);
+        self.state.extend_from_slice(between);
+        self.state
+            .extend_from_slice(&self.last[self.last.len() - end..]);
+        Some(&self.state)
+    }
+}
+
+/// A block of the frontier.
+pub(super) struct Block {
+    pub states: u32,
+    /// `None` if it is on disk only.
+    bytes: Option<Vec<u8>>,
+    /// Where it is on disk, if it is.
+    offset: Option<u64>,
+}
+
+impl Block {
+    /// The packed states of a block that was taken.
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes.as_deref().unwrap_or_default()
+    }
+}
+
+/// The states of one level that wait to be expanded, in order.
+pub(super) struct Frontier {
+    blocks: VecDeque<Block>,
+    /// Pieces that are not yet a block.
+    open: Vec<Piece>,
+    states: u64,
+    memory: u64,
+    file: Option<Records>,
+}
+
+impl Frontier {
+    pub fn new() -> Self {
+        Frontier {
+            blocks: VecDeque::new(),
+            open: Vec::new(),
+            states: 0,
+            memory: 0,
+            file: None,
+        }
+    }
+
+    /// What a file holds from `offset` on.
+    pub fn reopen(mut file: Records, offset: u64) -> Result<Self, SearchError> {
+        let mut blocks = VecDeque::new();
+        file.scan(offset, |record| {
+            blocks.push_back(Block {
+                states: record.tag,
+                bytes: None,
+                offset: Some(record.offset),
+            });
+        })?;
+        let states = blocks.iter().map(|block| u64::from(block.states)).sum();
+        Ok(Frontier {
+            blocks,
+            open: Vec::new(),
+            states,
+            memory: 0,
+            file: Some(file),
+        })
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.states == 0
+    }
+
+    /// States waiting.
+    pub fn states(&self) -> u64 {
+        self.states
+    }
+
+    /// Bytes in memory.
+    pub fn memory(&self) -> u64 {
+        self.memory
+    }
+
+    /// Bytes on disk.
+    pub fn disk(&self) -> u64 {
+        self.file.as_ref().map_or(0, Records::len)
+    }
+
+    pub fn file(&self) -> Option<&Records> {
+        self.file.as_ref()
+    }
+
+    /// Where the first block that waits is in the file, or its end.
+    pub fn file_offset(&self) -> u64 {
+        self.blocks
+            .front()
+            .and_then(|block| block.offset)
+            .unwrap_or_else(|| self.disk())
+    }
+
+    /// Adds states at the end.
+    pub fn push(&mut self, piece: Piece) {
+        let open: u32 = self.open.iter().map(|piece| piece.states).sum();
+        if open + piece.states > BLOCK_STATES {
+            self.close();
+        }
+        self.states += u64::from(piece.states);
+        self.memory += piece.bytes.len() as u64;
+        self.open.push(piece);
+    }
+
+    fn close(&mut self) {
+        let states = self.open.iter().map(|piece| piece.states).sum();
+        let bytes: Vec<&[u8]> = self
+            .open
+            .iter()
+            .map(|piece| piece.bytes.as_slice())
+            .collect();
+        let bytes = bytes.concat();
+        self.open.clear();
+        if states > 0 {
+            self.blocks.push_back(Block {
+                states,
+                bytes: Some(bytes),
+                offset: None,
+            });
+        }
+    }
+
+    /// Takes up to `count` blocks off the front.
+    pub fn take(&mut self, count: usize) -> Result<Vec<Block>, SearchError> {
+        self.close();
+        let mut taken = Vec::with_capacity(count.min(self.blocks.len()));
+        while taken.len() < count
+            && let Some(mut block) = self.blocks.pop_front()
+        {
+            self.states -= u64::from(block.states);
+            match (&block.bytes, block.offset, &mut self.file) {
+                (Some(bytes), _, _) => self.memory -= bytes.len() as u64,
+                (None, Some(offset), Some(file)) => block.bytes = Some(file.read(offset)?.bytes),
+                _ => unreachable!("a block is in memory or in the file"),
+            }
+            taken.push(block);
+        }
+        Ok(taken)
+    }
+
+    /// Puts back what was taken last.
+    pub fn put_back(&mut self, taken: Vec<Block>) {
+        for block in taken.into_iter().rev() {
+            self.states += u64::from(block.states);
+            self.memory += block.bytes().len() as u64;
+            self.blocks.push_front(block);
+        }
+    }
+
+    /// Writes every block to disk, into a file that `make` makes if there is none yet. The blocks
+    /// stay in memory too if `keep` is set.
+    pub fn save(
+        &mut self,
+        keep: bool,
+        make: impl FnOnce() -> Result<Records, SearchError>,
+    ) -> Result<(), SearchError> {
+        self.close();
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => none.insert(make()?),
+        };
+        for block in &mut self.blocks {
+            if let Some(bytes) = &block.bytes {
+                if block.offset.is_none() {
+                    block.offset = Some(file.append(block.states, bytes)?);
+                }
+                if !keep {
+                    self.memory -= bytes.len() as u64;
+                    block.bytes = None;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn states_of(blocks: Vec<Block>) -> Vec<Vec<u8>> {
+        let mut states = Vec::new();
+        for block in blocks {
+            let mut unpacker = Unpacker::new(block.bytes());
+            while let Some(state) = unpacker.next() {
+                states.push(state.to_vec());
+            }
+        }
+        states
+    }
+
+    proptest! {
+        #[test]
+        fn states_come_back_in_order(
+            states in prop::collection::vec(prop::collection::vec(0u8..3, 0..12), 1..2000),
+            save_at in 0usize..2000,
+            keep in any::<bool>(),
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let mut frontier = Frontier::new();
+            let mut packer = Packer::default();
+            states.iter().for_each(|state| packer.push(state));
+            let make = || Records::create(folder.path().join("frontier"), 0);
+            for (number, piece) in packer.pieces.into_iter().enumerate() {
+                frontier.push(piece);
+                if number == save_at % 7 {
+                    frontier.save(keep, make).unwrap();
+                    prop_assert!(keep || frontier.memory() == 0);
+                }
+            }
+            prop_assert_eq!(frontier.states(), states.len() as u64);
+            let first = frontier.take(1).unwrap();
+            frontier.put_back(first);
+            let first = frontier.take(1).unwrap();
+            frontier.save(false, make).unwrap();
+            let (offset, len) = (frontier.file_offset(), frontier.disk());
+            drop(frontier);
+            let file = Records::reopen(folder.path().join("frontier"), 0, len).unwrap();
+            let mut frontier = Frontier::reopen(file, offset).unwrap();
+            let mut back = states_of(first);
+            back.extend(states_of(frontier.take(usize::MAX).unwrap()));
+            prop_assert_eq!(frontier.states(), 0);
+            prop_assert_eq!(frontier.memory(), 0);
+            prop_assert_eq!(back, states);
+        }
+    }
+}

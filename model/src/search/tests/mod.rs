@@ -1,0 +1,6 @@
+//! Tests of the whole engine, on small models that are not Raft.
+
+pub(crate) mod filter_lock;
+pub(crate) mod two_phase;
+
+mod verdicts;
