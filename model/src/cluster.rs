@@ -72,6 +72,34 @@ pub struct Transition {
 }
 
 impl Action {
+    /// The names of the kinds of action, in the vocabulary of traces.
+    pub const KINDS: [&'static str; 9] = [
+        "Timeout",
+        "LeaseExpire",
+        "Heartbeat",
+        "CheckQuorum",
+        "Propose",
+        "Restart",
+        "Deliver",
+        "Duplicate",
+        "Drop",
+    ];
+
+    /// The position of its kind in [`Action::KINDS`].
+    pub fn number(self) -> usize {
+        match self {
+            Action::Timeout(_) => 0,
+            Action::LeaseExpire(_) => 1,
+            Action::Heartbeat(_) => 2,
+            Action::CheckQuorum(_) => 3,
+            Action::Propose(_) => 4,
+            Action::Restart(_) => 5,
+            Action::Deliver(_) => 6,
+            Action::Duplicate(_) => 7,
+            Action::Drop(_) => 8,
+        }
+    }
+
     /// The kind of event that a budget counts; `None` for a delivery.
     pub fn kind(self) -> Option<Kind> {
         match self {
@@ -356,35 +384,5 @@ impl Cluster {
             Action::Duplicate(position) => Event::Duplicate(state.message(*position).into()),
             Action::Drop(position) => Event::Drop(state.message(*position).into()),
         }
-    }
-}
-
-impl stateright::Model for Cluster {
-    type State = ClusterState;
-    type Action = Action;
-
-    fn init_states(&self) -> Vec<ClusterState> {
-        vec![self.initial()]
-    }
-
-    fn actions(&self, state: &ClusterState, actions: &mut Vec<Action>) {
-        self.enabled(state, actions);
-    }
-
-    fn next_state(&self, state: &ClusterState, action: Action) -> Option<ClusterState> {
-        let mut next = state.clone();
-        self.advance(&mut next, action, &mut Outbox::new());
-        Some(next)
-    }
-
-    fn properties(&self) -> Vec<stateright::Property<Self>> {
-        vec![stateright::Property::always(
-            "election_safety_inv",
-            |_, state: &ClusterState| state.history.leaders().all(|leaders| leaders.len() <= 1),
-        )]
-    }
-
-    fn within_boundary(&self, state: &ClusterState) -> bool {
-        self.is_within(state)
     }
 }

@@ -9,15 +9,20 @@
 pub mod search;
 
 mod bounds;
+mod checkable;
 mod cluster;
+mod codec;
 mod history;
 mod ids;
 mod message;
 mod mutation;
 mod network;
+mod presets;
+pub mod properties;
 mod seq;
 mod server;
 mod settings;
+mod symmetry;
 
 pub use bounds::{Bounds, Budget, Kind, Spent};
 pub use cluster::{Action, Cluster, ClusterState, Transition};
@@ -25,5 +30,6 @@ pub use history::History;
 pub use ids::{Id, IdSet, MAX_SERVERS, OutOfRange};
 #[doc(hidden)]
 pub use mutation::Mutation;
+pub use presets::Preset;
 pub use server::{Server, Step};
 pub use settings::{Settings, SettingsError};

@@ -100,6 +100,36 @@ pub enum Body {
     HeartbeatResponse,
 }
 
+impl Body {
+    /// The names of the kinds, by [`Body::number`].
+    pub const NAMES: [&'static str; 9] = [
+        "RequestVote",
+        "RequestVoteResponse",
+        "RequestPreVote",
+        "RequestPreVoteResponse",
+        "AppendEntries",
+        "AppendEntriesAccepted",
+        "AppendEntriesRejected",
+        "Heartbeat",
+        "HeartbeatResponse",
+    ];
+
+    /// The number of the kind.
+    pub fn number(&self) -> u8 {
+        match self {
+            Body::RequestVote { .. } => 0,
+            Body::RequestVoteResponse { .. } => 1,
+            Body::RequestPreVote { .. } => 2,
+            Body::RequestPreVoteResponse { .. } => 3,
+            Body::AppendEntries { .. } => 4,
+            Body::AppendEntriesAccepted { .. } => 5,
+            Body::AppendEntriesRejected { .. } => 6,
+            Body::Heartbeat { .. } => 7,
+            Body::HeartbeatResponse => 8,
+        }
+    }
+}
+
 impl Message {
     /// Whether the message may leave only when everything the sender did in the same event is durable:
     /// acknowledgements and answers to (pre-)vote requests promise something about durable state

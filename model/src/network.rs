@@ -14,11 +14,6 @@ impl Network {
         self.0.len()
     }
 
-    /// Whether nothing is in flight.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// The message at a position.
     pub fn get(&self, position: usize) -> Option<&Message> {
         self.0.get(position)
@@ -37,6 +32,13 @@ impl Network {
             position += copies.len();
             (first, &copies[0], copies.len())
         })
+    }
+
+    /// The network of messages that are sorted already.
+    pub(crate) fn from_sorted(messages: impl Iterator<Item = Message>) -> Network {
+        let network = Network(messages.collect());
+        debug_assert!(network.0.is_sorted());
+        network
     }
 
     pub(crate) fn insert(&mut self, message: Message) {

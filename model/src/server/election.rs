@@ -73,9 +73,10 @@ impl Turn<'_> {
     /// replicas of nothing else (paper, sections 5.4.2 and 8).
     fn become_leader(&mut self) {
         self.enter(self.i.term, Role::Leader, Some(self.i.id));
-        let fresh = Progress::new(self.i.log.last_index());
-        let peers = self.settings.ids().map(|_| fresh.clone()).collect();
-        self.i.peers = Some(Arc::new(peers));
+        let (i, last_index) = (self.i.id, self.i.log.last_index());
+        // Its own slot says nothing, so it is always the same.
+        let fresh = |j| Progress::new(if j == i { 0 } else { last_index });
+        self.i.peers = Some(Arc::new(self.settings.ids().map(fresh).collect()));
         self.append_own(Payload::EMPTY);
         self.broadcast_append();
     }

@@ -1,0 +1,101 @@
+//! The cluster as the engines see it: stateright's, and our own.
+
+use crate::cluster::{Action, Cluster, ClusterState};
+use crate::message::Body;
+use crate::search::{Antecedent, Checkable, StepProperty, Symmetry};
+use crate::server::Outbox;
+use lockstep_traces::Role;
+use stateright::{Model, Property};
+
+impl Model for Cluster {
+    type State = ClusterState;
+    type Action = Action;
+
+    fn init_states(&self) -> Vec<ClusterState> {
+        vec![self.initial()]
+    }
+
+    fn actions(&self, state: &ClusterState, actions: &mut Vec<Action>) {
+        self.enabled(state, actions);
+    }
+
+    fn next_state(&self, state: &ClusterState, action: Action) -> Option<ClusterState> {
+        let mut next = state.clone();
+        self.advance(&mut next, action, &mut Outbox::new());
+        Some(next)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        crate::properties::for_stateright()
+    }
+
+    fn within_boundary(&self, state: &ClusterState) -> bool {
+        self.is_within(state)
+    }
+}
+
+const ROLES: [Role; 4] = [
+    Role::Follower,
+    Role::PreCandidate,
+    Role::Candidate,
+    Role::Leader,
+];
+
+impl Checkable for Cluster {
+    fn encode(&self, state: &ClusterState, out: &mut Vec<u8>) {
+        state.encode(out);
+    }
+
+    fn decode(&self, bytes: &[u8]) -> ClusterState {
+        ClusterState::decode(bytes)
+    }
+
+    fn identity(&self) -> String {
+        format!("raft {:?} {:?}", self.settings, self.bounds)
+    }
+
+    fn step_properties(&self) -> Vec<StepProperty<Self>> {
+        crate::properties::for_steps()
+    }
+
+    fn antecedents(&self) -> Vec<Antecedent<Self>> {
+        crate::properties::antecedents()
+    }
+
+    fn action_kinds(&self) -> Vec<&'static str> {
+        Action::KINDS.to_vec()
+    }
+
+    fn action_kind(&self, action: &Action) -> usize {
+        action.number()
+    }
+
+    fn pairs(&self) -> Vec<String> {
+        let pair = |role: Role| Body::NAMES.map(move |body| format!("{role:?} receives {body}"));
+        ROLES.into_iter().flat_map(pair).collect()
+    }
+
+    fn pair(&self, state: &ClusterState, action: &Action) -> Option<usize> {
+        let Action::Deliver(position) = action else {
+            return None;
+        };
+        let message = state.message(*position);
+        let role = state.servers[message.to.slot()].role;
+        let number = ROLES.iter().position(|r| *r == role)?;
+        Some(number * Body::NAMES.len() + usize::from(message.body.number()))
+    }
+}
+
+impl Symmetry for Cluster {
+    fn permutations(&self) -> usize {
+        ClusterState::renamings(self.settings.servers())
+    }
+
+    fn permute(&self, state: &ClusterState, permutation: usize) -> ClusterState {
+        state.renamed(permutation)
+    }
+
+    fn canonical(&self, state: &ClusterState) -> ClusterState {
+        state.canonical()
+    }
+}

@@ -1,0 +1,352 @@
+//! States as bytes: every field, in one fixed order, numbers as little-endian base-128. Equal states have
+//! equal bytes and different states different ones, so a search may know a state by its bytes.
+
+use crate::bounds::{Kind, Spent};
+use crate::cluster::ClusterState;
+use crate::history::History;
+use crate::ids::{Id, IdSet, MAX_SERVERS};
+use crate::message::{Body, Entry, Message, Payload, Position};
+use crate::network::Network;
+use crate::seq::Seq;
+use crate::server::{Flow, Log, Progress, Server};
+use arrayvec::ArrayVec;
+use lockstep_traces::Role;
+use std::sync::Arc;
+
+impl ClusterState {
+    /// Appends the encoding of this state.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.reserve(128);
+        let mut writer = Writer(out);
+        writer.byte(self.servers.len() as u8);
+        for server in &self.servers {
+            writer.server(server);
+        }
+        writer.number(self.network.len() as u32);
+        for message in self.network.iter() {
+            writer.message(message);
+        }
+        writer.list(&self.history.leaders, |writer, ids| writer.byte(ids.bits()));
+        writer.list(&self.history.committed_in, Writer::number);
+        for kind in Kind::ALL {
+            writer.number(u32::from(self.spent.of(kind)));
+        }
+    }
+
+    /// The state that [`ClusterState::encode`] turned into `bytes`.
+    ///
+    /// # Panics
+    ///
+    /// May panic on bytes that no state encodes to.
+    pub fn decode(bytes: &[u8]) -> ClusterState {
+        let mut reader = Reader(bytes);
+        let servers = usize::from(reader.byte());
+        let state = ClusterState {
+            servers: (0..servers)
+                .map(|slot| reader.server(Id::from_slot(slot), servers))
+                .collect(),
+            network: {
+                let messages = reader.number();
+                Network::from_sorted((0..messages).map(|_| reader.message()))
+            },
+            history: History {
+                leaders: reader.list(|reader| IdSet::from_bits(reader.byte())),
+                committed_in: reader.list(Reader::number),
+            },
+            spent: {
+                let mut spent = Spent::default();
+                for kind in Kind::ALL {
+                    spent.set(kind, reader.number() as u16);
+                }
+                spent
+            },
+        };
+        assert!(
+            reader.0.is_empty(),
+            "a state was followed by {:?}",
+            reader.0
+        );
+        state
+    }
+}
+
+struct Writer<'a>(&'a mut Vec<u8>);
+
+impl Writer<'_> {
+    fn byte(&mut self, byte: u8) {
+        self.0.push(byte);
+    }
+
+    fn number(&mut self, mut number: u32) {
+        while number >= 0x80 {
+            self.byte(number as u8 | 0x80);
+            number >>= 7;
+        }
+        self.byte(number as u8);
+    }
+
+    fn id(&mut self, id: Option<Id>) {
+        self.byte(id.map_or(0, Id::get));
+    }
+
+    fn list<T: Copy, const N: usize>(
+        &mut self,
+        list: &Seq<T, N>,
+        mut item: impl FnMut(&mut Self, T),
+    ) {
+        self.number(list.len() as u32);
+        for value in list.iter() {
+            item(self, value);
+        }
+    }
+
+    fn entry(&mut self, entry: Entry) {
+        self.number(entry.term);
+        self.number(entry.payload.code());
+    }
+
+    fn position(&mut self, position: Position) {
+        self.number(position.term);
+        self.number(position.index);
+    }
+
+    fn server(&mut self, server: &Server) {
+        // The name is the slot.
+        self.byte(role_number(server.role) | u8::from(server.lease) << 2);
+        self.number(server.term);
+        self.id(server.vote);
+        self.id(server.leader);
+        self.number(server.commit);
+        self.number(server.log.last_index());
+        for entry in server.log.iter() {
+            self.entry(entry);
+        }
+        if has_votes(server.role) {
+            self.byte(server.granted.bits());
+            self.byte(server.refused.bits());
+        }
+        for peer in other_peers(server) {
+            self.progress(peer);
+        }
+    }
+
+    fn progress(&mut self, peer: &Progress) {
+        self.byte(
+            u8::from(peer.flow == Flow::Replicate)
+                | u8::from(peer.paused) << 1
+                | u8::from(peer.recent_active) << 2,
+        );
+        self.number(peer.matched);
+        self.number(peer.next);
+        self.number(peer.commit_sent);
+        self.list(&peer.inflight, Writer::number);
+    }
+
+    fn message(&mut self, message: &Message) {
+        self.byte(message.from.get());
+        self.byte(message.to.get());
+        self.byte(message.body.number());
+        self.number(message.term);
+        match &message.body {
+            Body::RequestVote { last } | Body::RequestPreVote { last } => self.position(*last),
+            Body::RequestVoteResponse { granted } | Body::RequestPreVoteResponse { granted } => {
+                self.byte(u8::from(*granted));
+            }
+            Body::AppendEntries {
+                prev,
+                entries,
+                commit,
+            } => {
+                self.position(*prev);
+                self.number(*commit);
+                self.list(entries, Writer::entry);
+            }
+            Body::AppendEntriesAccepted { index } => self.number(*index),
+            Body::AppendEntriesRejected { index, hint } => {
+                self.number(*index);
+                self.position(*hint);
+            }
+            Body::Heartbeat { commit } => self.number(*commit),
+            Body::HeartbeatResponse => {}
+        }
+    }
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl Reader<'_> {
+    fn byte(&mut self) -> u8 {
+        let (byte, rest) = self.0.split_first().expect("a state ends early");
+        self.0 = rest;
+        *byte
+    }
+
+    fn number(&mut self) -> u32 {
+        let mut number = 0;
+        let mut shift = 0;
+        loop {
+            let byte = self.byte();
+            number |= u32::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return number;
+            }
+            shift += 7;
+        }
+    }
+
+    fn id(&mut self) -> Option<Id> {
+        Id::new(self.byte())
+    }
+
+    fn list<T: Copy, const N: usize>(&mut self, mut item: impl FnMut(&mut Self) -> T) -> Seq<T, N> {
+        let len = self.number();
+        (0..len).map(|_| item(self)).collect()
+    }
+
+    fn entry(&mut self) -> Entry {
+        Entry {
+            term: self.number(),
+            payload: Payload::from_code(self.number()),
+        }
+    }
+
+    fn position(&mut self) -> Position {
+        Position {
+            term: self.number(),
+            index: self.number(),
+        }
+    }
+
+    fn server(&mut self, id: Id, servers: usize) -> Server {
+        let head = self.byte();
+        let role = role_of(head & 3);
+        let term = self.number();
+        let vote = self.id();
+        let leader = self.id();
+        let commit = self.number();
+        let entries = self.number();
+        let log: Log = (0..entries).map(|_| self.entry()).collect();
+        let [granted, refused] = if has_votes(role) {
+            [self.byte(), self.byte()]
+        } else {
+            [0, 0]
+        };
+        let peers = (role == Role::Leader).then(|| {
+            let peers: ArrayVec<Progress, MAX_SERVERS> = (0..servers)
+                .map(|slot| {
+                    if slot == id.slot() {
+                        Progress::new(0)
+                    } else {
+                        self.progress()
+                    }
+                })
+                .collect();
+            Arc::new(peers)
+        });
+        Server {
+            id,
+            role,
+            term,
+            vote,
+            leader,
+            lease: head & 4 != 0,
+            log,
+            commit,
+            granted: IdSet::from_bits(granted),
+            refused: IdSet::from_bits(refused),
+            peers,
+        }
+    }
+
+    fn progress(&mut self) -> Progress {
+        let flags = self.byte();
+        Progress {
+            flow: if flags & 1 == 0 {
+                Flow::Probe
+            } else {
+                Flow::Replicate
+            },
+            paused: flags & 2 != 0,
+            recent_active: flags & 4 != 0,
+            matched: self.number(),
+            next: self.number(),
+            commit_sent: self.number(),
+            inflight: self.list(Reader::number),
+        }
+    }
+
+    fn message(&mut self) -> Message {
+        let from = self.id().expect("a message has a sender");
+        let to = self.id().expect("a message has a recipient");
+        let body = self.byte();
+        let term = self.number();
+        Message {
+            from,
+            to,
+            term,
+            body: match body {
+                0 => Body::RequestVote {
+                    last: self.position(),
+                },
+                1 => Body::RequestVoteResponse {
+                    granted: self.byte() != 0,
+                },
+                2 => Body::RequestPreVote {
+                    last: self.position(),
+                },
+                3 => Body::RequestPreVoteResponse {
+                    granted: self.byte() != 0,
+                },
+                4 => Body::AppendEntries {
+                    prev: self.position(),
+                    commit: self.number(),
+                    entries: self.list(Reader::entry),
+                },
+                5 => Body::AppendEntriesAccepted {
+                    index: self.number(),
+                },
+                6 => Body::AppendEntriesRejected {
+                    index: self.number(),
+                    hint: self.position(),
+                },
+                7 => Body::Heartbeat {
+                    commit: self.number(),
+                },
+                8 => Body::HeartbeatResponse,
+                other => panic!("no message has number {other}"),
+            },
+        }
+    }
+}
+
+fn has_votes(role: Role) -> bool {
+    matches!(role, Role::PreCandidate | Role::Candidate)
+}
+
+/// The peers of a leader without the slot of its own, which says nothing.
+fn other_peers(server: &Server) -> impl Iterator<Item = &Progress> {
+    let own = server.id.slot();
+    let peers = server
+        .peers
+        .iter()
+        .flat_map(|peers| peers.iter().enumerate());
+    peers.filter_map(move |(slot, peer)| (slot != own).then_some(peer))
+}
+
+fn role_number(role: Role) -> u8 {
+    match role {
+        Role::Follower => 0,
+        Role::PreCandidate => 1,
+        Role::Candidate => 2,
+        Role::Leader => 3,
+    }
+}
+
+fn role_of(number: u8) -> Role {
+    match number {
+        0 => Role::Follower,
+        1 => Role::PreCandidate,
+        2 => Role::Candidate,
+        _ => Role::Leader,
+    }
+}

@@ -1,0 +1,112 @@
+//! What must hold, and what must be reachable.
+//!
+//! Names say the kind: `..._inv` holds in every state, `..._step` on every transition, `..._reachable` is
+//! a witness that something interesting happens at all. Every property has an antecedent: the case in
+//! which it says something. A property whose antecedent never holds in a search was not tested by it.
+
+mod state;
+mod step;
+mod witness;
+
+use crate::cluster::{Action, Cluster, ClusterState};
+use crate::search::{Antecedent, StepProperty};
+use stateright::Property;
+
+/// A condition on a state.
+pub type OnState = fn(&Cluster, &ClusterState) -> bool;
+
+/// A condition on a transition: the state before, the action, the state after.
+pub type OnStep = fn(&Cluster, &ClusterState, &Action, &ClusterState) -> bool;
+
+/// A property of every state.
+#[derive(Clone, Copy)]
+pub struct StateProperty {
+    /// `..._inv`.
+    pub name: &'static str,
+    /// What it says, and where that is from.
+    pub source: &'static str,
+    /// Whether a state has the property.
+    pub holds: OnState,
+    /// Whether it says anything of the state.
+    pub antecedent: OnState,
+}
+
+/// A property of every transition.
+#[derive(Clone, Copy)]
+pub struct TransitionProperty {
+    /// `..._step`.
+    pub name: &'static str,
+    /// What it says, and where that is from.
+    pub source: &'static str,
+    /// Whether a transition has the property.
+    pub holds: OnStep,
+    /// Whether it says anything of the transition.
+    pub antecedent: OnStep,
+}
+
+/// Something that must be reachable, or the model is too small to mean much.
+#[derive(Clone, Copy)]
+pub struct Witness {
+    /// `..._reachable`.
+    pub name: &'static str,
+    /// What happens.
+    pub story: &'static str,
+    /// The smallest of the CI presets that reaches it.
+    pub preset: &'static str,
+    /// When it has happened.
+    pub reached: Reached,
+}
+
+/// When a witness is reached.
+#[derive(Clone, Copy)]
+pub enum Reached {
+    /// In a state.
+    State(OnState),
+    /// On a transition.
+    Step(OnStep),
+}
+
+/// The properties of states, in the order in which they are looked at.
+pub fn state_properties() -> &'static [StateProperty] {
+    state::ALL
+}
+
+/// The properties of transitions, in the order in which they are looked at; all of them come before those
+/// of the state that a transition leads to.
+pub fn step_properties() -> &'static [TransitionProperty] {
+    step::ALL
+}
+
+/// The witnesses.
+pub fn witnesses() -> &'static [Witness] {
+    witness::ALL
+}
+
+/// Properties of states and witnesses of states, for stateright's engine and ours.
+pub(crate) fn for_stateright() -> Vec<Property<Cluster>> {
+    let always = state::ALL
+        .iter()
+        .map(|property| Property::always(property.name, property.holds));
+    let sometimes = witness::ALL
+        .iter()
+        .filter_map(|witness| match witness.reached {
+            Reached::State(condition) => Some(Property::sometimes(witness.name, condition)),
+            Reached::Step(_) => None,
+        });
+    always.chain(sometimes).collect()
+}
+
+pub(crate) fn for_steps() -> Vec<StepProperty<Cluster>> {
+    let property = |property: &TransitionProperty| StepProperty::new(property.name, property.holds);
+    step::ALL.iter().map(property).collect()
+}
+
+pub(crate) fn antecedents() -> Vec<Antecedent<Cluster>> {
+    let states = state::ALL
+        .iter()
+        .map(|property| Antecedent::state(property.name, property.antecedent));
+    let steps = step::ALL
+        .iter()
+        .map(|property| Antecedent::step(property.name, property.antecedent));
+    states.chain(steps).collect()
+}

@@ -1,0 +1,165 @@
+//! Properties of states.
+
+use super::StateProperty;
+use crate::cluster::{Cluster, ClusterState};
+use crate::message::Body;
+use crate::server::Server;
+use lockstep_traces::Role;
+
+pub(super) const ALL: &[StateProperty] = &[
+    StateProperty {
+        name: "well_formed_inv",
+        source: "every server is consistent in itself: its commit index is within its log, no entry is \
+                 newer than its term, votes, lease and progress exist in their roles only",
+        holds: well_formed_inv,
+        antecedent: |_, _| true,
+    },
+    StateProperty {
+        name: "election_safety_inv",
+        source: "\"at most one leader can be elected in a given term\" (paper, figure 3), counting \
+                 leaders that have crashed since",
+        holds: election_safety_inv,
+        antecedent: |_, state| state.history.leaders().any(|leaders| !leaders.is_empty()),
+    },
+    StateProperty {
+        name: "log_matching_inv",
+        source: "\"if two logs contain an entry with the same index and term, then the logs are \
+                 identical in all entries up through the given index\" (paper, figure 3)",
+        holds: log_matching_inv,
+        antecedent: |_, state| pairs(state).any(|(a, b)| last_common_term(a, b).is_some()),
+    },
+    StateProperty {
+        name: "leader_completeness_inv",
+        source: "\"if a log entry is committed in a given term, then that entry will be present in the \
+                 logs of the leaders for all higher-numbered terms\" (paper, figure 3)",
+        holds: leader_completeness_inv,
+        antecedent: |_, state| {
+            let first = state.history.committed_in().next();
+            leaders(state).any(|leader| first.is_some_and(|term| term < leader.term))
+        },
+    },
+    StateProperty {
+        name: "state_machine_safety_inv",
+        source: "\"if a server has applied a log entry at a given index to its state machine, no other \
+                 server will ever apply a different log entry for the same index\" (paper, figure 3)",
+        holds: state_machine_safety_inv,
+        antecedent: |_, state| pairs(state).any(|(a, b)| a.commit.min(b.commit) > 0),
+    },
+    StateProperty {
+        name: "committed_on_quorum_inv",
+        source: "\"a log entry is committed once the leader that created the entry has replicated it on \
+                 a majority of the servers\" (paper, section 5.3)",
+        holds: committed_on_quorum_inv,
+        antecedent: |_, state| state.servers.iter().any(|server| server.commit > 0),
+    },
+    StateProperty {
+        name: "match_is_replicated_inv",
+        source: "matchIndex: \"index of highest log entry known to be replicated on server\" (paper, \
+                 figure 2), as long as that server has seen no higher term",
+        holds: match_is_replicated_inv,
+        antecedent: |_, state| {
+            let peers = |leader: &Server| leader.peers.clone();
+            let mut peers = leaders(state).filter_map(peers);
+            peers.any(|peers| peers.iter().any(|peer| peer.matched > 0))
+        },
+    },
+    StateProperty {
+        name: "message_terms_inv",
+        source: "\"current terms are exchanged whenever servers communicate\" (paper, section 5.1): a \
+                 message carries at most its sender's term; a pre-vote request at most one more, and its \
+                 grant at most one more than the term of the server that asked (thesis, section 9.6)",
+        holds: message_terms_inv,
+        antecedent: |_, state| state.network.len() > 0,
+    },
+];
+
+fn leaders(state: &ClusterState) -> impl Iterator<Item = &Server> {
+    state
+        .servers
+        .iter()
+        .filter(|server| server.role == Role::Leader)
+}
+
+fn pairs(state: &ClusterState) -> impl Iterator<Item = (&Server, &Server)> {
+    let servers = &state.servers;
+    let after = move |(slot, a): (usize, _)| servers[slot + 1..].iter().map(move |b| (a, b));
+    servers.iter().enumerate().flat_map(after)
+}
+
+/// The highest index at which two logs have an entry of the same term.
+fn last_common_term(a: &Server, b: &Server) -> Option<u32> {
+    let last = a.log.last_index().min(b.log.last_index());
+    let same_term = |index: &u32| a.log.term_at(*index) == b.log.term_at(*index);
+    (1..=last).rev().find(same_term)
+}
+
+fn same_entries(a: &Server, b: &Server, up_to: u32) -> bool {
+    (1..=up_to).all(|index| a.log.entry(index) == b.log.entry(index))
+}
+
+fn well_formed_inv(cluster: &Cluster, state: &ClusterState) -> bool {
+    let consistent = |server: &Server| server.check(&cluster.settings).is_ok();
+    state.servers.iter().all(consistent)
+}
+
+fn election_safety_inv(_: &Cluster, state: &ClusterState) -> bool {
+    state.history.leaders().all(|leaders| leaders.len() <= 1)
+}
+
+fn log_matching_inv(_: &Cluster, state: &ClusterState) -> bool {
+    pairs(state).all(|(a, b)| match last_common_term(a, b) {
+        Some(index) => same_entries(a, b, index),
+        None => true,
+    })
+}
+
+fn leader_completeness_inv(_: &Cluster, state: &ClusterState) -> bool {
+    // What is committed was committed by a leader, and no server forgets its commit index.
+    let Some(witness) = state.servers.iter().max_by_key(|server| server.commit) else {
+        return true;
+    };
+    leaders(state).all(|leader| {
+        (1..)
+            .zip(state.history.committed_in())
+            .filter(|(_, term)| *term < leader.term)
+            .all(|(index, _)| leader.log.entry(index) == witness.log.entry(index))
+    })
+}
+
+fn state_machine_safety_inv(_: &Cluster, state: &ClusterState) -> bool {
+    pairs(state).all(|(a, b)| same_entries(a, b, a.commit.min(b.commit)))
+}
+
+fn committed_on_quorum_inv(cluster: &Cluster, state: &ClusterState) -> bool {
+    state.servers.iter().all(|i| {
+        // Log Matching makes the last committed entry stand for those before it.
+        let entry = i.log.entry(i.commit);
+        let holders = state
+            .servers
+            .iter()
+            .filter(|j| j.log.entry(i.commit) == entry);
+        i.commit == 0 || holders.count() >= cluster.settings.quorum()
+    })
+}
+
+fn match_is_replicated_inv(_: &Cluster, state: &ClusterState) -> bool {
+    leaders(state).all(|leader| {
+        let others = state.servers.iter().filter(|j| j.id != leader.id);
+        others.filter(|j| j.term <= leader.term).all(|j| {
+            let matched = leader.peer(j.id).map_or(0, |peer| peer.matched);
+            leader.log.entry(matched) == j.log.entry(matched)
+        })
+    })
+}
+
+fn message_terms_inv(_: &Cluster, state: &ClusterState) -> bool {
+    let term_of = |id: crate::ids::Id| state.servers.get(id.slot()).map_or(u32::MAX, |i| i.term);
+    state.network.iter().all(|m| {
+        let highest = match m.body {
+            Body::RequestPreVote { .. } => term_of(m.from).saturating_add(1),
+            Body::RequestPreVoteResponse { granted: true } => term_of(m.to).saturating_add(1),
+            _ => term_of(m.from),
+        };
+        m.term <= highest
+    })
+}

@@ -1,0 +1,236 @@
+//! Properties of transitions.
+
+use super::TransitionProperty;
+use crate::cluster::{Action, Cluster, ClusterState};
+use crate::message::{Body, Message};
+use crate::server::Server;
+use lockstep_traces::Role;
+
+pub(super) const ALL: &[TransitionProperty] = &[
+    TransitionProperty {
+        name: "term_monotonic_step",
+        source: "currentTerm: \"latest term server has seen (initialized to 0 on first boot, increases \
+                 monotonically)\" (paper, figure 2), also over a restart",
+        holds: |_, before, action, after| {
+            moved(before, action, after).is_none_or(|(i, next)| next.term >= i.term)
+        },
+        antecedent: |_, before, action, after| {
+            moved(before, action, after).is_some_and(|(i, next)| next.term != i.term)
+        },
+    },
+    TransitionProperty {
+        name: "commit_monotonic_step",
+        source: "commitIndex: \"index of highest log entry known to be committed (initialized to 0, \
+                 increases monotonically)\" (paper, figure 2); a restart may lower it to what was durable, \
+                 which with atomic storage is all of it",
+        holds: |_, before, action, after| {
+            moved(before, action, after).is_none_or(|(i, next)| next.commit >= i.commit)
+        },
+        antecedent: |_, before, action, after| {
+            moved(before, action, after).is_some_and(|(i, next)| next.commit != i.commit)
+        },
+    },
+    TransitionProperty {
+        name: "committed_entries_step",
+        source: "State Machine Safety over time: what a server has applied stays in its log (paper, \
+                 figure 3 and section 5.4.3)",
+        holds: |_, before, action, after| {
+            moved(before, action, after).is_none_or(|(i, next)| keeps(i, next, i.commit))
+        },
+        antecedent: |_, before, action, after| {
+            moved(before, action, after).is_some_and(|(i, next)| i.commit > 0 && next.log != i.log)
+        },
+    },
+    TransitionProperty {
+        name: "leader_append_only_step",
+        source: "\"a leader never overwrites or deletes entries in its log; it only appends new \
+                 entries\" (paper, figure 3)",
+        holds: |_, before, action, after| {
+            still_leads(before, action, after)
+                .is_none_or(|(i, next)| keeps(i, next, i.log.last_index()))
+        },
+        antecedent: |_, before, action, after| {
+            still_leads(before, action, after).is_some_and(|(i, next)| next.log != i.log)
+        },
+    },
+    TransitionProperty {
+        name: "current_term_commit_step",
+        source: "\"only log entries from the leader's current term are committed by counting \
+                 replicas\" (paper, section 5.4.2)",
+        holds: |_, before, action, after| {
+            commits_as_leader(before, action, after)
+                .is_none_or(|(_, next)| next.log.term_at(next.commit) == Some(next.term))
+        },
+        antecedent: |_, before, action, after| commits_as_leader(before, action, after).is_some(),
+    },
+    TransitionProperty {
+        name: "pre_vote_step",
+        source: "a pre-vote changes nobody's term or vote: the server that asks \"only increments its \
+                 term\" once a majority would vote for it (thesis, section 9.6)",
+        holds: |cluster, before, action, after| {
+            moves_by_pre_vote(cluster, before, action, after)
+                .is_none_or(|(i, next)| (i.term, i.vote) == (next.term, next.vote))
+        },
+        antecedent: |cluster, before, action, after| {
+            moves_by_pre_vote(cluster, before, action, after).is_some()
+        },
+    },
+    TransitionProperty {
+        name: "one_vote_per_term_step",
+        source: "\"each server will vote for at most one candidate in a given term\" (paper, section \
+                 5.2), also over a restart",
+        holds: |_, before, action, after| {
+            moved(before, action, after).is_none_or(|(i, next)| {
+                next.term != i.term || i.vote.is_none() || next.vote == i.vote
+            })
+        },
+        antecedent: |_, before, action, after| {
+            let asked = matches!(delivered(before, action), Some(m) if is_vote_request(m));
+            moved(before, action, after).is_some_and(|(i, _)| i.vote.is_some()) && asked
+        },
+    },
+    TransitionProperty {
+        name: "lease_step",
+        source: "\"if a server receives a RequestVote request within the minimum election timeout of \
+                 hearing from a current leader, it does not update its term or grant its vote\" (thesis, \
+                 section 4.2.3); nor does it answer",
+        holds: |cluster, before, action, after| {
+            asked_in_lease(cluster, before, action, after)
+                .is_none_or(|(i, next)| i == next && after.network.len() < before.network.len())
+        },
+        antecedent: |cluster, before, action, after| {
+            asked_in_lease(cluster, before, action, after).is_some()
+        },
+    },
+    TransitionProperty {
+        name: "check_quorum_step",
+        source: "\"a leader steps down if an election timeout elapses without a successful round of \
+                 heartbeats to a majority of its cluster\" (thesis, section 6.2)",
+        holds: |cluster, before, action, after| {
+            finds_no_quorum(cluster, before, action, after)
+                .is_none_or(|(_, next)| next.role == Role::Follower)
+        },
+        antecedent: |cluster, before, action, after| {
+            finds_no_quorum(cluster, before, action, after).is_some()
+        },
+    },
+    TransitionProperty {
+        name: "restart_step",
+        source: "currentTerm, votedFor and log[] are \"updated on stable storage before responding to \
+                 RPCs\" (paper, figure 2): a restart keeps them, and is silent",
+        holds: |_, before, action, after| {
+            restarted(before, action, after).is_none_or(|(i, next)| {
+                (i.term, i.vote, i.commit, &i.log) == (next.term, next.vote, next.commit, &next.log)
+                    && next.role == Role::Follower
+                    && after.network == before.network
+            })
+        },
+        antecedent: |_, before, action, after| restarted(before, action, after).is_some(),
+    },
+];
+
+type Move<'a> = (&'a Server, &'a Server);
+
+/// The server that moves, before and after.
+pub(super) fn moved<'a>(
+    before: &'a ClusterState,
+    action: &Action,
+    after: &'a ClusterState,
+) -> Option<Move<'a>> {
+    let slot = before.target(*action)?.slot();
+    Some((&before.servers[slot], &after.servers[slot]))
+}
+
+/// The message that is delivered.
+pub(super) fn delivered<'a>(before: &'a ClusterState, action: &Action) -> Option<&'a Message> {
+    match action {
+        Action::Deliver(position) => Some(before.message(*position)),
+        _ => None,
+    }
+}
+
+pub(super) fn is_vote_request(m: &Message) -> bool {
+    matches!(
+        m.body,
+        Body::RequestVote { .. } | Body::RequestPreVote { .. }
+    )
+}
+
+fn keeps(i: &Server, next: &Server, up_to: u32) -> bool {
+    // Most steps leave the log as it is.
+    i.log == next.log || (1..=up_to).all(|index| i.log.entry(index) == next.log.entry(index))
+}
+
+fn still_leads<'a>(
+    before: &'a ClusterState,
+    action: &Action,
+    after: &'a ClusterState,
+) -> Option<Move<'a>> {
+    moved(before, action, after).filter(|(i, next)| {
+        i.role == Role::Leader && next.role == Role::Leader && i.term == next.term
+    })
+}
+
+pub(super) fn commits_as_leader<'a>(
+    before: &'a ClusterState,
+    action: &Action,
+    after: &'a ClusterState,
+) -> Option<Move<'a>> {
+    moved(before, action, after)
+        .filter(|(i, next)| next.role == Role::Leader && next.commit > i.commit)
+}
+
+/// A server that asks for pre-votes, or is asked for one. Alone in its cluster, a server wins at once.
+fn moves_by_pre_vote<'a>(
+    cluster: &Cluster,
+    before: &'a ClusterState,
+    action: &Action,
+    after: &'a ClusterState,
+) -> Option<Move<'a>> {
+    let starts = matches!(action, Action::Timeout(_))
+        && cluster.settings.pre_vote
+        && cluster.settings.servers() > 1;
+    let asked =
+        delivered(before, action).is_some_and(|m| matches!(m.body, Body::RequestPreVote { .. }));
+    moved(before, action, after).filter(|_| starts || asked)
+}
+
+/// A server in the lease of a leader, or the leader itself, that is asked for a (pre-)vote of a higher
+/// term.
+pub(super) fn asked_in_lease<'a>(
+    cluster: &Cluster,
+    before: &'a ClusterState,
+    action: &Action,
+    after: &'a ClusterState,
+) -> Option<Move<'a>> {
+    let m = delivered(before, action).filter(|m| is_vote_request(m))?;
+    moved(before, action, after).filter(|(i, _)| {
+        let leads = cluster.settings.check_quorum && i.role == Role::Leader;
+        m.term > i.term && (i.lease || leads)
+    })
+}
+
+/// A leader at its quorum check that has heard from too few.
+pub(super) fn finds_no_quorum<'a>(
+    cluster: &Cluster,
+    before: &'a ClusterState,
+    action: &Action,
+    after: &'a ClusterState,
+) -> Option<Move<'a>> {
+    let checks = matches!(action, Action::CheckQuorum(_)) && cluster.settings.check_quorum;
+    moved(before, action, after).filter(|(i, _)| {
+        let others = cluster.settings.ids().filter(|j| *j != i.id);
+        let active = |j: &crate::ids::Id| i.peer(*j).is_some_and(|peer| peer.recent_active);
+        checks
+            && i.role == Role::Leader
+            && others.filter(active).count() + 1 < cluster.settings.quorum()
+    })
+}
+
+fn restarted<'a>(
+    before: &'a ClusterState,
+    action: &Action,
+    after: &'a ClusterState,
+) -> Option<Move<'a>> {
+    moved(before, action, after).filter(|_| matches!(action, Action::Restart(_)))
+}

@@ -1,0 +1,340 @@
+//! Witnesses: things that must happen somewhere, or the properties were hardly put to the test.
+
+use super::step::{asked_in_lease, commits_as_leader, delivered, finds_no_quorum, moved};
+use super::{OnState, OnStep, Reached, Witness};
+use crate::cluster::{Action, ClusterState};
+use crate::message::{Body, Entry, Message, Payload};
+use crate::server::{Flow, Progress, Server};
+use lockstep_traces::Role;
+
+pub(super) const ALL: &[Witness] = &[
+    on_state(
+        "leader_elected_reachable",
+        "a server leads",
+        "smoke",
+        |_, state| leaders(state).count() > 0,
+    ),
+    on_state(
+        "two_leaders_reachable",
+        "two servers lead at once, in different terms: the older one does not know yet",
+        "smoke",
+        |_, state| leaders(state).count() > 1,
+    ),
+    on_state(
+        "split_vote_reachable",
+        "two candidates compete in the same term",
+        "smoke",
+        |_, state| {
+            let candidates = |i: &&Server| i.role == Role::Candidate;
+            let mut terms = state.servers.iter().filter(candidates).map(|i| i.term);
+            let first = terms.next();
+            first.is_some_and(|first| terms.any(|term| term == first))
+        },
+    ),
+    on_state(
+        "entry_committed_reachable",
+        "a leader commits the entry that it appended when it was elected",
+        "smoke",
+        |_, state| state.servers.iter().any(|i| i.commit > 0),
+    ),
+    on_state(
+        "value_committed_reachable",
+        "a client's value is committed at a majority",
+        "smoke",
+        |cluster, state| {
+            let has_value = |i: &&Server| (1..=i.commit).any(|index| is_value(i.log.entry(index)));
+            state.servers.iter().filter(has_value).count() >= cluster.settings.quorum()
+        },
+    ),
+    on_state(
+        "peer_paused_reachable",
+        "a leader that probes a peer holds back appends until it answers",
+        "smoke",
+        |_, state| peers(state).any(|peer| peer.flow == Flow::Probe && peer.paused),
+    ),
+    on_state(
+        "window_full_reachable",
+        "as many appends are on their way to a peer as may be, and it is held back",
+        "smoke",
+        |cluster, state| {
+            let max_inflight = cluster.settings.max_inflight;
+            peers(state).any(|peer| peer.paused && peer.window_is_full(max_inflight))
+        },
+    ),
+    on_step(
+        "value_refused_after_leadership_reachable",
+        "an entry that a leader appended is overwritten by a later leader: the log conflict is repaired",
+        "smoke",
+        |_, before, action, after| {
+            moved(before, action, after).is_some_and(|(i, next)| {
+                (1..=i.log.last_index()).any(|index| i.log.entry(index) != next.log.entry(index))
+            })
+        },
+    ),
+    on_step(
+        "refused_by_lease_reachable",
+        "a pre-vote request is ignored because the lease of a leader is live",
+        "smoke",
+        |cluster, before, action, after| {
+            let asks = |m: &Message| matches!(m.body, Body::RequestPreVote { .. });
+            delivered(before, action).is_some_and(asks)
+                && asked_in_lease(cluster, before, action, after).is_some_and(|(i, _)| i.lease)
+        },
+    ),
+    on_step(
+        "granted_after_lease_expired_reachable",
+        "a follower whose lease has expired votes against the leader that it knows",
+        "smoke",
+        |cluster, before, action, after| {
+            moved(before, action, after).is_some_and(|(i, next)| {
+                let knew_leader = i.role == Role::Follower && i.leader.is_some() && !i.lease;
+                cluster.settings.check_quorum
+                    && knew_leader
+                    && next.term > i.term
+                    && next.vote.is_some()
+                    && next.vote != Some(i.id)
+            })
+        },
+    ),
+    on_step(
+        "stepped_down_by_check_quorum_reachable",
+        "a leader that hears from no majority steps down",
+        "smoke",
+        |cluster, before, action, after| {
+            finds_no_quorum(cluster, before, action, after)
+                .is_some_and(|(_, next)| next.role == Role::Follower)
+        },
+    ),
+    on_step(
+        "survived_check_quorum_reachable",
+        "a leader passes a quorum check because a majority has answered",
+        "smoke",
+        |cluster, before, action, after| {
+            matches!(action, Action::CheckQuorum(_))
+                && moved(before, action, after).is_some_and(|(i, next)| {
+                    i.role == Role::Leader && next.role == Role::Leader && i != next
+                })
+                && finds_no_quorum(cluster, before, action, after).is_none()
+        },
+    ),
+    on_step(
+        "deposed_by_empty_acknowledgement_reachable",
+        "a stale leader learns of a higher term from the empty acknowledgement of its append",
+        "smoke",
+        |_, before, action, after| {
+            delivered(before, action)
+                .is_some_and(|m| m.body == Body::AppendEntriesAccepted { index: 0 })
+                && moved(before, action, after)
+                    .is_some_and(|(i, next)| i.role == Role::Leader && next.term > i.term)
+        },
+    ),
+    on_step(
+        "vote_repeated_reachable",
+        "a vote is granted again to the candidate that already has it",
+        "smoke",
+        |_, before, action, after| {
+            let asks = |m: &&Message| matches!(m.body, Body::RequestVote { .. });
+            delivered(before, action).filter(asks).is_some_and(|m| {
+                moved(before, action, after)
+                    .is_some_and(|(i, _)| i.term == m.term && i.vote == Some(m.from))
+                    && answered(
+                        before,
+                        after,
+                        m,
+                        &Body::RequestVoteResponse { granted: true },
+                    )
+            })
+        },
+    ),
+    on_step(
+        "vote_refused_by_log_reachable",
+        "a vote is refused because the candidate's log is behind",
+        "smoke",
+        |_, before, action, after| {
+            delivered(before, action).is_some_and(|m| match m.body {
+                Body::RequestVote { last } => {
+                    moved(before, action, after).is_some_and(|(i, next)| {
+                        last < i.log.last() && m.term > i.term && next.vote.is_none()
+                    })
+                }
+                _ => false,
+            })
+        },
+    ),
+    on_step(
+        "voted_as_pre_candidate_reachable",
+        "a pre-candidate gives its real vote to another server",
+        "smoke",
+        |_, before, action, after| {
+            moved(before, action, after).is_some_and(|(i, next)| {
+                i.role == Role::PreCandidate
+                    && next.role == Role::PreCandidate
+                    && i.vote != next.vote
+            })
+        },
+    ),
+    on_step(
+        "late_pre_vote_counted_reachable",
+        "a pre-vote granted for an earlier round counts in a later round of the same term",
+        "smoke",
+        |_, before, action, after| {
+            let grants = |m: &&Message| m.body == Body::RequestPreVoteResponse { granted: true };
+            delivered(before, action).filter(grants).is_some_and(|m| {
+                moved(before, action, after).is_some_and(|(i, next)| {
+                    i.role == Role::PreCandidate && m.term == i.term && i != next
+                })
+            })
+        },
+    ),
+    on_step(
+        "leader_restarted_reachable",
+        "a leader crashes and comes back as a follower",
+        "smoke",
+        |_, before, action, after| {
+            matches!(action, Action::Restart(_))
+                && moved(before, action, after).is_some_and(|(i, _)| i.role == Role::Leader)
+        },
+    ),
+    on_step(
+        "committed_by_heartbeat_reachable",
+        "a follower learns of a commit from a heartbeat",
+        "smoke",
+        |_, before, action, after| {
+            delivered(before, action).is_some_and(|m| matches!(m.body, Body::Heartbeat { .. }))
+                && moved(before, action, after).is_some_and(|(i, next)| next.commit > i.commit)
+        },
+    ),
+    on_step(
+        "old_term_committed_reachable",
+        "a leader commits an entry of an older term, only together with one of its own",
+        "smoke",
+        |_, before, action, after| {
+            commits_as_leader(before, action, after).is_some_and(|(i, next)| {
+                (i.commit + 1..=next.commit).any(|index| next.log.term_at(index) != Some(next.term))
+            })
+        },
+    ),
+    on_step(
+        "follower_hint_reachable",
+        "a follower that refuses an append passes over an entry of its own whose term is too new",
+        "smoke",
+        |_, before, action, after| {
+            delivered(before, action).is_some_and(|m| match m.body {
+                Body::AppendEntries { prev, .. } => {
+                    moved(before, action, after).is_some_and(|(i, next)| {
+                        let upper = prev.index.min(i.log.last_index());
+                        m.term >= i.term
+                            && i.role != Role::Leader
+                            && prev.index >= i.commit
+                            && !i.log.matches(prev)
+                            && next.log.conflict_hint(upper, prev.term).index < upper
+                    })
+                }
+                _ => false,
+            })
+        },
+    ),
+    on_step(
+        "leader_hint_reachable",
+        "a leader whose append was refused passes over an entry of its own whose term is too new",
+        "smoke",
+        |_, before, action, after| {
+            delivered(before, action).is_some_and(|m| match m.body {
+                Body::AppendEntriesRejected { hint, .. } => moved(before, action, after)
+                    .is_some_and(|(i, next)| {
+                        let probe = i.log.conflict_hint(hint.index, hint.term).index;
+                        let next_of = |i: &Server| i.peer(m.from).map(|peer| peer.next);
+                        hint.term > 0
+                            && probe < hint.index
+                            && next.role == Role::Leader
+                            && next_of(next) < next_of(i)
+                    }),
+                _ => false,
+            })
+        },
+    ),
+    on_step(
+        "full_window_probed_reachable",
+        "a heartbeat response makes a leader send an empty append to a peer whose window is full",
+        "smoke",
+        |cluster, before, action, after| {
+            delivered(before, action).is_some_and(|m| {
+                m.body == Body::HeartbeatResponse
+                    && after.network.len() == before.network.len()
+                    && moved(before, action, after).is_some_and(|(i, _)| {
+                        i.peer(m.from)
+                            .is_some_and(|peer| peer.window_is_full(cluster.settings.max_inflight))
+                    })
+            })
+        },
+    ),
+    on_step(
+        "window_freed_reachable",
+        "an acknowledgement makes room in a full window",
+        "smoke",
+        |cluster, before, action, after| {
+            let max_inflight = cluster.settings.max_inflight;
+            delivered(before, action).is_some_and(|m| {
+                moved(before, action, after).is_some_and(|(i, next)| {
+                    let full =
+                        |i: &Server| i.peer(m.from).map(|peer| peer.window_is_full(max_inflight));
+                    full(i) == Some(true)
+                        && full(next) == Some(false)
+                        && next
+                            .peer(m.from)
+                            .is_some_and(|peer| peer.flow == Flow::Replicate)
+                })
+            })
+        },
+    ),
+];
+
+const fn on_state(
+    name: &'static str,
+    story: &'static str,
+    preset: &'static str,
+    reached: OnState,
+) -> Witness {
+    Witness {
+        name,
+        story,
+        preset,
+        reached: Reached::State(reached),
+    }
+}
+
+const fn on_step(
+    name: &'static str,
+    story: &'static str,
+    preset: &'static str,
+    reached: OnStep,
+) -> Witness {
+    Witness {
+        name,
+        story,
+        preset,
+        reached: Reached::Step(reached),
+    }
+}
+
+fn leaders(state: &ClusterState) -> impl Iterator<Item = &Server> {
+    state.servers.iter().filter(|i| i.role == Role::Leader)
+}
+
+/// What leaders know of their peers.
+fn peers(state: &ClusterState) -> impl Iterator<Item = &Progress> {
+    leaders(state).flat_map(|i| i.peers.iter().flat_map(|peers| peers.iter()))
+}
+
+fn is_value(entry: Option<Entry>) -> bool {
+    entry.is_some_and(|entry| entry.payload != Payload::EMPTY)
+}
+
+/// Whether the delivery of `m` put that answer on the network.
+fn answered(before: &ClusterState, after: &ClusterState, m: &Message, body: &Body) -> bool {
+    let count = |state: &ClusterState| {
+        let is_answer = |a: &&Message| a.from == m.to && a.to == m.from && a.body == *body;
+        state.network.iter().filter(is_answer).count()
+    };
+    count(after) > count(before)
+}
