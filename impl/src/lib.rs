@@ -10,6 +10,7 @@ pub mod quorum;
 pub mod storage;
 pub mod tracker;
 pub mod types;
+pub mod wire;
 
 pub use error::{Blame, CallError, ConfigError, DropReason, Error, PeerError, StorageError};
 pub use observer::{Event, NoObserver, Observer};
