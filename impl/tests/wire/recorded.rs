@@ -1,0 +1,118 @@
+//! Every recorded case is understood, and written again as it was.
+
+use bytes::Bytes;
+use lockstep_raft::wire::{self, Wire};
+use lockstep_raft::{
+    ConfChange, ConfChangeV2, ConfState, Entry, HardState, Message, MessageKind, Snapshot,
+};
+use prost::Message as _;
+
+use crate::text;
+
+const RECORDED: &str = include_str!("../wire_data/raftpb.tsv");
+
+/// One line of the file.
+pub struct Case {
+    pub name: &'static str,
+    pub kind: &'static str,
+    pub bytes: Bytes,
+    fields: &'static str,
+}
+
+pub fn cases() -> Vec<Case> {
+    let case = |line: &'static str| {
+        let [name, kind, hex, fields] = line
+            .split('\t')
+            .collect::<Vec<_>>()
+            .try_into()
+            .expect("four fields");
+        let byte = |at| u8::from_str_radix(&hex[at..at + 2], 16).expect("hexadecimal");
+        let bytes = (0..hex.len()).step_by(2).map(byte).collect();
+        Case {
+            name,
+            kind,
+            bytes,
+            fields,
+        }
+    };
+    RECORDED.lines().map(case).collect()
+}
+
+/// The bytes say what the fields say, and the same fields become the same bytes.
+fn raw_agrees<T: Wire>(case: &Case, show: impl Fn(&T::Raw) -> String) {
+    let raw = T::Raw::decode(case.bytes.clone()).expect(case.name);
+    assert_eq!(show(&raw), case.fields, "{}", case.name);
+    assert_eq!(
+        text::hex(&raw.encode_to_vec()),
+        text::hex(&case.bytes),
+        "{}",
+        case.name
+    );
+}
+
+/// In our own types the value keeps everything that has a meaning: written and read again it is
+/// unchanged. If etcd fills in messages this way (`exact`), the bytes are the same too.
+fn typed_agrees<T: Wire + PartialEq + std::fmt::Debug>(case: &Case, exact: bool) {
+    let value: T = wire::decode(case.bytes.clone()).expect(case.name);
+    let bytes = wire::encode(&value);
+    if exact {
+        assert_eq!(text::hex(&bytes), text::hex(&case.bytes), "{}", case.name);
+    }
+    assert_eq!(wire::decode::<T>(bytes), Ok(value), "{}", case.name);
+}
+
+#[test]
+fn what_etcd_wrote_is_read_and_written_the_same() {
+    for case in cases() {
+        match case.kind {
+            "Message" => raw_agrees::<Message>(&case, text::message),
+            "Entry" => raw_agrees::<Entry>(&case, text::entry),
+            "HardState" => raw_agrees::<HardState>(&case, text::hard_state),
+            "ConfState" => raw_agrees::<ConfState>(&case, text::conf_state),
+            "Snapshot" => raw_agrees::<Snapshot>(&case, text::snapshot),
+            "ConfChange" => raw_agrees::<ConfChange>(&case, text::conf_change),
+            "ConfChangeV2" => raw_agrees::<ConfChangeV2>(&case, text::conf_change_v2),
+            other => panic!("{other} is a type that nobody checks"),
+        }
+    }
+}
+
+#[test]
+fn our_own_types_write_what_etcd_writes() {
+    for case in cases() {
+        let exact = !case.name.starts_with("arbitrary");
+        match case.kind {
+            // A read with no or several contexts has no meaning.
+            "Message" if !exact && wire::decode::<Message>(case.bytes.clone()).is_err() => {
+                let has_read = ["{15 ", "{16 "]
+                    .iter()
+                    .any(|read| case.fields.contains(read));
+                assert!(has_read, "{} is not understood", case.name);
+            }
+            "Message" => typed_agrees::<Message>(&case, exact),
+            "Entry" => typed_agrees::<Entry>(&case, exact),
+            "HardState" => typed_agrees::<HardState>(&case, exact),
+            "ConfState" => typed_agrees::<ConfState>(&case, exact),
+            "Snapshot" => typed_agrees::<Snapshot>(&case, exact),
+            "ConfChange" => typed_agrees::<ConfChange>(&case, exact),
+            "ConfChangeV2" => typed_agrees::<ConfChangeV2>(&case, exact),
+            other => panic!("{other} is a type that nobody checks"),
+        }
+    }
+}
+
+#[test]
+fn every_kind_of_message_is_recorded() {
+    for number in 0.. {
+        let Some(kind) = MessageKind::from_wire_number(number) else {
+            assert_eq!(number, 24);
+            break;
+        };
+        let usual = cases().into_iter().any(|case| {
+            case.kind == "Message"
+                && !case.name.starts_with("arbitrary")
+                && wire::decode::<Message>(case.bytes).is_ok_and(|message| message.kind() == kind)
+        });
+        assert!(usual, "{kind:?}");
+    }
+}
