@@ -3,7 +3,6 @@
 use super::error::SearchError;
 use super::report::{Checked, Progress};
 use super::traits::{Checkable, Symmetry};
-use stateright::Expectation;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -204,73 +203,5 @@ where
     /// See [`SearchError`]: the request or the model makes no sense, or a disk failed.
     pub fn run(self) -> Result<Checked<M>, SearchError> {
         super::engine::run(self)
-    }
-}
-
-/// The properties of a model that a search evaluates.
-pub(super) struct Selected<M: Checkable> {
-    pub always: Vec<stateright::Property<M>>,
-    pub sometimes: Vec<stateright::Property<M>>,
-    pub steps: Vec<super::StepProperty<M>>,
-}
-
-impl<M: Checkable> Selected<M> {
-    /// The properties of `model` named in `only`, or all of them.
-    pub fn new(model: &M, only: Option<&[String]>) -> Result<Self, SearchError> {
-        let properties = model.properties();
-        let steps = model.step_properties();
-        let names = || {
-            properties
-                .iter()
-                .map(|p| p.name)
-                .chain(steps.iter().map(|p| p.name))
-        };
-        let mut sorted: Vec<&str> = names().collect();
-        sorted.sort_unstable();
-        if let Some(twice) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(SearchError::DuplicateProperty(twice[0].to_owned()));
-        }
-        if let Some(asked) = only
-            .unwrap_or_default()
-            .iter()
-            .find(|asked| sorted.binary_search(&asked.as_str()).is_err())
-        {
-            return Err(SearchError::UnknownProperty {
-                asked: asked.clone(),
-                available: names().map(str::to_owned).collect(),
-            });
-        }
-        let wanted = |name: &str| only.is_none_or(|only| only.iter().any(|asked| asked == name));
-        let mut selected = Selected {
-            always: Vec::new(),
-            sometimes: Vec::new(),
-            steps: Vec::new(),
-        };
-        for property in properties
-            .into_iter()
-            .filter(|property| wanted(property.name))
-        {
-            match property.expectation {
-                Expectation::Always => selected.always.push(property),
-                Expectation::Sometimes => selected.sometimes.push(property),
-                Expectation::Eventually => {
-                    return Err(SearchError::Eventually(property.name.to_owned()));
-                }
-            }
-        }
-        selected.steps = steps
-            .into_iter()
-            .filter(|property| wanted(property.name))
-            .collect();
-        Ok(selected)
-    }
-
-    /// The names of everything that must hold.
-    pub fn checked(&self) -> Vec<String> {
-        let states = self.always.iter().map(|property| property.name);
-        states
-            .chain(self.steps.iter().map(|property| property.name))
-            .map(str::to_owned)
-            .collect()
     }
 }

@@ -75,9 +75,20 @@ pub(super) struct Position {
     pub next: u64,
     pub levels: Vec<Level>,
     pub total: Tally,
-    /// State and depth of each witness.
-    pub witnesses: Vec<Option<(u64, u32)>>,
+    /// Each witness, if it was found.
+    pub witnesses: Vec<Option<Found>>,
     pub time: TimeSplit,
+}
+
+/// The end of a shortest path to something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Found {
+    /// The number of a state that was expanded.
+    pub state: u64,
+    /// The number of the action that was taken in it; `None` if it is about the state itself.
+    pub action: Option<u32>,
+    /// The length of the path.
+    pub depth: u32,
 }
 
 /// Valid lengths of the files.

@@ -1,20 +1,17 @@
 //! The loop over levels and batches, with its limits.
 
-use super::builder::{Options, ProgressCallback, Search, Selected};
-use super::checkpoint::{Extents, Loaded, Position, Store, Subject, frontier_name};
+use super::builder::{Options, ProgressCallback, Search};
+use super::checkpoint::{Extents, Found, Loaded, Position, Store, Subject, frontier_name};
 use super::error::SearchError;
 use super::expand::{self, Emission, Expander, Expansion, Scratch, Violation};
 use super::fingerprints::{self, Fingerprints, SHARDS};
 use super::frontier::{Block, Frontier, Packer};
 use super::links::Links;
 use super::parallel;
-use super::report::{
-    ActionCount, AntecedentCount, Checked, Level, Limit, MemorySplit, PairCount, Progress,
-    PropertyKind, Report, Verdict, Witness,
-};
+use super::report::{Checked, Level, Limit, MemorySplit, Progress, PropertyKind};
+use super::selected::Selected;
 use super::tally::{self, Tally};
 use super::traits::{Checkable, encoded};
-use super::{rebuild, rebuild::rebuild};
 use std::time::{Duration, Instant};
 
 /// The blocks of a batch. Limits are looked at between batches, so it must not depend on the threads.
@@ -31,44 +28,40 @@ where
 }
 
 /// Why the walk ended.
-enum End {
+pub(super) enum End {
     Exhausted,
     Stopped(Limit),
-    Violated(Found),
+    Violated(Violated),
 }
 
-/// A violation.
-struct Found {
-    property: &'static str,
-    kind: PropertyKind,
-    depth: u32,
-    /// The number of the state that was being expanded.
-    state: u64,
-    /// The number of the action; `None` if it is that state, an initial one, which is to blame.
-    action: Option<u32>,
+/// A property that does not hold, and where. (The action is `None` if an initial state is to blame.)
+pub(super) struct Violated {
+    pub property: &'static str,
+    pub kind: PropertyKind,
+    pub at: Found,
 }
 
 /// A search at work.
-struct Walk<'a, M: Checkable> {
-    expander: Expander<'a, M>,
-    options: Options,
+pub(super) struct Walk<'a, M: Checkable> {
+    pub expander: Expander<'a, M>,
+    pub options: Options,
     progress: Option<ProgressCallback<'a>>,
     store: Store,
     known: Fingerprints,
-    links: Links,
+    pub links: Links,
     /// The states of the depth that is being expanded, and those found one deeper.
     current: Frontier,
     next: Frontier,
     /// With checkpoints: every fingerprint, in the order found.
     log: Option<super::records::Records>,
-    position: Position,
-    violated: Option<Found>,
-    memory: MemorySplit,
+    pub position: Position,
+    violated: Option<Violated>,
+    pub memory: MemorySplit,
     expansions: Vec<Expansion>,
     emissions: Vec<Emission>,
-    started: Instant,
+    pub started: Instant,
     /// The time before a resume.
-    before: f64,
+    pub before: f64,
     reported: (Instant, u64),
     saved: Instant,
 }
@@ -104,11 +97,7 @@ where
             count_orbits: orbit_size.is_some(),
             coverage: options.coverage,
             checked: selected.checked(),
-            witnesses: selected
-                .sometimes
-                .iter()
-                .map(|p| p.name.to_owned())
-                .collect(),
+            witnesses: selected.witnesses(),
         };
         let folder = options
             .checkpoint
@@ -120,7 +109,7 @@ where
         let mut walk = Walk {
             expander: Expander {
                 model,
-                missing: (0..selected.sometimes.len()).collect(),
+                missing: (0..selected.witnesses().len()).collect(),
                 selected,
                 antecedents,
                 coverage: options.coverage,
@@ -194,7 +183,7 @@ where
             self.log = Some(self.store.create("fingerprints")?);
         }
         self.position.total = self.expander.empty.clone();
-        self.position.witnesses = vec![None; self.expander.selected.sometimes.len()];
+        self.position.witnesses = vec![None; self.expander.witness_count()];
         let mut packer = Packer::default();
         let mut log = Vec::new();
         for (number, state) in model.init_states().into_iter().enumerate() {
@@ -211,12 +200,16 @@ where
             if self.violated.is_none()
                 && let Some(property) = self.expander.violated_by(&state)
             {
-                self.violated = Some(Found {
+                let state = self.position.initial.len() as u64;
+                let at = Found {
+                    state,
+                    action: None,
+                    depth: 0,
+                };
+                self.violated = Some(Violated {
                     property,
                     kind: PropertyKind::State,
-                    depth: 0,
-                    state: self.position.initial.len() as u64,
-                    action: None,
+                    at,
                 });
             }
             self.position.initial.push(number as u64);
@@ -339,7 +332,7 @@ where
         self.known.bytes() + self.movable_memory() + self.batch_memory()
     }
 
-    fn disk_in_use(&self) -> u64 {
+    pub fn disk_in_use(&self) -> u64 {
         let log = self.log.as_ref().map_or(0, super::records::Records::len);
         self.current.disk() + self.next.disk() + self.links.disk() + log
     }
@@ -449,9 +442,14 @@ where
         let emission = &mut self.emissions[number];
         let first = self.position.next;
         let depth = self.position.depth;
-        for (witness, position) in expansion.witnesses.iter().enumerate() {
-            if let (None, Some(position)) = (&self.position.witnesses[witness], position) {
-                self.position.witnesses[witness] = Some((first + u64::from(*position), depth));
+        let found = |parent: u32, action: Option<u32>| Found {
+            state: first + u64::from(parent),
+            action,
+            depth: depth + u32::from(action.is_some()),
+        };
+        for (witness, place) in expansion.witnesses.iter().enumerate() {
+            if let (None, Some((parent, action))) = (&self.position.witnesses[witness], place) {
+                self.position.witnesses[witness] = Some(found(*parent, *action));
                 self.expander.missing.retain(|missing| *missing != witness);
             }
         }
@@ -462,13 +460,10 @@ where
                 parent,
                 action,
             } = violation;
-            let state = first + u64::from(parent);
-            self.violated = Some(Found {
+            self.violated = Some(Violated {
                 property,
                 kind,
-                depth: depth + 1,
-                state,
-                action: Some(action),
+                at: found(parent, Some(action)),
             });
         }
         tally::add(&mut expansion.tally.discovered, &emission.discovered);
@@ -526,154 +521,5 @@ where
         self.position.time.checkpoint_seconds += clock.elapsed().as_secs_f64();
         self.saved = Instant::now();
         Ok(())
-    }
-
-    /// Rebuilds the traces and writes the report.
-    fn finish(mut self, end: End) -> Result<Checked<M>, SearchError> {
-        let (verdict, found) = match end {
-            End::Exhausted => (Verdict::Exhausted, None),
-            End::Stopped(stopped_by) => (Verdict::Bounded { stopped_by }, None),
-            End::Violated(found) => {
-                let Found {
-                    property,
-                    kind,
-                    depth,
-                    ..
-                } = found;
-                (
-                    Verdict::Violated {
-                        property: property.to_owned(),
-                        kind,
-                        depth,
-                    },
-                    Some(found),
-                )
-            }
-        };
-        let counterexample = found.map(|found| self.counterexample(&found)).transpose()?;
-        let mut witnesses = Vec::new();
-        for (number, found) in self.position.witnesses.clone().into_iter().enumerate() {
-            let Some((state, _)) = found else { continue };
-            let property = self.expander.selected.sometimes[number].clone();
-            let model = self.expander.model;
-            let trace = self.trace(state, None, &|_, last| (property.condition)(model, last))?;
-            witnesses.push((property.name.to_owned(), trace));
-        }
-        let report = self.report(verdict);
-        Ok(Checked {
-            report,
-            counterexample,
-            witnesses,
-        })
-    }
-
-    fn counterexample(&mut self, found: &Found) -> Result<super::Trace<M>, SearchError> {
-        let model = self.expander.model;
-        let (state, action) = (found.state, found.action);
-        match found.kind {
-            PropertyKind::State => {
-                let mut always = self.expander.selected.always.iter();
-                let property = always.find(|p| p.name == found.property).cloned();
-                self.trace(state, action, &|_, last| {
-                    property
-                        .as_ref()
-                        .is_some_and(|property| !(property.condition)(model, last))
-                })
-            }
-            PropertyKind::Step => {
-                let mut steps = self.expander.selected.steps.iter();
-                let property = steps.find(|p| p.name == found.property).cloned();
-                self.trace(state, action, &|step, after| {
-                    let (Some(property), Some((before, action))) = (&property, step) else {
-                        return false;
-                    };
-                    !(property.condition)(model, before, action, after)
-                })
-            }
-        }
-    }
-
-    fn trace(
-        &mut self,
-        state: u64,
-        action: Option<u32>,
-        ending: rebuild::Ending<'_, M>,
-    ) -> Result<super::Trace<M>, SearchError> {
-        let (initial, mut numbers) = self.links.path(state)?;
-        numbers.extend(action);
-        let initial = self.position.initial[initial as usize];
-        rebuild(
-            self.expander.model,
-            self.expander.canonical,
-            initial,
-            &numbers,
-            ending,
-        )
-    }
-
-    fn report(&self, verdict: Verdict) -> Report {
-        let model = self.expander.model;
-        let (position, total) = (&self.position, &self.position.total);
-        let mut time = position.time.clone();
-        time.total_seconds = self.before + self.started.elapsed().as_secs_f64();
-        let actions = model
-            .action_kinds()
-            .into_iter()
-            .enumerate()
-            .map(|(kind, name)| ActionCount {
-                kind: name.to_owned(),
-                enabled: total.enabled[kind],
-                fired: total.fired[kind],
-                discovered: total.discovered[kind],
-            });
-        let antecedents = self.expander.antecedents.iter().zip(&total.antecedents);
-        let sometimes = self
-            .expander
-            .selected
-            .sometimes
-            .iter()
-            .zip(&position.witnesses);
-        let pairs = if self.expander.coverage {
-            model.pairs()
-        } else {
-            Vec::new()
-        };
-        let distinct = self.links.states();
-        Report {
-            model: model.identity(),
-            verdict,
-            symmetry: self.expander.canonical.is_some(),
-            threads: self.options.threads,
-            distinct,
-            generated: position.initial_generated + total.generated,
-            orbit_states: self.expander.orbit_size.map(|_| total.orbit_states),
-            depth: position.levels.len() as u32 - 1,
-            levels: position.levels.clone(),
-            actions: actions.collect(),
-            checked: self.expander.selected.checked(),
-            witnesses: sometimes
-                .map(|(property, found)| Witness {
-                    name: property.name.to_owned(),
-                    depth: found.map(|(_, depth)| depth),
-                })
-                .collect(),
-            antecedents: antecedents
-                .map(|(antecedent, held)| AntecedentCount {
-                    property: antecedent.property.to_owned(),
-                    held: *held,
-                })
-                .collect(),
-            pairs: pairs
-                .into_iter()
-                .zip(&total.pairs)
-                .map(|(pair, met)| PairCount { pair, met: *met })
-                .collect(),
-            collision_probability: fingerprints::collision_probability(distinct),
-            time,
-            memory: MemorySplit {
-                disk: self.disk_in_use(),
-                ..self.memory.clone()
-            },
-        }
     }
 }

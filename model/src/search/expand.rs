@@ -5,11 +5,12 @@
 //! candidates in the order of blocks, states and actions, so which of two equal successors is the
 //! new one does not depend on the threads.
 
-use super::builder::{Selected, StateMap};
+use super::builder::StateMap;
 use super::fingerprints::{Fingerprints, SHARDS, Shard, fingerprint, shard_of};
 use super::frontier::{Packer, Piece, Unpacker};
 use super::links::LinkPiece;
 use super::report::PropertyKind;
+use super::selected::Selected;
 use super::tally::Tally;
 use super::traits::{Antecedent, AntecedentCondition, Checkable};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,11 +28,14 @@ pub(super) struct Expander<'a, M: Checkable> {
     pub coverage: bool,
     pub canonical: Option<StateMap<M, M::State>>,
     pub orbit_size: Option<StateMap<M, u64>>,
-    /// The `sometimes` properties (by position) that no state had yet.
+    /// The witnesses not yet found, as positions: those of states, and, counted on, those of steps.
     pub missing: Vec<usize>,
     /// A tally of the right shape.
     pub empty: Tally,
 }
+
+/// A state as a position in its block, and, if it is about a step, the number of the action.
+pub(super) type Place = (u32, Option<u32>);
 
 /// A property that does not hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,8 +62,8 @@ struct Candidate {
 pub(super) struct Expansion {
     pub tally: Tally,
     pub violation: Option<Violation>,
-    /// For each `sometimes` property the first state that has it, as a position in the block.
-    pub witnesses: Vec<Option<u32>>,
+    /// For each witness where it was found first.
+    pub witnesses: Vec<Option<Place>>,
     /// The most actions a state had.
     pub most_actions: usize,
     candidates: Vec<Candidate>,
@@ -154,6 +158,17 @@ where
         }
     }
 
+    /// The number of witnesses, found or not.
+    pub fn witness_count(&self) -> usize {
+        self.selected.sometimes.len() + self.selected.step_witnesses.len()
+    }
+
+    /// The part of `missing` that is about steps.
+    fn missing_steps(&self) -> &[usize] {
+        let states = self.selected.sometimes.len();
+        &self.missing[self.missing.partition_point(|missing| *missing < states)..]
+    }
+
     /// The first state property that `state` does not have.
     pub fn violated_by(&self, state: &M::State) -> Option<&'static str> {
         let mut always = self.selected.always.iter();
@@ -176,7 +191,7 @@ where
         out.tally = self.empty.clone();
         out.violation = None;
         out.witnesses.clear();
-        out.witnesses.resize(self.selected.sometimes.len(), None);
+        out.witnesses.resize(self.witness_count(), None);
         out.most_actions = 0;
         out.candidates.clear();
         out.bytes.clear();
@@ -196,9 +211,12 @@ where
     fn look_at(&self, state: &M::State, number: u32, out: &mut Expansion) {
         out.tally.expanded += 1;
         for missing in &self.missing {
+            let Some(property) = self.selected.sometimes.get(*missing) else {
+                break;
+            };
             let first = &mut out.witnesses[*missing];
-            if first.is_none() && (self.selected.sometimes[*missing].condition)(self.model, state) {
-                *first = Some(number);
+            if first.is_none() && (property.condition)(self.model, state) {
+                *first = Some((number, None));
             }
         }
         for (held, antecedent) in out.tally.antecedents.iter_mut().zip(&self.antecedents) {
@@ -236,6 +254,13 @@ where
             out.tally.generated += 1;
             if self.coverage {
                 self.cover(state, &action, &after, out);
+            }
+            for missing in self.missing_steps() {
+                let first = &mut out.witnesses[*missing];
+                let step = &self.selected.step_witnesses[*missing - self.selected.sometimes.len()];
+                if first.is_none() && (step.condition)(model, state, &action, &after) {
+                    *first = Some((parent, Some(number as u32)));
+                }
             }
             let mut steps = self.selected.steps.iter();
             if out.violation.is_none()

@@ -12,6 +12,8 @@
 
 mod builder;
 mod checkpoint;
+mod conclude;
+pub mod crosscheck;
 mod engine;
 mod error;
 mod expand;
@@ -22,6 +24,7 @@ mod parallel;
 mod rebuild;
 mod records;
 mod report;
+mod selected;
 mod tally;
 #[cfg(test)]
 mod tests;

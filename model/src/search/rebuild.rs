@@ -7,7 +7,7 @@ use super::traits::{Checkable, encoded};
 
 /// What the last step (none for a path without steps) and the last state of a trace must be like.
 pub(super) type Ending<'a, M> =
-    &'a dyn Fn(Option<Step<'_, M>>, &<M as stateright::Model>::State) -> bool;
+    &'a dyn Fn(&M, Option<Step<'_, M>>, &<M as stateright::Model>::State) -> bool;
 
 /// A state and the action taken in it.
 pub(super) type Step<'a, M> = (
@@ -49,7 +49,7 @@ where
         .ok_or_else(|| lost("an action on it is not offered any more"))?;
         let last = at + 1 == numbers.len();
         let fits = |action: &M::Action, after: &M::State| {
-            !last || ending(Some((trace.last(), action)), after)
+            !last || ending(model, Some((trace.last(), action)), after)
         };
         let step = match canonical {
             None => fits(&action, &after).then_some((action, after)),
@@ -70,7 +70,7 @@ where
             .steps
             .push(step.ok_or_else(|| lost("no step leads where it leads"))?);
     }
-    if numbers.is_empty() && !ending(None, &trace.init) {
+    if numbers.is_empty() && !ending(model, None, &trace.init) {
         return Err(lost("its initial state is not what it was"));
     }
     Ok(trace)

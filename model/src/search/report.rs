@@ -107,7 +107,7 @@ pub struct Report {
     pub actions: Vec<ActionCount>,
     /// The properties that were checked, in the order of the model: state, then step properties.
     pub checked: Vec<String>,
-    /// One row for each `sometimes` property.
+    /// One row for each witness: `sometimes` properties, then step witnesses.
     pub witnesses: Vec<Witness>,
     /// One row for each antecedent; empty unless coverage was asked for.
     pub antecedents: Vec<AntecedentCount>,
@@ -123,7 +123,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// The `sometimes` properties for which no state was found.
+    /// The witnesses that were not found.
     pub fn unreached(&self) -> impl Iterator<Item = &str> {
         self.witnesses
             .iter()
@@ -170,7 +170,7 @@ pub enum Gap {
     AntecedentNeverHeld(String),
     /// The pair never met.
     PairNeverMet(String),
-    /// No state satisfies this `sometimes` property.
+    /// No state or step is the witness of this name.
     WitnessNotReached(String),
 }
 
@@ -213,12 +213,12 @@ pub struct ActionCount {
     pub discovered: u64,
 }
 
-/// A `sometimes` property and its shortest witness.
+/// A `sometimes` property or step witness, and where it was reached first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Witness {
     /// The name of the property.
     pub name: String,
-    /// The number of steps to the first state that has it, `None` if no state has.
+    /// The number of steps of a shortest path to it, the step itself included; `None` if none was found.
     pub depth: Option<u32>,
 }
 
@@ -345,7 +345,6 @@ pub struct Checked<M: Model> {
     pub report: Report,
     /// For [`Verdict::Violated`]: a shortest path that ends in the violation.
     pub counterexample: Option<Trace<M>>,
-    /// For each `sometimes` property that was reached: its name and a shortest path to a state that
-    /// has it.
+    /// For each witness that was reached: its name and a shortest path that ends in it.
     pub witnesses: Vec<(String, Trace<M>)>,
 }

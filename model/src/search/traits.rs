@@ -39,6 +39,12 @@ pub trait Checkable: Model {
         Vec::new()
     }
 
+    /// Witnesses that are steps: reached by the first transition on which the condition is true. They
+    /// are reported together with the `sometimes` properties of [`Model`], which see states only.
+    fn step_witnesses(&self) -> Vec<StepProperty<Self>> {
+        Vec::new()
+    }
+
     /// For properties of the form "if A then B": the A of each, so that a property which holds
     /// because its A never did is found out. Evaluated only when coverage is asked for.
     fn antecedents(&self) -> Vec<Antecedent<Self>> {
@@ -115,7 +121,7 @@ pub fn encoded<M: Checkable>(model: &M, state: &M::State) -> Vec<u8> {
 pub type StepCondition<M> =
     fn(&M, &<M as Model>::State, &<M as Model>::Action, &<M as Model>::State) -> bool;
 
-/// A named property that every transition must have.
+/// A named property that every transition must have, or, as a witness, that some transition has.
 pub struct StepProperty<M: Model> {
     /// The name it is reported and selected by.
     pub name: &'static str,
@@ -124,7 +130,7 @@ pub struct StepProperty<M: Model> {
 }
 
 impl<M: Model> StepProperty<M> {
-    /// The step property `name`, which holds when `condition` is true of every transition.
+    /// The step property `name`, with its condition.
     pub fn new(name: &'static str, condition: StepCondition<M>) -> Self {
         StepProperty { name, condition }
     }

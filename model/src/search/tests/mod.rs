@@ -3,4 +3,6 @@
 pub(crate) mod filter_lock;
 pub(crate) mod two_phase;
 
+mod agreement;
+mod resume;
 mod verdicts;

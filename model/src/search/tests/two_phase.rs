@@ -180,6 +180,16 @@ impl Checkable for TwoPhase {
         )]
     }
 
+    fn step_witnesses(&self) -> Vec<StepProperty<Self>> {
+        vec![StepProperty::new(
+            "abort_of_a_prepared_reachable",
+            |_, before: &State, action: &Action, _| {
+                matches!(action, Action::HearAbort(manager)
+                if before.managers[usize::from(*manager)] == Decision::Prepared)
+            },
+        )]
+    }
+
     fn antecedents(&self) -> Vec<Antecedent<Self>> {
         vec![
             Antecedent::state("consistent_inv", |_, state: &State| {

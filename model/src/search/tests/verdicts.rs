@@ -70,8 +70,8 @@ fn two_phase_commit_has_the_published_counts() {
     assert_eq!(checked.report.verdict, Verdict::Exhausted);
     assert_eq!(checked.report.distinct, 8832);
     let depths: Vec<_> = checked.report.witnesses.iter().map(|w| w.depth).collect();
-    assert_eq!(depths, [Some(5), Some(16)]);
-    for ((_, trace), depth) in checked.witnesses.iter().zip([5, 16]) {
+    assert_eq!(depths, [Some(5), Some(16), Some(3)]);
+    for ((_, trace), depth) in checked.witnesses.iter().zip([5, 16, 3]) {
         assert_real(&two_phase(5), trace);
         assert_eq!(trace.steps.len(), depth);
     }

@@ -1,0 +1,211 @@
+//! Checkpoints: killed at any moment and resumed, a search ends as if nothing had happened; and what is
+//! damaged or belongs to another search is refused.
+
+use super::two_phase::TwoPhase;
+use super::verdicts::{essence, two_phase};
+use crate::search::{Limit, Search, SearchError, Verdict};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// Set for the process that is to be killed: the folder of its checkpoint.
+const FOLDER: &str = "SEARCH_TEST_CHECKPOINT";
+
+fn model() -> TwoPhase {
+    two_phase(7)
+}
+
+fn search<'a>(model: &'a TwoPhase, folder: &Path) -> Search<'a, TwoPhase> {
+    // So little memory that the frontier goes to disk as well.
+    let search = Search::new(model).coverage(true).max_memory(16 << 20);
+    search.checkpoint(folder, Duration::ZERO).resume(true)
+}
+
+/// Not a test by itself: it is what the process does that the next test starts and kills.
+#[test]
+fn the_process_to_be_killed() {
+    if let Some(folder) = std::env::var_os(FOLDER) {
+        search(&model(), Path::new(&folder))
+            .threads(2)
+            .run()
+            .unwrap();
+    }
+}
+
+#[test]
+fn a_killed_search_is_resumed() {
+    let model = model();
+    let reference = Search::new(&model).coverage(true).run().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut random = 0x2545_f491_4f6c_dd1d_u64;
+    let (mut kills, mut resumed_midway) = (0, 0);
+    while kills < 24 {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "search::tests::resume::the_process_to_be_killed"])
+            .env(FOLDER, folder.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        std::thread::sleep(Duration::from_micros(2_000 + random % 120_000));
+        if child.try_wait().unwrap().is_some() {
+            // It got to the end: from the beginning again.
+            std::fs::remove_file(folder.path().join("manifest")).unwrap();
+            continue;
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        kills += 1;
+        resumed_midway += u32::from(folder.path().join("manifest").exists());
+        if kills % 8 == 0 {
+            let resumed = search(&model, folder.path()).run().unwrap();
+            assert_eq!(essence(&resumed), essence(&reference));
+            std::fs::remove_file(folder.path().join("manifest")).unwrap();
+        }
+    }
+    assert!(
+        resumed_midway >= 5,
+        "only {resumed_midway} of {kills} kills left a checkpoint"
+    );
+}
+
+#[test]
+fn a_bounded_search_goes_on_with_more() {
+    let model = model();
+    let reference = Search::new(&model).coverage(true).run().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    for depth in [4, 8, 12] {
+        let some = search(&model, folder.path())
+            .max_depth(depth)
+            .run()
+            .unwrap();
+        assert_eq!(
+            some.report.verdict,
+            Verdict::Bounded {
+                stopped_by: Limit::Depth
+            }
+        );
+    }
+    let some = search(&model, folder.path())
+        .max_states(150_000)
+        .run()
+        .unwrap();
+    assert_eq!(
+        some.report.verdict,
+        Verdict::Bounded {
+            stopped_by: Limit::States
+        }
+    );
+    let some = search(&model, folder.path())
+        .max_memory(4 << 20)
+        .run()
+        .unwrap();
+    assert_eq!(
+        some.report.verdict,
+        Verdict::Bounded {
+            stopped_by: Limit::Memory
+        }
+    );
+    for threads in [1, 2] {
+        // The second finds the checkpoint of a finished search.
+        let all = search(&model, folder.path())
+            .threads(threads)
+            .run()
+            .unwrap();
+        assert_eq!(essence(&all), essence(&reference));
+    }
+}
+
+#[test]
+fn the_violation_is_found_after_a_resume() {
+    let model = TwoPhase {
+        managers: 6,
+        hasty: true,
+    };
+    let reference = Search::new(&model).coverage(true).run().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    search(&model, folder.path()).max_depth(7).run().unwrap();
+    for _ in 0..2 {
+        let found = search(&model, folder.path()).run().unwrap();
+        assert_eq!(essence(&found), essence(&reference));
+    }
+}
+
+fn refusal(model: &TwoPhase, folder: &Path) -> String {
+    match search(model, folder).run() {
+        Err(error @ SearchError::Checkpoint { .. }) => error.to_string(),
+        Err(error) => panic!("refused as {error:?}"),
+        Ok(checked) => panic!("not refused, but {}", checked.report.verdict),
+    }
+}
+
+#[test]
+fn another_search_is_refused() {
+    let (model, folder) = (two_phase(4), tempfile::tempdir().unwrap());
+    search(&model, folder.path()).max_depth(6).run().unwrap();
+    assert!(refusal(&two_phase(5), folder.path()).contains("its model is"));
+    let differently = [
+        (
+            search(&model, folder.path()).symmetry(true),
+            "its symmetry is",
+        ),
+        (
+            search(&model, folder.path()).coverage(false),
+            "its coverage is",
+        ),
+        (
+            search(&model, folder.path()).only(["consistent_inv"]),
+            "its list of properties is",
+        ),
+    ];
+    for (search, reason) in differently {
+        let Err(error) = search.run() else {
+            panic!("not refused")
+        };
+        assert!(error.to_string().contains(reason), "{error}");
+    }
+    let manifest = folder.path().join("manifest");
+    let text = std::fs::read_to_string(&manifest).unwrap();
+    std::fs::write(
+        &manifest,
+        text.replacen("checkpoint 1 ", "checkpoint 2 ", 1),
+    )
+    .unwrap();
+    assert!(refusal(&model, folder.path()).contains("version 2"));
+    // Without `resume` it is overwritten, as is one that is damaged.
+    let anew = search(&model, folder.path()).resume(false).run().unwrap();
+    assert_eq!(anew.report.verdict, Verdict::Exhausted);
+}
+
+#[test]
+fn damage_is_refused() {
+    let model = two_phase(4);
+    let folder = tempfile::tempdir().unwrap();
+    search(&model, folder.path()).max_depth(6).run().unwrap();
+    let mut damaged = 0;
+    for entry in std::fs::read_dir(folder.path()).unwrap() {
+        let path = entry.unwrap().path();
+        let whole = std::fs::read(&path).unwrap();
+        let step = (whole.len() / 40).max(1);
+        for at in (0..whole.len()).step_by(step) {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 0x10;
+            std::fs::write(&path, &bytes).unwrap();
+            refusal(&model, folder.path());
+            std::fs::write(&path, &whole[..at]).unwrap();
+            refusal(&model, folder.path());
+            damaged += 1;
+        }
+        if !whole.is_empty() {
+            std::fs::remove_file(&path).unwrap();
+            let missing = search(&model, folder.path()).max_depth(6).run();
+            // Without a manifest there is no checkpoint; without another file it cannot be resumed.
+            assert_eq!(missing.is_err(), path.file_name().unwrap() != "manifest");
+        }
+        std::fs::write(&path, &whole).unwrap();
+    }
+    assert!(damaged > 100, "only {damaged} places were damaged");
+}
