@@ -1,5 +1,6 @@
 //! What can go wrong, divided by who is to blame: the caller, a peer, the storage, or a bug.
 
+use crate::confchange::ConfChangeError;
 use crate::types::{Index, MessageKind, NodeId};
 use thiserror::Error as ThisError;
 
@@ -135,7 +136,10 @@ pub enum CallError {
     BootstrapNobody,
     /// A configuration change that cannot be applied to the current configuration.
     #[error("configuration change: {0}")]
-    ConfChange(String),
+    ConfChange(#[from] ConfChangeError),
+    /// An entry that says to be a change of membership and cannot be decoded as one.
+    #[error("an entry of the kind of a configuration change that is none")]
+    Undecodable,
     /// `ready` before the last `Ready` was advanced.
     #[error("the last Ready was not advanced")]
     NotAdvanced,

@@ -4,17 +4,31 @@
 //! aside). See the README for a walk from an empty project to a replicated map.
 
 pub mod confchange;
+mod config;
+mod core;
 mod error;
+mod log;
 pub mod observer;
 pub mod quorum;
+mod raw_node;
+mod ready;
+mod status;
 pub mod storage;
+mod timer;
 pub mod tracker;
 pub mod types;
 pub mod wire;
 
+pub use config::{Config, ReadOnly};
+pub use core::{Core, SnapshotStatus, TimerEvent, TimerReset};
 pub use error::{Blame, CallError, ConfigError, DropReason, Error, PeerError, StorageError};
+pub use log::{RaftLog, Unstable};
 pub use observer::{Event, NoObserver, Observer};
+pub use raw_node::RawNode;
+pub use ready::Ready;
+pub use status::{BasicStatus, Status};
 pub use storage::{MemoryStorage, Storage};
+pub use timer::Timer;
 pub use types::{
     Body, ConfChange, ConfChangeKind, ConfChangeSingle, ConfChangeV2, ConfState, Entry, EntryId,
     EntryKind, HardState, Index, Message, MessageKind, NodeId, ReadState, Rejection, Role,

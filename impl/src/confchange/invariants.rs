@@ -4,7 +4,7 @@ use crate::tracker::{Configuration, ProgressMap};
 use crate::types::NodeId;
 
 /// A configuration and the progress of its members do not belong together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum InvariantViolation {
     /// Every voter and learner is tracked.
     #[error("no progress for {0}")]

@@ -19,7 +19,7 @@ pub use restore::restore;
 use crate::types::NodeId;
 
 /// Why a change of the membership was refused.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum ConfChangeError {
     /// A transition must be left before the next begins.
     #[error("config is already joint")]

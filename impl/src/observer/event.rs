@@ -42,6 +42,8 @@ pub enum CampaignObstacle {
     NotPromotable,
     /// A committed change of membership is not applied yet: the server does not know who may vote.
     UnappliedConfChange,
+    /// The largest term there is has been reached.
+    TermExhausted,
 }
 
 /// A change of membership in the form in which it was proposed.

@@ -10,11 +10,14 @@
 //! out can be read from the server after the call.
 
 mod event;
+mod watch;
 
 pub use event::{
     Ballot, CampaignObstacle, ConfChangeObstacle, Event, ProposedConfChange, SnapshotObstacle,
     StableMismatch, TransferObstacle, VoteRequest,
 };
+
+pub(crate) use watch::Watch;
 
 use crate::types::NodeId;
 

@@ -48,6 +48,11 @@ impl ProgressTracker {
         }
     }
 
+    /// A tracker with the same limits and nobody in it.
+    pub fn without_members(&self) -> Self {
+        Self::new(self.max_inflight_messages, self.max_inflight_bytes)
+    }
+
     /// An empty window with the limits of this tracker.
     pub fn new_inflights(&self) -> Inflights {
         Inflights::new(self.max_inflight_messages, self.max_inflight_bytes)

@@ -1,0 +1,203 @@
+//! How a server is set up.
+
+use crate::error::ConfigError;
+use crate::types::{Index, NodeId};
+
+/// How linearizable reads are answered (thesis §6.4).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ReadOnly {
+    /// The leader asks a quorum whether it still leads. Safe whatever the clocks do.
+    #[default]
+    Safe,
+    /// The leader trusts that nobody can have been elected while its quorum check holds. Needs
+    /// [`Config::check_quorum`] and clocks that run at about the same speed.
+    LeaseBased,
+}
+
+/// Parameters of one server. All servers of a group should agree on them.
+///
+/// ```
+/// use lockstep_raft::{Config, NodeId};
+///
+/// let mut config = Config::new(NodeId::new(1).unwrap());
+/// config.pre_vote = true;
+/// config.check_quorum = true;
+/// assert!(config.validate().is_ok());
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Config {
+    /// The identity of this server.
+    pub id: NodeId,
+    /// Ticks without a leader after which a follower campaigns, at least; each time the server
+    /// draws its own timeout from this up to but without twice this. Must exceed the heartbeat
+    /// timeout; ten times as much is a good choice.
+    pub election_timeout_ticks: u32,
+    /// Ticks between two heartbeats of a leader; at least 1.
+    pub heartbeat_timeout_ticks: u32,
+    /// Where the jitter of the election timeout comes from. Servers of a group need different
+    /// seeds, or they campaign in step; the same seed repeats the same run.
+    pub seed: u64,
+    /// The last entry that the application has applied durably. Zero lets everything that is
+    /// still in the log be handed out again.
+    pub applied: Index,
+    /// Lets the application write its log and apply its entries in threads of its own, each at
+    /// its own pace. [`Ready`](crate::Ready) then carries
+    /// [`Body::StorageAppend`](crate::Body::StorageAppend) and
+    /// [`Body::StorageApply`](crate::Body::StorageApply) messages with the responses that are to be
+    /// delivered when the work is done, in place of `advance`. The messages to one thread must be
+    /// handled in order, and none may be lost.
+    pub async_storage_writes: bool,
+    /// Upper limit, in encoded bytes of entries, of one append; one entry always goes through.
+    /// Zero: one entry a message. `u64::MAX`: no limit.
+    pub max_message_bytes: u64,
+    /// Upper limit, in encoded bytes, of the committed entries that are handed out and not yet
+    /// acknowledged as applied. Zero: the same as `max_message_bytes`.
+    pub max_committed_bytes_per_ready: u64,
+    /// Upper limit, in payload bytes, of the uncommitted end of a leader's log; proposals that
+    /// exceed it are dropped. Zero: no limit.
+    pub max_uncommitted_entries_bytes: u64,
+    /// How many appends may be on their way to one follower; at least 1.
+    pub max_inflight_messages: usize,
+    /// How many payload bytes may be on their way to one follower. Zero: no limit.
+    pub max_inflight_bytes: u64,
+    /// A leader that has not heard from a quorum for an election timeout steps down, and a
+    /// follower refuses to vote while it hears from a leader (thesis §6.2 and §4.2.3).
+    pub check_quorum: bool,
+    /// A server asks whether it could win before it starts an election (thesis §9.6).
+    pub pre_vote: bool,
+    /// How reads are answered.
+    pub read_only: ReadOnly,
+    /// Whether a follower passes proposals on to its leader instead of dropping them.
+    pub proposal_forwarding: bool,
+    /// Whether a leader refuses a change of membership that does not fit the active
+    /// configuration. Switch it off only if something above Raft orders and verifies changes.
+    pub conf_change_validation: bool,
+    /// Whether a leader that is removed or demoted steps down once it applies that change.
+    pub step_down_on_removal: bool,
+}
+
+impl Config {
+    /// A configuration that suits most: an election timeout of 10 heartbeats, messages of up to
+    /// 1 MiB, 256 of them on their way, forwarding and validation on, everything else off.
+    pub fn new(id: NodeId) -> Config {
+        Config {
+            id,
+            election_timeout_ticks: 10,
+            heartbeat_timeout_ticks: 1,
+            seed: id.get(),
+            applied: Index::ZERO,
+            async_storage_writes: false,
+            max_message_bytes: 1 << 20,
+            max_committed_bytes_per_ready: 0,
+            max_uncommitted_entries_bytes: 0,
+            max_inflight_messages: 256,
+            max_inflight_bytes: 0,
+            check_quorum: false,
+            pre_vote: false,
+            read_only: ReadOnly::Safe,
+            proposal_forwarding: true,
+            conf_change_validation: true,
+            step_down_on_removal: false,
+        }
+    }
+
+    /// Whether the parameters fit together.
+    ///
+    /// # Errors
+    ///
+    /// The first [`ConfigError`] found; [`ConfigError::Applied`] is found only when a server is
+    /// made, with its storage.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        if self.id.is_storage_thread() {
+            return Err(ConfigError::ReservedId(self.id));
+        }
+        if self.heartbeat_timeout_ticks == 0 {
+            return Err(ConfigError::HeartbeatTimeout);
+        }
+        if self.election_timeout_ticks <= self.heartbeat_timeout_ticks {
+            return Err(ConfigError::ElectionTimeout {
+                election: self.election_timeout_ticks,
+                heartbeat: self.heartbeat_timeout_ticks,
+            });
+        }
+        if self.max_inflight_messages == 0 {
+            return Err(ConfigError::InflightMessages);
+        }
+        if self.max_inflight_bytes != 0 && self.max_inflight_bytes < self.max_message_bytes {
+            return Err(ConfigError::InflightBytes {
+                inflight: self.max_inflight_bytes,
+                message: self.max_message_bytes,
+            });
+        }
+        if self.read_only == ReadOnly::LeaseBased && !self.check_quorum {
+            return Err(ConfigError::LeaseWithoutCheckQuorum);
+        }
+        Ok(())
+    }
+
+    /// The limit on entries being applied, with its default filled in.
+    pub(crate) fn applying_limit(&self) -> u64 {
+        match self.max_committed_bytes_per_ready {
+            0 => self.max_message_bytes,
+            limit => limit,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> Config {
+        Config::new(NodeId::new(1).unwrap())
+    }
+
+    #[test]
+    fn every_rule_refuses_what_breaks_it() {
+        let broken = |change: fn(&mut Config)| {
+            let mut config = config();
+            change(&mut config);
+            config.validate().unwrap_err()
+        };
+        assert_eq!(config().validate(), Ok(()));
+        assert_eq!(
+            broken(|c| c.id = NodeId::APPLY_THREAD),
+            ConfigError::ReservedId(NodeId::APPLY_THREAD)
+        );
+        assert_eq!(
+            broken(|c| c.heartbeat_timeout_ticks = 0),
+            ConfigError::HeartbeatTimeout
+        );
+        assert_eq!(
+            broken(|c| c.election_timeout_ticks = 1),
+            ConfigError::ElectionTimeout {
+                election: 1,
+                heartbeat: 1
+            }
+        );
+        assert_eq!(
+            broken(|c| c.max_inflight_messages = 0),
+            ConfigError::InflightMessages
+        );
+        assert_eq!(
+            broken(|c| c.max_inflight_bytes = 1),
+            ConfigError::InflightBytes {
+                inflight: 1,
+                message: 1 << 20
+            }
+        );
+        assert_eq!(
+            broken(|c| c.read_only = ReadOnly::LeaseBased),
+            ConfigError::LeaseWithoutCheckQuorum
+        );
+    }
+
+    #[test]
+    fn the_limit_on_applying_defaults_to_that_of_messages() {
+        let mut config = config();
+        config.max_message_bytes = 7;
+        assert_eq!(config.applying_limit(), 7);
+        config.max_committed_bytes_per_ready = 9;
+        assert_eq!(config.applying_limit(), 9);
+    }
+}

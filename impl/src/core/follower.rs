@@ -1,0 +1,133 @@
+//! What a follower does with messages of its term.
+
+use super::Core;
+use crate::config::ReadOnly;
+use crate::error::{DropReason, Error};
+use crate::observer::{Event, Observer, TransferObstacle};
+use crate::storage::Storage;
+use crate::types::{Body, Entry, EntryId, Index, Message, NodeId, ReadState, Rejection, Term};
+
+impl<S: Storage, O: Observer> Core<S, O> {
+    pub(super) fn step_follower(&mut self, message: Message) -> Result<(), Error> {
+        match message.body {
+            Body::AppendEntries {
+                prev,
+                entries,
+                commit,
+            } => {
+                self.hear_from_leader(message.from);
+                self.handle_append(message.from, prev, entries, commit)?;
+            }
+            Body::Heartbeat { commit, context } => {
+                self.hear_from_leader(message.from);
+                self.log.commit_to(commit);
+                self.send(message.from, Body::HeartbeatResponse { context });
+            }
+            Body::InstallSnapshot { snapshot } => {
+                self.hear_from_leader(message.from);
+                self.handle_snapshot(message.from, snapshot)?;
+            }
+            Body::Propose { .. } => {
+                let Some(leader) = self.leader else {
+                    return self.drop_proposal(DropReason::NoLeader);
+                };
+                if !self.settings.proposal_forwarding {
+                    return self.drop_proposal(DropReason::ForwardingDisabled { leader });
+                }
+                self.forward(message, leader, Term::ZERO);
+            }
+            Body::ReadIndex { .. } => match self.leader {
+                Some(leader) => self.forward(message, leader, Term::ZERO),
+                None => self
+                    .watch
+                    .report(Event::ReadIndexDropped { term: self.term }),
+            },
+            Body::ReadIndexResponse { index, context } => {
+                self.read_states.push(ReadState { index, context });
+            }
+            Body::TransferLeader => match self.leader {
+                Some(leader) => self.forward(message, leader, self.term),
+                None => self.watch.report(Event::TransferIgnored {
+                    to: message.from,
+                    obstacle: TransferObstacle::NoLeader,
+                    term: self.term,
+                }),
+            },
+            Body::TimeoutNow => {
+                self.watch.report(Event::TimeoutNowReceived {
+                    from: message.from,
+                    term: self.term,
+                });
+                self.start_election(true)?;
+            }
+            Body::ForgetLeader => self.handle_forget_leader(),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Passes a request on to the leader; the sender stays the one who made it.
+    fn forward(&mut self, message: Message, leader: NodeId, term: Term) {
+        self.messages.push(Message {
+            to: leader,
+            term,
+            ..message
+        });
+    }
+
+    pub(super) fn handle_forget_leader(&mut self) {
+        if self.settings.read_only == ReadOnly::LeaseBased {
+            // The leader's lease rests on this follower not voting for anybody else.
+            self.watch.report(Event::ForgetLeaderIgnored);
+        } else if let Some(leader) = self.leader.take() {
+            self.lease = false;
+            self.watch.report(Event::LeaderForgotten {
+                leader,
+                term: self.term,
+            });
+        }
+    }
+
+    fn handle_append(
+        &mut self,
+        leader: NodeId,
+        prev: EntryId,
+        entries: Vec<Entry>,
+        commit: Index,
+    ) -> Result<(), Error> {
+        if prev.index < self.log.committed() {
+            // An old append. All that it could tell is committed, which the leader should know.
+            self.acknowledge(leader, self.log.committed());
+            return Ok(());
+        }
+        if let Some(last) = self
+            .log
+            .maybe_append(prev, entries, commit, &mut self.watch)?
+        {
+            self.acknowledge(leader, last);
+            return Ok(());
+        }
+        let own_term = self.log.term(prev.index)?.unwrap_or_default();
+        self.watch.report(Event::AppendRefused {
+            from: leader,
+            prev,
+            own_term,
+        });
+        // The leader's log has terms of at most `prev.term` up to there; where the own terms are
+        // higher, the logs cannot agree. Saying so spares the leader a round trip an entry.
+        let end = prev.index.min(self.log.last_index()?);
+        let hint = self.log.find_conflict_by_term(end, prev.term)?;
+        let rejection = Rejection {
+            hint_index: hint.index,
+            hint_term: hint.term,
+        };
+        self.send(
+            leader,
+            Body::AppendEntriesResponse {
+                index: prev.index,
+                rejection: Some(rejection),
+            },
+        );
+        Ok(())
+    }
+}

@@ -1,0 +1,217 @@
+//! What a leader does with messages of its term.
+
+use super::Core;
+use crate::error::Error;
+use crate::observer::{Event, Observer};
+use crate::storage::Storage;
+use crate::tracker::ProgressState;
+use crate::types::{Body, EntryId, Index, Message, NodeId, Rejection, Role, Term};
+
+/// Whether a snapshot arrived, as the application sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SnapshotStatus {
+    /// The snapshot was delivered.
+    Finished,
+    /// The snapshot could not be delivered or applied.
+    Failed,
+}
+
+impl<S: Storage, O: Observer> Core<S, O> {
+    pub(super) fn step_leader(&mut self, message: Message) -> Result<(), Error> {
+        match message.body {
+            Body::Propose { entries } => return self.handle_proposal(entries),
+            Body::ReadIndex { context } => return self.handle_read(message.from, context),
+            Body::ForgetLeader => return Ok(()),
+            _ => {}
+        }
+        // All else concerns a follower.
+        if !self.tracker.progress.contains(message.from) {
+            self.watch
+                .report(Event::UnknownPeerIgnored { from: message.from });
+            return Ok(());
+        }
+        match message.body {
+            Body::AppendEntriesResponse {
+                index,
+                rejection: None,
+            } => self.handle_acknowledgement(message.from, index),
+            Body::AppendEntriesResponse {
+                index,
+                rejection: Some(rejection),
+            } => self.handle_rejection(message.from, index, rejection),
+            Body::HeartbeatResponse { context } => {
+                self.handle_heartbeat_response(message.from, &context)
+            }
+            Body::TransferLeader => self.handle_transfer(message.from),
+            _ => Ok(()),
+        }
+    }
+
+    /// One election timeout has passed at a leader.
+    pub(super) fn leader_timeout_passed(&mut self) {
+        if self.settings.check_quorum {
+            let own = self.settings.id;
+            if !self.tracker.quorum_active() {
+                // Another leader may have been elected on the other side of a partition; clients
+                // had better ask there (thesis §6.2).
+                self.watch.report(Event::QuorumLost);
+                self.become_follower(self.term, None);
+            } else {
+                for (id, progress) in self.tracker.progress.iter_mut() {
+                    progress.recent_active = id == own;
+                }
+            }
+        }
+        // A transfer that took longer than this will not succeed any more (thesis §3.10).
+        self.lead_transferee = None;
+    }
+
+    /// The log of a follower (or the own stable one) agrees with this one up to `index`.
+    fn handle_acknowledgement(&mut self, from: NodeId, index: Index) -> Result<(), Error> {
+        let Some(progress) = self.tracker.progress.get_mut(from) else {
+            return Ok(());
+        };
+        progress.recent_active = true;
+        let old = !progress.maybe_update(index);
+        // An acknowledgement that says nothing new still ends probing, for instance after a
+        // message was reported lost though the log is complete.
+        if old && !(progress.matched() == index && progress.state() == ProgressState::Probe) {
+            return Ok(());
+        }
+        match progress.state() {
+            ProgressState::Probe => progress.become_replicate(),
+            ProgressState::Snapshot if progress.matched().next() >= self.log.first_index()? => {
+                // From wherever the follower got it: what it has connects to the log again.
+                self.watch.report(Event::SnapshotRecovered {
+                    peer: from,
+                    progress,
+                });
+                progress.become_probe();
+                progress.become_replicate();
+            }
+            ProgressState::Snapshot => {}
+            ProgressState::Replicate => progress.inflights.free_up_to(index),
+        }
+
+        let own = from == self.settings.id;
+        if self.maybe_commit()? {
+            self.release_postponed_reads()?;
+            self.broadcast_append()?;
+        } else if !own {
+            let commit = self.log.committed();
+            let progress = self.tracker.progress.get(from);
+            if progress.is_some_and(|progress| progress.can_bump_commit(commit)) {
+                // The next heartbeat would tell, too, but later.
+                self.send_append(from)?;
+            }
+        }
+        if !own {
+            // The acknowledgement may have made room for several appends.
+            while self.maybe_send_append(from, false)? {}
+        }
+        self.continue_transfer(from)
+    }
+
+    /// A follower's log does not agree with this one at `index`.
+    fn handle_rejection(
+        &mut self,
+        from: NodeId,
+        index: Index,
+        rejection: Rejection,
+    ) -> Result<(), Error> {
+        let Rejection {
+            hint_index,
+            hint_term,
+        } = rejection;
+        let hint = EntryId {
+            term: hint_term,
+            index: hint_index,
+        };
+        self.watch
+            .report(Event::AppendRefusalReceived { from, index, hint });
+        // The follower's term at the hint bounds all of its terms before. Where the terms of this
+        // log are higher the logs cannot agree: skip a term a round trip, not an entry.
+        let next_probe = match hint_term {
+            Term::ZERO => hint_index,
+            _ => self.log.find_conflict_by_term(hint_index, hint_term)?.index,
+        };
+        let Some(progress) = self.tracker.progress.get_mut(from) else {
+            return Ok(());
+        };
+        progress.recent_active = true;
+        if progress.maybe_decrease_to(index, next_probe) {
+            self.watch.report(Event::ProgressDecreased {
+                peer: from,
+                progress,
+            });
+            if progress.state() == ProgressState::Replicate {
+                progress.become_probe();
+            }
+            self.send_append(from)?;
+        }
+        Ok(())
+    }
+
+    fn handle_heartbeat_response(&mut self, from: NodeId, context: &[u8]) -> Result<(), Error> {
+        let last = self.log.last_index()?;
+        let Some(progress) = self.tracker.progress.get_mut(from) else {
+            return Ok(());
+        };
+        progress.recent_active = true;
+        progress.flow_paused = false;
+        // A probe may have been lost, or all that fills the window: heartbeats keep it going. With
+        // a full window the append is empty, and its answer tells what arrived.
+        if progress.matched() < last || progress.state() == ProgressState::Probe {
+            self.send_append(from)?;
+        }
+        self.acknowledge_read(from, context);
+        Ok(())
+    }
+
+    /// The transport reports that it could not reach a server. Ignored except by a leader.
+    pub fn report_unreachable(&mut self, id: NodeId) {
+        if self.role != Role::Leader {
+            return;
+        }
+        let Some(progress) = self.tracker.progress.get_mut(id) else {
+            self.watch.report(Event::UnknownPeerIgnored { from: id });
+            return;
+        };
+        // Whatever is on its way has probably been lost.
+        if progress.state() == ProgressState::Replicate {
+            progress.become_probe();
+        }
+        self.watch
+            .report(Event::PeerUnreachable { peer: id, progress });
+        self.check_invariants();
+    }
+
+    /// The application reports what became of a snapshot message. A leader that gets no report
+    /// sends nothing more to that server, until the server itself acknowledges something.
+    pub fn report_snapshot(&mut self, id: NodeId, status: SnapshotStatus) {
+        if self.role != Role::Leader {
+            return;
+        }
+        let Some(progress) = self.tracker.progress.get_mut(id) else {
+            self.watch.report(Event::UnknownPeerIgnored { from: id });
+            return;
+        };
+        if progress.state() != ProgressState::Snapshot {
+            return;
+        }
+        let failed = status == SnapshotStatus::Failed;
+        if failed {
+            // Probing must not start behind a snapshot that is not there.
+            progress.abort_snapshot();
+        }
+        progress.become_probe();
+        self.watch.report(Event::SnapshotReported {
+            peer: id,
+            failed,
+            progress,
+        });
+        // Delivered: its acknowledgement tells how to go on. Failed: wait for a heartbeat.
+        progress.flow_paused = true;
+        self.check_invariants();
+    }
+}

@@ -1,0 +1,546 @@
+//! The protocol: one server's state machine, without clock, randomness, network or disk.
+//!
+//! [`Core`] is told what happens (a message arrived, a timer fired, somebody proposes) and collects
+//! what has to be done in consequence; [`Core::ready`] hands that out. The files follow the paper:
+//! elections, the three roles, replication, and then what the thesis adds: membership, reads and
+//! transfer of leadership. Not here: when timers fire ([`Timer`](crate::Timer)).
+
+mod bootstrap;
+mod candidate;
+mod election;
+mod follower;
+mod invariants;
+mod leader;
+mod membership;
+mod output;
+mod proposal;
+mod reads;
+mod replication;
+mod snapshot;
+mod status;
+#[cfg(test)]
+mod tests;
+mod transfer;
+mod validate;
+
+use crate::confchange;
+use crate::config::{Config, ReadOnly};
+use crate::error::{ConfigError, Error, StorageError};
+use crate::log::RaftLog;
+use crate::observer::{Ballot, Event, NoObserver, Observer, Watch};
+use crate::storage::Storage;
+use crate::tracker::ProgressTracker;
+use crate::types::{
+    Body, EntryId, HardState, Index, Message, MessageKind, NodeId, ReadState, Role, SoftState, Term,
+};
+use output::Pending;
+use reads::{ReadRequest, Reads};
+
+pub use leader::SnapshotStatus;
+
+/// One Raft server as a deterministic state machine.
+///
+/// Four groups of methods, in the order of use:
+///
+/// 1. *inputs*: [`step`](Core::step) for messages, [`on_timer`](Core::on_timer) for time,
+///    [`propose`](Core::propose), [`campaign`](Core::campaign), [`read_index`](Core::read_index) and
+///    so on for the application;
+/// 2. [`take_timer_reset`](Core::take_timer_reset) after each input: what the timers must do
+///    ([`RawNode`](crate::RawNode) sees to that);
+/// 3. *outputs*: while [`has_ready`](Core::has_ready), take a [`ready`](Core::ready), persist, send
+///    and apply what it holds;
+/// 4. [`advance`](Core::advance) when that is done (or the storage responses, with
+///    [asynchronous writes](Config::async_storage_writes)).
+///
+/// The whole state is in the value: two equal cores with equal storages behave equally for ever,
+/// and a clone is a fork. A call that returns an error has changed nothing, unless it is an
+/// [`Error::Storage`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Core<S, O = NoObserver> {
+    settings: Settings,
+    term: Term,
+    /// Whom this server votes for in `term`.
+    vote: Option<NodeId>,
+    role: Role,
+    /// Who leads `term`, as far as known.
+    /// Invariant: `Some(id)` at a leader, `None` at a (pre-)candidate.
+    leader: Option<NodeId>,
+    /// Whether less than one election timeout has passed since the leader was heard from.
+    /// Invariant: only with `check_quorum`, at a follower that knows a leader. (A leader is always
+    /// within its own lease.)
+    lease: bool,
+    log: RaftLog<S>,
+    /// Membership, votes and the progress of followers.
+    /// Invariant: votes only at (pre-)candidates; progress is blank except at a leader.
+    tracker: ProgressTracker,
+    /// Whether this server receives the log without a vote.
+    is_learner: bool,
+
+    /// Messages to others that may leave at once.
+    messages: Vec<Message>,
+    /// Messages, to this server too, that may leave when everything before them is persisted.
+    messages_after_persist: Vec<Message>,
+    read_states: Vec<ReadState>,
+
+    /// At a leader: who shall lead next.
+    lead_transferee: Option<NodeId>,
+    /// At a leader: whether anybody was told to campaign in this term. Such a server disregards
+    /// leases, whenever the message reaches it: from now on the own lease proves nothing.
+    timeout_now_sent: bool,
+    /// At a leader: no change of membership may be proposed before this position is applied. Zero
+    /// elsewhere.
+    pending_conf_index: Index,
+    /// At a leader: payload bytes of the uncommitted end of the log, at most.
+    uncommitted_bytes: u64,
+    /// At a leader: reads that wait for a quorum.
+    reads: Reads,
+    /// At a leader: reads that wait for the first committed entry of the term.
+    postponed_reads: Vec<ReadRequest>,
+
+    timer_reset: TimerReset,
+    /// What the application was last told.
+    told_soft_state: SoftState,
+    told_hard_state: HardState,
+    /// What the last `Ready` promised to have done when it is advanced.
+    pending: Option<Pending>,
+    watch: Watch<O>,
+}
+
+/// The part of [`Config`] that the protocol needs.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Settings {
+    id: NodeId,
+    async_storage_writes: bool,
+    max_message_bytes: u64,
+    /// Zero is no limit.
+    max_uncommitted_bytes: u64,
+    check_quorum: bool,
+    pre_vote: bool,
+    read_only: ReadOnly,
+    proposal_forwarding: bool,
+    conf_change_validation: bool,
+    step_down_on_removal: bool,
+}
+
+/// What happens at a timer, see [`Core::on_timer`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TimerEvent {
+    /// The randomised election timer fired: the server campaigns, unless it leads.
+    ElectionTimeout,
+    /// One election timeout (the plain one) has passed: at a follower since it last heard from its
+    /// leader, at a leader since the last time. A follower's lease ends; a leader checks its quorum
+    /// and gives up a transfer of leadership.
+    ElectionTimeoutPassed,
+    /// A leader's heartbeat is due.
+    HeartbeatDue,
+}
+
+/// What the timers must do after an input, see [`Core::take_timer_reset`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TimerReset {
+    /// Count the election timeout from now.
+    pub election: bool,
+    /// Count the heartbeat timeout from now.
+    pub heartbeat: bool,
+    /// Draw a new random election timeout.
+    pub redraw: bool,
+}
+
+impl<S: Storage> Core<S> {
+    /// A server with the state that its storage holds, unobserved.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] for parameters that do not fit together, [`Error::Storage`] for a storage
+    /// that fails or contradicts itself.
+    pub fn new(config: &Config, storage: S) -> Result<Core<S>, Error> {
+        Core::with_observer(config, storage, NoObserver)
+    }
+}
+
+impl<S: Storage, O: Observer> Core<S, O> {
+    /// A server with the state that its storage holds, and somebody who watches it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Core::new`].
+    pub fn with_observer(config: &Config, storage: S, observer: O) -> Result<Core<S, O>, Error> {
+        config.validate()?;
+        let (hard_state, conf_state) = storage.initial_state()?;
+        let log = RaftLog::new(storage, config.applying_limit())?;
+        let last = log.last_id()?;
+        let mut tracker =
+            ProgressTracker::new(config.max_inflight_messages, config.max_inflight_bytes);
+        (tracker.config, tracker.progress) = confchange::restore(&tracker, last.index, &conf_state)
+            .map_err(|error| StorageError::Corrupt(error.to_string()))?;
+
+        let mut core = Core {
+            settings: Settings::from(config),
+            term: Term::ZERO,
+            vote: None,
+            role: Role::Follower,
+            leader: None,
+            lease: false,
+            log,
+            tracker,
+            is_learner: false,
+            messages: Vec::new(),
+            messages_after_persist: Vec::new(),
+            read_states: Vec::new(),
+            lead_transferee: None,
+            timeout_now_sent: false,
+            pending_conf_index: Index::ZERO,
+            uncommitted_bytes: 0,
+            reads: Reads::default(),
+            postponed_reads: Vec::new(),
+            timer_reset: TimerReset::default(),
+            told_soft_state: SoftState::default(),
+            told_hard_state: HardState::default(),
+            pending: None,
+            watch: Watch {
+                node: config.id,
+                observer,
+            },
+        };
+        core.note_configuration();
+        core.load(&hard_state, last)?;
+        core.load_applied(config.applied)?;
+        core.become_follower(core.term, None);
+        core.told_soft_state = core.soft_state();
+        core.told_hard_state = core.hard_state();
+
+        core.watch.report(Event::Created {
+            config: &core.tracker.config,
+            term: core.term,
+            commit: core.log.committed(),
+            applied: core.log.applied(),
+            last,
+        });
+        core.check_invariants();
+        Ok(core)
+    }
+
+    fn load(&mut self, stored: &HardState, last: EntryId) -> Result<(), StorageError> {
+        if stored.is_empty() {
+            return Ok(());
+        }
+        let compacted = self.log.committed();
+        if stored.commit < compacted || stored.commit > last.index {
+            return Err(StorageError::Corrupt(format!(
+                "commit index {} is outside of the log {compacted}..={}",
+                stored.commit, last.index
+            )));
+        }
+        self.log.commit_to(stored.commit);
+        self.term = stored.term;
+        self.vote = stored.vote;
+        Ok(())
+    }
+
+    fn load_applied(&mut self, applied: Index) -> Result<(), ConfigError> {
+        if applied.is_zero() {
+            return Ok(());
+        }
+        let (first, commit) = (self.log.applied(), self.log.committed());
+        if applied < first || applied > commit {
+            return Err(ConfigError::Applied {
+                applied,
+                first,
+                commit,
+            });
+        }
+        self.log.applied_to(applied, 0);
+        Ok(())
+    }
+
+    /// Takes in a message: from another server, or a response of a storage thread.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Peer`] if the message is local to another server, is a response from a server that
+    /// is not in the configuration, or is none that a correct server sends;
+    /// [`Error::ProposalDropped`] for a forwarded proposal; [`Error::Storage`].
+    pub fn step(&mut self, message: Message) -> Result<(), Error> {
+        self.validate(&message)?;
+        let result = self.handle(message);
+        self.check_invariants();
+        result
+    }
+
+    /// Takes in the passing of time; see [`TimerEvent`]. Events that mean nothing in the current
+    /// role are ignored.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Storage`].
+    pub fn on_timer(&mut self, event: TimerEvent) -> Result<(), Error> {
+        match (event, self.role) {
+            (TimerEvent::ElectionTimeout, Role::Leader) => {}
+            (TimerEvent::ElectionTimeout, _) => {
+                self.lease = false;
+                self.start_election(false)?;
+            }
+            (TimerEvent::ElectionTimeoutPassed, Role::Leader) => self.leader_timeout_passed(),
+            (TimerEvent::ElectionTimeoutPassed, _) => self.lease = false,
+            (TimerEvent::HeartbeatDue, Role::Leader) => self.broadcast_heartbeat(),
+            (TimerEvent::HeartbeatDue, _) => {}
+        }
+        self.check_invariants();
+        Ok(())
+    }
+
+    /// What the timers must do in consequence of the inputs since the last call. To be called
+    /// after every input.
+    pub fn take_timer_reset(&mut self) -> TimerReset {
+        std::mem::take(&mut self.timer_reset)
+    }
+
+    /// Campaigns, first for pre-votes if those are on. Not if this server leads, is no voter, or
+    /// has a committed change of membership still to apply.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Storage`].
+    pub fn campaign(&mut self) -> Result<(), Error> {
+        let result = self.start_election(false);
+        self.check_invariants();
+        result
+    }
+
+    /// A follower forgets who leads (and so may vote for another); for applications that know by
+    /// other means that the leader is gone. Ignored elsewhere, and with lease-based reads.
+    pub fn forget_leader(&mut self) {
+        if self.role == Role::Follower {
+            self.handle_forget_leader();
+        }
+        self.check_invariants();
+    }
+
+    /// The message is valid; the term decides first (Raft §5.1).
+    fn handle(&mut self, message: Message) -> Result<(), Error> {
+        if has_term(&message) {
+            if message.term > self.term {
+                if self.ignores_vote_request(&message)? {
+                    return Ok(());
+                }
+                self.catch_up_with_term(&message);
+            } else if message.term < self.term {
+                return self.answer_stale(message);
+            }
+        }
+        match message.body {
+            Body::RequestVote { last, .. } => {
+                self.handle_vote_request(Ballot::Vote, message.from, message.term, last)
+            }
+            Body::RequestPreVote { last } => {
+                self.handle_vote_request(Ballot::PreVote, message.from, message.term, last)
+            }
+            Body::StorageAppendResponse { last, snapshot } => {
+                let snapshot = snapshot.map(|snapshot| snapshot.metadata.index);
+                self.handle_storage_append(message.term, last, snapshot)
+            }
+            Body::StorageApplyResponse { entries } => self.handle_applied_entries(&entries),
+            _ => match self.role {
+                Role::Follower => self.step_follower(message),
+                Role::PreCandidate | Role::Candidate => self.step_candidate(message),
+                Role::Leader => self.step_leader(message),
+            },
+        }
+    }
+
+    /// A message of a higher term makes a follower of everybody, except that pre-votes are asked
+    /// for and granted in terms that do not exist yet (thesis §9.6).
+    fn catch_up_with_term(&mut self, message: &Message) {
+        let leader = match message.body {
+            Body::RequestPreVote { .. } | Body::RequestPreVoteResponse { granted: true } => return,
+            Body::AppendEntries { .. } | Body::Heartbeat { .. } | Body::InstallSnapshot { .. } => {
+                Some(message.from)
+            }
+            _ => None,
+        };
+        self.watch.report(Event::HigherTermSeen {
+            kind: message.kind(),
+            from: message.from,
+            message_term: message.term,
+            term: self.term,
+        });
+        self.become_follower(message.term, leader);
+    }
+
+    fn answer_stale(&mut self, message: Message) -> Result<(), Error> {
+        let wakes_leader = self.settings.check_quorum || self.settings.pre_vote;
+        match message.body {
+            // A leader of an older term gets no vote requests of ours that would tell it, if
+            // those are pre-votes or are ignored for its own lease. This empty acknowledgement
+            // does, so that a server with a higher term cannot be stuck outside of its group.
+            Body::AppendEntries { .. } | Body::Heartbeat { .. } if wakes_leader => {
+                self.acknowledge(message.from, Index::ZERO);
+            }
+            // A pre-candidate behind in term must hear of it, or neither side could ever win.
+            Body::RequestPreVote { last } => {
+                self.reject_vote(Ballot::PreVote, message.from, last)?;
+            }
+            Body::StorageAppendResponse { last, snapshot } => {
+                let snapshot = snapshot.map(|snapshot| snapshot.metadata.index);
+                self.handle_storage_append(message.term, last, snapshot)?;
+            }
+            _ => self.watch.report(Event::LowerTermIgnored {
+                kind: message.kind(),
+                from: message.from,
+                message_term: message.term,
+                term: self.term,
+            }),
+        }
+        Ok(())
+    }
+
+    /// The storage holds everything up to `last`, and the snapshot, as asked for in `term`.
+    fn handle_storage_append(
+        &mut self,
+        term: Term,
+        last: Option<EntryId>,
+        snapshot: Option<Index>,
+    ) -> Result<(), Error> {
+        match last {
+            Some(last) if term == self.term => self.log.stable_to(last, &mut self.watch),
+            // The entries may have been overwritten since, even by entries that look the same,
+            // and an earlier write of something else may still be on its way: two changes of term
+            // can bring the log back to where it was. A later write will vouch for them.
+            Some(_) => self.watch.report(Event::LowerTermAppendIgnored {
+                message_term: term,
+                term: self.term,
+            }),
+            None => {}
+        }
+        // A snapshot is committed, whatever the term.
+        if let Some(index) = snapshot {
+            self.log.stable_snapshot_to(index);
+            self.applied_to(index, 0)?;
+        }
+        Ok(())
+    }
+
+    /// The state that may only change before what follows from it leaves the server.
+    pub fn hard_state(&self) -> HardState {
+        HardState {
+            term: self.term,
+            vote: self.vote,
+            commit: self.log.committed(),
+        }
+    }
+
+    /// Role and known leader.
+    pub fn soft_state(&self) -> SoftState {
+        SoftState {
+            leader: self.leader,
+            role: self.role,
+        }
+    }
+
+    /// Enters `term` (or starts it anew) without any memory of roles played before.
+    fn reset(&mut self, term: Term) {
+        if self.term != term {
+            self.term = term;
+            self.vote = None;
+        }
+        self.leader = None;
+        self.lease = false;
+        self.timer_reset = TimerReset {
+            election: true,
+            heartbeat: true,
+            redraw: true,
+        };
+        self.lead_transferee = None;
+        self.timeout_now_sent = false;
+        self.tracker.votes.clear();
+        self.blank_progress();
+        self.pending_conf_index = Index::ZERO;
+        self.uncommitted_bytes = 0;
+        self.reads = Reads::default();
+        self.postponed_reads.clear();
+    }
+
+    /// Progress means nothing except at a leader.
+    fn blank_progress(&mut self) {
+        for (_, progress) in self.tracker.progress.iter_mut() {
+            progress.reset(Index(1));
+        }
+    }
+
+    fn become_follower(&mut self, term: Term, leader: Option<NodeId>) {
+        self.reset(term);
+        self.role = Role::Follower;
+        self.leader = leader;
+        self.lease = leader.is_some() && self.settings.check_quorum;
+        self.watch.report(Event::BecameFollower { term });
+    }
+
+    /// A follower heard from its leader.
+    fn hear_from_leader(&mut self, leader: NodeId) {
+        self.leader = Some(leader);
+        self.lease = self.settings.check_quorum;
+        self.timer_reset.election = true;
+    }
+
+    /// Sends in the current term.
+    fn send(&mut self, to: NodeId, body: Body) {
+        self.send_at(self.term, to, body);
+    }
+
+    fn send_at(&mut self, term: Term, to: NodeId, body: Body) {
+        let message = Message {
+            from: self.settings.id,
+            to,
+            term,
+            body,
+        };
+        if message.waits_for_persistence() {
+            self.messages_after_persist.push(message);
+        } else {
+            debug_assert!(to != self.settings.id, "{message:?} to itself");
+            self.messages.push(message);
+        }
+    }
+
+    /// Tells a leader that the log agrees with its own up to `index`.
+    fn acknowledge(&mut self, to: NodeId, index: Index) {
+        self.send(
+            to,
+            Body::AppendEntriesResponse {
+                index,
+                rejection: None,
+            },
+        );
+    }
+
+    fn is_voter(&self) -> bool {
+        self.tracker.is_voter(self.settings.id)
+    }
+}
+
+/// Whether the term of the message says anything. Proposals and read requests are made outside of
+/// any term, and so are requests that the application made right here.
+fn has_term(message: &Message) -> bool {
+    match message.kind() {
+        MessageKind::Propose | MessageKind::ReadIndex | MessageKind::StorageApplyResponse => false,
+        MessageKind::TransferLeader | MessageKind::ForgetLeader => !message.term.is_zero(),
+        _ => true,
+    }
+}
+
+impl From<&Config> for Settings {
+    fn from(config: &Config) -> Settings {
+        Settings {
+            id: config.id,
+            async_storage_writes: config.async_storage_writes,
+            max_message_bytes: config.max_message_bytes,
+            max_uncommitted_bytes: config.max_uncommitted_entries_bytes,
+            check_quorum: config.check_quorum,
+            pre_vote: config.pre_vote,
+            read_only: config.read_only,
+            proposal_forwarding: config.proposal_forwarding,
+            conf_change_validation: config.conf_change_validation,
+            step_down_on_removal: config.step_down_on_removal,
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! Proposals, and the leader's own appends.
+
+use bytes::Bytes;
+
+use super::Core;
+use crate::error::{CallError, DropReason, Error};
+use crate::observer::{ConfChangeObstacle, Event, Observer, ProposedConfChange};
+use crate::storage::Storage;
+use crate::types::{
+    Body, ConfChange, ConfChangeV2, Entry, EntryKind, Index, Message, Term, payloads_len,
+};
+use crate::wire;
+
+impl<S: Storage, O: Observer> Core<S, O> {
+    /// Proposes a command. A leader appends it; a follower passes it on to its leader, if
+    /// [`proposal_forwarding`](crate::Config::proposal_forwarding) is on. Whether it is ever
+    /// committed shows only when it comes back among the committed entries.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ProposalDropped`] with the reason; [`Error::Storage`].
+    pub fn propose(&mut self, data: Bytes) -> Result<(), Error> {
+        self.propose_checked(vec![Entry::proposal(EntryKind::Normal, data)])
+    }
+
+    /// Proposes several entries at once: all of them or none, in this order, without others in
+    /// between. Terms and indexes are filled in.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`propose`](Core::propose); [`CallError::EmptyProposal`] if there are none;
+    /// [`CallError::Undecodable`] for an entry that says to be a change of membership and is none.
+    pub fn propose_entries(&mut self, entries: Vec<Entry>) -> Result<(), Error> {
+        if entries.is_empty() {
+            return Err(CallError::EmptyProposal.into());
+        }
+        if !entries.iter().all(decodes) {
+            return Err(CallError::Undecodable.into());
+        }
+        self.propose_checked(entries)
+    }
+
+    /// Proposes a change of membership of the simple kind. A leader that cannot take it now
+    /// appends an empty entry in its place, unless
+    /// [`conf_change_validation`](crate::Config::conf_change_validation) is off.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`propose`](Core::propose).
+    pub fn propose_conf_change(&mut self, change: &ConfChange) -> Result<(), Error> {
+        let data = wire::encode_conf_change(change);
+        self.propose_checked(vec![Entry::proposal(EntryKind::ConfChange, data)])
+    }
+
+    /// Proposes a change of membership of the general kind; the default value proposes to leave a
+    /// joint configuration. See [`propose_conf_change`](Core::propose_conf_change).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`propose`](Core::propose).
+    pub fn propose_conf_change_v2(&mut self, change: &ConfChangeV2) -> Result<(), Error> {
+        let data = wire::encode_conf_change_v2(change);
+        self.propose_checked(vec![Entry::proposal(EntryKind::ConfChangeV2, data)])
+    }
+
+    fn propose_checked(&mut self, entries: Vec<Entry>) -> Result<(), Error> {
+        let id = self.settings.id;
+        let body = Body::Propose { entries };
+        let result = self.handle(Message {
+            from: id,
+            to: id,
+            term: Term::ZERO,
+            body,
+        });
+        self.check_invariants();
+        result
+    }
+
+    pub(super) fn drop_proposal(&mut self, reason: DropReason) -> Result<(), Error> {
+        self.watch.report(Event::ProposalDropped {
+            reason,
+            term: self.term,
+        });
+        Err(reason.into())
+    }
+
+    /// A leader takes a proposal.
+    pub(super) fn handle_proposal(&mut self, mut entries: Vec<Entry>) -> Result<(), Error> {
+        if !self.tracker.progress.contains(self.settings.id) {
+            return self.drop_proposal(DropReason::NotMember);
+        }
+        if let Some(to) = self.lead_transferee {
+            return self.drop_proposal(DropReason::TransferInProgress { to });
+        }
+        let first = self.log.last_index()?.next();
+        let mut pending = self.pending_conf_index;
+        for (at, entry) in entries.iter_mut().enumerate() {
+            let Some(change) = decode(entry) else {
+                continue;
+            };
+            match self.conf_change_obstacle(&change, pending) {
+                Some(obstacle) if self.settings.conf_change_validation => {
+                    self.watch.report(Event::ConfChangeIgnored {
+                        change: change.borrowed(),
+                        config: &self.tracker.config,
+                        obstacle,
+                    });
+                    *entry = Entry::default();
+                }
+                _ => pending = first + at as u64,
+            }
+        }
+        if self.exceeds_uncommitted_limit(&entries) {
+            return self.drop_proposal(DropReason::UncommittedLimit);
+        }
+        self.pending_conf_index = pending;
+        self.append(entries)?;
+        self.broadcast_append()
+    }
+
+    /// Why a change does not fit the active configuration. A best effort: the configuration is
+    /// that of the applied entries, and others may be on their way.
+    fn conf_change_obstacle(
+        &self,
+        change: &DecodedChange,
+        pending: Index,
+    ) -> Option<ConfChangeObstacle> {
+        let leaves = match change {
+            DecodedChange::V1(_) => false,
+            DecodedChange::V2(change) => change.changes.is_empty(),
+        };
+        let applied = self.log.applied();
+        if pending > applied {
+            return Some(ConfChangeObstacle::Pending {
+                index: pending,
+                applied,
+            });
+        }
+        match (self.tracker.config.voters.is_joint(), leaves) {
+            (true, false) => Some(ConfChangeObstacle::MustLeaveJoint),
+            (false, true) => Some(ConfChangeObstacle::NotJoint),
+            _ => None,
+        }
+    }
+
+    /// Whether the entries would let the uncommitted end of the log grow too much. Empty payloads
+    /// never do: Raft's own entries must go through. Nor does anything that follows nothing.
+    fn exceeds_uncommitted_limit(&self, entries: &[Entry]) -> bool {
+        let (limit, bytes) = (self.settings.max_uncommitted_bytes, payloads_len(entries));
+        limit != 0
+            && bytes > 0
+            && self.uncommitted_bytes > 0
+            && self.uncommitted_bytes.saturating_add(bytes) > limit
+    }
+
+    /// Appends to a leader's own log, in its term.
+    pub(super) fn append(&mut self, mut entries: Vec<Entry>) -> Result<(), Error> {
+        let first = self.log.last_index()?.next();
+        for (entry, index) in entries.iter_mut().zip(first.0..) {
+            entry.term = self.term;
+            entry.index = index.into();
+        }
+        self.uncommitted_bytes += payloads_len(&entries);
+        let last = first.prev() + entries.len() as u64;
+        self.log.append(entries.into_iter(), first, &mut self.watch);
+        // The leader counts itself when its own write is durable, like everybody else's.
+        self.acknowledge(self.settings.id, last);
+        Ok(())
+    }
+}
+
+/// A change of membership as it was proposed.
+enum DecodedChange {
+    V1(ConfChange),
+    V2(ConfChangeV2),
+}
+
+impl DecodedChange {
+    fn borrowed(&self) -> ProposedConfChange<'_> {
+        match self {
+            DecodedChange::V1(change) => ProposedConfChange::V1(change),
+            DecodedChange::V2(change) => ProposedConfChange::V2(change),
+        }
+    }
+}
+
+/// Whether an entry that should hold a change of membership does.
+pub(super) fn decodes(entry: &Entry) -> bool {
+    entry.kind == EntryKind::Normal || decode(entry).is_some()
+}
+
+fn decode(entry: &Entry) -> Option<DecodedChange> {
+    match entry.kind {
+        EntryKind::Normal => None,
+        EntryKind::ConfChange => wire::decode_conf_change(&entry.data)
+            .ok()
+            .map(DecodedChange::V1),
+        EntryKind::ConfChangeV2 => wire::decode_conf_change_v2(&entry.data)
+            .ok()
+            .map(DecodedChange::V2),
+    }
+}

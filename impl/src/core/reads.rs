@@ -1,0 +1,180 @@
+//! Linearizable reads without log entries (thesis §6.4).
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use super::Core;
+use crate::config::ReadOnly;
+use crate::error::Error;
+use crate::observer::Observer;
+use crate::quorum::{IdSet, VoteResult};
+use crate::storage::Storage;
+use crate::types::{Body, Index, Message, NodeId, ReadState, Term};
+
+/// A read that somebody asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct ReadRequest {
+    from: NodeId,
+    context: Bytes,
+}
+
+/// Reads that wait until a quorum has confirmed that this server still led when they came.
+///
+/// Each read is a round of heartbeats with a number of its own. The number and not the caller's
+/// context goes with the heartbeats: callers repeat contexts, and an answer to an earlier round
+/// must not count for a later one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Reads {
+    /// Invariant: ascending and without gaps by `number`, from 1 in each term.
+    rounds: VecDeque<Round>,
+    last_number: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Round {
+    number: u64,
+    /// The commit index when the read came.
+    index: Index,
+    acks: IdSet,
+    request: ReadRequest,
+}
+
+impl Reads {
+    /// Opens a round, and returns the context for its heartbeats.
+    fn open(&mut self, request: ReadRequest, index: Index) -> Bytes {
+        self.last_number += 1;
+        let (number, acks) = (self.last_number, IdSet::new());
+        self.rounds.push_back(Round {
+            number,
+            index,
+            acks,
+            request,
+        });
+        encode(self.last_number)
+    }
+
+    /// The context of the last open round; empty if there is none.
+    pub(super) fn last_context(&self) -> Bytes {
+        self.rounds
+            .back()
+            .map_or_else(Bytes::new, |round| encode(round.number))
+    }
+
+    fn find(&mut self, context: &[u8]) -> Option<&mut Round> {
+        let number = u64::from_be_bytes(context.try_into().ok()?);
+        let first = self.rounds.front()?.number;
+        self.rounds
+            .get_mut(usize::try_from(number.checked_sub(first)?).ok()?)
+    }
+
+    /// Closes all rounds up to this one: who led then led before.
+    fn close_up_to(&mut self, number: u64) -> impl Iterator<Item = Round> + use<> {
+        let count = self
+            .rounds
+            .iter()
+            .take_while(|round| round.number <= number)
+            .count();
+        let later = self.rounds.split_off(count);
+        std::mem::replace(&mut self.rounds, later).into_iter()
+    }
+}
+
+fn encode(number: u64) -> Bytes {
+    Bytes::copy_from_slice(&number.to_be_bytes())
+}
+
+impl<S: Storage, O: Observer> Core<S, O> {
+    /// Asks for a position at which a read is linearizable. The answer is a
+    /// [`ReadState`] with this context in a later `Ready`: the read may be served once everything
+    /// up to its index is applied. A follower asks its leader.
+    ///
+    /// There may never be an answer: without a leader, when leadership changes, when a message is
+    /// lost. Ask again after a timeout.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Storage`].
+    pub fn read_index(&mut self, context: Bytes) -> Result<(), Error> {
+        let id = self.settings.id;
+        let body = Body::ReadIndex { context };
+        let result = self.handle(Message {
+            from: id,
+            to: id,
+            term: Term::ZERO,
+            body,
+        });
+        self.check_invariants();
+        result
+    }
+
+    pub(super) fn handle_read(&mut self, from: NodeId, context: Bytes) -> Result<(), Error> {
+        let request = ReadRequest { from, context };
+        if self.has_committed_in_term()? {
+            self.start_read(request);
+        } else {
+            // The commit index of a new leader may lag behind what clients were told (§8).
+            self.postponed_reads.push(request);
+        }
+        Ok(())
+    }
+
+    fn has_committed_in_term(&self) -> Result<bool, Error> {
+        Ok(self.log.term(self.log.committed())? == Some(self.term))
+    }
+
+    pub(super) fn release_postponed_reads(&mut self) -> Result<(), Error> {
+        if !self.postponed_reads.is_empty() && self.has_committed_in_term()? {
+            for request in std::mem::take(&mut self.postponed_reads) {
+                self.start_read(request);
+            }
+        }
+        Ok(())
+    }
+
+    fn start_read(&mut self, request: ReadRequest) {
+        let index = self.log.committed();
+        // A leader that is no voter (any more) cannot confirm anything alone. One that told a
+        // server to campaign must expect it to be elected, whatever leases say.
+        let alone = self.tracker.is_singleton() && self.is_voter();
+        let by_lease = self.settings.read_only == ReadOnly::LeaseBased
+            && self.is_voter()
+            && !self.timeout_now_sent;
+        if alone || by_lease {
+            self.answer_read(request, index);
+            return;
+        }
+        let context = self.reads.open(request, index);
+        self.broadcast_heartbeat_with(context.clone());
+        // In small configurations the leader may be quorum enough.
+        self.acknowledge_read(self.settings.id, &context);
+    }
+
+    /// Somebody answered a heartbeat, and so confirmed that this server leads.
+    pub(super) fn acknowledge_read(&mut self, from: NodeId, context: &[u8]) {
+        let Some(round) = self.reads.find(context) else {
+            return;
+        };
+        round.acks.insert(from);
+        let (number, acks) = (round.number, &round.acks);
+        let result = self
+            .tracker
+            .config
+            .voters
+            .vote_result(|id| acks.contains(id).then_some(true));
+        if result == VoteResult::Won {
+            for round in self.reads.close_up_to(number) {
+                self.answer_read(round.request, round.index);
+            }
+        }
+    }
+
+    fn answer_read(&mut self, request: ReadRequest, index: Index) {
+        let ReadRequest { from, context } = request;
+        if from == self.settings.id {
+            self.read_states.push(ReadState { index, context });
+        } else {
+            self.send(from, Body::ReadIndexResponse { index, context });
+        }
+    }
+}

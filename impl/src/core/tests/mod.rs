@@ -1,0 +1,5 @@
+//! Scenarios of the paper and the thesis, on clusters in memory.
+
+mod cluster;
+mod elections;
+mod replication;

@@ -1,0 +1,310 @@
+//! A server that is driven by ticks: [`Core`] and [`Timer`] together.
+
+use bytes::Bytes;
+
+use crate::config::Config;
+use crate::core::{Core, SnapshotStatus};
+use crate::error::Error;
+use crate::observer::{NoObserver, Observer};
+use crate::ready::Ready;
+use crate::status::{BasicStatus, Status};
+use crate::storage::Storage;
+use crate::timer::Timer;
+use crate::tracker::Progress;
+use crate::types::{ConfChange, ConfChangeV2, ConfState, Entry, Message, NodeId};
+
+/// One Raft server, to be driven by its owner: no threads, no locks, no I/O.
+///
+/// The owner calls [`tick`](RawNode::tick) at regular intervals, hands in messages from the others
+/// by [`step`](RawNode::step) and requests by [`propose`](RawNode::propose) and its kin, and after
+/// each of these works off what there is to do:
+///
+/// ```
+/// use bytes::Bytes;
+/// use lockstep_raft::{Config, ConfState, EntryKind, MemoryStorage, NodeId, RawNode, Role, wire};
+///
+/// # fn main() -> Result<(), lockstep_raft::Error> {
+/// let id = NodeId::new(1).unwrap();
+/// let members = ConfState { voters: vec![id], ..ConfState::default() };
+/// let mut node = RawNode::new(&Config::new(id), MemoryStorage::with_conf_state(members))?;
+/// node.campaign()?;
+///
+/// let mut applied = Vec::new();
+/// while node.has_ready() {
+///     let ready = node.ready()?;
+///     // 1. Persist. A server with a disk does it there.
+///     let storage = node.storage_mut();
+///     storage.append(&ready.entries[..])?;
+///     if let Some(hard_state) = ready.hard_state {
+///         storage.set_hard_state(hard_state);
+///     }
+///     // 2. Send `ready.messages`: there is nobody else here. 3. Apply.
+///     for entry in &ready.committed_entries {
+///         match entry.kind {
+///             EntryKind::Normal => applied.push(entry.data.clone()),
+///             EntryKind::ConfChange => {
+///                 let change = wire::decode_conf_change(&entry.data).expect("written by Raft");
+///                 node.apply_conf_change(&change.to_v2())?;
+///             }
+///             EntryKind::ConfChangeV2 => {
+///                 let change = wire::decode_conf_change_v2(&entry.data).expect("written by Raft");
+///                 node.apply_conf_change(&change)?;
+///             }
+///         }
+///     }
+///     // 4. Done.
+///     node.advance()?;
+///     if node.basic_status().soft_state.role == Role::Leader && applied.len() == 1 {
+///         node.propose(Bytes::from("hello"))?;
+///     }
+/// }
+/// // The empty entry that opens the term, and the proposal.
+/// assert_eq!(applied, ["", "hello"]);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct RawNode<S, O = NoObserver> {
+    core: Core<S, O>,
+    timer: Timer,
+}
+
+impl<S: Storage> RawNode<S> {
+    /// A server with the state that its storage holds, unobserved.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Core::new`].
+    pub fn new(config: &Config, storage: S) -> Result<RawNode<S>, Error> {
+        RawNode::with_observer(config, storage, NoObserver)
+    }
+}
+
+impl<S: Storage, O: Observer> RawNode<S, O> {
+    /// A server with the state that its storage holds, and somebody who watches it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Core::new`].
+    pub fn with_observer(config: &Config, storage: S, observer: O) -> Result<RawNode<S, O>, Error> {
+        let core = Core::with_observer(config, storage, observer)?;
+        let mut node = RawNode {
+            core,
+            timer: Timer::new(config),
+        };
+        node.timer.follow(&mut node.core);
+        Ok(node)
+    }
+
+    fn call<T>(&mut self, input: impl FnOnce(&mut Core<S, O>) -> T) -> T {
+        let result = input(&mut self.core);
+        self.timer.follow(&mut self.core);
+        result
+    }
+
+    /// One tick passes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Storage`].
+    pub fn tick(&mut self) -> Result<(), Error> {
+        self.timer.tick(&mut self.core)
+    }
+
+    /// One tick passes in a group that is known to be idle; see [`Timer::tick_quiesced`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Storage`].
+    pub fn tick_quiesced(&mut self) -> Result<(), Error> {
+        self.timer.tick_quiesced(&mut self.core)
+    }
+
+    /// Takes in a message from another server or a storage thread; see [`Core::step`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Core::step`].
+    pub fn step(&mut self, message: Message) -> Result<(), Error> {
+        self.call(|core| core.step(message))
+    }
+
+    /// Campaigns at once; see [`Core::campaign`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Storage`].
+    pub fn campaign(&mut self) -> Result<(), Error> {
+        self.call(Core::campaign)
+    }
+
+    /// Proposes a command; see [`Core::propose`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Core::propose`].
+    pub fn propose(&mut self, data: Bytes) -> Result<(), Error> {
+        self.call(|core| core.propose(data))
+    }
+
+    /// Proposes several entries at once; see [`Core::propose_entries`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Core::propose_entries`].
+    pub fn propose_entries(&mut self, entries: Vec<Entry>) -> Result<(), Error> {
+        self.call(|core| core.propose_entries(entries))
+    }
+
+    /// Proposes a simple change of membership; see [`Core::propose_conf_change`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Core::propose`].
+    pub fn propose_conf_change(&mut self, change: &ConfChange) -> Result<(), Error> {
+        self.call(|core| core.propose_conf_change(change))
+    }
+
+    /// Proposes a general change of membership; see [`Core::propose_conf_change_v2`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Core::propose`].
+    pub fn propose_conf_change_v2(&mut self, change: &ConfChangeV2) -> Result<(), Error> {
+        self.call(|core| core.propose_conf_change_v2(change))
+    }
+
+    /// Makes a committed change of membership active; see [`Core::apply_conf_change`]. A simple
+    /// change is passed as its [`to_v2`](ConfChange::to_v2).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Core::apply_conf_change`].
+    pub fn apply_conf_change(&mut self, change: &ConfChangeV2) -> Result<ConfState, Error> {
+        self.call(|core| core.apply_conf_change(change))
+    }
+
+    /// Starts a new group; see [`Core::bootstrap`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Core::bootstrap`].
+    pub fn bootstrap(&mut self, servers: &[(NodeId, Bytes)]) -> Result<(), Error> {
+        self.call(|core| core.bootstrap(servers))
+    }
+
+    /// Asks for a linearizable read; see [`Core::read_index`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Storage`].
+    pub fn read_index(&mut self, context: Bytes) -> Result<(), Error> {
+        self.call(|core| core.read_index(context))
+    }
+
+    /// Hands leadership over; see [`Core::transfer_leader`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Storage`].
+    pub fn transfer_leader(&mut self, transferee: NodeId) -> Result<(), Error> {
+        self.call(|core| core.transfer_leader(transferee))
+    }
+
+    /// Forgets who leads; see [`Core::forget_leader`].
+    pub fn forget_leader(&mut self) {
+        self.call(Core::forget_leader);
+    }
+
+    /// Reports that a server could not be reached; see [`Core::report_unreachable`].
+    pub fn report_unreachable(&mut self, id: NodeId) {
+        self.call(|core| core.report_unreachable(id));
+    }
+
+    /// Reports what became of a snapshot; see [`Core::report_snapshot`].
+    pub fn report_snapshot(&mut self, id: NodeId, status: SnapshotStatus) {
+        self.call(|core| core.report_snapshot(id, status));
+    }
+
+    /// Whether there is anything to do.
+    pub fn has_ready(&self) -> bool {
+        self.core.has_ready()
+    }
+
+    /// Takes what has to be done; see [`Ready`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Core::ready`].
+    pub fn ready(&mut self) -> Result<Ready, Error> {
+        self.core.ready()
+    }
+
+    /// Takes what has to be done into a value whose buffers are used again.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Core::ready`].
+    pub fn ready_into(&mut self, ready: &mut Ready) -> Result<(), Error> {
+        self.core.ready_into(ready)
+    }
+
+    /// Everything in the last [`Ready`] is persisted and applied.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Core::advance`].
+    pub fn advance(&mut self) -> Result<(), Error> {
+        self.call(Core::advance)
+    }
+
+    /// The state of this server in numbers; does not allocate.
+    pub fn basic_status(&self) -> BasicStatus {
+        self.core.basic_status()
+    }
+
+    /// The state of this server with its view of the group.
+    pub fn status(&self) -> Status {
+        self.core.status()
+    }
+
+    /// Shows the progress of every member; see [`Core::with_progress`].
+    pub fn with_progress(&self, visit: impl FnMut(NodeId, &Progress)) {
+        self.core.with_progress(visit);
+    }
+
+    /// The storage, to be read.
+    pub fn storage(&self) -> &S {
+        self.core.storage()
+    }
+
+    /// The storage, to be written as [`Ready`] says, or compacted.
+    pub fn storage_mut(&mut self) -> &mut S {
+        self.core.storage_mut()
+    }
+
+    /// Who watches this server.
+    pub fn observer(&self) -> &O {
+        self.core.observer()
+    }
+
+    /// Who watches this server.
+    pub fn observer_mut(&mut self) -> &mut O {
+        self.core.observer_mut()
+    }
+
+    /// The protocol state.
+    pub fn core(&self) -> &Core<S, O> {
+        &self.core
+    }
+
+    /// The timer.
+    pub fn timer(&self) -> &Timer {
+        &self.timer
+    }
+
+    /// The timer, to set the election timeout in tests.
+    pub fn timer_mut(&mut self) -> &mut Timer {
+        &mut self.timer
+    }
+}

@@ -1,0 +1,58 @@
+//! What a server has to have done for it.
+
+use crate::types::{Entry, HardState, Message, ReadState, Snapshot, SoftState};
+
+/// What has to be done for a server: persist, send, apply.
+///
+/// In the default mode, in this order:
+///
+/// 1. Write [`hard_state`](Ready::hard_state), [`entries`](Ready::entries) and
+///    [`snapshot`](Ready::snapshot) to storage, synchronously if [`must_sync`](Ready::must_sync).
+///    Entries replace everything stored at and behind the first of them.
+/// 2. Send the [`messages`](Ready::messages). Those that
+///    [do not wait](Message::waits_for_persistence) may leave earlier, even before the write; the
+///    others only after it. Messages with a snapshot must be reported on, see
+///    [`report_snapshot`](crate::RawNode::report_snapshot).
+/// 3. Apply the snapshot and the [`committed_entries`](Ready::committed_entries); for each change
+///    of membership among them call [`apply_conf_change`](crate::RawNode::apply_conf_change).
+/// 4. Call [`advance`](crate::RawNode::advance).
+///
+/// With [asynchronous storage writes](crate::Config::async_storage_writes) it is enough to deliver
+/// the messages, some of which are addressed to the storage threads and repeat the fields; there
+/// is no `advance`.
+///
+/// Entries share their payload with the server's own log and must be left as they are.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Ready {
+    /// Role and leader, if they changed. Need not be stored.
+    pub soft_state: Option<SoftState>,
+    /// Term, vote and commit index to be stored, if they changed.
+    pub hard_state: Option<HardState>,
+    /// Reads that may be served once their index is applied.
+    pub read_states: Vec<ReadState>,
+    /// Entries to be stored.
+    pub entries: Vec<Entry>,
+    /// A snapshot to be stored and applied. There are no entries then.
+    pub snapshot: Option<Snapshot>,
+    /// Entries to be applied. They are stored already or among [`entries`](Ready::entries).
+    pub committed_entries: Vec<Entry>,
+    /// Messages to be sent, those that wait for persistence last.
+    pub messages: Vec<Message>,
+    /// Whether the write must be durable before anything that waits for it is done: there are
+    /// entries, or the term or vote changed.
+    pub must_sync: bool,
+}
+
+impl Ready {
+    /// Empties it, and keeps its buffers.
+    pub(crate) fn clear(&mut self) {
+        self.soft_state = None;
+        self.hard_state = None;
+        self.read_states.clear();
+        self.entries.clear();
+        self.snapshot = None;
+        self.committed_entries.clear();
+        self.messages.clear();
+        self.must_sync = false;
+    }
+}
