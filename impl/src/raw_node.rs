@@ -29,6 +29,7 @@ use crate::types::{ConfChange, ConfChangeV2, ConfState, Entry, Message, NodeId};
 /// let mut node = RawNode::new(&Config::new(id), MemoryStorage::with_conf_state(members))?;
 /// node.campaign()?;
 ///
+/// let mut proposals = vec!["hello"];
 /// let mut applied = Vec::new();
 /// while node.has_ready() {
 ///     let ready = node.ready()?;
@@ -54,8 +55,10 @@ use crate::types::{ConfChange, ConfChangeV2, ConfState, Entry, Message, NodeId};
 ///     }
 ///     // 4. Done.
 ///     node.advance()?;
-///     if node.basic_status().soft_state.role == Role::Leader && applied.len() == 1 {
-///         node.propose(Bytes::from("hello"))?;
+///     if node.basic_status().soft_state.role == Role::Leader
+///         && let Some(proposal) = proposals.pop()
+///     {
+///         node.propose(Bytes::from(proposal))?;
 ///     }
 /// }
 /// // The empty entry that opens the term, and the proposal.
