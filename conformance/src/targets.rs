@@ -2,3 +2,4 @@
 
 pub mod etcd;
 pub mod exec;
+pub mod raft_rs;

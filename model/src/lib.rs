@@ -12,6 +12,7 @@ mod bounds;
 mod checkable;
 mod cluster;
 mod codec;
+mod dialect;
 mod history;
 mod ids;
 mod message;
@@ -26,6 +27,7 @@ mod symmetry;
 
 pub use bounds::{Bounds, Budget, Kind, Spent};
 pub use cluster::{Action, Cluster, ClusterState, Transition};
+pub use dialect::{Departure, Dialect};
 pub use history::History;
 pub use ids::{Id, IdSet, MAX_SERVERS, OutOfRange};
 #[doc(hidden)]

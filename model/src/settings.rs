@@ -1,5 +1,6 @@
 //! What a server is told before its first event.
 
+use crate::dialect::{Departure, Dialect};
 use crate::ids::{Id, MAX_SERVERS};
 use crate::mutation::Mutation;
 use lockstep_traces::Config;
@@ -13,6 +14,7 @@ pub struct Settings {
     pub(crate) check_quorum: bool,
     pub(crate) one_entry_per_append: bool,
     pub(crate) max_inflight: u32,
+    dialect: Dialect,
     mutation: Mutation,
 }
 
@@ -48,6 +50,7 @@ impl Settings {
             check_quorum: config.check_quorum,
             one_entry_per_append: config.one_entry_per_append,
             max_inflight,
+            dialect: Dialect::ETCD,
             mutation: Mutation::None,
         })
     }
@@ -81,6 +84,22 @@ impl Settings {
     /// The smallest majority.
     pub fn quorum(&self) -> usize {
         self.servers() / 2 + 1
+    }
+
+    /// The settings with rules of another implementation.
+    #[must_use]
+    pub fn with_dialect(self, dialect: Dialect) -> Settings {
+        Settings { dialect, ..self }
+    }
+
+    /// Which rules differ from those of etcd's raft.
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// Whether one rule differs from that of etcd's raft.
+    pub(crate) fn departs(&self, departure: Departure) -> bool {
+        self.dialect.has(departure)
     }
 
     /// The settings with a mistake planted: for tests that the checks catch it, nothing else.

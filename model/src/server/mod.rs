@@ -11,6 +11,7 @@ mod view;
 pub use log::Log;
 pub use progress::{Flow, Progress};
 
+use crate::dialect::Departure;
 use crate::ids::{Id, IdSet, MAX_SERVERS};
 use crate::message::{Body, Message, Payload};
 use crate::mutation::Mutation;
@@ -208,7 +209,7 @@ impl Server {
                     .iter()
                     .flat_map(|peers| peers.iter())
                     .all(|peer| {
-                        peer.matched < peer.next
+                        (peer.matched < peer.next || settings.departs(Departure::ProbeBelowMatch))
                             && peer.next <= self.log.last_index() + 1
                             && peer.inflight.len() <= settings.max_inflight as usize
                     }),

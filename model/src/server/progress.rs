@@ -1,6 +1,8 @@
 //! What a leader knows of one peer, and how that throttles what it sends.
 
+use crate::dialect::Departure;
 use crate::seq::Seq;
+use crate::settings::Settings;
 
 /// How a leader replicates to a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -74,19 +76,26 @@ impl Progress {
     }
 
     /// An append with that many entries was sent.
-    pub(crate) fn sent(&mut self, entries: u32, commit: u32, max_inflight: u32) {
+    pub(crate) fn sent(&mut self, settings: &Settings, entries: u32, commit: u32) {
         match self.flow {
             Flow::Replicate => {
                 if entries > 0 {
                     self.next += entries;
                     self.inflight.push(self.next - 1);
                 }
-                self.paused = self.window_is_full(max_inflight);
+                self.paused = self.window_is_full(settings.max_inflight);
             }
             // An empty append does not pause a probing peer.
             Flow::Probe => self.paused |= entries > 0,
         }
-        self.commit_sent = commit;
+        self.told_commit(settings, commit);
+    }
+
+    /// The peer was sent this commit index.
+    pub(crate) fn told_commit(&mut self, settings: &Settings, commit: u32) {
+        if !settings.departs(Departure::NoCommitMemory) {
+            self.commit_sent = commit;
+        }
     }
 
     /// Whether an append sent now could raise the peer's commit index beyond what was sent already.
@@ -96,26 +105,49 @@ impl Progress {
 
     /// The peer acknowledged everything up to `index`. Returns whether that says something new: a higher
     /// match, or that a probe reached the peer after all.
-    pub(crate) fn acknowledged(&mut self, index: u32) -> bool {
+    pub(crate) fn acknowledged(&mut self, settings: &Settings, index: u32) -> bool {
         let raised = index > self.matched;
+        // This changes `next` only if the match rose, or with [`Departure::ProbeBelowMatch`].
+        self.next = self.next.max(index.saturating_add(1));
         if raised {
             self.matched = index;
-            self.next = self.next.max(index.saturating_add(1));
             self.paused = false;
         }
+        let equal = index == self.matched
+            && (raised || !settings.departs(Departure::EqualAcknowledgementIgnored));
         match self.flow {
-            Flow::Probe if index == self.matched => self.become_replicate(),
+            Flow::Probe if equal => self.become_replicate(),
             Flow::Replicate if raised => {
                 self.inflight = self.inflight.iter().filter(|sent| *sent > index).collect();
+                self.hold_back_while_full(settings);
             }
             Flow::Probe | Flow::Replicate => return false,
         }
         true
     }
 
+    /// With [`Departure::FullWindowPauses`]: whether appends are held back is no more than whether the
+    /// window is full.
+    fn hold_back_while_full(&mut self, settings: &Settings) {
+        if self.flow == Flow::Replicate && settings.departs(Departure::FullWindowPauses) {
+            self.paused = self.window_is_full(settings.max_inflight);
+        }
+    }
+
+    /// The peer is alive: what was held back for it may go.
+    pub(crate) fn heard(&mut self, settings: &Settings) {
+        self.paused = false;
+        if settings.departs(Departure::HeartbeatResponseFreesWindow)
+            && self.window_is_full(settings.max_inflight)
+        {
+            self.inflight = self.inflight.iter().skip(1).collect();
+        }
+        self.hold_back_while_full(settings);
+    }
+
     /// The peer refused the append after `refused`; the logs can agree at `hint` at the highest. Returns
     /// false if the refusal is stale.
-    pub(crate) fn refused(&mut self, refused: u32, hint: u32) -> bool {
+    pub(crate) fn refused(&mut self, settings: &Settings, refused: u32, hint: u32) -> bool {
         match self.flow {
             Flow::Replicate if refused <= self.matched => false,
             Flow::Replicate => {
@@ -124,7 +156,12 @@ impl Progress {
             }
             Flow::Probe if refused != self.next - 1 => false,
             Flow::Probe => {
-                self.next = refused.min(hint.saturating_add(1)).max(self.matched + 1);
+                let lowest = if settings.departs(Departure::ProbeBelowMatch) {
+                    1
+                } else {
+                    self.matched + 1
+                };
+                self.next = refused.min(hint.saturating_add(1)).max(lowest);
                 self.forget_commit_sent();
                 self.paused = false;
                 true

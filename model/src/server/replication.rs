@@ -2,6 +2,7 @@
 //! rejection of etcd's raft.
 
 use super::{Own, Progress, Turn};
+use crate::dialect::Departure;
 use crate::ids::{Id, MAX_SERVERS};
 use crate::message::{Body, Entries, Entry, Message, Payload, Position};
 use crate::mutation::Mutation;
@@ -32,14 +33,14 @@ impl Turn<'_> {
     /// Sends a peer what it lacks, unless appends to it are held back. An append without entries is sent
     /// only if `even_if_empty`: it carries the commit index, or probes. Returns whether one was sent.
     fn send_append(&mut self, j: Id, even_if_empty: bool) -> bool {
-        let max_inflight = self.settings.max_inflight;
+        let settings = self.settings;
         let Some(peer) = self.i.peer(j).filter(|peer| !peer.paused) else {
             return false;
         };
         // A full window lets only empty appends through: they find out whether what fills it was lost.
         let limit = match (
-            peer.window_is_full(max_inflight),
-            self.settings.one_entry_per_append,
+            peer.window_is_full(settings.max_inflight),
+            settings.one_entry_per_append,
         ) {
             (true, _) => 0,
             (false, true) => 1,
@@ -57,7 +58,7 @@ impl Turn<'_> {
         };
         let commit = self.i.commit;
         if let Some(peer) = self.peer_mut(j) {
-            peer.sent(entries.len() as u32, commit, max_inflight);
+            peer.sent(settings, entries.len() as u32, commit);
         }
         let body = Body::AppendEntries {
             prev,
@@ -71,13 +72,14 @@ impl Turn<'_> {
     /// The heartbeat timer fires at a leader. A peer is told of no commit index beyond what is known to
     /// match there.
     pub(super) fn broadcast_heartbeat(&mut self) {
+        let settings = self.settings;
         for j in self.others() {
             let commit = self.i.commit;
             let Some(peer) = self.peer_mut(j) else {
                 return;
             };
             let commit = commit.min(peer.matched);
-            peer.commit_sent = commit;
+            peer.told_commit(settings, commit);
             self.send(j, self.i.term, Body::Heartbeat { commit });
         }
     }
@@ -116,23 +118,26 @@ impl Turn<'_> {
     /// A peer has everything up to `index`. If that says anything new, the leader may commit, and sends
     /// whatever the peer now has room for.
     pub(super) fn handle_accepted(&mut self, j: Id, index: u32) {
+        let settings = self.settings;
         let last_index = self.i.log.last_index();
         let Some(peer) = self.peer_mut(j) else {
             return;
         };
         peer.recent_active = true;
+        let was_paused = peer.paused;
         // Nothing behind the log was ever sent.
-        if index > last_index || !peer.acknowledged(index) {
+        if index > last_index || !peer.acknowledged(settings, index) {
             return;
         }
         let commit = self.i.commit;
         if self.advance_commit() {
             self.broadcast_append();
-        } else if self
-            .i
-            .peer(j)
-            .is_some_and(|peer| peer.can_raise_commit(commit))
-        {
+        } else if self.i.peer(j).is_some_and(|peer| {
+            match settings.departs(Departure::NoCommitMemory) {
+                true => was_paused,
+                false => peer.can_raise_commit(commit),
+            }
+        }) {
             self.send_append(j, true);
         }
         while self.send_append(j, false) {}
@@ -141,6 +146,7 @@ impl Turn<'_> {
     /// A peer does not have what precedes the entries sent. Where its term is known, everything in the
     /// leader's log of a higher term is passed over (paper, end of section 5.3, and beyond).
     pub(super) fn handle_rejected(&mut self, j: Id, index: u32, hint: Position) {
+        let settings = self.settings;
         let next_probe = match hint.term {
             0 => hint.index,
             term => self.i.log.conflict_hint(hint.index, term).index,
@@ -149,19 +155,20 @@ impl Turn<'_> {
             return;
         };
         peer.recent_active = true;
-        if peer.refused(index, next_probe) {
+        if peer.refused(settings, index, next_probe) {
             self.send_append(j, true);
         }
     }
 
     /// A peer is alive: what was held back for it may go, and what it lacks is sent.
     pub(super) fn handle_heartbeat_response(&mut self, j: Id) {
+        let settings = self.settings;
         let last_index = self.i.log.last_index();
         let Some(peer) = self.peer_mut(j) else {
             return;
         };
         peer.recent_active = true;
-        peer.paused = false;
+        peer.heard(settings);
         if peer.matched < last_index || peer.flow == super::Flow::Probe {
             self.send_append(j, true);
         }

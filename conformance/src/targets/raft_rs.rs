@@ -1,0 +1,364 @@
+//! tikv's raft-rs 0.7, in process, through its public API and public fields.
+//!
+//! Its timers cannot be raised one by one by ticks alone, but its election counter is public: the adapter
+//! moves it and lets one tick do the rest. No timer fires that was not asked for, so the jitter that the
+//! library draws for itself changes nothing. It has no clone, which makes *edges covered* the verdict
+//! that it can earn.
+
+mod dialect;
+mod message;
+mod storage;
+
+pub use dialect::{Normalisation, Uses};
+
+use crate::target::{Description, Reaction, Target, TargetError, TargetServer};
+use lockstep_traces::{
+    Config, DurableImage, Emitted, Field, FieldSet, Index, Input, NodeView, Outcome, PeerView,
+    ProgressState, Refusal, Role, ServerId, Term,
+};
+use message::{from_raft, log_from_raft, payload_data, to_raft};
+use raft::eraftpb::{Message, MessageType};
+use raft::{INVALID_ID, INVALID_INDEX, Progress, RawNode, StateRole};
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use storage::SharedStorage;
+
+/// The version of the crate that is linked in; Cargo's lock file pins it.
+const VERSION: &str = "0.7.0";
+
+/// Ticks of an election timeout. Quorum checks of a leader advance its heartbeat counter by one each, so
+/// that many fit between two heartbeats.
+const ELECTION_TICKS: usize = 1 << 20;
+
+/// Ticks of a heartbeat interval; never reached by ticks.
+const HEARTBEAT_TICKS: usize = ELECTION_TICKS - 1;
+
+/// The library as a target.
+#[derive(Clone, Debug, Default)]
+pub struct RaftRs {
+    uses: Uses,
+}
+
+impl RaftRs {
+    /// A target that has counted nothing yet.
+    pub fn new() -> RaftRs {
+        RaftRs::default()
+    }
+
+    /// How often each normalisation has made a difference so far.
+    pub fn uses(&self) -> &Uses {
+        &self.uses
+    }
+}
+
+impl Target for RaftRs {
+    type Server = RaftRsServer;
+
+    fn description(&self) -> Description {
+        Description {
+            name: "raft-rs".to_owned(),
+            version: VERSION.to_owned(),
+            shows: FieldSet::ALL.without(Field::CommitSent),
+            dialect: Normalisation::ALL
+                .into_iter()
+                .map(|entry| format!("{}: {}", entry.name(), entry.reason()))
+                .collect(),
+        }
+    }
+
+    fn start(&self, config: &Config, id: ServerId) -> Result<RaftRsServer, TargetError> {
+        let voters = config.server_ids().map(ServerId::get).collect();
+        let storage = SharedStorage::new(voters);
+        Ok(RaftRsServer {
+            node: new_node(config, id, storage.clone(), 0).map_err(TargetError::Setup)?,
+            storage,
+            config: config.clone(),
+            id,
+            uses: self.uses.clone(),
+        })
+    }
+}
+
+fn new_node(
+    config: &Config,
+    id: ServerId,
+    storage: SharedStorage,
+    applied: u64,
+) -> Result<RawNode<SharedStorage>, String> {
+    let max_inflight_msgs = usize::try_from(config.max_inflight)
+        .map_err(|_| format!("max_inflight is too large: {}", config.max_inflight))?;
+    let config = raft::Config {
+        id: id.get(),
+        election_tick: ELECTION_TICKS,
+        heartbeat_tick: HEARTBEAT_TICKS,
+        applied,
+        max_size_per_msg: if config.one_entry_per_append {
+            0
+        } else {
+            raft::NO_LIMIT
+        },
+        max_inflight_msgs,
+        check_quorum: config.check_quorum,
+        pre_vote: config.pre_vote,
+        ..raft::Config::default()
+    };
+    let logger = slog::Logger::root(slog::Discard, slog::o!());
+    RawNode::new(&config, storage, &logger).map_err(|error| error.to_string())
+}
+
+/// One server.
+pub struct RaftRsServer {
+    node: RawNode<SharedStorage>,
+    storage: SharedStorage,
+    config: Config,
+    id: ServerId,
+    uses: Uses,
+}
+
+/// What a call came to.
+enum Call {
+    Returned(Outcome),
+    NotDriven(&'static str),
+}
+
+impl TargetServer for RaftRsServer {
+    fn apply(&mut self, input: &Input) -> Result<Reaction, TargetError> {
+        let applied = AssertUnwindSafe(|| {
+            let outcome = match self.call(input)? {
+                Call::Returned(outcome) => outcome,
+                Call::NotDriven(reason) => {
+                    return Ok(Reaction::NotDriven {
+                        reason: reason.to_owned(),
+                    });
+                }
+            };
+            let sent = self.settle()?;
+            self.without_forwarding(outcome, sent)
+        });
+        // A panic leaves the server in no state to go on; the error says that it is not used again.
+        match catch_unwind(applied) {
+            Ok(result) => result.map_err(TargetError::Failed),
+            Err(panic) => Err(TargetError::Failed(panic_text(panic.as_ref()))),
+        }
+    }
+
+    fn view(&mut self) -> Result<NodeView, TargetError> {
+        self.view_or_error().map_err(TargetError::Failed)
+    }
+}
+
+impl RaftRsServer {
+    /// Makes the call of an input.
+    fn call(&mut self, input: &Input) -> Result<Call, String> {
+        let raft = &mut self.node.raft;
+        let leads = raft.state == StateRole::Leader;
+        let result = match input {
+            Input::Timeout => self.node.campaign(),
+            Input::Propose(value) => {
+                let data = payload_data(lockstep_traces::Payload::Value(*value));
+                self.node.propose(Vec::new(), data)
+            }
+            Input::Deliver(m) => self.node.step(to_raft(m)),
+            Input::Heartbeat => {
+                // Documented to do nothing at a server that does not lead.
+                self.node.ping();
+                Ok(())
+            }
+            Input::LeaseExpire if leads => {
+                return Ok(Call::NotDriven(
+                    "at a leader the passing of an election timeout is a quorum check",
+                ));
+            }
+            Input::LeaseExpire => {
+                raft.election_elapsed = raft.election_elapsed.max(raft.election_timeout());
+                Ok(())
+            }
+            Input::CheckQuorum if !leads => {
+                return Ok(Call::NotDriven(
+                    "no tick raises a quorum check at a server that does not lead",
+                ));
+            }
+            Input::CheckQuorum if raft.heartbeat_elapsed() + 1 >= HEARTBEAT_TICKS => {
+                return Ok(Call::NotDriven(
+                    "the tick that raises the quorum check would raise a heartbeat too",
+                ));
+            }
+            Input::CheckQuorum => {
+                raft.election_elapsed = raft.election_timeout() - 1;
+                raft.tick();
+                Ok(())
+            }
+            Input::Restart => {
+                let applied = raft.raft_log.applied;
+                self.node = new_node(&self.config, self.id, self.storage.clone(), applied)?;
+                Ok(())
+            }
+        };
+        Ok(Call::Returned(match result {
+            Ok(()) => Outcome::Accepted,
+            Err(raft::Error::ProposalDropped) => Outcome::Refused(Refusal::ProposalDropped),
+            Err(raft::Error::StepPeerNotFound) => Outcome::Refused(Refusal::UnknownPeer),
+            Err(raft::Error::StepLocalMsg) => Outcome::Refused(Refusal::LocalMessage),
+            Err(error) => return Err(format!("returned an unexpected error: {error}")),
+        }))
+    }
+
+    /// Persists, sends, applies and advances until nothing is ready.
+    fn settle(&mut self) -> Result<Vec<(Message, bool)>, String> {
+        let mut sent = Vec::new();
+        while self.node.has_ready() {
+            let mut ready = self.node.ready();
+            if ready.snapshot() != &raft::eraftpb::Snapshot::default() {
+                return Err("wants a snapshot restored, though none was ever sent".to_owned());
+            }
+            sent.extend(ready.take_messages().into_iter().map(|m| (m, false)));
+            self.storage.append(ready.entries());
+            if let Some(hard) = ready.hs() {
+                self.storage.set_hard_state(hard.clone());
+            }
+            let persisted = ready.take_persisted_messages();
+            sent.extend(persisted.into_iter().map(|m| (m, true)));
+            let mut light = self.node.advance(ready);
+            if let Some(commit) = light.commit_index() {
+                self.storage.set_commit(commit);
+            }
+            sent.extend(light.take_messages().into_iter().map(|m| (m, false)));
+            self.node.advance_apply();
+        }
+        Ok(sent)
+    }
+
+    /// The reaction, in which a forwarded proposal is a dropped one.
+    fn without_forwarding(
+        &self,
+        outcome: Outcome,
+        sent: Vec<(Message, bool)>,
+    ) -> Result<Reaction, String> {
+        if let [(only, _)] = sent.as_slice()
+            && only.get_msg_type() == MessageType::MsgPropose
+        {
+            self.uses.count(Normalisation::ForwardedProposal);
+            return Ok(Reaction::Driven {
+                outcome: Outcome::Refused(Refusal::ProposalDropped),
+                sent: Vec::new(),
+            });
+        }
+        let sent = sent
+            .into_iter()
+            .map(|(message, waited)| self.emitted(message, waited))
+            .collect::<Result<_, _>>()?;
+        Ok(Reaction::Driven { outcome, sent })
+    }
+
+    fn emitted(&self, message: Message, waited: bool) -> Result<Emitted, String> {
+        let must_wait = matches!(
+            message.get_msg_type(),
+            MessageType::MsgAppendResponse
+                | MessageType::MsgRequestVoteResponse
+                | MessageType::MsgRequestPreVoteResponse
+        );
+        let leads = self.node.raft.state == StateRole::Leader;
+        let after_persist = match (must_wait, waited) {
+            (false, true) => {
+                self.uses.count(Normalisation::EverythingWaits);
+                false
+            }
+            (true, false) if leads => {
+                self.uses.count(Normalisation::LeaderAnswersAtOnce);
+                true
+            }
+            _ => waited,
+        };
+        Ok(Emitted {
+            message: from_raft(message, &self.uses)?,
+            after_persist,
+        })
+    }
+
+    fn view_or_error(&self) -> Result<NodeView, String> {
+        let raft = &self.node.raft;
+        let role = match raft.state {
+            StateRole::Follower => Role::Follower,
+            StateRole::PreCandidate => Role::PreCandidate,
+            StateRole::Candidate => Role::Candidate,
+            StateRole::Leader => Role::Leader,
+        };
+        let campaigns = matches!(role, Role::Candidate | Role::PreCandidate);
+        let votes = raft.prs().votes().iter().filter(|_| campaigns);
+        let others = raft.prs().iter().filter(|(id, _)| **id != self.id.get());
+        let durable = self.storage.durable();
+        Ok(NodeView {
+            role,
+            term: Term(raft.term),
+            vote: server(raft.vote),
+            leader: server(raft.leader_id),
+            log: log_from_raft(&raft.raft_log.all_entries(), 1)?,
+            commit: Index(raft.raft_log.committed),
+            applied: Index(raft.raft_log.applied),
+            lease: raft.check_quorum
+                && role == Role::Follower
+                && raft.leader_id != INVALID_ID
+                && raft.election_elapsed < raft.election_timeout(),
+            votes: votes
+                .filter_map(|(id, granted)| Some((server(*id)?, *granted)))
+                .collect(),
+            peers: match role {
+                Role::Leader => others
+                    .filter_map(|(id, progress)| Some((server(*id)?, peer(progress))))
+                    .collect(),
+                _ => BTreeMap::new(),
+            },
+            durable: DurableImage {
+                term: Term(durable.hard.term),
+                vote: server(durable.hard.vote),
+                commit: Index(durable.hard.commit),
+                log: log_from_raft(&durable.entries, 1)?,
+            },
+        })
+    }
+}
+
+fn server(id: u64) -> Option<ServerId> {
+    ServerId::new(id)
+}
+
+fn peer(progress: &Progress) -> PeerView {
+    PeerView {
+        matched: Index(progress.matched),
+        next: Index(progress.next_idx),
+        state: match progress.state {
+            raft::ProgressState::Probe => ProgressState::Probe,
+            raft::ProgressState::Replicate => ProgressState::Replicate,
+            raft::ProgressState::Snapshot => ProgressState::Snapshot,
+        },
+        paused: progress.is_paused(),
+        recent_active: progress.recent_active,
+        // The library does not remember it.
+        commit_sent: Index(INVALID_INDEX),
+        inflight: inflight(progress),
+    }
+}
+
+/// The last index of each append on its way. The library shows their number only, but a copy of its
+/// window can be emptied index by index, and each step shows what left.
+fn inflight(progress: &Progress) -> Vec<Index> {
+    let mut window = progress.ins.clone();
+    let mut indexes = Vec::new();
+    for index in 0..progress.next_idx.saturating_add(1) {
+        let before = window.count();
+        if before == 0 {
+            break;
+        }
+        window.free_to(index);
+        indexes.extend((window.count()..before).map(|_| Index(index)));
+    }
+    indexes
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied());
+    format!("panic: {}", text.unwrap_or("without a text"))
+}

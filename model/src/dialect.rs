@@ -1,0 +1,144 @@
+//! Where other implementations depart from etcd's raft by design and with consequences for the state.
+//!
+//! The specification is etcd's raft. A *dialect* of it is a set of [`Departure`]s, each a different rule
+//! that is as safe as the one it replaces. They let an implementation that chose otherwise be held to
+//! everything else; a report lists them, and one that makes no difference has no place in a dialect.
+
+use std::fmt;
+
+/// One rule that is different.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Departure {
+    /// A leader does not remember which commit index it has sent to whom.
+    NoCommitMemory,
+    /// An acknowledgement of what is known to match says nothing new, even at a probing peer.
+    EqualAcknowledgementIgnored,
+    /// Appends to a pipelining peer are held back exactly while its window is full.
+    FullWindowPauses,
+    /// A heartbeat response frees the oldest place in a full window.
+    HeartbeatResponseFreesWindow,
+    /// A refused probe may be followed by one below what is known to match.
+    ProbeBelowMatch,
+}
+
+impl Departure {
+    /// Every departure that the specification knows.
+    pub const ALL: [Departure; 5] = [
+        Departure::NoCommitMemory,
+        Departure::EqualAcknowledgementIgnored,
+        Departure::FullWindowPauses,
+        Departure::HeartbeatResponseFreesWindow,
+        Departure::ProbeBelowMatch,
+    ];
+
+    /// Its name in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Departure::NoCommitMemory => "no-commit-memory",
+            Departure::EqualAcknowledgementIgnored => "equal-acknowledgement-ignored",
+            Departure::FullWindowPauses => "full-window-pauses",
+            Departure::HeartbeatResponseFreesWindow => "heartbeat-response-frees-window",
+            Departure::ProbeBelowMatch => "probe-below-match",
+        }
+    }
+
+    /// What is different, why that is no error, and where it can be seen.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Departure::NoCommitMemory => {
+                "a leader does not remember the commit index last sent to a peer: an acknowledgement that \
+                 commits nothing is followed by an append if the peer was held back, not if its commit \
+                 index could rise (etcd's sentCommit is of 3.6; raft-rs: handle_append_response); the \
+                 commit index still travels with every append and heartbeat"
+            }
+            Departure::EqualAcknowledgementIgnored => {
+                "an acknowledgement of no more than what is known to match leaves a probing peer probing \
+                 (etcd: Replicate, since 3.6; raft-rs: Progress::maybe_update); the next heartbeat \
+                 response resumes it"
+            }
+            Departure::FullWindowPauses => {
+                "a pipelining peer is held back exactly while its window is full, so it is never sent \
+                 the empty append by which etcd tests whether the window was lost (raft-rs: \
+                 Progress::is_paused, as in etcd before 3.5)"
+            }
+            Departure::HeartbeatResponseFreesWindow => {
+                "a heartbeat response frees the oldest place of a full window (raft-rs: \
+                 handle_heartbeat_response, as in etcd before 3.5)"
+            }
+            Departure::ProbeBelowMatch => {
+                "a late copy of a refusal may lower the next index of a probing peer to what it is known \
+                 to have, or below (raft-rs: Progress::maybe_decr_to): entries are sent once more"
+            }
+        }
+    }
+}
+
+impl fmt::Display for Departure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A set of departures.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Dialect(u8);
+
+impl Dialect {
+    /// The specification as it is: etcd's raft v3.6.
+    pub const ETCD: Dialect = Dialect(0);
+
+    /// tikv's raft-rs 0.7.
+    pub const RAFT_RS: Dialect = Dialect::ETCD
+        .with(Departure::NoCommitMemory)
+        .with(Departure::EqualAcknowledgementIgnored)
+        .with(Departure::FullWindowPauses)
+        .with(Departure::HeartbeatResponseFreesWindow)
+        .with(Departure::ProbeBelowMatch);
+
+    /// This dialect with one departure more.
+    #[must_use]
+    pub const fn with(self, departure: Departure) -> Dialect {
+        Dialect(self.0 | 1 << departure as u8)
+    }
+
+    /// This dialect less one departure.
+    #[must_use]
+    pub const fn without(self, departure: Departure) -> Dialect {
+        Dialect(self.0 & !(1 << departure as u8))
+    }
+
+    /// Whether a rule is different.
+    pub const fn has(self, departure: Departure) -> bool {
+        self.0 & 1 << departure as u8 != 0
+    }
+
+    /// The rules that are different.
+    pub fn iter(self) -> impl Iterator<Item = Departure> {
+        Departure::ALL
+            .into_iter()
+            .filter(move |departure| self.has(*departure))
+    }
+}
+
+impl fmt::Debug for Dialect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dialect_is_the_set_of_its_departures() {
+        let one = Dialect::ETCD.with(Departure::ProbeBelowMatch);
+        assert_eq!(one.iter().collect::<Vec<_>>(), [Departure::ProbeBelowMatch]);
+        assert_eq!(one.without(Departure::ProbeBelowMatch), Dialect::ETCD);
+        let all = Departure::ALL
+            .into_iter()
+            .fold(Dialect::ETCD, Dialect::with);
+        assert_eq!(all.iter().collect::<Vec<_>>(), Departure::ALL);
+        assert_eq!(format!("{one:?}"), "{ProbeBelowMatch}");
+    }
+}
