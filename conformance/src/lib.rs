@@ -3,20 +3,28 @@
 //!
 //! * [`target`]: the trait that an implementation is put behind, and what it may say of itself.
 //! * [`compare`]: what "the two agree" means, field by field and message by message.
+//! * [`cover`]: traces that cover a graph, and conformance of targets that cannot be copied.
 //! * [`replay`]: traces on any target; needs no specification.
+//! * [`product`]: the exhaustive product of the specification and an implementation.
 //! * [`divergence`]: where the two sides part.
 //! * [`targets`]: the implementations.
 //! * [`planted`]: targets with one deliberate mistake each, to show that the comparison finds it.
 
 pub mod compare;
+pub mod cover;
+pub mod digest;
 pub mod divergence;
+mod graph;
+pub mod path;
 pub mod planted;
+pub mod product;
 pub mod replay;
 pub mod target;
 pub mod targets;
 
 pub use compare::{Difference, compare};
 pub use divergence::{Actual, Divergence, Side};
+pub use graph::{Counts, OnProgress};
 pub use target::{
     Description, Fork, Observation, Reaction, Run, Strength, Target, TargetError, TargetServer,
 };

@@ -132,7 +132,7 @@ impl ReplayReport {
     fn add(&mut self, source: &str, trace: &Trace, fate: Fate) {
         self.traces += 1;
         self.steps += fate.steps;
-        self.compared += fate.compared;
+        self.compared += fate.compared.len() as u64;
         self.not_reached += fate.not_reached;
         self.network += trace.steps.len() as u64 - fate.steps;
         match fate.result() {
@@ -172,6 +172,17 @@ pub fn replay<T: Target>(
     traces: impl IntoIterator<Item = Result<(String, Trace), TraceError>>,
     progress: &mut dyn FnMut(&ReplayReport) -> ControlFlow<()>,
 ) -> Result<ReplayReport, ReplayError> {
+    replay_watched(target, traces, progress, &mut |_, _| {})
+}
+
+/// [`replay`], with a call of `compared` for every step that was driven and agreed: the position of the
+/// trace, and of the step in it.
+pub(crate) fn replay_watched<T: Target>(
+    target: &T,
+    traces: impl IntoIterator<Item = Result<(String, Trace), TraceError>>,
+    progress: &mut dyn FnMut(&ReplayReport) -> ControlFlow<()>,
+    compared: &mut dyn FnMut(usize, usize),
+) -> Result<ReplayReport, ReplayError> {
     let mut report = ReplayReport::new(target.description());
     let mut batch: Vec<(String, Trace)> = Vec::new();
     for trace in traces {
@@ -180,7 +191,7 @@ pub fn replay<T: Target>(
             .last()
             .is_none_or(|(_, last)| last.header.config == trace.header.config);
         if !same || batch.len() == BATCH {
-            replay_batch(target, &batch, &mut report)?;
+            replay_batch(target, &batch, &mut report, compared)?;
             batch.clear();
             report.interrupted = progress(&report).is_break();
             if report.divergence.is_some() || report.interrupted {
@@ -189,7 +200,7 @@ pub fn replay<T: Target>(
         }
         batch.push((source, trace));
     }
-    replay_batch(target, &batch, &mut report)?;
+    replay_batch(target, &batch, &mut report, compared)?;
     Ok(report)
 }
 
@@ -198,6 +209,7 @@ fn replay_batch<T: Target>(
     target: &T,
     batch: &[(String, Trace)],
     report: &mut ReplayReport,
+    compared: &mut dyn FnMut(usize, usize),
 ) -> Result<(), TargetError> {
     let Some((_, first)) = batch.first() else {
         return Ok(());
@@ -210,7 +222,11 @@ fn replay_batch<T: Target>(
     })?;
     for ((source, trace), fate) in batch.iter().zip(fates) {
         let lost = || TargetError::Setup(format!("the target lost the trace {source}"));
-        report.add(source, trace, fate.ok_or_else(lost)?);
+        let fate = fate.ok_or_else(lost)?;
+        for step in &fate.compared {
+            compared(report.traces as usize, *step);
+        }
+        report.add(source, trace, fate);
     }
     Ok(())
 }
@@ -229,10 +245,12 @@ fn script(trace: &Trace) -> Script<'_> {
 #[derive(Default)]
 struct Fate {
     steps: u64,
-    compared: u64,
+    /// The positions of the steps that were driven and agreed.
+    compared: Vec<usize>,
     not_driven: BTreeMap<String, u64>,
     not_reached: u64,
     divergence: Option<Divergence>,
+    /// Whether there is any field to compare.
     fields: bool,
 }
 
@@ -240,9 +258,9 @@ impl Fate {
     fn result(&self) -> TraceResult {
         if self.divergence.is_some() {
             TraceResult::Diverged
-        } else if self.compared == 0 || !self.fields {
+        } else if self.compared.is_empty() || !self.fields {
             TraceResult::NothingCompared
-        } else if self.compared < self.steps {
+        } else if (self.compared.len() as u64) < self.steps {
             TraceResult::Partial
         } else {
             TraceResult::Agreed
@@ -315,7 +333,7 @@ fn judge(trace: &Trace, run: Run, shown: FieldSet) -> Fate {
             fate.divergence = Some(divergence(trace, position, differences, actual));
             return fate;
         }
-        fate.compared += 1;
+        fate.compared.push(position);
         tracked.view.clone_from(&expected.view);
     }
     let end = trace.steps.len() - 1;

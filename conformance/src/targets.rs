@@ -3,3 +3,4 @@
 pub mod etcd;
 pub mod exec;
 pub mod raft_rs;
+pub mod spec;

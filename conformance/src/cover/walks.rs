@@ -1,0 +1,158 @@
+//! Walks from one node that together take every edge of a graph. Greedy: to take every edge with the
+//! least steps is not worth its price here.
+
+use std::collections::VecDeque;
+
+/// How many nodes are looked at for the nearest edge that was not taken, before a new walk is begun.
+const NEARBY: usize = 200;
+
+/// A directed graph whose edges are numbered in the order in which they were added.
+#[derive(Default)]
+pub(super) struct Graph {
+    /// By node: the edges that leave it, and where to.
+    edges: Vec<Vec<(u32, u32)>>,
+    count: u32,
+    /// By node: how many of its edges have been taken; they are sorted so that those come first.
+    taken: Vec<usize>,
+}
+
+impl Graph {
+    /// A graph with that many nodes and no edge.
+    pub fn new(nodes: usize) -> Graph {
+        Graph {
+            edges: vec![Vec::new(); nodes],
+            count: 0,
+            taken: vec![0; nodes],
+        }
+    }
+
+    /// One node more.
+    pub fn add_node(&mut self) -> u32 {
+        self.edges.push(Vec::new());
+        self.taken.push(0);
+        (self.edges.len() - 1) as u32
+    }
+
+    /// One edge more.
+    pub fn add(&mut self, from: u32, to: u32) {
+        self.edges[from as usize].push((self.count, to));
+        self.count += 1;
+    }
+
+    fn open(&self, node: u32) -> &[(u32, u32)] {
+        &self.edges[node as usize][self.taken[node as usize]..]
+    }
+
+    /// Takes an open edge of a node: the loops first, then one to a node with open edges, then any.
+    fn take(&mut self, node: u32) -> Option<(u32, u32)> {
+        let open = self.open(node);
+        let loops = open.iter().position(|(_, to)| *to == node);
+        let choice = loops
+            .or_else(|| open.iter().position(|(_, to)| !self.open(*to).is_empty()))
+            .or(if open.is_empty() { None } else { Some(0) })?;
+        let first = self.taken[node as usize];
+        self.taken[node as usize] += 1;
+        // Rotated, not swapped: the others keep their order.
+        self.edges[node as usize][first..=first + choice].rotate_right(1);
+        Some(self.edges[node as usize][first])
+    }
+
+    /// The shortest way, as edges, from a node to one with open edges; looks at so many nodes only.
+    fn nearest_open(&self, from: u32, nodes: usize) -> Option<(Vec<u32>, u32)> {
+        let mut came_by: rustc_hash::FxHashMap<u32, Option<(u32, u32)>> = Default::default();
+        came_by.insert(from, None);
+        let mut queue = VecDeque::from([from]);
+        while let Some(node) = queue.pop_front() {
+            if !self.open(node).is_empty() {
+                return Some((way_back(&came_by, node), node));
+            }
+            for (edge, to) in &self.edges[node as usize] {
+                if came_by.len() < nodes && !came_by.contains_key(to) {
+                    came_by.insert(*to, Some((*edge, node)));
+                    queue.push_back(*to);
+                }
+            }
+        }
+        None
+    }
+}
+
+fn way_back(came_by: &rustc_hash::FxHashMap<u32, Option<(u32, u32)>>, mut node: u32) -> Vec<u32> {
+    let mut way = Vec::new();
+    while let Some(Some((edge, before))) = came_by.get(&node) {
+        way.push(*edge);
+        node = *before;
+    }
+    way.reverse();
+    way
+}
+
+/// Walks from `start`, as edges, that take every edge which can be reached from there at least once.
+/// Each goes on while an edge that was not taken is near, up to `longest` edges.
+pub(super) fn walks(graph: &mut Graph, start: u32, longest: usize) -> Vec<Vec<u32>> {
+    let mut walks = Vec::new();
+    while let Some((mut walk, mut node)) = graph.nearest_open(start, usize::MAX) {
+        while walk.len() < longest {
+            if let Some((edge, to)) = graph.take(node) {
+                walk.push(edge);
+                node = to;
+            } else if let Some((way, to)) = graph.nearest_open(node, NEARBY) {
+                walk.extend(way);
+                node = to;
+            } else {
+                break;
+            }
+        }
+        walks.push(walk);
+    }
+    walks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Whatever the graph: walks are connected, begin at the start, are not longer than allowed by
+        /// much, and take every edge that can be reached.
+        #[test]
+        fn walks_take_every_edge(edges in prop::collection::vec((0u32..12, 0u32..12), 1..60)) {
+            let mut graph = Graph::new(12);
+            for (from, to) in &edges {
+                graph.add(*from, *to);
+            }
+            let walks = walks(&mut graph, 0, 10);
+            let mut taken = vec![false; edges.len()];
+            for walk in &walks {
+                let mut node = 0;
+                for edge in walk {
+                    let (from, to) = edges[*edge as usize];
+                    prop_assert_eq!(from, node);
+                    node = to;
+                    taken[*edge as usize] = true;
+                }
+                prop_assert!(walk.len() <= 10 + 12);
+            }
+            let mut reached = [false; 12];
+            reached[0] = true;
+            for _ in 0..12 {
+                for (from, to) in &edges {
+                    reached[*to as usize] |= reached[*from as usize];
+                }
+            }
+            for (edge, (from, _)) in edges.iter().enumerate() {
+                prop_assert_eq!(taken[edge], reached[*from as usize]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_chain_with_loops_is_one_walk() {
+        let mut graph = Graph::new(3);
+        for (from, to) in [(0, 1), (0, 0), (1, 1), (1, 2), (2, 2)] {
+            graph.add(from, to);
+        }
+        assert_eq!(walks(&mut graph, 0, 100), [[1, 0, 2, 3, 4]]);
+    }
+}

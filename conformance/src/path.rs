@@ -1,0 +1,66 @@
+//! Paths through the specification's state graph as steps of traces.
+
+use lockstep_model::{Action, Budget, Cluster, Kind};
+use lockstep_traces::{Expected, Provenance, Step};
+
+/// The steps along these actions from the initial state, each with what the specification expects.
+///
+/// # Panics
+///
+/// If an action is not possible where it stands: the actions must come from this cluster.
+pub fn steps_along(cluster: &Cluster, actions: &[Action]) -> Vec<Step> {
+    let mut state = cluster.initial();
+    let mut steps = Vec::with_capacity(actions.len());
+    for action in actions {
+        let event = cluster.event(&state, action);
+        let transition = cluster.apply(&state, action);
+        let expected = transition.moved.map(|server| Expected {
+            outcome: transition.outcome,
+            view: transition.next.server(server).view(cluster.settings()),
+            sent: transition.sent,
+        });
+        steps.push(Step { event, expected });
+        state = transition.next;
+    }
+    steps
+}
+
+/// How a trace of this cluster was made: by that command, within these bounds; the preset is named if the
+/// cluster is one as it is.
+pub fn provenance(generator: &str, preset: Option<&str>, cluster: &Cluster) -> Provenance {
+    let bounds = cluster.bounds();
+    let budgets = Kind::ALL
+        .iter()
+        .filter_map(|kind| match bounds.budget(*kind) {
+            Budget::Times(times) => Some((budget_name(*kind), u64::from(times))),
+            Budget::Unlimited => None,
+        });
+    let sizes = [
+        ("max_term", u64::from(bounds.max_term)),
+        ("max_in_flight", bounds.max_in_flight as u64),
+    ];
+    Provenance {
+        generator: generator.to_owned(),
+        preset: preset.map(str::to_owned),
+        bounds: sizes
+            .into_iter()
+            .chain(budgets)
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect(),
+        seed: None,
+    }
+}
+
+/// The name of the field of [`lockstep_model::Bounds`] that holds the budget of a kind.
+fn budget_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Timeout => "timeouts",
+        Kind::LeaseExpire => "lease_expiries",
+        Kind::Heartbeat => "heartbeats",
+        Kind::CheckQuorum => "quorum_checks",
+        Kind::Propose => "proposals",
+        Kind::Restart => "restarts",
+        Kind::Duplicate => "duplicates",
+        Kind::Drop => "drops",
+    }
+}

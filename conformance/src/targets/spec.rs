@@ -1,0 +1,68 @@
+//! The specification itself behind the trait: a control.
+//!
+//! That it agrees with itself proves nothing about Raft. It shows that the harness asks what it should
+//! and finds what is planted (see [`crate::planted`]), and replaying a trace on it tells whether the
+//! trace says what the specification says today.
+
+use crate::digest::digest_of;
+use crate::target::{Description, Fork, Reaction, Target, TargetError, TargetServer};
+use lockstep_model::{Server, Settings};
+use lockstep_traces::{Config, FieldSet, Input, NodeView, ServerId};
+
+/// The specification as a target.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Spec;
+
+impl Target for Spec {
+    type Server = SpecServer;
+
+    fn description(&self) -> Description {
+        Description {
+            name: "spec".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            shows: FieldSet::ALL,
+            dialect: Vec::new(),
+        }
+    }
+
+    fn start(&self, config: &Config, id: ServerId) -> Result<SpecServer, TargetError> {
+        let settings =
+            Settings::new(config).map_err(|error| TargetError::Setup(error.to_string()))?;
+        Ok(SpecServer {
+            server: Server::new(&settings, id),
+            settings,
+        })
+    }
+}
+
+/// One server of the specification.
+#[derive(Clone, Debug)]
+pub struct SpecServer {
+    settings: Settings,
+    server: Server,
+}
+
+impl TargetServer for SpecServer {
+    fn apply(&mut self, input: &Input) -> Result<Reaction, TargetError> {
+        let step = self.server.step(&self.settings, input);
+        self.server = step.server;
+        Ok(Reaction::Driven {
+            outcome: step.outcome,
+            sent: step.sent,
+        })
+    }
+
+    fn view(&mut self) -> Result<NodeView, TargetError> {
+        Ok(self.server.view(&self.settings))
+    }
+}
+
+impl Fork for SpecServer {
+    fn fork(&self) -> SpecServer {
+        self.clone()
+    }
+
+    fn digest(&self) -> u128 {
+        digest_of(&self.server)
+    }
+}

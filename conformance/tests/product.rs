@@ -1,0 +1,283 @@
+//! The exhaustive product, with the specification itself in the implementation's place: what it counts,
+//! and that it finds every kind of mistake.
+
+use lockstep_conformance::planted::{Mistake, Planted};
+use lockstep_conformance::product::{Product, ProductReport, Verdict};
+use lockstep_conformance::replay::{ReplayVerdict, replay};
+use lockstep_conformance::targets::spec::{Spec, SpecServer};
+use lockstep_conformance::{
+    Counts, Description, Difference, Fork, Reaction, Side, Target, TargetError, TargetServer,
+};
+use lockstep_model::search::{Limit, Progress, Search};
+use lockstep_model::{Bounds, Budget, Cluster, Settings};
+use lockstep_traces::{Config, Field, Input, NodeView, ServerId, Trace};
+use std::cell::Cell;
+use std::ops::ControlFlow;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// A cluster of three that elects, replicates and beats; every other input is probed.
+fn small() -> Cluster {
+    let config = Config {
+        servers: 3,
+        pre_vote: true,
+        check_quorum: true,
+        one_entry_per_append: false,
+        max_inflight: 2,
+    };
+    let bounds = Bounds {
+        max_term: 1,
+        max_in_flight: 4,
+        timeouts: Budget::Times(1),
+        lease_expiries: Budget::Times(0),
+        heartbeats: Budget::Times(1),
+        quorum_checks: Budget::Times(0),
+        proposals: Budget::Times(1),
+        restarts: Budget::Times(0),
+        duplicates: Budget::Times(0),
+        drops: Budget::Times(0),
+    };
+    Cluster::new(
+        Settings::new(&config).expect("a good configuration"),
+        bounds,
+    )
+}
+
+fn run<T: Target>(target: &T, threads: usize) -> ProductReport
+where
+    T::Server: Fork,
+{
+    Product::new(&small(), target)
+        .threads(threads)
+        .run()
+        .expect("the target starts")
+}
+
+/// The counts are those of the search engine, which shares no code with the product.
+#[test]
+fn the_specification_is_bisimilar_to_itself() {
+    let report = run(&Spec, 1);
+    assert!(
+        matches!(report.verdict, Verdict::Bisimilar),
+        "{}",
+        report.verdict
+    );
+    let search = Search::new(&small()).run().expect("a search").report;
+    assert_eq!(report.counts.product_states, search.distinct);
+    assert_eq!(report.counts.model_states, search.distinct);
+    assert_eq!(report.counts.depth, search.depth);
+    let followed = report.counts.transitions - report.counts.leaving_the_bound;
+    assert_eq!(followed + 1, search.generated);
+    let expected = Counts {
+        product_states: 233_197,
+        model_states: 233_197,
+        transitions: 833_301,
+        network_transitions: 0,
+        leaving_the_bound: 65_157,
+        probes: 4_142_697,
+        server_states: 627,
+        distinct_inputs: 3_633,
+        depth: 32,
+    };
+    assert_eq!(report.counts, expected);
+    assert_eq!(report.implementation.states, 627);
+    assert_eq!(
+        report.implementation.inputs_rerun,
+        report.implementation.inputs
+    );
+    assert_eq!(run(&Spec, 2).counts, expected, "the same with two threads");
+}
+
+/// What the product must say of a mistake.
+fn is_caught(mistake: Mistake, verdict: &Verdict) -> bool {
+    let first = match verdict {
+        Verdict::Diverged(divergence) => divergence.differences.first(),
+        Verdict::DigestHidesState(hidden) => {
+            return mistake == Mistake::HiddenState
+                && hidden.first_path != hidden.second_path
+                && matches!(hidden.differences[0], Difference::MissingMessage { .. });
+        }
+        _ => None,
+    };
+    match mistake {
+        Mistake::WrongState => {
+            matches!(
+                first,
+                Some(Difference::WrongState {
+                    field: Field::Vote,
+                    ..
+                })
+            )
+        }
+        Mistake::WrongMessage => matches!(first, Some(Difference::WrongMessage { .. })),
+        Mistake::MissingMessage => matches!(first, Some(Difference::MissingMessage { .. })),
+        Mistake::ExtraMessage => matches!(first, Some(Difference::ExtraMessage { .. })),
+        Mistake::WrongRefusal => matches!(first, Some(Difference::WrongRefusal { .. })),
+        Mistake::HiddenState => false,
+        Mistake::Failure => matches!(first, Some(Difference::Failed { .. })),
+    }
+}
+
+#[test]
+fn every_mistake_is_caught_by_the_check_that_is_there_for_it() {
+    for mistake in Mistake::ALL {
+        let report = run(&Planted::new(Spec, mistake), 1);
+        assert!(
+            is_caught(mistake, &report.verdict),
+            "{mistake:?}: {:?}",
+            report.verdict
+        );
+    }
+}
+
+/// The trace of a divergence leads there again without the specification, on the target that diverged,
+/// and passes on one without the mistake.
+#[test]
+fn a_divergence_is_replayed_from_its_trace() {
+    for mistake in Mistake::ALL
+        .into_iter()
+        .filter(|mistake| *mistake != Mistake::HiddenState)
+    {
+        let target = Planted::new(Spec, mistake);
+        let Verdict::Diverged(found) = run(&target, 1).verdict else {
+            panic!("{mistake:?} is not found");
+        };
+        let mut file = Vec::new();
+        found.trace.write(&mut file).expect("a good trace");
+        let read = || {
+            Ok((
+                "divergence".to_owned(),
+                Trace::parse(&file, "divergence").expect("reads"),
+            ))
+        };
+        let replayed = replay(&target, [read()], &mut |_| ControlFlow::Continue(())).expect("runs");
+        let (_, again) = replayed.divergence.expect("it diverges again");
+        assert_eq!(again.differences, found.differences, "{mistake:?}");
+        assert_eq!(again.trace.steps, found.trace.steps);
+        let sound = replay(&Spec, [read()], &mut |_| ControlFlow::Continue(())).expect("runs");
+        assert_eq!(sound.verdict(), ReplayVerdict::Agreed);
+    }
+}
+
+#[test]
+fn a_wrong_refusal_says_which_side_refused() {
+    let Verdict::Diverged(found) = run(&Planted::new(Spec, Mistake::WrongRefusal), 1).verdict
+    else {
+        panic!("it is not found");
+    };
+    assert_eq!(found.refused_by(), Some(Side::Expected));
+    assert_eq!(
+        found.replay_command("x.ndjson", "spec"),
+        "lockstep replay x.ndjson --target spec"
+    );
+}
+
+/// A product that was cut off has proved nothing, whatever cut it off.
+#[test]
+fn a_limit_is_never_a_pass() {
+    let cluster = small();
+    let states = Product::new(&cluster, &Spec)
+        .max_states(1000)
+        .run()
+        .expect("starts");
+    assert!(matches!(
+        states.verdict,
+        Verdict::Bounded {
+            stopped_by: Limit::States
+        }
+    ));
+    let memory = Product::new(&cluster, &Spec)
+        .max_memory(1)
+        .run()
+        .expect("starts");
+    assert!(matches!(
+        memory.verdict,
+        Verdict::Bounded {
+            stopped_by: Limit::Memory
+        }
+    ));
+    let time = Product::new(&cluster, &Spec)
+        .max_time(Duration::ZERO)
+        .run()
+        .expect("starts");
+    assert!(matches!(
+        time.verdict,
+        Verdict::Bounded {
+            stopped_by: Limit::Time
+        }
+    ));
+    let stop = |_: &Progress| ControlFlow::Break(());
+    let stopped = Product::new(&cluster, &Spec)
+        .on_progress(Duration::ZERO, stop)
+        .run();
+    let stopped = stopped.expect("starts").verdict;
+    assert!(matches!(
+        stopped,
+        Verdict::Bounded {
+            stopped_by: Limit::Interrupted
+        }
+    ));
+    assert_eq!(stopped.strength(), None);
+}
+
+/// A copy that shares state with its original: stepping the one moves the other.
+#[test]
+fn copies_that_share_state_are_found() {
+    let report = run(&Sharing, 1);
+    assert!(
+        matches!(report.verdict, Verdict::DigestHidesState(_)),
+        "{}",
+        report.verdict
+    );
+}
+
+struct Sharing;
+
+struct SharingServer {
+    server: SpecServer,
+    /// Counts the restarts of a server and of all its copies together.
+    restarts: Rc<Cell<u64>>,
+}
+
+impl Target for Sharing {
+    type Server = SharingServer;
+
+    fn description(&self) -> Description {
+        Spec.description()
+    }
+
+    fn start(&self, config: &Config, id: ServerId) -> Result<SharingServer, TargetError> {
+        Ok(SharingServer {
+            server: Spec.start(config, id)?,
+            restarts: Rc::default(),
+        })
+    }
+}
+
+impl TargetServer for SharingServer {
+    fn apply(&mut self, input: &Input) -> Result<Reaction, TargetError> {
+        if matches!(input, Input::Restart) {
+            self.restarts.set(self.restarts.get() + 1);
+        }
+        self.server.apply(input)
+    }
+
+    fn view(&mut self) -> Result<NodeView, TargetError> {
+        let mut view = self.server.view()?;
+        view.lease |= self.restarts.get() > 150;
+        Ok(view)
+    }
+}
+
+impl Fork for SharingServer {
+    fn fork(&self) -> SharingServer {
+        SharingServer {
+            server: self.server.fork(),
+            restarts: Rc::clone(&self.restarts),
+        }
+    }
+
+    fn digest(&self) -> u128 {
+        self.server.digest()
+    }
+}
