@@ -1,4 +1,5 @@
 //! What the end-to-end tests of Lockstep share.
 
 pub mod datadriven_script;
+pub mod etcd_interaction;
 pub mod etcd_testdata;
