@@ -32,7 +32,12 @@ pub struct CheckArgs {
     #[arg(long, value_name = "DIR")]
     checkpoint: Option<PathBuf>,
     /// Seconds between checkpoints
-    #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "checkpoint")]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 60,
+        requires = "checkpoint"
+    )]
     checkpoint_every: u64,
     /// Go on from the checkpoint
     #[arg(long, requires = "checkpoint")]
@@ -85,8 +90,8 @@ pub fn run(args: &CheckArgs, progress: &Reporter) -> Result<Vec<Job>, CliError> 
         }
         return super::stateright::run(&chosen, &args.limits, progress).map(|job| vec![job]);
     }
-    let mut search = limited(&chosen.cluster, &args.limits, &chosen.name, progress)
-        .symmetry(args.symmetry);
+    let mut search =
+        limited(&chosen.cluster, &args.limits, &chosen.name, progress).symmetry(args.symmetry);
     if !args.only.is_empty() {
         search = search.only(args.only.iter().cloned());
     }
@@ -98,10 +103,17 @@ pub fn run(args: &CheckArgs, progress: &Reporter) -> Result<Vec<Job>, CliError> 
     let checked = search.run()?;
     if let (Some(path), Some(found)) = (&args.trace_out, &checked.counterexample) {
         let trace = Trace {
-            header: header(&chosen, "counterexample", &checked.report.verdict.to_string()),
+            header: header(
+                &chosen,
+                "counterexample",
+                &checked.report.verdict.to_string(),
+            ),
             steps: steps(&chosen.cluster, &found.init, found.actions()),
         };
-        trace.save(path).map_err(|source| CliError::Output { path: path.clone(), source })?;
+        trace.save(path).map_err(|source| CliError::Output {
+            path: path.clone(),
+            source,
+        })?;
     }
     Ok(vec![job(&chosen, &checked)?])
 }
@@ -169,7 +181,10 @@ pub fn job(chosen: &Chosen, checked: &Checked<Cluster>) -> Result<Job, CliError>
     }
     let unreached: Vec<_> = report.unreached().collect();
     if !unreached.is_empty() && status == Status::Holds {
-        job.notes.push(format!("not reached within this bound: {}", unreached.join(", ")));
+        job.notes.push(format!(
+            "not reached within this bound: {}",
+            unreached.join(", ")
+        ));
     }
     job.detail = serde_json::to_value(report).unwrap_or_default();
     Ok(job)
@@ -187,7 +202,10 @@ fn facts(job: &mut Job, chosen: &Chosen, report: &search::Report, transitions: u
     job.fact("transitions", transitions);
     job.fact("depth", report.depth);
     if seconds > 0.0 {
-        job.fact("states per second", (report.distinct as f64 / seconds) as u64);
+        job.fact(
+            "states per second",
+            (report.distinct as f64 / seconds) as u64,
+        );
     }
     job.fact("threads", report.threads);
     job.fact("peak memory, MiB", report.memory.peak >> 20);
@@ -197,14 +215,21 @@ fn facts(job: &mut Job, chosen: &Chosen, report: &search::Report, transitions: u
     job.fact("collision probability", report.collision_probability);
     let reached = report.witnesses.len() - report.unreached().count();
     job.fact("properties", report.checked.len());
-    job.fact("witnesses reached", format!("{reached} of {}", report.witnesses.len()));
+    job.fact(
+        "witnesses reached",
+        format!("{reached} of {}", report.witnesses.len()),
+    );
 }
 
 fn cases(job: &mut Job, report: &search::Report) {
     for property in &report.checked {
         match &report.verdict {
             Verdict::Exhausted => job.passed(property),
-            Verdict::Violated { property: bad, kind, depth } if bad == property => {
+            Verdict::Violated {
+                property: bad,
+                kind,
+                depth,
+            } if bad == property => {
                 let what = match kind {
                     PropertyKind::State => "state",
                     PropertyKind::Step => "step",
@@ -231,7 +256,12 @@ fn tables(job: &mut Job, report: &search::Report) {
         columns: columns(&["depth", "distinct", "transitions", "terminal"]),
         rows: (report.levels.iter().enumerate())
             .map(|(depth, it)| {
-                vec![depth.into(), it.distinct.into(), it.generated.into(), it.terminal.into()]
+                vec![
+                    depth.into(),
+                    it.distinct.into(),
+                    it.generated.into(),
+                    it.terminal.into(),
+                ]
             })
             .collect(),
     });
@@ -241,7 +271,12 @@ fn tables(job: &mut Job, report: &search::Report) {
         rows: (report.actions.iter())
             .map(|it| {
                 let name = it.kind.as_str();
-                vec![name.into(), it.enabled.into(), it.fired.into(), it.discovered.into()]
+                vec![
+                    name.into(),
+                    it.enabled.into(),
+                    it.fired.into(),
+                    it.discovered.into(),
+                ]
             })
             .collect(),
     });
@@ -262,7 +297,11 @@ fn tables(job: &mut Job, report: &search::Report) {
     job.tables.push(Table {
         title: "Role and message met".to_owned(),
         columns: columns(&["pair", "times"]),
-        rows: report.pairs.iter().map(|it| vec![it.pair.as_str().into(), it.met.into()]).collect(),
+        rows: report
+            .pairs
+            .iter()
+            .map(|it| vec![it.pair.as_str().into(), it.met.into()])
+            .collect(),
     });
 }
 

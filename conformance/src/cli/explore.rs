@@ -64,7 +64,10 @@ impl Readable {
             let text = format!("the Explorer shows at most {} properties", CONDITIONS.len());
             return Err(CliError::Usage(text));
         }
-        Ok(Readable { cluster, properties })
+        Ok(Readable {
+            cluster,
+            properties,
+        })
     }
 }
 

@@ -1,11 +1,16 @@
 //! The verbs, one file each, and what they share: options of the model, progress, output, exit codes.
 
-//mod check;
+mod check;
+mod divergence;
 mod error;
 pub mod exit;
-//mod model;
+mod explore;
+mod model;
 mod output;
 mod progress;
+mod replay;
+mod stateright;
+mod target;
 
 use clap::{Parser, Subcommand};
 use error::CliError;
@@ -28,13 +33,19 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Model-check the specification within a bound
-    Check,
+    Check(check::CheckArgs),
+    /// Show the state graph in a browser: stateright's Explorer, on loopback
+    Explore(explore::ExploreArgs),
+    /// Replay traces on an implementation
+    Replay(replay::ReplayArgs),
 }
 
 impl Verb {
     fn name(&self) -> &'static str {
         match self {
-            Verb::Check => "check",
+            Verb::Check(_) => "check",
+            Verb::Explore(_) => "explore",
+            Verb::Replay(_) => "replay",
         }
     }
 }
@@ -66,7 +77,12 @@ fn run(cli: &Cli) -> Result<Exit, CliError> {
     let progress = progress::Reporter::new(cli.output.quiet);
     let clock = std::time::Instant::now();
     let jobs = match &cli.verb {
-        Verb::Check => Vec::new(),
+        Verb::Check(args) => check::run(args, &progress)?,
+        Verb::Explore(args) => {
+            explore::run(args)?;
+            return Ok(Exit::Holds);
+        }
+        Verb::Replay(args) => replay::run(args, &progress)?,
     };
     progress.finish();
     let seconds = clock.elapsed().as_secs_f64();

@@ -94,10 +94,10 @@ impl ModelArgs {
         set(&mut config.max_inflight, self.max_inflight);
         let mut bounds = preset.bounds;
         self.bounds.apply(&mut bounds);
-        let changed = config != preset.config || bounds != preset.bounds;
+        let changed = config != *preset.config || bounds != preset.bounds;
         let usage = |error: &dyn std::fmt::Display| CliError::Usage(error.to_string());
         let settings = Settings::new(&config).map_err(|error| usage(&error))?;
-        let cluster = Cluster::new(settings, bounds).map_err(|error| usage(&error))?;
+        let cluster = Cluster::new(settings, bounds);
         Ok(Chosen {
             name: format!("{}{}", preset.name, if changed { "*" } else { "" }),
             preset: preset.name.to_owned(),
@@ -113,8 +113,8 @@ impl Chosen {
     pub fn preset(name: &str) -> Result<Chosen, CliError> {
         let preset = find(name)?;
         let usage = |error: &dyn std::fmt::Display| CliError::Usage(error.to_string());
-        let settings = Settings::new(&preset.config).map_err(|error| usage(&error))?;
-        let cluster = Cluster::new(settings, preset.bounds).map_err(|error| usage(&error))?;
+        let settings = Settings::new(preset.config).map_err(|error| usage(&error))?;
+        let cluster = Cluster::new(settings, preset.bounds);
         Ok(Chosen {
             name: preset.name.to_owned(),
             preset: preset.name.to_owned(),
@@ -128,7 +128,11 @@ impl Chosen {
     pub fn switches(&self) -> String {
         let config = self.cluster.settings().config();
         let on = |name: &str, on: bool| format!("{name} {}", if on { "on" } else { "off" });
-        let entries = if config.one_entry_per_append { "one entry" } else { "all entries" };
+        let entries = if config.one_entry_per_append {
+            "one entry"
+        } else {
+            "all entries"
+        };
         format!(
             "{} servers, {}, {}, {entries} per append, {} in flight",
             config.servers,
@@ -141,7 +145,9 @@ impl Chosen {
     /// The bounds in a line.
     pub fn bounds(&self) -> String {
         let rows = bound_rows(self.cluster.bounds());
-        let parts = rows.into_iter().map(|(name, value)| format!("{} {value}", name.replace('_', " ")));
+        let parts = rows
+            .into_iter()
+            .map(|(name, value)| format!("{} {value}", name.replace('_', " ")));
         parts.collect::<Vec<_>>().join(", ")
     }
 
@@ -198,10 +204,16 @@ pub fn bound_rows(bounds: &Bounds) -> Vec<(&'static str, String)> {
 
 fn find(name: &str) -> Result<&'static Preset, CliError> {
     let presets = Preset::all();
-    presets.iter().find(|preset| preset.name == name).ok_or_else(|| {
-        let names: Vec<_> = presets.iter().map(|preset| preset.name).collect();
-        CliError::Usage(format!("there is no preset {name:?}; there are {}", names.join(", ")))
-    })
+    presets
+        .iter()
+        .find(|preset| preset.name == name)
+        .ok_or_else(|| {
+            let names: Vec<_> = presets.iter().map(|preset| preset.name).collect();
+            CliError::Usage(format!(
+                "there is no preset {name:?}; there are {}",
+                names.join(", ")
+            ))
+        })
 }
 
 fn set<T>(place: &mut T, value: Option<T>) {

@@ -51,7 +51,11 @@ pub fn run(chosen: &Chosen, limits: &LimitArgs, progress: &Reporter) -> Result<J
             break;
         }
     }
-    let checker = if stopped_by.is_none() { Ok(checker.join()) } else { Err(checker) };
+    let checker = if stopped_by.is_none() {
+        Ok(checker.join())
+    } else {
+        Err(checker)
+    };
     match &checker {
         Ok(done) => job(chosen, done, None, clock.elapsed()),
         Err(cut) => job(chosen, cut, stopped_by, clock.elapsed()),
@@ -77,26 +81,41 @@ fn job(
     let (status, verdict) = match (&violated, stopped_by) {
         (Some((name, path)), _) => {
             let depth = path.clone().into_actions().len();
-            (Status::Violated, format!("violated ({name}, {depth} steps)"))
+            (
+                Status::Violated,
+                format!("violated ({name}, {depth} steps)"),
+            )
         }
         (None, Some(limit)) => (Status::Stopped, format!("bounded ({limit})")),
         (None, None) => (Status::Holds, "exhausted".to_owned()),
     };
-    let mut job = Job::new("check", format!("{} with stateright", chosen.name), status, verdict);
+    let mut job = Job::new(
+        "check",
+        format!("{} with stateright", chosen.name),
+        status,
+        verdict,
+    );
     job.seconds = elapsed.as_secs_f64();
     job.fact("purpose", chosen.purpose.as_str());
     job.fact("protocol", chosen.switches());
     job.fact("bounds", chosen.bounds());
     job.fact("distinct states", checker.unique_state_count());
     // As the other engine counts: transitions within the boundary, initial states left out.
-    job.fact("transitions", generated - chosen.cluster.init_states().len());
+    job.fact(
+        "transitions",
+        generated - chosen.cluster.init_states().len(),
+    );
     job.fact("depth", checker.max_depth().saturating_sub(1));
     let rate = checker.unique_state_count() as f64 / elapsed.as_secs_f64().max(f64::EPSILON);
     job.fact("states per second", rate as u64);
     for property in properties.iter().filter(always) {
         match (&violated, stopped_by) {
             (Some((name, _)), _) if *name == property.name => {
-                job.failed(*name, Status::Violated, "the last state of the path violates it");
+                job.failed(
+                    *name,
+                    Status::Violated,
+                    "the last state of the path violates it",
+                );
             }
             (None, None) => job.passed(property.name),
             _ => {
@@ -108,9 +127,13 @@ fn job(
     if let Some((_, path)) = violated {
         let actions = path.into_actions();
         let steps = steps(&chosen.cluster, &chosen.cluster.initial(), actions.iter());
-        let title = format!("A path to the violation, {} steps, not the shortest", steps.len());
+        let title = format!(
+            "A path to the violation, {} steps, not the shortest",
+            steps.len()
+        );
         job.steps = Some(StepTable::new(title, &steps));
     }
-    job.notes.push("stateright sees states only: step properties were not checked".to_owned());
+    job.notes
+        .push("stateright sees states only: step properties were not checked".to_owned());
     Ok(job)
 }

@@ -98,6 +98,9 @@ pub fn render_job(job: &Job, style: Style) -> String {
         )
         .expect(INFALLIBLE);
     }
+    if let Some(table) = &job.differences {
+        writeln!(out, "\n{}:\n{}", table.title, render_table(table, style)).expect(INFALLIBLE);
+    }
     for note in &job.notes {
         writeln!(out, "  {note}").expect(INFALLIBLE);
     }

@@ -98,6 +98,9 @@ pub struct Job {
     /// A path through the state graph that shows what went wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub steps: Option<StepTable>,
+    /// Expected and actual, where they differ.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub differences: Option<Table>,
     /// What else a person should be told, in whole sentences.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
@@ -119,6 +122,7 @@ impl Job {
             cases: Vec::new(),
             tables: Vec::new(),
             steps: None,
+            differences: None,
             notes: Vec::new(),
             detail: Value::Null,
         }

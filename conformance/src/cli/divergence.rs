@@ -1,0 +1,140 @@
+//! A divergence for people: the way there, and expected and actual, field by field.
+
+use super::error::CliError;
+use crate::report::steps::{self, StepTable};
+use crate::report::{Job, Table};
+use lockstep_conformance::{Description, Difference, Divergence, Side};
+use lockstep_traces::{Emitted, Field, Outcome};
+use serde_json::Value;
+use std::path::Path;
+
+/// Who was compared, and what of it.
+pub fn target_facts(job: &mut Job, target: &Description) {
+    job.fact("target", format!("{} {}", target.name, target.version));
+    let fields = |shown: bool| -> Vec<&str> {
+        let all = Field::ALL.into_iter();
+        all.filter(|it| target.shows.contains(*it) == shown)
+            .map(Field::name)
+            .collect()
+    };
+    job.fact("fields compared", fields(true));
+    let missing = fields(false);
+    if !missing.is_empty() {
+        job.fact("fields not shown, so not compared", missing);
+    }
+    for sentence in &target.dialect {
+        job.notes.push(sentence.clone());
+    }
+}
+
+/// What differs, in a line.
+pub fn summary(found: &Divergence) -> String {
+    let kinds: Vec<_> = found.differences.iter().map(name).collect();
+    format!("step {}: {}", found.trace.steps.len(), kinds.join(", "))
+}
+
+/// The way to the divergence, and what differs there.
+pub fn describe(job: &mut Job, found: &Divergence) {
+    let steps = &found.trace.steps;
+    let title = format!(
+        "The way to the divergence, {} steps, as it is expected",
+        steps.len()
+    );
+    job.steps = Some(StepTable::new(title, steps));
+    let at = steps
+        .last()
+        .map(|step| steps::event(&step.event))
+        .unwrap_or_default();
+    job.fact("diverges at", format!("step {}: {at}", steps.len()));
+    if let Some(side) = found.refused_by() {
+        let side = match side {
+            Side::Expected => "the specification only",
+            Side::Target => "the target only",
+            Side::Both => "both, for different reasons",
+        };
+        job.fact("the event is refused by", side);
+    }
+    job.differences = Some(Table {
+        title: format!("What differs after step {}", steps.len()),
+        columns: ["what", "expected", "actual"].map(str::to_owned).to_vec(),
+        rows: found.differences.iter().map(row).collect(),
+    });
+    job.detail = serde_json::json!({
+        "differences": found.differences,
+        "actual": found.actual,
+    });
+}
+
+/// Saves the way there as a trace and says how to replay it.
+pub fn save(job: &mut Job, found: &Divergence, target: &str, path: &Path) -> Result<(), CliError> {
+    let fail = |source| CliError::Output {
+        path: path.to_owned(),
+        source,
+    };
+    found.trace.save(path).map_err(fail)?;
+    let again = found.replay_command(&path.display().to_string(), target);
+    job.notes.push(format!("repeat it with: {again}"));
+    Ok(())
+}
+
+fn name(difference: &Difference) -> String {
+    match difference {
+        Difference::WrongState {
+            field, peer: None, ..
+        } => format!("wrong {field}"),
+        Difference::WrongState {
+            field,
+            peer: Some(peer),
+            ..
+        } => {
+            format!("wrong {field} of peer {peer}")
+        }
+        Difference::WrongRefusal { .. } => "wrong refusal".to_owned(),
+        Difference::WrongMessage { .. } => "wrong message".to_owned(),
+        Difference::MissingMessage { .. } => "missing message".to_owned(),
+        Difference::ExtraMessage { .. } => "extra message".to_owned(),
+        Difference::Bystander { server, field, .. } => {
+            format!("server {server} changed its {field} though another was moved")
+        }
+        Difference::WrongStart { server, field, .. } => {
+            format!("server {server} starts with a wrong {field}")
+        }
+        Difference::Failed { .. } => "the target broke down".to_owned(),
+    }
+}
+
+fn row(difference: &Difference) -> Vec<Value> {
+    let (expected, actual) = match difference {
+        Difference::WrongState {
+            expected, actual, ..
+        }
+        | Difference::WrongStart {
+            expected, actual, ..
+        }
+        | Difference::Bystander {
+            expected, actual, ..
+        } => (expected.to_string(), actual.to_string()),
+        Difference::WrongRefusal { expected, actual } => (outcome(*expected), outcome(*actual)),
+        Difference::WrongMessage { expected, actual } => (message(expected), message(actual)),
+        Difference::MissingMessage { expected } => (message(expected), "nothing".to_owned()),
+        Difference::ExtraMessage { actual } => ("nothing".to_owned(), message(actual)),
+        Difference::Failed { error } => ("an answer".to_owned(), error.clone()),
+    };
+    vec![name(difference).into(), expected.into(), actual.into()]
+}
+
+fn message(emitted: &Emitted) -> String {
+    let wait = if emitted.after_persist {
+        " (after persist)"
+    } else {
+        ""
+    };
+    format!("{}{wait}", steps::message(&emitted.message))
+}
+
+fn outcome(outcome: Outcome) -> String {
+    match outcome {
+        Outcome::Accepted => "accepted".to_owned(),
+        Outcome::Refused(why) => format!("refused: {why:?}"),
+    }
+}

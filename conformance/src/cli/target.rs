@@ -1,0 +1,165 @@
+//! The options that say which implementation, and the one place that knows all of them.
+
+use super::error::CliError;
+use clap::Args;
+use lockstep_conformance::planted::{Mistake, Planted};
+use lockstep_conformance::targets::etcd::{self, StorageWrites};
+use lockstep_conformance::targets::exec::{ExecOptions, ExecTarget, Program};
+use lockstep_conformance::{Fork, Target, TargetError};
+use std::time::Duration;
+
+/// The names that `--target` takes, each with what it is.
+pub const TARGETS: [(&str, &str); 5] = [
+    (
+        "lockstep-raft",
+        "the production Raft in `impl/`, in process",
+    ),
+    ("raft-rs", "TiKV's raft-rs, in process"),
+    (
+        "etcd",
+        "etcd's raft in Go, behind the exec protocol; built when asked for, needs Go",
+    ),
+    (
+        "spec",
+        "the specification itself: a control, and the way to see whether a trace is current",
+    ),
+    (
+        "exec:CMD",
+        "any program that speaks the exec protocol (`conformance/targets/PROTOCOL.md`)",
+    ),
+];
+
+/// An implementation.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Target")]
+pub struct TargetArgs {
+    /// The implementation: lockstep-raft, raft-rs, etcd, spec, or exec:CMD; `lockstep targets` says more
+    #[arg(long, value_name = "TARGET", default_value = "lockstep-raft")]
+    pub target: String,
+    /// Seconds that a program behind the exec protocol may take for one reply
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    reply_timeout: u64,
+    /// Add a deliberate mistake to the target, to see that it is caught
+    #[arg(long, value_name = "MISTAKE", hide = true, value_parser = mistake)]
+    plant: Option<Mistake>,
+}
+
+/// What is done with a target, whichever it is.
+pub trait Visit {
+    /// What comes of it.
+    type Output;
+
+    /// Does it.
+    fn visit<T: Target>(self, target: T) -> Result<Self::Output, CliError>;
+}
+
+/// What is done with a target that can be copied and digested.
+pub trait VisitFork {
+    /// What comes of it.
+    type Output;
+
+    /// Does it.
+    fn visit<T: Target + Sync>(self, target: T) -> Result<Self::Output, CliError>
+    where
+        T::Server: Fork + Send + Sync;
+}
+
+impl TargetArgs {
+    /// The target of that name, without options.
+    pub fn named(name: &str) -> TargetArgs {
+        TargetArgs {
+            target: name.to_owned(),
+            reply_timeout: ExecOptions::default().reply_timeout.as_secs(),
+            plant: None,
+        }
+    }
+
+    /// Starts the target and hands it over.
+    ///
+    /// # Errors
+    /// There is no such target, it cannot be started, or the visitor fails.
+    pub fn visit<V: Visit>(&self, visitor: V) -> Result<V::Output, CliError> {
+        match self.target.as_str() {
+            "etcd" => {
+                let cache = etcd::default_cache()
+                    .map_err(|error| CliError::Usage(format!("no place to build etcd: {error}")))?;
+                let target = etcd::start(&cache, StorageWrites::Synchronous, self.options())
+                    .map_err(|error| CliError::Usage(error.to_string()))?;
+                self.plant_and(target, visitor)
+            }
+            name => match name.strip_prefix("exec:") {
+                Some(line) => {
+                    let program = Program::parse(line)?;
+                    self.plant_and(ExecTarget::start_program(program, self.options())?, visitor)
+                }
+                None => Err(self.unknown()),
+            },
+        }
+    }
+
+    /// Starts the target, if it can be copied and digested, and hands it over.
+    ///
+    /// # Errors
+    /// There is no such target, it cannot be copied, or the visitor fails.
+    pub fn visit_fork<V: VisitFork>(&self, visitor: V) -> Result<V::Output, CliError> {
+        match self.target.as_str() {
+            _ => Err(self.unknown()),
+        }
+    }
+
+    /// Whether [`TargetArgs::visit_fork`] knows the target.
+    pub fn forks(&self) -> bool {
+        matches!(self.target.as_str(), "lockstep-raft" | "spec")
+    }
+
+    fn plant_and<T: Target, V: Visit>(&self, target: T, visitor: V) -> Result<V::Output, CliError> {
+        match self.plant {
+            Some(mistake) => visitor.visit(Planted::new(target, mistake)),
+            None => visitor.visit(target),
+        }
+    }
+
+    fn plant_and_fork<T: Target + Sync, V: VisitFork>(
+        &self,
+        target: T,
+        visitor: V,
+    ) -> Result<V::Output, CliError>
+    where
+        T::Server: Fork + Send + Sync,
+    {
+        match self.plant {
+            Some(mistake) => visitor.visit(Planted::new(target, mistake)),
+            None => visitor.visit(target),
+        }
+    }
+
+    fn options(&self) -> ExecOptions {
+        ExecOptions {
+            reply_timeout: Duration::from_secs(self.reply_timeout),
+            ..ExecOptions::default()
+        }
+    }
+
+    fn unknown(&self) -> CliError {
+        let names: Vec<_> = TARGETS.iter().map(|(name, _)| *name).collect();
+        let text = format!(
+            "there is no target {:?}; there are {}",
+            self.target,
+            names.join(", ")
+        );
+        CliError::Usage(text)
+    }
+}
+
+impl From<TargetError> for CliError {
+    fn from(error: TargetError) -> CliError {
+        CliError::Usage(error.to_string())
+    }
+}
+
+fn mistake(text: &str) -> Result<Mistake, String> {
+    let name =
+        |mistake: &Mistake| serde_json::to_value(mistake).is_ok_and(|it| it.as_str() == Some(text));
+    let found = Mistake::ALL.into_iter().find(name);
+    found.ok_or_else(|| format!("the mistakes are {:?}", Mistake::ALL))
+}
