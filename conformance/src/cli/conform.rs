@@ -1,0 +1,158 @@
+//! `lockstep conform`: an implementation against every edge of the specification's state graph.
+
+use super::check::LimitArgs;
+use super::divergence;
+use super::error::CliError;
+use super::model::{Chosen, ModelArgs};
+use super::progress::{self, Reporter, Tick};
+use super::target::{TargetArgs, VisitFork};
+use crate::report::{Job, Status};
+use clap::Args;
+use lockstep_conformance::product::{Product, ProductReport, Verdict};
+use lockstep_conformance::{Fork, Target};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Options of `lockstep conform`.
+#[derive(Debug, Args)]
+pub struct ConformArgs {
+    #[command(flatten)]
+    model: ModelArgs,
+    #[command(flatten)]
+    target: TargetArgs,
+    #[command(flatten)]
+    limits: LimitArgs,
+    /// Where the way to a divergence is written, as a trace
+    #[arg(long, value_name = "FILE", default_value = "divergence.ndjson")]
+    trace_out: PathBuf,
+}
+
+/// Compares one target with one model.
+///
+/// # Errors
+/// The model or the target does not exist, or nothing was compared.
+pub fn run(args: &ConformArgs, progress: &Reporter) -> Result<Vec<Job>, CliError> {
+    let chosen = args.model.choose()?;
+    if args.limits.max_depth.is_some() {
+        let text = "a comparison has no depth limit; bound the model instead";
+        return Err(CliError::Usage(text.to_owned()));
+    }
+    one(&chosen, &args.target, &args.limits, &args.trace_out, progress).map(|job| vec![job])
+}
+
+/// The comparison of one target with one model, as strong as the target allows.
+pub fn one(
+    chosen: &Chosen,
+    target: &TargetArgs,
+    limits: &LimitArgs,
+    trace_out: &Path,
+    progress: &Reporter,
+) -> Result<Job, CliError> {
+    if target.forks() {
+        target.visit_fork(Exhaust { chosen, target: &target.target, limits, trace_out, progress })
+    } else {
+        super::cover::one(chosen, target, limits, trace_out, progress)
+    }
+}
+
+/// The exhaustive product, on whichever target can be copied and digested.
+struct Exhaust<'a> {
+    chosen: &'a Chosen,
+    target: &'a str,
+    limits: &'a LimitArgs,
+    trace_out: &'a Path,
+    progress: &'a Reporter,
+}
+
+impl VisitFork for Exhaust<'_> {
+    type Output = Job;
+
+    fn visit<T: Target>(self, target: T) -> Result<Job, CliError>
+    where
+        T::Server: Fork,
+    {
+        let Exhaust { chosen, limits, progress, .. } = self;
+        let name = format!("{} on {}", chosen.name, self.target);
+        progress.begin(format!("conform {name}"));
+        let mut product = Product::new(&chosen.cluster, &target)
+            .threads(limits.threads)
+            .on_progress(progress::INTERVAL, |it| {
+                progress.tick(&Tick {
+                    done: it.generated,
+                    unit: "transitions",
+                    queue: Some(it.queue),
+                    memory_bytes: Some(it.memory_bytes),
+                    note: format!("depth {}", it.depth),
+                })
+            });
+        if let Some(states) = limits.max_states {
+            product = product.max_states(states);
+        }
+        if let Some(mebibytes) = limits.memory {
+            product = product.max_memory(mebibytes << 20);
+        }
+        if let Some(seconds) = limits.timeout {
+            product = product.max_time(Duration::from_secs(seconds));
+        }
+        let report = product.run()?;
+        let mut job = job(&name, chosen, &report)?;
+        if let Verdict::Diverged(found) = &report.verdict {
+            divergence::describe(&mut job, found);
+            divergence::save(&mut job, found, self.target, self.trace_out)?;
+        }
+        Ok(job)
+    }
+}
+
+fn job(name: &str, chosen: &Chosen, report: &ProductReport) -> Result<Job, CliError> {
+    let status = match &report.verdict {
+        Verdict::Bisimilar => Status::Holds,
+        Verdict::Bounded { .. } => Status::Stopped,
+        Verdict::Diverged(_) | Verdict::DigestHidesState(_) => Status::Violated,
+        Verdict::NothingCompared => {
+            let text = format!("conform {name}: nothing was compared within the bound");
+            return Err(CliError::Usage(text));
+        }
+    };
+    let mut job = Job::new("conform", name, status, report.verdict.to_string());
+    job.seconds = report.seconds;
+    divergence::target_facts(&mut job, &report.target);
+    job.fact("protocol", chosen.switches());
+    job.fact("bounds", chosen.bounds());
+    let counts = &report.counts;
+    job.fact("product states", counts.product_states);
+    job.fact("model states", counts.model_states);
+    job.fact("transitions covered", counts.transitions);
+    job.fact("of them leaving the bound", counts.leaving_the_bound);
+    job.fact("of them at the network only", counts.network_transitions);
+    job.fact("refused and ignored inputs compared", counts.probes);
+    job.fact("transitions per second", report.transitions_per_second() as u64);
+    job.fact("depth", counts.depth);
+    job.fact("distinct inputs compared", counts.distinct_inputs);
+    let implementation = &report.implementation;
+    job.fact("implementation states", implementation.states);
+    job.fact("implementation steps executed", implementation.steps);
+    job.fact("inputs run again to test the digest", implementation.inputs_rerun);
+    job.fact("peak memory, MiB", report.memory_bytes >> 20);
+    match &report.verdict {
+        Verdict::Bisimilar => {
+            job.passed("every transition agrees in every field compared");
+            job.passed("every refused or ignored input agrees");
+            job.passed("servers with equal digests behave alike");
+        }
+        Verdict::Bounded { stopped_by } => {
+            let text = format!("no divergence in what was compared; stopped by: {stopped_by}");
+            job.failed("every transition agrees", Status::Stopped, text);
+        }
+        Verdict::Diverged(found) => {
+            let text = divergence::summary(found);
+            job.failed("every transition agrees", Status::Violated, text);
+        }
+        Verdict::DigestHidesState(hidden) => {
+            let text = hidden.to_string();
+            job.failed("servers with equal digests behave alike", Status::Violated, text);
+        }
+        Verdict::NothingCompared => {}
+    }
+    Ok(job)
+}

@@ -1,0 +1,191 @@
+//! `lockstep verify`: the main job. The specification is checked, the implementation is compared with it
+//! at every edge, and the corpus is replayed, with the presets that are part of every change.
+
+use super::check::{self, LimitArgs};
+use super::conform;
+use super::error::CliError;
+use super::model::Chosen;
+use super::progress::Reporter;
+use super::replay::Replay;
+use super::target::TargetArgs;
+use crate::report::{Job, Status, Table};
+use clap::Args;
+use lockstep_model::Preset;
+use lockstep_model::search::Report as Searched;
+use lockstep_traces::trace_files;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// Options of `lockstep verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    #[command(flatten)]
+    target: TargetArgs,
+    /// The traces to replay
+    #[arg(long, value_name = "DIR", default_value = "traces/corpus")]
+    corpus: PathBuf,
+    /// Threads; the result is the same for any number
+    #[arg(long, value_name = "N", default_value_t = check::default_threads())]
+    threads: usize,
+    /// Where the way to a divergence is written, as a trace
+    #[arg(long, value_name = "FILE", default_value = "divergence.ndjson")]
+    trace_out: PathBuf,
+}
+
+/// Everything, in order; a job that fails does not keep the others from running.
+///
+/// # Errors
+/// The target cannot be started, or the corpus is missing or damaged.
+pub fn run(args: &VerifyArgs, progress: &Reporter) -> Result<Vec<Job>, CliError> {
+    // Before minutes of work: a missing corpus is found at once.
+    let files = trace_files(&args.corpus)?;
+    let limits = LimitArgs::threads(args.threads);
+    let mut jobs = Vec::new();
+    let mut searched = Vec::new();
+    let mut chosen = Vec::new();
+    for preset in Preset::all().iter().filter(|preset| preset.ci) {
+        chosen.push(Chosen::preset(preset.name)?);
+    }
+    for chosen in &chosen {
+        let checked = check::limited(&chosen.cluster, &limits, &chosen.name, progress).run()?;
+        jobs.push(check::job(chosen, &checked)?);
+        searched.push((chosen.name.clone(), checked.report));
+    }
+    jobs.push(coverage(&searched));
+    for chosen in &chosen {
+        jobs.push(conform::one(chosen, &args.target, &limits, &args.trace_out, progress)?);
+    }
+    let name = format!("{} on {}", args.corpus.display(), args.target.target);
+    jobs.push(args.target.visit(Replay { name, files, progress })?);
+    Ok(jobs)
+}
+
+/// Whether the searches together met everything that there is to meet. A property that was never put to
+/// the test, an action that never fired, a pair that never met or a witness that no search reached is a
+/// gap, and a gap is a failure: what was not met was not checked.
+pub fn coverage(searched: &[(String, Searched)]) -> Job {
+    let names: Vec<_> = searched.iter().map(|(name, _)| name.as_str()).collect();
+    let mut job = Job::new("coverage", names.join(", "), Status::Holds, String::new());
+    let mut tally = Tally::default();
+    for (preset, report) in searched {
+        for it in &report.actions {
+            tally.add("action", &it.kind, it.fired, preset);
+        }
+        for it in &report.pairs {
+            tally.add("pair", &it.pair, it.met, preset);
+        }
+        for it in &report.antecedents {
+            tally.add("antecedent", &it.property, it.held, preset);
+        }
+        for it in &report.witnesses {
+            tally.add("witness", &it.name, u64::from(it.depth.is_some()), preset);
+        }
+    }
+    let mut gaps = 0;
+    for (kind, plural) in [
+        ("action", "kinds of action fired"),
+        ("pair", "role and message met"),
+        ("antecedent", "properties put to the test"),
+        ("witness", "witnesses reached"),
+    ] {
+        let rows: Vec<_> = tally.0.iter().filter(|((it, _), _)| *it == kind).collect();
+        let met = rows.iter().filter(|(_, (times, _))| *times > 0).count();
+        job.fact(plural, format!("{met} of {}", rows.len()));
+        if rows.is_empty() {
+            gaps += 1;
+            job.failed(plural, Status::Violated, "there is nothing of this kind to meet");
+        }
+        for ((_, name), (times, _)) in rows {
+            if *times == 0 {
+                gaps += 1;
+                let text = "met in none of the presets".to_owned();
+                job.failed(format!("{kind} {name}"), Status::Violated, text);
+            } else {
+                job.passed(format!("{kind} {name}"));
+            }
+        }
+    }
+    job.verdict = match gaps {
+        0 => "no gaps".to_owned(),
+        1 => "1 gap".to_owned(),
+        gaps => format!("{gaps} gaps"),
+    };
+    let witnesses = tally.0.iter().filter(|((kind, _), _)| *kind == "witness");
+    job.tables.push(Table {
+        title: "Witnesses and the presets that reach them".to_owned(),
+        columns: vec!["witness".to_owned(), "presets".to_owned()],
+        rows: witnesses
+            .map(|((_, name), (_, presets))| vec![name.as_str().into(), presets.join(", ").into()])
+            .collect(),
+    });
+    let pairs = tally.0.iter().filter(|((kind, _), _)| *kind == "pair");
+    job.tables.push(Table {
+        title: "Role and message met, over all presets".to_owned(),
+        columns: vec!["pair".to_owned(), "times".to_owned()],
+        rows: pairs.map(|((_, name), (times, _))| vec![name.as_str().into(), (*times).into()]).collect(),
+    });
+    job
+}
+
+/// By kind and name: how often it was met, and in which presets.
+#[derive(Default)]
+struct Tally<'a>(BTreeMap<(&'static str, String), (u64, Vec<&'a str>)>);
+
+impl<'a> Tally<'a> {
+    fn add(&mut self, kind: &'static str, name: &str, times: u64, preset: &'a str) {
+        let entry = self.0.entry((kind, name.to_owned())).or_default();
+        entry.0 += times;
+        if times > 0 {
+            entry.1.push(preset);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lockstep_model::search::Search;
+
+    fn searched(coverage: bool) -> Vec<(String, Searched)> {
+        let chosen = Chosen::preset("smoke").expect("there is a preset smoke");
+        let search = Search::new(&chosen.cluster).coverage(coverage).max_depth(3);
+        let checked = search.run().expect("the search needs nothing");
+        vec![(chosen.name, checked.report)]
+    }
+
+    #[test]
+    fn what_was_never_met_is_a_gap() {
+        let job = coverage(&searched(true));
+        assert_eq!(job.status, Status::Violated);
+        assert!(job.cases.iter().any(|case| case.status == Status::Violated));
+    }
+
+    /// A search that counted nothing must not look like one that missed nothing.
+    #[test]
+    fn nothing_counted_is_a_gap() {
+        assert_eq!(coverage(&searched(false)).status, Status::Violated);
+        assert_eq!(coverage(&[]).status, Status::Violated);
+    }
+
+    /// What one preset misses another may meet.
+    #[test]
+    fn presets_are_taken_together() {
+        let mut both = searched(true);
+        let mut full = both[0].1.clone();
+        for it in &mut full.actions {
+            it.fired = 1;
+        }
+        for it in &mut full.pairs {
+            it.met = 1;
+        }
+        for it in &mut full.antecedents {
+            it.held = 1;
+        }
+        for it in &mut full.witnesses {
+            it.depth = Some(1);
+        }
+        both.push(("full".to_owned(), full));
+        let job = coverage(&both);
+        assert_eq!((job.status, job.verdict.as_str()), (Status::Holds, "no gaps"));
+    }
+}
