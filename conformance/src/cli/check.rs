@@ -6,11 +6,12 @@ use super::progress::{self, Reporter, Tick};
 use crate::report::steps::StepTable;
 use crate::report::{Job, Status, Table};
 use clap::{Args, ValueEnum};
+use lockstep_conformance::path::steps_along;
+use lockstep_model::Cluster;
 use lockstep_model::search::{self, Checked, PropertyKind, Search, Verdict};
-use lockstep_model::{Action, Cluster, ClusterState};
-use lockstep_traces::{Expected, Header, Provenance, Step, Trace};
+use lockstep_traces::{Header, Provenance, Trace};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Options of `lockstep check`.
 #[derive(Debug, Args)]
@@ -68,6 +69,19 @@ pub struct LimitArgs {
     pub timeout: Option<u64>,
 }
 
+impl LimitArgs {
+    /// No limit, on so many threads.
+    pub fn threads(threads: usize) -> LimitArgs {
+        LimitArgs {
+            threads,
+            memory: None,
+            max_states: None,
+            max_depth: None,
+            timeout: None,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Engine {
     /// Level by level, step properties, shortest counterexamples
@@ -76,7 +90,7 @@ enum Engine {
     Stateright,
 }
 
-fn default_threads() -> usize {
+pub fn default_threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
@@ -108,10 +122,13 @@ pub fn run(args: &CheckArgs, progress: &Reporter) -> Result<Vec<Job>, CliError> 
                 "counterexample",
                 &checked.report.verdict.to_string(),
             ),
-            steps: steps(&chosen.cluster, &found.init, found.actions()),
+            steps: steps_along(
+                &chosen.cluster,
+                &found.actions().copied().collect::<Vec<_>>(),
+            ),
         };
         trace.save(path).map_err(|source| CliError::Output {
-            path: path.clone(),
+            path: path.to_owned(),
             source,
         })?;
     }
@@ -160,7 +177,7 @@ pub fn limited<'a>(
 pub fn job(chosen: &Chosen, checked: &Checked<Cluster>) -> Result<Job, CliError> {
     let report = &checked.report;
     let transitions: u64 = report.levels.iter().map(|level| level.generated).sum();
-    if transitions == 0 {
+    if transitions == 0 && report.verdict == Verdict::Exhausted {
         let text = "nothing was checked: the search took no transition within the bound";
         return Err(CliError::Usage(text.to_owned()));
     }
@@ -175,7 +192,10 @@ pub fn job(chosen: &Chosen, checked: &Checked<Cluster>) -> Result<Job, CliError>
     cases(&mut job, report);
     tables(&mut job, report);
     if let Some(found) = &checked.counterexample {
-        let steps = steps(&chosen.cluster, &found.init, found.actions());
+        let steps = steps_along(
+            &chosen.cluster,
+            &found.actions().copied().collect::<Vec<_>>(),
+        );
         let title = format!("A shortest path to the violation, {} steps", steps.len());
         job.steps = Some(StepTable::new(title, &steps));
     }
@@ -303,28 +323,6 @@ fn tables(job: &mut Job, report: &search::Report) {
             .map(|it| vec![it.pair.as_str().into(), it.met.into()])
             .collect(),
     });
-}
-
-/// A path through the model as the steps of a trace.
-pub fn steps<'a>(
-    cluster: &Cluster,
-    init: &ClusterState,
-    actions: impl Iterator<Item = &'a Action>,
-) -> Vec<Step> {
-    let mut state = init.clone();
-    let mut steps = Vec::new();
-    for action in actions {
-        let event = cluster.event(&state, action);
-        let transition = cluster.apply(&state, action);
-        let expected = transition.moved.map(|server| Expected {
-            outcome: transition.outcome,
-            view: transition.next.server(server).view(cluster.settings()),
-            sent: transition.sent.clone(),
-        });
-        steps.push(Step { event, expected });
-        state = transition.next;
-    }
-    steps
 }
 
 /// The header of a trace through this model.

@@ -37,7 +37,14 @@ pub fn run(args: &ConformArgs, progress: &Reporter) -> Result<Vec<Job>, CliError
         let text = "a comparison has no depth limit; bound the model instead";
         return Err(CliError::Usage(text.to_owned()));
     }
-    one(&chosen, &args.target, &args.limits, &args.trace_out, progress).map(|job| vec![job])
+    one(
+        &chosen,
+        &args.target,
+        &args.limits,
+        &args.trace_out,
+        progress,
+    )
+    .map(|job| vec![job])
 }
 
 /// The comparison of one target with one model, as strong as the target allows.
@@ -49,7 +56,13 @@ pub fn one(
     progress: &Reporter,
 ) -> Result<Job, CliError> {
     if target.forks() {
-        target.visit_fork(Exhaust { chosen, target: &target.target, limits, trace_out, progress })
+        target.visit_fork(Exhaust {
+            chosen,
+            target: &target.target,
+            limits,
+            trace_out,
+            progress,
+        })
     } else {
         super::cover::one(chosen, target, limits, trace_out, progress)
     }
@@ -71,7 +84,12 @@ impl VisitFork for Exhaust<'_> {
     where
         T::Server: Fork,
     {
-        let Exhaust { chosen, limits, progress, .. } = self;
+        let Exhaust {
+            chosen,
+            limits,
+            progress,
+            ..
+        } = self;
         let name = format!("{} on {}", chosen.name, self.target);
         progress.begin(format!("conform {name}"));
         let mut product = Product::new(&chosen.cluster, &target)
@@ -126,13 +144,19 @@ fn job(name: &str, chosen: &Chosen, report: &ProductReport) -> Result<Job, CliEr
     job.fact("of them leaving the bound", counts.leaving_the_bound);
     job.fact("of them at the network only", counts.network_transitions);
     job.fact("refused and ignored inputs compared", counts.probes);
-    job.fact("transitions per second", report.transitions_per_second() as u64);
+    job.fact(
+        "transitions per second",
+        report.transitions_per_second() as u64,
+    );
     job.fact("depth", counts.depth);
     job.fact("distinct inputs compared", counts.distinct_inputs);
     let implementation = &report.implementation;
     job.fact("implementation states", implementation.states);
     job.fact("implementation steps executed", implementation.steps);
-    job.fact("inputs run again to test the digest", implementation.inputs_rerun);
+    job.fact(
+        "inputs run again to test the digest",
+        implementation.inputs_rerun,
+    );
     job.fact("peak memory, MiB", report.memory_bytes >> 20);
     match &report.verdict {
         Verdict::Bisimilar => {
@@ -149,8 +173,13 @@ fn job(name: &str, chosen: &Chosen, report: &ProductReport) -> Result<Job, CliEr
             job.failed("every transition agrees", Status::Violated, text);
         }
         Verdict::DigestHidesState(hidden) => {
-            let text = hidden.to_string();
-            job.failed("servers with equal digests behave alike", Status::Violated, text);
+            divergence::describe_hidden(&mut job, hidden);
+            let text = "the digest leaves out something that the implementation can read";
+            job.failed(
+                "servers with equal digests behave alike",
+                Status::Violated,
+                text,
+            );
         }
         Verdict::NothingCompared => {}
     }

@@ -25,7 +25,10 @@ pub struct CoverageArgs {
 /// # Errors
 /// There is no such preset, or a search met with an error.
 pub fn run(args: &CoverageArgs, progress: &Reporter) -> Result<Vec<Job>, CliError> {
-    let ci = Preset::all().iter().filter(|preset| preset.ci).map(|preset| preset.name);
+    let ci = Preset::all()
+        .iter()
+        .filter(|preset| preset.ci)
+        .map(|preset| preset.name);
     let names: Vec<_> = if args.presets.is_empty() {
         ci.collect()
     } else {
@@ -43,9 +46,16 @@ pub fn run(args: &CoverageArgs, progress: &Reporter) -> Result<Vec<Job>, CliErro
         searched.push((name.to_owned(), report));
     }
     let mut job = verify::coverage(&searched);
-    job.seconds = searched.iter().map(|(_, report)| report.time.total_seconds).sum();
+    job.seconds = searched
+        .iter()
+        .map(|(_, report)| report.time.total_seconds)
+        .sum();
     for text in cut {
-        job.failed("the presets were searched to their ends", Status::Stopped, text);
+        job.failed(
+            "the presets were searched to their ends",
+            Status::Stopped,
+            text,
+        );
     }
     Ok(vec![job])
 }

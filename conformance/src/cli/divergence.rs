@@ -3,8 +3,9 @@
 use super::error::CliError;
 use crate::report::steps::{self, StepTable};
 use crate::report::{Job, Table};
+use lockstep_conformance::product::HiddenState;
 use lockstep_conformance::{Description, Difference, Divergence, Side};
-use lockstep_traces::{Emitted, Field, Outcome};
+use lockstep_traces::{Emitted, Event, Field, Input, Outcome};
 use serde_json::Value;
 use std::path::Path;
 
@@ -62,6 +63,44 @@ pub fn describe(job: &mut Job, found: &Divergence) {
     job.detail = serde_json::json!({
         "differences": found.differences,
         "actual": found.actual,
+    });
+}
+
+/// Two servers that the target's digest takes for one, and where they part.
+pub fn describe_hidden(job: &mut Job, hidden: &HiddenState) {
+    let inputs = |path: &[Input]| -> Vec<String> {
+        let server = hidden.server;
+        let events = path.iter().map(|input| Event::Server {
+            server,
+            input: input.clone(),
+        });
+        events.map(|event| steps::event(&event)).collect()
+    };
+    let at = match &hidden.input {
+        Some(input) => format!(
+            "they part at {}",
+            inputs(std::slice::from_ref(input)).join("")
+        ),
+        None => "their views differ already".to_owned(),
+    };
+    job.fact(
+        "one digest for two states",
+        format!("of server {}; {at}", hidden.server),
+    );
+    job.notes.push(format!(
+        "the first way there: {}",
+        inputs(&hidden.first_path).join(", ")
+    ));
+    job.notes.push(format!(
+        "the second way there: {}",
+        inputs(&hidden.second_path).join(", ")
+    ));
+    job.differences = Some(Table {
+        title: "What differs between the two ways".to_owned(),
+        columns: ["what", "first way", "second way"]
+            .map(str::to_owned)
+            .to_vec(),
+        rows: hidden.differences.iter().map(row).collect(),
     });
 }
 

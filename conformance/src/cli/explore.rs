@@ -2,9 +2,10 @@
 
 use super::error::CliError;
 use super::model::ModelArgs;
-use crate::report::steps::event;
+use crate::report::steps::{describe, event};
 use clap::Args;
 use lockstep_model::{Action, Cluster, ClusterState};
+use lockstep_traces::Expected;
 use stateright::{Model, Property};
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -90,6 +91,20 @@ impl Model for Readable {
 
     fn next_state(&self, state: &ClusterState, action: Labelled) -> Option<ClusterState> {
         self.cluster.next_state(state, action.action)
+    }
+
+    fn format_step(&self, state: &ClusterState, action: Labelled) -> Option<String> {
+        let transition = self.cluster.apply(state, &action.action);
+        let Some(server) = transition.moved else {
+            return Some("only the network changes".to_owned());
+        };
+        let view = |state: &ClusterState| state.server(server).view(self.cluster.settings());
+        let expected = Expected {
+            outcome: transition.outcome,
+            view: view(&transition.next),
+            sent: transition.sent,
+        };
+        Some(describe(&view(state), &expected))
     }
 
     fn properties(&self) -> Vec<Property<Self>> {

@@ -60,7 +60,12 @@ pub fn presets() -> Result<Vec<Job>, CliError> {
     let all = Preset::all().iter();
     all.map(|preset| {
         let chosen = Chosen::preset(preset.name)?;
-        let mut job = Job::new("preset", preset.name, Status::Holds, preset.purpose.to_owned());
+        let mut job = Job::new(
+            "preset",
+            preset.name,
+            Status::Holds,
+            preset.purpose.to_owned(),
+        );
         job.fact("protocol", chosen.switches());
         job.fact("bounds", chosen.bounds());
         job.fact("part of verify", preset.ci);

@@ -1,16 +1,22 @@
 //! The verbs, one file each, and what they share: options of the model, progress, output, exit codes.
 
 mod check;
+mod conform;
+mod cover;
+mod coverage;
 mod divergence;
 mod error;
 pub mod exit;
 mod explore;
+mod generate;
+mod list;
 mod model;
 mod output;
 mod progress;
 mod replay;
 mod stateright;
 mod target;
+mod verify;
 
 use clap::{Parser, Subcommand};
 use error::CliError;
@@ -32,17 +38,36 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// The main job: check the specification, compare the implementation with it at every edge, replay
+    /// the corpus
+    Verify(verify::VerifyArgs),
     /// Model-check the specification within a bound
     Check(check::CheckArgs),
-    /// Show the state graph in a browser: stateright's Explorer, on loopback
-    Explore(explore::ExploreArgs),
+    /// Compare an implementation with every edge of the specification's state graph
+    Conform(conform::ConformArgs),
     /// Replay traces on an implementation
     Replay(replay::ReplayArgs),
+    /// Make traces from the specification: of a preset, or the corpus
+    Generate(generate::GenerateArgs),
+    /// Search the presets and show what they meet, and what they miss
+    Coverage(coverage::CoverageArgs),
+    /// Show the state graph in a browser: stateright's Explorer, on loopback
+    Explore(explore::ExploreArgs),
+    /// List the implementations, with their versions and the fields that they show
+    Targets(list::TargetsArgs),
+    /// List the presets, with their purposes and bounds
+    Presets,
 }
 
 impl Verb {
     fn name(&self) -> &'static str {
         match self {
+            Verb::Verify(_) => "verify",
+            Verb::Conform(_) => "conform",
+            Verb::Generate(_) => "generate",
+            Verb::Coverage(_) => "coverage",
+            Verb::Targets(_) => "targets",
+            Verb::Presets => "presets",
             Verb::Check(_) => "check",
             Verb::Explore(_) => "explore",
             Verb::Replay(_) => "replay",
@@ -77,6 +102,12 @@ fn run(cli: &Cli) -> Result<Exit, CliError> {
     let progress = progress::Reporter::new(cli.output.quiet);
     let clock = std::time::Instant::now();
     let jobs = match &cli.verb {
+        Verb::Verify(args) => verify::run(args, &progress)?,
+        Verb::Conform(args) => conform::run(args, &progress)?,
+        Verb::Generate(args) => generate::run(args, &progress)?,
+        Verb::Coverage(args) => coverage::run(args, &progress)?,
+        Verb::Targets(args) => list::targets(args)?,
+        Verb::Presets => list::presets()?,
         Verb::Check(args) => check::run(args, &progress)?,
         Verb::Explore(args) => {
             explore::run(args)?;

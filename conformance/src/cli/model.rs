@@ -94,7 +94,7 @@ impl ModelArgs {
         set(&mut config.max_inflight, self.max_inflight);
         let mut bounds = preset.bounds;
         self.bounds.apply(&mut bounds);
-        let changed = config != *preset.config || bounds != preset.bounds;
+        let changed = config != preset.config || bounds != preset.bounds;
         let usage = |error: &dyn std::fmt::Display| CliError::Usage(error.to_string());
         let settings = Settings::new(&config).map_err(|error| usage(&error))?;
         let cluster = Cluster::new(settings, bounds);
@@ -113,7 +113,7 @@ impl Chosen {
     pub fn preset(name: &str) -> Result<Chosen, CliError> {
         let preset = find(name)?;
         let usage = |error: &dyn std::fmt::Display| CliError::Usage(error.to_string());
-        let settings = Settings::new(preset.config).map_err(|error| usage(&error))?;
+        let settings = Settings::new(&preset.config).map_err(|error| usage(&error))?;
         let cluster = Cluster::new(settings, preset.bounds);
         Ok(Chosen {
             name: preset.name.to_owned(),

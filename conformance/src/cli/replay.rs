@@ -40,6 +40,7 @@ pub fn run(args: &ReplayArgs, progress: &Reporter) -> Result<Vec<Job>, CliError>
     let visit = Replay {
         name,
         files,
+        partial: args.target.partial,
         progress,
     };
     args.target.visit(visit).map(|job| vec![job])
@@ -51,6 +52,8 @@ pub struct Replay<'a> {
     pub name: String,
     /// The files, each a trace.
     pub files: Vec<PathBuf>,
+    /// Inputs that cannot be driven are no failure.
+    pub partial: bool,
     /// Where progress goes.
     pub progress: &'a Reporter,
 }
@@ -74,17 +77,24 @@ impl Visit for Replay<'_> {
                 ..Tick::default()
             })
         })?;
-        let mut job = job(&self.name, &report)?;
+        let mut job = job(&self.name, &report, self.partial)?;
         job.seconds = clock.elapsed().as_secs_f64();
         Ok(job)
     }
 }
 
 /// What a replay says, as a job.
-fn job(name: &str, report: &ReplayReport) -> Result<Job, CliError> {
+fn job(name: &str, report: &ReplayReport, partial: bool) -> Result<Job, CliError> {
     let (status, verdict) = match report.verdict() {
         ReplayVerdict::Agreed => (Status::Holds, "sampled: every trace agrees"),
-        ReplayVerdict::Partial => (Status::Stopped, "partial: not every input could be driven"),
+        ReplayVerdict::Partial => {
+            let status = if partial {
+                Status::Holds
+            } else {
+                Status::Stopped
+            };
+            (status, "sampled in part: not every input could be driven")
+        }
         ReplayVerdict::Interrupted => (Status::Stopped, "stopped (interrupted)"),
         ReplayVerdict::Diverged => (Status::Violated, "diverged"),
         ReplayVerdict::NothingCompared => {
@@ -114,9 +124,22 @@ fn job(name: &str, report: &ReplayReport) -> Result<Job, CliError> {
         let again = found.replay_command(source, &report.target.name);
         job.notes.push(format!("repeat it with: {again}"));
     } else if status == Status::Holds {
-        job.passed(format!("{} traces agree in every step", report.traces));
+        job.passed(format!(
+            "{} traces agree in every step that was driven",
+            report.traces
+        ));
     }
     Ok(job)
+}
+
+/// The steps that were not compared, by reason.
+pub fn undriven(job: &mut Job, report: &ReplayReport) {
+    for (reason, count) in &report.not_driven {
+        job.fact(&format!("steps not driven: {reason}"), *count);
+    }
+    if report.not_reached > 0 {
+        job.fact("steps after one that was not driven", report.not_reached);
+    }
 }
 
 impl From<ReplayError> for CliError {

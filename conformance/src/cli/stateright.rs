@@ -1,11 +1,12 @@
 //! stateright's own search of the same model: the cross-check of the engine.
 
-use super::check::{LimitArgs, steps};
+use super::check::LimitArgs;
 use super::error::CliError;
 use super::model::Chosen;
 use super::progress::{INTERVAL, Reporter, Tick};
 use crate::report::steps::StepTable;
 use crate::report::{Job, Status};
+use lockstep_conformance::path::steps_along;
 use stateright::{Checker, Expectation, HasDiscoveries, Model};
 use std::time::{Duration, Instant};
 
@@ -69,7 +70,7 @@ fn job(
     elapsed: Duration,
 ) -> Result<Job, CliError> {
     let generated = checker.state_count();
-    if generated <= chosen.cluster.init_states().len() {
+    if stopped_by.is_none() && generated <= chosen.cluster.init_states().len() {
         let text = "nothing was checked: the search took no transition within the bound";
         return Err(CliError::Usage(text.to_owned()));
     }
@@ -103,7 +104,7 @@ fn job(
     // As the other engine counts: transitions within the boundary, initial states left out.
     job.fact(
         "transitions",
-        generated - chosen.cluster.init_states().len(),
+        generated.saturating_sub(chosen.cluster.init_states().len()),
     );
     job.fact("depth", checker.max_depth().saturating_sub(1));
     let rate = checker.unique_state_count() as f64 / elapsed.as_secs_f64().max(f64::EPSILON);
@@ -126,7 +127,7 @@ fn job(
     }
     if let Some((_, path)) = violated {
         let actions = path.into_actions();
-        let steps = steps(&chosen.cluster, &chosen.cluster.initial(), actions.iter());
+        let steps = steps_along(&chosen.cluster, &actions);
         let title = format!(
             "A path to the violation, {} steps, not the shortest",
             steps.len()

@@ -5,6 +5,7 @@ use clap::Args;
 use lockstep_conformance::planted::{Mistake, Planted};
 use lockstep_conformance::targets::etcd::{self, StorageWrites};
 use lockstep_conformance::targets::exec::{ExecOptions, ExecTarget, Program};
+use lockstep_conformance::targets::spec::Spec;
 use lockstep_conformance::{Fork, Target, TargetError};
 use std::time::Duration;
 
@@ -39,6 +40,9 @@ pub struct TargetArgs {
     /// Seconds that a program behind the exec protocol may take for one reply
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     reply_timeout: u64,
+    /// Inputs that the target has no way to receive are no failure; they are counted and named
+    #[arg(long)]
+    pub partial: bool,
     /// Add a deliberate mistake to the target, to see that it is caught
     #[arg(long, value_name = "MISTAKE", hide = true, value_parser = mistake)]
     plant: Option<Mistake>,
@@ -59,9 +63,9 @@ pub trait VisitFork {
     type Output;
 
     /// Does it.
-    fn visit<T: Target + Sync>(self, target: T) -> Result<Self::Output, CliError>
+    fn visit<T: Target>(self, target: T) -> Result<Self::Output, CliError>
     where
-        T::Server: Fork + Send + Sync;
+        T::Server: Fork;
 }
 
 impl TargetArgs {
@@ -70,6 +74,7 @@ impl TargetArgs {
         TargetArgs {
             target: name.to_owned(),
             reply_timeout: ExecOptions::default().reply_timeout.as_secs(),
+            partial: false,
             plant: None,
         }
     }
@@ -80,6 +85,7 @@ impl TargetArgs {
     /// There is no such target, it cannot be started, or the visitor fails.
     pub fn visit<V: Visit>(&self, visitor: V) -> Result<V::Output, CliError> {
         match self.target.as_str() {
+            "spec" => self.plant_and(Spec, visitor),
             "etcd" => {
                 let cache = etcd::default_cache()
                     .map_err(|error| CliError::Usage(format!("no place to build etcd: {error}")))?;
@@ -103,6 +109,7 @@ impl TargetArgs {
     /// There is no such target, it cannot be copied, or the visitor fails.
     pub fn visit_fork<V: VisitFork>(&self, visitor: V) -> Result<V::Output, CliError> {
         match self.target.as_str() {
+            "spec" => self.plant_and_fork(Spec, visitor),
             _ => Err(self.unknown()),
         }
     }
@@ -119,13 +126,13 @@ impl TargetArgs {
         }
     }
 
-    fn plant_and_fork<T: Target + Sync, V: VisitFork>(
+    fn plant_and_fork<T: Target, V: VisitFork>(
         &self,
         target: T,
         visitor: V,
     ) -> Result<V::Output, CliError>
     where
-        T::Server: Fork + Send + Sync,
+        T::Server: Fork,
     {
         match self.plant {
             Some(mistake) => visitor.visit(Planted::new(target, mistake)),

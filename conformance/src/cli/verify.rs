@@ -53,10 +53,21 @@ pub fn run(args: &VerifyArgs, progress: &Reporter) -> Result<Vec<Job>, CliError>
     }
     jobs.push(coverage(&searched));
     for chosen in &chosen {
-        jobs.push(conform::one(chosen, &args.target, &limits, &args.trace_out, progress)?);
+        jobs.push(conform::one(
+            chosen,
+            &args.target,
+            &limits,
+            &args.trace_out,
+            progress,
+        )?);
     }
     let name = format!("{} on {}", args.corpus.display(), args.target.target);
-    jobs.push(args.target.visit(Replay { name, files, progress })?);
+    jobs.push(args.target.visit(Replay {
+        name,
+        files,
+        partial: args.target.partial,
+        progress,
+    })?);
     Ok(jobs)
 }
 
@@ -93,7 +104,11 @@ pub fn coverage(searched: &[(String, Searched)]) -> Job {
         job.fact(plural, format!("{met} of {}", rows.len()));
         if rows.is_empty() {
             gaps += 1;
-            job.failed(plural, Status::Violated, "there is nothing of this kind to meet");
+            job.failed(
+                plural,
+                Status::Violated,
+                "there is nothing of this kind to meet",
+            );
         }
         for ((_, name), (times, _)) in rows {
             if *times == 0 {
@@ -122,7 +137,9 @@ pub fn coverage(searched: &[(String, Searched)]) -> Job {
     job.tables.push(Table {
         title: "Role and message met, over all presets".to_owned(),
         columns: vec!["pair".to_owned(), "times".to_owned()],
-        rows: pairs.map(|((_, name), (times, _))| vec![name.as_str().into(), (*times).into()]).collect(),
+        rows: pairs
+            .map(|((_, name), (times, _))| vec![name.as_str().into(), (*times).into()])
+            .collect(),
     });
     job
 }
@@ -186,6 +203,9 @@ mod tests {
         }
         both.push(("full".to_owned(), full));
         let job = coverage(&both);
-        assert_eq!((job.status, job.verdict.as_str()), (Status::Holds, "no gaps"));
+        assert_eq!(
+            (job.status, job.verdict.as_str()),
+            (Status::Holds, "no gaps")
+        );
     }
 }

@@ -71,13 +71,21 @@ pub fn render_job(job: &Job, style: Style) -> String {
         let all = job.cases.len();
         writeln!(out, "  {held} of {all} assertions hold").expect(INFALLIBLE);
     }
-    for Case {
-        name,
-        status,
-        message,
-    } in &job.cases
-    {
-        if style.verbose || *status != Status::Holds {
+    let undecided = |case: &&Case| case.status == Status::Stopped;
+    let many = job.cases.iter().filter(undecided).count() > 3;
+    for case in &job.cases {
+        let show = match case.status {
+            Status::Holds => style.verbose,
+            // All for one reason, which the verdict names.
+            Status::Stopped => style.verbose || !many,
+            Status::Violated => true,
+        };
+        if show {
+            let Case {
+                name,
+                status,
+                message,
+            } = case;
             let word = style.paint(*status, status.word());
             let message = message
                 .as_ref()

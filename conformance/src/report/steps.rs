@@ -88,6 +88,16 @@ impl StepTable {
     }
 }
 
+/// What an input changed at a server and what it sent, line by line.
+pub fn describe(before: &NodeView, expected: &Expected) -> String {
+    let sent = expected
+        .sent
+        .iter()
+        .map(|it| format!("sends {}", emitted(it)));
+    let lines = changes(Some(before), expected).into_iter().chain(sent);
+    lines.collect::<Vec<_>>().join("\n")
+}
+
 fn changes(old: Option<&NodeView>, expected: &Expected) -> Vec<String> {
     let mut rows = Vec::new();
     if let Outcome::Refused(why) = expected.outcome {

@@ -1,0 +1,155 @@
+//! `lockstep conform` for a target that cannot be copied: traces that give every server state every input
+//! are made from the specification and replayed.
+
+use super::check::LimitArgs;
+use super::divergence;
+use super::error::CliError;
+use super::model::Chosen;
+use super::progress::{Reporter, Tick};
+use super::target::{TargetArgs, Visit};
+use crate::report::{Job, Status};
+use lockstep_conformance::Target;
+use lockstep_conformance::cover::{
+    Cover, CoverOptions, CoverVerdict, CoverageReport, conform_by_cover, cover_inputs,
+};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Makes the traces and replays them.
+///
+/// # Errors
+/// The target cannot be started, or nothing was compared.
+pub fn one(
+    chosen: &Chosen,
+    target: &TargetArgs,
+    limits: &LimitArgs,
+    trace_out: &Path,
+    progress: &Reporter,
+) -> Result<Job, CliError> {
+    let clock = Instant::now();
+    let cover = cover_inputs(&chosen.cluster, options(chosen, limits, progress));
+    let name = format!("{} on {}", chosen.name, target.target);
+    let (mut job, found) = target.visit(Drive {
+        name,
+        chosen,
+        cover,
+        target,
+        progress,
+    })?;
+    job.seconds = clock.elapsed().as_secs_f64();
+    if let Some(found) = found {
+        divergence::describe(&mut job, &found);
+        divergence::save(&mut job, &found, &target.target, trace_out)?;
+    }
+    Ok(job)
+}
+
+/// How the graph is searched for what is to be covered.
+pub fn options<'a>(
+    chosen: &Chosen,
+    limits: &LimitArgs,
+    progress: &'a Reporter,
+) -> CoverOptions<'a> {
+    progress.begin(format!("cover {}", chosen.name));
+    CoverOptions {
+        threads: limits.threads,
+        preset: (!chosen.changed).then(|| chosen.preset.clone()),
+        max_states: limits.max_states,
+        max_time: limits.timeout.map(Duration::from_secs),
+        on_progress: Box::new(|it| {
+            progress.tick(&Tick {
+                done: it.generated,
+                unit: "transitions",
+                queue: Some(it.queue),
+                memory_bytes: Some(it.memory_bytes),
+                note: format!("depth {}", it.depth),
+            })
+        }),
+    }
+}
+
+struct Drive<'a> {
+    name: String,
+    chosen: &'a Chosen,
+    cover: Cover,
+    target: &'a TargetArgs,
+    progress: &'a Reporter,
+}
+
+type Found = Box<lockstep_conformance::Divergence>;
+
+impl Visit for Drive<'_> {
+    type Output = (Job, Option<Found>);
+
+    fn visit<T: Target>(self, target: T) -> Result<Self::Output, CliError> {
+        let Drive {
+            name,
+            chosen,
+            cover,
+            progress,
+            ..
+        } = &self;
+        progress.begin(format!("conform {name}"));
+        let traces = cover.traces.len();
+        let report = conform_by_cover(&target, cover, &mut |it| {
+            progress.tick(&Tick {
+                done: it.compared,
+                unit: "steps",
+                note: format!("{} of {traces} traces", it.traces),
+                ..Tick::default()
+            })
+        })?;
+        let job = job(name, chosen, cover, &report, self.target.partial)?;
+        Ok((job, report.replay.divergence.map(|(_, found)| found)))
+    }
+}
+
+fn job(
+    name: &str,
+    chosen: &Chosen,
+    cover: &Cover,
+    report: &CoverageReport,
+    partial: bool,
+) -> Result<Job, CliError> {
+    let status = match &report.verdict {
+        CoverVerdict::EdgesCovered => Status::Holds,
+        CoverVerdict::PartlyCovered if partial => Status::Holds,
+        CoverVerdict::PartlyCovered | CoverVerdict::Bounded { .. } => Status::Stopped,
+        CoverVerdict::Diverged => Status::Violated,
+        CoverVerdict::NothingCompared => {
+            let text = format!("conform {name}: nothing was compared within the bound");
+            return Err(CliError::Usage(text));
+        }
+    };
+    let share = report.share() * 100.0;
+    let verdict = match &report.verdict {
+        CoverVerdict::EdgesCovered | CoverVerdict::PartlyCovered => {
+            format!("{} ({share:.2} %)", report.verdict)
+        }
+        other => other.to_string(),
+    };
+    let mut job = Job::new("conform", name, status, verdict);
+    divergence::target_facts(&mut job, &report.replay.target);
+    job.fact("protocol", chosen.switches());
+    job.fact("bounds", chosen.bounds());
+    job.fact("distinct server states", cover.states);
+    job.fact("distinct (server state, input)", report.items);
+    job.fact("of them driven and compared", report.items_compared);
+    job.fact("traces", report.replay.traces);
+    job.fact("implementation steps executed", report.replay.compared);
+    super::replay::undriven(&mut job, &report.replay);
+    match &report.replay.divergence {
+        Some((_, found)) => {
+            let text = divergence::summary(found);
+            job.failed("every (server state, input) agrees", Status::Violated, text);
+        }
+        None if status == Status::Holds => {
+            job.passed("every (server state, input) that was driven agrees")
+        }
+        None => {
+            let text = format!("{share:.2} % of them agree, the others were not driven");
+            job.failed("every (server state, input) agrees", Status::Stopped, text);
+        }
+    }
+    Ok(job)
+}

@@ -1,0 +1,241 @@
+//! What `lockstep` writes: help, JSON, JUnit, progress, colours, the Explorer.
+
+use assert_cmd::Command;
+use lockstep_tests::binary;
+use serde_json::Value;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::Stdio;
+use tempfile::TempDir;
+
+fn folder() -> TempDir {
+    tempfile::tempdir().expect("there is a place for temporary files")
+}
+
+/// Standard output and standard error.
+fn run(folder: &TempDir, arguments: &str) -> (String, String) {
+    let output = Command::from_std(binary::lockstep())
+        .args(arguments.split_whitespace())
+        .current_dir(folder.path())
+        .output()
+        .expect("the binary starts");
+    let text = |bytes| String::from_utf8(bytes).expect("it writes text");
+    (text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn help() {
+    let here = folder();
+    let (text, _) = run(&here, "--help");
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn every_verb_has_help() {
+    let here = folder();
+    let (text, _) = run(&here, "--help");
+    let verbs = text.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let verbs: Vec<_> = verbs
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next())
+        .filter(|verb| verb.chars().all(char::is_alphanumeric) && *verb != "help")
+        .collect();
+    assert!(verbs.len() > 5, "{verbs:?}");
+    for verb in verbs
+        .iter()
+        .filter(|verb| text.contains(&format!("\n  {verb} ")))
+    {
+        let (help, errors) = run(&here, &format!("{verb} --help"));
+        assert!(
+            help.contains(&format!("Usage: lockstep {verb}")),
+            "{help}{errors}"
+        );
+    }
+}
+
+/// The paths of all fields, with the kind of each; lists are merged. This is the schema that readers of
+/// the JSON form rely on: a path more is an addition, anything else needs a new version.
+fn schema(value: &Value, path: &str, out: &mut std::collections::BTreeSet<String>) {
+    let kind = match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    out.insert(format!("{path}: {kind}"));
+    match value {
+        Value::Array(items) => items
+            .iter()
+            .for_each(|it| schema(it, &format!("{path}[]"), out)),
+        // What the library says in full is not part of the schema.
+        Value::Object(fields) => fields
+            .iter()
+            .filter(|(name, _)| *name != "detail")
+            .for_each(|(name, it)| schema(it, &format!("{path}.{name}"), out)),
+        _ => {}
+    }
+}
+
+#[test]
+fn the_json_form_has_a_stable_schema() {
+    let here = folder();
+    let mut paths = std::collections::BTreeSet::new();
+    for arguments in [
+        "check --preset smoke --format json",
+        "conform --target spec --preset smoke --format json",
+        "conform --target spec --plant wrong_message --format json",
+        "check --max-states 10 --format json",
+    ] {
+        let (text, errors) = run(&here, arguments);
+        let report: Value = serde_json::from_str(&text).unwrap_or_else(|error| {
+            panic!("{arguments}: {error}: {text}{errors}");
+        });
+        assert_eq!(report["lockstep_report"], 1);
+        schema(&report, "", &mut paths);
+    }
+    let paths: Vec<_> = paths.into_iter().collect();
+    insta::assert_snapshot!(paths.join("\n"));
+}
+
+#[test]
+fn the_json_form_and_the_exit_code_agree() {
+    let here = folder();
+    for (arguments, code, status) in [
+        ("check --preset smoke --format json", 0, "holds"),
+        (
+            "conform --target spec --plant wrong_message --format json",
+            1,
+            "violated",
+        ),
+        ("check --max-states 10 --format json", 4, "stopped"),
+    ] {
+        let assert = Command::from_std(binary::lockstep())
+            .args(arguments.split_whitespace())
+            .current_dir(here.path())
+            .assert()
+            .code(code);
+        let report: Value =
+            serde_json::from_slice(&assert.get_output().stdout).expect("a report in JSON");
+        assert_eq!(report["exit_code"], code);
+        assert_eq!(report["status"], status);
+    }
+}
+
+#[test]
+fn junit_counts_what_does_not_hold() {
+    let here = folder();
+    for (arguments, failures, errors) in [
+        ("check --preset smoke", false, false),
+        ("conform --target spec --plant wrong_message", true, false),
+        ("check --preset smoke --max-states 10", false, true),
+    ] {
+        run(&here, &format!("{arguments} --junit report.xml"));
+        let xml = std::fs::read_to_string(here.path().join("report.xml")).expect("a report");
+        assert!(xml.starts_with("<?xml"), "{xml}");
+        assert!(xml.trim_end().ends_with("</testsuites>"), "{xml}");
+        assert_eq!(xml.contains("<failure"), failures, "{xml}");
+        assert_eq!(xml.contains("<error"), errors, "{xml}");
+    }
+}
+
+#[test]
+fn no_escape_codes_where_there_is_no_terminal() {
+    let here = folder();
+    let (out, errors) = run(&here, "check --preset smoke");
+    assert!(
+        !out.contains('\x1b') && !errors.contains('\x1b'),
+        "{out}{errors}"
+    );
+}
+
+#[test]
+fn the_result_goes_to_standard_output_alone() {
+    let here = folder();
+    let (out, errors) = run(&here, "check --preset smoke --quiet");
+    assert!(out.contains("exhausted"));
+    assert_eq!(errors, "");
+    let (out, errors) = run(&here, "check --preset nonsense");
+    assert_eq!(out, "");
+    assert!(
+        errors.contains("there is no preset \"nonsense\""),
+        "{errors}"
+    );
+}
+
+#[test]
+fn presets_and_targets_are_listed() {
+    let here = folder();
+    let (presets, _) = run(&here, "presets");
+    for name in ["preset smoke: ", "preset default: ", "preset figure8: "] {
+        assert!(presets.contains(name), "{presets}");
+    }
+    let (targets, _) = run(&here, "targets");
+    for name in ["lockstep-raft", "raft-rs", "etcd", "spec", "exec:CMD"] {
+        assert!(targets.contains(&format!("target {name}: ")), "{targets}");
+    }
+}
+
+/// A process that is ended when the test is over, however it ends.
+struct Guard(std::process::Child);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        // It may have ended by itself, which the test has noticed by then.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn the_explorer_answers_on_loopback() {
+    let child = binary::lockstep()
+        .args(["explore", "--preset", "smoke", "--port", "0"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the binary starts");
+    let mut child = Guard(child);
+    let out = child.0.stdout.take().expect("its output is a pipe");
+    let mut line = String::new();
+    BufReader::new(out)
+        .read_line(&mut line)
+        .expect("it says where it listens");
+    let address = line
+        .split("http://")
+        .nth(1)
+        .and_then(|rest| rest.split('/').next());
+    let address = address.unwrap_or_else(|| panic!("no address in {line}"));
+    assert!(address.starts_with("127.0.0.1:"), "{address}");
+    let initial = get(address, "/.states/");
+    assert!(initial.contains("\"state\":"), "{initial}");
+    let next = get(address, "/.states/0");
+    for part in ["\"action\":\"Timeout(1)\"", "role Follower → PreCandidate"] {
+        assert!(next.contains(part), "{part} is missing in {next}");
+    }
+    assert!(get(address, "/").contains("<html"), "the page itself");
+}
+
+/// A request in the plainest form; the server listens a moment after it has said where.
+fn get(address: &str, path: &str) -> String {
+    let mut stream = (0..100)
+        .find_map(|_| {
+            let stream = TcpStream::connect(address).ok();
+            if stream.is_none() {
+                std::thread::sleep(std::time::Duration::from_millis(50));
+            }
+            stream
+        })
+        .expect("the Explorer listens");
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+    )
+    .expect("a request");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).expect("an answer");
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    answer
+}
