@@ -410,7 +410,7 @@ fn errors_name_line_and_field() {
         edit("\"applied\":1", "\"applied\":2"),
         edit("\"commit\":1,\"applied\":1", "\"commit\":3,\"applied\":1"),
         edit("\"log\":[{\"term\":1", "\"log\":[{\"term\":2"),
-        edit("\"next\":3", "\"next\":0"),
+        edit("\"next\":3", "\"next\":\"3\""),
         edit("\"lease\":false", "\"lease\":true"),
     ];
     errors.push(parse("").unwrap_err().to_string());

@@ -32,7 +32,7 @@ pub struct ConformArgs {
 /// # Errors
 /// The model or the target does not exist, or nothing was compared.
 pub fn run(args: &ConformArgs, progress: &Reporter) -> Result<Vec<Job>, CliError> {
-    let chosen = args.model.choose()?;
+    let chosen = args.model.choose()?.in_dialect(args.target.dialect());
     if args.limits.max_depth.is_some() {
         let text = "a comparison has no depth limit; bound the model instead";
         return Err(CliError::Usage(text.to_owned()));

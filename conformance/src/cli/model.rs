@@ -2,7 +2,7 @@
 
 use super::error::CliError;
 use clap::Args;
-use lockstep_model::{Bounds, Budget, Cluster, Preset, Settings};
+use lockstep_model::{Bounds, Budget, Cluster, Dialect, Preset, Settings};
 use std::collections::BTreeMap;
 
 /// A preset and its changes.
@@ -124,6 +124,14 @@ impl Chosen {
         })
     }
 
+    /// The same model in the dialect that a target is held to.
+    #[must_use]
+    pub fn in_dialect(mut self, dialect: Dialect) -> Chosen {
+        let settings = self.cluster.settings().with_dialect(dialect);
+        self.cluster = Cluster::new(settings, *self.cluster.bounds());
+        self
+    }
+
     /// The protocol switches in a line.
     pub fn switches(&self) -> String {
         let config = self.cluster.settings().config();
@@ -133,8 +141,14 @@ impl Chosen {
         } else {
             "all entries"
         };
+        let dialect = self.cluster.settings().dialect();
+        let departures = if dialect == Dialect::ETCD {
+            String::new()
+        } else {
+            format!(", departing from etcd: {dialect:?}")
+        };
         format!(
-            "{} servers, {}, {}, {entries} per append, {} in flight",
+            "{} servers, {}, {}, {entries} per append, {} in flight{departures}",
             config.servers,
             on("PreVote", config.pre_vote),
             on("CheckQuorum", config.check_quorum),

@@ -96,11 +96,6 @@ impl Reporter {
         self.interrupted.load(Ordering::Relaxed)
     }
 
-    /// The flag behind [`Reporter::interrupted`], for work that polls it itself.
-    pub fn stop_flag(&self) -> &AtomicBool {
-        &self.interrupted
-    }
-
     /// Leaves the terminal clean for the result.
     pub fn finish(&self) {
         if let Some(bar) = &self.bar {

@@ -5,12 +5,14 @@ use clap::Args;
 use lockstep_conformance::planted::{Mistake, Planted};
 use lockstep_conformance::targets::etcd::{self, StorageWrites};
 use lockstep_conformance::targets::exec::{ExecOptions, ExecTarget, Program};
+use lockstep_conformance::targets::raft_rs::RaftRs;
 use lockstep_conformance::targets::spec::Spec;
 use lockstep_conformance::{Fork, Target, TargetError};
+use lockstep_model::Dialect;
 use std::time::Duration;
 
 /// The names that `--target` takes, each with what it is.
-pub const TARGETS: [(&str, &str); 5] = [
+pub const TARGETS: [(&str, &str); 6] = [
     (
         "lockstep-raft",
         "the production Raft in `impl/`, in process",
@@ -19,6 +21,10 @@ pub const TARGETS: [(&str, &str); 5] = [
     (
         "etcd",
         "etcd's raft in Go, behind the exec protocol; built when asked for, needs Go",
+    ),
+    (
+        "etcd-async",
+        "the same with asynchronous storage writes, which shows what must wait for persistence",
     ),
     (
         "spec",
@@ -34,7 +40,7 @@ pub const TARGETS: [(&str, &str); 5] = [
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Target")]
 pub struct TargetArgs {
-    /// The implementation: lockstep-raft, raft-rs, etcd, spec, or exec:CMD; `lockstep targets` says more
+    /// The implementation: lockstep-raft, raft-rs, etcd, etcd-async, spec, or exec:CMD; `lockstep targets` says more
     #[arg(long, value_name = "TARGET", default_value = "lockstep-raft")]
     pub target: String,
     /// Seconds that a program behind the exec protocol may take for one reply
@@ -79,6 +85,14 @@ impl TargetArgs {
         }
     }
 
+    /// The dialect of the specification that the target is held to.
+    pub fn dialect(&self) -> Dialect {
+        match self.target.as_str() {
+            "raft-rs" => Dialect::RAFT_RS,
+            _ => Dialect::ETCD,
+        }
+    }
+
     /// Starts the target and hands it over.
     ///
     /// # Errors
@@ -86,13 +100,9 @@ impl TargetArgs {
     pub fn visit<V: Visit>(&self, visitor: V) -> Result<V::Output, CliError> {
         match self.target.as_str() {
             "spec" => self.plant_and(Spec, visitor),
-            "etcd" => {
-                let cache = etcd::default_cache()
-                    .map_err(|error| CliError::Usage(format!("no place to build etcd: {error}")))?;
-                let target = etcd::start(&cache, StorageWrites::Synchronous, self.options())
-                    .map_err(|error| CliError::Usage(error.to_string()))?;
-                self.plant_and(target, visitor)
-            }
+            "raft-rs" => self.plant_and(RaftRs::new(), visitor),
+            "etcd" => self.plant_and(self.etcd(StorageWrites::Synchronous)?, visitor),
+            "etcd-async" => self.plant_and(self.etcd(StorageWrites::Asynchronous)?, visitor),
             name => match name.strip_prefix("exec:") {
                 Some(line) => {
                     let program = Program::parse(line)?;
@@ -138,6 +148,12 @@ impl TargetArgs {
             Some(mistake) => visitor.visit(Planted::new(target, mistake)),
             None => visitor.visit(target),
         }
+    }
+
+    fn etcd(&self, writes: StorageWrites) -> Result<ExecTarget, CliError> {
+        let usage = |error: &dyn std::fmt::Display| CliError::Usage(error.to_string());
+        let cache = etcd::default_cache().map_err(|error| usage(&error))?;
+        etcd::start(&cache, writes, self.options()).map_err(|error| usage(&error))
     }
 
     fn options(&self) -> ExecOptions {

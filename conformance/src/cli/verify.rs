@@ -52,7 +52,8 @@ pub fn run(args: &VerifyArgs, progress: &Reporter) -> Result<Vec<Job>, CliError>
         searched.push((chosen.name.clone(), checked.report));
     }
     jobs.push(coverage(&searched));
-    for chosen in &chosen {
+    for chosen in chosen {
+        let chosen = &chosen.in_dialect(args.target.dialect());
         jobs.push(conform::one(
             chosen,
             &args.target,

@@ -224,9 +224,8 @@ fn check_log(log: &[Entry], term: Term, commit: Index, path: &str) -> Result<(),
 fn check_peer(peer: &PeerView, path: &str) -> Result<(), Wrong> {
     check_number(peer.next.0, &format!("{path}.next"))?;
     check_number(peer.commit_sent.0, &format!("{path}.commit_sent"))?;
-    ensure(peer.matched < peer.next, &format!("{path}.match"), || {
-        format!("is {}, must be less than next, {}", peer.matched, peer.next)
-    })?;
+    // No rule that next lies beyond match: raft-rs breaks it, and a trace must be able to say so.
+    check_number(peer.matched.0, &format!("{path}.match"))?;
     peer.inflight
         .iter()
         .try_for_each(|index| check_number(index.0, &format!("{path}.inflight")))
