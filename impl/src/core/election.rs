@@ -4,6 +4,7 @@ use super::Core;
 use crate::error::Error;
 use crate::observer::{Ballot, CampaignObstacle, Event, Observer, VoteRequest};
 use crate::quorum::VoteResult;
+use crate::seeded::seeded;
 use crate::storage::Storage;
 use crate::types::{Body, Entry, EntryId, EntryKind, Message, NodeId, Role, Term};
 
@@ -36,7 +37,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
     }
 
     fn campaign_obstacle(&self) -> Result<Option<CampaignObstacle>, Error> {
-        Ok(if self.role == Role::Leader {
+        Ok(if self.role == Role::Leader && !seeded!(El11) {
             Some(CampaignObstacle::AlreadyLeader)
         } else if !self.promotable() {
             Some(CampaignObstacle::NotPromotable)
@@ -92,8 +93,15 @@ impl<S: Storage, O: Observer> Core<S, O> {
     fn become_pre_candidate(&mut self) {
         debug_assert!(self.role != Role::Leader);
         // Term, vote and timers stay: nothing happened yet, this server only asks.
-        self.tracker.votes.clear();
-        self.leader = None;
+        if !seeded!(El07a) {
+            self.tracker.votes.clear();
+        }
+        if !seeded!(Pv04) {
+            self.leader = None;
+        }
+        if seeded!(El04) {
+            self.vote = None;
+        }
         self.lease = false;
         self.role = Role::PreCandidate;
         self.watch
@@ -166,7 +174,10 @@ impl<S: Storage, O: Observer> Core<S, O> {
         let free = self.vote == Some(from)
             || (self.vote.is_none() && self.leader.is_none())
             || (pre && term > self.term);
-        if !free || !self.log.is_up_to_date(candidate_last)? {
+        let eligible = self.log.is_up_to_date(candidate_last)?
+            || seeded!(El01)
+            || (seeded!(El14) && pre && self.role == Role::Leader);
+        if !free || !eligible {
             return self.reject_vote(ballot, from, candidate_last);
         }
         // Learners vote too: one that was promoted may not know it yet, and its vote may be
@@ -175,6 +186,10 @@ impl<S: Storage, O: Observer> Core<S, O> {
         self.watch.report(Event::VoteGranted(request));
         // A grant carries the term that was asked for: for a pre-vote, that is not the own one.
         if pre {
+            let term = if seeded!(Pv02) { self.term } else { term };
+            if seeded!(Pv06) {
+                self.lease = self.settings.check_quorum && self.leader.is_some();
+            }
             self.send_at(term, from, Body::RequestPreVoteResponse { granted: true });
         } else {
             self.send_at(term, from, Body::RequestVoteResponse { granted: true });

@@ -5,6 +5,7 @@ use std::fmt;
 use smallvec::SmallVec;
 
 use super::{IdSet, UNBOUNDED, VoteResult, describe};
+use crate::seeded::seeded;
 use crate::types::{Index, NodeId};
 
 /// A set of voters that decides by majority.
@@ -66,7 +67,10 @@ impl MajorityConfig {
             .collect();
         // In ascending order the last `quorum_len` indexes belong to a majority, and the first of
         // those is what all of that majority has.
-        let position = indexes.len() - self.quorum_len();
+        let position = match seeded!(Cm04) {
+            true => indexes.len() - 1,
+            false => indexes.len() - self.quorum_len(),
+        };
         *indexes.select_nth_unstable(position).1
     }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::Inflights;
+use crate::seeded::seeded;
 use crate::types::Index;
 
 /// How the leader sends to a follower.
@@ -174,7 +175,7 @@ impl Progress {
     /// The follower acknowledged everything up to `index`, which the caller has checked to be part
     /// of the leader's log. False, and nothing changes, if that was known already.
     pub fn maybe_update(&mut self, index: Index) -> bool {
-        if index <= self.matched {
+        if index <= self.matched && !seeded!(Rp09) {
             return false;
         }
         self.matched = index;
@@ -201,7 +202,12 @@ impl Progress {
             return false;
         }
         let hinted = rejected.min(Index(match_hint.0.saturating_add(1)));
-        self.set_next(hinted.max(self.matched.next()));
+        let least = if seeded!(Rp10) {
+            Index(1)
+        } else {
+            self.matched.next()
+        };
+        self.set_next(hinted.max(least));
         self.regress_sent_commit();
         self.flow_paused = false;
         true

@@ -1,6 +1,7 @@
 //! Messages between servers, and between a server and its storage threads.
 
 use super::{Entry, EntryId, HardState, Index, NodeId, Snapshot, Term};
+use crate::seeded::seeded;
 use bytes::Bytes;
 
 /// A message and where it goes.
@@ -292,7 +293,12 @@ impl Message {
     /// Whether the message vouches for something that its sender must not forget: it may leave
     /// only after everything that the sender had to persist before it is durable (thesis §3.8).
     /// Refusals are included, as in etcd.
-    pub const fn waits_for_persistence(&self) -> bool {
+    pub fn waits_for_persistence(&self) -> bool {
+        let early = (seeded!(Ps01a) && self.kind() == MessageKind::RequestVoteResponse)
+            || (seeded!(Ps08) && self.kind() == MessageKind::AppendEntriesResponse);
+        if early && self.from != self.to {
+            return false;
+        }
         matches!(
             self.body,
             Body::AppendEntriesResponse { .. }
