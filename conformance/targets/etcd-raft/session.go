@@ -15,10 +15,9 @@ import (
 )
 
 // How many ticks make a timeout. The library raises a heartbeat and a quorum check from one counter of
-// ticks each, and offers no other way to raise them; these two numbers leave room to raise one without
-// the other: quiesced ticks advance the election counter alone, and up to electionTicks/heartbeatTicks
-// heartbeats fit before a quorum check is due. Election timers of followers never fire by ticks, so the
-// library's own jitter changes nothing.
+// ticks each. These two numbers leave room to raise one without the other: quiesced ticks advance the
+// election counter alone, and up to electionTicks/heartbeatTicks heartbeats fit before a quorum check is
+// due. Election timers of followers never fire by ticks, so the library's own jitter changes nothing.
 const (
 	electionTicks  = 1024
 	heartbeatTicks = 32
@@ -216,46 +215,62 @@ func (s *server) drive(in input) (refused, notDriven string) {
 		}
 		return "", ""
 	case "lease_expire":
-		if leads {
-			return "", "at a leader the passing of an election timeout is a quorum check"
-		}
-		for range electionTicks {
-			s.node.TickQuiesced()
-		}
+		s.passTime(leads)
 		return "", ""
 	case "heartbeat":
-		if !leads {
-			return "", "no tick raises a heartbeat at a server that does not lead"
+		if leads && s.heartbeat() {
+			return "", ""
 		}
-		return "", s.heartbeat()
+		return refusal(s.stepLocal(pb.MsgBeat))
 	case "check_quorum":
-		if !leads {
-			return "", "no tick raises a quorum check at a server that does not lead"
+		if leads && s.checkQuorum() {
+			return "", ""
 		}
-		return "", s.checkQuorum()
+		return refusal(s.stepLocal(pb.MsgCheckQuorum))
 	default:
 		return "", "unknown input " + strconv.Quote(in.Kind)
 	}
 }
 
-// heartbeat ticks until the heartbeat timer fires, and no further.
-func (s *server) heartbeat() (notDriven string) {
+// passTime lets an election timeout pass in which no timer fires. At a leader that would be a quorum
+// check, which is another input; there a moment passes that means nothing.
+func (s *server) passTime(leads bool) {
+	if !leads {
+		for range electionTicks {
+			s.node.TickQuiesced()
+		}
+	} else if s.electionElapsed+1 < electionTicks {
+		s.node.TickQuiesced()
+		s.electionElapsed++
+	}
+}
+
+// stepLocal hands the library a message that it raises itself when a timer fires: for timers that the
+// server's role does not have, and where no tick can raise one timer without the other.
+func (s *server) stepLocal(kind pb.MessageType) error {
+	return s.node.Step(pb.Message{Type: kind, From: raft.LocalAppendThread, To: s.id})
+}
+
+// heartbeat ticks until the heartbeat timer fires, and no further. It does nothing and returns false if
+// a quorum check would fire before.
+func (s *server) heartbeat() bool {
 	ticks := heartbeatTicks - s.heartbeatElapsed
 	if s.config.CheckQuorum && s.electionElapsed+ticks >= electionTicks {
-		return "no heartbeat fits before the next quorum check is due"
+		return false
 	}
 	for range ticks {
 		s.node.Tick()
 	}
 	s.heartbeatElapsed = 0
 	s.electionElapsed = (s.electionElapsed + ticks) % electionTicks
-	return ""
+	return true
 }
 
-// checkQuorum passes the rest of an election timeout quietly and ends it by one tick.
-func (s *server) checkQuorum() (notDriven string) {
+// checkQuorum passes the rest of an election timeout quietly and ends it by one tick. It does nothing
+// and returns false if that tick would fire the heartbeat timer too.
+func (s *server) checkQuorum() bool {
 	if s.heartbeatElapsed+1 >= heartbeatTicks {
-		return "the tick that raises the quorum check would raise a heartbeat too"
+		return false
 	}
 	for range electionTicks - 1 - s.electionElapsed {
 		s.node.TickQuiesced()
@@ -263,7 +278,7 @@ func (s *server) checkQuorum() (notDriven string) {
 	s.node.Tick()
 	s.electionElapsed = 0
 	s.heartbeatElapsed++
-	return ""
+	return true
 }
 
 // watchLeadership starts the counters when the server begins to lead a term.
