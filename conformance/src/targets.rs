@@ -1,5 +1,6 @@
 //! The implementations that Lockstep can be pointed at.
 
+pub mod dialect;
 pub mod etcd;
 pub mod exec;
 pub mod raft_rs;

@@ -11,10 +11,12 @@ mod storage;
 
 pub use dialect::{Normalisation, Uses};
 
+use super::dialect::{DialectUse, departure_uses};
 use crate::target::{Description, Reaction, Target, TargetError, TargetServer};
+use lockstep_model::{Dialect, SettingsError};
 use lockstep_traces::{
     Config, DurableImage, Emitted, Field, FieldSet, Index, Input, NodeView, Outcome, PeerView,
-    ProgressState, Refusal, Role, ServerId, Term,
+    ProgressState, Refusal, Role, ServerId, Term, Trace,
 };
 use message::{from_raft, log_from_raft, payload_data, to_raft};
 use raft::eraftpb::{Message, MessageType};
@@ -45,9 +47,29 @@ impl RaftRs {
         RaftRs::default()
     }
 
+    /// The rules of the specification that are different here.
+    pub const DIALECT: Dialect = Dialect::RAFT_RS;
+
     /// How often each normalisation has made a difference so far.
     pub fn uses(&self) -> &Uses {
         &self.uses
+    }
+
+    /// The whole dialect, and how much each entry mattered in these traces. They must have been replayed on
+    /// this target before: normalisations are counted as they happen.
+    ///
+    /// # Errors
+    ///
+    /// A trace whose configuration cannot be specified.
+    pub fn dialect_uses(&self, traces: &[Trace]) -> Result<Vec<DialectUse>, SettingsError> {
+        let mut entries = departure_uses(traces, RaftRs::DIALECT)?;
+        let normalisations = Normalisation::ALL.into_iter().map(|entry| DialectUse {
+            name: entry.name(),
+            reason: entry.reason(),
+            uses: self.uses.of(entry),
+        });
+        entries.extend(normalisations);
+        Ok(entries)
     }
 }
 
@@ -59,9 +81,15 @@ impl Target for RaftRs {
             name: "raft-rs".to_owned(),
             version: VERSION.to_owned(),
             shows: FieldSet::ALL.without(Field::CommitSent),
-            dialect: Normalisation::ALL
-                .into_iter()
-                .map(|entry| format!("{}: {}", entry.name(), entry.reason()))
+            dialect: RaftRs::DIALECT
+                .iter()
+                .map(|entry| (entry.name(), entry.reason()))
+                .chain(
+                    Normalisation::ALL
+                        .into_iter()
+                        .map(|entry| (entry.name(), entry.reason())),
+                )
+                .map(|(name, reason)| format!("{name}: {reason}"))
                 .collect(),
         }
     }
