@@ -168,8 +168,11 @@ fn the_result_goes_to_standard_output_alone() {
 fn presets_and_targets_are_listed() {
     let here = folder();
     let (presets, _) = run(&here, "presets");
-    for name in ["preset smoke: "] {
-        assert!(presets.contains(name), "{presets}");
+    for preset in lockstep_model::Preset::all() {
+        assert!(
+            presets.contains(&format!("preset {}: ", preset.name)),
+            "{presets}"
+        );
     }
     let (targets, _) = run(&here, "targets");
     for name in ["lockstep-raft", "raft-rs", "etcd", "spec", "exec:CMD"] {

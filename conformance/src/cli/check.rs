@@ -335,3 +335,61 @@ pub fn header(chosen: &Chosen, name: &str, purpose: &str) -> Header {
     };
     Header::new(name, purpose, chosen.cluster.settings().config(), made)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::human::{self, Style};
+
+    /// A finished search, of which the tests change the verdict: the specification violates nothing.
+    fn checked(chosen: &Chosen) -> Checked<Cluster> {
+        Search::new(&chosen.cluster)
+            .run()
+            .expect("the search needs nothing")
+    }
+
+    #[test]
+    fn a_violation_is_shown_step_by_step() {
+        let chosen = Chosen::preset("smoke").expect("there is a preset smoke");
+        let mut checked = checked(&chosen);
+        let (name, path) = checked.witnesses.swap_remove(0);
+        checked.report.verdict = Verdict::Violated {
+            property: checked.report.checked[0].clone(),
+            kind: PropertyKind::State,
+            depth: u32::try_from(path.steps.len()).expect("a short path"),
+        };
+        checked.counterexample = Some(path);
+        let job = job(&chosen, &checked).expect("there were transitions");
+        assert_eq!(job.status, Status::Violated);
+        let shown = Job {
+            facts: Vec::new(),
+            ..job
+        };
+        let text = human::render_job(&shown, Style::default());
+        insta::assert_snapshot!(format!("(the path to {name})\n{text}"));
+    }
+
+    #[test]
+    fn a_search_without_a_transition_is_no_pass() {
+        let chosen = Chosen::preset("smoke").expect("there is a preset smoke");
+        let mut checked = checked(&chosen);
+        assert_eq!(
+            job(&chosen, &checked)
+                .expect("there were transitions")
+                .status,
+            Status::Holds
+        );
+        checked.report.levels.clear();
+        assert!(job(&chosen, &checked).is_err());
+    }
+
+    #[test]
+    fn every_property_is_a_case() {
+        let chosen = Chosen::preset("smoke").expect("there is a preset smoke");
+        let checked = checked(&chosen);
+        let job = job(&chosen, &checked).expect("there were transitions");
+        let names: Vec<_> = job.cases.iter().map(|case| case.name.clone()).collect();
+        assert_eq!(names, checked.report.checked);
+        assert!(names.len() >= 10, "{names:?}");
+    }
+}
