@@ -10,6 +10,7 @@
 //! 3. A verdict names its bound: [`Verdict::Exhausted`], [`Verdict::Bounded`] with what stopped the
 //!    search, or [`Verdict::Violated`]. A search that was cut off is never reported as a pass.
 
+pub mod bench;
 mod builder;
 mod checkpoint;
 mod conclude;
@@ -25,6 +26,7 @@ mod rebuild;
 mod records;
 mod report;
 mod selected;
+mod simulate;
 mod tally;
 #[cfg(test)]
 mod tests;
@@ -37,6 +39,7 @@ pub use report::{
     ActionCount, AntecedentCount, Checked, Gap, Level, Limit, MemorySplit, PairCount, Progress,
     PropertyKind, Report, TimeSplit, Trace, Verdict, Witness,
 };
+pub use simulate::{Swarm, SwarmReport, SwarmSettings, Swarmed};
 pub use traits::{
     Antecedent, AntecedentCondition, Checkable, StepCondition, StepProperty, Symmetry, encoded,
 };

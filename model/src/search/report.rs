@@ -64,6 +64,8 @@ pub enum Limit {
     Depth,
     /// The progress callback asked for the end.
     Interrupted,
+    /// The runs of a simulation are done; a simulation never exhausts a space.
+    Runs,
 }
 
 impl fmt::Display for Limit {
@@ -74,6 +76,7 @@ impl fmt::Display for Limit {
             Limit::Time => "time",
             Limit::Depth => "depth",
             Limit::Interrupted => "interrupted",
+            Limit::Runs => "runs",
         })
     }
 }
@@ -134,18 +137,12 @@ impl Report {
     /// Everything that the search should have met and did not: actions that never fired,
     /// antecedents that never held, pairs that never met, witnesses never reached.
     pub fn gaps(&self) -> Vec<Gap> {
-        let actions = self.actions.iter().filter(|row| row.fired == 0);
-        let antecedents = self.antecedents.iter().filter(|row| row.held == 0);
-        let pairs = self.pairs.iter().filter(|row| row.met == 0);
-        actions
-            .map(|row| Gap::ActionNeverFired(row.kind.clone()))
-            .chain(antecedents.map(|row| Gap::AntecedentNeverHeld(row.property.clone())))
-            .chain(pairs.map(|row| Gap::PairNeverMet(row.pair.clone())))
-            .chain(
-                self.unreached()
-                    .map(|name| Gap::WitnessNotReached(name.to_owned())),
-            )
-            .collect()
+        gaps(
+            &self.actions,
+            &self.antecedents,
+            &self.pairs,
+            &self.witnesses,
+        )
     }
 
     /// Generated states for each distinct one that was expanded.
@@ -158,6 +155,25 @@ impl Report {
             generated as f64 / expanded as f64
         }
     }
+}
+
+/// What was never met.
+pub(super) fn gaps(
+    actions: &[ActionCount],
+    antecedents: &[AntecedentCount],
+    pairs: &[PairCount],
+    witnesses: &[Witness],
+) -> Vec<Gap> {
+    let actions = actions.iter().filter(|row| row.fired == 0);
+    let antecedents = antecedents.iter().filter(|row| row.held == 0);
+    let pairs = pairs.iter().filter(|row| row.met == 0);
+    let witnesses = witnesses.iter().filter(|row| row.depth.is_none());
+    actions
+        .map(|row| Gap::ActionNeverFired(row.kind.clone()))
+        .chain(antecedents.map(|row| Gap::AntecedentNeverHeld(row.property.clone())))
+        .chain(pairs.map(|row| Gap::PairNeverMet(row.pair.clone())))
+        .chain(witnesses.map(|row| Gap::WitnessNotReached(row.name.clone())))
+        .collect()
 }
 
 /// Something a search should have met and did not.

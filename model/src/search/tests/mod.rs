@@ -5,4 +5,5 @@ pub(crate) mod two_phase;
 
 mod agreement;
 mod resume;
+mod swarm;
 mod verdicts;

@@ -46,7 +46,7 @@ where
 }
 
 /// Checks that the trace is a path of the model.
-fn assert_real<M>(model: &M, trace: &Trace<M>)
+pub(super) fn assert_real<M>(model: &M, trace: &Trace<M>)
 where
     M: Model,
     M::State: PartialEq + Debug,

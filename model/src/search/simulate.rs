@@ -1,0 +1,569 @@
+//! Swarm simulation: many random runs, each different, each reproducible.
+//!
+//! A run is decided by the seed of the swarm and its own number alone: it shares nothing with other
+//! runs, so neither the threads nor the other runs change what it does. Each run favours other kinds
+//! of action (its temperament), within the run the kinds that it has taken rarely, and steps to states
+//! that it has not seen.
+//!
+//! A simulation never exhausts a space: without a violation its verdict is bounded by the runs.
+
+use super::error::SearchError;
+use super::fingerprints::fingerprint;
+use super::parallel;
+use super::report::{
+    ActionCount, AntecedentCount, Gap, Limit, PairCount, PropertyKind, Trace, Verdict, Witness,
+    gaps,
+};
+use super::selected::Selected;
+use super::tally::Tally;
+use super::traits::{Antecedent, AntecedentCondition, Checkable};
+use rustc_hash::FxHashSet;
+use serde::{Deserialize, Serialize};
+use stateright::Model;
+use std::fmt;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// How many actions are tried in a state before one that leads to a state already seen is taken.
+const TRIES: usize = 3;
+/// A walk ends after so many steps in a row that lead to nothing the run has not seen.
+const STALE: u32 = 64;
+
+/// A swarm of simulations of a model.
+///
+/// With the same model and settings it gives the same report, on any number of threads, unless time
+/// stops it.
+pub struct Swarm<'a, M: Checkable> {
+    model: &'a M,
+    settings: SwarmSettings,
+    threads: usize,
+    max_time: Option<Duration>,
+    only: Option<Vec<String>>,
+}
+
+/// What decides all runs of a swarm. `Display` writes it in one line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SwarmSettings {
+    /// The seed of the swarm.
+    pub seed: u64,
+    /// The number of the first run.
+    pub first_run: u64,
+    /// How many runs.
+    pub runs: u64,
+    /// How many walks a run makes, each from an initial state.
+    pub walks: u32,
+    /// The most steps of a walk.
+    pub steps: u32,
+}
+
+impl fmt::Display for SwarmSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let SwarmSettings {
+            seed,
+            first_run,
+            runs,
+            walks,
+            steps,
+        } = self;
+        write!(
+            f,
+            "seed={seed} first-run={first_run} runs={runs} walks={walks} steps={steps}"
+        )
+    }
+}
+
+/// What a swarm met.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SwarmReport {
+    /// The model's [`identity`](Checkable::identity).
+    pub model: String,
+    /// [`Verdict::Violated`], or bounded by the runs or the time.
+    pub verdict: Verdict,
+    /// The settings that do the violating run alone, or the whole swarm if there is no violation.
+    pub reproduce: SwarmSettings,
+    /// How many runs were done.
+    pub runs: u64,
+    /// The steps of all runs.
+    pub steps: u64,
+    /// The sum over all runs of the distinct states that each saw.
+    pub distinct_in_runs: u64,
+    /// One row for each kind of action; `discovered` counts the states that were new to their run.
+    pub actions: Vec<ActionCount>,
+    /// One row for each antecedent, counted once for each step taken.
+    pub antecedents: Vec<AntecedentCount>,
+    /// One row for each pair that can meet.
+    pub pairs: Vec<PairCount>,
+    /// One row for each witness, with the fewest steps after which it was met (not the fewest there are).
+    pub witnesses: Vec<Witness>,
+    /// Wall-clock seconds.
+    pub seconds: f64,
+}
+
+impl SwarmReport {
+    /// Everything that the swarm should have met and did not.
+    pub fn gaps(&self) -> Vec<Gap> {
+        gaps(
+            &self.actions,
+            &self.antecedents,
+            &self.pairs,
+            &self.witnesses,
+        )
+    }
+}
+
+/// A finished swarm.
+pub struct Swarmed<M: Model> {
+    /// The verdict and the counts.
+    pub report: SwarmReport,
+    /// For [`Verdict::Violated`]: the walk that ends in the violation.
+    pub counterexample: Option<Trace<M>>,
+}
+
+impl<'a, M: Checkable> Swarm<'a, M> {
+    /// 64 runs of 16 walks of 256 steps, with seed 0, on one thread.
+    pub fn new(model: &'a M) -> Self {
+        let settings = SwarmSettings {
+            seed: 0,
+            first_run: 0,
+            runs: 64,
+            walks: 16,
+            steps: 256,
+        };
+        Swarm {
+            model,
+            settings,
+            threads: 1,
+            max_time: None,
+            only: None,
+        }
+    }
+
+    /// Uses these settings, such as those that a report wants reproduced.
+    #[must_use]
+    pub fn settings(mut self, settings: SwarmSettings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// Runs on `threads` threads (0 counts as 1).
+    #[must_use]
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = threads.max(1);
+        self
+    }
+
+    /// Begins no run after `time`.
+    #[must_use]
+    pub fn max_time(mut self, time: Duration) -> Self {
+        self.max_time = Some(time);
+        self
+    }
+
+    /// Checks only the properties with these names (of states, of steps, witnesses).
+    #[must_use]
+    pub fn only<S: Into<String>>(mut self, properties: impl IntoIterator<Item = S>) -> Self {
+        self.only = Some(properties.into_iter().map(Into::into).collect());
+        self
+    }
+}
+
+/// What one run met.
+struct Run {
+    tally: Tally,
+    witnesses: Vec<Option<u32>>,
+    violation: Option<RunViolation>,
+}
+
+struct RunViolation {
+    property: &'static str,
+    kind: PropertyKind,
+    /// The number of the initial state and of each action.
+    init: usize,
+    path: Vec<u32>,
+}
+
+impl<M> Swarm<'_, M>
+where
+    M: Checkable + Sync,
+    M::Action: Clone,
+{
+    /// Simulates.
+    ///
+    /// # Errors
+    ///
+    /// See [`SearchError`]: the request or the model makes no sense.
+    pub fn run(self) -> Result<Swarmed<M>, SearchError> {
+        let started = Instant::now();
+        let model = self.model;
+        let simulator = Simulator {
+            model,
+            selected: Selected::new(model, self.only.as_deref())?,
+            antecedents: model.antecedents(),
+            kinds: model.action_kinds().len(),
+            pairs: model.pairs().len(),
+            settings: self.settings,
+        };
+        if !model
+            .init_states()
+            .iter()
+            .any(|state| model.within_boundary(state))
+        {
+            return Err(SearchError::NoInitialState);
+        }
+        let SwarmSettings {
+            first_run, runs, ..
+        } = self.settings;
+        // Runs with a lower number than the first violation known are always finished, so that the one
+        // reported does not depend on the threads.
+        let first_violation = AtomicU64::new(u64::MAX);
+        let done = Mutex::new(Vec::new());
+        let in_time = |_: &u64| self.max_time.is_none_or(|max| started.elapsed() < max);
+        let numbers = (first_run..first_run.saturating_add(runs)).take_while(in_time);
+        parallel::for_each(
+            self.threads,
+            numbers,
+            || (),
+            |(), number| {
+                if number > first_violation.load(Ordering::Relaxed) {
+                    return;
+                }
+                let run = simulator.run(number);
+                if run.violation.is_some() {
+                    first_violation.fetch_min(number, Ordering::Relaxed);
+                }
+                if let Ok(mut done) = done.lock() {
+                    done.push((number, run));
+                }
+            },
+        );
+        let mut done = done.into_inner().unwrap_or_default();
+        done.sort_unstable_by_key(|(number, _)| *number);
+        let last = first_violation.into_inner();
+        done.retain(|(number, _)| *number <= last);
+        simulator.conclude(done, started)
+    }
+}
+
+/// What is needed to do a run.
+struct Simulator<'a, M: Checkable> {
+    model: &'a M,
+    selected: Selected<M>,
+    antecedents: Vec<Antecedent<M>>,
+    kinds: usize,
+    pairs: usize,
+    settings: SwarmSettings,
+}
+
+impl<M> Simulator<'_, M>
+where
+    M: Checkable,
+    M::Action: Clone,
+{
+    fn run(&self, number: u64) -> Run {
+        let mut random = Random::new(self.settings.seed, number);
+        let temperament: Vec<u64> = (0..self.kinds)
+            .map(|_| [1, 4, 16][random.below(3) as usize])
+            .collect();
+        let witnesses = self.selected.witnesses().len();
+        let mut run = Run {
+            tally: Tally::new(self.kinds, self.antecedents.len(), self.pairs),
+            witnesses: vec![None; witnesses],
+            violation: None,
+        };
+        let mut seen = FxHashSet::default();
+        for _ in 0..self.settings.walks {
+            self.walk(&mut random, &temperament, &mut seen, &mut run);
+            if run.violation.is_some() {
+                break;
+            }
+        }
+        run
+    }
+
+    fn walk(
+        &self,
+        random: &mut Random,
+        temperament: &[u64],
+        seen: &mut FxHashSet<u64>,
+        run: &mut Run,
+    ) {
+        let model = self.model;
+        let mut initial: Vec<(usize, M::State)> =
+            model.init_states().into_iter().enumerate().collect();
+        initial.retain(|(_, state)| model.within_boundary(state));
+        let (init, mut state) = initial.swap_remove(random.below(initial.len() as u64) as usize);
+        let mut path = Vec::new();
+        self.is_new(&state, seen);
+        if let Some(property) = self.look_at(&state, 0, run) {
+            run.violation = Some(RunViolation {
+                property,
+                kind: PropertyKind::State,
+                init,
+                path,
+            });
+            return;
+        }
+        let mut actions = Vec::new();
+        let mut stale = 0;
+        for depth in 1..=self.settings.steps {
+            actions.clear();
+            model.actions(&state, &mut actions);
+            let Some((number, after, new)) =
+                self.choose(&state, &actions, random, temperament, seen, run)
+            else {
+                run.tally.terminal += 1;
+                return;
+            };
+            let action = &actions[number];
+            path.push(number as u32);
+            let kind = model.action_kind(action);
+            run.tally.generated += 1;
+            run.tally.fired[kind] += 1;
+            run.tally.discovered[kind] += u64::from(new);
+            let violated = match self.look_at_step(&state, action, &after, depth, run) {
+                Some(property) => Some((property, PropertyKind::Step)),
+                None => Some(PropertyKind::State)
+                    .and_then(|kind| Some((self.look_at(&after, depth, run)?, kind))),
+            };
+            if let Some((property, kind)) = violated {
+                run.violation = Some(RunViolation {
+                    property,
+                    kind,
+                    init,
+                    path,
+                });
+                return;
+            }
+            state = after;
+            stale = if new { 0 } else { stale + 1 };
+            if stale == STALE {
+                return;
+            }
+        }
+    }
+
+    /// Picks an action by weight, and another one if it leads to a state already seen, up to a few
+    /// times. `None` if no action leads anywhere within the boundary.
+    fn choose(
+        &self,
+        state: &M::State,
+        actions: &[M::Action],
+        random: &mut Random,
+        temperament: &[u64],
+        seen: &mut FxHashSet<u64>,
+        run: &mut Run,
+    ) -> Option<(usize, M::State, bool)> {
+        let mut weights: Vec<u64> = actions
+            .iter()
+            .map(|action| {
+                let kind = self.model.action_kind(action);
+                run.tally.enabled[kind] += 1;
+                // A kind that was taken twice as often weighs half as much.
+                (temperament[kind] << 20) / (1 + run.tally.fired[kind])
+            })
+            .map(|weight| weight.max(1))
+            .collect();
+        let mut fallback = None;
+        let mut tries = 0;
+        while let Some(number) = random.weighted(&weights) {
+            weights[number] = 0;
+            let Some(after) = self.model.next_state(state, actions[number].clone()) else {
+                continue;
+            };
+            if !self.model.within_boundary(&after) {
+                continue;
+            }
+            if self.is_new(&after, seen) {
+                return Some((number, after, true));
+            }
+            fallback.get_or_insert((number, after, false));
+            tries += 1;
+            if tries == TRIES {
+                break;
+            }
+        }
+        fallback
+    }
+
+    fn is_new(&self, state: &M::State, seen: &mut FxHashSet<u64>) -> bool {
+        seen.insert(fingerprint(&super::encoded(self.model, state)))
+    }
+
+    /// Counts what a state shows; the first property that it does not have.
+    fn look_at(&self, state: &M::State, depth: u32, run: &mut Run) -> Option<&'static str> {
+        run.tally.expanded += 1;
+        for (property, first) in self.selected.sometimes.iter().zip(&mut run.witnesses) {
+            if first.is_none_or(|first| depth < first) && (property.condition)(self.model, state) {
+                *first = Some(depth);
+            }
+        }
+        for (held, antecedent) in run.tally.antecedents.iter_mut().zip(&self.antecedents) {
+            if let AntecedentCondition::State(condition) = antecedent.condition {
+                *held += u64::from(condition(self.model, state));
+            }
+        }
+        let mut always = self.selected.always.iter();
+        Some(
+            always
+                .find(|property| !(property.condition)(self.model, state))?
+                .name,
+        )
+    }
+
+    /// Counts what a step shows; the first property that it does not have.
+    fn look_at_step(
+        &self,
+        state: &M::State,
+        action: &M::Action,
+        after: &M::State,
+        depth: u32,
+        run: &mut Run,
+    ) -> Option<&'static str> {
+        let model = self.model;
+        let of_steps = &mut run.witnesses[self.selected.sometimes.len()..];
+        for (step, first) in self.selected.step_witnesses.iter().zip(of_steps) {
+            if first.is_none_or(|first| depth < first)
+                && (step.condition)(model, state, action, after)
+            {
+                *first = Some(depth);
+            }
+        }
+        for (held, antecedent) in run.tally.antecedents.iter_mut().zip(&self.antecedents) {
+            if let AntecedentCondition::Step(condition) = antecedent.condition {
+                *held += u64::from(condition(model, state, action, after));
+            }
+        }
+        if let Some(pair) = model.pair(state, action) {
+            run.tally.pairs[pair] += 1;
+        }
+        let mut steps = self.selected.steps.iter();
+        Some(
+            steps
+                .find(|step| !(step.condition)(model, state, action, after))?
+                .name,
+        )
+    }
+
+    /// Adds up the runs, which are in order.
+    fn conclude(&self, done: Vec<(u64, Run)>, started: Instant) -> Result<Swarmed<M>, SearchError> {
+        let model = self.model;
+        let mut total = Tally::new(self.kinds, self.antecedents.len(), self.pairs);
+        let names = self.selected.witnesses();
+        let mut witnesses: Vec<Option<u32>> = vec![None; names.len()];
+        let mut verdict = Verdict::Bounded {
+            stopped_by: if done.len() as u64 == self.settings.runs {
+                Limit::Runs
+            } else {
+                Limit::Time
+            },
+        };
+        let mut reproduce = self.settings;
+        let mut counterexample = None;
+        let runs = done.len() as u64;
+        for (number, run) in done {
+            total.add(&run.tally);
+            for (fewest, depth) in witnesses.iter_mut().zip(run.witnesses) {
+                *fewest = [*fewest, depth].into_iter().flatten().min();
+            }
+            if let Some(violation) = run.violation {
+                verdict = Verdict::Violated {
+                    property: violation.property.to_owned(),
+                    kind: violation.kind,
+                    depth: violation.path.len() as u32,
+                };
+                reproduce = SwarmSettings {
+                    first_run: number,
+                    runs: 1,
+                    ..self.settings
+                };
+                let RunViolation { init, path, .. } = violation;
+                let any = |_: &M, _: Option<super::rebuild::Step<'_, M>>, _: &M::State| true;
+                counterexample = Some(super::rebuild::rebuild(
+                    model,
+                    None,
+                    init as u64,
+                    &path,
+                    &any,
+                )?);
+            }
+        }
+        let actions = model.action_kinds().into_iter().enumerate();
+        let pairs = model.pairs().into_iter().zip(&total.pairs);
+        let antecedents = self.antecedents.iter().zip(&total.antecedents);
+        let report = SwarmReport {
+            model: model.identity(),
+            verdict,
+            reproduce,
+            runs,
+            steps: total.generated,
+            distinct_in_runs: total.discovered.iter().sum(),
+            actions: actions
+                .map(|(kind, name)| ActionCount {
+                    kind: name.to_owned(),
+                    enabled: total.enabled[kind],
+                    fired: total.fired[kind],
+                    discovered: total.discovered[kind],
+                })
+                .collect(),
+            antecedents: antecedents
+                .map(|(antecedent, held)| AntecedentCount {
+                    property: antecedent.property.to_owned(),
+                    held: *held,
+                })
+                .collect(),
+            pairs: pairs
+                .map(|(pair, met)| PairCount { pair, met: *met })
+                .collect(),
+            witnesses: names
+                .into_iter()
+                .zip(witnesses)
+                .map(|(name, depth)| Witness { name, depth })
+                .collect(),
+            seconds: started.elapsed().as_secs_f64(),
+        };
+        Ok(Swarmed {
+            report,
+            counterexample,
+        })
+    }
+}
+
+/// Random numbers that stay what they are (SplitMix64, Steele, Lea and Flood 2014): a printed seed must
+/// give the same run in a later version.
+struct Random(u64);
+
+impl Random {
+    fn new(seed: u64, run: u64) -> Self {
+        let mut random = Random(seed);
+        let start = random.next() ^ run.wrapping_mul(0xd134_2543_de82_ef95);
+        Random(start)
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `limit`, which is not zero.
+    fn below(&mut self, limit: u64) -> u64 {
+        ((u128::from(self.next()) * u128::from(limit)) >> 64) as u64
+    }
+
+    /// A position, with a probability proportional to its weight; `None` if all weigh nothing.
+    fn weighted(&mut self, weights: &[u64]) -> Option<usize> {
+        let total: u64 = weights.iter().sum();
+        if total == 0 {
+            return None;
+        }
+        let mut at = self.below(total);
+        weights.iter().position(|weight| {
+            let here = at < *weight;
+            at = at.saturating_sub(*weight);
+            here
+        })
+    }
+}
