@@ -26,5 +26,6 @@ pub use compare::{Difference, compare};
 pub use divergence::{Actual, Divergence, Side};
 pub use graph::{Counts, OnProgress};
 pub use target::{
-    Description, Fork, Observation, Reaction, Run, Strength, Target, TargetError, TargetServer,
+    Description, DialectUse, Fork, Observation, Reaction, Run, Strength, Target, TargetError,
+    TargetServer,
 };

@@ -5,8 +5,8 @@
 //! caught, and by the check that is there for it. The mistakes sit in the wrapper, at its border:
 //! they need no switch in the implementation that is wrapped.
 
-use crate::target::{Description, Fork, Reaction, Target, TargetError, TargetServer};
-use lockstep_traces::{Config, Input, NodeView, Outcome, ServerId, Term};
+use crate::target::{Description, DialectUse, Fork, Reaction, Target, TargetError, TargetServer};
+use lockstep_traces::{Config, Input, NodeView, Outcome, ServerId, Term, Trace};
 use serde::Serialize;
 
 /// One mistake of every kind that the comparison tells apart.
@@ -66,6 +66,10 @@ impl<T: Target> Target for Planted<T> {
             .dialect
             .push(format!("a mistake was planted: {:?}", self.mistake));
         description
+    }
+
+    fn dialect_uses(&self, traces: &[Trace]) -> Result<Vec<DialectUse>, TargetError> {
+        self.target.dialect_uses(traces)
     }
 
     fn start(&self, config: &Config, id: ServerId) -> Result<Self::Server, TargetError> {

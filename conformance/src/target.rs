@@ -29,7 +29,7 @@
 //!
 //! `targets/lockstep_raft.rs` is a complete example of both.
 
-use lockstep_traces::{Config, Emitted, FieldSet, Input, NodeView, Outcome, ServerId};
+use lockstep_traces::{Config, Emitted, FieldSet, Input, NodeView, Outcome, ServerId, Trace};
 use serde::Serialize;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -46,6 +46,18 @@ pub struct Description {
     pub shows: FieldSet,
     /// How it departs from the specification by design, one sentence each; empty for most.
     pub dialect: Vec<String>,
+}
+
+/// An entry of a dialect, and how much it mattered in a run. An entry excuses a difference: one that
+/// excuses nothing is out of date, or hides something.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DialectUse {
+    /// Its name.
+    pub name: &'static str,
+    /// What is different, why that is no error, and where it can be seen.
+    pub reason: &'static str,
+    /// At how many steps it made a difference.
+    pub uses: u64,
 }
 
 /// Why a target could not do what it was asked.
@@ -112,6 +124,17 @@ pub trait Target {
             done(position, run_one(self, config, script)?);
         }
         Ok(())
+    }
+
+    /// How much each entry of its dialect mattered in these traces, which it has just run. Empty for a
+    /// target that has no dialect.
+    ///
+    /// # Errors
+    ///
+    /// [`TargetError::Setup`] if a trace has a configuration that cannot be specified.
+    fn dialect_uses(&self, traces: &[Trace]) -> Result<Vec<DialectUse>, TargetError> {
+        let _ = traces;
+        Ok(Vec::new())
     }
 }
 

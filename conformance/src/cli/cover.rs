@@ -2,6 +2,7 @@
 //! are made from the specification and replayed.
 
 use super::check::LimitArgs;
+use super::dialect;
 use super::divergence;
 use super::error::CliError;
 use super::model::Chosen;
@@ -138,6 +139,7 @@ fn job(
     job.fact("traces", report.replay.traces);
     job.fact("implementation steps executed", report.replay.compared);
     super::replay::undriven(&mut job, &report.replay);
+    dialect::describe(&mut job, &report.dialect);
     match &report.replay.divergence {
         Some((_, found)) => {
             let text = divergence::summary(found);

@@ -4,6 +4,7 @@ mod check;
 mod conform;
 mod cover;
 mod coverage;
+mod dialect;
 mod divergence;
 mod error;
 pub mod exit;

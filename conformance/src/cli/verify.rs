@@ -3,6 +3,7 @@
 
 use super::check::{self, LimitArgs};
 use super::conform;
+use super::dialect;
 use super::error::CliError;
 use super::model::Chosen;
 use super::progress::Reporter;
@@ -62,6 +63,7 @@ pub fn run(args: &VerifyArgs, progress: &Reporter) -> Result<Vec<Job>, CliError>
             progress,
         )?);
     }
+    jobs.extend(dialect::together(&jobs));
     let name = format!("{} on {}", args.corpus.display(), args.target.target);
     jobs.push(args.target.visit(Replay {
         name,

@@ -2,7 +2,7 @@
 
 use super::{Cover, Covered};
 use crate::replay::{ReplayError, ReplayReport, ReplayVerdict, replay_watched};
-use crate::target::{Strength, Target};
+use crate::target::{DialectUse, Strength, Target};
 use lockstep_model::search::Limit;
 use serde::Serialize;
 use std::fmt;
@@ -50,6 +50,8 @@ pub struct CoverageReport {
     pub items_compared: u64,
     /// Distinct items in all.
     pub items: u64,
+    /// How much each entry of the target's dialect mattered.
+    pub dialect: Vec<DialectUse>,
     /// The replay, with every count and the divergence.
     pub replay: ReplayReport,
 }
@@ -101,6 +103,7 @@ pub fn conform_by_cover<T: Target>(
         covered: cover.covered,
         items_compared,
         items: cover.distinct,
+        dialect: target.dialect_uses(&cover.traces)?,
         replay,
     })
 }

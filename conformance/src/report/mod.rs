@@ -8,6 +8,7 @@ pub mod steps;
 #[cfg(test)]
 mod tests;
 
+use lockstep_conformance::DialectUse;
 use serde::Serialize;
 use serde_json::Value;
 use steps::StepTable;
@@ -95,6 +96,9 @@ pub struct Job {
     /// More rows than fit into facts, such as states per depth.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tables: Vec<Table>,
+    /// How much each entry of the target's dialect mattered, for a target that has one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dialect: Vec<DialectUse>,
     /// A path through the state graph that shows what went wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub steps: Option<StepTable>,
@@ -121,6 +125,7 @@ impl Job {
             facts: Vec::new(),
             cases: Vec::new(),
             tables: Vec::new(),
+            dialect: Vec::new(),
             steps: None,
             differences: None,
             notes: Vec::new(),

@@ -1,39 +1,14 @@
-//! How an implementation departs from the specification by design, and whether it still does.
+//! Whether the departures of a dialect still make a difference.
 //!
 //! A dialect has two kinds of entries: rules of the specification that are different
 //! ([`lockstep_model::Departure`]: they have consequences for the state), and normalisations that an
-//! adapter makes (they are a matter of form). An entry excuses a difference, so one that excuses nothing
-//! is either out of date or hides something: [`DialectUse::stale`] entries fail a run.
+//! adapter makes (they are a matter of form, and the adapter counts them). The uses of the first kind are
+//! counted here, on the specification alone.
 
-use lockstep_model::{Departure, Dialect, Server, Settings, SettingsError};
+use crate::target::{DialectUse, TargetError};
+use lockstep_model::{Departure, Dialect, Server, Settings};
 use lockstep_traces::{Event, Trace};
-use serde::Serialize;
 use std::collections::BTreeMap;
-
-/// An entry of a dialect, and how much it mattered in a run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct DialectUse {
-    /// Its name.
-    pub name: &'static str,
-    /// What is different, why that is no error, and where it can be seen.
-    pub reason: &'static str,
-    /// At how many steps it made a difference.
-    pub uses: u64,
-}
-
-impl DialectUse {
-    /// The entries that made no difference.
-    pub fn stale(entries: &[DialectUse]) -> impl Iterator<Item = &DialectUse> {
-        entries.iter().filter(|entry| entry.uses == 0)
-    }
-
-    /// Adds what another run found of the same entries.
-    pub fn add(&mut self, other: &DialectUse) {
-        if self.name == other.name {
-            self.uses += other.uses;
-        }
-    }
-}
 
 /// At how many steps of these traces each departure of a dialect makes a difference: from the state that
 /// the dialect has reached, the same input is given under the dialect without that departure, and the
@@ -42,13 +17,12 @@ impl DialectUse {
 /// # Errors
 ///
 /// A trace whose configuration cannot be specified.
-pub fn departure_uses(
-    traces: &[Trace],
-    dialect: Dialect,
-) -> Result<Vec<DialectUse>, SettingsError> {
+pub fn departure_uses(traces: &[Trace], dialect: Dialect) -> Result<Vec<DialectUse>, TargetError> {
     let mut uses: Vec<(Departure, u64)> = dialect.iter().map(|entry| (entry, 0)).collect();
     for trace in traces {
-        let settings = Settings::new(&trace.header.config)?.with_dialect(dialect);
+        let settings = Settings::new(&trace.header.config)
+            .map_err(|error| TargetError::Setup(error.to_string()))?
+            .with_dialect(dialect);
         let mut servers: BTreeMap<_, Server> = BTreeMap::new();
         for step in &trace.steps {
             let Event::Server { server: id, input } = &step.event else {

@@ -11,9 +11,9 @@ mod storage;
 
 pub use dialect::{Normalisation, Uses};
 
-use super::dialect::{DialectUse, departure_uses};
-use crate::target::{Description, Reaction, Target, TargetError, TargetServer};
-use lockstep_model::{Dialect, SettingsError};
+use super::dialect::departure_uses;
+use crate::target::{Description, DialectUse, Reaction, Target, TargetError, TargetServer};
+use lockstep_model::Dialect;
 use lockstep_traces::{
     Config, DurableImage, Emitted, Field, FieldSet, Index, Input, NodeView, Outcome, PeerView,
     ProgressState, Refusal, Role, ServerId, Term, Trace,
@@ -54,23 +54,6 @@ impl RaftRs {
     pub fn uses(&self) -> &Uses {
         &self.uses
     }
-
-    /// The whole dialect, and how much each entry mattered in these traces. They must have been replayed on
-    /// this target before: normalisations are counted as they happen.
-    ///
-    /// # Errors
-    ///
-    /// A trace whose configuration cannot be specified.
-    pub fn dialect_uses(&self, traces: &[Trace]) -> Result<Vec<DialectUse>, SettingsError> {
-        let mut entries = departure_uses(traces, RaftRs::DIALECT)?;
-        let normalisations = Normalisation::ALL.into_iter().map(|entry| DialectUse {
-            name: entry.name(),
-            reason: entry.reason(),
-            uses: self.uses.of(entry),
-        });
-        entries.extend(normalisations);
-        Ok(entries)
-    }
 }
 
 impl Target for RaftRs {
@@ -92,6 +75,17 @@ impl Target for RaftRs {
                 .map(|(name, reason)| format!("{name}: {reason}"))
                 .collect(),
         }
+    }
+
+    fn dialect_uses(&self, traces: &[Trace]) -> Result<Vec<DialectUse>, TargetError> {
+        let mut entries = departure_uses(traces, RaftRs::DIALECT)?;
+        let normalisations = Normalisation::ALL.into_iter().map(|entry| DialectUse {
+            name: entry.name(),
+            reason: entry.reason(),
+            uses: self.uses.of(entry),
+        });
+        entries.extend(normalisations);
+        Ok(entries)
     }
 
     fn start(&self, config: &Config, id: ServerId) -> Result<RaftRsServer, TargetError> {

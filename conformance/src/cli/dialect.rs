@@ -1,0 +1,102 @@
+//! What a target's dialect excused. An entry that excuses nothing in a whole run is out of date, or hides
+//! something: it fails the run.
+
+use crate::report::{Job, Status, Table};
+use lockstep_conformance::DialectUse;
+
+/// Lists the dialect of a comparison. One preset need not need every entry: what made no difference is
+/// said, and is no failure yet.
+pub fn describe(job: &mut Job, entries: &[DialectUse]) {
+    if entries.is_empty() {
+        return;
+    }
+    job.tables.push(table(entries));
+    for entry in entries.iter().filter(|entry| entry.uses == 0) {
+        job.notes.push(format!(
+            "The dialect entry {} made no difference here.",
+            entry.name
+        ));
+    }
+    job.dialect = entries.to_vec();
+}
+
+/// The dialect over all comparisons of a run, as a job of its own; `None` if no target had one.
+pub fn together(jobs: &[Job]) -> Option<Job> {
+    let mut entries: Vec<DialectUse> = Vec::new();
+    let mut names = Vec::new();
+    for job in jobs.iter().filter(|job| !job.dialect.is_empty()) {
+        names.push(job.name.as_str());
+        for found in &job.dialect {
+            match entries.iter_mut().find(|entry| entry.name == found.name) {
+                Some(entry) => entry.uses += found.uses,
+                None => entries.push(found.clone()),
+            }
+        }
+    }
+    if entries.is_empty() {
+        return None;
+    }
+    let stale = entries.iter().filter(|entry| entry.uses == 0).count();
+    let verdict = match stale {
+        0 => "every entry is needed".to_owned(),
+        1 => "1 entry is stale".to_owned(),
+        stale => format!("{stale} entries are stale"),
+    };
+    let mut job = Job::new("dialect", names.join(", "), Status::Holds, verdict);
+    job.tables.push(table(&entries));
+    for entry in &entries {
+        if entry.uses == 0 {
+            let text = "it excuses nothing in any of the presets: remove it from the dialect";
+            job.failed(entry.name, Status::Violated, text);
+        } else {
+            job.passed(entry.name);
+        }
+    }
+    Some(job)
+}
+
+fn table(entries: &[DialectUse]) -> Table {
+    Table {
+        title: "Dialect: where the target differs by design".to_owned(),
+        columns: ["entry", "steps", "what, and why that is no error"]
+            .map(str::to_owned)
+            .to_vec(),
+        rows: entries
+            .iter()
+            .map(|entry| vec![entry.name.into(), entry.uses.into(), entry.reason.into()])
+            .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(uses: [u64; 2]) -> Job {
+        let mut job = Job::new("conform", "smoke on it", Status::Holds, String::new());
+        let entries = [("first", uses[0]), ("second", uses[1])].map(|(name, uses)| DialectUse {
+            name,
+            reason: "because",
+            uses,
+        });
+        describe(&mut job, &entries);
+        job
+    }
+
+    #[test]
+    fn an_entry_that_excuses_nothing_fails_the_run() {
+        let found = together(&[job([3, 0]), job([1, 0])]).unwrap();
+        assert_eq!(
+            (found.status, found.verdict.as_str()),
+            (Status::Violated, "1 entry is stale")
+        );
+    }
+
+    #[test]
+    fn presets_are_taken_together() {
+        assert_eq!(job([3, 0]).status, Status::Holds);
+        let found = together(&[job([3, 0]), job([0, 1])]).unwrap();
+        assert_eq!(found.status, Status::Holds);
+        assert!(together(&[]).is_none());
+    }
+}

@@ -1,0 +1,220 @@
+//! The specification against raft-rs and etcd's raft. etcd's needs Go: where there is none, its tests say
+//! so and pass, except where `LOCKSTEP_REQUIRE_GO` is set (our CI sets it).
+
+use lockstep_conformance::cover::{
+    Cover, CoverOptions, CoverVerdict, conform_by_cover, cover_inputs,
+};
+use lockstep_conformance::planted::{Mistake, Planted};
+use lockstep_conformance::replay::ReplayReport;
+use lockstep_conformance::targets::etcd::{self, EtcdError, StorageWrites};
+use lockstep_conformance::targets::exec::{ExecOptions, ExecTarget, Program};
+use lockstep_conformance::targets::raft_rs::RaftRs;
+use lockstep_conformance::{DialectUse, Difference, Target};
+use lockstep_model::{Bounds, Budget, Cluster, Departure, Dialect, Preset, Settings};
+use lockstep_traces::{Config, Event, Field, Input};
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::path::Path;
+
+/// One leader and a full window: everything in which raft-rs replicates differently.
+const WINDOW: Bounds = Bounds {
+    max_term: 1,
+    max_in_flight: 3,
+    timeouts: Budget::Times(1),
+    lease_expiries: Budget::Times(0),
+    heartbeats: Budget::Times(1),
+    quorum_checks: Budget::Times(0),
+    proposals: Budget::Times(2),
+    restarts: Budget::Times(0),
+    duplicates: Budget::Times(1),
+    drops: Budget::Times(0),
+};
+
+/// Two elections: leaders that refuse and are refused.
+const ELECTIONS: Bounds = Bounds {
+    max_term: 2,
+    timeouts: Budget::Times(2),
+    heartbeats: Budget::Times(0),
+    proposals: Budget::Times(0),
+    duplicates: Budget::Times(0),
+    ..WINDOW
+};
+
+fn cover(config: &Config, dialect: Dialect, bounds: Bounds) -> Cover {
+    let settings = Settings::new(config).unwrap().with_dialect(dialect);
+    let cover = cover_inputs(&Cluster::new(settings, bounds), CoverOptions::default());
+    assert_eq!(cover.stopped_by, None);
+    cover
+}
+
+fn smoke(dialect: Dialect) -> Cover {
+    let smoke = Preset::named("smoke").unwrap();
+    cover(&smoke.config, dialect, smoke.bounds)
+}
+
+fn config() -> Config {
+    Config {
+        servers: 3,
+        pre_vote: true,
+        check_quorum: false,
+        one_entry_per_append: true,
+        max_inflight: 1,
+    }
+}
+
+fn go_on(_: &ReplayReport) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
+/// Drives every item and expects agreement in all that the target shows.
+fn agrees<T: Target>(target: &T, cover: &Cover) -> Vec<DialectUse> {
+    let report = conform_by_cover(target, cover, &mut go_on).unwrap();
+    if let Some((trace, found)) = &report.replay.divergence {
+        let event = &found.trace.steps.last().unwrap().event;
+        panic!("{trace}: at {event:?}: {:#?}", found.differences);
+    }
+    assert_eq!(report.verdict, CoverVerdict::EdgesCovered);
+    assert_eq!(report.items_compared, cover.distinct);
+    report.dialect
+}
+
+#[test]
+fn raft_rs_agrees_in_its_dialect() {
+    agrees(&RaftRs::new(), &smoke(Dialect::RAFT_RS));
+}
+
+/// Together these graphs need every entry of the dialect. One that is needed no more fails here, and is
+/// to be removed.
+#[test]
+fn every_entry_of_the_dialect_is_needed() {
+    let mut uses: BTreeMap<&str, u64> = BTreeMap::new();
+    for bounds in [WINDOW, ELECTIONS] {
+        let target = RaftRs::new();
+        for entry in agrees(&target, &cover(&config(), Dialect::RAFT_RS, bounds)) {
+            *uses.entry(entry.name).or_default() += entry.uses;
+        }
+    }
+    assert!(
+        uses.len() > Departure::ALL.len(),
+        "normalisations are listed too"
+    );
+    let stale: Vec<_> = uses.iter().filter(|(_, uses)| **uses == 0).collect();
+    assert!(stale.is_empty(), "{stale:?}");
+}
+
+/// The other half of "is needed": without any one of its departures, raft-rs diverges.
+#[test]
+fn a_missing_departure_is_a_divergence() {
+    for departure in Departure::ALL {
+        let dialect = Dialect::RAFT_RS.without(departure);
+        let cover = cover(&config(), dialect, WINDOW);
+        let report = conform_by_cover(&RaftRs::new(), &cover, &mut go_on).unwrap();
+        assert_eq!(report.verdict, CoverVerdict::Diverged, "{departure}");
+    }
+}
+
+#[test]
+fn mistakes_planted_in_raft_rs_are_found() {
+    let cover = smoke(Dialect::RAFT_RS);
+    for mistake in [
+        Mistake::WrongMessage,
+        Mistake::ExtraMessage,
+        Mistake::WrongRefusal,
+    ] {
+        let target = Planted::new(RaftRs::new(), mistake);
+        let report = conform_by_cover(&target, &cover, &mut go_on).unwrap();
+        assert_eq!(report.verdict, CoverVerdict::Diverged, "{mistake:?}");
+    }
+}
+
+fn etcd(writes: StorageWrites) -> Option<ExecTarget> {
+    let cache = etcd::default_cache().unwrap();
+    match etcd::start(&cache, writes, ExecOptions::default()) {
+        Ok(target) => Some(target),
+        Err(EtcdError::NoGo(error)) => {
+            assert!(
+                std::env::var_os("LOCKSTEP_REQUIRE_GO").is_none(),
+                "LOCKSTEP_REQUIRE_GO is set: {error}"
+            );
+            eprintln!("skipped: {}", EtcdError::NoGo(error));
+            None
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[test]
+fn etcd_agrees_with_the_specification_as_it_is() {
+    let Some(target) = etcd(StorageWrites::Synchronous) else {
+        return;
+    };
+    let description = target.description();
+    assert_eq!(description.version, "v3.6.0");
+    assert!(!description.shows.contains(Field::AfterPersist));
+    agrees(&target, &smoke(Dialect::ETCD));
+    agrees(&target, &cover(&config(), Dialect::ETCD, WINDOW));
+}
+
+/// With asynchronous storage writes the library also shows which messages wait for persistence.
+#[test]
+fn etcd_with_asynchronous_writes_agrees_too() {
+    let Some(target) = etcd(StorageWrites::Asynchronous) else {
+        return;
+    };
+    assert!(target.description().shows.contains(Field::AfterPersist));
+    agrees(&target, &smoke(Dialect::ETCD));
+}
+
+/// etcd's raft does not speak raft-rs's dialect: the comparison tells the two apart.
+#[test]
+fn etcd_diverges_from_the_dialect_of_raft_rs() {
+    let Some(target) = etcd(StorageWrites::Synchronous) else {
+        return;
+    };
+    let cover = cover(&config(), Dialect::RAFT_RS, WINDOW);
+    let report = conform_by_cover(&target, &cover, &mut go_on).unwrap();
+    assert_eq!(report.verdict, CoverVerdict::Diverged);
+}
+
+/// The toy in the documentation: what it gets wrong on purpose is found.
+#[test]
+fn the_planted_mistake_of_the_example_is_found() {
+    if std::process::Command::new("python3")
+        .arg("--version")
+        .output()
+        .is_err()
+    {
+        assert!(
+            std::env::var_os("LOCKSTEP_REQUIRE_PYTHON").is_none(),
+            "LOCKSTEP_REQUIRE_PYTHON is set, and there is no python3"
+        );
+        eprintln!("skipped: there is no python3 here");
+        return;
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("targets/example.py");
+    let program = Program {
+        executable: "python3".into(),
+        arguments: vec![path.into()],
+    };
+    let target = ExecTarget::start_program(program, ExecOptions::default()).unwrap();
+    let one_restart = Bounds {
+        restarts: Budget::Times(1),
+        ..ELECTIONS
+    };
+    let cover = cover(&config(), Dialect::ETCD, one_restart);
+    let report = conform_by_cover(&target, &cover, &mut go_on).unwrap();
+    let (_, found) = report.replay.divergence.expect("it forgets its vote");
+    let last = found.trace.steps.last().unwrap();
+    let restart = matches!(
+        last.event,
+        Event::Server {
+            input: Input::Restart,
+            ..
+        }
+    );
+    assert!(restart, "{:?}", last.event);
+    let [Difference::WrongState { field, .. }] = found.differences.as_slice() else {
+        panic!("one field differs: {:?}", found.differences);
+    };
+    assert_eq!(*field, Field::Vote);
+}
