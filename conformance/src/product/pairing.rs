@@ -9,6 +9,7 @@ use crate::graph::{Companion, Question};
 use crate::target::{Fork, Reaction, Target, TargetError, TargetServer, apply_caught};
 use lockstep_traces::{Config, Expected, FieldSet, Input, NodeView, ServerId};
 use rustc_hash::FxHashMap;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// Two servers with the same digest that are not in the same state.
@@ -34,6 +35,26 @@ pub(super) enum Stop {
     Diverged(Vec<Difference>, Option<Box<Actual>>),
     /// Its digest hides state.
     Hidden(Box<HiddenState>),
+}
+
+/// Why an input has no result.
+#[derive(Debug, thiserror::Error)]
+enum Fault {
+    #[error("{0}")]
+    Target(#[from] TargetError),
+    #[error("it cannot be driven: {0}")]
+    NotDriven(String),
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Stop {
+        let error = match fault {
+            Fault::Target(TargetError::Setup(why)) => return Stop::Setup(why),
+            Fault::Target(TargetError::Failed(error)) => error,
+            Fault::NotDriven(_) => fault.to_string(),
+        };
+        Stop::Diverged(vec![Difference::Failed { error }], None)
+    }
 }
 
 /// How a server got where it is.
@@ -82,6 +103,8 @@ pub(super) struct Pairing<'a, T: Target> {
     inputs: FxHashMap<u32, Input>,
     steps: u64,
     rerun: u64,
+    /// Distinct (digest, input) that could not be driven, by the target's reason.
+    not_driven: BTreeMap<String, u64>,
 }
 
 /// What came of one input.
@@ -106,6 +129,7 @@ where
             inputs: FxHashMap::default(),
             steps: 0,
             rerun: 0,
+            not_driven: BTreeMap::new(),
         }
     }
 
@@ -115,16 +139,47 @@ where
             inputs: self.executed.len() as u64,
             inputs_rerun: self.rerun,
             steps: self.steps,
+            not_driven: self.not_driven.clone(),
         }
     }
 
     /// Gives an input to a copy of that server.
-    fn execute(&mut self, server: &T::Server, input: &Input) -> Result<Stepped<T::Server>, Stop> {
+    fn execute(&mut self, server: &T::Server, input: &Input) -> Result<Stepped<T::Server>, Fault> {
         self.steps += 1;
-        stepped(server.fork(), input).map_err(|error| match error {
-            TargetError::Setup(why) => Stop::Setup(why),
-            TargetError::Failed(error) => Stop::Diverged(vec![Difference::Failed { error }], None),
+        let mut server = server.fork();
+        let (outcome, sent) = match apply_caught(&mut server, input)? {
+            Reaction::Driven { outcome, sent } => (outcome, sent),
+            Reaction::NotDriven { reason } => return Err(Fault::NotDriven(reason)),
+        };
+        let view = server.view()?;
+        let digest = server.digest();
+        let actual = Actual {
+            outcome,
+            sent,
+            view,
+        };
+        Ok(Stepped {
+            server,
+            actual,
+            digest,
         })
+    }
+
+    /// The target cannot be given an input. That is well if the input is to change nothing anyway: it is
+    /// counted and named. Otherwise what follows would be out of reach.
+    fn not_driven(
+        &mut self,
+        number: u32,
+        expected: &Expected,
+        reason: String,
+    ) -> Result<u32, Stop> {
+        let before = &self.known[number as usize].view;
+        if expected.sent.is_empty() && compare_views(&expected.view, before, self.shown).is_empty()
+        {
+            *self.not_driven.entry(reason).or_default() += 1;
+            return Ok(number);
+        }
+        Err(Fault::NotDriven(reason).into())
     }
 
     /// The number of the state that a server is in now.
@@ -209,6 +264,9 @@ where
             };
             let mut edges = self.known[number as usize].edges.clone();
             edges.sort_by_key(|edge| edge.next != number);
+            // Where no other path is known, the inputs that change nothing make one, for all but the first.
+            let alone = !second.history.is_another_path();
+            edges.extend(edges.first().copied().filter(|_| alone));
             for edge in edges {
                 let server = self.rerun_edge(number, &second, edge)?;
                 let history = second.history.clone().after(edge.input);
@@ -299,8 +357,10 @@ where
                     FieldSet::ALL,
                 )
             }
-            Err(Stop::Diverged(differences, _)) => differences,
-            Err(stop) => return Err(stop),
+            Err(Fault::Target(TargetError::Setup(why))) => return Err(Stop::Setup(why)),
+            Err(fault) => vec![Difference::Failed {
+                error: fault.to_string(),
+            }],
         };
         let path = self.history_path(&second.history);
         Err(self.hidden(number, path, Some(input), differences))
@@ -348,11 +408,15 @@ where
             .entry(input_number)
             .or_insert_with(|| input.clone());
         let before = self.known[companion as usize].first.fork();
+        let stepped = match self.execute(&before, input) {
+            Err(Fault::NotDriven(reason)) => return self.not_driven(companion, expected, reason),
+            stepped => stepped?,
+        };
         let Stepped {
             server,
             actual,
             digest,
-        } = self.execute(&before, input)?;
+        } = stepped;
         let differences = compare(
             expected,
             actual.outcome,
@@ -385,30 +449,6 @@ where
         }
         Ok(next)
     }
-}
-
-/// Gives an input to a server and looks at it.
-fn stepped<S: Fork>(mut server: S, input: &Input) -> Result<Stepped<S>, TargetError> {
-    let (outcome, sent) = match apply_caught(&mut server, input)? {
-        Reaction::Driven { outcome, sent } => (outcome, sent),
-        // The product claims that every edge was driven.
-        Reaction::NotDriven { reason } => {
-            return Err(TargetError::Failed(format!(
-                "it cannot be driven: {reason}"
-            )));
-        }
-    };
-    let view = server.view()?;
-    let digest = server.digest();
-    Ok(Stepped {
-        server,
-        actual: Actual {
-            outcome,
-            sent,
-            view,
-        },
-        digest,
-    })
 }
 
 /// A number for what the caller was told and what was sent, in any order.

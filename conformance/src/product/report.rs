@@ -7,6 +7,7 @@ use crate::target::{Description, Strength};
 use lockstep_model::search::Limit;
 use lockstep_traces::{Field, FieldSet};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// What a product establishes.
@@ -62,7 +63,7 @@ impl fmt::Display for Verdict {
 }
 
 /// What was done on the implementation's side.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ImplementationCounts {
     /// Distinct states of its servers, by digest.
     pub states: u64,
@@ -73,6 +74,9 @@ pub struct ImplementationCounts {
     pub inputs_rerun: u64,
     /// Steps that the implementation executed in all, re-runs included.
     pub steps: u64,
+    /// Distinct (digest, input) that the target has no way to be given and that were to change nothing,
+    /// by its reason.
+    pub not_driven: BTreeMap<String, u64>,
 }
 
 /// The verdict of a product, with everything that was counted.
