@@ -258,6 +258,9 @@ impl<S: Storage, O: Observer> Core<S, O> {
             VoteResult::Won if ballot == Ballot::PreVote => {
                 self.run(Campaign::Vote { force: false })
             }
+            // Who leads without a durable vote of its own could, after a crash, win the same term
+            // again and fill the same positions with other entries.
+            VoteResult::Won if self.tracker.votes.get(self.settings.id) != Some(true) => Ok(()),
             VoteResult::Won => {
                 self.become_leader()?;
                 self.broadcast_append()

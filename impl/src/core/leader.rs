@@ -49,7 +49,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
     }
 
     /// One election timeout has passed at a leader.
-    pub(super) fn leader_timeout_passed(&mut self) {
+    pub(super) fn leader_timeout_passed(&mut self) -> Result<(), Error> {
         if self.settings.check_quorum {
             let own = self.settings.id;
             if !self.tracker.quorum_active() && !seeded!(Cq08) {
@@ -64,7 +64,11 @@ impl<S: Storage, O: Observer> Core<S, O> {
             }
         }
         // A transfer that took longer than this will not succeed any more (thesis §3.10).
-        self.lead_transferee = None;
+        if self.lead_transferee.take().is_some() {
+            // It kept the leader from proposing this; in an idle group nothing else ever would.
+            self.leave_joint_if_due()?;
+        }
+        Ok(())
     }
 
     /// The log of a follower (or the own stable one) agrees with this one up to `index`.

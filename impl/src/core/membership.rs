@@ -104,9 +104,14 @@ impl<S: Storage, O: Observer> Core<S, O> {
     pub(super) fn applied_to(&mut self, index: Index, encoded_bytes: u64) -> Result<(), Error> {
         let applied = self.log.applied().max(index);
         self.log.applied_to(applied, encoded_bytes);
+        self.leave_joint_if_due()
+    }
+
+    /// A leader leaves a joint configuration that is to be left automatically once it is applied.
+    pub(super) fn leave_joint_if_due(&mut self) -> Result<(), Error> {
         if self.role == Role::Leader
             && self.tracker.config.auto_leave
-            && applied >= self.pending_conf_index
+            && self.log.applied() >= self.pending_conf_index
         {
             self.leave_joint()?;
         }
@@ -114,7 +119,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
     }
 
     /// Proposes to leave the joint configuration. If a transfer of leadership is in the way, the
-    /// next applied entry tries again, or the next leader does.
+    /// end of that tries again, or the next applied entry, or the next leader.
     fn leave_joint(&mut self) -> Result<(), Error> {
         let id = self.settings.id;
         // No payload at all is the change that leaves, and is never refused for its size.

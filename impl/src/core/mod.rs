@@ -283,7 +283,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
                 self.lease = false;
                 self.start_election(false)?;
             }
-            (TimerEvent::ElectionTimeoutPassed, Role::Leader) => self.leader_timeout_passed(),
+            (TimerEvent::ElectionTimeoutPassed, Role::Leader) => self.leader_timeout_passed()?,
             (TimerEvent::ElectionTimeoutPassed, _) => self.lease = false,
             (TimerEvent::HeartbeatDue, Role::Leader) => self.broadcast_heartbeat(),
             (TimerEvent::HeartbeatDue, _) => {}
