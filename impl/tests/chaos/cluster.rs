@@ -1,0 +1,659 @@
+//! A group of servers under a random schedule of everything that can go wrong, and its recovery.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use lockstep_raft::{
+    ConfChangeKind, ConfChangeSingle, ConfChangeV2, ConfState, Config, EntryId, HardState, Index,
+    MemoryStorage, Message, MessageKind, NodeId, Role, Snapshot, SnapshotMetadata, SnapshotStatus,
+    Term, Transition, wire,
+};
+use rand::rngs::SmallRng;
+use rand::seq::IndexedRandom as _;
+use rand::{Rng as _, SeedableRng as _};
+
+use crate::history::{Checked, History, Observed, Violation, known, logs_match};
+use crate::server::{Effects, Mistakes, Running, Server, take_in};
+
+/// Who is in the group when it starts.
+const FIRST_MEMBERS: u64 = 5;
+/// Who may ever be in it.
+const SERVERS: u64 = 7;
+/// What happens before everything heals: phases of so many actions, each with its own weather.
+const PHASES: usize = 12;
+const ACTIONS_PER_PHASE: usize = 250;
+/// How long a healed group may take to agree, in ticks of every server.
+const RECOVERY_TICKS: usize = 3_000;
+/// More messages than that on their way, and the oldest are lost.
+const MAX_IN_FLIGHT: usize = 80;
+
+/// What happened in a run, to see that runs are worth something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Terms that had a leader.
+    pub elections: usize,
+    /// Entries that were committed.
+    pub commits: u64,
+    /// Memberships that were applied, the first one included.
+    pub configurations: usize,
+    /// Crashes.
+    pub crashes: usize,
+    /// Snapshots that reached a server.
+    pub snapshots: usize,
+    /// Reads that were granted or dropped, all that were asked for.
+    pub reads: u64,
+}
+
+impl Tally {
+    /// Counts another run in.
+    pub fn add(&mut self, other: &Tally) {
+        self.elections += other.elections;
+        self.commits += other.commits;
+        self.configurations += other.configurations;
+        self.crashes += other.crashes;
+        self.snapshots += other.snapshots;
+        self.reads += other.reads;
+    }
+
+    /// Whether this is more than `least` in each of so many runs, on average.
+    pub fn exceeds(&self, least: &Tally, runs: u64) -> bool {
+        let runs_counted = runs as usize;
+        self.elections >= least.elections * runs_counted
+            && self.commits >= least.commits * runs
+            && self.configurations >= least.configurations * runs_counted
+            && self.crashes >= least.crashes * runs_counted
+            && self.snapshots >= least.snapshots * runs_counted
+            && self.reads >= least.reads * runs
+    }
+}
+
+/// The group.
+pub struct Cluster {
+    rng: SmallRng,
+    servers: Vec<Server>,
+    network: Vec<Message>,
+    /// Servers on one side of a partition; empty if there is none.
+    one_side: BTreeSet<NodeId>,
+    /// Chance that a message is lost, and that it stays in the network after its delivery.
+    loss: f64,
+    duplication: f64,
+    crash_chance: f64,
+    reordering: bool,
+    history: History,
+    proposals: u64,
+    tally: Tally,
+}
+
+fn id(number: u64) -> NodeId {
+    NodeId::new(number).expect("servers are counted from 1")
+}
+
+/// The disk of a server that was set up with the group: a snapshot that holds the members.
+fn first_disk() -> MemoryStorage {
+    let mut disk = MemoryStorage::new();
+    let conf_state = ConfState {
+        voters: (1..=FIRST_MEMBERS).map(id).collect(),
+        ..ConfState::default()
+    };
+    let metadata = SnapshotMetadata {
+        conf_state,
+        index: Index(1),
+        term: Term(1),
+    };
+    let data = Bytes::copy_from_slice(&0u64.to_le_bytes());
+    known(disk.apply_snapshot(Snapshot { metadata, data }));
+    disk.set_hard_state(HardState {
+        term: Term(1),
+        vote: None,
+        commit: Index(1),
+    });
+    disk
+}
+
+fn random_config(rng: &mut SmallRng) -> Config {
+    let mut config = Config::new(id(1));
+    config.election_timeout_ticks = 5;
+    config.pre_vote = rng.random_bool(0.5);
+    config.check_quorum = rng.random_bool(0.5);
+    config.async_storage_writes = rng.random_bool(0.4);
+    config.max_message_bytes = *[0, 40, u64::MAX].choose(rng).expect("not empty");
+    config.max_committed_bytes_per_ready = *[0, 60].choose(rng).expect("not empty");
+    config.max_inflight_messages = rng.random_range(1..6);
+    config.step_down_on_removal = rng.random_bool(0.5);
+    config.proposal_forwarding = rng.random_bool(0.5);
+    config
+}
+
+impl Cluster {
+    /// The group as this seed makes it.
+    pub fn new(seed: u64, mistakes: Mistakes) -> Cluster {
+        let mut rng = SmallRng::seed_from_u64(seed);
+        let config = random_config(&mut rng);
+        let server = |number| {
+            let config = Config {
+                id: id(number),
+                seed: rng.random(),
+                ..config.clone()
+            };
+            let disk = match number <= FIRST_MEMBERS {
+                true => first_disk(),
+                false => MemoryStorage::new(),
+            };
+            let mut server = Server::new(config, disk, mistakes);
+            server.start();
+            server
+        };
+        let servers = (1..=SERVERS).map(server).collect();
+        Cluster {
+            servers,
+            network: Vec::new(),
+            one_side: BTreeSet::new(),
+            loss: 0.0,
+            duplication: 0.0,
+            crash_chance: 0.0,
+            reordering: false,
+            rng,
+            history: History::default(),
+            proposals: 0,
+            tally: Tally::default(),
+        }
+    }
+
+    /// Runs the whole schedule and the recovery.
+    pub fn run(mut self) -> Result<Tally, Violation> {
+        for server in 0..self.servers.len() {
+            self.settle(server)?;
+        }
+        for _ in 0..PHASES {
+            self.change_weather();
+            for action in 0..ACTIONS_PER_PHASE {
+                self.random_action()?;
+                if action % 50 == 0 {
+                    self.compare_logs()?;
+                }
+            }
+        }
+        self.recover()?;
+        self.compare_logs()?;
+        self.tally.elections = self.history.elections();
+        self.tally.commits = self.history.highest_commit().0;
+        self.tally.configurations = self.history.configurations();
+        Ok(self.tally)
+    }
+
+    /// How bad the next phase is. Without calm ones hardly anything would ever be committed.
+    fn change_weather(&mut self) {
+        let calm = self.rng.random_bool(0.4);
+        let worst = if calm { 0.01 } else { 0.25 };
+        self.loss = self.rng.random_range(0.0..worst);
+        self.duplication = self.rng.random_range(0.0..worst);
+        self.crash_chance = if calm {
+            0.0
+        } else {
+            self.rng.random_range(0.0..0.01)
+        };
+        self.reordering = !calm;
+        self.one_side.clear();
+        if !calm && self.rng.random_bool(0.4) {
+            self.one_side = (1..=SERVERS)
+                .map(id)
+                .filter(|_| self.rng.random_bool(0.4))
+                .collect();
+        }
+    }
+
+    fn random_action(&mut self) -> Checked {
+        let server = self.rng.random_range(0..self.servers.len());
+        match self.rng.random_range(0..1000) {
+            0..550 => self.deliver_any(),
+            550..700 => self.tick(server),
+            700..850 => self.storage_thread(server),
+            850..910 => self.propose(server),
+            910..925 => self.change_membership(),
+            925..940 => self.read(server),
+            940..944 => self.transfer(server),
+            944..948 => self.campaign(server),
+            948..952 => {
+                self.crash(server);
+                Ok(())
+            }
+            952..980 => self.restart(),
+            _ => {
+                let (keep, sync) = (self.rng.random_range(0..4), self.rng.random_bool(0.5));
+                self.servers[server].compact(keep, sync);
+                Ok(())
+            }
+        }
+    }
+
+    /// Lets a server do what follows from an input, and looks at it in between.
+    fn settle(&mut self, at: usize) -> Checked {
+        loop {
+            self.observe(at)?;
+            let mut sent = Vec::new();
+            let mut effects = Effects {
+                rng: &mut self.rng,
+                crash_chance: self.crash_chance,
+                sent: &mut sent,
+                history: &mut self.history,
+            };
+            let was_running = self.servers[at].running.is_some();
+            let more = self.servers[at].settle(&mut effects)?;
+            self.count_crash(at, was_running);
+            self.send(sent);
+            if !more {
+                return Ok(());
+            }
+        }
+    }
+
+    fn observe(&mut self, at: usize) -> Checked {
+        let Some(running) = &self.servers[at].running else {
+            return Ok(());
+        };
+        let durable = |id: NodeId, entry: EntryId| {
+            let server = self.servers.iter().find(|server| server.id() == id);
+            server.is_some_and(|server| server.has_durable(entry))
+        };
+        let durable_term = self.servers[at].durable.hard_state().term;
+        self.history
+            .observe(running.node.core(), durable_term, durable)
+    }
+
+    fn compare_logs(&self) -> Checked {
+        let running: Vec<&Observed> = self
+            .running()
+            .map(|(_, running)| running.node.core())
+            .collect();
+        for (at, one) in running.iter().enumerate() {
+            for other in &running[at + 1..] {
+                logs_match(one, other)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn running(&self) -> impl Iterator<Item = (usize, &Running)> {
+        let with_position = self.servers.iter().enumerate();
+        with_position.filter_map(|(at, server)| Some((at, server.running.as_ref()?)))
+    }
+
+    /// An input at a running server, and what follows from it.
+    fn input(&mut self, at: usize, input: impl FnOnce(&mut Running)) -> Checked {
+        if let Some(running) = &mut self.servers[at].running {
+            input(running);
+        }
+        self.settle(at)
+    }
+
+    fn send(&mut self, messages: Vec<Message>) {
+        for message in messages {
+            // Over the wire, as it would be.
+            let bytes = wire::encode(&message);
+            let arrived: Message = known(wire::decode(bytes));
+            assert_eq!(arrived, message, "the wire format lost something");
+            self.network.push(arrived);
+        }
+        while self.network.len() > MAX_IN_FLIGHT {
+            let oldest = self.network.remove(0);
+            self.lose(&oldest);
+        }
+    }
+
+    /// The sender of a snapshot has to be told what became of it.
+    fn lose(&mut self, message: &Message) {
+        if message.kind() == MessageKind::InstallSnapshot {
+            self.report(message, SnapshotStatus::Failed);
+        } else if self.rng.random_bool(0.1)
+            && let Some(running) = self.running_mut(message.from)
+        {
+            running.node.report_unreachable(message.to);
+        }
+    }
+
+    fn report(&mut self, message: &Message, status: SnapshotStatus) {
+        if let Some(running) = self.running_mut(message.from) {
+            running.node.report_snapshot(message.to, status);
+        }
+    }
+
+    fn running_mut(&mut self, id: NodeId) -> Option<&mut Running> {
+        let server = self.servers.iter_mut().find(|server| server.id() == id)?;
+        server.running.as_mut()
+    }
+
+    fn deliver_any(&mut self) -> Checked {
+        if self.network.is_empty() {
+            return Ok(());
+        }
+        let at = match self.reordering {
+            true => self.rng.random_range(0..self.network.len()),
+            false => 0,
+        };
+        let message = match self.rng.random_bool(self.duplication) {
+            true => self.network[at].clone(),
+            false => self.network.remove(at),
+        };
+        self.deliver(message)
+    }
+
+    fn deliver(&mut self, message: Message) -> Checked {
+        let divided = self.one_side.contains(&message.from) != self.one_side.contains(&message.to);
+        let to = self
+            .servers
+            .iter()
+            .position(|server| server.id() == message.to);
+        let Some(to) = to.filter(|&to| !divided && self.servers[to].running.is_some()) else {
+            self.lose(&message);
+            return Ok(());
+        };
+        if self.rng.random_bool(self.loss) {
+            self.lose(&message);
+            return Ok(());
+        }
+        if message.kind() == MessageKind::InstallSnapshot {
+            self.tally.snapshots += 1;
+            self.report(&message, SnapshotStatus::Finished);
+        }
+        self.input(to, |running| take_in(running, message))
+    }
+
+    fn tick(&mut self, at: usize) -> Checked {
+        self.input(at, |running| {
+            running.node.tick().expect("a tick cannot fail")
+        })
+    }
+
+    fn storage_thread(&mut self, at: usize) -> Checked {
+        let mut sent = Vec::new();
+        let mut effects = Effects {
+            rng: &mut self.rng,
+            crash_chance: self.crash_chance,
+            sent: &mut sent,
+            history: &mut self.history,
+        };
+        let was_running = self.servers[at].running.is_some();
+        self.servers[at].storage_thread(&mut effects)?;
+        self.count_crash(at, was_running);
+        self.send(sent);
+        self.settle(at)
+    }
+
+    fn count_crash(&mut self, at: usize, was_running: bool) {
+        self.tally.crashes += usize::from(was_running && self.servers[at].running.is_none());
+    }
+
+    fn propose(&mut self, at: usize) -> Checked {
+        self.proposals += 1;
+        let data = Bytes::from(self.proposals.to_string());
+        // Dropped without a leader, or at a server that does not forward.
+        self.input(at, |running| drop(running.node.propose(data)))
+    }
+
+    fn leader(&self) -> Option<usize> {
+        let leads = self
+            .running()
+            .filter(|(_, running)| running.node.core().role() == Role::Leader);
+        leads
+            .max_by_key(|(_, running)| running.node.core().term())
+            .map(|(at, _)| at)
+    }
+
+    fn change_membership(&mut self) -> Checked {
+        let Some(leader) = self.leader() else {
+            return Ok(());
+        };
+        let kinds = [
+            ConfChangeKind::AddNode,
+            ConfChangeKind::AddNode,
+            ConfChangeKind::AddLearner,
+            ConfChangeKind::RemoveNode,
+        ];
+        let transitions = [
+            Transition::Auto,
+            Transition::JointImplicit,
+            Transition::JointExplicit,
+        ];
+        let count = *[0, 1, 1, 2, 3].choose(&mut self.rng).expect("not empty");
+        let changes = (0..count).map(|_| {
+            let kind = *kinds.choose(&mut self.rng).expect("not empty");
+            ConfChangeSingle::new(kind, id(self.rng.random_range(1..=SERVERS)))
+        });
+        let changes: Vec<ConfChangeSingle> = changes.collect();
+        if !self.keeps_a_majority(leader, &changes) {
+            return Ok(());
+        }
+        let transition = match count {
+            0 => Transition::Auto,
+            _ => *transitions.choose(&mut self.rng).expect("not empty"),
+        };
+        let change = ConfChangeV2 {
+            transition,
+            changes,
+            context: Bytes::new(),
+        };
+        // Refused while another change is under way.
+        self.input(leader, |running| {
+            drop(running.node.propose_conf_change_v2(&change))
+        })
+    }
+
+    /// Whether most of the present voters stay voters. If more go at once, a removed leader can be
+    /// left with the longest log and without the right to lead, while the others cannot do without
+    /// its vote: Raft with membership that takes effect when it is applied promises nothing then.
+    fn keeps_a_majority(&self, leader: usize, changes: &[ConfChangeSingle]) -> bool {
+        let Some(running) = &self.servers[leader].running else {
+            return false;
+        };
+        let voters = &running.node.core().tracker().config.voters.incoming;
+        let leaves = |voter: &NodeId| {
+            let last = changes.iter().rfind(|change| change.node == Some(*voter));
+            last.is_some_and(|change| change.kind != ConfChangeKind::AddNode)
+        };
+        let staying = voters.ids().iter().filter(|voter| !leaves(voter)).count();
+        staying >= voters.quorum_len()
+    }
+
+    fn read(&mut self, at: usize) -> Checked {
+        if self.servers[at].running.is_none() {
+            return Ok(());
+        }
+        self.tally.reads += 1;
+        let read = self.tally.reads;
+        self.history.read_asked(read);
+        let context = Bytes::copy_from_slice(&read.to_le_bytes());
+        self.input(at, |running| {
+            running
+                .node
+                .read_index(context)
+                .expect("nobody refuses a read")
+        })
+    }
+
+    fn transfer(&mut self, to: usize) -> Checked {
+        let to = self.servers[to].id();
+        match self.leader() {
+            Some(leader) => self.input(leader, |running| drop(running.node.transfer_leader(to))),
+            None => Ok(()),
+        }
+    }
+
+    fn campaign(&mut self, at: usize) -> Checked {
+        self.input(at, |running| {
+            running.node.campaign().expect("a campaign cannot fail")
+        })
+    }
+
+    fn crash(&mut self, at: usize) {
+        let was_running = self.servers[at].running.is_some();
+        self.servers[at].crash(&mut self.history);
+        self.count_crash(at, was_running);
+    }
+
+    fn restart(&mut self) -> Checked {
+        let crashed: Vec<usize> = (0..self.servers.len())
+            .filter(|&at| self.servers[at].running.is_none())
+            .collect();
+        match crashed.choose(&mut self.rng) {
+            Some(&at) => self.start(at),
+            None => Ok(()),
+        }
+    }
+
+    fn start(&mut self, at: usize) -> Checked {
+        self.servers[at].start();
+        self.settle(at)
+    }
+
+    /// Heals everything and waits until the group agrees and commits again.
+    fn recover(&mut self) -> Checked {
+        self.one_side.clear();
+        (self.loss, self.duplication, self.crash_chance) = (0.0, 0.0, 0.0);
+        let mut target = None;
+        for _ in 0..RECOVERY_TICKS {
+            self.start_members()?;
+            for at in 0..self.servers.len() {
+                // A snapshot that was made before a server joined is of no use to it.
+                self.servers[at].compact(u64::MAX, true);
+                self.tick(at)?;
+            }
+            self.deliver_all()?;
+            self.leave_joint()?;
+            if target.is_some_and(|target| self.agrees(target)) {
+                return Ok(());
+            }
+            if self.agrees(Index::ZERO) {
+                // Agreed; now a new entry must get everywhere too. It is dropped while a transfer
+                // of leadership is under way.
+                target = target.or(Some(self.history.highest_commit().next()));
+                let leader = self.leader().expect("they agree on one");
+                self.propose(leader)?;
+            }
+        }
+        Err(Violation {
+            property: "a healed group recovers",
+            detail: self.describe(),
+        })
+    }
+
+    /// Starts every server, but not those that the members have agreed to do without.
+    fn start_members(&mut self) -> Checked {
+        let members = self.members();
+        let at_index = self
+            .history
+            .latest_configuration()
+            .map_or(Index::ZERO, |(index, _)| index);
+        let everybody_knows = members.iter().all(|&member| {
+            self.running().any(|(_, running)| {
+                running.node.core().id() == member && running.application.index >= at_index
+            })
+        });
+        for at in 0..self.servers.len() {
+            let needed = !everybody_knows || members.contains(&self.servers[at].id());
+            match (needed, self.servers[at].running.is_some()) {
+                (true, false) => self.start(at)?,
+                (false, true) => self.servers[at].crash(&mut self.history),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn members(&self) -> BTreeSet<NodeId> {
+        match self.history.latest_configuration() {
+            None => (1..=FIRST_MEMBERS).map(id).collect(),
+            Some((_, state)) => {
+                let lists = [&state.voters, &state.voters_outgoing, &state.learners];
+                lists.into_iter().flatten().copied().collect()
+            }
+        }
+    }
+
+    fn deliver_all(&mut self) -> Checked {
+        // An answer draws an answer draws an answer: some rounds, the rest after the next tick.
+        for _ in 0..10 {
+            for at in 0..self.servers.len() {
+                while self.servers[at].waiting_work() > 0 {
+                    self.storage_thread(at)?;
+                }
+            }
+            for message in std::mem::take(&mut self.network) {
+                self.deliver(message)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// An explicit transition is left by whoever asked for it.
+    fn leave_joint(&mut self) -> Checked {
+        let Some(leader) = self.leader() else {
+            return Ok(());
+        };
+        self.input(leader, |running| {
+            let config = &running.node.core().tracker().config;
+            if config.voters.is_joint() && !config.auto_leave {
+                // Refused if it is under way already.
+                drop(
+                    running
+                        .node
+                        .propose_conf_change_v2(&ConfChangeV2::default()),
+                );
+            }
+        })
+    }
+
+    /// Whether all members follow one leader and have applied the same log, up to `target` at least.
+    fn agrees(&self, target: Index) -> bool {
+        let Some(leader) = self.leader() else {
+            return false;
+        };
+        let Some(leading) = &self.servers[leader].running else {
+            return false;
+        };
+        let core = leading.node.core();
+        let last = known(core.log().last_index());
+        let complete = |running: &Running| {
+            let follower = running.node.core();
+            follower.leader() == Some(core.id())
+                && follower.term() == core.term()
+                && follower.commit() == last
+                && running.application == leading.application
+                && running.application.index == last
+        };
+        let members = core.tracker().config.conf_state();
+        let (_, known_members) = match self.history.latest_configuration() {
+            Some(latest) => latest,
+            None => (Index::ZERO, &members),
+        };
+        last >= target.max(self.history.highest_commit())
+            && !core.tracker().config.voters.is_joint()
+            && *known_members == members
+            && self.members().iter().all(|&member| {
+                self.running()
+                    .any(|(_, running)| running.node.core().id() == member && complete(running))
+            })
+    }
+
+    fn describe(&self) -> String {
+        let members = self.history.latest_configuration();
+        let mut text = format!("no agreement after {RECOVERY_TICKS} ticks, members {members:?}\n");
+        for (_, running) in self.running() {
+            let core = running.node.core();
+            text += &format!(
+                "{}: {:?} term {} leader {:?} commit {} applied {} last {:?} {}\n",
+                core.id(),
+                core.role(),
+                core.term(),
+                core.leader(),
+                core.commit(),
+                running.application.index,
+                known(core.log().last_id()),
+                core.tracker().config,
+            );
+            if core.role() == Role::Leader {
+                text += &core.tracker().progress.to_string();
+            }
+        }
+        text
+    }
+}
