@@ -76,6 +76,12 @@ impl Kind {
         Kind::Duplicate,
         Kind::Drop,
     ];
+
+    /// Whether it disturbs or advances a run that would go on without it: everything but the timeouts that
+    /// start elections and the proposals of clients.
+    pub fn is_disturbance(self) -> bool {
+        !matches!(self, Kind::Timeout | Kind::Propose)
+    }
 }
 
 /// The bounds of a model.
@@ -101,6 +107,9 @@ pub struct Bounds {
     pub duplicates: Budget,
     /// Budget of [`Kind::Drop`].
     pub drops: Budget,
+    /// Budget of all disturbances ([`Kind::is_disturbance`]) together, so that a model can have one of
+    /// each kind without having all of them in the same run. Kinds without a limit are not counted.
+    pub disturbances: Budget,
 }
 
 impl Bounds {
@@ -116,7 +125,14 @@ impl Bounds {
         restarts: Budget::Unlimited,
         duplicates: Budget::Unlimited,
         drops: Budget::Unlimited,
+        disturbances: Budget::Unlimited,
     };
+
+    /// Whether an event of this kind may happen once more.
+    pub fn allow(&self, kind: Kind, spent: &Spent) -> bool {
+        self.budget(kind).allows(spent.of(kind))
+            && (!kind.is_disturbance() || self.disturbances.allows(spent.disturbances()))
+    }
 
     /// The budget of a kind of event.
     pub fn budget(&self, kind: Kind) -> Budget {
@@ -141,6 +157,12 @@ impl Spent {
     /// How often a kind of event has happened.
     pub fn of(&self, kind: Kind) -> u16 {
         self.0[kind as usize]
+    }
+
+    /// How often any disturbance has happened.
+    pub fn disturbances(&self) -> u16 {
+        let kinds = Kind::ALL.into_iter().filter(|kind| kind.is_disturbance());
+        kinds.map(|kind| self.of(kind)).fold(0, u16::saturating_add)
     }
 
     pub(crate) fn set(&mut self, kind: Kind, times: u16) {

@@ -58,6 +58,10 @@ impl Checkable for Cluster {
         crate::properties::for_steps()
     }
 
+    fn step_witnesses(&self) -> Vec<StepProperty<Self>> {
+        crate::properties::step_witnesses()
+    }
+
     fn antecedents(&self) -> Vec<Antecedent<Self>> {
         crate::properties::antecedents()
     }

@@ -209,7 +209,7 @@ impl Cluster {
 
     /// The events within the bound that can change something: these are explored.
     pub fn enabled(&self, state: &ClusterState, actions: &mut Vec<Action>) {
-        let within = |kind| self.bounds.budget(kind).allows(state.spent.of(kind));
+        let within = |kind| self.bounds.allow(kind, &state.spent);
         for action in self.local_actions(state) {
             if action.kind().is_none_or(within) && Self::matters(state, action) {
                 actions.push(action);
@@ -232,7 +232,7 @@ impl Cluster {
     /// The other inputs to every server: timers in the wrong role, proposals to be refused, events whose
     /// budget is spent. They are compared with an implementation and never explored.
     pub fn probes(&self, state: &ClusterState, actions: &mut Vec<Action>) {
-        let within = |kind| self.bounds.budget(kind).allows(state.spent.of(kind));
+        let within = |kind| self.bounds.allow(kind, &state.spent);
         for action in self.local_actions(state) {
             if !(action.kind().is_none_or(within) && Self::matters(state, action)) {
                 actions.push(action);

@@ -1,18 +1,168 @@
-//! Mistakes that tests plant in the specification, to see that a property catches them.
+//! Mistakes that tests plant in the specification, to see that a check catches them.
+//!
+//! Each is a line or two at the rule that it breaks, behind `settings.planted(..)`. A build without tests and
+//! without the feature `seeded-bugs` cannot plant any.
 
-/// A mistake. Each is one line at the rule that it breaks, guarded by `settings.planted(..)`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[doc(hidden)]
-pub enum Mutation {
-    /// No mistake: the specification as it is.
-    #[default]
-    None,
-    /// A vote is granted whatever the candidate's log.
-    VoteWithoutUpToDateLog,
-    /// A server grants its vote to everybody who asks in its term.
-    VoteTwice,
-    /// A restart forgets the vote.
-    VoteLostOnRestart,
-    /// A leader commits an entry of an older term by counting replicas (paper, figure 8).
-    CommitOldTermByCounting,
+macro_rules! mutations {
+    ($($name:ident = $id:literal, $preset:literal, $caught_by:literal: $what:literal;)*) => {
+        /// A mistake in the specification.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        #[doc(hidden)]
+        pub enum Mutation {
+            /// No mistake: the specification as it is.
+            #[default]
+            None,
+            $(#[doc = $what] $name,)*
+        }
+
+        impl Mutation {
+            /// Every mistake.
+            pub const ALL: &'static [Mutation] = &[$(Mutation::$name),*];
+
+            /// Its number in the catalogue of seeded bugs, or one of our own that starts with `LS`.
+            pub const fn id(self) -> &'static str {
+                match self {
+                    Mutation::None => "none",
+                    $(Mutation::$name => $id,)*
+                }
+            }
+
+            /// What is done wrong.
+            pub const fn what(self) -> &'static str {
+                match self {
+                    Mutation::None => "nothing",
+                    $(Mutation::$name => $what,)*
+                }
+            }
+
+            /// The property that is violated first, or the witness that is no longer reached.
+            pub const fn expected_property(self) -> &'static str {
+                match self {
+                    Mutation::None => "none",
+                    $(Mutation::$name => $caught_by,)*
+                }
+            }
+
+            /// A preset in which it is caught.
+            pub const fn preset(self) -> &'static str {
+                match self {
+                    Mutation::None => "smoke",
+                    $(Mutation::$name => $preset,)*
+                }
+            }
+        }
+    };
+}
+
+mutations! {
+    VoteWithoutUpToDateLog = "EL-01", "conflict", "leader_completeness_inv":
+        "a vote is granted whatever the candidate's log";
+    VoteClearedByPreVote = "EL-04", "votes", "pre_vote_step":
+        "becoming a pre-candidate forgets the vote of the term";
+    StaleVoteCounted = "EL-05", "conflict", "election_safety_inv":
+        "a candidate counts a vote that was given for an earlier term";
+    VotesNotReset = "EL-07", "votes", "election_safety_inv":
+        "a candidate keeps the pre-votes as votes";
+    VoteTwice = "EL-15", "conflict", "one_vote_per_term_step":
+        "a vote is granted although another candidate has it";
+    EmptyServerForgets = "EL-16", "conflict", "term_monotonic_step":
+        "a server with an empty log forgets term and vote in a restart";
+    GrantAtOwnTerm = "PV-02", "votes", "leader_elected_reachable":
+        "a pre-vote is granted at the voter's own term instead of the term asked for";
+    LeaderNotForgotten = "PV-04", "default", "well_formed_inv":
+        "a pre-candidate keeps its leader, and so its lease";
+    PreVoteRaisesTerm = "LS-01", "votes", "pre_vote_step":
+        "a pre-vote request of a higher term is taken as proof of that term";
+    LeaseWithoutLeader = "CQ-02", "default", "leader_elected_reachable":
+        "a server that knows no leader believes to be in a lease";
+    LeaseIgnored = "LS-02", "default", "lease_step":
+        "a server in the lease of a leader answers vote requests";
+    StaysLeaderAlone = "CQ-08", "smoke", "check_quorum_step":
+        "a leader that finds no active quorum goes on leading";
+    VoteLostInRestart = "PS-01", "conflict", "one_vote_per_term_step":
+        "a restart forgets the vote";
+    TermLostInRestart = "PS-12", "conflict", "term_monotonic_step":
+        "a restart forgets the term";
+    EntryLostInRestart = "PS-13", "conflict", "restart_step":
+        "a restart loses the last entry of the log";
+    TruncatesAlways = "RP-01", "window", "match_is_replicated_inv":
+        "an append deletes everything that it does not carry, conflict or not";
+    PreviousTermUnchecked = "RP-02", "conflict", "log_matching_inv":
+        "an append is taken if the entry before it exists, whatever its term";
+    AcknowledgesOwnLog = "RP-04", "conflict", "match_is_replicated_inv":
+        "a follower acknowledges its whole log instead of what the append proved";
+    CommitsUnverifiedTail = "RP-05", "conflict", "state_machine_safety_inv":
+        "a follower takes the leader's commit index for entries that the append did not prove";
+    StaleAcknowledgementCounted = "RP-07", "conflict", "match_is_replicated_inv":
+        "an acknowledgement of an earlier term counts";
+    MatchMayFall = "RP-09", "window", "match_monotonic_step":
+        "an older acknowledgement lowers the matching index";
+    NextBelowMatch = "RP-10", "pair", "well_formed_inv":
+        "a refusal lowers the next index below what is known to match";
+    StaleAppendTruncates = "RP-13", "window", "committed_entries_step":
+        "an append from before the commit index deletes what follows its start";
+    LeaderReplacesEntry = "LS-03", "smoke", "leader_append_only_step":
+        "a proposal overwrites the leader's last entry while that is not committed";
+    RefusalCountsAsAcknowledgement = "LS-04", "conflict", "match_is_replicated_inv":
+        "a refused append counts as replicated";
+    CommitsOldTermByCounting = "CM-01", "conflict", "current_term_commit_step":
+        "a leader commits an entry of an older term by counting replicas (paper, figure 8)";
+    StopsAtOldTerm = "CM-02", "conflict", "old_term_committed_reachable":
+        "a leader commits nothing as long as an entry of an older term is uncommitted";
+    MajorityTooSmall = "CM-04", "smoke", "committed_on_quorum_inv":
+        "the commit index is what one server fewer than a majority has";
+    CommitMayFall = "SP-03", "pair", "commit_monotonic_step":
+        "a follower takes the commit index of a heartbeat even if it is lower than its own";
+    HeartbeatCommitUnbounded = "LS-05", "default", "state_machine_safety_inv":
+        "a heartbeat carries the leader's commit index although the peer may not match it";
+    NoneIsServerOne = "SP-05", "conflict", "one_vote_per_term_step":
+        "a vote for server 1 is taken for no vote";
+    ElectionWithoutMajority = "LS-06", "conflict", "election_safety_inv":
+        "half of the servers, rounded down, elect a leader";
+    HeartbeatResponseAhead = "LS-07", "smoke", "message_terms_inv":
+        "a heartbeat response carries a term that its sender has not reached";
+    WindowIgnored = "FC-03a", "window", "well_formed_inv":
+        "appends with entries are sent although the window is full";
+    FullWindowSilent = "FC-03b", "window", "full_window_probed_reachable":
+        "nothing is sent to a peer whose window is full, not even an empty append";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Mutation;
+    use crate::search::{Search, Verdict};
+    use crate::{Cluster, Preset, Settings};
+    use std::collections::BTreeSet;
+
+    /// The first thing that a search finds wrong with a mistake planted: a violated property, or
+    /// witnesses that are gone.
+    fn caught_by(mutation: Mutation) -> BTreeSet<String> {
+        let preset = Preset::named(mutation.preset()).expect("the preset exists");
+        let settings = Settings::new(&preset.config).expect("a preset is valid");
+        let cluster = Cluster::new(settings.with_mutation(mutation), preset.bounds);
+        let report = Search::new(&cluster)
+            .threads(2)
+            .run()
+            .expect("it can run")
+            .report;
+        match report.verdict {
+            Verdict::Violated { property, .. } => BTreeSet::from([property]),
+            _ => {
+                let gone = report.witnesses.into_iter().filter(|w| w.depth.is_none());
+                gone.map(|witness| witness.name).collect()
+            }
+        }
+    }
+
+    #[test]
+    fn every_mistake_is_caught_by_the_check_meant_for_it() {
+        let mut wrong = Vec::new();
+        for mutation in Mutation::ALL {
+            let caught = caught_by(*mutation);
+            if !caught.contains(mutation.expected_property()) {
+                wrong.push((mutation, mutation.expected_property(), caught));
+            }
+        }
+        assert!(wrong.is_empty(), "{wrong:#?}");
+    }
 }

@@ -34,6 +34,7 @@ const fn times(times: u16) -> Budget {
     Budget::Times(times)
 }
 
+/// Three servers with PreVote and CheckQuorum.
 const FULL: Config = Config {
     servers: 3,
     pre_vote: true,
@@ -42,11 +43,18 @@ const FULL: Config = Config {
     max_inflight: 2,
 };
 
-/// Elections alone.
-const BASE: Bounds = Bounds {
-    max_term: 2,
-    max_in_flight: 4,
-    timeouts: times(2),
+/// Three servers as in the paper.
+const PLAIN: Config = Config {
+    pre_vote: false,
+    check_quorum: false,
+    ..FULL
+};
+
+/// Nothing happens: presets say what does.
+const QUIET: Bounds = Bounds {
+    max_term: 1,
+    max_in_flight: 3,
+    timeouts: times(1),
     lease_expiries: times(0),
     heartbeats: times(0),
     quorum_checks: times(0),
@@ -54,15 +62,198 @@ const BASE: Bounds = Bounds {
     restarts: times(0),
     duplicates: times(0),
     drops: times(0),
+    disturbances: Budget::Unlimited,
 };
 
-const ALL: &[Preset] = &[Preset {
-    name: "smoke",
-    purpose: "a second's look at everything at once",
-    config: FULL,
-    bounds: Bounds {
-        max_in_flight: 3,
-        ..BASE
+/// One of everything, but one disturbance in each run.
+const ONE_OF_EACH: Bounds = Bounds {
+    lease_expiries: times(1),
+    heartbeats: times(1),
+    quorum_checks: times(1),
+    proposals: times(1),
+    restarts: times(1),
+    duplicates: times(1),
+    drops: times(1),
+    disturbances: times(1),
+    ..QUIET
+};
+
+const ALL: &[Preset] = &[
+    Preset {
+        name: "smoke",
+        purpose: "a second's look: one election, a proposal, and one heartbeat, quorum check or loss",
+        config: FULL,
+        bounds: Bounds {
+            lease_expiries: times(0),
+            restarts: times(0),
+            duplicates: times(0),
+            ..ONE_OF_EACH
+        },
+        ci: true,
     },
-    ci: true,
-}];
+    Preset {
+        name: "default",
+        purpose: "PreVote and CheckQuorum together over two terms, with one disturbance of any kind",
+        config: FULL,
+        bounds: Bounds {
+            max_term: 2,
+            timeouts: times(2),
+            ..ONE_OF_EACH
+        },
+        ci: true,
+    },
+    Preset {
+        name: "votes",
+        purpose: "PreVote alone: rounds that overlap, late and repeated answers, votes of \
+                  pre-candidates",
+        config: Config {
+            check_quorum: false,
+            ..FULL
+        },
+        bounds: Bounds {
+            max_term: 2,
+            timeouts: times(3),
+            drops: times(1),
+            ..QUIET
+        },
+        ci: true,
+    },
+    Preset {
+        name: "lease",
+        purpose: "CheckQuorum without PreVote: leases, quorum checks and leaders that step down",
+        config: Config {
+            pre_vote: false,
+            ..FULL
+        },
+        bounds: Bounds {
+            max_term: 2,
+            timeouts: times(2),
+            lease_expiries: times(1),
+            heartbeats: times(1),
+            quorum_checks: times(1),
+            ..QUIET
+        },
+        ci: true,
+    },
+    Preset {
+        name: "conflict",
+        purpose: "the paper's Raft over three terms: logs that diverge, refused appends with hints of \
+                  both sides, repair, entries of old terms",
+        config: PLAIN,
+        bounds: Bounds {
+            max_term: 3,
+            timeouts: times(3),
+            drops: times(2),
+            ..QUIET
+        },
+        ci: true,
+    },
+    Preset {
+        name: "pair",
+        purpose: "two servers over three terms: every message meets every role",
+        config: Config { servers: 2, ..FULL },
+        bounds: Bounds {
+            max_term: 3,
+            timeouts: times(3),
+            restarts: times(1),
+            heartbeats: times(1),
+            proposals: times(1),
+            ..QUIET
+        },
+        ci: true,
+    },
+    Preset {
+        name: "window",
+        purpose: "flow control: several proposals, one entry an append, a window of two that fills, \
+                  is probed and drains, with loss and reordering",
+        config: Config {
+            servers: 2,
+            one_entry_per_append: true,
+            ..PLAIN
+        },
+        bounds: Bounds {
+            max_in_flight: 4,
+            proposals: times(3),
+            heartbeats: times(1),
+            drops: times(1),
+            duplicates: times(1),
+            disturbances: times(1),
+            ..QUIET
+        },
+        ci: true,
+    },
+    Preset {
+        name: "single",
+        purpose: "a cluster of one: elected and committing by itself, all within one event",
+        config: Config { servers: 1, ..FULL },
+        bounds: Bounds {
+            max_term: 3,
+            timeouts: times(3),
+            proposals: times(2),
+            heartbeats: times(1),
+            quorum_checks: times(1),
+            restarts: times(2),
+            ..QUIET
+        },
+        ci: true,
+    },
+    Preset {
+        name: "figure8",
+        purpose: "four terms, one entry an append, the paper's Raft: the space in which committing an \
+                  entry of an old term by counting replicas is found out",
+        config: Config {
+            one_entry_per_append: true,
+            ..PLAIN
+        },
+        bounds: Bounds {
+            max_term: 4,
+            timeouts: times(4),
+            drops: Budget::Unlimited,
+            ..QUIET
+        },
+        ci: false,
+    },
+    Preset {
+        name: "wide",
+        purpose: "more messages in flight, so that reordering is less bounded",
+        config: FULL,
+        bounds: Bounds {
+            max_term: 2,
+            max_in_flight: 4,
+            timeouts: times(2),
+            proposals: times(1),
+            restarts: times(1),
+            ..QUIET
+        },
+        ci: false,
+    },
+    Preset {
+        name: "five",
+        purpose: "five servers: quorums of three, and a symmetry of 120",
+        config: Config {
+            servers: 5,
+            ..PLAIN
+        },
+        bounds: Bounds {
+            max_in_flight: 5,
+            ..QUIET
+        },
+        ci: false,
+    },
+    Preset {
+        name: "deep",
+        purpose: "wide, with a lease expiry and a quorum check as well: for a search of hours",
+        config: FULL,
+        bounds: Bounds {
+            max_term: 2,
+            max_in_flight: 4,
+            timeouts: times(2),
+            lease_expiries: times(1),
+            quorum_checks: times(1),
+            proposals: times(1),
+            restarts: times(1),
+            ..QUIET
+        },
+        ci: false,
+    },
+];

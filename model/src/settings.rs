@@ -103,6 +103,7 @@ impl Settings {
     }
 
     /// The settings with a mistake planted: for tests that the checks catch it, nothing else.
+    #[cfg(any(test, feature = "seeded-bugs"))]
     #[doc(hidden)]
     #[must_use]
     pub fn with_mutation(self, mutation: Mutation) -> Settings {
@@ -111,11 +112,11 @@ impl Settings {
 
     /// Whether this mistake is planted.
     pub(crate) fn planted(&self, mutation: Mutation) -> bool {
-        self.mutation == mutation
+        cfg!(any(test, feature = "seeded-bugs")) && self.mutation == mutation
     }
 
     /// Whether any mistake is planted.
     pub(crate) fn is_mutant(&self) -> bool {
-        self.mutation != Mutation::None
+        cfg!(any(test, feature = "seeded-bugs")) && self.mutation != Mutation::None
     }
 }

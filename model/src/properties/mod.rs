@@ -101,6 +101,14 @@ pub(crate) fn for_steps() -> Vec<StepProperty<Cluster>> {
     step::ALL.iter().map(property).collect()
 }
 
+pub(crate) fn step_witnesses() -> Vec<StepProperty<Cluster>> {
+    let step = |witness: &Witness| match witness.reached {
+        Reached::State(_) => None,
+        Reached::Step(condition) => Some(StepProperty::new(witness.name, condition)),
+    };
+    witness::ALL.iter().filter_map(step).collect()
+}
+
 pub(crate) fn antecedents() -> Vec<Antecedent<Cluster>> {
     let states = state::ALL
         .iter()

@@ -54,6 +54,25 @@ pub(super) const ALL: &[TransitionProperty] = &[
         },
     },
     TransitionProperty {
+        name: "match_monotonic_step",
+        source: "matchIndex: \"index of highest log entry known to be replicated on server (initialized \
+                 to 0, increases monotonically)\" (paper, figure 2)",
+        holds: |cluster, before, action, after| {
+            still_leads(before, action, after).is_none_or(|(i, next)| {
+                let matched = |i: &Server, j| i.peer(j).map(|peer| peer.matched);
+                cluster
+                    .settings
+                    .ids()
+                    .all(|j| matched(i, j) <= matched(next, j))
+            })
+        },
+        antecedent: |_, before, action, after| {
+            let acknowledges = |m: &Message| matches!(m.body, Body::AppendEntriesAccepted { .. });
+            still_leads(before, action, after).is_some()
+                && delivered(before, action).is_some_and(acknowledges)
+        },
+    },
+    TransitionProperty {
         name: "current_term_commit_step",
         source: "\"only log entries from the leader's current term are committed by counting \
                  replicas\" (paper, section 5.4.2)",

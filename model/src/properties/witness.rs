@@ -62,7 +62,7 @@ pub(super) const ALL: &[Witness] = &[
         },
     ),
     on_step(
-        "value_refused_after_leadership_reachable",
+        "conflict_repaired_reachable",
         "an entry that a leader appended is overwritten by a later leader: the log conflict is repaired",
         "smoke",
         |_, before, action, after| {

@@ -26,8 +26,13 @@ impl Turn<'_> {
     fn start_pre_vote(&mut self) {
         let i = &mut *self.i;
         i.role = Role::PreCandidate;
-        i.leader = None;
-        i.lease = false;
+        if !self.settings.planted(Mutation::LeaderNotForgotten) {
+            i.leader = None;
+            i.lease = false;
+        }
+        if self.settings.planted(Mutation::VoteClearedByPreVote) {
+            i.vote = None;
+        }
         i.granted = IdSet::EMPTY;
         i.refused = IdSet::EMPTY;
         let last = i.log.last();
@@ -36,8 +41,12 @@ impl Turn<'_> {
 
     /// Enters a new term as candidate and asks everybody for their vote (paper, section 5.2).
     fn start_election(&mut self) {
+        let granted = self.i.granted;
         self.enter(self.i.term + 1, Role::Candidate, None);
         self.i.vote = Some(self.i.id);
+        if self.settings.planted(Mutation::VotesNotReset) {
+            self.i.granted = granted;
+        }
         let last = self.i.log.last();
         self.request(self.i.term, Body::RequestVote { last });
     }
@@ -84,7 +93,11 @@ impl Turn<'_> {
     /// Whether less than an election timeout has passed since the server heard from the leader that it
     /// knows. A leader hears itself all the time.
     pub(super) fn in_lease(&self) -> bool {
-        self.settings.check_quorum && (self.i.lease || self.i.role == Role::Leader)
+        let planted = |mutation| self.settings.planted(mutation);
+        let live = self.i.lease
+            || self.i.role == Role::Leader
+            || planted(Mutation::LeaseWithoutLeader) && self.i.leader.is_none();
+        self.settings.check_quorum && live && !planted(Mutation::LeaseIgnored)
     }
 
     /// The timer that the lease is read from starts again.
@@ -111,7 +124,8 @@ impl Turn<'_> {
     pub(super) fn handle_vote_request(&mut self, m: &Message, last: Position, pre: bool) {
         let granted = self.may_vote(m, pre) && self.is_up_to_date(last);
         // A grant carries the term asked for: the asker would ignore an older one.
-        let term = if granted { m.term } else { self.i.term };
+        let own = pre && self.settings.planted(Mutation::GrantAtOwnTerm);
+        let term = if granted && !own { m.term } else { self.i.term };
         let body = if pre {
             Body::RequestPreVoteResponse { granted }
         } else {
@@ -133,6 +147,8 @@ impl Turn<'_> {
             || free
             || pre && m.term > self.i.term
             || self.settings.planted(Mutation::VoteTwice)
+            || self.settings.planted(Mutation::NoneIsServerOne)
+                && self.i.vote == Some(Id::from_slot(0))
     }
 
     /// "The voter denies its vote if its own log is more up-to-date than that of the candidate" (paper,
@@ -143,7 +159,8 @@ impl Turn<'_> {
 
     /// An answer to the request of a (pre-)candidate; the first of each server counts.
     pub(super) fn count_vote(&mut self, j: Id, granted: bool) {
-        let quorum = self.settings.quorum();
+        let few = usize::from(self.settings.planted(Mutation::ElectionWithoutMajority));
+        let quorum = self.settings.quorum() - few;
         let Server {
             granted: yes,
             refused: no,
@@ -179,7 +196,8 @@ impl Turn<'_> {
                 peer.recent_active = false;
             }
         }
-        if active < self.settings.quorum() {
+        let stays = self.settings.planted(Mutation::StaysLeaderAlone);
+        if active < self.settings.quorum() && !stays {
             self.become_follower(self.i.term, None);
         }
     }

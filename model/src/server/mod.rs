@@ -194,6 +194,10 @@ impl Server {
                 "a leader knows itself as leader",
             ),
             (
+                matches!(self.role, Role::Follower | Role::Leader) || self.leader.is_none(),
+                "a (pre-)candidate knows no leader",
+            ),
+            (
                 matches!(self.role, Role::Candidate | Role::PreCandidate)
                     || self.granted.is_empty() && self.refused.is_empty(),
                 "votes are a (pre-)candidate's",
@@ -303,6 +307,16 @@ impl Turn<'_> {
             Body::RequestPreVote { .. } => {
                 self.reply(m, Body::RequestPreVoteResponse { granted: false });
             }
+            Body::RequestVoteResponse { .. }
+                if self.settings.planted(Mutation::StaleVoteCounted) =>
+            {
+                self.handle(m);
+            }
+            Body::AppendEntriesAccepted { .. }
+                if self.settings.planted(Mutation::StaleAcknowledgementCounted) =>
+            {
+                self.handle(m);
+            }
             _ => {}
         }
     }
@@ -316,6 +330,9 @@ impl Turn<'_> {
             // from a current leader, it does not update its term or grant its vote" (thesis, 4.2.3).
             Body::RequestVote { .. } | Body::RequestPreVote { .. } if self.in_lease() => {
                 return false;
+            }
+            Body::RequestPreVote { .. } if self.settings.planted(Mutation::PreVoteRaisesTerm) => {
+                self.become_follower(m.term, None);
             }
             Body::RequestPreVote { .. } | Body::RequestPreVoteResponse { granted: true } => {}
             Body::AppendEntries { .. } | Body::Heartbeat { .. } => {
@@ -352,8 +369,13 @@ impl Turn<'_> {
             }
             Body::Heartbeat { commit } => {
                 if self.hear_leader(m) {
+                    if self.settings.planted(Mutation::CommitMayFall) {
+                        self.i.commit = *commit;
+                    }
                     self.commit_to(*commit);
-                    self.reply(m, Body::HeartbeatResponse);
+                    let ahead = self.settings.planted(Mutation::HeartbeatResponseAhead);
+                    let term = self.i.term + u32::from(ahead);
+                    self.send(m.from, term, Body::HeartbeatResponse);
                 }
             }
             Body::AppendEntriesAccepted { index } => self.handle_accepted(m.from, *index),
@@ -375,8 +397,25 @@ impl Turn<'_> {
             ..Server::initial(i.id)
         };
         *i = durable;
-        if self.settings.planted(Mutation::VoteLostOnRestart) {
+        if self.settings.is_mutant() {
+            self.forget_in_restart();
+        }
+    }
+
+    /// What planted mistakes lose in a restart.
+    fn forget_in_restart(&mut self) {
+        let i = &mut *self.i;
+        let planted = |mutation| self.settings.planted(mutation);
+        let blank = planted(Mutation::EmptyServerForgets) && i.log.last_index() == 0;
+        if planted(Mutation::VoteLostInRestart) || blank {
             i.vote = None;
+        }
+        if planted(Mutation::TermLostInRestart) || blank {
+            i.term = 0;
+        }
+        if planted(Mutation::EntryLostInRestart) {
+            i.log.truncate(i.log.last_index().saturating_sub(1));
+            i.commit = i.commit.min(i.log.last_index());
         }
     }
 
@@ -384,6 +423,10 @@ impl Turn<'_> {
     fn propose(&mut self, payload: Payload) -> Outcome {
         if self.i.role != Role::Leader {
             return Outcome::Refused(Refusal::ProposalDropped);
+        }
+        if self.settings.planted(Mutation::LeaderReplacesEntry) {
+            let last = self.i.log.last_index();
+            self.i.log.truncate(self.i.commit.max(last - 1));
         }
         self.append_own(payload);
         self.broadcast_append();

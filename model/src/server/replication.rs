@@ -42,6 +42,8 @@ impl Turn<'_> {
             peer.window_is_full(settings.max_inflight),
             settings.one_entry_per_append,
         ) {
+            (true, _) if settings.planted(Mutation::FullWindowSilent) => return false,
+            (true, true) if settings.planted(Mutation::WindowIgnored) => 1,
             (true, _) => 0,
             (false, true) => 1,
             (false, false) => usize::MAX,
@@ -73,12 +75,17 @@ impl Turn<'_> {
     /// match there.
     pub(super) fn broadcast_heartbeat(&mut self) {
         let settings = self.settings;
+        let unbounded = settings.planted(Mutation::HeartbeatCommitUnbounded);
         for j in self.others() {
             let commit = self.i.commit;
             let Some(peer) = self.peer_mut(j) else {
                 return;
             };
-            let commit = commit.min(peer.matched);
+            let commit = if unbounded {
+                commit
+            } else {
+                commit.min(peer.matched)
+            };
             peer.told_commit(settings, commit);
             self.send(j, self.i.term, Body::Heartbeat { commit });
         }
@@ -94,18 +101,32 @@ impl Turn<'_> {
     ) {
         // What is committed here is in the leader's log: no need to look at an older append.
         if prev.index < self.i.commit {
+            if self.settings.planted(Mutation::StaleAppendTruncates) {
+                self.i.log.truncate(prev.index);
+            }
             let index = self.i.commit;
             return self.reply(m, Body::AppendEntriesAccepted { index });
         }
-        if !self.i.log.matches(prev) {
+        let unchecked = self.settings.planted(Mutation::PreviousTermUnchecked)
+            && prev.index <= self.i.log.last_index();
+        if !self.i.log.matches(prev) && !unchecked {
             let upper = prev.index.min(self.i.log.last_index());
             let hint = self.i.log.conflict_hint(upper, prev.term);
             let index = prev.index;
             return self.reply(m, Body::AppendEntriesRejected { index, hint });
         }
+        if self.settings.planted(Mutation::TruncatesAlways) {
+            self.i.log.truncate(prev.index);
+        }
         self.i.log.merge(prev.index, entries);
-        let index = prev.index + entries.len() as u32;
+        let mut index = prev.index + entries.len() as u32;
+        if self.settings.planted(Mutation::CommitsUnverifiedTail) {
+            self.commit_to(commit);
+        }
         self.commit_to(commit.min(index));
+        if self.settings.planted(Mutation::AcknowledgesOwnLog) {
+            index = self.i.log.last_index();
+        }
         self.reply(m, Body::AppendEntriesAccepted { index });
     }
 
@@ -125,6 +146,10 @@ impl Turn<'_> {
         };
         peer.recent_active = true;
         let was_paused = peer.paused;
+        if settings.planted(Mutation::MatchMayFall) && index < peer.matched {
+            (peer.matched, peer.next) = (index, index + 1);
+            peer.inflight = Default::default();
+        }
         // Nothing behind the log was ever sent.
         if index > last_index || !peer.acknowledged(settings, index) {
             return;
@@ -147,6 +172,9 @@ impl Turn<'_> {
     /// leader's log of a higher term is passed over (paper, end of section 5.3, and beyond).
     pub(super) fn handle_rejected(&mut self, j: Id, index: u32, hint: Position) {
         let settings = self.settings;
+        if settings.planted(Mutation::RefusalCountsAsAcknowledgement) {
+            return self.handle_accepted(j, index);
+        }
         let next_probe = match hint.term {
             0 => hint.index,
             term => self.i.log.conflict_hint(hint.index, term).index,
@@ -155,7 +183,10 @@ impl Turn<'_> {
             return;
         };
         peer.recent_active = true;
-        if peer.refused(settings, index, next_probe) {
+        if settings.planted(Mutation::NextBelowMatch) && peer.flow == super::Flow::Replicate {
+            peer.become_probe();
+            peer.next = index.min(next_probe + 1).max(1);
+        } else if peer.refused(settings, index, next_probe) {
             self.send_append(j, true);
         }
     }
@@ -180,7 +211,10 @@ impl Turn<'_> {
     fn advance_commit(&mut self) -> bool {
         let index = self.majority_match();
         let of_own_term = self.i.log.term_at(index) == Some(self.i.term)
-            || self.settings.planted(Mutation::CommitOldTermByCounting);
+            || self.settings.planted(Mutation::CommitsOldTermByCounting);
+        let of_own_term = of_own_term
+            && !(self.settings.planted(Mutation::StopsAtOldTerm)
+                && self.i.log.term_at(self.i.commit + 1) != Some(self.i.term));
         let rises = index > self.i.commit && of_own_term;
         if rises {
             self.i.commit = index;
@@ -205,7 +239,9 @@ impl Turn<'_> {
             })
             .collect();
         matched.sort_unstable();
-        let place = matched.len() - matched.len().min(self.settings.quorum());
+        let few = usize::from(self.settings.planted(Mutation::MajorityTooSmall));
+        let quorum = self.settings.quorum() - few;
+        let place = matched.len() - matched.len().min(quorum);
         matched.get(place).copied().unwrap_or(0)
     }
 
