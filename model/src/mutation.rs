@@ -59,13 +59,13 @@ mutations! {
         "a vote is granted whatever the candidate's log";
     VoteClearedByPreVote = "EL-04", "votes", "pre_vote_step":
         "becoming a pre-candidate forgets the vote of the term";
-    StaleVoteCounted = "EL-05", "conflict", "election_safety_inv":
+    StaleVoteCounted = "EL-05", "conflict", "leader_completeness_inv":
         "a candidate counts a vote that was given for an earlier term";
-    VotesNotReset = "EL-07", "votes", "election_safety_inv":
+    VotesNotReset = "EL-07", "pair", "election_safety_inv":
         "a candidate keeps the pre-votes as votes";
     VoteTwice = "EL-15", "conflict", "one_vote_per_term_step":
         "a vote is granted although another candidate has it";
-    EmptyServerForgets = "EL-16", "conflict", "term_monotonic_step":
+    EmptyServerForgets = "EL-16", "pair", "term_monotonic_step":
         "a server with an empty log forgets term and vote in a restart";
     GrantAtOwnTerm = "PV-02", "votes", "leader_elected_reachable":
         "a pre-vote is granted at the voter's own term instead of the term asked for";
@@ -79,22 +79,16 @@ mutations! {
         "a server in the lease of a leader answers vote requests";
     StaysLeaderAlone = "CQ-08", "smoke", "check_quorum_step":
         "a leader that finds no active quorum goes on leading";
-    VoteLostInRestart = "PS-01", "conflict", "one_vote_per_term_step":
+    VoteLostInRestart = "PS-01", "pair", "one_vote_per_term_step":
         "a restart forgets the vote";
-    TermLostInRestart = "PS-12", "conflict", "term_monotonic_step":
+    TermLostInRestart = "PS-12", "pair", "term_monotonic_step":
         "a restart forgets the term";
-    EntryLostInRestart = "PS-13", "conflict", "restart_step":
+    EntryLostInRestart = "PS-13", "pair", "restart_step":
         "a restart loses the last entry of the log";
-    TruncatesAlways = "RP-01", "window", "match_is_replicated_inv":
+    TruncatesAlways = "RP-01", "window", "committed_on_quorum_inv":
         "an append deletes everything that it does not carry, conflict or not";
     PreviousTermUnchecked = "RP-02", "conflict", "log_matching_inv":
         "an append is taken if the entry before it exists, whatever its term";
-    AcknowledgesOwnLog = "RP-04", "conflict", "match_is_replicated_inv":
-        "a follower acknowledges its whole log instead of what the append proved";
-    CommitsUnverifiedTail = "RP-05", "conflict", "state_machine_safety_inv":
-        "a follower takes the leader's commit index for entries that the append did not prove";
-    StaleAcknowledgementCounted = "RP-07", "conflict", "match_is_replicated_inv":
-        "an acknowledgement of an earlier term counts";
     MatchMayFall = "RP-09", "window", "match_monotonic_step":
         "an older acknowledgement lowers the matching index";
     NextBelowMatch = "RP-10", "pair", "well_formed_inv":
@@ -105,7 +99,7 @@ mutations! {
         "a proposal overwrites the leader's last entry while that is not committed";
     RefusalCountsAsAcknowledgement = "LS-04", "conflict", "match_is_replicated_inv":
         "a refused append counts as replicated";
-    CommitsOldTermByCounting = "CM-01", "conflict", "current_term_commit_step":
+    CommitsOldTermByCounting = "CM-01", "figure8", "current_term_commit_step":
         "a leader commits an entry of an older term by counting replicas (paper, figure 8)";
     StopsAtOldTerm = "CM-02", "conflict", "old_term_committed_reachable":
         "a leader commits nothing as long as an entry of an older term is uncommitted";
@@ -117,8 +111,8 @@ mutations! {
         "a heartbeat carries the leader's commit index although the peer may not match it";
     NoneIsServerOne = "SP-05", "conflict", "one_vote_per_term_step":
         "a vote for server 1 is taken for no vote";
-    ElectionWithoutMajority = "LS-06", "conflict", "election_safety_inv":
-        "half of the servers, rounded down, elect a leader";
+    RefusalCountsAsVote = "LS-06", "conflict", "election_safety_inv":
+        "a candidate counts answers, whether they grant or refuse";
     HeartbeatResponseAhead = "LS-07", "smoke", "message_terms_inv":
         "a heartbeat response carries a term that its sender has not reached";
     WindowIgnored = "FC-03a", "window", "well_formed_inv":
@@ -130,26 +124,34 @@ mutations! {
 #[cfg(test)]
 mod tests {
     use super::Mutation;
-    use crate::search::{Search, Verdict};
+    use crate::search::{Report, Search, Verdict};
     use crate::{Cluster, Preset, Settings};
     use std::collections::BTreeSet;
 
-    /// The first thing that a search finds wrong with a mistake planted: a violated property, or
-    /// witnesses that are gone.
-    fn caught_by(mutation: Mutation) -> BTreeSet<String> {
-        let preset = Preset::named(mutation.preset()).expect("the preset exists");
+    fn report(preset: &Preset, mutation: Mutation) -> Report {
         let settings = Settings::new(&preset.config).expect("a preset is valid");
         let cluster = Cluster::new(settings.with_mutation(mutation), preset.bounds);
-        let report = Search::new(&cluster)
-            .threads(2)
-            .run()
-            .expect("it can run")
-            .report;
-        match report.verdict {
+        let search = Search::new(&cluster).threads(2);
+        // The mistake about server 1 treats servers differently.
+        let search = search.symmetry(mutation != Mutation::NoneIsServerOne);
+        search.run().expect("the search runs").report
+    }
+
+    /// The first thing that a search finds wrong with a mistake planted: the property that is violated,
+    /// or the witnesses that are gone.
+    fn caught_by(mutation: Mutation) -> BTreeSet<String> {
+        let preset = Preset::named(mutation.preset()).expect("the preset exists");
+        let with = report(preset, mutation);
+        match with.verdict {
             Verdict::Violated { property, .. } => BTreeSet::from([property]),
             _ => {
-                let gone = report.witnesses.into_iter().filter(|w| w.depth.is_none());
-                gone.map(|witness| witness.name).collect()
+                let reached = |report: Report| -> BTreeSet<String> {
+                    let reached = report.witnesses.into_iter().filter(|w| w.depth.is_some());
+                    reached.map(|witness| witness.name).collect()
+                };
+                let without = reached(report(preset, Mutation::None));
+                let with = reached(with);
+                without.difference(&with).cloned().collect()
             }
         }
     }

@@ -159,8 +159,8 @@ impl Turn<'_> {
 
     /// An answer to the request of a (pre-)candidate; the first of each server counts.
     pub(super) fn count_vote(&mut self, j: Id, granted: bool) {
-        let few = usize::from(self.settings.planted(Mutation::ElectionWithoutMajority));
-        let quorum = self.settings.quorum() - few;
+        let granted = granted || self.settings.planted(Mutation::RefusalCountsAsVote);
+        let quorum = self.settings.quorum();
         let Server {
             granted: yes,
             refused: no,

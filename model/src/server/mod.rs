@@ -312,11 +312,6 @@ impl Turn<'_> {
             {
                 self.handle(m);
             }
-            Body::AppendEntriesAccepted { .. }
-                if self.settings.planted(Mutation::StaleAcknowledgementCounted) =>
-            {
-                self.handle(m);
-            }
             _ => {}
         }
     }

@@ -119,14 +119,8 @@ impl Turn<'_> {
             self.i.log.truncate(prev.index);
         }
         self.i.log.merge(prev.index, entries);
-        let mut index = prev.index + entries.len() as u32;
-        if self.settings.planted(Mutation::CommitsUnverifiedTail) {
-            self.commit_to(commit);
-        }
+        let index = prev.index + entries.len() as u32;
         self.commit_to(commit.min(index));
-        if self.settings.planted(Mutation::AcknowledgesOwnLog) {
-            index = self.i.log.last_index();
-        }
         self.reply(m, Body::AppendEntriesAccepted { index });
     }
 
