@@ -61,7 +61,7 @@ mutations! {
         "becoming a pre-candidate forgets the vote of the term";
     StaleVoteCounted = "EL-05", "conflict", "leader_completeness_inv":
         "a candidate counts a vote that was given for an earlier term";
-    VotesNotReset = "EL-07", "pair", "election_safety_inv":
+    VotesNotReset = "EL-07", "pair", "split_vote_reachable":
         "a candidate keeps the pre-votes as votes";
     VoteTwice = "EL-15", "conflict", "one_vote_per_term_step":
         "a vote is granted although another candidate has it";

@@ -65,6 +65,9 @@ struct BoundArgs {
     /// How many messages the network may lose
     #[arg(long, value_name = "BUDGET")]
     drops: Option<Budget>,
+    /// How many of all these but timeouts and proposals may happen in one run together
+    #[arg(long, value_name = "BUDGET")]
+    disturbances: Option<Budget>,
 }
 
 /// A model and where it came from.
@@ -185,6 +188,7 @@ impl BoundArgs {
         set(&mut bounds.restarts, self.restarts);
         set(&mut bounds.duplicates, self.duplicates);
         set(&mut bounds.drops, self.drops);
+        set(&mut bounds.disturbances, self.disturbances);
     }
 }
 
@@ -201,6 +205,7 @@ pub fn bound_rows(bounds: &Bounds) -> Vec<(&'static str, String)> {
         restarts,
         duplicates,
         drops,
+        disturbances,
     } = bounds;
     vec![
         ("max_term", max_term.to_string()),
@@ -213,6 +218,7 @@ pub fn bound_rows(bounds: &Bounds) -> Vec<(&'static str, String)> {
         ("restarts", restarts.to_string()),
         ("duplicates", duplicates.to_string()),
         ("drops", drops.to_string()),
+        ("disturbances", disturbances.to_string()),
     ]
 }
 
