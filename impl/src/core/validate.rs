@@ -31,10 +31,36 @@ impl<S: Storage, O: Observer> Core<S, O> {
         } else if kind.is_response() && !self.tracker.progress.contains(from) && !seeded!(Pr05) {
             return Err(PeerError::UnknownPeer { from, kind }.into());
         }
-        match self.defect(message)? {
+        let reason = match self.defect_of_sender(kind, from) {
+            Some(reason) => Some(reason),
+            None => self.defect(message)?,
+        };
+        match reason {
             None => Ok(()),
             Some(reason) => Err(PeerError::Malformed { from, kind, reason }.into()),
         }
+    }
+
+    /// Requests come from other servers, or from this one by way of others; the only answers of
+    /// this server to itself are those that storage held back.
+    fn defect_of_sender(&self, kind: MessageKind, from: NodeId) -> Option<&'static str> {
+        if kind.is_local() {
+            return None;
+        }
+        if from.is_storage_thread() {
+            return Some("a storage thread is no server");
+        }
+        let returns = match kind {
+            MessageKind::Propose
+            | MessageKind::ReadIndex
+            | MessageKind::TransferLeader
+            | MessageKind::ForgetLeader => true,
+            MessageKind::AppendEntriesResponse
+            | MessageKind::RequestVoteResponse
+            | MessageKind::RequestPreVoteResponse => self.settings.async_storage_writes,
+            _ => false,
+        };
+        (from == self.settings.id && !returns).then_some("this server did not send it")
     }
 
     fn defect(&self, message: &Message) -> Result<Option<&'static str>, Error> {

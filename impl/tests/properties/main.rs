@@ -1,5 +1,6 @@
 //! Property tests of the pure parts, against brute force and against their stated invariants.
 
+mod arbitrary;
 mod confchange;
 mod quorum;
 mod tracker;
