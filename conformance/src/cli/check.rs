@@ -270,59 +270,78 @@ fn cases(job: &mut Job, report: &search::Report) {
 }
 
 fn tables(job: &mut Job, report: &search::Report) {
-    let columns = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-    job.tables.push(Table {
-        title: "States per depth".to_owned(),
-        columns: columns(&["depth", "distinct", "transitions", "terminal"]),
-        rows: (report.levels.iter().enumerate())
-            .map(|(depth, it)| {
-                vec![
-                    depth.into(),
-                    it.distinct.into(),
-                    it.generated.into(),
-                    it.terminal.into(),
-                ]
-            })
-            .collect(),
+    let levels = report.levels.iter().enumerate().map(|(depth, it)| {
+        vec![
+            depth.into(),
+            it.distinct.into(),
+            it.generated.into(),
+            it.terminal.into(),
+        ]
     });
-    job.tables.push(Table {
-        title: "Actions".to_owned(),
-        columns: columns(&["action", "enabled", "fired", "led to a new state"]),
-        rows: (report.actions.iter())
-            .map(|it| {
-                let name = it.kind.as_str();
-                vec![
-                    name.into(),
-                    it.enabled.into(),
-                    it.fired.into(),
-                    it.discovered.into(),
-                ]
-            })
-            .collect(),
+    let columns = ["depth", "distinct", "transitions", "terminal"];
+    job.tables
+        .push(Table::new("States per depth", &columns, levels.collect()));
+    let actions = report.actions.iter().map(|it| {
+        vec![
+            it.kind.as_str().into(),
+            it.enabled.into(),
+            it.fired.into(),
+            it.discovered.into(),
+        ]
     });
-    job.tables.push(Table {
-        title: "Witnesses".to_owned(),
-        columns: columns(&["witness", "shortest path"]),
-        rows: (report.witnesses.iter())
-            .map(|it| vec![it.name.as_str().into(), it.depth.into()])
-            .collect(),
-    });
-    job.tables.push(Table {
-        title: "How often a property was put to the test".to_owned(),
-        columns: columns(&["property", "times"]),
-        rows: (report.antecedents.iter())
-            .map(|it| vec![it.property.as_str().into(), it.held.into()])
-            .collect(),
-    });
-    job.tables.push(Table {
-        title: "Role and message met".to_owned(),
-        columns: columns(&["pair", "times"]),
-        rows: report
-            .pairs
-            .iter()
-            .map(|it| vec![it.pair.as_str().into(), it.met.into()])
-            .collect(),
-    });
+    let columns = ["action", "enabled", "fired", "led to a new state"];
+    job.tables
+        .push(Table::new("Actions", &columns, actions.collect()));
+    let witnesses = report
+        .witnesses
+        .iter()
+        .map(|it| vec![it.name.as_str().into(), it.depth.into()]);
+    let columns = ["witness", "shortest path"];
+    job.tables
+        .push(Table::new("Witnesses", &columns, witnesses.collect()));
+    let tested = report
+        .antecedents
+        .iter()
+        .map(|it| vec![it.property.as_str().into(), it.held.into()]);
+    let title = "How often a property was put to the test";
+    job.tables
+        .push(Table::new(title, &["property", "times"], tested.collect()));
+    let pairs = report
+        .pairs
+        .iter()
+        .map(|it| vec![it.pair.as_str().into(), it.met.into()]);
+    job.tables.push(Table::new(
+        "Role and message met",
+        &["pair", "times"],
+        pairs.collect(),
+    ));
+    let time = &report.time;
+    let times = [
+        ("expanding states", time.expand_seconds),
+        ("inserting fingerprints", time.insert_seconds),
+        ("writing the next level and the links", time.emit_seconds),
+        ("checkpoints", time.checkpoint_seconds),
+        ("in all", time.total_seconds),
+    ];
+    let rows = times
+        .map(|(what, seconds)| vec![what.into(), seconds.into()])
+        .to_vec();
+    job.tables
+        .push(Table::new("Time", &["for", "seconds"], rows));
+    let memory = &report.memory;
+    let bytes = [
+        ("fingerprints", memory.fingerprints),
+        ("states waiting", memory.frontier),
+        ("links", memory.links),
+        ("the batch at work", memory.batch),
+        ("the peak of the sum", memory.peak),
+        ("on disk", memory.disk),
+    ];
+    let rows = bytes
+        .map(|(what, bytes)| vec![what.into(), bytes.into()])
+        .to_vec();
+    job.tables
+        .push(Table::new("Memory", &["for", "bytes"], rows));
 }
 
 /// The header of a trace through this model.

@@ -56,16 +56,15 @@ pub fn together(jobs: &[Job]) -> Option<Job> {
 }
 
 fn table(entries: &[DialectUse]) -> Table {
-    Table {
-        title: "Dialect: where the target differs by design".to_owned(),
-        columns: ["entry", "steps", "what, and why that is no error"]
-            .map(str::to_owned)
-            .to_vec(),
-        rows: entries
-            .iter()
-            .map(|entry| vec![entry.name.into(), entry.uses.into(), entry.reason.into()])
-            .collect(),
-    }
+    let rows = entries
+        .iter()
+        .map(|entry| vec![entry.name.into(), entry.uses.into(), entry.reason.into()]);
+    let title = "Dialect: where the target differs by design";
+    Table::new(
+        title,
+        &["entry", "steps", "what, and why that is no error"],
+        rows.collect(),
+    )
 }
 
 #[cfg(test)]

@@ -55,11 +55,11 @@ pub fn describe(job: &mut Job, found: &Divergence) {
         };
         job.fact("the event is refused by", side);
     }
-    job.differences = Some(Table {
-        title: format!("What differs after step {}", steps.len()),
-        columns: ["what", "expected", "actual"].map(str::to_owned).to_vec(),
-        rows: found.differences.iter().map(row).collect(),
-    });
+    job.differences = Some(Table::new(
+        format!("What differs after step {}", steps.len()),
+        &["what", "expected", "actual"],
+        found.differences.iter().map(row).collect(),
+    ));
     job.detail = serde_json::json!({
         "differences": found.differences,
         "actual": found.actual,
@@ -95,13 +95,11 @@ pub fn describe_hidden(job: &mut Job, hidden: &HiddenState) {
         "the second way there: {}",
         inputs(&hidden.second_path).join(", ")
     ));
-    job.differences = Some(Table {
-        title: "What differs between the two ways".to_owned(),
-        columns: ["what", "first way", "second way"]
-            .map(str::to_owned)
-            .to_vec(),
-        rows: hidden.differences.iter().map(row).collect(),
-    });
+    job.differences = Some(Table::new(
+        "What differs between the two ways".to_owned(),
+        &["what", "first way", "second way"],
+        hidden.differences.iter().map(row).collect(),
+    ));
 }
 
 /// Saves the way there as a trace and says how to replay it.

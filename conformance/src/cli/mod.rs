@@ -1,5 +1,6 @@
 //! The verbs, one file each, and what they share: options of the model, progress, output, exit codes.
 
+mod bench;
 mod check;
 mod conform;
 mod cover;
@@ -15,6 +16,7 @@ mod model;
 mod output;
 mod progress;
 mod replay;
+mod simulate;
 mod stateright;
 mod target;
 mod verify;
@@ -54,6 +56,10 @@ enum Verb {
     Coverage(coverage::CoverageArgs),
     /// Show the state graph in a browser: stateright's Explorer, on loopback
     Explore(explore::ExploreArgs),
+    /// Simulate the specification: a swarm of random runs, for spaces that no search ends
+    Simulate(simulate::SimulateArgs),
+    /// Measure the engine beside stateright's searches
+    Bench(bench::BenchArgs),
     /// List the implementations, with their versions and the fields that they show
     Targets(list::TargetsArgs),
     /// List the presets, with their purposes and bounds
@@ -67,6 +73,8 @@ impl Verb {
             Verb::Conform(_) => "conform",
             Verb::Generate(_) => "generate",
             Verb::Coverage(_) => "coverage",
+            Verb::Simulate(_) => "simulate",
+            Verb::Bench(_) => "bench",
             Verb::Targets(_) => "targets",
             Verb::Presets => "presets",
             Verb::Check(_) => "check",
@@ -107,6 +115,14 @@ fn run(cli: &Cli) -> Result<Exit, CliError> {
         Verb::Conform(args) => conform::run(args, &progress)?,
         Verb::Generate(args) => generate::run(args, &progress)?,
         Verb::Coverage(args) => coverage::run(args, &progress)?,
+        Verb::Simulate(args) => simulate::run(args, &progress)?,
+        Verb::Bench(args) => {
+            let jobs = bench::run(args, &progress)?;
+            if bench::is_measurement(args) {
+                return Ok(Exit::Holds);
+            }
+            jobs
+        }
         Verb::Targets(args) => list::targets(args)?,
         Verb::Presets => list::presets()?,
         Verb::Check(args) => check::run(args, &progress)?,

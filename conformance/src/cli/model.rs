@@ -111,6 +111,34 @@ impl ModelArgs {
     }
 }
 
+impl ModelArgs {
+    /// The options again, as they would be typed.
+    pub fn command_line(&self) -> String {
+        let mut words = vec![format!("--preset {}", self.preset)];
+        let mut add = |name: &str, value: Option<String>| {
+            words.extend(value.map(|value| format!("--{name} {value}")));
+        };
+        add("servers", self.servers.map(|it| it.to_string()));
+        add("pre-vote", self.pre_vote.map(|it| it.to_string()));
+        add("check-quorum", self.check_quorum.map(|it| it.to_string()));
+        add(
+            "one-entry-per-append",
+            self.one_entry_per_append.map(|it| it.to_string()),
+        );
+        add("max-inflight", self.max_inflight.map(|it| it.to_string()));
+        if let Ok(chosen) = self.choose() {
+            let asked = bound_rows(chosen.cluster.bounds());
+            if let Ok(preset) = find(&self.preset) {
+                let usual = bound_rows(&preset.bounds);
+                for ((name, asked), (_, usual)) in asked.into_iter().zip(usual) {
+                    add(&name.replace('_', "-"), (asked != usual).then_some(asked));
+                }
+            }
+        }
+        words.join(" ")
+    }
+}
+
 impl Chosen {
     /// A preset as it is.
     pub fn preset(name: &str) -> Result<Chosen, CliError> {

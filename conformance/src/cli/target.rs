@@ -5,6 +5,7 @@ use clap::Args;
 use lockstep_conformance::planted::{Mistake, Planted};
 use lockstep_conformance::targets::etcd::{self, StorageWrites};
 use lockstep_conformance::targets::exec::{ExecOptions, ExecTarget, Program};
+use lockstep_conformance::targets::lockstep_raft::LockstepRaft;
 use lockstep_conformance::targets::raft_rs::RaftRs;
 use lockstep_conformance::targets::spec::Spec;
 use lockstep_conformance::{Fork, Target, TargetError};
@@ -100,6 +101,7 @@ impl TargetArgs {
     pub fn visit<V: Visit>(&self, visitor: V) -> Result<V::Output, CliError> {
         match self.target.as_str() {
             "spec" => self.plant_and(Spec, visitor),
+            "lockstep-raft" => self.plant_and(LockstepRaft, visitor),
             "raft-rs" => self.plant_and(RaftRs::new(), visitor),
             "etcd" => self.plant_and(self.etcd(StorageWrites::Synchronous)?, visitor),
             "etcd-async" => self.plant_and(self.etcd(StorageWrites::Asynchronous)?, visitor),
@@ -119,6 +121,7 @@ impl TargetArgs {
     /// There is no such target, it cannot be copied, or the visitor fails.
     pub fn visit_fork<V: VisitFork>(&self, visitor: V) -> Result<V::Output, CliError> {
         match self.target.as_str() {
+            "lockstep-raft" => self.plant_and_fork(LockstepRaft, visitor),
             "spec" => self.plant_and_fork(Spec, visitor),
             _ => Err(self.unknown()),
         }

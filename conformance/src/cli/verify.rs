@@ -14,6 +14,7 @@ use clap::Args;
 use lockstep_model::Preset;
 use lockstep_model::search::Report as Searched;
 use lockstep_traces::trace_files;
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -128,22 +129,19 @@ pub fn coverage(searched: &[(String, Searched)]) -> Job {
         1 => "1 gap".to_owned(),
         gaps => format!("{gaps} gaps"),
     };
-    let witnesses = tally.0.iter().filter(|((kind, _), _)| *kind == "witness");
-    job.tables.push(Table {
-        title: "Witnesses and the presets that reach them".to_owned(),
-        columns: vec!["witness".to_owned(), "presets".to_owned()],
-        rows: witnesses
-            .map(|((_, name), (_, presets))| vec![name.as_str().into(), presets.join(", ").into()])
-            .collect(),
-    });
-    let pairs = tally.0.iter().filter(|((kind, _), _)| *kind == "pair");
-    job.tables.push(Table {
-        title: "Role and message met, over all presets".to_owned(),
-        columns: vec!["pair".to_owned(), "times".to_owned()],
-        rows: pairs
-            .map(|((_, name), (times, _))| vec![name.as_str().into(), (*times).into()])
-            .collect(),
-    });
+    let rows = |wanted: &str, cell: fn(&(u64, Vec<&str>)) -> Value| {
+        let rows = tally.0.iter().filter(|((kind, _), _)| *kind == wanted);
+        rows.map(|((_, name), met)| vec![name.as_str().into(), cell(met)])
+            .collect()
+    };
+    let title = "Witnesses and the presets that reach them";
+    let witnesses = rows("witness", |(_, presets)| presets.join(", ").into());
+    job.tables
+        .push(Table::new(title, &["witness", "presets"], witnesses));
+    let title = "Role and message met, over all presets";
+    let pairs = rows("pair", |(times, _)| (*times).into());
+    job.tables
+        .push(Table::new(title, &["pair", "times"], pairs));
     job
 }
 

@@ -1,7 +1,7 @@
 //! The report for people: a headline for each job with its verdict, the facts, whatever does not hold.
 
 use super::{Case, Fact, Job, Report, Status, Table};
-use comfy_table::{CellAlignment, ContentArrangement, presets};
+use comfy_table::{CellAlignment, ContentArrangement, TableComponent, presets};
 use serde_json::Value;
 use std::fmt::Write;
 
@@ -94,7 +94,7 @@ pub fn render_job(job: &Job, style: Style) -> String {
             writeln!(out, "  {word}  {name}{message}").expect(INFALLIBLE);
         }
     }
-    for table in job.tables.iter().filter(|_| style.verbose) {
+    for table in job.tables.iter().filter(|it| style.verbose || it.shown) {
         writeln!(out, "\n{}:\n{}", table.title, render_table(table, style)).expect(INFALLIBLE);
     }
     if let Some(steps) = &job.steps {
@@ -119,6 +119,14 @@ pub fn render_job(job: &Job, style: Style) -> String {
 pub fn render_table(table: &Table, style: Style) -> String {
     let mut out = comfy_table::Table::new();
     out.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+    let tall = |cell: &Value| cell.as_str().is_some_and(|text| text.contains('\n'));
+    if !table.rows.iter().flatten().any(tall) {
+        // Lines between rows only help where a row has several lines.
+        out.remove_style(TableComponent::HorizontalLines)
+            .remove_style(TableComponent::MiddleIntersections)
+            .remove_style(TableComponent::LeftBorderIntersections)
+            .remove_style(TableComponent::RightBorderIntersections);
+    }
     match style.width {
         Some(width) => {
             out.set_content_arrangement(ContentArrangement::Dynamic);
@@ -174,7 +182,7 @@ pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::with_capacity(digits.len() * 4 / 3);
     for (position, digit) in digits.chars().enumerate() {
-        if position > 0 && (digits.len() - position) % 3 == 0 {
+        if position > 0 && (digits.len() - position).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);

@@ -191,4 +191,26 @@ pub struct Table {
     pub columns: Vec<String>,
     /// The cells, row by row.
     pub rows: Vec<Vec<Value>>,
+    /// People see it without asking for everything.
+    #[serde(skip)]
+    pub shown: bool,
+}
+
+impl Table {
+    /// A table that only those see who want everything.
+    pub fn new(title: impl Into<String>, columns: &[&str], rows: Vec<Vec<Value>>) -> Table {
+        Table {
+            title: title.into(),
+            columns: columns.iter().map(|name| (*name).to_owned()).collect(),
+            rows,
+            shown: false,
+        }
+    }
+
+    /// The same table, for everybody.
+    #[must_use]
+    pub fn shown(mut self) -> Table {
+        self.shown = true;
+        self
+    }
 }

@@ -68,13 +68,8 @@ impl StepTable {
                 row.sent.join("\n").into(),
             ]
         });
-        Table {
-            title: self.title.clone(),
-            columns: ["step", "event", "changes", "sends"]
-                .map(str::to_owned)
-                .to_vec(),
-            rows: rows.collect(),
-        }
+        let columns = ["step", "event", "changes", "sends"];
+        Table::new(self.title.clone(), &columns, rows.collect())
     }
 
     /// The rows as plain lines.

@@ -18,11 +18,11 @@ fn sample() -> Report {
     holds.fact("fields compared", vec!["role", "term"]);
     holds.passed("election_safety_inv");
     holds.passed("log_matching_inv");
-    holds.tables.push(Table {
-        title: "States per depth".to_owned(),
-        columns: vec!["depth".to_owned(), "distinct".to_owned()],
-        rows: vec![vec![0.into(), 1.into()], vec![1.into(), 1_000.into()]],
-    });
+    holds.tables.push(Table::new(
+        "States per depth",
+        &["depth", "distinct"],
+        vec![vec![0.into(), 1.into()], vec![1.into(), 1_000.into()]],
+    ));
     let mut bad = Job::new(
         "check",
         "broken",
