@@ -28,6 +28,7 @@ fn cluster(config: &Config) -> Cluster {
         restarts: Budget::Times(0),
         duplicates: Budget::Times(0),
         drops: Budget::Times(2),
+        disturbances: Budget::Unlimited,
     };
     Cluster::new(Settings::new(config).expect("a good configuration"), bounds)
 }
