@@ -235,7 +235,9 @@ const ALL: &[Preset] = &[
             ..PLAIN
         },
         bounds: Bounds {
-            max_in_flight: 5,
+            max_in_flight: 6,
+            timeouts: times(2),
+            drops: times(1),
             ..QUIET
         },
         ci: false,

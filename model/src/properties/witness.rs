@@ -17,13 +17,13 @@ pub(super) const ALL: &[Witness] = &[
     on_state(
         "two_leaders_reachable",
         "two servers lead at once, in different terms: the older one does not know yet",
-        "smoke",
+        "default",
         |_, state| leaders(state).count() > 1,
     ),
     on_state(
         "split_vote_reachable",
         "two candidates compete in the same term",
-        "smoke",
+        "pair",
         |_, state| {
             let candidates = |i: &&Server| i.role == Role::Candidate;
             let mut terms = state.servers.iter().filter(candidates).map(|i| i.term);
@@ -55,7 +55,7 @@ pub(super) const ALL: &[Witness] = &[
     on_state(
         "window_full_reachable",
         "as many appends are on their way to a peer as may be, and it is held back",
-        "smoke",
+        "window",
         |cluster, state| {
             let max_inflight = cluster.settings.max_inflight;
             peers(state).any(|peer| peer.paused && peer.window_is_full(max_inflight))
@@ -64,7 +64,7 @@ pub(super) const ALL: &[Witness] = &[
     on_step(
         "conflict_repaired_reachable",
         "an entry that a leader appended is overwritten by a later leader: the log conflict is repaired",
-        "smoke",
+        "votes",
         |_, before, action, after| {
             moved(before, action, after).is_some_and(|(i, next)| {
                 (1..=i.log.last_index()).any(|index| i.log.entry(index) != next.log.entry(index))
@@ -74,7 +74,7 @@ pub(super) const ALL: &[Witness] = &[
     on_step(
         "refused_by_lease_reachable",
         "a pre-vote request is ignored because the lease of a leader is live",
-        "smoke",
+        "pair",
         |cluster, before, action, after| {
             let asks = |m: &Message| matches!(m.body, Body::RequestPreVote { .. });
             delivered(before, action).is_some_and(asks)
@@ -84,7 +84,7 @@ pub(super) const ALL: &[Witness] = &[
     on_step(
         "granted_after_lease_expired_reachable",
         "a follower whose lease has expired votes against the leader that it knows",
-        "smoke",
+        "lease",
         |cluster, before, action, after| {
             moved(before, action, after).is_some_and(|(i, next)| {
                 let knew_leader = i.role == Role::Follower && i.leader.is_some() && !i.lease;
@@ -120,7 +120,7 @@ pub(super) const ALL: &[Witness] = &[
     on_step(
         "deposed_by_empty_acknowledgement_reachable",
         "a stale leader learns of a higher term from the empty acknowledgement of its append",
-        "smoke",
+        "votes",
         |_, before, action, after| {
             delivered(before, action)
                 .is_some_and(|m| m.body == Body::AppendEntriesAccepted { index: 0 })
@@ -131,7 +131,7 @@ pub(super) const ALL: &[Witness] = &[
     on_step(
         "vote_repeated_reachable",
         "a vote is granted again to the candidate that already has it",
-        "smoke",
+        "window",
         |_, before, action, after| {
             let asks = |m: &&Message| matches!(m.body, Body::RequestVote { .. });
             delivered(before, action).filter(asks).is_some_and(|m| {
@@ -149,7 +149,7 @@ pub(super) const ALL: &[Witness] = &[
     on_step(
         "vote_refused_by_log_reachable",
         "a vote is refused because the candidate's log is behind",
-        "smoke",
+        "votes",
         |_, before, action, after| {
             delivered(before, action).is_some_and(|m| match m.body {
                 Body::RequestVote { last } => {
@@ -164,7 +164,7 @@ pub(super) const ALL: &[Witness] = &[
     on_step(
         "voted_as_pre_candidate_reachable",
         "a pre-candidate gives its real vote to another server",
-        "smoke",
+        "votes",
         |_, before, action, after| {
             moved(before, action, after).is_some_and(|(i, next)| {
                 i.role == Role::PreCandidate
@@ -176,7 +176,7 @@ pub(super) const ALL: &[Witness] = &[
     on_step(
         "late_pre_vote_counted_reachable",
         "a pre-vote granted for an earlier round counts in a later round of the same term",
-        "smoke",
+        "pair",
         |_, before, action, after| {
             let grants = |m: &&Message| m.body == Body::RequestPreVoteResponse { granted: true };
             delivered(before, action).filter(grants).is_some_and(|m| {
@@ -189,7 +189,7 @@ pub(super) const ALL: &[Witness] = &[
     on_step(
         "leader_restarted_reachable",
         "a leader crashes and comes back as a follower",
-        "smoke",
+        "pair",
         |_, before, action, after| {
             matches!(action, Action::Restart(_))
                 && moved(before, action, after).is_some_and(|(i, _)| i.role == Role::Leader)
@@ -207,7 +207,7 @@ pub(super) const ALL: &[Witness] = &[
     on_step(
         "old_term_committed_reachable",
         "a leader commits an entry of an older term, only together with one of its own",
-        "smoke",
+        "votes",
         |_, before, action, after| {
             commits_as_leader(before, action, after).is_some_and(|(i, next)| {
                 (i.commit + 1..=next.commit).any(|index| next.log.term_at(index) != Some(next.term))
@@ -217,7 +217,7 @@ pub(super) const ALL: &[Witness] = &[
     on_step(
         "follower_hint_reachable",
         "a follower that refuses an append passes over an entry of its own whose term is too new",
-        "smoke",
+        "conflict",
         |_, before, action, after| {
             delivered(before, action).is_some_and(|m| match m.body {
                 Body::AppendEntries { prev, .. } => {
@@ -237,7 +237,7 @@ pub(super) const ALL: &[Witness] = &[
     on_step(
         "leader_hint_reachable",
         "a leader whose append was refused passes over an entry of its own whose term is too new",
-        "smoke",
+        "conflict",
         |_, before, action, after| {
             delivered(before, action).is_some_and(|m| match m.body {
                 Body::AppendEntriesRejected { hint, .. } => moved(before, action, after)
@@ -256,7 +256,7 @@ pub(super) const ALL: &[Witness] = &[
     on_step(
         "full_window_probed_reachable",
         "a heartbeat response makes a leader send an empty append to a peer whose window is full",
-        "smoke",
+        "window",
         |cluster, before, action, after| {
             delivered(before, action).is_some_and(|m| {
                 m.body == Body::HeartbeatResponse
@@ -271,7 +271,7 @@ pub(super) const ALL: &[Witness] = &[
     on_step(
         "window_freed_reachable",
         "an acknowledgement makes room in a full window",
-        "smoke",
+        "window",
         |cluster, before, action, after| {
             let max_inflight = cluster.settings.max_inflight;
             delivered(before, action).is_some_and(|m| {
