@@ -8,6 +8,8 @@ mod config;
 mod core;
 mod error;
 mod log;
+#[cfg(feature = "node")]
+pub mod node;
 pub mod observer;
 pub mod quorum;
 mod raw_node;

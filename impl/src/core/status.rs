@@ -64,6 +64,12 @@ impl<S: Storage, O: Observer> Core<S, O> {
         self.uncommitted_bytes
     }
 
+    /// Whether storage is written asynchronously, see
+    /// [`Config::async_storage_writes`](crate::Config::async_storage_writes).
+    pub fn async_storage_writes(&self) -> bool {
+        self.settings.async_storage_writes
+    }
+
     /// The log.
     pub fn log(&self) -> &RaftLog<S> {
         &self.log

@@ -10,12 +10,16 @@
 //! out can be read from the server after the call.
 
 mod event;
+#[cfg(feature = "tracing")]
+mod tracing;
 mod watch;
 
 pub use event::{
     Ballot, CampaignObstacle, ConfChangeObstacle, Event, ProposedConfChange, SnapshotObstacle,
     StableMismatch, TransferObstacle, VoteRequest,
 };
+#[cfg(feature = "tracing")]
+pub use tracing::TracingObserver;
 
 pub(crate) use watch::Watch;
 

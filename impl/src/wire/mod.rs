@@ -21,7 +21,8 @@ use bytes::Bytes;
 use prost::Message as _;
 
 use crate::types::{
-    ConfChange, ConfChangeV2, ConfState, Entry, HardState, Message, MessageKind, NodeId, Snapshot,
+    ConfChange, ConfChangeV2, ConfState, Entry, EntryKind, HardState, Message, MessageKind, NodeId,
+    Snapshot,
 };
 
 /// Bytes that are not a value of the type that was asked for.
@@ -124,6 +125,29 @@ pub fn encode_conf_change_v2(change: &ConfChangeV2) -> Bytes {
 /// As [`decode`].
 pub fn decode_conf_change_v2(data: &[u8]) -> Result<ConfChangeV2, WireError> {
     decode(Bytes::copy_from_slice(data))
+}
+
+/// The change of membership in an entry, in the general form; `None` for an entry of the application.
+///
+/// ```
+/// use lockstep_raft::{ConfChangeV2, Entry, EntryKind, wire};
+///
+/// assert_eq!(wire::conf_change_of(&Entry::default())?, None);
+/// let leave = Entry { kind: EntryKind::ConfChangeV2, ..Entry::default() };
+/// assert_eq!(wire::conf_change_of(&leave)?, Some(ConfChangeV2::default()));
+/// # Ok::<(), wire::WireError>(())
+/// ```
+///
+/// # Errors
+/// As [`decode`].
+pub fn conf_change_of(entry: &Entry) -> Result<Option<ConfChangeV2>, WireError> {
+    match entry.kind {
+        EntryKind::Normal => Ok(None),
+        EntryKind::ConfChange => {
+            decode::<ConfChange>(entry.data.clone()).map(|change| Some(change.to_v2()))
+        }
+        EntryKind::ConfChangeV2 => decode(entry.data.clone()).map(Some),
+    }
 }
 
 /// Empty bytes are left out, as etcd leaves out those it never set.

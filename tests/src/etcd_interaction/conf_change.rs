@@ -2,8 +2,7 @@
 
 use lockstep_raft::observer::ProposedConfChange;
 use lockstep_raft::{
-    ConfChange, ConfChangeKind, ConfChangeSingle, ConfChangeV2, Entry, EntryKind, NodeId,
-    Transition, wire,
+    ConfChange, ConfChangeKind, ConfChangeSingle, ConfChangeV2, NodeId, Transition,
 };
 
 use super::describe::number;
@@ -43,20 +42,6 @@ pub(super) fn proposed(
             }))
         }
         _ => Err("v1 conf change can only have one operation and no transition".to_owned()),
-    }
-}
-
-/// Reads the change that an entry holds.
-///
-/// # Errors
-///
-/// Bytes that are no change.
-pub(super) fn decode(entry: &Entry) -> Result<ConfChangeV2, String> {
-    match entry.kind {
-        EntryKind::ConfChange => wire::decode_conf_change(&entry.data)
-            .map(|c| c.to_v2())
-            .map_err(|e| e.to_string()),
-        _ => wire::decode_conf_change_v2(&entry.data).map_err(|e| e.to_string()),
     }
 }
 

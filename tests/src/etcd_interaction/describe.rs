@@ -4,10 +4,9 @@ use std::fmt::Write;
 
 use lockstep_raft::{
     Body, ConfChangeKind, ConfChangeSingle, ConfState, Entry, EntryId, EntryKind, HardState, Index,
-    Message, MessageKind, NodeId, Ready, Role, Snapshot, SoftState, Term,
+    Message, MessageKind, NodeId, Ready, Role, Snapshot, SoftState, Term, wire,
 };
 
-use super::conf_change::decode;
 use super::go_text::{list, quote};
 
 /// A server's number, zero for none: in messages and states as decimal, in log lines as hexadecimal.
@@ -75,12 +74,10 @@ fn entry(entry: &Entry) -> String {
         EntryKind::ConfChange => "EntryConfChange",
         EntryKind::ConfChangeV2 => "EntryConfChangeV2",
     };
-    let content = match entry.kind {
-        EntryKind::Normal => quote(&entry.data),
-        EntryKind::ConfChange | EntryKind::ConfChangeV2 => match decode(entry) {
-            Ok(change) => conf_changes(&change.changes),
-            Err(problem) => problem,
-        },
+    let content = match wire::conf_change_of(entry) {
+        Ok(None) => quote(&entry.data),
+        Ok(Some(change)) => conf_changes(&change.changes),
+        Err(problem) => problem.to_string(),
     };
     let space = if content.is_empty() { "" } else { " " };
     format!("{}/{} {kind}{space}{content}", entry.term, entry.index)

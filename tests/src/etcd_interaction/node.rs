@@ -6,12 +6,11 @@ use std::rc::Rc;
 
 use lockstep_raft::storage::MemoryStorage;
 use lockstep_raft::{
-    ConfState, Config, Entry, EntryKind, Error, HardState, Index, Message, NodeId, RawNode,
-    ReadOnly, Snapshot, SnapshotMetadata, Storage, StorageError, Term,
+    ConfState, Config, Entry, Error, HardState, Index, Message, NodeId, RawNode, ReadOnly,
+    Snapshot, SnapshotMetadata, Storage, StorageError, Term, wire,
 };
 
 use super::command::NodeTemplate;
-use super::conf_change;
 use super::log_lines::LogLines;
 use super::output::Output;
 
@@ -99,16 +98,16 @@ impl Node {
     /// snapshot and so makes a new one.
     pub(super) fn apply(&mut self, entries: &[Entry]) -> Result<(), String> {
         for entry in entries {
-            let (addition, conf_state) = match entry.kind {
-                EntryKind::Normal => (entry.data.clone(), None),
-                EntryKind::ConfChange | EntryKind::ConfChangeV2 => {
-                    let change = conf_change::decode(entry)?;
+            let (addition, conf_state) = match wire::conf_change_of(entry) {
+                Ok(None) => (entry.data.clone(), None),
+                Ok(Some(change)) => {
                     let applied = self.raft.apply_conf_change(&change);
                     (
                         change.context,
                         Some(applied.map_err(|e| error_sentence(&e))?),
                     )
                 }
+                Err(problem) => return Err(problem.to_string()),
             };
             self.raft.storage_mut().record(entry, &addition, conf_state);
         }
