@@ -8,7 +8,8 @@ use crate::types::{Entry, HardState, Message, ReadState, Snapshot, SoftState};
 ///
 /// 1. Write [`hard_state`](Ready::hard_state), [`entries`](Ready::entries) and
 ///    [`snapshot`](Ready::snapshot) to storage, synchronously if [`must_sync`](Ready::must_sync).
-///    Entries replace everything stored at and behind the first of them.
+///    Entries replace everything stored at and behind the first of them. A snapshot is always
+///    written synchronously.
 /// 2. Send the [`messages`](Ready::messages). Those that
 ///    [do not wait](Message::waits_for_persistence) may leave earlier, even before the write; the
 ///    others only after it. Messages with a snapshot must be reported on, see
@@ -38,8 +39,9 @@ pub struct Ready {
     pub committed_entries: Vec<Entry>,
     /// Messages to be sent, those that wait for persistence last.
     pub messages: Vec<Message>,
-    /// Whether the write must be durable before anything that waits for it is done: there are
-    /// entries, or the term or vote changed.
+    /// Whether the write of [`hard_state`](Ready::hard_state) and [`entries`](Ready::entries) must
+    /// be durable before anything that waits for it is done: there are entries, or the term or
+    /// vote changed. Of snapshots it says nothing; those must be durable always.
     pub must_sync: bool,
 }
 

@@ -161,3 +161,170 @@ impl Timer {
         self.randomized_timeout_ticks = ticks;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::MemoryStorage;
+    use crate::types::{Body, ConfState, Index, Message, MessageKind, NodeId, Term};
+    use bytes::Bytes;
+
+    fn id(id: u64) -> NodeId {
+        NodeId::new(id).unwrap()
+    }
+
+    /// Server 1 of two voters, or a learner of those.
+    fn server(change: impl FnOnce(&mut Config), learner: bool) -> (Timer, Core<MemoryStorage>) {
+        let mut config = Config::new(id(1));
+        config.election_timeout_ticks = 5;
+        config.heartbeat_timeout_ticks = 2;
+        change(&mut config);
+        let (voters, learners) = match learner {
+            true => (vec![id(2), id(3)], vec![id(1)]),
+            false => (vec![id(1), id(2)], vec![]),
+        };
+        let conf_state = ConfState {
+            voters,
+            learners,
+            ..ConfState::default()
+        };
+        let mut core = Core::new(&config, MemoryStorage::with_conf_state(conf_state)).unwrap();
+        let mut timer = Timer::new(&config);
+        timer.follow(&mut core);
+        (timer, core)
+    }
+
+    fn message(body: Body) -> Message {
+        Message {
+            from: id(2),
+            to: id(1),
+            term: Term(1),
+            body,
+        }
+    }
+
+    fn hear(timer: &mut Timer, core: &mut Core<MemoryStorage>) {
+        let heartbeat = Body::Heartbeat {
+            commit: Index(0),
+            context: Bytes::new(),
+        };
+        core.step(message(heartbeat)).unwrap();
+        timer.follow(core);
+    }
+
+    /// Persists everything and returns what would be sent.
+    fn work(timer: &mut Timer, core: &mut Core<MemoryStorage>) -> Vec<Message> {
+        let mut messages = Vec::new();
+        while core.has_ready() {
+            let ready = core.ready().unwrap();
+            core.storage_mut().append(ready.entries).unwrap();
+            messages.extend(ready.messages);
+            core.advance().unwrap();
+        }
+        timer.follow(core);
+        messages
+    }
+
+    #[test]
+    fn a_follower_campaigns_after_a_random_timeout() {
+        let mut seen = std::collections::BTreeSet::new();
+        for seed in 0..64 {
+            let (mut timer, mut core) = server(|config| config.seed = seed, false);
+            let expected = timer.randomized_election_timeout_ticks();
+            let mut ticks = 0;
+            while core.role() == Role::Follower {
+                timer.tick(&mut core).unwrap();
+                ticks += 1;
+            }
+            assert_eq!(ticks, expected);
+            assert_eq!(timer.election_elapsed_ticks(), 0);
+            seen.insert(ticks);
+        }
+        assert_eq!(seen.into_iter().collect::<Vec<_>>(), [5, 6, 7, 8, 9]);
+    }
+
+    #[test]
+    fn the_same_seed_repeats_the_same_timeouts() {
+        let timeouts = || {
+            let (mut timer, mut core) = server(|config| config.seed = 7, false);
+            let next = |_| {
+                while core.term() == Term(0) || timer.election_elapsed_ticks() > 0 {
+                    timer.tick(&mut core).unwrap();
+                }
+                timer.tick(&mut core).unwrap();
+                timer.randomized_election_timeout_ticks()
+            };
+            (0..20).map(next).collect::<Vec<_>>()
+        };
+        assert_eq!(timeouts(), timeouts());
+    }
+
+    #[test]
+    fn contact_with_a_leader_starts_the_timeout_again() {
+        let (mut timer, mut core) = server(|_| (), false);
+        for _ in 0..100 {
+            for _ in 0..4 {
+                timer.tick(&mut core).unwrap();
+            }
+            hear(&mut timer, &mut core);
+        }
+        assert_eq!((core.role(), core.term()), (Role::Follower, Term(1)));
+    }
+
+    #[test]
+    fn a_set_timeout_holds_until_the_next_change() {
+        let (mut timer, mut core) = server(|_| (), false);
+        timer.set_randomized_election_timeout_ticks(2);
+        timer.tick(&mut core).unwrap();
+        assert_eq!(core.role(), Role::Follower);
+        timer.tick(&mut core).unwrap();
+        assert_eq!(core.role(), Role::Candidate);
+        assert!(timer.randomized_election_timeout_ticks() >= 5);
+    }
+
+    #[test]
+    fn a_learner_never_campaigns() {
+        let (mut timer, mut core) = server(|_| (), true);
+        for _ in 0..100 {
+            timer.tick(&mut core).unwrap();
+        }
+        assert_eq!(core.role(), Role::Follower);
+    }
+
+    #[test]
+    fn a_leader_sends_heartbeats_and_checks_its_quorum() {
+        let (mut timer, mut core) = server(|config| config.check_quorum = true, false);
+        core.campaign().unwrap();
+        work(&mut timer, &mut core);
+        core.step(message(Body::RequestVoteResponse { granted: true }))
+            .unwrap();
+        work(&mut timer, &mut core);
+        assert_eq!(core.role(), Role::Leader);
+        let mut sent = Vec::new();
+        for tick in 1..=12 {
+            timer.tick(&mut core).unwrap();
+            let messages = work(&mut timer, &mut core);
+            if messages
+                .iter()
+                .any(|message| message.kind() == MessageKind::Heartbeat)
+            {
+                sent.push(tick);
+            }
+        }
+        // The other one was never heard from since the election: the first check, after five
+        // ticks, ends it.
+        assert_eq!(sent, [2, 4]);
+        assert_ne!(core.role(), Role::Leader);
+    }
+
+    #[test]
+    fn quiesced_ticks_let_the_lease_end_and_nothing_else() {
+        let (mut timer, mut core) = server(|config| config.check_quorum = true, false);
+        hear(&mut timer, &mut core);
+        for tick in 1..=20 {
+            assert_eq!(core.lease_live(), tick <= 5);
+            timer.tick_quiesced(&mut core).unwrap();
+        }
+        assert_eq!(core.role(), Role::Follower);
+    }
+}

@@ -112,6 +112,25 @@ fn a_leader_counts_itself_when_its_own_write_is_durable() {
     assert!(!node.has_ready());
 }
 
+#[test]
+fn nobody_leads_before_its_own_vote_is_durable() {
+    // Else it could crash, forget the term, win it again by the same votes, and give the same
+    // positions to other entries.
+    let mut node = node(&[1, 2, 3]);
+    node.campaign().unwrap();
+    let (_, work) = ready(&mut node);
+    for voter in [2, 3] {
+        let vote = Body::RequestVoteResponse { granted: true };
+        node.step(message(voter, 1, 1, vote)).unwrap();
+    }
+    assert_eq!(node.role(), Role::Candidate);
+    for work in work {
+        let responses = perform(&mut node, work);
+        deliver_own(&mut node, responses);
+    }
+    assert_eq!(node.role(), Role::Leader);
+}
+
 /// Entries A are on their way to storage, B replaces them, A comes again: the acknowledgement of
 /// the first write of A must not be taken for that of the second, since B is still to be written
 /// in between.

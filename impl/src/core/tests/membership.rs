@@ -1,6 +1,7 @@
 //! Thesis §4.
 
 use super::cluster::{Cluster, id, ids};
+use crate::core::TimerEvent;
 use crate::storage::MemoryStorage;
 use crate::types::*;
 
@@ -74,6 +75,25 @@ fn all_voters_are_replaced_through_a_joint_configuration() {
         [conf_state(&cluster, 3), conf_state(&cluster, 4)],
         [expected.clone(), expected]
     );
+}
+
+#[test]
+fn a_transfer_that_fails_does_not_keep_the_group_joint() {
+    use ConfChangeKind::{AddNode, RemoveNode};
+    let mut cluster = cluster(3, 4, false);
+    let change = change(Transition::Auto, &[(AddNode, 4), (RemoveNode, 3)]);
+    cluster.node_mut(1).propose_conf_change_v2(&change).unwrap();
+    cluster.isolate(3);
+    cluster.node_mut(1).transfer_leader(id(3)).unwrap();
+    cluster.settle();
+    // No proposals meanwhile, not even the leader's own.
+    assert_eq!(conf_state(&cluster, 1).voters_outgoing, ids(&[1, 2, 3]));
+    cluster
+        .node_mut(1)
+        .on_timer(TimerEvent::ElectionTimeoutPassed)
+        .unwrap();
+    cluster.settle();
+    assert_eq!(conf_state(&cluster, 1).voters_outgoing, []);
 }
 
 #[test]
