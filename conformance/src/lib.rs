@@ -7,6 +7,7 @@
 //! * [`replay`]: traces on any target; needs no specification.
 //! * [`product`]: the exhaustive product of the specification and an implementation.
 //! * [`divergence`]: where the two sides part.
+//! * [`walk`]: random walks by ticks.
 //! * [`targets`]: the implementations.
 //! * [`planted`]: targets with one deliberate mistake each, to show that the comparison finds it.
 
@@ -21,6 +22,7 @@ pub mod product;
 pub mod replay;
 pub mod target;
 pub mod targets;
+pub mod walk;
 
 pub use compare::{Difference, compare};
 pub use divergence::{Actual, Divergence, Side};

@@ -1,0 +1,334 @@
+//! Random walks: the production Raft driven by ticks, as in production, beside the specification.
+//!
+//! A walk reaches beyond any bound: many terms, long logs, five servers. And it is the only comparison
+//! that includes the timer: nobody tells the implementation that a timer fires, ticks do, and whenever
+//! they must have raised a timer event the specification is given the same event. What the timers count
+//! is checked against [`clock`], a few lines that say when etcd's timers start over.
+//!
+//! A walk follows from its seed alone. When it diverges its choices are thinned out until every one that
+//! is left is needed; what remains is a trace that `lockstep replay` accepts.
+
+mod choice;
+mod clock;
+mod shrink;
+mod world;
+
+use crate::divergence::Divergence;
+use choice::{Choice, choices};
+use lockstep_traces::{Config, Header, Provenance, Trace};
+use serde::Serialize;
+use std::ops::ControlFlow;
+use world::{Seen, World};
+
+/// Which walks to do.
+#[derive(Clone, Debug)]
+pub struct WalkOptions {
+    /// The seed of the first walk; the others follow it.
+    pub first_seed: u64,
+    /// How many walks.
+    pub walks: u64,
+    /// How many choices each walk makes.
+    pub steps: usize,
+    /// How the servers are set up; `None` lets each seed choose among three and five servers and all
+    /// switches.
+    pub config: Option<Config>,
+}
+
+/// What walks have met.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct WalkCounts {
+    /// Walks that were begun.
+    pub walks: u64,
+    /// Choices that were made.
+    pub steps: u64,
+    /// Ticks of all servers.
+    pub ticks: u64,
+    /// Inputs that both sides were given and that were compared, timer events among them.
+    pub inputs: u64,
+    /// Timer events that ticks raised.
+    pub timer_events: u64,
+    /// Messages that were delivered.
+    pub deliveries: u64,
+    /// Inputs that both sides refused.
+    pub refused: u64,
+    /// Times that a server became leader.
+    pub elections: u64,
+    /// Entries that were committed, counted where the commit index was first that high in a walk.
+    pub committed: u64,
+    /// Proposals that a leader took.
+    pub proposals: u64,
+    /// Servers that crashed and came back.
+    pub restarts: u64,
+    /// The highest term of all walks.
+    pub highest_term: u64,
+}
+
+/// What walks establish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WalkVerdict {
+    /// Nothing differs.
+    Sampled,
+    /// Nothing differs, but nothing was committed either: such walks say nothing.
+    NothingCommitted,
+    /// A walk differs.
+    Diverged,
+    /// It was stopped before the last walk; nothing differs so far.
+    Interrupted,
+}
+
+/// The walk that differs.
+#[derive(Clone, Debug)]
+pub struct WalkDivergence {
+    /// Its seed.
+    pub seed: u64,
+    /// After how many choices it differs.
+    pub steps: usize,
+    /// How many choices are left when those that are not needed are left out.
+    pub needed: usize,
+    /// The shortened way there.
+    pub divergence: Divergence,
+    /// What the timers show wrongly, if that is what differs: a trace cannot say it.
+    pub timer: Option<String>,
+}
+
+/// The verdict of walks, with everything that was counted.
+#[derive(Clone, Debug)]
+pub struct WalkReport {
+    /// What was met.
+    pub counts: WalkCounts,
+    /// The first walk that differs.
+    pub divergence: Option<Box<WalkDivergence>>,
+    interrupted: bool,
+}
+
+impl WalkReport {
+    /// What was established.
+    pub fn verdict(&self) -> WalkVerdict {
+        if self.divergence.is_some() {
+            WalkVerdict::Diverged
+        } else if self.interrupted {
+            WalkVerdict::Interrupted
+        } else if self.counts.committed == 0 {
+            WalkVerdict::NothingCommitted
+        } else {
+            WalkVerdict::Sampled
+        }
+    }
+}
+
+impl WalkDivergence {
+    /// The command that repeats the walk from its seed, timers included.
+    pub fn command(&self) -> String {
+        format!(
+            "lockstep walk --seed {} --seeds 1 --steps {}",
+            self.seed, self.steps
+        )
+    }
+}
+
+/// Does the walks, one after the other, until one differs. `progress` is called after each.
+pub fn walk(
+    options: &WalkOptions,
+    progress: &mut dyn FnMut(&WalkCounts) -> ControlFlow<()>,
+) -> WalkReport {
+    walk_tampered(options, progress, |_| {})
+}
+
+/// [`walk`], with a hand in what is seen of the implementation: the broken twin plants mistakes there.
+fn walk_tampered(
+    options: &WalkOptions,
+    progress: &mut dyn FnMut(&WalkCounts) -> ControlFlow<()>,
+    tamper: fn(&mut Seen),
+) -> WalkReport {
+    let mut report = WalkReport {
+        counts: WalkCounts::default(),
+        divergence: None,
+        interrupted: false,
+    };
+    for seed in (options.first_seed..).take(usize::try_from(options.walks).unwrap_or(usize::MAX)) {
+        let config = options
+            .config
+            .clone()
+            .unwrap_or_else(|| choice::config(seed));
+        let choices = choices(seed, options.steps, &config);
+        let walked = take_walk(seed, &config, &choices, tamper, &mut report.counts);
+        if let Err(at) = walked {
+            let needed = shrink::shrink(choices[..at].to_vec(), &mut |choices| {
+                take_walk(seed, &config, choices, tamper, &mut WalkCounts::default()).err()
+            });
+            let world = World::new(seed, &config, tamper);
+            report.divergence = Some(Box::new(diverged(world, seed, at, &needed)));
+            return report;
+        }
+        if progress(&report.counts).is_break() {
+            report.interrupted = true;
+            return report;
+        }
+    }
+    report
+}
+
+/// Makes these choices. The error is how many were made when the sides differed.
+fn take_walk(
+    seed: u64,
+    config: &Config,
+    choices: &[Choice],
+    tamper: fn(&mut Seen),
+    counts: &mut WalkCounts,
+) -> Result<(), usize> {
+    let mut world = World::new(seed, config, tamper);
+    counts.walks += 1;
+    for (position, choice) in choices.iter().enumerate() {
+        counts.steps += 1;
+        if world.make(*choice, counts).is_err() {
+            return Err(position + 1);
+        }
+    }
+    Ok(())
+}
+
+/// The divergence that these choices lead to.
+fn diverged(mut world: World, seed: u64, steps: usize, needed: &[Choice]) -> WalkDivergence {
+    let mut counts = WalkCounts::default();
+    let difference = needed
+        .iter()
+        .find_map(|choice| world.make(*choice, &mut counts).err());
+    let difference = difference.unwrap_or_else(|| unreachable!("the shortened walk differs too"));
+    let made = Provenance {
+        generator: "lockstep walk".to_owned(),
+        seed: Some(seed),
+        ..Provenance::default()
+    };
+    let purpose = "A random walk at whose end the implementation and the specification part.";
+    let header = Header::new(
+        format!("walk-{seed}"),
+        purpose,
+        world.config().clone(),
+        made,
+    );
+    WalkDivergence {
+        seed,
+        steps,
+        needed: needed.len(),
+        divergence: Divergence {
+            trace: Trace {
+                header,
+                steps: world.into_steps(),
+            },
+            differences: difference.differences,
+            actual: difference.actual,
+        },
+        timer: difference.timer,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::Difference;
+    use lockstep_traces::{Body, Field, Index, Role};
+
+    fn walks(steps: usize, walks: u64) -> WalkOptions {
+        WalkOptions {
+            first_seed: 1,
+            walks,
+            steps,
+            config: None,
+        }
+    }
+
+    fn go_on(_: &WalkCounts) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+
+    #[test]
+    fn a_hundred_walks_agree_and_commit() {
+        let report = walk(&walks(1000, 100), &mut go_on);
+        assert_eq!(
+            report.verdict(),
+            WalkVerdict::Sampled,
+            "{:?}",
+            report.divergence
+        );
+        println!("{:?}", report.counts);
+        let counts = report.counts;
+        assert_eq!((counts.walks, counts.steps), (100, 100_000));
+        assert!(
+            counts.elections > 100 && counts.committed > 1000,
+            "{counts:?}"
+        );
+        assert!(counts.refused > 100 && counts.restarts > 100, "{counts:?}");
+        assert_eq!(
+            walk(&walks(1000, 100), &mut go_on).counts,
+            counts,
+            "the same once more"
+        );
+    }
+
+    #[test]
+    fn walks_that_commit_nothing_are_no_pass() {
+        let report = walk(&walks(5, 3), &mut go_on);
+        assert_eq!(report.verdict(), WalkVerdict::NothingCommitted);
+    }
+
+    #[test]
+    fn a_wrong_message_is_found_and_the_walk_to_it_is_short() {
+        let report = walk_tampered(&walks(1000, 5), &mut go_on, |seen| {
+            for emitted in &mut seen.sent {
+                if let Body::AppendEntries { commit, .. } = &mut emitted.message.body {
+                    *commit = Index(commit.0.saturating_sub(1));
+                }
+            }
+        });
+        let found = report.divergence.expect("it is found");
+        assert!(
+            matches!(
+                found.divergence.differences[0],
+                Difference::WrongMessage { .. }
+            ),
+            "{:?}",
+            found.divergence.differences
+        );
+        assert!(
+            found.needed < found.steps && found.needed < 60,
+            "{} choices",
+            found.needed
+        );
+        let mut bytes = Vec::new();
+        found
+            .divergence
+            .trace
+            .write(&mut bytes)
+            .expect("a good trace");
+        assert!(found.command().contains(&format!("--seed {}", found.seed)));
+    }
+
+    #[test]
+    fn a_wrong_state_is_found() {
+        let report = walk_tampered(&walks(1000, 5), &mut go_on, |seen| {
+            if seen.view.role == Role::Leader {
+                seen.view.applied = Index(0);
+            }
+        });
+        let found = report.divergence.expect("it is found");
+        assert!(matches!(
+            found.divergence.differences[0],
+            Difference::WrongState {
+                field: Field::Applied,
+                ..
+            }
+        ));
+    }
+
+    #[test]
+    fn a_timer_that_does_not_start_over_is_found() {
+        let report = walk_tampered(&walks(1000, 5), &mut go_on, |seen| {
+            if seen.view.role == Role::Follower && seen.view.leader.is_some() {
+                seen.election_elapsed_ticks += 1;
+            }
+        });
+        let found = report.divergence.expect("it is found");
+        assert!(found.timer.is_some());
+    }
+}
