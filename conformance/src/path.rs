@@ -35,6 +35,10 @@ pub fn provenance(generator: &str, preset: Option<&str>, cluster: &Cluster) -> P
             Budget::Times(times) => Some((budget_name(*kind), u64::from(times))),
             Budget::Unlimited => None,
         });
+    let together = match bounds.disturbances {
+        Budget::Times(times) => Some(("disturbances", u64::from(times))),
+        Budget::Unlimited => None,
+    };
     let sizes = [
         ("max_term", u64::from(bounds.max_term)),
         ("max_in_flight", bounds.max_in_flight as u64),
@@ -44,6 +48,7 @@ pub fn provenance(generator: &str, preset: Option<&str>, cluster: &Cluster) -> P
         preset: preset.map(str::to_owned),
         bounds: sizes
             .into_iter()
+            .chain(together)
             .chain(budgets)
             .map(|(name, value)| (name.to_owned(), value))
             .collect(),

@@ -28,6 +28,7 @@ fn small() -> Cluster {
     let bounds = Bounds {
         max_term: 1,
         max_in_flight: 4,
+        disturbances: Budget::Unlimited,
         timeouts: Budget::Times(1),
         lease_expiries: Budget::Times(0),
         heartbeats: Budget::Times(1),

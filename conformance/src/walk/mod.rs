@@ -251,7 +251,6 @@ mod tests {
             "{:?}",
             report.divergence
         );
-        println!("{:?}", report.counts);
         let counts = report.counts;
         assert_eq!((counts.walks, counts.steps), (100, 100_000));
         assert!(
