@@ -39,3 +39,8 @@ pub use types::{
     EntryKind, HardState, Index, Message, MessageKind, NodeId, ReadState, Rejection, Role,
     Snapshot, SnapshotMetadata, SoftState, Term, Transition,
 };
+
+/// The programs in the README are compiled and run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
