@@ -40,6 +40,7 @@ fn cluster(name: &str) -> Option<Cluster> {
         restarts: Budget::Times(restarts),
         duplicates: Budget::Times(0),
         drops: Budget::Times(drops),
+        disturbances: Budget::Unlimited,
     };
     Some(Cluster::new(settings, bounds))
 }

@@ -5,6 +5,59 @@
 //! written from the Raft paper ("In Search of an Understandable Consensus Algorithm", extended version),
 //! Ongaro's thesis, and the observable behaviour of etcd's raft v3.6. Not here: snapshots, membership,
 //! reads, leadership transfer, asynchronous storage.
+//!
+//! # One event
+//!
+//! One [`Input`](lockstep_traces::Input) is the call and everything that follows at that server: what it
+//! tells itself (a candidate its vote, a leader that it has its own entries) comes after everything else,
+//! when the new state is durable; what is committed is applied at once. So between events `applied` is
+//! `commit`, and the durable image is the state.
+//!
+//! # Time
+//!
+//! There is no clock. A follower that knows a leader has a *lease* bit (with CheckQuorum): less than one
+//! election timeout has passed since it heard from the leader, or since it gave its vote. The environment
+//! says when the lease runs out and when a timer fires.
+//!
+//! # Names
+//!
+//! Numbers are 32 bits inside and 64 bits in traces. The body of a message has the name of the paper; an
+//! answer to an append is two bodies here and one in traces and in raftpb.
+//!
+//! | specification | trace key | raftpb |
+//! | --- | --- | --- |
+//! | `Message.from`, `.to`, `.term` | `from`, `to`, `term` | `from`, `to`, `term` |
+//! | `RequestVote` | `request_vote` | `MsgVote` |
+//! | `RequestVote.last` | `last_index`, `last_term` | `index`, `logTerm` |
+//! | `RequestVoteResponse` | `request_vote_response` | `MsgVoteResp` |
+//! | `RequestVoteResponse.granted` | `granted` | `!reject` |
+//! | `RequestPreVote` | `request_pre_vote` | `MsgPreVote` |
+//! | `RequestPreVote.last` | `last_index`, `last_term` | `index`, `logTerm` |
+//! | `RequestPreVoteResponse` | `request_pre_vote_response` | `MsgPreVoteResp` |
+//! | `RequestPreVoteResponse.granted` | `granted` | `!reject` |
+//! | `AppendEntries` | `append_entries` | `MsgApp` |
+//! | `AppendEntries.prev` | `prev_index`, `prev_term` | `index`, `logTerm` |
+//! | `AppendEntries.entries` | `entries` | `entries` |
+//! | `AppendEntries.commit` | `commit` | `commit` |
+//! | `AppendEntriesAccepted` | `append_entries_response`, `rejected` null | `MsgAppResp`, `!reject` |
+//! | `AppendEntriesAccepted.index` | `index` | `index` |
+//! | `AppendEntriesRejected` | `append_entries_response`, `rejected` set | `MsgAppResp`, `reject` |
+//! | `AppendEntriesRejected.index` | `index` | `index` |
+//! | `AppendEntriesRejected.hint` | `rejected.index`, `rejected.term` | `rejectHint`, `logTerm` |
+//! | `Heartbeat` | `heartbeat` | `MsgHeartbeat` |
+//! | `Heartbeat.commit` | `commit` | `commit` |
+//! | `HeartbeatResponse` | `heartbeat_response` | `MsgHeartbeatResp` |
+//! | `Entry.term`, `.payload` | `term`, `payload` | `Term`, `Data` (decimal digits, or none) |
+//! | `Server.role`, `.leader` | `role`, `leader` | `SoftState.RaftState`, `.Lead` |
+//! | `Server.term`, `.vote`, `.commit` | `term`, `vote`, `commit` | `HardState` |
+//! | `Server.granted`, `.refused` | `votes` (true, false) | `tracker.Votes` |
+//! | `Server.lease` | `lease` | `electionElapsed < electionTimeout` |
+//! | `Progress.matched`, `.next` | `match`, `next` | `Progress.Match`, `.Next` |
+//! | `Progress.flow` | `state` | `Progress.State` |
+//! | `Progress.paused` | `paused` | `Progress.MsgAppFlowPaused` |
+//! | `Progress.recent_active` | `recent_active` | `Progress.RecentActive` |
+//! | `Progress.commit_sent` | `commit_sent` | `Progress.sentCommit` |
+//! | `Progress.inflight` | `inflight` | `Progress.Inflights` |
 
 pub mod search;
 

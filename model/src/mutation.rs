@@ -124,6 +124,7 @@ mutations! {
 #[cfg(test)]
 mod tests {
     use super::Mutation;
+    use crate::properties::{state_properties, step_properties};
     use crate::search::{Report, Search, Verdict};
     use crate::{Cluster, Preset, Settings};
     use std::collections::BTreeSet;
@@ -153,6 +154,16 @@ mod tests {
                 let with = reached(with);
                 without.difference(&with).cloned().collect()
             }
+        }
+    }
+
+    #[test]
+    fn every_property_has_a_mistake_that_it_catches() {
+        let states = state_properties().iter().map(|property| property.name);
+        let steps = step_properties().iter().map(|property| property.name);
+        for name in states.chain(steps) {
+            let mut expected = Mutation::ALL.iter().map(|m| m.expected_property());
+            assert!(expected.any(|expected| expected == name), "{name}");
         }
     }
 

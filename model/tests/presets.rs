@@ -96,8 +96,6 @@ fn stateright_finds_as_many_states() {
     for name in ["smoke", "votes", "single"] {
         let preset = Preset::named(name).expect("the preset exists");
         let pinned = PINNED.iter().find(|(pinned, ..)| *pinned == name);
-        // A witness that is found is never looked for again, and a search without open questions ends: an
-        // unreachable one keeps it going.
         let checker = cluster(preset).checker().threads(2).spawn_bfs().join();
         assert_eq!(
             Some(checker.unique_state_count() as u64),

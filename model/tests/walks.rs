@@ -1,0 +1,168 @@
+//! Long random runs, far beyond the bounds of any exhaustive search.
+
+use lockstep_model::properties::{state_properties, step_properties};
+use lockstep_model::{Action, Bounds, Cluster, ClusterState, Kind, Settings};
+use lockstep_traces::{Config, Event, Input, Outcome};
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
+
+const STEPS: usize = 600;
+
+fn configs() -> impl Strategy<Value = Config> {
+    (1..=5u64, any::<[bool; 3]>(), 1..=4u64).prop_map(|(servers, switches, max_inflight)| Config {
+        servers,
+        pre_vote: switches[0],
+        check_quorum: switches[1],
+        one_entry_per_append: switches[2],
+        max_inflight,
+    })
+}
+
+/// A run that elects and commits: mostly deliveries, and few timeouts.
+fn choose(cluster: &Cluster, state: &ClusterState, dice: u32) -> Action {
+    let mut actions = Vec::new();
+    cluster.enabled(state, &mut actions);
+    let crowded = state.in_flight() > 8 * cluster.settings().servers();
+    let wanted = |action: &&Action| match action.kind() {
+        None => !dice.is_multiple_of(8),
+        Some(Kind::Propose | Kind::Heartbeat) => dice.is_multiple_of(8) && !crowded,
+        Some(Kind::Drop) => crowded || dice.is_multiple_of(32),
+        Some(Kind::Duplicate) => dice.is_multiple_of(40),
+        Some(_) => dice.is_multiple_of(64),
+    };
+    let wanted: Vec<&Action> = actions.iter().filter(wanted).collect();
+    let pick = (dice / 64) as usize;
+    match wanted.len() {
+        0 => actions[pick % actions.len()],
+        len => *wanted[pick % len],
+    }
+}
+
+fn bytes(state: &ClusterState) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    state.encode(&mut bytes);
+    bytes
+}
+
+/// What one step must be, whatever the properties say: the same by way of the vocabulary, at one server
+/// only, and the same under another naming of the servers.
+fn check_step(cluster: &Cluster, before: &ClusterState, action: Action) -> ClusterState {
+    let transition = cluster.apply(before, &action);
+    let after = transition.next;
+    if let Event::Server { server, input } = cluster.event(before, &action) {
+        let step = before.server(server).step(cluster.settings(), &input);
+        assert_eq!(&step.server, after.server(server));
+        assert_eq!(step.outcome, transition.outcome);
+        assert_eq!(step.sent, transition.sent);
+        assert_eq!(transition.moved, Some(server));
+        for other in before.servers().filter(|other| other.id() != server) {
+            assert_eq!(other, after.server(other.id()));
+        }
+        // A proposal at a follower is the only input of a walk that anybody refuses.
+        let refused = matches!(step.outcome, Outcome::Refused(_));
+        assert!(!refused || matches!(input, Input::Propose(_)));
+    }
+    after
+}
+
+fn check_state(cluster: &Cluster, state: &ClusterState) {
+    for property in state_properties() {
+        assert!(
+            (property.holds)(cluster, state),
+            "{}: {state:#?}",
+            property.name
+        );
+    }
+    assert_eq!(&ClusterState::decode(&bytes(state)), state);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 48,
+        rng_seed: RngSeed::Fixed(1),
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn properties_hold_on_long_walks(
+        config in configs(),
+        dice in prop::collection::vec(any::<u32>(), STEPS),
+    ) {
+        let settings = Settings::new(&config).expect("the configuration is in range");
+        let cluster = Cluster::new(settings, Bounds::UNLIMITED);
+        let mut state = cluster.initial();
+        for dice in dice {
+            let action = choose(&cluster, &state, dice);
+            let after = check_step(&cluster, &state, action);
+            for property in step_properties() {
+                let holds = (property.holds)(&cluster, &state, &action, &after);
+                prop_assert!(holds, "{}: {action:?}", property.name);
+            }
+            check_state(&cluster, &after);
+            state = after;
+        }
+        // Every input that is not explored has a result as well.
+        let mut probes = Vec::new();
+        cluster.probes(&state, &mut probes);
+        for probe in probes {
+            check_step(&cluster, &state, probe);
+        }
+    }
+
+    #[test]
+    fn names_do_not_matter(
+        config in configs(),
+        dice in prop::collection::vec(any::<u32>(), 0..120usize),
+        naming in any::<usize>(),
+    ) {
+        let settings = Settings::new(&config).expect("the configuration is in range");
+        let cluster = Cluster::new(settings, Bounds::UNLIMITED);
+        let mut state = cluster.initial();
+        for dice in dice {
+            let action = choose(&cluster, &state, dice);
+            state = cluster.apply(&state, &action).next;
+        }
+        let renamed = state.renamed(naming % ClusterState::renamings(settings.servers()));
+        prop_assert_eq!(renamed.canonical(), state.canonical());
+        prop_assert_eq!(state.canonical().canonical(), state.canonical());
+
+        // The successors of a renamed state are the renamed successors.
+        let successors = |state: &ClusterState| {
+            let mut actions = Vec::new();
+            cluster.enabled(state, &mut actions);
+            let next = |action| cluster.apply(state, action).next.canonical();
+            let mut successors: Vec<ClusterState> = actions.iter().map(next).collect();
+            successors.sort();
+            successors
+        };
+        prop_assert_eq!(successors(&renamed), successors(&state));
+    }
+}
+
+/// The walks are no use if nothing happens in them.
+#[test]
+fn walks_elect_and_commit() {
+    let config = Config {
+        servers: 3,
+        pre_vote: true,
+        check_quorum: true,
+        one_entry_per_append: false,
+        max_inflight: 2,
+    };
+    let settings = Settings::new(&config).expect("the configuration is in range");
+    let cluster = Cluster::new(settings, Bounds::UNLIMITED);
+    let mut state = cluster.initial();
+    // A linear congruential generator: every run is the same.
+    let mut dice = 1u32;
+    for _ in 0..20_000 {
+        dice = dice.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let action = choose(&cluster, &state, dice >> 8);
+        state = cluster.apply(&state, &action).next;
+    }
+    let highest = |of: fn(&lockstep_model::Server) -> u64| state.servers().map(of).max();
+    let commit = highest(|server| server.commit().0);
+    let term = highest(|server| server.term().0);
+    assert!(commit > Some(1_000), "commit {commit:?} term {term:?}");
+    assert!(term > Some(20), "commit {commit:?} term {term:?}");
+    check_state(&cluster, &state);
+}
