@@ -9,6 +9,7 @@
 //! * [`divergence`]: where the two sides part.
 //! * [`walk`]: random walks by ticks.
 //! * [`targets`]: the implementations.
+//! * [`minimise`]: the shortest way to a divergence.
 //! * [`planted`]: targets with one deliberate mistake each, to show that the comparison finds it.
 
 pub mod compare;
@@ -16,6 +17,7 @@ pub mod cover;
 pub mod digest;
 pub mod divergence;
 mod graph;
+pub mod minimise;
 pub mod path;
 pub mod planted;
 pub mod product;

@@ -4,6 +4,7 @@
 use lockstep_conformance::cover::{
     Cover, CoverOptions, CoverVerdict, conform_by_cover, cover_inputs,
 };
+use lockstep_conformance::minimise::minimise;
 use lockstep_conformance::planted::{Mistake, Planted};
 use lockstep_conformance::replay::ReplayReport;
 use lockstep_conformance::targets::etcd::{self, EtcdError, StorageWrites};
@@ -204,17 +205,43 @@ fn the_planted_mistake_of_the_example_is_found() {
     let cover = cover(&config(), Dialect::ETCD, one_restart);
     let report = conform_by_cover(&target, &cover, &mut go_on).unwrap();
     let (_, found) = report.replay.divergence.expect("it forgets its vote");
-    let last = found.trace.steps.last().unwrap();
-    let restart = matches!(
-        last.event,
-        Event::Server {
-            input: Input::Restart,
-            ..
-        }
+    let settings = Settings::new(&config()).unwrap();
+    let found = minimise(&target, &settings, &cover, &found).unwrap();
+    // A vote and a restart: nothing shorter can show it.
+    let inputs: Vec<_> = found.trace.steps.iter().map(|step| &step.event).collect();
+    assert!(
+        matches!(
+            inputs.as_slice(),
+            [
+                Event::Server {
+                    input: Input::Deliver(_),
+                    ..
+                },
+                Event::Server {
+                    input: Input::Restart,
+                    ..
+                }
+            ]
+        ),
+        "{inputs:?}"
     );
-    assert!(restart, "{:?}", last.event);
     let [Difference::WrongState { field, .. }] = found.differences.as_slice() else {
         panic!("one field differs: {:?}", found.differences);
     };
     assert_eq!(*field, Field::Vote);
+}
+
+/// What goes wrong because of hidden state is not found by the shortest path, but by leaving out steps.
+#[test]
+fn hidden_state_is_minimised_too() {
+    let cover = cover(&config(), Dialect::RAFT_RS, ELECTIONS);
+    let target = Planted::new(RaftRs::new(), Mistake::HiddenState);
+    let report = conform_by_cover(&target, &cover, &mut go_on).unwrap();
+    let (_, found) = report.replay.divergence.expect("it sulks after a refusal");
+    let settings = Settings::new(&config())
+        .unwrap()
+        .with_dialect(Dialect::RAFT_RS);
+    let short = minimise(&target, &settings, &cover, &found).unwrap();
+    // A refused proposal, and an input that it does not answer.
+    assert_eq!(short.trace.steps.len(), 2, "{:#?}", short.trace.steps);
 }

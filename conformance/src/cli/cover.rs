@@ -13,6 +13,7 @@ use lockstep_conformance::Target;
 use lockstep_conformance::cover::{
     Cover, CoverOptions, CoverVerdict, CoverageReport, conform_by_cover, cover_inputs,
 };
+use lockstep_conformance::minimise::minimise;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -101,7 +102,14 @@ impl Visit for Drive<'_> {
             })
         })?;
         let job = job(name, chosen, cover, &report, self.target.partial)?;
-        Ok((job, report.replay.divergence.map(|(_, found)| found)))
+        let found = match &report.replay.divergence {
+            Some((_, found)) => {
+                let settings = chosen.cluster.settings();
+                Some(Box::new(minimise(&target, settings, cover, found)?))
+            }
+            None => None,
+        };
+        Ok((job, found))
     }
 }
 

@@ -1,0 +1,241 @@
+//! The shortest way to a divergence that can be found.
+//!
+//! A cover chains inputs into long walks, so a divergence that it finds stands at the end of a long trace
+//! most of which has nothing to do with it. Two things are tried. First the shortest path in the
+//! specification's graph to the same server state and input: if the target goes wrong there too, nothing
+//! shorter can show it. If not, the target remembers something that the specification does not, and steps
+//! are left out of the long trace as long as it still goes wrong. Either way every step that remains is a
+//! (server state, input) of the graph, so the result never shows what cannot happen within the bound.
+
+use crate::compare::Difference;
+use crate::compare::compare;
+use crate::cover::Cover;
+use crate::divergence::{Actual, Divergence};
+use crate::target::{Observation, Reaction, Target, TargetError, TargetServer};
+use lockstep_model::{Server, Settings};
+use lockstep_traces::{Event, Expected, Input, ServerId, Step, Trace};
+use rustc_hash::{FxHashMap, FxHashSet};
+use std::collections::VecDeque;
+
+/// How often the target is run in search of a shorter trace, at the most.
+const MAX_RUNS: usize = 2_000;
+
+/// A divergence of one server that is as short as could be found; `found` itself if nothing shorter goes
+/// wrong, or if it is no divergence of a single server.
+///
+/// # Errors
+///
+/// [`TargetError::Setup`] if the target cannot be started again.
+pub fn minimise<T: Target>(
+    target: &T,
+    settings: &Settings,
+    cover: &Cover,
+    found: &Divergence,
+) -> Result<Divergence, TargetError> {
+    let Some(Step {
+        event: Event::Server { server: id, .. },
+        ..
+    }) = found.trace.steps.last()
+    else {
+        return Ok(found.clone());
+    };
+    let graph = Graph::of(settings, cover, *id);
+    let mut search = Search {
+        target,
+        settings,
+        id: *id,
+        found,
+        runs: 0,
+    };
+    let long = inputs_of(&found.trace, *id);
+    let short = graph.shortest_to_end_of(settings, *id, &long);
+    if let Some(short) = short
+        && short.len() < long.len()
+        && let Some(shortest) = search.run(&short)?
+    {
+        return Ok(shortest);
+    }
+    search.leave_out(&graph, long)
+}
+
+/// The inputs of one server.
+fn inputs_of(trace: &Trace, id: ServerId) -> Vec<Input> {
+    let of_server = |step: &Step| match &step.event {
+        Event::Server { server, input } if *server == id => Some(input.clone()),
+        _ => None,
+    };
+    trace.steps.iter().filter_map(of_server).collect()
+}
+
+/// What can happen to one server within the bound: every state, with every input that meets it there.
+struct Graph(FxHashMap<Server, Vec<Input>>);
+
+impl Graph {
+    fn of(settings: &Settings, cover: &Cover, id: ServerId) -> Graph {
+        let mut inputs: FxHashMap<Server, FxHashSet<Input>> = FxHashMap::default();
+        for trace in &cover.traces {
+            let mut server = Server::new(settings, id);
+            for input in inputs_of(trace, id) {
+                let next = server.step(settings, &input).server;
+                inputs.entry(server).or_default().insert(input);
+                server = next;
+            }
+        }
+        let ordered = |(server, inputs): (Server, FxHashSet<Input>)| {
+            let mut inputs: Vec<Input> = inputs.into_iter().collect();
+            inputs.sort_unstable();
+            (server, inputs)
+        };
+        Graph(inputs.into_iter().map(ordered).collect())
+    }
+
+    /// The shortest inputs that end in the same input at the same state as these do.
+    fn shortest_to_end_of(
+        &self,
+        settings: &Settings,
+        id: ServerId,
+        inputs: &[Input],
+    ) -> Option<Vec<Input>> {
+        let (last, before) = inputs.split_last()?;
+        let start = Server::new(settings, id);
+        let goal = before.iter().fold(start.clone(), |server, input| {
+            server.step(settings, input).server
+        });
+        let mut came_from: FxHashMap<Server, Option<(Server, Input)>> = FxHashMap::default();
+        came_from.insert(start.clone(), None);
+        let mut queue = VecDeque::from([start]);
+        while let Some(server) = queue.pop_front() {
+            if server == goal {
+                let mut path = vec![last.clone()];
+                let mut at = server;
+                while let Some(Some((previous, input))) = came_from.remove(&at) {
+                    path.push(input);
+                    at = previous;
+                }
+                path.reverse();
+                return Some(path);
+            }
+            for input in self.0.get(&server).into_iter().flatten() {
+                let next = server.step(settings, input).server;
+                if !came_from.contains_key(&next) {
+                    came_from.insert(next.clone(), Some((server.clone(), input.clone())));
+                    queue.push_back(next);
+                }
+            }
+        }
+        None
+    }
+
+    /// Whether every input meets its state within the bound.
+    fn allows(&self, settings: &Settings, id: ServerId, inputs: &[Input]) -> bool {
+        let mut server = Server::new(settings, id);
+        inputs.iter().all(|input| {
+            let known = self
+                .0
+                .get(&server)
+                .is_some_and(|inputs| inputs.binary_search(input).is_ok());
+            if known {
+                server = server.step(settings, input).server;
+            }
+            known
+        })
+    }
+}
+
+struct Search<'a, T> {
+    target: &'a T,
+    settings: &'a Settings,
+    id: ServerId,
+    found: &'a Divergence,
+    runs: usize,
+}
+
+impl<T: Target> Search<'_, T> {
+    /// Leaves out pieces, first large ones and then single inputs, as long as the target goes wrong.
+    fn leave_out(&mut self, graph: &Graph, inputs: Vec<Input>) -> Result<Divergence, TargetError> {
+        // Without the steps of other servers, and up to where it goes wrong first.
+        let Some(mut best) = self.run(&inputs)? else {
+            return Ok(self.found.clone());
+        };
+        let mut inputs = inputs_of(&best.trace, self.id);
+        let mut piece = inputs.len().div_ceil(2);
+        while piece > 0 {
+            let mut position = 0;
+            let mut shorter = false;
+            while position < inputs.len() && self.runs < MAX_RUNS {
+                let end = (position + piece).min(inputs.len());
+                let mut candidate = inputs.clone();
+                candidate.drain(position..end);
+                if graph.allows(self.settings, self.id, &candidate)
+                    && let Some(found) = self.run(&candidate)?
+                {
+                    inputs = inputs_of(&found.trace, self.id);
+                    best = found;
+                    shorter = true;
+                } else {
+                    position = end;
+                }
+            }
+            if !shorter {
+                piece /= 2;
+            }
+        }
+        Ok(best)
+    }
+
+    /// Gives one new server these inputs and stops where it goes wrong.
+    fn run(&mut self, inputs: &[Input]) -> Result<Option<Divergence>, TargetError> {
+        self.runs += 1;
+        let mut header = self.found.trace.header.clone();
+        header.name = format!("{}-minimised", header.name);
+        let mut expected_server = Server::new(self.settings, self.id);
+        let mut server = self.target.start(&header.config, self.id)?;
+        let shows = self.target.description().shows;
+        let mut steps = Vec::new();
+        for input in inputs {
+            let step = expected_server.step(self.settings, input);
+            expected_server = step.server;
+            let expected = Expected {
+                outcome: step.outcome,
+                view: expected_server.view(self.settings),
+                sent: step.sent,
+            };
+            let (differences, actual) = match observe(&mut server, input) {
+                Ok(Observation {
+                    reaction: Reaction::Driven { outcome, sent },
+                    view,
+                }) => {
+                    let differences = compare(&expected, outcome, &sent, &view, shows);
+                    let reaction = Reaction::Driven { outcome, sent };
+                    (differences, Actual::new(reaction, view))
+                }
+                Ok(_) => (Vec::new(), None),
+                Err(error) => {
+                    let error = error.to_string();
+                    (vec![Difference::Failed { error }], None)
+                }
+            };
+            steps.push(Step {
+                event: Event::Server {
+                    server: self.id,
+                    input: input.clone(),
+                },
+                expected: Some(expected),
+            });
+            if !differences.is_empty() {
+                return Ok(Some(Divergence {
+                    trace: Trace { header, steps },
+                    differences,
+                    actual,
+                }));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn observe<S: TargetServer>(server: &mut S, input: &Input) -> Result<Observation, TargetError> {
+    let reaction = server.apply(input)?;
+    let view = server.view()?;
+    Ok(Observation { reaction, view })
+}
