@@ -66,8 +66,9 @@ impl Departure {
                  handle_heartbeat_response, as in etcd before 3.5)"
             }
             Departure::ProbeBelowMatch => {
-                "a late copy of a refusal may lower the next index of a probing peer to what it is known \
-                 to have, or below (raft-rs: Progress::maybe_decr_to): entries are sent once more"
+                "a late refusal may lower the next index of a probing peer to what it is known to have, \
+                 or below: an error, but a harmless one, entries are sent once more (tikv/raft-rs#555; \
+                 etcd-io/raft#149 mended it in v3.6)"
             }
         }
     }
