@@ -86,6 +86,7 @@ fn window() -> Cluster {
         restarts: Budget::Times(0),
         duplicates: Budget::Times(1),
         drops: Budget::Times(0),
+        disturbances: Budget::Unlimited,
     };
     Cluster::new(Settings::new(&config).unwrap(), bounds)
 }

@@ -29,6 +29,7 @@ const WINDOW: Bounds = Bounds {
     restarts: Budget::Times(0),
     duplicates: Budget::Times(1),
     drops: Budget::Times(0),
+    disturbances: Budget::Unlimited,
 };
 
 /// Two elections: leaders that refuse and are refused.
