@@ -20,7 +20,6 @@ fn cluster(config: &Config) -> Cluster {
     let bounds = Bounds {
         max_term: 2,
         max_in_flight: 2,
-        disturbances: Budget::Unlimited,
         timeouts: Budget::Times(2),
         lease_expiries: Budget::Times(0),
         heartbeats: Budget::Times(1),
