@@ -4,6 +4,7 @@
 //! * [`target`]: the trait that an implementation is put behind, and what it may say of itself.
 //! * [`compare`]: what "the two agree" means, field by field and message by message.
 //! * [`cover`]: traces that cover a graph, and conformance of targets that cannot be copied.
+//! * [`mutants`]: real mistakes, planted, and what catches them.
 //! * [`replay`]: traces on any target; needs no specification.
 //! * [`product`]: the exhaustive product of the specification and an implementation.
 //! * [`divergence`]: where the two sides part.
@@ -18,6 +19,7 @@ pub mod digest;
 pub mod divergence;
 mod graph;
 pub mod minimise;
+pub mod mutants;
 pub mod path;
 pub mod planted;
 pub mod product;

@@ -163,6 +163,8 @@ mod switch {
         Ps12 = "PS-12",
         /// A response from a stranger is let in.
         Pr05 = "PR-05",
+        /// The only voter leads without a new term.
+        Pr06 = "PR-06",
     }
 
     /// The active mistake, as its place in `Bug::ALL` plus one; zero is none. One for the process: a

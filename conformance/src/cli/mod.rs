@@ -13,6 +13,7 @@ mod explore;
 mod generate;
 mod list;
 mod model;
+mod mutants;
 mod output;
 mod progress;
 mod replay;
@@ -60,6 +61,8 @@ enum Verb {
     Simulate(simulate::SimulateArgs),
     /// Measure the engine beside stateright's searches
     Bench(bench::BenchArgs),
+    /// Plant real mistakes one at a time and show what catches each; needs a build that has them
+    Mutants(mutants::MutantsArgs),
     /// List the implementations, with their versions and the fields that they show
     Targets(list::TargetsArgs),
     /// List the presets, with their purposes and bounds
@@ -75,6 +78,7 @@ impl Verb {
             Verb::Coverage(_) => "coverage",
             Verb::Simulate(_) => "simulate",
             Verb::Bench(_) => "bench",
+            Verb::Mutants(_) => "mutants",
             Verb::Targets(_) => "targets",
             Verb::Presets => "presets",
             Verb::Check(_) => "check",
@@ -123,6 +127,7 @@ fn run(cli: &Cli) -> Result<Exit, CliError> {
             }
             jobs
         }
+        Verb::Mutants(args) => mutants::run(args, &progress)?,
         Verb::Targets(args) => list::targets(args)?,
         Verb::Presets => list::presets()?,
         Verb::Check(args) => check::run(args, &progress)?,

@@ -30,6 +30,9 @@ impl<S: Storage, O: Observer> Core<S, O> {
         }
         self.watch
             .report(Event::ElectionStarted { term: self.term });
+        if seeded!(Pr06) && self.tracker.is_singleton() {
+            return self.become_leader();
+        }
         self.run(match transfer {
             false if self.settings.pre_vote => Campaign::PreVote,
             _ => Campaign::Vote { force: transfer },

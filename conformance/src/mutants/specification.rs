@@ -1,0 +1,117 @@
+//! A mistake in the specification: is a property violated?
+
+use super::{Caught, Finding, Rung, Side};
+use crate::path::{provenance, steps_along};
+use lockstep_model::search::{Checked, Search, Verdict};
+use lockstep_model::{Action, Cluster, Mutation, Preset, Settings};
+use lockstep_traces::{Header, Trace};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+/// Searches with one mistake planted in the specification, preset after preset.
+///
+/// # Panics
+///
+/// If a preset cannot be set up or searched.
+pub fn try_specification(mutation: Mutation, rungs: &[Rung]) -> Finding {
+    let clock = Instant::now();
+    let caught = rungs.iter().find_map(|rung| climb(mutation, *rung));
+    Finding {
+        id: mutation.id().to_owned(),
+        side: Side::Specification,
+        what: mutation.what().to_owned(),
+        caught,
+        seconds: clock.elapsed().as_secs_f64(),
+    }
+}
+
+fn climb(mutation: Mutation, rung: Rung) -> Option<Caught> {
+    match rung {
+        // Neither compares anything with a property.
+        Rung::Corpus | Rung::Walks => None,
+        Rung::Smoke => search(mutation, rung, super::smoke()),
+        Rung::Ci => super::other_ci_presets().find_map(|it| search(mutation, rung, it)),
+        Rung::Bigger => super::bigger_presets().find_map(|it| search(mutation, rung, it)),
+    }
+}
+
+fn search(mutation: Mutation, rung: Rung, preset: &Preset) -> Option<Caught> {
+    let clock = Instant::now();
+    let checked = check(mutation, preset);
+    let states = checked.report.distinct;
+    let seconds = clock.elapsed().as_secs_f64();
+    let (by, trace) = match &checked.report.verdict {
+        Verdict::Violated { property, .. } => {
+            let found = checked.counterexample.as_ref()?;
+            let actions: Vec<_> = found.actions().copied().collect();
+            (
+                property.clone(),
+                Some(trace(mutation, preset, property, &actions)),
+            )
+        }
+        // A rule that is too strict violates nothing: it makes something impossible.
+        Verdict::Exhausted => (
+            format!("{} is not reached", vanished(&checked, preset)?),
+            None,
+        ),
+        Verdict::Bounded { .. } => return None,
+    };
+    Some(Caught {
+        rung,
+        run: preset.name.to_owned(),
+        by,
+        panicked: false,
+        states,
+        seconds,
+        steps: trace.as_ref().map_or(0, |trace| trace.steps.len()),
+        trace,
+    })
+}
+
+fn check(mutation: Mutation, preset: &Preset) -> Checked<Cluster> {
+    Search::new(&cluster(mutation, preset))
+        .threads(2)
+        .max_states(super::MAX_STATES)
+        .run()
+        .expect("a search in memory needs nothing")
+}
+
+fn cluster(mutation: Mutation, preset: &Preset) -> Cluster {
+    let settings = Settings::new(&preset.config).expect("presets are valid");
+    Cluster::new(settings.with_mutation(mutation), preset.bounds)
+}
+
+/// A witness that the specification as it is reaches in this preset, and the mutant does not.
+fn vanished(mutant: &Checked<Cluster>, preset: &Preset) -> Option<String> {
+    let gone: Vec<_> = mutant.report.unreached().collect();
+    if gone.is_empty() {
+        return None;
+    }
+    let healthy = reached(preset);
+    let mut gone = gone.into_iter();
+    gone.find(|witness| healthy.contains(*witness))
+        .map(str::to_owned)
+}
+
+/// The witnesses that the specification as it is reaches; searched once a preset.
+fn reached(preset: &Preset) -> BTreeSet<String> {
+    static KNOWN: Mutex<BTreeMap<&'static str, BTreeSet<String>>> = Mutex::new(BTreeMap::new());
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let search = || {
+        let witnesses = check(Mutation::None, preset).report.witnesses.into_iter();
+        let reached = witnesses.filter(|witness| witness.depth.is_some());
+        reached.map(|witness| witness.name).collect()
+    };
+    known.entry(preset.name).or_insert_with(search).clone()
+}
+
+fn trace(mutation: Mutation, preset: &Preset, property: &str, actions: &[Action]) -> Trace {
+    let cluster = cluster(mutation, preset);
+    let purpose = format!("{} in the specification violates {property}", mutation.id());
+    let made = provenance("lockstep mutants", Some(preset.name), &cluster);
+    Trace {
+        header: Header::new("mutant", purpose, preset.config.clone(), made),
+        steps: steps_along(&cluster, actions),
+    }
+}
