@@ -71,3 +71,11 @@ fn a_group_survives_everything_that_goes_wrong() {
         "too little happened in {count} runs: {total:?}"
     );
 }
+
+#[test]
+fn a_seed_repeats_exactly() {
+    for seed in 0..20 {
+        let once = failure(seed, Mistakes::default());
+        assert_eq!(once, failure(seed, Mistakes::default()), "seed {seed}");
+    }
+}
