@@ -297,3 +297,29 @@ impl Group {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_lost() {
+        assert_eq!(run(), Ok(()));
+    }
+
+    #[test]
+    fn what_is_lost_or_moved_is_noticed() {
+        let mut group = Group::new().unwrap();
+        group.replicate(PROPOSALS).unwrap();
+        group.wait("all have it", Group::agrees).unwrap();
+        assert_eq!(group.check(), Ok(()));
+        group.servers[1].applied.swap(3, 4);
+        assert!(group.check().unwrap_err().contains("another order"));
+        group.servers[1].known.remove(&7);
+        assert!(group.check().unwrap_err().contains("lost proposal 7"));
+        group.servers[1].known.insert(7);
+        group.servers[1].applied.swap(3, 4);
+        group.acknowledged.remove(&7);
+        assert!(group.check().unwrap_err().contains("were acknowledged"));
+    }
+}
