@@ -37,7 +37,6 @@ fn small() -> Cluster {
         restarts: Budget::Times(0),
         duplicates: Budget::Times(0),
         drops: Budget::Times(0),
-        disturbances: Budget::Unlimited,
     };
     Cluster::new(
         Settings::new(&config).expect("a good configuration"),
