@@ -124,6 +124,116 @@ fn a_limit_is_no_pass() {
 }
 
 #[test]
+fn the_production_raft_is_bisimilar() {
+    let text = run(folder().path(), "conform --preset smoke", HOLDS);
+    assert!(
+        text.contains("conform smoke on lockstep-raft: bisimilar within the bound"),
+        "{text}"
+    );
+}
+
+#[test]
+fn every_planted_mistake_is_caught() {
+    let here = folder();
+    for mistake in [
+        "wrong_state",
+        "wrong_message",
+        "missing_message",
+        "extra_message",
+        "wrong_refusal",
+        "hidden_state",
+        "failure",
+    ] {
+        let text = run(here.path(), &format!("conform --plant {mistake}"), VIOLATED);
+        let expected = if mistake == "hidden_state" {
+            "digest hides state"
+        } else {
+            "diverged"
+        };
+        assert!(text.contains(expected), "{mistake}: {text}");
+    }
+}
+
+#[test]
+fn walks_that_commit_hold_and_others_do_not() {
+    let here = folder();
+    let text = run(here.path(), "walk --seeds 5 --steps 500", HOLDS);
+    assert!(text.contains("sampled"), "{text}");
+    let text = run(here.path(), "walk --seeds 1 --steps 1", USAGE);
+    assert!(text.contains("nothing was committed"), "{text}");
+    run(here.path(), "walk --seeds 0", USAGE);
+}
+
+#[test]
+fn generated_traces_cover_and_are_replayed() {
+    let here = folder();
+    let generated = run(
+        here.path(),
+        "generate --preset single --cover states --out traces",
+        HOLDS,
+    );
+    assert!(generated.contains("every one covered"), "{generated}");
+    run(here.path(), "replay traces --target spec", HOLDS);
+    // The same command again makes the same files.
+    let read = || {
+        let mut files: Vec<_> = std::fs::read_dir(here.path().join("traces"))
+            .expect("the folder was made")
+            .map(|entry| entry.expect("an entry").path())
+            .map(|path| (path.clone(), std::fs::read(path).expect("a trace")))
+            .collect();
+        files.sort();
+        files
+    };
+    let first = read();
+    run(
+        here.path(),
+        "generate --preset single --cover states --out traces",
+        HOLDS,
+    );
+    assert_eq!(first, read());
+    run(
+        here.path(),
+        "generate --preset single --cover edges --out edges",
+        HOLDS,
+    );
+    run(here.path(), "replay edges --target spec", HOLDS);
+    let text = run(
+        here.path(),
+        "replay traces edges --target raft-rs",
+        VIOLATED,
+    );
+    assert!(
+        text.contains("diverged"),
+        "the corpus is in etcd's dialect: {text}"
+    );
+}
+
+#[test]
+fn a_simulation_is_a_sample_and_can_be_repeated() {
+    let here = folder();
+    let text = run(
+        here.path(),
+        "simulate --preset smoke --runs 4 --seed 7",
+        HOLDS,
+    );
+    assert!(text.contains("sampled (4 runs)"), "{text}");
+    let again = text
+        .split("lockstep simulate")
+        .nth(1)
+        .and_then(|rest| rest.lines().next());
+    let again = format!("simulate{}", again.expect("the command that repeats it"));
+    let steps = |text: &str| {
+        let line = text
+            .lines()
+            .find(|line| line.trim_start().starts_with("steps  "));
+        line.expect("the steps are counted").to_owned()
+    };
+    assert_eq!(steps(&run(here.path(), &again, HOLDS)), steps(&text));
+    run(here.path(), "simulate --runs 0", USAGE);
+    run(here.path(), "simulate --timeout 0", STOPPED);
+}
+
+#[test]
 fn a_gap_in_the_coverage_fails() {
     let text = run(folder().path(), "coverage smoke --max-depth 2", VIOLATED);
     assert!(text.contains("gaps"), "{text}");

@@ -157,6 +157,9 @@ fn job(name: &str, chosen: &Chosen, report: &ProductReport) -> Result<Job, CliEr
         "inputs run again to test the digest",
         implementation.inputs_rerun,
     );
+    for (reason, count) in &implementation.not_driven {
+        job.fact(&format!("not driven, to change nothing: {reason}"), *count);
+    }
     job.fact("peak memory, MiB", report.memory_bytes >> 20);
     match &report.verdict {
         Verdict::Bisimilar => {

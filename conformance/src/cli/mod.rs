@@ -21,6 +21,7 @@ mod simulate;
 mod stateright;
 mod target;
 mod verify;
+mod walk;
 
 use clap::{Parser, Subcommand};
 use error::CliError;
@@ -51,6 +52,8 @@ enum Verb {
     Conform(conform::ConformArgs),
     /// Replay traces on an implementation
     Replay(replay::ReplayArgs),
+    /// Walk at random, by ticks, through the production Raft and the specification
+    Walk(walk::WalkArgs),
     /// Make traces from the specification: of a preset, or the corpus
     Generate(generate::GenerateArgs),
     /// Search the presets and show what they meet, and what they miss
@@ -74,6 +77,7 @@ impl Verb {
         match self {
             Verb::Verify(_) => "verify",
             Verb::Conform(_) => "conform",
+            Verb::Walk(_) => "walk",
             Verb::Generate(_) => "generate",
             Verb::Coverage(_) => "coverage",
             Verb::Simulate(_) => "simulate",
@@ -117,6 +121,7 @@ fn run(cli: &Cli) -> Result<Exit, CliError> {
     let jobs = match &cli.verb {
         Verb::Verify(args) => verify::run(args, &progress)?,
         Verb::Conform(args) => conform::run(args, &progress)?,
+        Verb::Walk(args) => walk::run(args, &progress)?,
         Verb::Generate(args) => generate::run(args, &progress)?,
         Verb::Coverage(args) => coverage::run(args, &progress)?,
         Verb::Simulate(args) => simulate::run(args, &progress)?,

@@ -1,5 +1,6 @@
 //! `lockstep verify`: the main job. The specification is checked, the implementation is compared with it
-//! at every edge, and the corpus is replayed, with the presets that are part of every change.
+//! at every edge, and the corpus is replayed, with the presets that are part of every change; the
+//! production Raft is also walked through by ticks.
 
 use super::check::{self, LimitArgs};
 use super::conform;
@@ -72,6 +73,9 @@ pub fn run(args: &VerifyArgs, progress: &Reporter) -> Result<Vec<Job>, CliError>
         partial: args.target.partial,
         progress,
     })?);
+    if args.target.target == "lockstep-raft" {
+        jobs.push(super::walk::standard(&args.trace_out, progress)?);
+    }
     Ok(jobs)
 }
 

@@ -1,0 +1,124 @@
+//! `lockstep walk`: random walks by ticks through the production Raft and the specification, timers
+//! included.
+
+use super::divergence;
+use super::error::CliError;
+use super::progress::{Reporter, Tick};
+use crate::report::{Job, Status};
+use clap::Args;
+use lockstep_conformance::walk::{WalkOptions, WalkReport, WalkVerdict, walk};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// Options of `lockstep walk`.
+#[derive(Debug, Args)]
+pub struct WalkArgs {
+    /// The seed of the first walk; the others follow it
+    #[arg(long, value_name = "SEED", default_value_t = 0)]
+    seed: u64,
+    /// How many walks
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    seeds: u64,
+    /// How many choices each walk makes
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    steps: usize,
+    /// Where the way to a divergence is written, as a trace
+    #[arg(long, value_name = "FILE", default_value = "divergence.ndjson")]
+    trace_out: PathBuf,
+}
+
+/// Does the walks that were asked for.
+///
+/// # Errors
+/// There was nothing to walk, or nothing was committed, so that the walks say nothing.
+pub fn run(args: &WalkArgs, progress: &Reporter) -> Result<Vec<Job>, CliError> {
+    let options = WalkOptions {
+        first_seed: args.seed,
+        walks: args.seeds,
+        steps: args.steps,
+        config: None,
+    };
+    one(&options, &args.trace_out, progress).map(|job| vec![job])
+}
+
+/// The walks of CI: 100 of 1,000 choices.
+pub fn standard(trace_out: &Path, progress: &Reporter) -> Result<Job, CliError> {
+    let options = WalkOptions {
+        first_seed: 0,
+        walks: 100,
+        steps: 1000,
+        config: None,
+    };
+    one(&options, trace_out, progress)
+}
+
+fn one(options: &WalkOptions, trace_out: &Path, progress: &Reporter) -> Result<Job, CliError> {
+    let name = format!(
+        "{} seeds from {} on lockstep-raft",
+        options.walks, options.first_seed
+    );
+    progress.begin(format!("walk {name}"));
+    let clock = Instant::now();
+    let report = walk(options, &mut |it| {
+        progress.tick(&Tick {
+            done: it.steps,
+            unit: "steps",
+            note: format!("{} of {} walks", it.walks, options.walks),
+            ..Tick::default()
+        })
+    });
+    let mut job = job(&name, &report)?;
+    job.seconds = clock.elapsed().as_secs_f64();
+    if let Some(found) = &report.divergence {
+        divergence::describe(&mut job, &found.divergence);
+        divergence::save(&mut job, &found.divergence, "lockstep-raft", trace_out)?;
+        job.notes.push(format!(
+            "with the timers, it is repeated by: {}",
+            found.command()
+        ));
+    }
+    Ok(job)
+}
+
+fn job(name: &str, report: &WalkReport) -> Result<Job, CliError> {
+    let (status, verdict) = match report.verdict() {
+        WalkVerdict::Sampled => (Status::Holds, "sampled"),
+        WalkVerdict::Diverged => (Status::Violated, "diverged"),
+        WalkVerdict::Interrupted => (Status::Stopped, "bounded (interrupted)"),
+        WalkVerdict::NothingCommitted => {
+            let text = format!("walk {name}: nothing was committed, so the walks say nothing");
+            return Err(CliError::Usage(text));
+        }
+    };
+    let mut job = Job::new("walk", name, status, verdict.to_owned());
+    let counts = &report.counts;
+    job.fact("walks", counts.walks);
+    job.fact("steps", counts.steps);
+    job.fact("ticks", counts.ticks);
+    job.fact("inputs compared", counts.inputs);
+    job.fact("timer events raised by ticks", counts.timer_events);
+    job.fact("deliveries", counts.deliveries);
+    job.fact("refused by both sides", counts.refused);
+    job.fact("elections", counts.elections);
+    job.fact("proposals taken", counts.proposals);
+    job.fact("entries committed", counts.committed);
+    job.fact("restarts", counts.restarts);
+    job.fact("highest term", counts.highest_term);
+    match &report.divergence {
+        None if status == Status::Holds => job.passed("every walk agrees at every step"),
+        None => job.failed("every walk agrees", Status::Stopped, "no divergence so far"),
+        Some(found) => {
+            let what = match &found.timer {
+                Some(timer) => timer.clone(),
+                None => divergence::summary(&found.divergence),
+            };
+            let text = format!(
+                "seed {} after {} choices, of which {} are needed: {what}",
+                found.seed, found.steps, found.needed
+            );
+            job.failed("every walk agrees at every step", Status::Violated, text);
+        }
+    }
+    job.detail = serde_json::to_value(counts).unwrap_or_default();
+    Ok(job)
+}
