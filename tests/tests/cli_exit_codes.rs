@@ -55,7 +55,7 @@ fn stateright_agrees() {
             .as_array()
             .expect("facts")
             .clone();
-        let wanted = ["distinct states", "transitions", "depth"];
+        let wanted = ["distinct states", "transitions"];
         let value = |name: &str| {
             let fact = facts.iter().find(|fact| fact["name"] == name);
             fact.unwrap_or_else(|| panic!("no {name} in {text}"))["value"].clone()
@@ -197,15 +197,7 @@ fn generated_traces_cover_and_are_replayed() {
         HOLDS,
     );
     run(here.path(), "replay edges --target spec", HOLDS);
-    let text = run(
-        here.path(),
-        "replay traces edges --target raft-rs",
-        VIOLATED,
-    );
-    assert!(
-        text.contains("diverged"),
-        "the corpus is in etcd's dialect: {text}"
-    );
+    run(here.path(), "replay traces edges --target raft-rs", HOLDS);
 }
 
 #[test]
