@@ -101,7 +101,7 @@ impl Group for Servers {
         };
         group.leader().campaign().expect("a voter may campaign");
         group.settle();
-        assert_eq!(group.leader().leader(), Some(id(1)));
+        assert_eq!(group.leader().core().leader(), Some(id(1)));
         group
     }
 
