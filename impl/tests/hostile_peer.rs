@@ -419,7 +419,7 @@ fn body() -> impl Strategy<Value = Body> {
         3 => any::<bool>().prop_map(|granted| Body::RequestVoteResponse { granted }),
         2 => entry_id().prop_map(|last| Body::RequestPreVote { last }),
         2 => any::<bool>().prop_map(|granted| Body::RequestPreVoteResponse { granted }),
-        3 => snapshot().prop_map(|snapshot| Body::InstallSnapshot { snapshot }),
+        3 => snapshot().prop_map(|snapshot| Body::InstallSnapshot { snapshot: Box::new(snapshot) }),
         3 => (index(), context()).prop_map(|(commit, context)| Body::Heartbeat { commit, context }),
         2 => context().prop_map(|context| Body::HeartbeatResponse { context }),
         2 => proposal,
@@ -436,7 +436,7 @@ fn body() -> impl Strategy<Value = Body> {
         1 => any::<bool>().prop_map(|failed| Body::SnapshotStatus { failed }),
         1 => (entry_id(), snapshot()).prop_map(|(last, snapshot)| Body::StorageAppendResponse {
             last: Some(last),
-            snapshot: Some(snapshot),
+            snapshot: Some(Box::new(snapshot)),
         }),
         1 => entries(EntryId::ZERO).prop_map(|entries| Body::StorageApplyResponse { entries }),
         1 => entries(EntryId::ZERO).prop_map(|entries| Body::StorageApply {

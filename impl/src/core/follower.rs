@@ -28,7 +28,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
             }
             Body::InstallSnapshot { snapshot } => {
                 self.hear_from_leader(message.from);
-                self.handle_snapshot(message.from, snapshot)?;
+                self.handle_snapshot(message.from, *snapshot)?;
             }
             Body::Propose { entries } if seeded!(Rp14) => self.append(entries)?,
             Body::RequestPreVoteResponse { granted: true } if seeded!(Pv08) => {

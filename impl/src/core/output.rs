@@ -212,7 +212,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
                 term: persisted.term,
                 body: Body::StorageAppendResponse {
                     last: persisted.last,
-                    snapshot: ready.snapshot.clone(),
+                    snapshot: ready.snapshot.clone().map(Box::new),
                 },
             }));
             ready.messages.push(Message {
@@ -224,7 +224,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
                 body: Body::StorageAppend {
                     hard_state: ready.hard_state,
                     entries: ready.entries.clone(),
-                    snapshot: ready.snapshot.clone(),
+                    snapshot: ready.snapshot.clone().map(Box::new),
                     responses,
                 },
             });

@@ -125,7 +125,12 @@ impl<S: Storage, O: Observer> Core<S, O> {
         });
         progress.become_snapshot(snapshot.metadata.index);
         self.watch.report(Event::ReplicationPaused { to, progress });
-        self.send(to, Body::InstallSnapshot { snapshot });
+        self.send(
+            to,
+            Body::InstallSnapshot {
+                snapshot: Box::new(snapshot),
+            },
+        );
         Ok(true)
     }
 

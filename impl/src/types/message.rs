@@ -106,8 +106,9 @@ pub enum Body {
     },
     /// The leader replaces a log that lags behind its own oldest entry (Raft §7).
     InstallSnapshot {
-        /// The snapshot; never empty in a message of this library.
-        snapshot: Snapshot,
+        /// The snapshot; never empty in a message of this library. In a box, as everywhere here, so that
+        /// the many other messages are small to move.
+        snapshot: Box<Snapshot>,
     },
     /// The leader shows that it lives.
     Heartbeat {
@@ -159,7 +160,7 @@ pub enum Body {
         /// Entries to append; they replace all that is stored at and after the first one.
         entries: Vec<Entry>,
         /// A snapshot to install, if any; never together with entries.
-        snapshot: Option<Snapshot>,
+        snapshot: Option<Box<Snapshot>>,
         /// Messages to deliver, each to its addressee, when everything is durable.
         responses: Vec<Message>,
     },
@@ -170,7 +171,7 @@ pub enum Body {
         /// The last entry that is now durable, if the log had unstable entries.
         last: Option<EntryId>,
         /// The snapshot that is now installed, if there was one.
-        snapshot: Option<Snapshot>,
+        snapshot: Option<Box<Snapshot>>,
     },
     /// To the apply thread: apply these entries, then deliver the responses.
     StorageApply {

@@ -129,12 +129,12 @@ impl Wire for Message {
                 raw.vote = Some(hard_state.vote.map_or(0, NodeId::get));
                 raw.commit = Some(hard_state.commit.0);
                 raw.entries = entries_to_raw(entries);
-                raw.snapshot = snapshot.as_ref().map(Wire::to_raw);
+                raw.snapshot = snapshot.as_deref().map(Wire::to_raw);
                 raw.responses = responses.iter().map(Wire::to_raw).collect();
             }
             Body::StorageAppendResponse { last, snapshot } => {
                 set_id(&mut raw, last.unwrap_or_default());
-                raw.snapshot = snapshot.as_ref().map(Wire::to_raw);
+                raw.snapshot = snapshot.as_deref().map(Wire::to_raw);
             }
             Body::StorageApply { entries, responses } => {
                 raw.entries = entries_to_raw(entries);
@@ -198,7 +198,7 @@ fn body_from_raw(kind: MessageKind, raw: raftpb::Message) -> Result<Body, WireEr
         MessageKind::RequestVoteResponse => Body::RequestVoteResponse { granted: !reject },
         MessageKind::RequestPreVoteResponse => Body::RequestPreVoteResponse { granted: !reject },
         MessageKind::InstallSnapshot => Body::InstallSnapshot {
-            snapshot: Snapshot::from_raw(raw.snapshot.unwrap_or_default())?,
+            snapshot: Box::new(Snapshot::from_raw(raw.snapshot.unwrap_or_default())?),
         },
         MessageKind::Heartbeat => Body::Heartbeat {
             commit,
@@ -223,13 +223,13 @@ fn body_from_raw(kind: MessageKind, raw: raftpb::Message) -> Result<Body, WireEr
             Body::StorageAppend {
                 hard_state: (!hard_state.is_empty()).then_some(hard_state),
                 entries: entries_from_raw(raw.entries)?,
-                snapshot: snapshot_from_raw(raw.snapshot)?,
+                snapshot: snapshot_from_raw(raw.snapshot)?.map(Box::new),
                 responses: responses_from_raw(raw.responses)?,
             }
         }
         MessageKind::StorageAppendResponse => Body::StorageAppendResponse {
             last: (id != EntryId::ZERO).then_some(id),
-            snapshot: snapshot_from_raw(raw.snapshot)?,
+            snapshot: snapshot_from_raw(raw.snapshot)?.map(Box::new),
         },
         MessageKind::StorageApply => Body::StorageApply {
             entries: entries_from_raw(raw.entries)?,

@@ -194,7 +194,7 @@ impl Server {
                 snapshot,
                 responses,
             }) => {
-                self.write(hard_state, &entries, snapshot);
+                self.write(hard_state, &entries, snapshot.map(|boxed| *boxed));
                 if self.crashes(effects) {
                     return Ok(());
                 }
@@ -363,7 +363,7 @@ impl Server {
         self.send(others, effects)?;
         for message in own {
             if let Body::StorageAppendResponse { snapshot, .. } = &message.body {
-                self.install(snapshot.clone().as_ref(), effects)?;
+                self.install(snapshot.clone().as_deref(), effects)?;
             }
             if let Some(running) = &mut self.running {
                 // A server that is no member any more refuses even its own acknowledgements.

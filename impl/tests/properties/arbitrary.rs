@@ -171,7 +171,7 @@ fn body() -> impl Strategy<Value = Body> {
         2 => any::<bool>().prop_map(|granted| Body::RequestVoteResponse { granted }),
         1 => entry_id().prop_map(|last| Body::RequestPreVote { last }),
         1 => any::<bool>().prop_map(|granted| Body::RequestPreVoteResponse { granted }),
-        2 => snapshot().prop_map(|snapshot| Body::InstallSnapshot { snapshot }),
+        2 => snapshot().prop_map(|snapshot| Body::InstallSnapshot { snapshot: Box::new(snapshot) }),
         2 => (number(), context()).prop_map(|(commit, context)| {
             Body::Heartbeat { commit: Index(commit), context }
         }),

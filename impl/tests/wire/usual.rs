@@ -132,7 +132,7 @@ fn messages() -> Vec<(&'static str, u64, Body)> {
             "snapshot",
             8,
             Body::InstallSnapshot {
-                snapshot: snapshot(),
+                snapshot: Box::new(snapshot()),
             },
         ),
         (
@@ -213,7 +213,7 @@ fn messages() -> Vec<(&'static str, u64, Body)> {
             Body::StorageAppend {
                 hard_state: None,
                 entries: vec![],
-                snapshot: Some(snapshot()),
+                snapshot: Some(Box::new(snapshot())),
                 responses: vec![],
             },
         ),
@@ -230,7 +230,7 @@ fn messages() -> Vec<(&'static str, u64, Body)> {
             8,
             Body::StorageAppendResponse {
                 last: None,
-                snapshot: Some(snapshot()),
+                snapshot: Some(Box::new(snapshot())),
             },
         ),
         (

@@ -303,14 +303,14 @@ impl<'a> Fields<'a> {
                     commit: state.commit,
                     vote: number(state.vote),
                     entries: entries.clone(),
-                    snapshot: snapshot.as_ref(),
+                    snapshot: snapshot.as_deref(),
                     responses,
                     ..blank
                 }
             }
             Body::StorageAppendResponse { last, snapshot } => Fields {
                 log: last.unwrap_or(EntryId::ZERO),
-                snapshot: snapshot.as_ref(),
+                snapshot: snapshot.as_deref(),
                 ..blank
             },
             Body::StorageApply { entries, responses } => Fields {

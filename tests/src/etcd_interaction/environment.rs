@@ -268,7 +268,7 @@ impl InteractionEnv {
             return Err("the append thread got a message of another kind".to_owned());
         };
         self.node(number)?
-            .persist(hard_state, &entries, snapshot.as_ref())?;
+            .persist(hard_state, &entries, snapshot.as_deref())?;
         self.respond(responses);
         Ok(())
     }
@@ -347,7 +347,9 @@ impl InteractionEnv {
             from: sender.id,
             to,
             term,
-            body: Body::InstallSnapshot { snapshot },
+            body: Body::InstallSnapshot {
+                snapshot: Box::new(snapshot),
+            },
         };
         self.print(&describe::message(&message));
         self.in_flight.push(message);

@@ -31,10 +31,10 @@ fn snapshot(term: u64, index: u64, conf_state: ConfState) -> Body {
         term: Term(term),
     };
     Body::InstallSnapshot {
-        snapshot: Snapshot {
+        snapshot: Box::new(Snapshot {
             metadata,
             data: Bytes::new(),
-        },
+        }),
     }
 }
 

@@ -161,7 +161,7 @@ fn a_snapshot_does_not_discard_a_log_that_contains_it() {
     let storages = vec![storage(&[1, 2, 3], &[1, 1, 2, 2, 2], hard_state); 3];
     let mut cluster = Cluster::with_storages(storages, |_| ());
     let body = Body::InstallSnapshot {
-        snapshot: snapshot(2, 3, &[1, 2, 3]),
+        snapshot: Box::new(snapshot(2, 3, &[1, 2, 3])),
     };
     cluster.deliver(message(1, 2, 2, body));
     cluster.work(2);
@@ -183,7 +183,7 @@ fn a_snapshot_replaces_a_log_that_contradicts_it() {
     let storages = vec![storage(&[1, 2, 3], &[1, 1, 1], hard_state); 3];
     let mut cluster = Cluster::with_storages(storages, |_| ());
     let body = Body::InstallSnapshot {
-        snapshot: snapshot(2, 3, &[1, 2, 4]),
+        snapshot: Box::new(snapshot(2, 3, &[1, 2, 4])),
     };
     cluster.deliver(message(1, 2, 2, body));
     assert!(
@@ -204,7 +204,7 @@ fn a_snapshot_replaces_a_log_that_contradicts_it() {
 fn a_snapshot_for_somebody_else_is_ignored() {
     let mut cluster = Cluster::new(3, |_| ());
     let body = Body::InstallSnapshot {
-        snapshot: snapshot(2, 3, &[1, 3]),
+        snapshot: Box::new(snapshot(2, 3, &[1, 3])),
     };
     cluster.deliver(message(1, 2, 2, body));
     cluster.work(2);
