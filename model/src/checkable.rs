@@ -2,8 +2,9 @@
 
 use crate::cluster::{Action, Cluster, ClusterState};
 use crate::message::Body;
-use crate::search::{Antecedent, Checkable, StepProperty, Symmetry};
+use crate::search::{Antecedent, Checkable, Shortcut, StepProperty, Symmetry};
 use crate::server::Outbox;
+use crate::shortcut::Memory;
 use lockstep_traces::Role;
 use stateright::{Model, Property};
 
@@ -64,6 +65,10 @@ impl Checkable for Cluster {
 
     fn antecedents(&self) -> Vec<Antecedent<Self>> {
         crate::properties::antecedents()
+    }
+
+    fn shortcut(&self) -> Option<Box<dyn Shortcut<Self> + Send + '_>> {
+        Some(Box::new(Memory::new(self)))
     }
 
     fn action_kinds(&self) -> Vec<&'static str> {

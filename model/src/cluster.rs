@@ -174,7 +174,7 @@ impl ClusterState {
     }
 
     /// The value that the next proposal carries: values tell proposals apart.
-    fn next_value(&self) -> u64 {
+    pub(crate) fn next_value(&self) -> u64 {
         let entries = self.servers.iter().flat_map(|server| server.log.iter());
         let highest = entries.filter_map(|entry| entry.payload.as_value()).max();
         highest.unwrap_or(0) + 1
@@ -339,12 +339,7 @@ impl Cluster {
             "{stimulus:?} left a server inconsistent: {:?}",
             server.check(&self.settings)
         );
-        if server.role == Role::Leader {
-            state.history.record_leader(server.term, i);
-            if server.commit > committed {
-                state.history.record_commit(server.commit, server.term);
-            }
-        }
+        state.history.record(server, committed);
         for message in outbox.iter() {
             state.network.insert(message.clone());
         }

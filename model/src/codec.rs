@@ -26,11 +26,8 @@ impl ClusterState {
         for message in self.network.iter() {
             writer.message(message);
         }
-        writer.list(&self.history.leaders, |writer, ids| writer.byte(ids.bits()));
-        writer.list(&self.history.committed_in, Writer::number);
-        for kind in Kind::ALL {
-            writer.number(u32::from(self.spent.of(kind)));
-        }
+        put_history(&self.history, out);
+        put_spent(&self.spent, out);
     }
 
     /// The state that [`ClusterState::encode`] turned into `bytes`.
@@ -68,6 +65,89 @@ impl ClusterState {
         );
         state
     }
+}
+
+/// Appends a number as it stands in the encoding of a state.
+pub(crate) fn put_number(number: u32, out: &mut Vec<u8>) {
+    Writer(out).number(number);
+}
+
+/// Appends a server as it stands in the encoding of a state.
+pub(crate) fn put_server(server: &Server, out: &mut Vec<u8>) {
+    Writer(out).server(server);
+}
+
+/// Appends a message as it stands in the encoding of a state.
+pub(crate) fn put_message(message: &Message, out: &mut Vec<u8>) {
+    Writer(out).message(message);
+}
+
+/// Appends the history as it stands in the encoding of a state.
+pub(crate) fn put_history(history: &History, out: &mut Vec<u8>) {
+    let mut writer = Writer(out);
+    writer.list(&history.leaders, |writer, ids| writer.byte(ids.bits()));
+    writer.list(&history.committed_in, Writer::number);
+}
+
+/// Appends what was spent, the end of the encoding of a state.
+pub(crate) fn put_spent(spent: &Spent, out: &mut Vec<u8>) {
+    let mut writer = Writer(out);
+    for kind in Kind::ALL {
+        writer.number(u32::from(spent.of(kind)));
+    }
+}
+
+/// Where `count` numbers (or bytes below 0x80) that begin at `at` end.
+pub(crate) fn end_of_numbers(bytes: &[u8], mut at: usize, count: usize) -> usize {
+    for _ in 0..count {
+        while bytes[at] >= 0x80 {
+            at += 1;
+        }
+        at += 1;
+    }
+    at
+}
+
+/// Where the server that begins at `at` ends.
+pub(crate) fn end_of_server(bytes: &[u8], at: usize, servers: usize) -> usize {
+    let role = role_of(bytes[at] & 3);
+    // Role, term, vote, leader, commit; then the log.
+    let at = end_of_numbers(bytes, at, 5);
+    let mut at = end_of_list(bytes, at, 2);
+    if has_votes(role) {
+        at += 2;
+    }
+    if role == Role::Leader {
+        for _ in 1..servers {
+            at = end_of_numbers(bytes, at, 4);
+            at = end_of_list(bytes, at, 1);
+        }
+    }
+    at
+}
+
+/// Where the message that begins at `at` ends.
+pub(crate) fn end_of_message(bytes: &[u8], at: usize) -> usize {
+    let body = bytes[at + 2];
+    let at = end_of_numbers(bytes, at, 4);
+    match body {
+        0 | 2 => end_of_numbers(bytes, at, 2),
+        4 => end_of_list(bytes, end_of_numbers(bytes, at, 3), 2),
+        6 => end_of_numbers(bytes, at, 3),
+        8 => at,
+        _ => end_of_numbers(bytes, at, 1),
+    }
+}
+
+/// Where the history that begins at `at` ends.
+pub(crate) fn end_of_history(bytes: &[u8], at: usize) -> usize {
+    end_of_list(bytes, end_of_list(bytes, at, 1), 1)
+}
+
+/// Where the list that begins at `at` ends, with so many numbers an item.
+fn end_of_list(bytes: &[u8], at: usize, numbers: usize) -> usize {
+    let len = Reader(&bytes[at..]).number() as usize;
+    end_of_numbers(bytes, at, 1 + len * numbers)
 }
 
 struct Writer<'a>(&'a mut Vec<u8>);

@@ -2,6 +2,8 @@
 
 use crate::ids::IdSet;
 use crate::seq::Seq;
+use crate::server::Server;
+use lockstep_traces::Role;
 
 /// What has happened in a run, as far as properties need it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,7 +33,17 @@ impl History {
         self.committed_in.iter()
     }
 
-    pub(crate) fn record_leader(&mut self, term: u32, id: crate::ids::Id) {
+    /// What there is to remember after `server` moved, whose commit index was `committed` before.
+    pub(crate) fn record(&mut self, server: &Server, committed: u32) {
+        if server.role == Role::Leader {
+            self.record_leader(server.term, server.id);
+            if server.commit > committed {
+                self.record_commit(server.commit, server.term);
+            }
+        }
+    }
+
+    fn record_leader(&mut self, term: u32, id: crate::ids::Id) {
         let slot = (term as usize).saturating_sub(1);
         while self.leaders.len() <= slot {
             self.leaders.push(IdSet::EMPTY);
@@ -43,7 +55,7 @@ impl History {
         }
     }
 
-    pub(crate) fn record_commit(&mut self, index: u32, term: u32) {
+    fn record_commit(&mut self, index: u32, term: u32) {
         while self.committed_in.len() < index as usize {
             self.committed_in.push(term);
         }

@@ -76,6 +76,7 @@ pub mod properties;
 mod seq;
 mod server;
 mod settings;
+mod shortcut;
 mod symmetry;
 
 pub use bounds::{Bounds, Budget, Kind, Spent};

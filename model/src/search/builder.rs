@@ -54,6 +54,7 @@ pub(super) struct Options {
     pub max_depth: Option<u32>,
     pub only: Option<Vec<String>>,
     pub coverage: bool,
+    pub shortcut: bool,
     pub spill_folder: Option<PathBuf>,
     pub checkpoint: Option<(PathBuf, Duration)>,
     pub resume: bool,
@@ -73,6 +74,7 @@ impl<'a, M: Checkable> Search<'a, M> {
                 max_depth: None,
                 only: None,
                 coverage: false,
+                shortcut: true,
                 spill_folder: None,
                 checkpoint: None,
                 resume: false,
@@ -132,6 +134,13 @@ impl<'a, M: Checkable> Search<'a, M> {
     #[must_use]
     pub fn coverage(mut self, on: bool) -> Self {
         self.options.coverage = on;
+        self
+    }
+
+    /// Whether to use the model's [`shortcut`](Checkable::shortcut), if it has one (it does by default).
+    #[must_use]
+    pub fn shortcut(mut self, on: bool) -> Self {
+        self.options.shortcut = on;
         self
     }
 

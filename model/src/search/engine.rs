@@ -3,7 +3,7 @@
 use super::builder::{Options, ProgressCallback, Search};
 use super::checkpoint::{Extents, Found, Loaded, Position, Store, Subject, frontier_name};
 use super::error::SearchError;
-use super::expand::{self, Emission, Expander, Expansion, Scratch, Violation};
+use super::expand::{self, Emission, Expander, Expansion, Shortcuts, Violation};
 use super::fingerprints::{self, Fingerprints, SHARDS};
 use super::frontier::{Block, Frontier, Packer};
 use super::links::Links;
@@ -59,6 +59,7 @@ pub(super) struct Walk<'a, M: Checkable> {
     pub memory: MemorySplit,
     expansions: Vec<Expansion>,
     emissions: Vec<Emission>,
+    shortcuts: Shortcuts<'a, M>,
     pub started: Instant,
     /// The time before a resume.
     pub before: f64,
@@ -113,6 +114,7 @@ where
                 selected,
                 antecedents,
                 coverage: options.coverage,
+                with_shortcut: options.shortcut && !options.coverage && canonical.is_none(),
                 canonical,
                 orbit_size,
                 empty,
@@ -130,6 +132,7 @@ where
             memory: MemorySplit::default(),
             expansions: Vec::new(),
             emissions: Vec::new(),
+            shortcuts: Shortcuts::default(),
             started: now,
             before: 0.0,
             reported: (now, 0),
@@ -319,8 +322,12 @@ where
     }
 
     fn batch_memory(&self) -> u64 {
-        self.expansions.iter().map(Expansion::memory).sum::<u64>()
-            + self.emissions.iter().map(Emission::memory).sum::<u64>()
+        let pool = self.shortcuts.lock();
+        let shortcuts = pool.map_or(0, |pool| {
+            pool.iter().map(|shortcut| shortcut.memory()).sum()
+        });
+        let expansions: u64 = self.expansions.iter().map(Expansion::memory).sum();
+        shortcuts + expansions + self.emissions.iter().map(Emission::memory).sum::<u64>()
     }
 
     /// What can go to disk.
@@ -350,11 +357,11 @@ where
             });
         self.emissions
             .resize_with(self.emissions.len().max(count), Emission::default);
-        let (expander, known) = (&self.expander, &self.known);
+        let (expander, known, shortcuts) = (&self.expander, &self.known, &self.shortcuts);
         parallel::for_each(
             threads,
             blocks.iter().zip(self.expansions.iter_mut()),
-            Scratch::new,
+            || expander.scratch(shortcuts),
             |scratch, (block, out)| expander.expand(block.bytes(), known, scratch, out),
         );
         if let Some(expansion) = self.expansions[..count]

@@ -12,7 +12,8 @@ use super::links::LinkPiece;
 use super::report::PropertyKind;
 use super::selected::Selected;
 use super::tally::Tally;
-use super::traits::{Antecedent, AntecedentCondition, Checkable};
+use super::traits::{Antecedent, AntecedentCondition, Checkable, Shortcut};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The slots of the filter for successors met twice in a block.
@@ -26,6 +27,7 @@ pub(super) struct Expander<'a, M: Checkable> {
     pub selected: Selected<M>,
     pub antecedents: Vec<Antecedent<M>>,
     pub coverage: bool,
+    pub with_shortcut: bool,
     pub canonical: Option<StateMap<M, M::State>>,
     pub orbit_size: Option<StateMap<M, u64>>,
     /// The witnesses not yet found, as positions: those of states, and, counted on, those of steps.
@@ -129,27 +131,48 @@ impl Expansion {
     }
 }
 
+/// What the threads remember of transitions, from batch to batch.
+pub(super) type Shortcuts<'a, M> = Mutex<Vec<Box<dyn Shortcut<M> + Send + 'a>>>;
+
 /// What a thread needs besides, kept from block to block.
-pub(super) struct Scratch<M: Checkable> {
+pub(super) struct Scratch<'p, 'a, M: Checkable> {
     actions: Vec<M::Action>,
     /// The last fingerprint for each of its low bits: what is here came earlier in the block.
     filter: Vec<u64>,
+    shortcut: Option<Box<dyn Shortcut<M> + Send + 'a>>,
+    /// Where the shortcut came from and goes back to.
+    pool: &'p Shortcuts<'a, M>,
 }
 
-impl<M: Checkable> Scratch<M> {
-    pub fn new() -> Self {
-        Scratch {
-            actions: Vec::new(),
-            filter: vec![NONE; FILTER],
+impl<M: Checkable> Drop for Scratch<'_, '_, M> {
+    fn drop(&mut self) {
+        if let (Some(shortcut), Ok(mut pool)) = (self.shortcut.take(), self.pool.lock()) {
+            pool.push(shortcut);
         }
     }
 }
 
-impl<M> Expander<'_, M>
+impl<'a, M> Expander<'a, M>
 where
     M: Checkable,
     M::Action: Clone,
 {
+    /// What a thread needs, with a shortcut of the pool or a new one if it is to have one.
+    pub fn scratch<'p>(&self, pool: &'p Shortcuts<'a, M>) -> Scratch<'p, 'a, M> {
+        let shortcut = if self.with_shortcut {
+            let pooled = pool.lock().ok().and_then(|mut pool| pool.pop());
+            pooled.or_else(|| self.model.shortcut())
+        } else {
+            None
+        };
+        Scratch {
+            actions: Vec::new(),
+            filter: vec![NONE; FILTER],
+            shortcut,
+            pool,
+        }
+    }
+
     /// The representative of `state`.
     pub fn represent(&self, state: M::State) -> M::State {
         match self.canonical {
@@ -185,7 +208,7 @@ where
         &self,
         block: &[u8],
         known: &Fingerprints,
-        scratch: &mut Scratch<M>,
+        scratch: &mut Scratch<'_, 'a, M>,
         out: &mut Expansion,
     ) {
         out.tally = self.empty.clone();
@@ -201,7 +224,7 @@ where
         while let Some(bytes) = unpacker.next() {
             let state = self.model.decode(bytes);
             self.look_at(&state, parent, out);
-            self.expand_state(&state, parent, known, scratch, out);
+            self.expand_state(&state, bytes, parent, known, scratch, out);
             parent += 1;
         }
         out.sort_by_shard();
@@ -232,67 +255,75 @@ where
     fn expand_state(
         &self,
         state: &M::State,
+        bytes: &[u8],
         parent: u32,
         known: &Fingerprints,
-        scratch: &mut Scratch<M>,
+        scratch: &mut Scratch<'_, 'a, M>,
         out: &mut Expansion,
     ) {
         let model = self.model;
         let before = out.tally.generated;
         model.actions(state, &mut scratch.actions);
         out.most_actions = out.most_actions.max(scratch.actions.len());
-        for (number, action) in scratch.actions.drain(..).enumerate() {
+        let Scratch {
+            actions,
+            filter,
+            shortcut,
+            ..
+        } = scratch;
+        if let Some(shortcut) = shortcut {
+            shortcut.begin(state, bytes);
+        }
+        for (number, action) in actions.drain(..).enumerate() {
             let kind = model.action_kind(&action);
             out.tally.enabled[kind] += 1;
-            let Some(after) = model.next_state(state, action.clone()) else {
-                continue;
-            };
-            if !model.within_boundary(&after) {
+            let start = out.bytes.len();
+            let known_step = shortcut
+                .as_mut()
+                .and_then(|shortcut| shortcut.known(state, bytes, &action, &mut out.bytes));
+            if known_step == Some(false) {
+                out.bytes.truncate(start);
                 continue;
             }
+            let executed = if known_step.is_none() {
+                let Some(after) = model.next_state(state, action.clone()) else {
+                    continue;
+                };
+                if !model.within_boundary(&after) {
+                    continue;
+                }
+                Some(after)
+            } else {
+                None
+            };
             out.tally.fired[kind] += 1;
             out.tally.generated += 1;
-            if self.coverage {
-                self.cover(state, &action, &after, out);
-            }
-            for missing in self.missing_steps() {
-                let first = &mut out.witnesses[*missing];
-                let step = &self.selected.step_witnesses[*missing - self.selected.sometimes.len()];
-                if first.is_none() && (step.condition)(model, state, &action, &after) {
-                    *first = Some((parent, Some(number as u32)));
+            let executed = executed.map(|after| {
+                let quiet = self.look_at_step(state, (number, &action), &after, parent, out);
+                if let (true, Some(shortcut)) = (quiet, shortcut.as_mut()) {
+                    shortcut.learn(state, bytes, &action, &after);
                 }
-            }
-            let mut steps = self.selected.steps.iter();
-            if out.violation.is_none()
-                && let Some(property) =
-                    steps.find(|step| !(step.condition)(model, state, &action, &after))
-            {
-                out.violation = Some(Violation {
-                    property: property.name,
-                    kind: PropertyKind::Step,
-                    parent,
-                    action: number as u32,
-                });
-            }
-            let after = self.represent(after);
-            let start = out.bytes.len();
-            model.encode(&after, &mut out.bytes);
+                let after = self.represent(after);
+                model.encode(&after, &mut out.bytes);
+                after
+            });
             let fingerprint = fingerprint(&out.bytes[start..]);
-            let recent = &mut scratch.filter[fingerprint as usize % FILTER];
+            let recent = &mut filter[fingerprint as usize % FILTER];
             if *recent == fingerprint || known.contains(fingerprint) {
                 out.bytes.truncate(start);
                 continue;
             }
             *recent = fingerprint;
-            if out.violation.is_none()
-                && let Some(property) = self.violated_by(&after)
-            {
-                out.violation = Some(Violation {
-                    property,
-                    kind: PropertyKind::State,
-                    parent,
-                    action: number as u32,
-                });
+            if out.violation.is_none() && !self.selected.always.is_empty() {
+                let after = executed.unwrap_or_else(|| model.decode(&out.bytes[start..]));
+                if let Some(property) = self.violated_by(&after) {
+                    out.violation = Some(Violation {
+                        property,
+                        kind: PropertyKind::State,
+                        parent,
+                        action: number as u32,
+                    });
+                }
             }
             out.candidates.push(Candidate {
                 fingerprint,
@@ -303,6 +334,43 @@ where
             });
         }
         out.tally.terminal += u64::from(out.tally.generated == before);
+    }
+
+    /// What is asked of every step that is executed. True if it is neither a violation nor the first of
+    /// a witness.
+    fn look_at_step(
+        &self,
+        state: &M::State,
+        (number, action): (usize, &M::Action),
+        after: &M::State,
+        parent: u32,
+        out: &mut Expansion,
+    ) -> bool {
+        let mut quiet = true;
+        if self.coverage {
+            self.cover(state, action, after, out);
+        }
+        for missing in self.missing_steps() {
+            let first = &mut out.witnesses[*missing];
+            let step = &self.selected.step_witnesses[*missing - self.selected.sometimes.len()];
+            if first.is_none() && (step.condition)(self.model, state, action, after) {
+                *first = Some((parent, Some(number as u32)));
+                quiet = false;
+            }
+        }
+        let mut steps = self.selected.steps.iter();
+        if let Some(property) =
+            steps.find(|step| !(step.condition)(self.model, state, action, after))
+        {
+            quiet = false;
+            out.violation.get_or_insert(Violation {
+                property: property.name,
+                kind: PropertyKind::Step,
+                parent,
+                action: number as u32,
+            });
+        }
+        quiet
     }
 
     /// Antecedents of steps, and pairs.

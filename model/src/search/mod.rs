@@ -3,12 +3,50 @@
 //! It knows nothing of Raft. See [`Search`] for how it is used and [`Checkable`] for what a model
 //! has to tell it.
 //!
-//! What it guarantees:
+//! # What it guarantees
 //!
-//! 1. A counterexample and a witness is a shortest one.
-//! 2. Counts, depths, verdicts and traces are the same for any number of threads.
-//! 3. A verdict names its bound: [`Verdict::Exhausted`], [`Verdict::Bounded`] with what stopped the
-//!    search, or [`Verdict::Violated`]. A search that was cut off is never reported as a pass.
+//! 1. *Shortest.* A counterexample ends in the first depth at which any checked property is violated, and
+//!    the witness of a `sometimes` property or a step witness in the first depth at which there is one.
+//! 2. *Deterministic.* Counts, depths, verdicts and traces are the same for any number of threads, with
+//!    or without spilling to disk, and after any number of resumes. (With `max_time`, where a search
+//!    stops depends on the clock; with `max_memory`, on nothing but the model.)
+//! 3. *Honest.* A verdict names its bound: [`Verdict::Exhausted`], [`Verdict::Bounded`] with what stopped
+//!    the search, or [`Verdict::Violated`]. A search that was cut off is never reported as a pass. The
+//!    report has the probability that two states had the same 64-bit fingerprint.
+//! 4. *The same space as stateright's.* States outside `within_boundary` are neither counted nor
+//!    expanded, and `distinct` and `generated` are stateright's `unique_state_count` and `state_count`
+//!    ([`crosscheck`]). (An initial state that is listed twice is expanded once here.)
+//! 5. *Bounded memory.* With `max_memory`, frontier and links go to disk; the search goes on until the
+//!    fingerprints alone no longer fit.
+//! 6. *Exact symmetry.* With [`Symmetry`], one representative for every orbit; traces are rebuilt with
+//!    real states and end in a real violation, or the search fails with
+//!    [`SearchError::NotReproducible`].
+//! 7. *Resumable.* Killed at any moment, a search with a checkpoint is resumed to the same report; a
+//!    checkpoint that is damaged or of another search is refused.
+//! 8. *Reproducible simulation.* A run of a [`Swarm`] depends on its [`SwarmSettings`] alone.
+//!
+//! # How it works
+//!
+//! A level is expanded in batches of blocks of encoded states. A batch has three phases, each shared out
+//! among the threads: expanding blocks only *reads* the table of fingerprints; inserting gives every shard
+//! of the table to one thread, which takes the candidates in the order of blocks, states and actions;
+//! writing out goes by block again. So there is no lock or atomic in the table, and which of two equal
+//! successors counts as the first does not depend on the threads.
+//!
+//! | module | what it is for |
+//! | --- | --- |
+//! | `traits` | what a model tells the engine |
+//! | `builder`, `engine`, `conclude` | a search from the request to the report |
+//! | `expand` | the three phases of a batch |
+//! | `fingerprints` | the set of states: 9 to 12 bytes a state |
+//! | `frontier`, `links` | states that wait (as differences), and two bytes a state to rebuild paths |
+//! | `records`, `checkpoint` | files with checksums, and the manifest that makes them a checkpoint |
+//! | `rebuild` | executing a path again, with symmetry too |
+//! | `simulate` | random runs |
+//! | `crosscheck`, `bench` | stateright's searches on the same model |
+//!
+//! Deliberately absent: liveness (`eventually` is refused), partial-order reduction, hash compaction below
+//! 64 bits, and anything about Raft.
 
 pub mod bench;
 mod builder;
@@ -41,5 +79,6 @@ pub use report::{
 };
 pub use simulate::{Swarm, SwarmReport, SwarmSettings, Swarmed};
 pub use traits::{
-    Antecedent, AntecedentCondition, Checkable, StepCondition, StepProperty, Symmetry, encoded,
+    Antecedent, AntecedentCondition, Checkable, Shortcut, StepCondition, StepProperty, Symmetry,
+    encoded,
 };

@@ -51,6 +51,12 @@ pub trait Checkable: Model {
         Vec::new()
     }
 
+    /// A quicker way to encoded successors, if the model has one. It changes nothing but the time, and
+    /// is not used where coverage is asked for or with symmetry.
+    fn shortcut(&self) -> Option<Box<dyn Shortcut<Self> + Send + '_>> {
+        None
+    }
+
     /// The names of the kinds of action. A kind that never fires is a gap in the coverage.
     fn action_kinds(&self) -> Vec<&'static str> {
         vec!["action"]
@@ -73,6 +79,34 @@ pub trait Checkable: Model {
     fn pair(&self, _state: &Self::State, _action: &Self::Action) -> Option<usize> {
         None
     }
+}
+
+/// What remembers enough of the transitions executed to tell the result of others without executing
+/// them: typically that the part of a state which an action concerns was the same once before.
+///
+/// The engine executes a transition, evaluates the step properties and witnesses on it, and, if nothing
+/// is to be reported, hands it over to be learned. What is [`known`](Self::known) afterwards is neither
+/// executed nor evaluated again. So whatever a step property or step witness looks at must be part of
+/// what the shortcut compares.
+pub trait Shortcut<M: Model> {
+    /// From now on it is about the successors of `state`, which is encoded as `bytes`.
+    fn begin(&mut self, state: &M::State, bytes: &[u8]);
+
+    /// Appends the encoding of what `action` leads to, if that is known: `Some(true)` if it is within
+    /// the boundary, `Some(false)` (and nothing of use appended) if it is not.
+    fn known(
+        &mut self,
+        state: &M::State,
+        bytes: &[u8],
+        action: &M::Action,
+        out: &mut Vec<u8>,
+    ) -> Option<bool>;
+
+    /// `action` led from `state` to `after`, which is within the boundary.
+    fn learn(&mut self, state: &M::State, bytes: &[u8], action: &M::Action, after: &M::State);
+
+    /// Bytes of memory.
+    fn memory(&self) -> u64;
 }
 
 /// A model whose states can be permuted without changing what they do: for every permutation `p`,
