@@ -43,7 +43,7 @@ impl History {
         }
     }
 
-    fn record_leader(&mut self, term: u32, id: crate::ids::Id) {
+    pub(crate) fn record_leader(&mut self, term: u32, id: crate::ids::Id) {
         let slot = (term as usize).saturating_sub(1);
         while self.leaders.len() <= slot {
             self.leaders.push(IdSet::EMPTY);
@@ -55,7 +55,7 @@ impl History {
         }
     }
 
-    fn record_commit(&mut self, index: u32, term: u32) {
+    pub(crate) fn record_commit(&mut self, index: u32, term: u32) {
         while self.committed_in.len() < index as usize {
             self.committed_in.push(term);
         }

@@ -408,7 +408,7 @@ where
             .iter()
             .for_each(|expansion| expansion.count_by_shard(&mut more));
         let table = self.known.bytes_after(&more);
-        let batch = self.batch_memory();
+        let mut batch = self.batch_memory();
         let Some(max) = self.options.max_memory else {
             self.note_memory(table, batch);
             return Ok(true);
@@ -421,9 +421,15 @@ where
             // What is left of the current level goes last, and only if that is enough: otherwise the
             // batch is put back, and must not come behind it in the file.
             if table + batch + self.links.memory() > max {
+                // What shortcuts remember can be found out again.
+                self.shortcuts = Shortcuts::default();
+                batch = self.batch_memory();
+            }
+            if table + batch + self.links.memory() > max {
                 return Ok(false);
             }
             if table + batch + self.current.memory() + self.links.memory() > max {
+                let store = &mut self.store;
                 self.current
                     .save(false, || store.create(&frontier_name(depth)))?;
             }

@@ -314,16 +314,18 @@ where
                 continue;
             }
             *recent = fingerprint;
-            if out.violation.is_none() && !self.selected.always.is_empty() {
-                let after = executed.unwrap_or_else(|| model.decode(&out.bytes[start..]));
-                if let Some(property) = self.violated_by(&after) {
-                    out.violation = Some(Violation {
-                        property,
-                        kind: PropertyKind::State,
-                        parent,
-                        action: number as u32,
-                    });
-                }
+            // Executing is cheaper than decoding, and by the time it is a candidate it is mostly new.
+            if out.violation.is_none()
+                && !self.selected.always.is_empty()
+                && let Some(after) = executed.or_else(|| model.next_state(state, action))
+                && let Some(property) = self.violated_by(&after)
+            {
+                out.violation = Some(Violation {
+                    property,
+                    kind: PropertyKind::State,
+                    parent,
+                    action: number as u32,
+                });
             }
             out.candidates.push(Candidate {
                 fingerprint,

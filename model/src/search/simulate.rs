@@ -27,6 +27,9 @@ use std::time::{Duration, Instant};
 
 /// How many actions are tried in a state before one that leads to a state already seen is taken.
 const TRIES: usize = 3;
+/// How much a run likes a kind of action: not at all (then it is taken only if nothing else can be), and
+/// more or less. What a run does without leaves room for what it would have prevented.
+const TEMPERAMENTS: [u64; 4] = [0, 0, 1, 16];
 /// A walk ends after so many steps in a row that lead to nothing the run has not seen.
 const STALE: u32 = 64;
 
@@ -263,7 +266,7 @@ where
     fn run(&self, number: u64) -> Run {
         let mut random = Random::new(self.settings.seed, number);
         let temperament: Vec<u64> = (0..self.kinds)
-            .map(|_| [1, 4, 16][random.below(3) as usize])
+            .map(|_| TEMPERAMENTS[random.below(4) as usize])
             .collect();
         let witnesses = self.selected.witnesses().len();
         let mut run = Run {
@@ -359,8 +362,8 @@ where
             .map(|action| {
                 let kind = self.model.action_kind(action);
                 run.tally.enabled[kind] += 1;
-                // A kind that was taken twice as often weighs half as much.
-                (temperament[kind] << 20) / (1 + run.tally.fired[kind])
+                // Rare kinds weigh more: each doubling of how often it was taken counts against it.
+                (temperament[kind] << 20) / u64::from(1 + (1 + run.tally.fired[kind]).ilog2())
             })
             .map(|weight| weight.max(1))
             .collect();

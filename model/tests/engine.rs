@@ -1,0 +1,114 @@
+//! The engine on the specification: nothing but time may depend on how a space is searched.
+
+use lockstep_model::search::{
+    MemorySplit, Report, Search, Swarm, SwarmSettings, TimeSplit, Verdict,
+};
+use lockstep_model::{Cluster, Preset, Settings};
+
+fn cluster(name: &str) -> Cluster {
+    let preset = Preset::named(name).expect("the preset exists");
+    let settings = Settings::new(&preset.config).expect("a preset is valid");
+    Cluster::new(settings, preset.bounds)
+}
+
+/// The report without what depends on the machine.
+fn report(search: Search<'_, Cluster>) -> Report {
+    let report = search.run().expect("the search runs").report;
+    Report {
+        threads: 0,
+        time: TimeSplit::default(),
+        memory: MemorySplit::default(),
+        ..report
+    }
+}
+
+#[test]
+fn the_shortcut_changes_nothing() {
+    for name in ["smoke", "votes", "lease", "window", "single"] {
+        let cluster = cluster(name);
+        let executed = report(Search::new(&cluster).shortcut(false));
+        assert_eq!(executed.verdict, Verdict::Exhausted, "{name}");
+        for threads in [1, 2] {
+            assert_eq!(
+                report(Search::new(&cluster).threads(threads)),
+                executed,
+                "{name}"
+            );
+        }
+    }
+}
+
+#[test]
+fn symmetry_divides_by_the_orbits() {
+    for name in ["smoke", "votes"] {
+        let cluster = cluster(name);
+        let full = report(Search::new(&cluster));
+        let reduced = report(
+            Search::new(&cluster)
+                .symmetry(true)
+                .count_orbits(true)
+                .threads(2),
+        );
+        assert_eq!(reduced.verdict, Verdict::Exhausted, "{name}");
+        assert_eq!(reduced.orbit_states, Some(full.distinct), "{name}");
+        assert_eq!(reduced.depth, full.depth, "{name}");
+        assert_eq!(reduced.witnesses, full.witnesses, "{name}");
+        assert!(
+            reduced.distinct * 11 < full.distinct * 2,
+            "{name}: {}",
+            reduced.distinct
+        );
+    }
+}
+
+#[test]
+fn with_little_memory_it_is_the_same() {
+    let cluster = cluster("lease");
+    let full = Search::new(&cluster).run().expect("the search runs").report;
+    let tight = full.memory.fingerprints + full.memory.batch + full.memory.links / 2;
+    let spilled = Search::new(&cluster)
+        .max_memory(tight)
+        .run()
+        .expect("the search runs")
+        .report;
+    assert!(spilled.memory.disk > 0 && spilled.memory.peak <= tight);
+    assert_eq!(
+        (spilled.distinct, spilled.generated),
+        (full.distinct, full.generated)
+    );
+    assert_eq!(
+        (spilled.verdict, spilled.levels),
+        (full.verdict, full.levels)
+    );
+}
+
+#[test]
+fn a_swarm_finds_no_violation_and_elects() {
+    let cluster = cluster("default");
+    let settings = SwarmSettings {
+        seed: 1,
+        first_run: 0,
+        runs: 200,
+        walks: 8,
+        steps: 100,
+    };
+    let swarm = || Swarm::new(&cluster).settings(settings);
+    let one = swarm().run().expect("the swarm runs").report;
+    let two = swarm().threads(2).run().expect("the swarm runs").report;
+    assert!(
+        !matches!(one.verdict, Verdict::Violated { .. }),
+        "{}",
+        one.verdict
+    );
+    assert_eq!(
+        (&one.actions, &one.pairs, one.steps),
+        (&two.actions, &two.pairs, two.steps)
+    );
+    let never: Vec<&str> = one
+        .actions
+        .iter()
+        .filter(|action| action.fired == 0)
+        .map(|a| a.kind.as_str())
+        .collect();
+    assert!(never.is_empty(), "{never:?} never fired");
+}
