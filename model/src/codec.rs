@@ -7,7 +7,7 @@ use crate::history::History;
 use crate::ids::{Id, IdSet, MAX_SERVERS};
 use crate::message::{Body, Entry, Message, Payload, Position};
 use crate::network::Network;
-use crate::seq::Seq;
+use crate::seq::{Item, Seq};
 use crate::server::{Flow, Log, Progress, Server};
 use arrayvec::ArrayVec;
 use lockstep_traces::Role;
@@ -169,15 +169,13 @@ impl Writer<'_> {
         self.byte(id.map_or(0, Id::get));
     }
 
-    fn list<T: Copy, const N: usize>(
+    fn list<T: Item, const N: usize>(
         &mut self,
         list: &Seq<T, N>,
         mut item: impl FnMut(&mut Self, T),
     ) {
         self.number(list.len() as u32);
-        for value in list.iter() {
-            item(self, value);
-        }
+        list.for_each(|value| item(self, value));
     }
 
     fn entry(&mut self, entry: Entry) {
@@ -197,10 +195,7 @@ impl Writer<'_> {
         self.id(server.vote);
         self.id(server.leader);
         self.number(server.commit);
-        self.number(server.log.last_index());
-        for entry in server.log.iter() {
-            self.entry(entry);
-        }
+        self.list(server.log.entries(), Writer::entry);
         if has_votes(server.role) {
             self.byte(server.granted.bits());
             self.byte(server.refused.bits());
@@ -278,7 +273,7 @@ impl Reader<'_> {
         Id::new(self.byte())
     }
 
-    fn list<T: Copy, const N: usize>(&mut self, mut item: impl FnMut(&mut Self) -> T) -> Seq<T, N> {
+    fn list<T: Item, const N: usize>(&mut self, mut item: impl FnMut(&mut Self) -> T) -> Seq<T, N> {
         let len = self.number();
         (0..len).map(|_| item(self)).collect()
     }

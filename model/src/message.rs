@@ -33,7 +33,7 @@ impl Payload {
 }
 
 /// One entry of a log; its index is its position.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Entry {
     /// The term of the leader that created it.
     pub term: u32,

@@ -4,33 +4,42 @@
 //! random walk has logs of thousands: there a clone must not copy them. The two forms never overlap (a
 //! list is inline exactly when it fits), so equality and order of the forms are those of the lists.
 
-use arrayvec::ArrayVec;
 use im::Vector;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+/// What a list can hold: plain values.
+pub trait Item: Copy + Default {}
+
+impl<T: Copy + Default> Item for T {}
+
 /// A list of small values; up to `N` of them are kept inline.
 #[derive(Clone)]
-pub struct Seq<T: Copy, const N: usize>(Form<T, N>);
+pub struct Seq<T: Item, const N: usize>(Form<T, N>);
 
 #[derive(Clone)]
-enum Form<T: Copy, const N: usize> {
-    Short(ArrayVec<T, N>),
+enum Form<T: Item, const N: usize> {
+    // A plain array: copying it whole is faster than looking at its length.
+    Short { len: u8, items: [T; N] },
     // Invariant: longer than N.
     Long(Arc<Vector<T>>),
 }
 
-impl<T: Copy, const N: usize> Seq<T, N> {
+impl<T: Item, const N: usize> Seq<T, N> {
     /// The empty list.
     pub fn new() -> Self {
-        Seq(Form::Short(ArrayVec::new()))
+        const { assert!(N < 256) };
+        Seq(Form::Short {
+            len: 0,
+            items: [T::default(); N],
+        })
     }
 
     /// How many values there are.
     pub fn len(&self) -> usize {
         match &self.0 {
-            Form::Short(short) => short.len(),
+            Form::Short { len, .. } => usize::from(*len),
             Form::Long(long) => long.len(),
         }
     }
@@ -42,30 +51,34 @@ impl<T: Copy, const N: usize> Seq<T, N> {
 
     /// The value at a position, counted from zero.
     pub fn get(&self, position: usize) -> Option<T> {
-        match &self.0 {
-            Form::Short(short) => short.get(position).copied(),
-            Form::Long(long) => long.get(position).copied(),
+        match self.parts() {
+            Parts::Short(short) => short.get(position).copied(),
+            Parts::Long(long) => long.get(position).copied(),
         }
     }
 
     /// The last value.
     pub fn last(&self) -> Option<T> {
-        match &self.0 {
-            Form::Short(short) => short.last().copied(),
-            Form::Long(long) => long.last().copied(),
+        match self.parts() {
+            Parts::Short(short) => short.last().copied(),
+            Parts::Long(long) => long.last().copied(),
         }
     }
 
     /// Appends a value.
     pub fn push(&mut self, value: T) {
         match &mut self.0 {
-            Form::Short(short) => {
-                if short.try_push(value).is_err() {
-                    let mut long: Vector<T> = short.iter().copied().collect();
+            Form::Short { len, items } => match items.get_mut(usize::from(*len)) {
+                Some(place) => {
+                    *place = value;
+                    *len += 1;
+                }
+                None => {
+                    let mut long: Vector<T> = items.iter().copied().collect();
                     long.push_back(value);
                     self.0 = Form::Long(Arc::new(long));
                 }
-            }
+            },
             Form::Long(long) => Arc::make_mut(long).push_back(value),
         }
     }
@@ -73,7 +86,7 @@ impl<T: Copy, const N: usize> Seq<T, N> {
     /// Replaces the value at a position, which must exist.
     pub(crate) fn set(&mut self, position: usize, value: T) {
         match &mut self.0 {
-            Form::Short(short) => short[position] = value,
+            Form::Short { len, items } => items[..usize::from(*len)][position] = value,
             Form::Long(long) => {
                 Arc::make_mut(long).set(position, value);
             }
@@ -83,10 +96,15 @@ impl<T: Copy, const N: usize> Seq<T, N> {
     /// Keeps the first `len` values.
     pub fn truncate(&mut self, len: usize) {
         match &mut self.0 {
-            Form::Short(short) => short.truncate(len),
+            Form::Short { len: current, .. } => {
+                *current = (*current).min(u8::try_from(len).unwrap_or(u8::MAX));
+            }
             Form::Long(long) if len >= long.len() => {}
             Form::Long(long) if len > N => Arc::make_mut(long).truncate(len),
-            Form::Long(long) => self.0 = Form::Short(long.iter().copied().take(len).collect()),
+            Form::Long(long) => {
+                let kept = long.clone();
+                *self = kept.iter().copied().take(len).collect();
+            }
         }
     }
 
@@ -106,22 +124,43 @@ impl<T: Copy, const N: usize> Seq<T, N> {
 
     /// The values in order.
     pub fn iter(&self) -> Iter<'_, T> {
+        match self.parts() {
+            Parts::Short(short) => Iter::Short(short.iter()),
+            Parts::Long(long) => Iter::Long(long.iter()),
+        }
+    }
+
+    fn parts(&self) -> Parts<'_, T> {
         match &self.0 {
-            Form::Short(short) => Iter::Short(short.iter()),
-            Form::Long(long) => Iter::Long(long.iter()),
+            Form::Short { len, items } => Parts::Short(&items[..usize::from(*len)]),
+            Form::Long(long) => Parts::Long(long),
+        }
+    }
+
+    /// Calls `visit` with the values in order: without the choice between the forms at every step that
+    /// an iterator has to make.
+    pub(crate) fn for_each(&self, visit: impl FnMut(T)) {
+        match self.parts() {
+            Parts::Short(short) => short.iter().copied().for_each(visit),
+            Parts::Long(long) => long.iter().copied().for_each(visit),
         }
     }
 }
 
+enum Parts<'a, T: Item> {
+    Short(&'a [T]),
+    Long(&'a Arc<Vector<T>>),
+}
+
 /// The values of a [`Seq`] in order.
-pub enum Iter<'a, T: Copy> {
+pub enum Iter<'a, T: Item> {
     #[doc(hidden)]
     Short(std::slice::Iter<'a, T>),
     #[doc(hidden)]
     Long(im::vector::Iter<'a, T>),
 }
 
-impl<T: Copy> Iterator for Iter<'_, T> {
+impl<T: Item> Iterator for Iter<'_, T> {
     type Item = T;
 
     fn next(&mut self) -> Option<T> {
@@ -140,13 +179,13 @@ impl<T: Copy> Iterator for Iter<'_, T> {
     }
 }
 
-impl<T: Copy, const N: usize> Default for Seq<T, N> {
+impl<T: Item, const N: usize> Default for Seq<T, N> {
     fn default() -> Self {
         Seq::new()
     }
 }
 
-impl<T: Copy, const N: usize> FromIterator<T> for Seq<T, N> {
+impl<T: Item, const N: usize> FromIterator<T> for Seq<T, N> {
     fn from_iter<I: IntoIterator<Item = T>>(values: I) -> Self {
         let mut seq = Seq::new();
         for value in values {
@@ -156,25 +195,25 @@ impl<T: Copy, const N: usize> FromIterator<T> for Seq<T, N> {
     }
 }
 
-impl<T: Copy + PartialEq, const N: usize> PartialEq for Seq<T, N> {
+impl<T: Item + PartialEq, const N: usize> PartialEq for Seq<T, N> {
     fn eq(&self, other: &Self) -> bool {
-        match (&self.0, &other.0) {
-            (Form::Short(a), Form::Short(b)) => a == b,
-            (Form::Long(a), Form::Long(b)) => Arc::ptr_eq(a, b) || a == b,
+        match (self.parts(), other.parts()) {
+            (Parts::Short(a), Parts::Short(b)) => a == b,
+            (Parts::Long(a), Parts::Long(b)) => Arc::ptr_eq(a, b) || a == b,
             _ => false,
         }
     }
 }
 
-impl<T: Copy + Eq, const N: usize> Eq for Seq<T, N> {}
+impl<T: Item + Eq, const N: usize> Eq for Seq<T, N> {}
 
-impl<T: Copy + Ord, const N: usize> PartialOrd for Seq<T, N> {
+impl<T: Item + Ord, const N: usize> PartialOrd for Seq<T, N> {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl<T: Copy + Ord, const N: usize> Ord for Seq<T, N> {
+impl<T: Item + Ord, const N: usize> Ord for Seq<T, N> {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         self.iter().cmp(other.iter())
     }
@@ -182,16 +221,14 @@ impl<T: Copy + Ord, const N: usize> Ord for Seq<T, N> {
 
 // Not derived: the `Hash` of `im::Vector` writes no length, so two neighbouring lists would be the same
 // bytes as one list.
-impl<T: Copy + Hash, const N: usize> Hash for Seq<T, N> {
+impl<T: Item + Hash, const N: usize> Hash for Seq<T, N> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write_usize(self.len());
-        for value in self.iter() {
-            value.hash(state);
-        }
+        self.for_each(|value| value.hash(state));
     }
 }
 
-impl<T: Copy + fmt::Debug, const N: usize> fmt::Debug for Seq<T, N> {
+impl<T: Item + fmt::Debug, const N: usize> fmt::Debug for Seq<T, N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.iter()).finish()
     }

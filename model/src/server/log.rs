@@ -45,6 +45,10 @@ impl Log {
         self.0.iter()
     }
 
+    pub(crate) fn entries(&self) -> &Seq<Entry, 5> {
+        &self.0
+    }
+
     pub(crate) fn push(&mut self, entry: Entry) {
         self.0.push(entry);
     }

@@ -169,61 +169,46 @@ impl Server {
 
     /// What must hold of every server between events, whatever the others do.
     pub(crate) fn check(&self, settings: &Settings) -> Result<(), &'static str> {
-        let rules = [
-            (
-                self.commit <= self.log.last_index(),
-                "commit is beyond the log",
-            ),
-            (
-                self.log.last().term <= self.term,
-                "an entry is newer than the term",
-            ),
-            (
-                (self.role == Role::Leader) == self.peers.is_some(),
-                "peers are a leader's",
-            ),
-            (
-                !self.lease
-                    || settings.check_quorum
-                        && self.role == Role::Follower
-                        && self.leader.is_some(),
-                "a lease is a follower's that knows a leader",
-            ),
-            (
-                (self.role == Role::Leader) == (self.leader == Some(self.id)),
-                "a leader knows itself as leader",
-            ),
-            (
-                matches!(self.role, Role::Follower | Role::Leader) || self.leader.is_none(),
-                "a (pre-)candidate knows no leader",
-            ),
-            (
-                matches!(self.role, Role::Candidate | Role::PreCandidate)
-                    || self.granted.is_empty() && self.refused.is_empty(),
-                "votes are a (pre-)candidate's",
-            ),
-            (
-                self.role == Role::Follower
-                    || self.role == Role::PreCandidate
-                    || self.vote == Some(self.id),
-                "candidates and leaders voted for themselves",
-            ),
-            (
-                self.peers
-                    .iter()
-                    .flat_map(|peers| peers.iter())
-                    .all(|peer| {
-                        (peer.matched < peer.next || settings.departs(Departure::ProbeBelowMatch))
-                            && peer.next <= self.log.last_index() + 1
-                            && peer.inflight.len() <= settings.max_inflight as usize
-                    }),
-                "progress is out of order",
-            ),
-        ];
-        match rules.iter().find(|(holds, _)| !holds) {
-            None => Ok(()),
-            Some((_, broken)) => Err(broken),
-        }
+        let claim = |holds: bool, broken| if holds { Ok(()) } else { Err(broken) };
+        let leads = self.role == Role::Leader;
+        let campaigns = matches!(self.role, Role::PreCandidate | Role::Candidate);
+        claim(
+            self.commit <= self.log.last_index(),
+            "commit is beyond the log",
+        )?;
+        claim(
+            self.log.last().term <= self.term,
+            "an entry is newer than the term",
+        )?;
+        claim(leads == self.peers.is_some(), "peers are a leader's")?;
+        claim(
+            leads == (self.leader == Some(self.id)),
+            "a leader knows itself as leader",
+        )?;
+        claim(
+            !campaigns || self.leader.is_none(),
+            "a (pre-)candidate knows no leader",
+        )?;
+        claim(
+            !self.lease
+                || settings.check_quorum && self.role == Role::Follower && self.leader.is_some(),
+            "a lease is a follower's that knows a leader",
+        )?;
+        claim(
+            campaigns || self.granted.is_empty() && self.refused.is_empty(),
+            "votes are a (pre-)candidate's",
+        )?;
+        claim(
+            !leads && self.role != Role::Candidate || self.vote == Some(self.id),
+            "candidates and leaders voted for themselves",
+        )?;
+        let in_order = |peer: &Progress| {
+            (peer.matched < peer.next || settings.departs(Departure::ProbeBelowMatch))
+                && peer.next <= self.log.last_index() + 1
+                && peer.inflight.len() <= settings.max_inflight as usize
+        };
+        let mut peers = self.peers.iter().flat_map(|peers| peers.iter());
+        claim(peers.all(in_order), "progress is out of order")
     }
 }
 
