@@ -92,6 +92,7 @@ impl Visit for Drive<'_> {
             ..
         } = &self;
         progress.begin(format!("conform {name}"));
+        let clock = Instant::now();
         let traces = cover.traces.len();
         let report = conform_by_cover(&target, cover, &mut |it| {
             progress.tick(&Tick {
@@ -101,7 +102,10 @@ impl Visit for Drive<'_> {
                 ..Tick::default()
             })
         })?;
-        let job = job(name, chosen, cover, &report, self.target.partial)?;
+        let seconds = clock.elapsed().as_secs_f64();
+        let mut job = job(name, chosen, cover, &report, self.target.partial)?;
+        let rate = report.replay.compared as f64 / seconds.max(f64::EPSILON);
+        job.fact("implementation steps per second", rate as u64);
         let found = match &report.replay.divergence {
             Some((_, found)) => {
                 let settings = chosen.cluster.settings();
