@@ -1,0 +1,219 @@
+//! `Server::step` is total: whatever comes, there is a result, and what is refused changes nothing.
+
+use lockstep_model::{Server, Settings};
+use lockstep_traces::{
+    Body, Config, Entry, Index, Input, Message, Outcome, Payload, Refusal, RejectHint, Role,
+    ServerId, Term,
+};
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
+
+fn id(number: u64) -> ServerId {
+    ServerId::new(number).expect("the number is not zero")
+}
+
+fn settings(pre_vote: bool, check_quorum: bool) -> Settings {
+    let config = Config {
+        servers: 3,
+        pre_vote,
+        check_quorum,
+        one_entry_per_append: false,
+        max_inflight: 2,
+    };
+    Settings::new(&config).expect("the configuration is in range")
+}
+
+fn message(from: u64, term: u64, body: Body) -> Input {
+    Input::Deliver(Message {
+        from: id(from),
+        to: id(1),
+        term: Term(term),
+        body,
+    })
+}
+
+/// Applies inputs in order; all must be accepted.
+fn run(settings: &Settings, inputs: impl IntoIterator<Item = Input>) -> Server {
+    let start = Server::new(settings, id(1));
+    inputs.into_iter().fold(start, |server, input| {
+        let step = server.step(settings, &input);
+        assert_eq!(step.outcome, Outcome::Accepted);
+        step.server
+    })
+}
+
+fn heartbeat(from: u64, term: u64) -> Input {
+    message(from, term, Body::Heartbeat { commit: Index(0) })
+}
+
+fn vote_request(from: u64, term: u64) -> Input {
+    let (last_index, last_term) = (Index(9), Term(1));
+    message(
+        from,
+        term,
+        Body::RequestVote {
+            last_index,
+            last_term,
+        },
+    )
+}
+
+#[test]
+fn a_response_of_a_stranger_is_refused_and_its_request_served() {
+    let settings = settings(true, true);
+    let server = Server::new(&settings, id(1));
+    let response = server.step(&settings, &message(9, 5, Body::HeartbeatResponse));
+    assert_eq!(response.outcome, Outcome::Refused(Refusal::UnknownPeer));
+    assert_eq!(response.server, server);
+
+    let request = server.step(&settings, &vote_request(9, 5));
+    assert_eq!(request.outcome, Outcome::Accepted);
+    assert_eq!(request.server.view(&settings).vote, Some(id(9)));
+    assert_eq!(request.sent.len(), 1);
+}
+
+#[test]
+fn a_repeated_vote_renews_the_lease() {
+    let settings = settings(true, true);
+    // It votes for 2, hears from it as leader, and its lease runs out.
+    let before = run(
+        &settings,
+        [vote_request(2, 1), heartbeat(2, 1), Input::LeaseExpire],
+    );
+    assert!(!before.view(&settings).lease);
+    let after = before.step(&settings, &vote_request(2, 1)).server;
+    assert!(after.view(&settings).lease);
+}
+
+#[test]
+fn a_lease_needs_check_quorum_and_a_leader() {
+    for (check_quorum, leases) in [(true, true), (false, false)] {
+        let settings = settings(true, check_quorum);
+        let follower = run(&settings, [heartbeat(2, 1)]);
+        assert_eq!(follower.view(&settings).lease, leases);
+        let ignored = follower.step(&settings, &vote_request(3, 7));
+        assert_eq!(ignored.sent.is_empty(), leases);
+        let campaigning = follower.step(&settings, &Input::Timeout).server;
+        assert_eq!(campaigning.role(), Role::PreCandidate);
+        assert_eq!(campaigning.view(&settings).leader, None);
+        assert!(!campaigning.view(&settings).lease);
+    }
+}
+
+#[test]
+fn a_stale_leader_hears_of_the_term_only_with_pre_vote_or_check_quorum() {
+    for (pre_vote, check_quorum, answers) in [(false, false, 0), (true, false, 1), (false, true, 1)]
+    {
+        let settings = settings(pre_vote, check_quorum);
+        let follower = run(&settings, [heartbeat(2, 4)]);
+        let step = follower.step(&settings, &heartbeat(3, 2));
+        assert_eq!(step.sent.len(), answers);
+        assert_eq!(step.server, follower);
+    }
+}
+
+#[test]
+fn numbers_out_of_range_are_refused() {
+    let settings = settings(false, false);
+    let server = Server::new(&settings, id(1));
+    let vast = server.step(&settings, &heartbeat(2, u64::MAX));
+    assert_eq!(vast.outcome, Outcome::Refused(Refusal::UnknownPeer));
+    let vast = server.step(&settings, &Input::Propose(u64::MAX));
+    assert_eq!(vast.outcome, Outcome::Refused(Refusal::ProposalDropped));
+}
+
+/// Small numbers, so that they meet those of the server.
+fn small() -> impl Strategy<Value = u64> {
+    0..5u64
+}
+
+fn entries() -> impl Strategy<Value = Vec<Entry>> {
+    let entry = (small(), any::<bool>()).prop_map(|(term, value)| Entry {
+        term: Term(term),
+        payload: if value {
+            Payload::Value(term)
+        } else {
+            Payload::Empty
+        },
+    });
+    prop::collection::vec(entry, 0..4)
+}
+
+fn bodies() -> impl Strategy<Value = Body> {
+    let numbers = || (small(), small()).prop_map(|(index, term)| (Index(index), Term(term)));
+    prop_oneof![
+        numbers().prop_map(|(last_index, last_term)| Body::RequestVote {
+            last_index,
+            last_term
+        }),
+        numbers().prop_map(|(last_index, last_term)| Body::RequestPreVote {
+            last_index,
+            last_term
+        }),
+        any::<bool>().prop_map(|granted| Body::RequestVoteResponse { granted }),
+        any::<bool>().prop_map(|granted| Body::RequestPreVoteResponse { granted }),
+        (numbers(), entries(), small()).prop_map(|((prev_index, prev_term), entries, commit)| {
+            Body::AppendEntries {
+                prev_index,
+                prev_term,
+                entries,
+                commit: Index(commit),
+            }
+        }),
+        small().prop_map(|index| Body::AppendEntriesResponse {
+            index: Index(index),
+            rejected: None,
+        }),
+        (small(), numbers()).prop_map(|(refused, (index, term))| Body::AppendEntriesResponse {
+            index: Index(refused),
+            rejected: Some(RejectHint { index, term }),
+        }),
+        small().prop_map(|commit| Body::Heartbeat {
+            commit: Index(commit)
+        }),
+        Just(Body::HeartbeatResponse),
+    ]
+}
+
+fn inputs() -> impl Strategy<Value = Input> {
+    prop_oneof![
+        3 => Just(Input::Timeout),
+        1 => Just(Input::LeaseExpire),
+        1 => Just(Input::Heartbeat),
+        1 => Just(Input::CheckQuorum),
+        1 => small().prop_map(Input::Propose),
+        1 => Just(Input::Restart),
+        12 => (1..5u64, small(), bodies()).prop_map(|(from, term, body)| message(from, term, body)),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 1_000,
+        rng_seed: RngSeed::Fixed(2),
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn every_input_has_a_result(
+        switches in any::<[bool; 2]>(),
+        inputs in prop::collection::vec(inputs(), 1..60),
+    ) {
+        let settings = settings(switches[0], switches[1]);
+        let mut server = Server::new(&settings, id(1));
+        for input in inputs {
+            let step = server.step(&settings, &input);
+            let (before, after) = (server.view(&settings), step.server.view(&settings));
+            if step.outcome != Outcome::Accepted {
+                prop_assert_eq!(&step.server, &server);
+                prop_assert!(step.sent.is_empty());
+            }
+            prop_assert!(after.term >= before.term);
+            prop_assert!(after.commit >= before.commit);
+            prop_assert!(after.commit.0 <= after.log.len() as u64);
+            prop_assert_eq!(after.role == Role::Leader, !after.peers.is_empty());
+            prop_assert!(step.sent.iter().all(|sent| sent.message.from == id(1)));
+            server = step.server;
+        }
+    }
+}
