@@ -16,14 +16,12 @@ use crate::history::{Checked, History, Observed, Violation, known, logs_match};
 use crate::server::{Effects, Mistakes, Running, Server, take_in};
 
 /// Who is in the group when it starts.
-const FIRST_MEMBERS: u64 = 5;
+pub const FIRST_MEMBERS: u64 = 5;
 /// Who may ever be in it.
 const SERVERS: u64 = 7;
 /// What happens before everything heals: phases of so many actions, each with its own weather.
 const PHASES: usize = 12;
 const ACTIONS_PER_PHASE: usize = 250;
-/// How long a healed group may take to agree, in ticks of every server.
-const RECOVERY_TICKS: usize = 3_000;
 /// More messages than that on their way, and the oldest are lost.
 const MAX_IN_FLIGHT: usize = 80;
 
@@ -69,22 +67,23 @@ impl Tally {
 
 /// The group.
 pub struct Cluster {
-    rng: SmallRng,
-    servers: Vec<Server>,
-    network: Vec<Message>,
+    pub(crate) rng: SmallRng,
+    pub(crate) servers: Vec<Server>,
+    pub(crate) network: Vec<Message>,
     /// Servers on one side of a partition; empty if there is none.
-    one_side: BTreeSet<NodeId>,
+    pub(crate) one_side: BTreeSet<NodeId>,
     /// Chance that a message is lost, and that it stays in the network after its delivery.
-    loss: f64,
-    duplication: f64,
-    crash_chance: f64,
-    reordering: bool,
-    history: History,
-    proposals: u64,
-    tally: Tally,
+    pub(crate) loss: f64,
+    pub(crate) duplication: f64,
+    pub(crate) crash_chance: f64,
+    pub(crate) reordering: bool,
+    pub(crate) history: History,
+    pub(crate) proposals: u64,
+    pub(crate) tally: Tally,
 }
 
-fn id(number: u64) -> NodeId {
+/// The server with this number, counted from 1.
+pub fn id(number: u64) -> NodeId {
     NodeId::new(number).expect("servers are counted from 1")
 }
 
@@ -273,13 +272,13 @@ impl Cluster {
         Ok(())
     }
 
-    fn running(&self) -> impl Iterator<Item = (usize, &Running)> {
+    pub(crate) fn running(&self) -> impl Iterator<Item = (usize, &Running)> {
         let with_position = self.servers.iter().enumerate();
         with_position.filter_map(|(at, server)| Some((at, server.running.as_ref()?)))
     }
 
     /// An input at a running server, and what follows from it.
-    fn input(&mut self, at: usize, input: impl FnOnce(&mut Running)) -> Checked {
+    pub(crate) fn input(&mut self, at: usize, input: impl FnOnce(&mut Running)) -> Checked {
         if let Some(running) = &mut self.servers[at].running {
             input(running);
         }
@@ -337,7 +336,7 @@ impl Cluster {
         self.deliver(message)
     }
 
-    fn deliver(&mut self, message: Message) -> Checked {
+    pub(crate) fn deliver(&mut self, message: Message) -> Checked {
         let divided = self.one_side.contains(&message.from) != self.one_side.contains(&message.to);
         let to = self
             .servers
@@ -358,13 +357,13 @@ impl Cluster {
         self.input(to, |running| take_in(running, message))
     }
 
-    fn tick(&mut self, at: usize) -> Checked {
+    pub(crate) fn tick(&mut self, at: usize) -> Checked {
         self.input(at, |running| {
             running.node.tick().expect("a tick cannot fail")
         })
     }
 
-    fn storage_thread(&mut self, at: usize) -> Checked {
+    pub(crate) fn storage_thread(&mut self, at: usize) -> Checked {
         let mut sent = Vec::new();
         let mut effects = Effects {
             rng: &mut self.rng,
@@ -383,14 +382,14 @@ impl Cluster {
         self.tally.crashes += usize::from(was_running && self.servers[at].running.is_none());
     }
 
-    fn propose(&mut self, at: usize) -> Checked {
+    pub(crate) fn propose(&mut self, at: usize) -> Checked {
         self.proposals += 1;
         let data = Bytes::from(self.proposals.to_string());
         // Dropped without a leader, or at a server that does not forward.
         self.input(at, |running| drop(running.node.propose(data)))
     }
 
-    fn leader(&self) -> Option<usize> {
+    pub(crate) fn leader(&self) -> Option<usize> {
         let leads = self
             .running()
             .filter(|(_, running)| running.node.core().role() == Role::Leader);
@@ -500,160 +499,8 @@ impl Cluster {
         }
     }
 
-    fn start(&mut self, at: usize) -> Checked {
+    pub(crate) fn start(&mut self, at: usize) -> Checked {
         self.servers[at].start();
         self.settle(at)
-    }
-
-    /// Heals everything and waits until the group agrees and commits again.
-    fn recover(&mut self) -> Checked {
-        self.one_side.clear();
-        (self.loss, self.duplication, self.crash_chance) = (0.0, 0.0, 0.0);
-        let mut target = None;
-        for _ in 0..RECOVERY_TICKS {
-            self.start_members()?;
-            for at in 0..self.servers.len() {
-                // A snapshot that was made before a server joined is of no use to it.
-                self.servers[at].compact(u64::MAX, true);
-                self.tick(at)?;
-            }
-            self.deliver_all()?;
-            self.leave_joint()?;
-            if target.is_some_and(|target| self.agrees(target)) {
-                return Ok(());
-            }
-            if self.agrees(Index::ZERO) {
-                // Agreed; now a new entry must get everywhere too. It is dropped while a transfer
-                // of leadership is under way.
-                target = target.or(Some(self.history.highest_commit().next()));
-                let leader = self.leader().expect("they agree on one");
-                self.propose(leader)?;
-            }
-        }
-        Err(Violation {
-            property: "a healed group recovers",
-            detail: self.describe(),
-        })
-    }
-
-    /// Starts every server, but not those that the members have agreed to do without.
-    fn start_members(&mut self) -> Checked {
-        let members = self.members();
-        let at_index = self
-            .history
-            .latest_configuration()
-            .map_or(Index::ZERO, |(index, _)| index);
-        let everybody_knows = members.iter().all(|&member| {
-            self.running().any(|(_, running)| {
-                running.node.core().id() == member && running.application.index >= at_index
-            })
-        });
-        for at in 0..self.servers.len() {
-            let needed = !everybody_knows || members.contains(&self.servers[at].id());
-            match (needed, self.servers[at].running.is_some()) {
-                (true, false) => self.start(at)?,
-                (false, true) => self.servers[at].crash(&mut self.history),
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    fn members(&self) -> BTreeSet<NodeId> {
-        match self.history.latest_configuration() {
-            None => (1..=FIRST_MEMBERS).map(id).collect(),
-            Some((_, state)) => {
-                let lists = [&state.voters, &state.voters_outgoing, &state.learners];
-                lists.into_iter().flatten().copied().collect()
-            }
-        }
-    }
-
-    fn deliver_all(&mut self) -> Checked {
-        // An answer draws an answer draws an answer: some rounds, the rest after the next tick.
-        for _ in 0..10 {
-            for at in 0..self.servers.len() {
-                while self.servers[at].waiting_work() > 0 {
-                    self.storage_thread(at)?;
-                }
-            }
-            for message in std::mem::take(&mut self.network) {
-                self.deliver(message)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// An explicit transition is left by whoever asked for it.
-    fn leave_joint(&mut self) -> Checked {
-        let Some(leader) = self.leader() else {
-            return Ok(());
-        };
-        self.input(leader, |running| {
-            let config = &running.node.core().tracker().config;
-            if config.voters.is_joint() && !config.auto_leave {
-                // Refused if it is under way already.
-                drop(
-                    running
-                        .node
-                        .propose_conf_change_v2(&ConfChangeV2::default()),
-                );
-            }
-        })
-    }
-
-    /// Whether all members follow one leader and have applied the same log, up to `target` at least.
-    fn agrees(&self, target: Index) -> bool {
-        let Some(leader) = self.leader() else {
-            return false;
-        };
-        let Some(leading) = &self.servers[leader].running else {
-            return false;
-        };
-        let core = leading.node.core();
-        let last = known(core.log().last_index());
-        let complete = |running: &Running| {
-            let follower = running.node.core();
-            follower.leader() == Some(core.id())
-                && follower.term() == core.term()
-                && follower.commit() == last
-                && running.application == leading.application
-                && running.application.index == last
-        };
-        let members = core.tracker().config.conf_state();
-        let (_, known_members) = match self.history.latest_configuration() {
-            Some(latest) => latest,
-            None => (Index::ZERO, &members),
-        };
-        last >= target.max(self.history.highest_commit())
-            && !core.tracker().config.voters.is_joint()
-            && *known_members == members
-            && self.members().iter().all(|&member| {
-                self.running()
-                    .any(|(_, running)| running.node.core().id() == member && complete(running))
-            })
-    }
-
-    fn describe(&self) -> String {
-        let members = self.history.latest_configuration();
-        let mut text = format!("no agreement after {RECOVERY_TICKS} ticks, members {members:?}\n");
-        for (_, running) in self.running() {
-            let core = running.node.core();
-            text += &format!(
-                "{}: {:?} term {} leader {:?} commit {} applied {} last {:?} {}\n",
-                core.id(),
-                core.role(),
-                core.term(),
-                core.leader(),
-                core.commit(),
-                running.application.index,
-                known(core.log().last_id()),
-                core.tracker().config,
-            );
-            if core.role() == Role::Leader {
-                text += &core.tracker().progress.to_string();
-            }
-        }
-        text
     }
 }

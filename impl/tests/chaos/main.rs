@@ -6,6 +6,7 @@
 
 mod cluster;
 mod history;
+mod recovery;
 mod server;
 mod twins;
 
