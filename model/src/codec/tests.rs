@@ -1,0 +1,235 @@
+use super::*;
+use std::collections::BTreeSet;
+
+fn id(number: u8) -> Id {
+    Id::new(number).expect("the number is not zero")
+}
+
+fn entry(term: u32) -> Entry {
+    Entry {
+        term,
+        payload: Payload::EMPTY,
+    }
+}
+
+fn progress() -> Progress {
+    Progress::new(3)
+}
+
+fn server() -> Server {
+    let mut server = Server::initial(id(1));
+    server.term = 2;
+    server
+}
+
+fn state_of(server: Server) -> ClusterState {
+    ClusterState {
+        servers: [server, Server::initial(id(2))].into_iter().collect(),
+        network: Network::default(),
+        history: History::default(),
+        spent: Spent::default(),
+    }
+}
+
+/// All variants must encode differently, and decode to themselves.
+fn assert_distinct(states: Vec<ClusterState>) {
+    let encode = |state: &ClusterState| {
+        let mut bytes = Vec::new();
+        state.encode(&mut bytes);
+        assert_eq!(&ClusterState::decode(&bytes), state);
+        bytes
+    };
+    let encodings: BTreeSet<Vec<u8>> = states.iter().map(encode).collect();
+    assert_eq!(encodings.len(), states.len());
+}
+
+#[test]
+fn every_field_of_a_server_counts() {
+    // Names every field: a new one does not compile until it is varied here.
+    let vary = |field: usize| {
+        let mut changed = server();
+        if matches!(field, 7 | 8) {
+            changed.role = Role::Candidate;
+        }
+        let Server {
+            id: _, // the slot
+            role,
+            term,
+            vote,
+            leader,
+            lease,
+            log,
+            commit,
+            granted,
+            refused,
+            peers,
+        } = &mut changed;
+        match field {
+            0 => *role = Role::PreCandidate,
+            1 => *term = 300,
+            2 => *vote = Some(id(2)),
+            3 => *leader = Some(id(2)),
+            4 => *lease = true,
+            5 => *log = [entry(1), entry(300)].into_iter().collect(),
+            6 => *commit = 1,
+            7 => granted.insert(id(1)),
+            8 => refused.insert(id(1)),
+            9 => {
+                *role = Role::Leader;
+                *peers = Some(Arc::new(
+                    [Progress::new(0), progress()].into_iter().collect(),
+                ));
+            }
+            _ => {}
+        }
+        state_of(changed)
+    };
+    assert_distinct((0..=10).map(vary).collect());
+}
+
+#[test]
+fn every_field_of_a_progress_counts() {
+    let vary = |field: usize| {
+        let mut changed = progress();
+        let Progress {
+            matched,
+            next,
+            commit_sent,
+            flow,
+            paused,
+            recent_active,
+            inflight,
+        } = &mut changed;
+        match field {
+            0 => *matched = 1,
+            1 => *next = 5,
+            2 => *commit_sent = 1,
+            3 => *flow = Flow::Replicate,
+            4 => *paused = true,
+            5 => *recent_active = true,
+            6 => inflight.push(3),
+            _ => {}
+        }
+        let mut server = server();
+        server.role = Role::Leader;
+        server.peers = Some(Arc::new([Progress::new(0), changed].into_iter().collect()));
+        state_of(server)
+    };
+    assert_distinct((0..=7).map(vary).collect());
+}
+
+#[test]
+fn every_field_of_a_message_counts() {
+    let position = |term, index| Position { term, index };
+    let entries = |terms: &[u32]| terms.iter().map(|term| entry(*term)).collect();
+    let append = |prev, terms, commit| Body::AppendEntries {
+        prev,
+        entries: entries(terms),
+        commit,
+    };
+    let bodies = vec![
+        Body::RequestVote {
+            last: position(1, 2),
+        },
+        Body::RequestVote {
+            last: position(2, 2),
+        },
+        Body::RequestVote {
+            last: position(1, 1),
+        },
+        Body::RequestPreVote {
+            last: position(1, 2),
+        },
+        Body::RequestPreVote {
+            last: position(2, 2),
+        },
+        Body::RequestPreVote {
+            last: position(1, 1),
+        },
+        Body::RequestVoteResponse { granted: true },
+        Body::RequestVoteResponse { granted: false },
+        Body::RequestPreVoteResponse { granted: true },
+        Body::RequestPreVoteResponse { granted: false },
+        append(position(1, 2), &[], 0),
+        append(position(1, 2), &[3], 0),
+        append(position(1, 2), &[3, 3], 0),
+        append(position(1, 2), &[3, 3, 3], 0),
+        append(position(1, 2), &[4], 0),
+        append(position(2, 2), &[], 0),
+        append(position(1, 3), &[], 0),
+        append(position(1, 2), &[], 1),
+        Body::AppendEntriesAccepted { index: 1 },
+        Body::AppendEntriesAccepted { index: 2 },
+        Body::AppendEntriesRejected {
+            index: 1,
+            hint: position(1, 1),
+        },
+        Body::AppendEntriesRejected {
+            index: 2,
+            hint: position(1, 1),
+        },
+        Body::AppendEntriesRejected {
+            index: 1,
+            hint: position(2, 1),
+        },
+        Body::AppendEntriesRejected {
+            index: 1,
+            hint: position(1, 2),
+        },
+        Body::Heartbeat { commit: 0 },
+        Body::Heartbeat { commit: 1 },
+        Body::HeartbeatResponse,
+    ];
+    let message = |from, to, term, body| Message {
+        from: id(from),
+        to: id(to),
+        term,
+        body,
+    };
+    let mut networks: Vec<Vec<Message>> = bodies
+        .into_iter()
+        .map(|body| vec![message(1, 2, 3, body)])
+        .collect();
+    let beat = |from, to, term| message(from, to, term, Body::HeartbeatResponse);
+    networks.extend([
+        vec![],
+        vec![beat(2, 1, 3)],
+        vec![beat(1, 1, 3)],
+        vec![beat(1, 2, 200)],
+        vec![beat(1, 2, 3), beat(1, 2, 3)],
+    ]);
+    let state = |messages: Vec<Message>| ClusterState {
+        network: messages.into_iter().collect(),
+        ..state_of(server())
+    };
+    assert_distinct(networks.into_iter().map(state).collect());
+}
+
+#[test]
+fn history_and_budgets_count() {
+    let mut states = vec![state_of(server())];
+    for kind in Kind::ALL {
+        let mut state = state_of(server());
+        state.spent.set(kind, 1);
+        states.push(state);
+    }
+    let mut vary = |change: fn(&mut History)| {
+        let mut state = state_of(server());
+        change(&mut state.history);
+        states.push(state);
+    };
+    vary(|history| history.record_leader(1, id(1)));
+    vary(|history| history.record_leader(1, id(2)));
+    vary(|history| history.record_leader(2, id(1)));
+    vary(|history| history.record_commit(1, 1));
+    vary(|history| history.record_commit(1, 2));
+    vary(|history| history.record_commit(2, 1));
+    assert_distinct(states);
+}
+
+#[test]
+fn long_lists_survive() {
+    let mut server = server();
+    server.log = (0..1_000).map(entry).collect();
+    assert_distinct(vec![state_of(server)]);
+}
