@@ -3,6 +3,7 @@
 //!
 //! * [`target`]: the trait that an implementation is put behind, and what it may say of itself.
 //! * [`compare`]: what "the two agree" means, field by field and message by message.
+//! * [`corpus`]: the traces that are checked in, and how each is made.
 //! * [`cover`]: traces that cover a graph, and conformance of targets that cannot be copied.
 //! * [`mutants`]: real mistakes, planted, and what catches them.
 //! * [`replay`]: traces on any target; needs no specification.
@@ -14,6 +15,7 @@
 //! * [`planted`]: targets with one deliberate mistake each, to show that the comparison finds it.
 
 pub mod compare;
+pub mod corpus;
 pub mod cover;
 pub mod digest;
 pub mod divergence;

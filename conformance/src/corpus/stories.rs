@@ -1,0 +1,221 @@
+//! The stories that everybody who implements Raft should know.
+
+use super::story::Story;
+use super::{CorpusError, trace};
+use lockstep_model::Action;
+use lockstep_traces::{Config, Role, Trace};
+
+const ALL: [u64; 5] = [1, 2, 3, 4, 5];
+
+/// Every story as a trace.
+pub(super) fn traces() -> Result<Vec<Trace>, CorpusError> {
+    let told: [(Tell, &str, &str); 5] = [
+        (
+            figure_8_overwritten,
+            "story-figure-8-overwritten",
+            "Figure 8 of the paper, (a) to (d): an entry of an old term is on a majority, must not be \
+             committed by counting, and is overwritten by a later leader.",
+        ),
+        (
+            figure_8_committed,
+            "story-figure-8-committed",
+            "Figure 8 of the paper, (e): the entry of the old term is committed with one of the \
+             leader's own term, and then the server that could have overwritten it cannot be elected.",
+        ),
+        (
+            rejoin_without_disruption,
+            "story-partitioned-follower-rejoins",
+            "PreVote with CheckQuorum: a follower that was cut off asks for pre-votes again and again, \
+             raises no term, is ignored by those who hear the leader, and follows again after the \
+             partition without disturbing anybody (thesis, section 9.6).",
+        ),
+        (
+            leader_cut_off,
+            "story-partitioned-leader-steps-down",
+            "PreVote with CheckQuorum: a leader that is cut off steps down, the others elect another \
+             once their leases have expired, and the old leader takes over the new one's log.",
+        ),
+        (
+            disruption_without_pre_vote,
+            "story-partitioned-follower-disrupts",
+            "CheckQuorum without PreVote: a follower that was cut off comes back with a higher term; \
+             its vote requests are ignored because of the leases, and the answer to the next heartbeat \
+             deposes the leader, which is what PreVote is for.",
+        ),
+    ];
+    told.into_iter()
+        .map(|(tell, name, purpose)| {
+            let story = tell(name)?;
+            Ok(trace(&story.cluster, name, purpose, None, &story.actions))
+        })
+        .collect()
+}
+
+type Tell = fn(&'static str) -> Result<Story, CorpusError>;
+
+fn plain(servers: u64) -> Config {
+    Config {
+        servers,
+        pre_vote: false,
+        check_quorum: false,
+        one_entry_per_append: true,
+        max_inflight: 2,
+    }
+}
+
+fn guarded(pre_vote: bool) -> Config {
+    Config {
+        servers: 3,
+        pre_vote,
+        check_quorum: true,
+        one_entry_per_append: false,
+        max_inflight: 2,
+    }
+}
+
+/// (a) to (c): server 1 led term 2, server 5 led term 3, server 1 leads term 4 and has brought its entry
+/// of term 2 to a majority.
+fn figure_8(name: &'static str) -> Result<Story, CorpusError> {
+    let mut story = Story::new(name, &plain(5))?;
+    story.at(Action::Timeout, 1)?;
+    story.talk(&ALL)?;
+    story.expect_log(5, &[1], 1)?;
+    // (a) Server 1 leads term 2; its entry reaches server 2 only.
+    story.at(Action::Restart, 1)?;
+    story.at(Action::Timeout, 1)?;
+    story.elect(1, &[5, 4, 3, 2])?;
+    story.deliver(1, 2)?;
+    story.lose_all();
+    story.expect_log(1, &[1, 2], 1)?;
+    story.expect_log(2, &[1, 2], 1)?;
+    // (b) It crashes; server 5 leads term 3, elected by 3 and 4; its entry reaches nobody.
+    story.at(Action::Restart, 1)?;
+    story.at(Action::Timeout, 5)?;
+    story.elect(5, &[3, 4])?;
+    story.expect_role(5, Role::Leader, 3)?;
+    story.lose_all();
+    story.expect_log(5, &[1, 3], 1)?;
+    // (c) It crashes; server 1 is elected by 2 and 3, at the second attempt, in term 4. Its entry of term
+    // 2 gets to server 3, so it is on a majority.
+    story.at(Action::Restart, 5)?;
+    story.at(Action::Timeout, 1)?;
+    story.lose_all();
+    story.at(Action::Timeout, 1)?;
+    story.elect(1, &[2, 3])?;
+    story.expect_role(1, Role::Leader, 4)?;
+    story.talk(&[1, 2])?;
+    for _ in 0..2 {
+        story.deliver(1, 3)?;
+        story.deliver(3, 1)?;
+    }
+    story.expect_log(3, &[1, 2], 1)?;
+    story.expect_log(1, &[1, 2, 4], 1)?;
+    Ok(story)
+}
+
+fn figure_8_overwritten(name: &'static str) -> Result<Story, CorpusError> {
+    let mut story = figure_8(name)?;
+    // (d) Server 1 crashes; 3 and 4 elect server 5, whose log ends in term 3.
+    story.at(Action::Restart, 1)?;
+    story.lose_all();
+    story.at(Action::Timeout, 5)?;
+    story.lose_all();
+    story.at(Action::Timeout, 5)?;
+    story.elect(5, &[3, 4])?;
+    story.expect_role(5, Role::Leader, 5)?;
+    story.talk(&ALL)?;
+    for server in ALL {
+        story.expect_log(server, &[1, 3, 5], 3)?;
+    }
+    Ok(story)
+}
+
+fn figure_8_committed(name: &'static str) -> Result<Story, CorpusError> {
+    let mut story = figure_8(name)?;
+    // (e) Server 1 brings an entry of its own term to a majority before it crashes.
+    story.talk(&[1, 2, 3])?;
+    story.expect_log(1, &[1, 2, 4], 3)?;
+    story.at(Action::Restart, 1)?;
+    story.lose_all();
+    story.at(Action::Timeout, 5)?;
+    story.lose_all();
+    story.at(Action::Timeout, 5)?;
+    story.talk(&ALL)?;
+    story.expect_role(5, Role::Follower, 5)?;
+    story.expect_log(1, &[1, 2, 4], 3)?;
+    Ok(story)
+}
+
+fn rejoin_without_disruption(name: &'static str) -> Result<Story, CorpusError> {
+    let mut story = Story::new(name, &guarded(true))?;
+    story.at(Action::Timeout, 1)?;
+    story.talk(&[1, 2, 3])?;
+    // Server 3 is cut off, and the others go on.
+    story.at(Action::LeaseExpire, 3)?;
+    for _ in 0..2 {
+        story.at(Action::Timeout, 3)?;
+        story.lose_all();
+    }
+    story.expect_role(3, Role::PreCandidate, 1)?;
+    story.at(Action::Propose, 1)?;
+    story.talk(&[1, 2])?;
+    story.lose_all();
+    // It is back, and asks once more: nobody answers.
+    story.at(Action::Timeout, 3)?;
+    story.deliver(3, 1)?;
+    story.deliver(3, 2)?;
+    story.expect_silence()?;
+    story.at(Action::Heartbeat, 1)?;
+    story.talk(&[1, 2, 3])?;
+    story.expect_role(1, Role::Leader, 1)?;
+    story.expect_role(3, Role::Follower, 1)?;
+    story.expect_log(3, &[1, 1], 2)?;
+    Ok(story)
+}
+
+fn leader_cut_off(name: &'static str) -> Result<Story, CorpusError> {
+    let mut story = Story::new(name, &guarded(true))?;
+    story.at(Action::Timeout, 1)?;
+    story.talk(&[1, 2, 3])?;
+    // Server 1 is cut off with a proposal that reaches nobody. Its first check still finds the others
+    // active.
+    story.at(Action::Propose, 1)?;
+    story.lose_all();
+    story.at(Action::CheckQuorum, 1)?;
+    story.expect_role(1, Role::Leader, 1)?;
+    story.at(Action::CheckQuorum, 1)?;
+    story.expect_role(1, Role::Follower, 1)?;
+    // The others must have waited for the end of their leases.
+    story.at(Action::LeaseExpire, 2)?;
+    story.at(Action::LeaseExpire, 3)?;
+    story.at(Action::Timeout, 2)?;
+    story.talk(&[2, 3])?;
+    story.expect_role(2, Role::Leader, 2)?;
+    story.lose_all();
+    // Server 1 is back; its entry is overwritten.
+    story.expect_log(1, &[1, 1], 1)?;
+    story.at(Action::Heartbeat, 2)?;
+    story.talk(&[1, 2, 3])?;
+    story.expect_log(1, &[1, 2], 2)?;
+    Ok(story)
+}
+
+fn disruption_without_pre_vote(name: &'static str) -> Result<Story, CorpusError> {
+    let mut story = Story::new(name, &guarded(false))?;
+    story.at(Action::Timeout, 1)?;
+    story.talk(&[1, 2, 3])?;
+    // Server 3 is cut off and campaigns by itself.
+    story.at(Action::LeaseExpire, 3)?;
+    story.at(Action::Timeout, 3)?;
+    story.lose_all();
+    // It is back: those in a lease ignore its request, but its term cannot be taken back.
+    story.at(Action::Timeout, 3)?;
+    story.deliver(3, 1)?;
+    story.deliver(3, 2)?;
+    story.expect_silence()?;
+    story.at(Action::Heartbeat, 1)?;
+    story.deliver(1, 3)?;
+    story.deliver(3, 1)?;
+    story.expect_role(1, Role::Follower, 3)?;
+    Ok(story)
+}

@@ -1,0 +1,140 @@
+//! Telling a story on the specification: events named as a person would name them.
+
+use super::CorpusError;
+use lockstep_model::{Action, Bounds, Cluster, ClusterState, Id, Settings};
+use lockstep_traces::{Config, Event, Index, Input, Message, NodeView, Role, ServerId, Term};
+
+/// A cluster without bounds, and what happened to it.
+pub(super) struct Story {
+    name: &'static str,
+    pub cluster: Cluster,
+    state: ClusterState,
+    pub actions: Vec<Action>,
+}
+
+impl Story {
+    pub fn new(name: &'static str, config: &Config) -> Result<Story, CorpusError> {
+        let cluster = Cluster::new(Settings::new(config)?, Bounds::UNLIMITED);
+        Ok(Story {
+            name,
+            state: cluster.initial(),
+            cluster,
+            actions: Vec::new(),
+        })
+    }
+
+    fn error(&self, what: impl Into<String>) -> CorpusError {
+        CorpusError::Story {
+            story: self.name.to_owned(),
+            what: what.into(),
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        self.state = self.cluster.apply(&self.state, &action).next;
+        self.actions.push(action);
+    }
+
+    /// Something happens to one server.
+    pub fn at(&mut self, action: fn(Id) -> Action, server: u8) -> Result<(), CorpusError> {
+        let id = Id::new(server).ok_or_else(|| self.error("there is no server zero"))?;
+        self.act(action(id));
+        Ok(())
+    }
+
+    /// Every message among these servers is delivered, and every answer, until there are none; what is
+    /// addressed to others stays in flight. Delivered in the order of the network, so that a story is
+    /// always the same.
+    pub fn talk(&mut self, among: &[u64]) -> Result<(), CorpusError> {
+        while let Some(action) = self.first(
+            |m| among.contains(&m.from.get()) && among.contains(&m.to.get()),
+            false,
+        ) {
+            self.act(action);
+            if self.actions.len() > 1000 {
+                return Err(self.error("they never stop talking"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The first message in flight from one server to another is delivered.
+    pub fn deliver(&mut self, from: u64, to: u64) -> Result<(), CorpusError> {
+        let action = self.first(|m| m.from.get() == from && m.to.get() == to, false);
+        let nothing = || self.error(format!("nothing is on its way from {from} to {to}"));
+        let action = action.ok_or_else(nothing)?;
+        self.act(action);
+        Ok(())
+    }
+
+    /// Each voter hears the candidate and is heard, in this order.
+    pub fn elect(&mut self, candidate: u64, voters: &[u64]) -> Result<(), CorpusError> {
+        for voter in voters {
+            self.deliver(candidate, *voter)?;
+        }
+        for voter in voters {
+            self.deliver(*voter, candidate)?;
+        }
+        Ok(())
+    }
+
+    /// The story depends on nothing being in flight here.
+    pub fn expect_silence(&self) -> Result<(), CorpusError> {
+        match self.state.in_flight() {
+            0 => Ok(()),
+            some => Err(self.error(format!("{some} messages are in flight"))),
+        }
+    }
+
+    /// The network loses everything in flight.
+    pub fn lose_all(&mut self) {
+        while let Some(action) = self.first(|_| true, true) {
+            self.act(action);
+        }
+    }
+
+    fn first(&self, wanted: impl Fn(&Message) -> bool, lose: bool) -> Option<Action> {
+        let mut actions = Vec::new();
+        self.cluster.enabled(&self.state, &mut actions);
+        actions
+            .into_iter()
+            .find(|action| match self.cluster.event(&self.state, action) {
+                Event::Server {
+                    input: Input::Deliver(message),
+                    ..
+                } => !lose && wanted(&message),
+                Event::Drop(message) => lose && wanted(&message),
+                _ => false,
+            })
+    }
+
+    fn view(&self, server: u64) -> Result<NodeView, CorpusError> {
+        let id = ServerId::new(server).ok_or_else(|| self.error("there is no server zero"))?;
+        Ok(self.state.server(id).view(self.cluster.settings()))
+    }
+
+    /// The story depends on this server having that role and term here.
+    pub fn expect_role(&self, server: u64, role: Role, term: u64) -> Result<(), CorpusError> {
+        let view = self.view(server)?;
+        if (view.role, view.term) == (role, Term(term)) {
+            return Ok(());
+        }
+        Err(self.error(format!(
+            "server {server} is {:?} of term {}, not {role:?} of term {term}",
+            view.role, view.term
+        )))
+    }
+
+    /// The story depends on the terms of this server's entries, and on its commit index, here.
+    pub fn expect_log(&self, server: u64, terms: &[u64], commit: u64) -> Result<(), CorpusError> {
+        let view = self.view(server)?;
+        let found: Vec<u64> = view.log.iter().map(|entry| entry.term.0).collect();
+        if found == terms && view.commit == Index(commit) {
+            return Ok(());
+        }
+        Err(self.error(format!(
+            "server {server} has entries of terms {found:?} with commit {}, not {terms:?} with {commit}",
+            view.commit
+        )))
+    }
+}
