@@ -25,7 +25,7 @@ pub fn steps_along(cluster: &Cluster, actions: &[Action]) -> Vec<Step> {
     steps
 }
 
-/// How a trace of this cluster was made: by that command, within these bounds; the preset is named if the
+/// How a trace of this cluster was made: by that command, within these bounds, those that are unlimited left out; the preset is named if the
 /// cluster is one as it is.
 pub fn provenance(generator: &str, preset: Option<&str>, cluster: &Cluster) -> Provenance {
     let bounds = cluster.bounds();
@@ -40,14 +40,22 @@ pub fn provenance(generator: &str, preset: Option<&str>, cluster: &Cluster) -> P
         Budget::Unlimited => None,
     };
     let sizes = [
-        ("max_term", u64::from(bounds.max_term)),
-        ("max_in_flight", bounds.max_in_flight as u64),
+        (
+            "max_term",
+            (bounds.max_term != u32::MAX).then_some(u64::from(bounds.max_term)),
+        ),
+        (
+            "max_in_flight",
+            (bounds.max_in_flight != usize::MAX).then_some(bounds.max_in_flight as u64),
+        ),
     ];
+    let sizes = sizes
+        .into_iter()
+        .filter_map(|(name, size)| Some((name, size?)));
     Provenance {
         generator: generator.to_owned(),
         preset: preset.map(str::to_owned),
         bounds: sizes
-            .into_iter()
             .chain(together)
             .chain(budgets)
             .map(|(name, value)| (name.to_owned(), value))

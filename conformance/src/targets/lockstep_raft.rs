@@ -9,7 +9,7 @@ use crate::target::{Description, Fork, Reaction, Target, TargetError, TargetServ
 use bytes::Bytes;
 use lockstep_raft::tracker::Progress;
 use lockstep_raft::{
-    ConfState, Core, MemoryStorage, NodeId, PeerError, Ready, Storage, TimerEvent,
+    ConfState, Core, MemoryStorage, NodeId, PeerError, Ready, Storage, Timer, TimerEvent,
 };
 use lockstep_traces::{
     Body, Config, DurableImage, Emitted, Entry, FieldSet, Index, Input, Message, NodeView, Outcome,
@@ -96,8 +96,9 @@ impl TargetServer for LockstepServer {
         let leads = self.core.role() == lockstep_raft::Role::Leader;
         let result = match input {
             Input::Timeout => self.core.on_timer(TimerEvent::ElectionTimeout),
-            // One event of the core stands for both; the role decides which it is.
-            Input::LeaseExpire if leads => return Ok(not_driven("a leader has no lease to lose")),
+            // One event of the core stands for both, and the role decides which it is. At a leader the
+            // end of a lease is what the timer makes of it: nothing.
+            Input::LeaseExpire if leads => self.election_timeout_passes_quietly(),
             Input::CheckQuorum if !leads => return Ok(not_driven("only a leader checks a quorum")),
             Input::LeaseExpire | Input::CheckQuorum => {
                 self.core.on_timer(TimerEvent::ElectionTimeoutPassed)
@@ -130,6 +131,15 @@ impl Fork for LockstepServer {
 }
 
 impl LockstepServer {
+    /// One election timeout of ticks without campaigns, heartbeats or quorum checks.
+    fn election_timeout_passes_quietly(&mut self) -> Result<(), lockstep_raft::Error> {
+        let mut timer = Timer::new(&self.config);
+        for _ in 0..self.config.election_timeout_ticks {
+            timer.tick_quiesced(&mut self.core)?;
+        }
+        Ok(())
+    }
+
     /// The process dies, and another is started on the same storage.
     fn restart(&mut self) -> Result<(), lockstep_raft::Error> {
         self.config.applied = self.core.applied();

@@ -1,0 +1,162 @@
+//! Traces that cover a graph: that they cover it, that they are the same every time, and that a target
+//! which cannot be copied is held to them.
+
+use lockstep_conformance::cover::{
+    Cover, CoverOptions, CoverVerdict, conform_by_cover, cover_edges, cover_inputs,
+};
+use lockstep_conformance::planted::{Mistake, Planted};
+use lockstep_conformance::targets::lockstep_raft::LockstepRaft;
+use lockstep_conformance::targets::spec::Spec;
+use lockstep_conformance::{Description, Reaction, Target, TargetError, TargetServer};
+use lockstep_model::search::Limit;
+use lockstep_model::{Cluster, Preset, Settings};
+use lockstep_traces::{Config, Input, NodeView, ServerId};
+use std::ops::ControlFlow;
+
+fn preset(name: &str) -> Cluster {
+    let preset = Preset::named(name).expect("a preset");
+    Cluster::new(
+        Settings::new(&preset.config).expect("a good configuration"),
+        preset.bounds,
+    )
+}
+
+fn smoke() -> Cover {
+    cover_inputs(&preset("smoke"), CoverOptions::default())
+}
+
+/// Every item occurs, the traces are well formed, and there are few of them.
+#[test]
+fn every_server_state_and_input_of_smoke_is_covered() {
+    let cover = smoke();
+    assert_eq!(cover.stopped_by, None);
+    let mut seen = vec![false; usize::try_from(cover.distinct).expect("small")];
+    for item in cover.items.iter().flatten().flatten() {
+        seen[*item as usize] = true;
+    }
+    assert!(seen.iter().all(|seen| *seen));
+    for trace in &cover.traces {
+        trace
+            .write(Vec::new())
+            .expect("a trace that a reader takes");
+    }
+    assert_eq!((cover.states, cover.distinct), (609, 3_321));
+    // Some 230 inputs raise a term beyond the bound, from where nothing leads back: a trace ends there.
+    assert_eq!((cover.traces.len(), cover.steps()), (235, 7_122));
+    let again = cover_inputs(
+        &preset("smoke"),
+        CoverOptions {
+            threads: 2,
+            ..CoverOptions::default()
+        },
+    );
+    assert!(
+        again.traces == cover.traces,
+        "the same once more, with two threads"
+    );
+}
+
+#[test]
+fn every_transition_of_a_small_graph_is_covered() {
+    let cover = cover_edges(&preset("single"), CoverOptions::default());
+    let mut seen = vec![false; usize::try_from(cover.distinct).expect("small")];
+    for item in cover.items.iter().flatten().flatten() {
+        seen[*item as usize] = true;
+    }
+    assert!(seen.iter().all(|seen| *seen));
+    // As many as the product has transitions and probes in this graph.
+    assert_eq!((cover.states, cover.distinct), (175, 301 + 749));
+    let report = conform_by_cover(&LockstepRaft, &cover, &mut |_| ControlFlow::Continue(()));
+    let report = report.expect("it starts");
+    assert_eq!(report.replay.divergence, None);
+    assert_eq!(report.replay.not_driven.len(), 1);
+}
+
+/// The production Raft cannot be given one input, at servers where it means nothing; everything else is
+/// covered, and the report names it.
+#[test]
+fn the_production_raft_agrees_on_the_cover() {
+    let cover = smoke();
+    let report = conform_by_cover(&LockstepRaft, &cover, &mut |_| ControlFlow::Continue(()));
+    let report = report.expect("it starts");
+    assert_eq!(report.verdict, CoverVerdict::PartlyCovered);
+    assert_eq!(report.items - report.items_compared, 75);
+    let reasons: Vec<&str> = report
+        .replay
+        .not_driven
+        .keys()
+        .map(String::as_str)
+        .collect();
+    assert_eq!(reasons, ["only a leader checks a quorum"]);
+    let spec = conform_by_cover(&Spec, &cover, &mut |_| ControlFlow::Continue(())).expect("runs");
+    assert_eq!(spec.verdict, CoverVerdict::EdgesCovered);
+    assert_eq!((spec.share(), spec.replay.not_reached), (1.0, 0));
+}
+
+#[test]
+fn the_cover_finds_every_planted_mistake() {
+    let cover = smoke();
+    for mistake in Mistake::ALL {
+        let target = Planted::new(LockstepRaft, mistake);
+        let report = conform_by_cover(&target, &cover, &mut |_| ControlFlow::Continue(()));
+        assert_eq!(
+            report.expect("it starts").verdict,
+            CoverVerdict::Diverged,
+            "{mistake:?}"
+        );
+    }
+}
+
+#[test]
+fn a_cover_that_was_cut_off_is_no_pass() {
+    let options = CoverOptions {
+        max_states: Some(1000),
+        ..CoverOptions::default()
+    };
+    let cover = cover_inputs(&preset("smoke"), options);
+    assert_eq!(cover.stopped_by, Some(Limit::States));
+    let report = conform_by_cover(&Spec, &cover, &mut |_| ControlFlow::Continue(()));
+    let bounded = CoverVerdict::Bounded {
+        stopped_by: Limit::States,
+    };
+    assert_eq!(report.expect("it starts").verdict, bounded);
+}
+
+/// A target that can be given nothing has shown nothing.
+struct Deaf;
+
+struct DeafServer(<Spec as Target>::Server);
+
+impl Target for Deaf {
+    type Server = DeafServer;
+
+    fn description(&self) -> Description {
+        Spec.description()
+    }
+
+    fn start(&self, config: &Config, id: ServerId) -> Result<DeafServer, TargetError> {
+        Spec.start(config, id).map(DeafServer)
+    }
+}
+
+impl TargetServer for DeafServer {
+    fn apply(&mut self, _: &Input) -> Result<Reaction, TargetError> {
+        Ok(Reaction::NotDriven {
+            reason: "deaf".to_owned(),
+        })
+    }
+
+    fn view(&mut self) -> Result<NodeView, TargetError> {
+        self.0.view()
+    }
+}
+
+#[test]
+fn a_target_that_is_not_driven_has_not_passed() {
+    let report = conform_by_cover(&Deaf, &smoke(), &mut |_| ControlFlow::Continue(()));
+    let report = report.expect("it starts");
+    assert_eq!(report.verdict, CoverVerdict::NothingCompared);
+    assert_eq!(report.replay.compared, 0);
+    let not_driven = report.replay.not_driven["deaf"];
+    assert_eq!(not_driven + report.replay.not_reached, report.replay.steps);
+}
