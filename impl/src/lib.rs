@@ -37,7 +37,7 @@ pub use timer::Timer;
 pub use types::{
     Body, ConfChange, ConfChangeKind, ConfChangeSingle, ConfChangeV2, ConfState, Entry, EntryId,
     EntryKind, HardState, Index, Message, MessageKind, NodeId, ReadState, Rejection, Role,
-    Snapshot, SnapshotMetadata, SoftState, Term, Transition,
+    Snapshot, SnapshotMetadata, SoftState, StorageAppend, Term, Transition,
 };
 
 /// The programs in the README are compiled and run as tests.

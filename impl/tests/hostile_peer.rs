@@ -13,7 +13,7 @@ use lockstep_raft::tracker::ProgressState;
 use lockstep_raft::{
     Blame, Body, ConfChangeKind, ConfChangeSingle, ConfChangeV2, ConfState, Config, Core, Entry,
     EntryId, EntryKind, Error, HardState, Index, MemoryStorage, Message, NodeId, Rejection, Role,
-    Snapshot, SnapshotMetadata, Term, TimerEvent, Transition, wire,
+    Snapshot, SnapshotMetadata, StorageAppend, Term, TimerEvent, Transition, wire,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -443,12 +443,10 @@ fn body() -> impl Strategy<Value = Body> {
             entries,
             responses: Vec::new(),
         }),
-        1 => entries(EntryId::ZERO).prop_map(|entries| Body::StorageAppend {
-            hard_state: None,
+        1 => entries(EntryId::ZERO).prop_map(|entries| Body::StorageAppend(Box::new(StorageAppend {
             entries,
-            snapshot: None,
-            responses: Vec::new(),
-        }),
+            ..StorageAppend::default()
+        }))),
     ]
 }
 

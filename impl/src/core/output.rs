@@ -5,7 +5,9 @@ use crate::error::{CallError, Error};
 use crate::observer::Observer;
 use crate::ready::Ready;
 use crate::storage::Storage;
-use crate::types::{Body, EntryId, Index, Message, NodeId, Term, entries_len, payloads_len};
+use crate::types::{
+    Body, EntryId, Index, Message, NodeId, StorageAppend, Term, entries_len, payloads_len,
+};
 
 /// What follows once a `Ready` is dealt with, without asynchronous storage writes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -221,12 +223,12 @@ impl<S: Storage, O: Observer> Core<S, O> {
                 term: ready
                     .hard_state
                     .map_or(Term::ZERO, |hard_state| hard_state.term),
-                body: Body::StorageAppend {
+                body: Body::StorageAppend(Box::new(StorageAppend {
                     hard_state: ready.hard_state,
                     entries: ready.entries.clone(),
                     snapshot: ready.snapshot.clone().map(Box::new),
                     responses,
-                },
+                })),
             });
         }
         if !ready.committed_entries.is_empty() {

@@ -71,7 +71,9 @@ impl MajorityConfig {
             true => indexes.len() - 1,
             false => indexes.len() - self.quorum_len(),
         };
-        *indexes.select_nth_unstable(position).1
+        // There are few: sorting them in place beats anything cleverer.
+        indexes.sort_unstable();
+        indexes[position]
     }
 
     /// How the votes add up; `vote` is `None` for a voter that has not answered.

@@ -29,7 +29,8 @@ pub struct Rejection {
     pub hint_term: Term,
 }
 
-/// What a message says, with only the fields that its kind has.
+/// What a message says, with only the fields that its kind has. What is large and rare is boxed, so
+/// that the frequent messages are cheap to move.
 ///
 /// | variant | `raftpb` type | `raftpb` fields |
 /// |---|---|---|
@@ -106,8 +107,7 @@ pub enum Body {
     },
     /// The leader replaces a log that lags behind its own oldest entry (Raft §7).
     InstallSnapshot {
-        /// The snapshot; never empty in a message of this library. In a box, as everywhere here, so that
-        /// the many other messages are small to move.
+        /// The snapshot; never empty in a message of this library.
         snapshot: Box<Snapshot>,
     },
     /// The leader shows that it lives.
@@ -154,16 +154,7 @@ pub enum Body {
         failed: bool,
     },
     /// To the append thread: make all of this durable, then deliver the responses.
-    StorageAppend {
-        /// The hard state, if it changed.
-        hard_state: Option<HardState>,
-        /// Entries to append; they replace all that is stored at and after the first one.
-        entries: Vec<Entry>,
-        /// A snapshot to install, if any; never together with entries.
-        snapshot: Option<Box<Snapshot>>,
-        /// Messages to deliver, each to its addressee, when everything is durable.
-        responses: Vec<Message>,
-    },
+    StorageAppend(Box<StorageAppend>),
     /// From the append thread: the writes are durable. Its term is that at which the write was
     /// asked for; a response of an older term does not vouch for entries, see
     /// [`Config::async_storage_writes`](crate::Config::async_storage_writes).
@@ -185,6 +176,19 @@ pub enum Body {
         /// The entries that were applied.
         entries: Vec<Entry>,
     },
+}
+
+/// Work for the append thread, all of which must be durable before any of the responses leaves.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct StorageAppend {
+    /// The hard state, if it changed.
+    pub hard_state: Option<HardState>,
+    /// Entries to append; they replace all that is stored at and after the first one.
+    pub entries: Vec<Entry>,
+    /// A snapshot to install, if any; never together with entries.
+    pub snapshot: Option<Snapshot>,
+    /// Messages to deliver, each to its addressee, when everything is durable.
+    pub responses: Vec<Message>,
 }
 
 /// The kind of a message without its contents.
@@ -244,7 +248,7 @@ impl Body {
             Body::CheckQuorum => MessageKind::CheckQuorum,
             Body::Unreachable => MessageKind::Unreachable,
             Body::SnapshotStatus { .. } => MessageKind::SnapshotStatus,
-            Body::StorageAppend { .. } => MessageKind::StorageAppend,
+            Body::StorageAppend(_) => MessageKind::StorageAppend,
             Body::StorageAppendResponse { .. } => MessageKind::StorageAppendResponse,
             Body::StorageApply { .. } => MessageKind::StorageApply,
             Body::StorageApplyResponse { .. } => MessageKind::StorageApplyResponse,

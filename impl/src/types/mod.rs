@@ -16,5 +16,5 @@ pub use entry::{
 };
 
 pub use ids::{Index, NodeId, Term};
-pub use message::{Body, Message, MessageKind, Rejection};
+pub use message::{Body, Message, MessageKind, Rejection, StorageAppend};
 pub use state::{HardState, ReadState, Role, SoftState};

@@ -4,7 +4,8 @@ use bytes::Bytes;
 
 use super::{Wire, WireError, non_empty, optional_server, raftpb, server};
 use crate::types::{
-    Body, Entry, EntryId, HardState, Index, Message, MessageKind, NodeId, Rejection, Snapshot, Term,
+    Body, Entry, EntryId, HardState, Index, Message, MessageKind, NodeId, Rejection, Snapshot,
+    StorageAppend, Term,
 };
 
 /// The context by which a vote request says that a leader asked for the campaign.
@@ -118,12 +119,13 @@ impl Wire for Message {
                 raw.entries = vec![context_to_raw(context)];
             }
             Body::SnapshotStatus { failed } => raw.reject = Some(*failed),
-            Body::StorageAppend {
-                hard_state,
-                entries,
-                snapshot,
-                responses,
-            } => {
+            Body::StorageAppend(append) => {
+                let StorageAppend {
+                    hard_state,
+                    entries,
+                    snapshot,
+                    responses,
+                } = &**append;
                 let hard_state = hard_state.unwrap_or_default();
                 raw.term = Some(hard_state.term.0);
                 raw.vote = Some(hard_state.vote.map_or(0, NodeId::get));
@@ -220,12 +222,12 @@ fn body_from_raw(kind: MessageKind, raw: raftpb::Message) -> Result<Body, WireEr
                 vote: optional_server(raw.vote),
                 commit,
             };
-            Body::StorageAppend {
+            Body::StorageAppend(Box::new(StorageAppend {
                 hard_state: (!hard_state.is_empty()).then_some(hard_state),
                 entries: entries_from_raw(raw.entries)?,
                 snapshot: snapshot_from_raw(raw.snapshot)?.map(Box::new),
                 responses: responses_from_raw(raw.responses)?,
-            }
+            }))
         }
         MessageKind::StorageAppendResponse => Body::StorageAppendResponse {
             last: (id != EntryId::ZERO).then_some(id),

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use lockstep_raft::{
     Blame, Body, Config, Entry, EntryKind, HardState, MemoryStorage, Message, NodeId, RawNode,
-    Snapshot, Storage as _, wire,
+    Snapshot, Storage as _, StorageAppend, wire,
 };
 use rand::Rng as _;
 use rand::rngs::SmallRng;
@@ -188,13 +188,14 @@ impl Server {
             false => running.apply_work.pop_front(),
         };
         match work.map(|message| message.body) {
-            Some(Body::StorageAppend {
-                hard_state,
-                entries,
-                snapshot,
-                responses,
-            }) => {
-                self.write(hard_state, &entries, snapshot.map(|boxed| *boxed));
+            Some(Body::StorageAppend(append)) => {
+                let StorageAppend {
+                    hard_state,
+                    entries,
+                    snapshot,
+                    responses,
+                } = *append;
+                self.write(hard_state, &entries, snapshot);
                 if self.crashes(effects) {
                     return Ok(());
                 }

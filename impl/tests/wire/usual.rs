@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use lockstep_raft::{
     Body, ConfState, Entry, EntryId, EntryKind, HardState, Index, Message, NodeId, Rejection,
-    Snapshot, SnapshotMetadata, Term, wire,
+    Snapshot, SnapshotMetadata, StorageAppend, Term, wire,
 };
 
 use crate::recorded::cases;
@@ -196,7 +196,7 @@ fn messages() -> Vec<(&'static str, u64, Body)> {
         (
             "storage append",
             8,
-            Body::StorageAppend {
+            Body::StorageAppend(Box::new(StorageAppend {
                 hard_state: Some(HardState {
                     term: Term(8),
                     vote: Some(id(2)),
@@ -205,17 +205,15 @@ fn messages() -> Vec<(&'static str, u64, Body)> {
                 entries: entries(),
                 snapshot: None,
                 responses: vec![vote],
-            },
+            })),
         ),
         (
             "storage append of a snapshot",
             0,
-            Body::StorageAppend {
-                hard_state: None,
-                entries: vec![],
-                snapshot: Some(Box::new(snapshot())),
-                responses: vec![],
-            },
+            Body::StorageAppend(Box::new(StorageAppend {
+                snapshot: Some(snapshot()),
+                ..StorageAppend::default()
+            })),
         ),
         (
             "storage append answer",

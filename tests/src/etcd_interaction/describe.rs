@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use lockstep_raft::{
     Body, ConfChangeKind, ConfChangeSingle, ConfState, Entry, EntryId, EntryKind, HardState, Index,
-    Message, MessageKind, NodeId, Ready, Role, Snapshot, SoftState, Term, wire,
+    Message, MessageKind, NodeId, Ready, Role, Snapshot, SoftState, StorageAppend, Term, wire,
 };
 
 use super::go_text::{list, quote};
@@ -291,12 +291,13 @@ impl<'a> Fields<'a> {
                 refused: refused_unless(!failed),
                 ..blank
             },
-            Body::StorageAppend {
-                hard_state,
-                entries,
-                snapshot,
-                responses,
-            } => {
+            Body::StorageAppend(append) => {
+                let StorageAppend {
+                    hard_state,
+                    entries,
+                    snapshot,
+                    responses,
+                } = &**append;
                 let state = hard_state.unwrap_or_default();
                 Fields {
                     term: state.term,

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use lockstep_raft::{Body, Index, Message, MessageKind, NodeId, Storage};
+use lockstep_raft::{Body, Index, Message, MessageKind, NodeId, Storage, StorageAppend};
 
 use super::command::{Command, NodeTemplate, Recipient};
 use super::conf_change::AnyConfChange;
@@ -258,15 +258,15 @@ impl InteractionEnv {
             "Processing:\n{}\n",
             describe::message_without_responses(&message)
         ));
-        let Body::StorageAppend {
+        let Body::StorageAppend(append) = message.body else {
+            return Err("the append thread got a message of another kind".to_owned());
+        };
+        let StorageAppend {
             hard_state,
             entries,
             snapshot,
             responses,
-        } = message.body
-        else {
-            return Err("the append thread got a message of another kind".to_owned());
-        };
+        } = *append;
         self.node(number)?
             .persist(hard_state, &entries, snapshot.as_deref())?;
         self.respond(responses);

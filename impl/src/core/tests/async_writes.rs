@@ -31,12 +31,13 @@ fn ready(node: &mut Core<MemoryStorage>) -> (Vec<Message>, Vec<Message>) {
 /// What a storage thread does: the work, then its responses.
 fn perform(node: &mut Core<MemoryStorage>, work: Message) -> Vec<Message> {
     match work.body {
-        Body::StorageAppend {
-            hard_state,
-            entries,
-            snapshot,
-            responses,
-        } => {
+        Body::StorageAppend(append) => {
+            let StorageAppend {
+                hard_state,
+                entries,
+                snapshot,
+                responses,
+            } = *append;
             let storage = node.storage_mut();
             if let Some(hard_state) = hard_state {
                 storage.set_hard_state(hard_state);
