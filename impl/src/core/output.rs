@@ -226,7 +226,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
                 body: Body::StorageAppend(Box::new(StorageAppend {
                     hard_state: ready.hard_state,
                     entries: ready.entries.clone(),
-                    snapshot: ready.snapshot.clone().map(Box::new),
+                    snapshot: ready.snapshot.clone(),
                     responses,
                 })),
             });

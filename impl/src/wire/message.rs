@@ -131,7 +131,7 @@ impl Wire for Message {
                 raw.vote = Some(hard_state.vote.map_or(0, NodeId::get));
                 raw.commit = Some(hard_state.commit.0);
                 raw.entries = entries_to_raw(entries);
-                raw.snapshot = snapshot.as_deref().map(Wire::to_raw);
+                raw.snapshot = snapshot.as_ref().map(Wire::to_raw);
                 raw.responses = responses.iter().map(Wire::to_raw).collect();
             }
             Body::StorageAppendResponse { last, snapshot } => {
@@ -225,7 +225,7 @@ fn body_from_raw(kind: MessageKind, raw: raftpb::Message) -> Result<Body, WireEr
             Body::StorageAppend(Box::new(StorageAppend {
                 hard_state: (!hard_state.is_empty()).then_some(hard_state),
                 entries: entries_from_raw(raw.entries)?,
-                snapshot: snapshot_from_raw(raw.snapshot)?.map(Box::new),
+                snapshot: snapshot_from_raw(raw.snapshot)?,
                 responses: responses_from_raw(raw.responses)?,
             }))
         }

@@ -304,7 +304,7 @@ impl<'a> Fields<'a> {
                     commit: state.commit,
                     vote: number(state.vote),
                     entries: entries.clone(),
-                    snapshot: snapshot.as_deref(),
+                    snapshot: snapshot.as_ref(),
                     responses,
                     ..blank
                 }

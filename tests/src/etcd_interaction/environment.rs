@@ -268,7 +268,7 @@ impl InteractionEnv {
             responses,
         } = *append;
         self.node(number)?
-            .persist(hard_state, &entries, snapshot.as_deref())?;
+            .persist(hard_state, &entries, snapshot.as_ref())?;
         self.respond(responses);
         Ok(())
     }

@@ -43,7 +43,7 @@ fn perform(node: &mut Core<MemoryStorage>, work: Message) -> Vec<Message> {
                 storage.set_hard_state(hard_state);
             }
             if let Some(snapshot) = snapshot {
-                storage.apply_snapshot(*snapshot).unwrap();
+                storage.apply_snapshot(snapshot).unwrap();
             }
             storage.append(entries).unwrap();
             responses
