@@ -244,7 +244,7 @@ const ALL: &[Preset] = &[
     },
     Preset {
         name: "deep",
-        purpose: "wide, with a lease expiry and a quorum check as well: for a search of hours",
+        purpose: "wide, with a lease expiry and a quorum check as well: for a long search",
         config: FULL,
         bounds: Bounds {
             max_term: 2,
