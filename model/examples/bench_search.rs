@@ -37,9 +37,9 @@ fn main() {
     }
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
     println!(
-        "| preset | search/threads | distinct | generated | seconds | states/s | bytes/state | speed | memory |"
+        "| preset | search/threads | distinct | generated | seconds | CPU s | states/s | states/CPU s | bytes/state | speed | CPU speed | memory |"
     );
-    println!("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
+    println!("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
     let named: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let presets = if named.is_empty() {
         PRESETS.to_vec()
@@ -53,10 +53,12 @@ fn main() {
             .collect();
         for (contender, row) in &rows {
             // Against stateright's fastest, and against its breadth-first search with as many threads.
-            let theirs = rows
-                .iter()
-                .filter(|(contender, _)| is_stateright(*contender));
-            let fastest = theirs.map(|(_, row)| row.rate()).fold(0.0, f64::max);
+            let fastest = |rate: fn(&Measurement) -> f64| {
+                let theirs = rows
+                    .iter()
+                    .filter(|(contender, _)| is_stateright(*contender));
+                theirs.map(|(_, row)| rate(row)).fold(0.0, f64::max)
+            };
             let bfs = rows
                 .iter()
                 .find(|(contender, _)| contender.to_string() == "stateright-bfs/1");
@@ -64,13 +66,16 @@ fn main() {
                 row.peak_bytes as f64 / bfs.peak_bytes as f64
             });
             println!(
-                "| {preset} | {contender} | {} | {} | {:.2} | {:.0} | {:.1} | {:.2} | 1/{:.1} |",
+                "| {preset} | {contender} | {} | {} | {:.2} | {:.2} | {:.0} | {:.0} | {:.1} | {:.2} | {:.2} | 1/{:.1} |",
                 row.distinct,
                 row.generated,
                 row.seconds,
+                row.cpu_seconds,
                 row.rate(),
+                row.cpu_rate(),
                 row.bytes_per_state(),
-                row.rate() / fastest,
+                row.rate() / fastest(Measurement::rate),
+                row.cpu_rate() / fastest(Measurement::cpu_rate),
                 1.0 / memory,
             );
         }

@@ -101,6 +101,9 @@ pub struct Measurement {
     pub generated: u64,
     /// Wall-clock seconds.
     pub seconds: f64,
+    /// Seconds of processor time of all threads, from the start of the process (0 where the system does
+    /// not tell): on a machine that does other things as well, this is what to compare.
+    pub cpu_seconds: f64,
     /// The most memory the process ever had resident, in bytes (0 where the system does not tell).
     pub peak_bytes: u64,
 }
@@ -109,6 +112,11 @@ impl Measurement {
     /// Distinct states a second.
     pub fn rate(&self) -> f64 {
         self.distinct as f64 / self.seconds
+    }
+
+    /// Distinct states a second of processor time.
+    pub fn cpu_rate(&self) -> f64 {
+        self.distinct as f64 / self.cpu_seconds
     }
 
     /// Bytes of memory for each distinct state.
@@ -153,6 +161,7 @@ where
         distinct,
         generated,
         seconds,
+        cpu_seconds: cpu_seconds(),
         peak_bytes: peak_bytes(),
     })
 }
@@ -169,6 +178,24 @@ where
         "only exhausted searches can be compared"
     );
     Ok((report.distinct, report.generated))
+}
+
+/// Seconds of processor time that this process has used; 0 where `/proc` does not tell.
+pub fn cpu_seconds() -> f64 {
+    // proc(5): fields 14 and 15 of `stat` are user and system time in ticks of 1/100 s; the name in
+    // field 2 may hold spaces, but ends with the last parenthesis.
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = stat
+        .rsplit(')')
+        .next()
+        .unwrap_or_default()
+        .split_whitespace();
+    let ticks: u64 = fields
+        .skip(11)
+        .take(2)
+        .filter_map(|field| field.parse::<u64>().ok())
+        .sum();
+    ticks as f64 / 100.0
 }
 
 /// The most memory this process ever had resident, in bytes; 0 where `/proc` does not tell.

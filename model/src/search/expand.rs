@@ -285,28 +285,28 @@ where
                 out.bytes.truncate(start);
                 continue;
             }
-            let executed = if known_step.is_none() {
-                let Some(after) = model.next_state(state, action.clone()) else {
-                    continue;
-                };
-                if !model.within_boundary(&after) {
+            // States are large: they are kept in one place and looked at by reference.
+            let mut reached = None;
+            if known_step.is_none() {
+                reached = model.next_state(state, action.clone());
+                let Some(after) = &reached else { continue };
+                if !model.within_boundary(after) {
                     continue;
                 }
-                Some(after)
-            } else {
-                None
-            };
+                let quiet = self.look_at_step(state, (number, &action), after, parent, out);
+                if let (true, Some(shortcut)) = (quiet, shortcut.as_mut()) {
+                    shortcut.learn(state, bytes, &action, after);
+                }
+                if let Some(canonical) = self.canonical {
+                    let representative = canonical(model, after);
+                    model.encode(&representative, &mut out.bytes);
+                    reached = Some(representative);
+                } else {
+                    model.encode(after, &mut out.bytes);
+                }
+            }
             out.tally.fired[kind] += 1;
             out.tally.generated += 1;
-            let executed = executed.map(|after| {
-                let quiet = self.look_at_step(state, (number, &action), &after, parent, out);
-                if let (true, Some(shortcut)) = (quiet, shortcut.as_mut()) {
-                    shortcut.learn(state, bytes, &action, &after);
-                }
-                let after = self.represent(after);
-                model.encode(&after, &mut out.bytes);
-                after
-            });
             let fingerprint = fingerprint(&out.bytes[start..]);
             let recent = &mut filter[fingerprint as usize % FILTER];
             if *recent == fingerprint || known.contains(fingerprint) {
@@ -314,13 +314,13 @@ where
                 continue;
             }
             *recent = fingerprint;
-            // Executing is cheaper than decoding, and by the time it is a candidate it is mostly new.
-            if out.violation.is_none()
-                && !self.selected.always.is_empty()
-                && let Some(after) = executed.or_else(|| model.next_state(state, action))
-                && let Some(property) = self.violated_by(&after)
-            {
-                out.violation = Some(Violation {
+            if out.violation.is_none() && !self.selected.always.is_empty() {
+                // Executing is cheaper than decoding, and by now it is most likely a new state.
+                if reached.is_none() {
+                    reached = model.next_state(state, action);
+                }
+                let property = reached.as_ref().and_then(|after| self.violated_by(after));
+                out.violation = property.map(|property| Violation {
                     property,
                     kind: PropertyKind::State,
                     parent,
