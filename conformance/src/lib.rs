@@ -2,7 +2,7 @@
 //! compares the two after every step.
 //!
 //! * [`target`]: the trait that an implementation is put behind, and what it may say of itself.
-//! * [`compare`]: what "the two agree" means, field by field and message by message.
+//! * [`mod@compare`]: what "the two agree" means, field by field and message by message.
 //! * [`corpus`]: the traces that are checked in, and how each is made.
 //! * [`cover`]: traces that cover a graph, and conformance of targets that cannot be copied.
 //! * [`mutants`]: real mistakes, planted, and what catches them.

@@ -1,9 +1,9 @@
 //! Targets with one deliberate mistake: the broken twins of the comparison.
 //!
 //! A comparison that finds nothing proves nothing unless it is seen to find something. [`Planted`]
-//! wraps any target and adds one [`Mistake`]; tests, and `lockstep conform --plant`, show that it is
-//! caught, and by the check that is there for it. The mistakes sit in the wrapper, at its border:
-//! they need no switch in the implementation that is wrapped.
+//! wraps any target and adds one [`Mistake`]; tests show that it is caught, and by the check that is
+//! there for it. The mistakes sit in the wrapper, at its border: they need no switch in the
+//! implementation that is wrapped.
 
 use crate::target::{Description, DialectUse, Fork, Reaction, Target, TargetError, TargetServer};
 use lockstep_traces::{Config, Input, NodeView, Outcome, ServerId, Term, Trace};

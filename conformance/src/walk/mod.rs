@@ -3,7 +3,7 @@
 //! A walk reaches beyond any bound: many terms, long logs, five servers. And it is the only comparison
 //! that includes the timer: nobody tells the implementation that a timer fires, ticks do, and whenever
 //! they must have raised a timer event the specification is given the same event. What the timers count
-//! is checked against [`clock`], a few lines that say when etcd's timers start over.
+//! is checked against `clock.rs`, a few lines that say when etcd's timers start over.
 //!
 //! A walk follows from its seed alone. When it diverges its choices are thinned out until every one that
 //! is left is needed; what remains is a trace that `lockstep replay` accepts.
