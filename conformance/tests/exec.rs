@@ -242,7 +242,7 @@ fn a_silent_program_runs_into_the_time_out() {
 "#,
     );
     let mut options = options();
-    options.reply_timeout = Duration::from_secs(2);
+    options.reply_timeout = Duration::from_secs(6);
     let target = ExecTarget::start_program(silent, options).unwrap();
     let begun = Instant::now();
     let mut server = target.start(&config(), id(1)).unwrap();
@@ -250,11 +250,11 @@ fn a_silent_program_runs_into_the_time_out() {
         panic!("it does not answer");
     };
     assert!(
-        why.contains("no reply for 2 s") && why.contains("thinking"),
+        why.contains("no reply for 6 s") && why.contains("thinking"),
         "{why}"
     );
     assert!(
-        begun.elapsed() < Duration::from_secs(30),
+        begun.elapsed() < Duration::from_secs(50),
         "it is not waited for"
     );
 }
