@@ -259,13 +259,6 @@ pub enum Event<'a> {
         /// The sender.
         from: NodeId,
     },
-    /// The answer to a forwarded read had not exactly one context.
-    MalformedReadIndexResponse {
-        /// The sender.
-        from: NodeId,
-        /// How many contexts it had.
-        contexts: usize,
-    },
 
     // ----- Proposals and membership -----
     /// A proposal was dropped. Not raised for [`DropReason::NotMember`].
@@ -439,8 +432,6 @@ pub enum Event<'a> {
         /// The last entry of the log.
         last: EntryId,
     },
-    /// A snapshot was refused, since the server is no follower.
-    RestoreRefusedByRole,
     /// A snapshot was refused, since its configuration does not name this server.
     RestoreRefusedByMembership {
         /// The configuration of the snapshot.
@@ -537,7 +528,6 @@ impl Event<'_> {
             Event::LowerTermIgnored { .. } => "lower_term_ignored",
             Event::LowerTermAppendIgnored { .. } => "lower_term_append_ignored",
             Event::UnknownPeerIgnored { .. } => "unknown_peer_ignored",
-            Event::MalformedReadIndexResponse { .. } => "malformed_read_index_response",
             Event::ProposalDropped { .. } => "proposal_dropped",
             Event::ConfChangeIgnored { .. } => "conf_change_ignored",
             Event::AutoLeaveProposed { .. } => "auto_leave_proposed",
@@ -559,7 +549,6 @@ impl Event<'_> {
             Event::RestoreStarted { .. } => "restore_started",
             Event::Restored { .. } => "restored",
             Event::SnapshotFastForwarded { .. } => "snapshot_fast_forwarded",
-            Event::RestoreRefusedByRole => "restore_refused_by_role",
             Event::RestoreRefusedByMembership { .. } => "restore_refused_by_membership",
             Event::SnapshotHandled { .. } => "snapshot_handled",
             Event::TransferStarted { .. } => "transfer_started",

@@ -57,8 +57,6 @@ fn level(event: &Event<'_>) -> Level {
     match event {
         Event::QuorumLost
         | Event::ForgetLeaderIgnored
-        | Event::MalformedReadIndexResponse { .. }
-        | Event::RestoreRefusedByRole
         | Event::RestoreRefusedByMembership { .. } => Level::WARN,
         Event::Created { .. }
         | Event::BecameFollower { .. }

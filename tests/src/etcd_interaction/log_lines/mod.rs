@@ -291,13 +291,6 @@ impl Line {
                 Level::Debug,
                 format!("{own} no progress available for {}", hex(*from)),
             ),
-            Event::MalformedReadIndexResponse { from, contexts } => {
-                let sentence = format!(
-                    "{own} invalid format of MsgReadIndexResp from {}, entries count: {contexts}",
-                    hex(*from)
-                );
-                (Level::Error, sentence)
-            }
             Event::ReadIndexDropped { term } => {
                 let sentence =
                     format!("{own} no leader at term {term}; dropping index reading msg");

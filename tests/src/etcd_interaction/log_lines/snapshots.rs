@@ -119,11 +119,6 @@ impl Line {
                     format!("{before} fast-forwarded commit to snapshot {at}"),
                 )
             }
-            Event::RestoreRefusedByRole => {
-                let sentence =
-                    format!("{own} attempted to restore snapshot as leader; should never happen");
-                (Level::Warn, sentence)
-            }
             Event::RestoreRefusedByMembership { conf_state: state } => {
                 let sentence = format!(
                     "{own} attempted to restore snapshot but it is not in the ConfState {}; \
