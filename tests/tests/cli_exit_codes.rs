@@ -201,6 +201,20 @@ fn generated_traces_cover_and_are_replayed() {
 }
 
 #[test]
+fn the_corpus_is_replayed() {
+    let corpus = binary::repository().join("traces/corpus");
+    let here = folder();
+    for target in ["spec", "lockstep-raft"] {
+        let text = run(
+            here.path(),
+            &format!("replay {} --target {target}", corpus.display()),
+            HOLDS,
+        );
+        assert!(text.contains("every trace agrees"), "{text}");
+    }
+}
+
+#[test]
 fn a_simulation_is_a_sample_and_can_be_repeated() {
     let here = folder();
     let text = run(
