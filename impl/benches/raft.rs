@@ -118,21 +118,23 @@ fn results() -> PathBuf {
     target.unwrap_or_else(workspace).join("criterion")
 }
 
-/// The mean time of a benchmark in nanoseconds, if it has been run.
-fn mean(scenario: &str, name: &str) -> Option<f64> {
+/// The median time of a benchmark in nanoseconds, if it has been run. The mean would show what else the
+/// machine has to do.
+fn median(scenario: &str, name: &str) -> Option<f64> {
     let path = results()
         .join(scenario)
         .join(name)
         .join("new/estimates.json");
     let estimates = std::fs::read_to_string(path).ok()?;
     let estimates: serde_json::Value = serde_json::from_str(&estimates).ok()?;
-    estimates["mean"]["point_estimate"].as_f64()
+    estimates["median"]["point_estimate"].as_f64()
 }
 
 fn print_table() {
     println!("\n| scenario | lockstep-raft | raft-rs 0.7 | ratio |\n|---|---:|---:|---:|");
     for (scenario, title) in SCENARIOS {
-        if let (Some(ours), Some(theirs)) = (mean(scenario, "lockstep"), mean(scenario, "raft-rs"))
+        if let (Some(ours), Some(theirs)) =
+            (median(scenario, "lockstep"), median(scenario, "raft-rs"))
         {
             let micros = |nanos: f64| format!("{:.2} µs", nanos / 1000.0);
             let ratio = theirs / ours;

@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use lockstep_raft::storage::MemoryStorage;
 use lockstep_raft::{
-    ConfChange, ConfChangeKind, ConfState, Config, Entry, EntryKind, Message, NodeId, RawNode, wire,
+    ConfChange, ConfChangeKind, ConfState, Config, Entry, EntryKind, Message, NodeId, RawNode,
+    Ready, wire,
 };
 
 use super::{Group, KEPT_ENTRIES, MAX_INFLIGHT};
@@ -16,6 +17,8 @@ pub struct Server {
 
 pub struct Servers {
     servers: Vec<Server>,
+    /// One for each server, whose buffers are used again.
+    readies: Vec<Ready>,
     in_flight: Vec<Message>,
 }
 
@@ -69,8 +72,8 @@ impl Server {
         }
     }
 
-    fn work(&mut self, out: &mut Vec<Message>) {
-        let mut ready = self.node.ready().expect("the storage is sound");
+    fn work(&mut self, ready: &mut Ready, out: &mut Vec<Message>) {
+        self.node.ready_into(ready).expect("the storage is sound");
         let storage = self.node.storage_mut();
         if !ready.entries.is_empty() {
             storage
@@ -95,8 +98,10 @@ impl Servers {
 impl Group for Servers {
     fn new(size: u64) -> Servers {
         let servers = (1..=size).map(|number| server(number, size)).collect();
+        let readies = (0..size).map(|_| Ready::default()).collect();
         let mut group = Servers {
             servers,
+            readies,
             in_flight: Vec::new(),
         };
         group.leader().campaign().expect("a voter may campaign");
@@ -114,9 +119,9 @@ impl Group for Servers {
     fn settle(&mut self) {
         loop {
             let mut worked = false;
-            for server in &mut self.servers {
+            for (server, ready) in self.servers.iter_mut().zip(&mut self.readies) {
                 while server.node.has_ready() {
-                    server.work(&mut self.in_flight);
+                    server.work(ready, &mut self.in_flight);
                     worked = true;
                 }
             }
