@@ -240,6 +240,26 @@ fn a_simulation_is_a_sample_and_can_be_repeated() {
 }
 
 #[test]
+fn a_checkpoint_is_resumed_or_refused() {
+    let here = folder();
+    let search = "check --preset smoke --checkpoint saved";
+    run(here.path(), &format!("{search} --max-states 5000"), STOPPED);
+    let other = "check --preset single --checkpoint saved --resume";
+    let text = run(here.path(), other, INPUT);
+    assert!(text.contains("cannot be resumed"), "{text}");
+    let resumed = run(here.path(), &format!("{search} --resume"), HOLDS);
+    let whole = run(here.path(), "check --preset smoke", HOLDS);
+    let counted = |text: &str| {
+        let line = text.lines().find(|line| line.contains("distinct states"));
+        line.expect("the states are counted").to_owned()
+    };
+    assert_eq!(counted(&resumed), counted(&whole));
+    run(here.path(), &format!("{search} --max-states 5000"), STOPPED);
+    std::fs::write(here.path().join("saved/manifest"), "nonsense").expect("a file of our own");
+    run(here.path(), &format!("{search} --resume"), INPUT);
+}
+
+#[test]
 fn a_gap_in_the_coverage_fails() {
     let text = run(folder().path(), "coverage smoke --max-depth 2", VIOLATED);
     assert!(text.contains("gaps"), "{text}");

@@ -371,9 +371,13 @@ mod tests {
     fn a_violation_is_shown_step_by_step() {
         let chosen = Chosen::preset("smoke").expect("there is a preset smoke");
         let mut checked = checked(&chosen);
-        let (name, path) = checked.witnesses.swap_remove(0);
+        let name = "leader_elected_reachable";
+        let found = checked.witnesses.iter().position(|(it, _)| it == name);
+        let (_, path) = checked
+            .witnesses
+            .swap_remove(found.expect("a leader is elected"));
         checked.report.verdict = Verdict::Violated {
-            property: checked.report.checked[0].clone(),
+            property: "election_safety_inv".to_owned(),
             kind: PropertyKind::State,
             depth: u32::try_from(path.steps.len()).expect("a short path"),
         };
