@@ -69,25 +69,16 @@ fn every_transition_of_a_small_graph_is_covered() {
     let report = conform_by_cover(&LockstepRaft, &cover, &mut |_| ControlFlow::Continue(()));
     let report = report.expect("it starts");
     assert_eq!(report.replay.divergence, None);
-    assert_eq!(report.replay.not_driven.len(), 1);
+    assert!(report.replay.not_driven.is_empty());
 }
 
-/// The production Raft cannot be given one input, at servers where it means nothing; everything else is
-/// covered, and the report names it.
 #[test]
 fn the_production_raft_agrees_on_the_cover() {
     let cover = smoke();
     let report = conform_by_cover(&LockstepRaft, &cover, &mut |_| ControlFlow::Continue(()));
     let report = report.expect("it starts");
-    assert_eq!(report.verdict, CoverVerdict::PartlyCovered);
-    assert_eq!(report.items - report.items_compared, 75);
-    let reasons: Vec<&str> = report
-        .replay
-        .not_driven
-        .keys()
-        .map(String::as_str)
-        .collect();
-    assert_eq!(reasons, ["only a leader checks a quorum"]);
+    assert_eq!(report.verdict, CoverVerdict::EdgesCovered);
+    assert!(report.replay.not_driven.is_empty());
     let spec = conform_by_cover(&Spec, &cover, &mut |_| ControlFlow::Continue(())).expect("runs");
     assert_eq!(spec.verdict, CoverVerdict::EdgesCovered);
     assert_eq!((spec.share(), spec.replay.not_reached), (1.0, 0));

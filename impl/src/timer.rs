@@ -72,7 +72,7 @@ impl Timer {
         self.election_elapsed_ticks += 1;
         if self.election_elapsed_ticks >= self.election_timeout_ticks {
             self.election_elapsed_ticks = 0;
-            self.raise(core, TimerEvent::ElectionTimeoutPassed)?;
+            self.raise(core, TimerEvent::CheckQuorum)?;
         }
         if core.role() == Role::Leader
             && self.heartbeat_elapsed_ticks >= self.heartbeat_timeout_ticks
@@ -96,7 +96,7 @@ impl Timer {
         self.election_elapsed_ticks = self.election_elapsed_ticks.saturating_add(1);
         if core.role() != Role::Leader && self.election_elapsed_ticks == self.election_timeout_ticks
         {
-            self.raise(core, TimerEvent::ElectionTimeoutPassed)?;
+            self.raise(core, TimerEvent::LeaseExpired)?;
         }
         Ok(())
     }

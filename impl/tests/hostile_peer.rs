@@ -459,7 +459,8 @@ fn input() -> impl Strategy<Value = Input> {
     });
     let timer = prop_oneof![
         Just(TimerEvent::ElectionTimeout),
-        Just(TimerEvent::ElectionTimeoutPassed),
+        Just(TimerEvent::LeaseExpired),
+        Just(TimerEvent::CheckQuorum),
         Just(TimerEvent::HeartbeatDue),
     ];
     prop_oneof![

@@ -9,7 +9,7 @@ use crate::target::{Description, Fork, Reaction, Target, TargetError, TargetServ
 use bytes::Bytes;
 use lockstep_raft::tracker::Progress;
 use lockstep_raft::{
-    ConfState, Core, MemoryStorage, NodeId, PeerError, Ready, Storage, Timer, TimerEvent,
+    ConfState, Core, MemoryStorage, NodeId, PeerError, Ready, Storage, TimerEvent,
 };
 use lockstep_traces::{
     Body, Config, DurableImage, Emitted, Entry, FieldSet, Index, Input, Message, NodeView, Outcome,
@@ -93,16 +93,10 @@ fn start(
 
 impl TargetServer for LockstepServer {
     fn apply(&mut self, input: &Input) -> Result<Reaction, TargetError> {
-        let leads = self.core.role() == lockstep_raft::Role::Leader;
         let result = match input {
             Input::Timeout => self.core.on_timer(TimerEvent::ElectionTimeout),
-            // One event of the core stands for both, and the role decides which it is. At a leader the
-            // end of a lease is what the timer makes of it: nothing.
-            Input::LeaseExpire if leads => self.election_timeout_passes_quietly(),
-            Input::CheckQuorum if !leads => return Ok(not_driven("only a leader checks a quorum")),
-            Input::LeaseExpire | Input::CheckQuorum => {
-                self.core.on_timer(TimerEvent::ElectionTimeoutPassed)
-            }
+            Input::LeaseExpire => self.core.on_timer(TimerEvent::LeaseExpired),
+            Input::CheckQuorum => self.core.on_timer(TimerEvent::CheckQuorum),
             Input::Heartbeat => self.core.on_timer(TimerEvent::HeartbeatDue),
             Input::Propose(value) => self.core.propose(Bytes::from(value.to_string())),
             Input::Deliver(message) => self.core.step(to_raft(message)),
@@ -131,15 +125,6 @@ impl Fork for LockstepServer {
 }
 
 impl LockstepServer {
-    /// One election timeout of ticks without campaigns, heartbeats or quorum checks.
-    fn election_timeout_passes_quietly(&mut self) -> Result<(), lockstep_raft::Error> {
-        let mut timer = Timer::new(&self.config);
-        for _ in 0..self.config.election_timeout_ticks {
-            timer.tick_quiesced(&mut self.core)?;
-        }
-        Ok(())
-    }
-
     /// The process dies, and another is started on the same storage.
     fn restart(&mut self) -> Result<(), lockstep_raft::Error> {
         self.config.applied = self.core.applied();
@@ -198,12 +183,6 @@ pub(crate) fn outcome(result: Result<(), lockstep_raft::Error>) -> Result<Outcom
             Ok(Outcome::Refused(Refusal::LocalMessage))
         }
         Err(error) => Err(failed(error)),
-    }
-}
-
-fn not_driven(reason: &str) -> Reaction {
-    Reaction::NotDriven {
-        reason: reason.to_owned(),
     }
 }
 

@@ -128,10 +128,12 @@ struct Settings {
 pub enum TimerEvent {
     /// The randomised election timer fired: the server campaigns, unless it leads.
     ElectionTimeout,
-    /// One election timeout (the plain one) has passed: at a follower since it last heard from its
-    /// leader, at a leader since the last time. A follower's lease ends; a leader checks its quorum
-    /// and gives up a transfer of leadership.
-    ElectionTimeoutPassed,
+    /// One election timeout (the plain one) has passed since a follower last heard from its leader:
+    /// the lease of that leader ends there.
+    LeaseExpired,
+    /// One election timeout (the plain one) has passed at a leader since the last time: it checks its
+    /// quorum and gives up a transfer of leadership.
+    CheckQuorum,
     /// A leader's heartbeat is due.
     HeartbeatDue,
 }
@@ -283,8 +285,9 @@ impl<S: Storage, O: Observer> Core<S, O> {
                 self.lease = false;
                 self.start_election(false)?;
             }
-            (TimerEvent::ElectionTimeoutPassed, Role::Leader) => self.leader_timeout_passed()?,
-            (TimerEvent::ElectionTimeoutPassed, _) => self.lease = false,
+            (TimerEvent::LeaseExpired, _) => self.lease = false,
+            (TimerEvent::CheckQuorum, Role::Leader) => self.leader_timeout_passed()?,
+            (TimerEvent::CheckQuorum, _) => {}
             (TimerEvent::HeartbeatDue, Role::Leader) => self.broadcast_heartbeat(),
             (TimerEvent::HeartbeatDue, _) => {}
         }

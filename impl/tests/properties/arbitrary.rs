@@ -205,7 +205,8 @@ fn message() -> impl Strategy<Value = Message> {
 fn op() -> impl Strategy<Value = Op> {
     let timer = prop_oneof![
         2 => Just(TimerEvent::ElectionTimeout),
-        1 => Just(TimerEvent::ElectionTimeoutPassed),
+        1 => Just(TimerEvent::LeaseExpired),
+        1 => Just(TimerEvent::CheckQuorum),
         1 => Just(TimerEvent::HeartbeatDue),
     ];
     let status = prop_oneof![Just(SnapshotStatus::Finished), Just(SnapshotStatus::Failed)];

@@ -165,7 +165,7 @@ impl Cluster {
 
     pub fn timeout(&mut self, number: u64) {
         self.node_mut(number)
-            .on_timer(TimerEvent::ElectionTimeoutPassed)
+            .on_timer(TimerEvent::LeaseExpired)
             .unwrap();
         self.node_mut(number)
             .on_timer(TimerEvent::ElectionTimeout)
@@ -177,7 +177,7 @@ impl Cluster {
         for other in 1..=self.nodes.len() as u64 {
             if self.node(other).role() == Role::Follower {
                 self.node_mut(other)
-                    .on_timer(TimerEvent::ElectionTimeoutPassed)
+                    .on_timer(TimerEvent::LeaseExpired)
                     .unwrap();
             }
         }

@@ -16,13 +16,13 @@ fn a_leader_without_a_quorum_steps_down() {
     // It has just heard from the others; one interval without them is enough.
     cluster
         .node_mut(1)
-        .on_timer(TimerEvent::ElectionTimeoutPassed)
+        .on_timer(TimerEvent::CheckQuorum)
         .unwrap();
     assert_eq!(cluster.node(1).role(), Role::Leader);
     cluster.isolate(1);
     cluster
         .node_mut(1)
-        .on_timer(TimerEvent::ElectionTimeoutPassed)
+        .on_timer(TimerEvent::CheckQuorum)
         .unwrap();
     assert_eq!(
         (cluster.node(1).role(), cluster.node(1).leader()),
@@ -41,7 +41,7 @@ fn a_leader_that_hears_from_a_quorum_stays() {
         cluster.settle();
         cluster
             .node_mut(1)
-            .on_timer(TimerEvent::ElectionTimeoutPassed)
+            .on_timer(TimerEvent::CheckQuorum)
             .unwrap();
     }
     assert_eq!(cluster.node(1).role(), Role::Leader);
@@ -61,7 +61,7 @@ fn a_server_that_hears_from_a_leader_ignores_other_candidates() {
     }
     cluster
         .node_mut(2)
-        .on_timer(TimerEvent::ElectionTimeoutPassed)
+        .on_timer(TimerEvent::LeaseExpired)
         .unwrap();
     assert!(!cluster.node(2).lease_live());
     cluster.deliver(message(3, 2, 2, request));

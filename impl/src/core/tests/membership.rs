@@ -90,7 +90,7 @@ fn a_transfer_that_fails_does_not_keep_the_group_joint() {
     assert_eq!(conf_state(&cluster, 1).voters_outgoing, ids(&[1, 2, 3]));
     cluster
         .node_mut(1)
-        .on_timer(TimerEvent::ElectionTimeoutPassed)
+        .on_timer(TimerEvent::CheckQuorum)
         .unwrap();
     cluster.settle();
     assert_eq!(conf_state(&cluster, 1).voters_outgoing, []);

@@ -163,7 +163,7 @@ fn a_lease_proves_nothing_once_somebody_was_told_to_campaign() {
     cluster.settle();
     cluster
         .node_mut(1)
-        .on_timer(crate::TimerEvent::ElectionTimeoutPassed)
+        .on_timer(crate::TimerEvent::CheckQuorum)
         .unwrap();
     assert_eq!(cluster.node(1).lead_transferee(), None);
     ask(&mut cluster, 1, "r");

@@ -135,7 +135,7 @@ fn a_silent_follower_gets_no_snapshot() {
     for _ in 0..2 {
         cluster
             .node_mut(1)
-            .on_timer(TimerEvent::ElectionTimeoutPassed)
+            .on_timer(TimerEvent::CheckQuorum)
             .unwrap();
         cluster.heartbeat(1);
         cluster.settle();

@@ -57,7 +57,7 @@ fn proposals_wait_for_a_transfer_to_end() {
     // After an election timeout the leader goes on.
     cluster
         .node_mut(1)
-        .on_timer(TimerEvent::ElectionTimeoutPassed)
+        .on_timer(TimerEvent::CheckQuorum)
         .unwrap();
     assert_eq!(cluster.node(1).lead_transferee(), None);
     cluster.propose(1, "x").unwrap();
