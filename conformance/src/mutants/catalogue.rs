@@ -20,8 +20,8 @@ pub struct Entry {
     pub violates: String,
     /// Where it was made and mended.
     pub source: String,
-    /// The feature that the specification would need before the entry can be planted; empty for the
-    /// entries that apply today.
+    /// The feature that the specification would need before the entry can be planted, or why it is not
+    /// planted; empty for the entries that apply today.
     pub waits_for: Option<String>,
 }
 

@@ -86,7 +86,7 @@ fn row(text: &mut String, finding: &Finding, kind: &str, explanations: &Explanat
 fn waiting(text: &mut String, entries: &[Entry], findings: &[Finding]) {
     text.push_str(
         "\n## Not planted\n\n\
-         | entry | kind | mistake | waits for |\n| --- | --- | --- | --- |\n",
+         | entry | kind | mistake | waits for, or why not |\n| --- | --- | --- | --- |\n",
     );
     for entry in entries {
         let planted = |it: &&Finding| entry_of(entries, &it.id).is_some_and(|it| it.id == entry.id);
