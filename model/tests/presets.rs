@@ -9,7 +9,7 @@ use lockstep_model::{Cluster, Preset, Settings};
 use stateright::{Checker, Model};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Name, distinct states, transitions, depth.
+/// Name, distinct states, generated states (the transitions and the initial state), depth.
 const PINNED: &[(&str, u64, u64, u32)] = &[
     ("smoke", 41_023, 108_034, 31),
     ("default", 849_063, 2_288_491, 46),
