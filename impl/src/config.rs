@@ -46,6 +46,52 @@ pub struct Config {
     /// [`Body::StorageApply`](crate::Body::StorageApply) messages with the responses that are to be
     /// delivered when the work is done, in place of `advance`. The messages to one thread must be
     /// handled in order, and none may be lost.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc_support/servers.rs"));
+    /// # fn main() -> Result<(), Error> {
+    /// let id = NodeId::new(1).unwrap();
+    /// let mut config = Config::new(id);
+    /// config.async_storage_writes = true;
+    /// let members = ConfState { voters: vec![id], ..ConfState::default() };
+    /// let mut node = RawNode::new(&config, MemoryStorage::with_conf_state(members))?;
+    /// node.campaign()?;
+    ///
+    /// let mut applied = Vec::new();
+    /// while node.has_ready() {
+    ///     for message in node.ready()?.messages {
+    ///         let responses = match message.body {
+    ///             // For the append thread. On a disk all of this is durable before the responses leave.
+    ///             Body::StorageAppend(work) => {
+    ///                 let storage = node.storage_mut();
+    ///                 if let Some(snapshot) = work.snapshot {
+    ///                     storage.apply_snapshot(snapshot)?;
+    ///                 }
+    ///                 storage.append(work.entries)?;
+    ///                 if let Some(hard_state) = work.hard_state {
+    ///                     storage.set_hard_state(hard_state);
+    ///                 }
+    ///                 work.responses
+    ///             }
+    ///             // For the apply thread.
+    ///             Body::StorageApply { entries, responses } => {
+    ///                 applied.extend(entries);
+    ///                 responses
+    ///             }
+    ///             _ => continue, // For another server: sent at once.
+    ///         };
+    ///         for response in responses {
+    ///             if response.to == id {
+    ///                 node.step(response)?;
+    ///             } // Otherwise it is sent, now that it may.
+    ///         }
+    ///     }
+    /// }
+    /// assert_eq!(node.basic_status().soft_state.role, Role::Leader);
+    /// assert_eq!(applied.len(), 1, "the empty entry that opens the term");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async_storage_writes: bool,
     /// Upper limit, in encoded bytes of entries, of one append; one entry always goes through.
     /// Zero: one entry a message. `u64::MAX`: no limit.
@@ -55,6 +101,20 @@ pub struct Config {
     pub max_committed_bytes_per_ready: u64,
     /// Upper limit, in payload bytes, of the uncommitted end of a leader's log; proposals that
     /// exceed it are dropped. Zero: no limit.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc_support/servers.rs"));
+    /// # fn main() -> Result<(), Error> {
+    /// let mut servers = group(&[1, 2, 3], |config| config.max_uncommitted_entries_bytes = 8)?;
+    /// servers[0].propose("8 bytes.".into())?;
+    /// let dropped = servers[0].propose("one more".into());
+    /// assert_eq!(dropped, Err(Error::ProposalDropped(DropReason::UncommittedLimit)));
+    ///
+    /// settle(&mut servers)?; // The first is committed and applied: there is room again.
+    /// servers[0].propose("one more".into())?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub max_uncommitted_entries_bytes: u64,
     /// How many appends may be on their way to one follower; at least 1.
     pub max_inflight_messages: usize,

@@ -161,6 +161,33 @@ impl<S: Storage, O: Observer> RawNode<S, O> {
 
     /// Proposes a simple change of membership; see [`Core::propose_conf_change`].
     ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc_support/servers.rs"));
+    /// # fn main() -> Result<(), Error> {
+    /// let mut node = group(&[1], |_| {})?.remove(0);
+    /// let learner = NodeId::new(2);
+    /// node.propose_conf_change(&ConfChange {
+    ///     kind: ConfChangeKind::AddLearner,
+    ///     node: learner,
+    ///     ..ConfChange::default()
+    /// })?;
+    /// while node.has_ready() {
+    ///     let ready = node.ready()?;
+    /// #     persist(&mut node, &ready)?;
+    ///     for entry in &ready.committed_entries {
+    ///         if let Ok(Some(change)) = wire::conf_change_of(entry) {
+    ///             // The change takes effect here, and not when it was proposed or committed.
+    ///             assert!(node.status().config.learners.is_empty());
+    ///             node.apply_conf_change(&change)?;
+    ///         }
+    ///     }
+    ///     node.advance()?;
+    /// }
+    /// assert_eq!(node.status().config.learners.iter().next(), learner);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of [`Core::propose`].
@@ -169,6 +196,31 @@ impl<S: Storage, O: Observer> RawNode<S, O> {
     }
 
     /// Proposes a general change of membership; see [`Core::propose_conf_change_v2`].
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc_support/servers.rs"));
+    /// # fn main() -> Result<(), Error> {
+    /// let mut servers = group(&[1, 2, 3], |_| {})?;
+    /// // Server 4 takes the place of server 3, which stays as a learner.
+    /// servers[0].propose_conf_change_v2(&ConfChangeV2 {
+    ///     transition: Transition::JointExplicit,
+    ///     changes: vec![
+    ///         ConfChangeSingle::new(ConfChangeKind::AddNode, id(4)),
+    ///         ConfChangeSingle::new(ConfChangeKind::AddLearner, id(3)),
+    ///     ],
+    ///     ..ConfChangeV2::default()
+    /// })?;
+    /// settle(&mut servers)?; // Committed, and passed to `apply_conf_change`, everywhere.
+    /// let config = servers[0].status().config.to_string();
+    /// assert_eq!(config, "voters=(1 2 4)&&(1 2 3) learners_next=(3)");
+    ///
+    /// servers[0].propose_conf_change_v2(&ConfChangeV2::default())?; // Leave.
+    /// settle(&mut servers)?;
+    /// let config = servers[0].status().config.to_string();
+    /// assert_eq!(config, "voters=(1 2 4) learners=(3)");
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -189,6 +241,28 @@ impl<S: Storage, O: Observer> RawNode<S, O> {
 
     /// Starts a new group; see [`Core::bootstrap`].
     ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc_support/servers.rs"));
+    /// # fn main() -> Result<(), Error> {
+    /// let mut node = RawNode::new(&Config::new(id(1)), MemoryStorage::new())?;
+    /// node.bootstrap(&[(id(1), Bytes::from("its address"))])?;
+    /// // The members are the first entries of the log: persisted and applied like all others.
+    /// let ready = node.ready()?;
+    /// assert_eq!(ready.entries.len(), 1);
+    /// assert_eq!(ready.committed_entries, ready.entries);
+    /// # persist(&mut node, &ready)?;
+    /// let change = wire::conf_change_of(&ready.committed_entries[0]).unwrap().unwrap();
+    /// assert_eq!(change.context, "its address");
+    /// node.apply_conf_change(&change)?;
+    /// node.advance()?;
+    /// // From here on the server can campaign, and cannot be bootstrapped again.
+    /// node.campaign()?;
+    /// let again = node.bootstrap(&[(id(1), Bytes::new())]);
+    /// assert_eq!(again, Err(CallError::BootstrapNonEmpty.into()));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of [`Core::bootstrap`].
@@ -198,6 +272,20 @@ impl<S: Storage, O: Observer> RawNode<S, O> {
 
     /// Asks for a linearizable read; see [`Core::read_index`].
     ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc_support/servers.rs"));
+    /// # fn main() -> Result<(), Error> {
+    /// let mut servers = group(&[1, 2, 3], |_| {})?;
+    /// servers[0].read_index("my read".into())?;
+    /// // The leader asks a quorum first; the answer comes as `Ready::read_states`.
+    /// let reads = settle(&mut servers)?;
+    /// assert_eq!(reads[0].context, "my read");
+    /// // What is read after this much was applied is not stale.
+    /// assert!(servers[0].basic_status().applied >= reads[0].index);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`Error::Storage`].
@@ -206,6 +294,19 @@ impl<S: Storage, O: Observer> RawNode<S, O> {
     }
 
     /// Hands leadership over; see [`Core::transfer_leader`].
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc_support/servers.rs"));
+    /// # fn main() -> Result<(), Error> {
+    /// let mut servers = group(&[1, 2, 3], |_| {})?;
+    /// servers[0].transfer_leader(id(2))?;
+    /// let dropped = servers[0].propose("too late".into());
+    /// assert_eq!(dropped, Err(DropReason::TransferInProgress { to: id(2) }.into()));
+    /// settle(&mut servers)?;
+    /// assert_eq!(servers[1].basic_status().soft_state.role, Role::Leader);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -225,6 +326,35 @@ impl<S: Storage, O: Observer> RawNode<S, O> {
     }
 
     /// Reports what became of a snapshot; see [`Core::report_snapshot`].
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc_support/servers.rs"));
+    /// # fn main() -> Result<(), Error> {
+    /// use lockstep_raft::tracker::ProgressState;
+    ///
+    /// let mut servers = group(&[1, 2, 3], |_| {})?;
+    /// servers[0].propose("committed without server 3".into())?;
+    /// settle(&mut servers[..2])?;
+    /// let applied = servers[0].basic_status().applied;
+    /// let storage = servers[0].storage_mut();
+    /// storage.create_snapshot(applied, None, "state of the application".into())?;
+    /// storage.compact(applied)?;
+    ///
+    /// // Server 3 needs what was compacted. The snapshot gets lost, and the leader waits for a report.
+    /// servers[0].tick()?;
+    /// settle_but_lose(&mut servers, |message| message.kind() == MessageKind::InstallSnapshot)?;
+    /// let state = |leader: &Node| leader.status().progress.get(id(3)).unwrap().state();
+    /// assert_eq!(state(&servers[0]), ProgressState::Snapshot);
+    /// servers[0].report_snapshot(id(3), SnapshotStatus::Failed);
+    /// assert_eq!(state(&servers[0]), ProgressState::Probe);
+    ///
+    /// servers[0].tick()?; // The next heartbeat brings a second try.
+    /// settle(&mut servers)?;
+    /// servers[0].report_snapshot(id(3), SnapshotStatus::Finished);
+    /// assert_eq!(servers[2].storage().snapshot()?.data, "state of the application");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn report_snapshot(&mut self, id: NodeId, status: SnapshotStatus) {
         self.call(|core| core.report_snapshot(id, status));
     }
@@ -267,11 +397,43 @@ impl<S: Storage, O: Observer> RawNode<S, O> {
     }
 
     /// The state of this server with its view of the group.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc_support/servers.rs"));
+    /// # fn main() -> Result<(), Error> {
+    /// let mut servers = group(&[1, 2, 3], |_| {})?;
+    /// servers[0].propose("seen by two".into())?;
+    /// settle(&mut servers[..2])?;
+    /// let status = servers[0].status();
+    /// assert_eq!(status.config.to_string(), "voters=(1 2 3)");
+    /// assert_eq!(status.progress.get(id(2)).unwrap().matched(), status.basic.hard_state.commit);
+    /// assert!(servers[1].status().progress.is_empty(), "only a leader knows");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn status(&self) -> Status {
         self.core.status()
     }
 
     /// Shows the progress of every member; see [`Core::with_progress`].
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc_support/servers.rs"));
+    /// # fn main() -> Result<(), Error> {
+    /// let mut servers = group(&[1, 2, 3], |_| {})?;
+    /// servers[0].propose("seen by two".into())?;
+    /// settle(&mut servers[..2])?;
+    /// let commit = servers[0].basic_status().hard_state.commit;
+    /// let mut behind = Vec::new();
+    /// servers[0].with_progress(|id, progress| {
+    ///     if progress.matched() < commit {
+    ///         behind.push(id);
+    ///     }
+    /// });
+    /// assert_eq!(behind, [id(3)]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn with_progress(&self, visit: impl FnMut(NodeId, &Progress)) {
         self.core.with_progress(visit);
     }

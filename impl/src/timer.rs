@@ -157,6 +157,20 @@ impl Timer {
 
     /// Sets the election timeout that is in force until the next change of role or term. A hook
     /// for tests that need to know who campaigns first.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc_support/servers.rs"));
+    /// # fn main() -> Result<(), Error> {
+    /// # let mut node = group(&[1, 2], |_| {})?.remove(1);
+    /// node.timer_mut().set_randomized_election_timeout_ticks(3);
+    /// node.tick()?;
+    /// node.tick()?;
+    /// assert_eq!(node.basic_status().soft_state.role, Role::Follower);
+    /// node.tick()?;
+    /// assert_eq!(node.basic_status().soft_state.role, Role::Candidate);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn set_randomized_election_timeout_ticks(&mut self, ticks: u32) {
         self.randomized_timeout_ticks = ticks;
     }

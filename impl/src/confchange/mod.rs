@@ -7,6 +7,24 @@
 //! catch up first.
 //!
 //! A change is applied to a copy: whatever is refused leaves the configuration as it was.
+//!
+//! ```
+//! use lockstep_raft::confchange::{Changer, ConfChangeError};
+//! use lockstep_raft::tracker::ProgressTracker;
+//! use lockstep_raft::{ConfChangeKind, ConfChangeSingle, Index, NodeId};
+//!
+//! let add = |id| ConfChangeSingle::new(ConfChangeKind::AddNode, NodeId::new(id).unwrap());
+//! let mut tracker = ProgressTracker::new(256, 0);
+//! let changer = |tracker: &ProgressTracker| Changer::new(tracker, Index(1));
+//! (tracker.config, tracker.progress) = changer(&tracker).simple(&[add(1)])?;
+//! let refused = changer(&tracker).simple(&[add(2), add(3)]);
+//! assert_eq!(refused, Err(ConfChangeError::MoreThanOneVoter));
+//! (tracker.config, tracker.progress) = changer(&tracker).enter_joint(false, &[add(2), add(3)])?;
+//! assert_eq!(tracker.config.to_string(), "voters=(1 2 3)&&(1)");
+//! (tracker.config, tracker.progress) = changer(&tracker).leave_joint()?;
+//! assert_eq!(tracker.config.to_string(), "voters=(1 2 3)");
+//! # Ok::<(), ConfChangeError>(())
+//! ```
 
 mod changer;
 mod invariants;

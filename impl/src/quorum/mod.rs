@@ -4,6 +4,20 @@
 //! caller answers "what has this voter acknowledged" and "how did this voter vote", and gets the
 //! decision of the quorum. A configuration is either one majority or, during a change of
 //! membership, two that must agree (Raft thesis, section 4.3).
+//!
+//! ```
+//! use lockstep_raft::quorum::{JointConfig, MajorityConfig, VoteResult};
+//! use lockstep_raft::{Index, NodeId};
+//!
+//! let majority = |ids: [u64; 3]| ids.into_iter().filter_map(NodeId::new).collect::<MajorityConfig>();
+//! let (old, new) = (majority([1, 2, 3]), majority([3, 4, 5]));
+//! // Servers 1, 2 and 3 have 9 entries, the others 4.
+//! let acked = |id: NodeId| Some(Index(if id.get() <= 3 { 9 } else { 4 }));
+//! assert_eq!(old.committed_index(acked), Index(9));
+//! let joint = JointConfig { incoming: new, outgoing: old };
+//! assert_eq!(joint.committed_index(acked), Index(4));
+//! assert_eq!(joint.vote_result(|id| Some(id.get() <= 3)), VoteResult::Lost);
+//! ```
 
 mod describe;
 mod id_set;

@@ -95,6 +95,28 @@ impl MemoryStorage {
     /// changed since the last snapshot. The log stays as it is until it is
     /// [compacted](Self::compact).
     ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc_support/servers.rs"));
+    /// # fn main() -> Result<(), Error> {
+    /// let mut storage = MemoryStorage::new();
+    /// let entry = |index| Entry { term: Term(1), index: Index(index), ..Entry::default() };
+    /// storage.append([entry(1), entry(2), entry(3)])?;
+    /// // The application has applied two entries.
+    /// let snapshot = storage.create_snapshot(Index(2), None, "state".into())?.clone();
+    /// storage.compact(Index(2))?;
+    /// assert_eq!(storage.first_index()?, Index(3));
+    ///
+    /// // A server that lags behind gets it in place of its whole log.
+    /// let mut lagging = MemoryStorage::new();
+    /// lagging.append([entry(1)])?;
+    /// lagging.apply_snapshot(snapshot.clone())?;
+    /// assert_eq!((lagging.first_index()?, lagging.last_index()?), (Index(3), Index(2)));
+    /// lagging.append([entry(3)])?;
+    /// assert_eq!(lagging.apply_snapshot(snapshot), Err(StorageError::SnapshotOutOfDate));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`StorageError::SnapshotOutOfDate`] if there is a snapshot of `index` or later already,
     /// [`StorageError::Compacted`] or [`StorageError::Unavailable`] if the entry is not held.

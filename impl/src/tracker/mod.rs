@@ -4,6 +4,22 @@
 //! [`Inflights`] the window of unacknowledged appends within it. [`Configuration`] is the
 //! membership, and [`ProgressTracker`] puts both together with the votes of an election. They
 //! decide nothing by themselves: the state machine calls them at the transitions of the protocol.
+//!
+//! ```
+//! use lockstep_raft::Index;
+//! use lockstep_raft::tracker::{Inflights, Progress};
+//!
+//! // A window of two appends, without a limit in bytes; the follower is probed from index 5.
+//! let mut follower = Progress::new(Index(5), Inflights::new(2, 0));
+//! follower.sent_entries(1, 10);
+//! assert!(follower.is_paused(), "one probe at a time");
+//! follower.maybe_update(Index(5)); // It was accepted: from now on optimistically.
+//! follower.become_replicate();
+//! follower.sent_entries(1, 10);
+//! assert_eq!((follower.next(), follower.is_paused()), (Index(7), false));
+//! follower.sent_entries(1, 10);
+//! assert!(follower.is_paused(), "the window is full");
+//! ```
 
 mod configuration;
 mod inflights;
