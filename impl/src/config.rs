@@ -41,11 +41,15 @@ pub struct Config {
     /// still in the log be handed out again.
     pub applied: Index,
     /// Lets the application write its log and apply its entries in threads of its own, each at
-    /// its own pace. [`Ready`](crate::Ready) then carries
+    /// its own pace (thesis §10.2.1; as etcd's `AsyncStorageWrites`). [`Ready`](crate::Ready) then carries
     /// [`Body::StorageAppend`](crate::Body::StorageAppend) and
     /// [`Body::StorageApply`](crate::Body::StorageApply) messages with the responses that are to be
     /// delivered when the work is done, in place of `advance`. The messages to one thread must be
     /// handled in order, and none may be lost.
+    ///
+    /// A response is known by its sender alone, [`NodeId::APPEND_THREAD`] or
+    /// [`NodeId::APPLY_THREAD`], and what the append thread passes back to this server by this
+    /// server's own id: the transport must not let a peer send under any of these.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc_support/servers.rs"));
@@ -94,13 +98,14 @@ pub struct Config {
     /// ```
     pub async_storage_writes: bool,
     /// Upper limit, in encoded bytes of entries, of one append; one entry always goes through.
-    /// Zero: one entry a message. `u64::MAX`: no limit.
+    /// Zero: one entry a message. `u64::MAX`: no limit. (As etcd's `MaxSizePerMsg`.)
     pub max_message_bytes: u64,
     /// Upper limit, in encoded bytes, of the committed entries that are handed out and not yet
-    /// acknowledged as applied. Zero: the same as `max_message_bytes`.
+    /// acknowledged as applied. Zero: the same as `max_message_bytes`. (As etcd's
+    /// `MaxCommittedSizePerReady`.)
     pub max_committed_bytes_per_ready: u64,
     /// Upper limit, in payload bytes, of the uncommitted end of a leader's log; proposals that
-    /// exceed it are dropped. Zero: no limit.
+    /// exceed it are dropped. Zero: no limit. (As etcd's `MaxUncommittedEntriesSize`.)
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc_support/servers.rs"));
@@ -116,9 +121,11 @@ pub struct Config {
     /// # }
     /// ```
     pub max_uncommitted_entries_bytes: u64,
-    /// How many appends may be on their way to one follower; at least 1.
+    /// How many appends may be on their way to one follower; at least 1 (pipelining, thesis
+    /// §10.2.2; as etcd's `MaxInflightMsgs`).
     pub max_inflight_messages: usize,
-    /// How many payload bytes may be on their way to one follower. Zero: no limit.
+    /// How many payload bytes may be on their way to one follower. Zero: no limit. (As etcd's
+    /// `MaxInflightBytes`.)
     pub max_inflight_bytes: u64,
     /// A leader that has not heard from a quorum for an election timeout steps down, and a
     /// follower refuses to vote while it hears from a leader (thesis §6.2 and §4.2.3).
@@ -127,12 +134,15 @@ pub struct Config {
     pub pre_vote: bool,
     /// How reads are answered.
     pub read_only: ReadOnly,
-    /// Whether a follower passes proposals on to its leader instead of dropping them.
+    /// Whether a follower passes proposals on to its leader instead of dropping them (thesis §6.2;
+    /// the opposite of etcd's `DisableProposalForwarding`).
     pub proposal_forwarding: bool,
     /// Whether a leader refuses a change of membership that does not fit the active
-    /// configuration. Switch it off only if something above Raft orders and verifies changes.
+    /// configuration. Switch it off only if something above Raft orders and verifies changes (the
+    /// opposite of etcd's `DisableConfChangeValidation`).
     pub conf_change_validation: bool,
-    /// Whether a leader that is removed or demoted steps down once it applies that change.
+    /// Whether a leader that is removed or demoted steps down once it applies that change (thesis
+    /// §4.2.2; as etcd's `StepDownOnRemoval`).
     pub step_down_on_removal: bool,
 }
 

@@ -123,7 +123,9 @@ impl<S: Storage, O: Observer> RawNode<S, O> {
         self.timer.tick_quiesced(&mut self.core)
     }
 
-    /// Takes in a message from another server or a storage thread; see [`Core::step`].
+    /// Takes in a message from another server or a storage thread; see [`Core::step`]. Who is who
+    /// shows in [`Message::from`] alone: the transport must not let a peer use the ids of storage
+    /// threads, or this server's own.
     ///
     /// # Errors
     ///
@@ -159,7 +161,7 @@ impl<S: Storage, O: Observer> RawNode<S, O> {
         self.call(|core| core.propose_entries(entries))
     }
 
-    /// Proposes a simple change of membership; see [`Core::propose_conf_change`].
+    /// Proposes a simple change of membership (thesis §4.1); see [`Core::propose_conf_change`].
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc_support/servers.rs"));
@@ -195,7 +197,8 @@ impl<S: Storage, O: Observer> RawNode<S, O> {
         self.call(|core| core.propose_conf_change(change))
     }
 
-    /// Proposes a general change of membership; see [`Core::propose_conf_change_v2`].
+    /// Proposes a general change of membership (thesis §4.3); see
+    /// [`Core::propose_conf_change_v2`].
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc_support/servers.rs"));
@@ -270,7 +273,7 @@ impl<S: Storage, O: Observer> RawNode<S, O> {
         self.call(|core| core.bootstrap(servers))
     }
 
-    /// Asks for a linearizable read; see [`Core::read_index`].
+    /// Asks for a linearizable read (thesis §6.4); see [`Core::read_index`].
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc_support/servers.rs"));
@@ -293,7 +296,7 @@ impl<S: Storage, O: Observer> RawNode<S, O> {
         self.call(|core| core.read_index(context))
     }
 
-    /// Hands leadership over; see [`Core::transfer_leader`].
+    /// Hands leadership over (thesis §3.10); see [`Core::transfer_leader`].
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc_support/servers.rs"));
@@ -315,17 +318,19 @@ impl<S: Storage, O: Observer> RawNode<S, O> {
         self.call(|core| core.transfer_leader(transferee))
     }
 
-    /// Forgets who leads; see [`Core::forget_leader`].
+    /// Forgets who leads (as etcd's `ForgetLeader`); see [`Core::forget_leader`].
     pub fn forget_leader(&mut self) {
         self.call(Core::forget_leader);
     }
 
-    /// Reports that a server could not be reached; see [`Core::report_unreachable`].
+    /// Reports that a server could not be reached (as etcd's `ReportUnreachable`); see
+    /// [`Core::report_unreachable`].
     pub fn report_unreachable(&mut self, id: NodeId) {
         self.call(|core| core.report_unreachable(id));
     }
 
-    /// Reports what became of a snapshot; see [`Core::report_snapshot`].
+    /// Reports what became of a snapshot (as etcd's `ReportSnapshot`); see
+    /// [`Core::report_snapshot`].
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc_support/servers.rs"));

@@ -2,7 +2,8 @@
 
 use crate::types::{Entry, HardState, Message, ReadState, Snapshot, SoftState};
 
-/// What has to be done for a server: persist, send, apply.
+/// What has to be done for a server: persist, send, apply (what must be durable before which
+/// message: thesis §3.8; the division: etcd's `Ready`).
 ///
 /// In the default mode, in this order:
 ///

@@ -173,7 +173,8 @@ impl<S: Storage, O: Observer> Core<S, O> {
         Ok(())
     }
 
-    /// The transport reports that it could not reach a server. Ignored except by a leader.
+    /// The transport reports that it could not reach a server: the leader probes it from what it
+    /// is known to have (as etcd's `ReportUnreachable`). Ignored except by a leader.
     pub fn report_unreachable(&mut self, id: NodeId) {
         if self.role != Role::Leader {
             return;
@@ -192,7 +193,8 @@ impl<S: Storage, O: Observer> Core<S, O> {
     }
 
     /// The application reports what became of a snapshot message. A leader that gets no report
-    /// sends nothing more to that server, until the server itself acknowledges something.
+    /// sends nothing more to that server, until the server itself acknowledges something (Raft §7;
+    /// as etcd's `ReportSnapshot`).
     pub fn report_snapshot(&mut self, id: NodeId, status: SnapshotStatus) {
         if self.role != Role::Leader {
             return;

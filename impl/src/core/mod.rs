@@ -260,6 +260,10 @@ impl<S: Storage, O: Observer> Core<S, O> {
 
     /// Takes in a message: from another server, or a response of a storage thread.
     ///
+    /// With [asynchronous writes](Config::async_storage_writes) a storage response is known by
+    /// [`Message::from`] alone, so the transport must refuse messages from peers that bear the id
+    /// of a storage thread ([`NodeId::is_storage_thread`]).
+    ///
     /// # Errors
     ///
     /// [`Error::Peer`] if the message is local to another server, is a response from a server that
@@ -314,7 +318,8 @@ impl<S: Storage, O: Observer> Core<S, O> {
     }
 
     /// A follower forgets who leads (and so may vote for another); for applications that know by
-    /// other means that the leader is gone. Ignored elsewhere, and with lease-based reads.
+    /// other means that the leader is gone. Ignored elsewhere, and with lease-based reads (as etcd's
+    /// `ForgetLeader`).
     pub fn forget_leader(&mut self) {
         if self.role == Role::Follower {
             self.handle_forget_leader();

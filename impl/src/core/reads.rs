@@ -87,7 +87,7 @@ fn encode(number: u64) -> Bytes {
 impl<S: Storage, O: Observer> Core<S, O> {
     /// Asks for a position at which a read is linearizable. The answer is a
     /// [`ReadState`] with this context in a later `Ready`: the read may be served once everything
-    /// up to its index is applied. A follower asks its leader.
+    /// up to its index is applied (thesis §6.4). A follower asks its leader.
     ///
     /// There may never be an answer: without a leader, when leadership changes, when a message is
     /// lost. Ask again after a timeout.

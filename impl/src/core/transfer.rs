@@ -8,7 +8,7 @@ use crate::types::{Body, Message, NodeId, Term};
 
 impl<S: Storage, O: Observer> Core<S, O> {
     /// Hands leadership over to a voter, as soon as that has the whole log; until then proposals
-    /// are dropped. Given up after an election timeout. A follower asks its leader.
+    /// are dropped. Given up after an election timeout (thesis §3.10). A follower asks its leader.
     ///
     /// # Errors
     ///

@@ -11,7 +11,8 @@ use crate::types::{ConfState, Entry, EntryId, HardState, Index, Snapshot, Term};
 /// A [`Storage`] in memory: for tests, for simulations, and for groups that are rebuilt from their
 /// peers when they restart.
 ///
-/// A plain value: cloning it is a backup, and two of them are equal if they hold the same.
+/// A plain value: cloning it is a backup, and two of them are equal if they hold the same. (As
+/// etcd's `MemoryStorage`, except that it never hands out a snapshot older than its log.)
 ///
 /// ```
 /// use lockstep_raft::storage::MemoryStorage;
@@ -60,7 +61,7 @@ impl MemoryStorage {
     }
 
     /// Appends entries, in place of everything that is held at and after the first of them. Entries
-    /// that were compacted already are left out.
+    /// that were compacted already are left out (Raft §5.3).
     ///
     /// # Errors
     /// [`StorageError::Corrupt`], and nothing is stored, if the entries are not consecutive or if
@@ -93,7 +94,7 @@ impl MemoryStorage {
     /// Makes a snapshot of the application's state as of `index`, to be sent to servers that lag
     /// behind the log. `conf_state` is the configuration as of that entry, `None` if it has not
     /// changed since the last snapshot. The log stays as it is until it is
-    /// [compacted](Self::compact).
+    /// [compacted](Self::compact) (Raft §7; as etcd's `CreateSnapshot`).
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc_support/servers.rs"));
@@ -139,7 +140,7 @@ impl MemoryStorage {
         Ok(&self.snapshot)
     }
 
-    /// Installs a snapshot in place of the whole log.
+    /// Installs a snapshot in place of the whole log (Raft §7).
     ///
     /// # Errors
     /// [`StorageError::SnapshotOutOfDate`], and nothing changes, if there is a snapshot of that index
@@ -155,7 +156,7 @@ impl MemoryStorage {
     }
 
     /// Drops the entries up to and including `index`; the application has applied them. Servers
-    /// that still need them get a snapshot, so [make one](Self::create_snapshot) first.
+    /// that still need them get a snapshot, so [make one](Self::create_snapshot) first (Raft §7).
     ///
     /// # Errors
     /// [`StorageError::Compacted`] if that was done already, [`StorageError::Unavailable`] if the

@@ -1,4 +1,5 @@
-//! Where the log and the state of a server are read from.
+//! Where the log and the state of a server are read from: what Raft keeps on stable storage (Raft
+//! §5 and figure 2) and its snapshots (Raft §7), cut as etcd's `Storage` is.
 
 mod memory;
 
@@ -7,7 +8,8 @@ pub use memory::MemoryStorage;
 use crate::error::StorageError;
 use crate::types::{ConfState, Entry, HardState, Index, Snapshot, Term};
 
-/// What Raft reads of a server's durable state.
+/// What Raft reads of a server's durable state (the methods and their errors are those of etcd's
+/// `Storage`).
 ///
 /// Raft only reads. The application writes, as each [`Ready`](crate::Ready) (or each message to the
 /// append thread) tells it, through whatever access its storage has; see
@@ -44,7 +46,7 @@ pub trait Storage {
     /// The index of the last entry, `first_index - 1` if there are none.
     fn last_index(&self) -> Result<Index, StorageError>;
 
-    /// The most recent snapshot, not older than `first_index - 1`.
+    /// The most recent snapshot, not older than `first_index - 1` (Raft §7).
     ///
     /// [`StorageError::SnapshotTemporarilyUnavailable`] if one has to be made first: Raft asks again
     /// when it next has reason to send one.

@@ -1,4 +1,5 @@
-//! The window of appends that a follower has not acknowledged yet.
+//! The window of appends that a follower has not acknowledged yet (pipelining, thesis §10.2.2; the
+//! limits are those of etcd's `tracker.Inflights`).
 
 use std::collections::VecDeque;
 
@@ -7,7 +8,7 @@ use crate::types::Index;
 /// The appends on their way to one follower, limited in number and in bytes.
 ///
 /// The limit in bytes is soft: the message that reaches or passes it still fits. The window grows
-/// on demand, so an idle group costs nothing.
+/// on demand, so an idle group costs nothing. (As etcd's `tracker.Inflights`.)
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Inflights {
     // Invariant: ascending by last index.
