@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use lockstep_raft::confchange::Changer;
+use lockstep_raft::confchange::{Changer, ConfChangeError};
 use lockstep_raft::quorum::{JointConfig, MajorityConfig, UNBOUNDED};
 use lockstep_raft::tracker::ProgressTracker;
 use lockstep_raft::{ConfChangeKind, ConfChangeSingle, Index, NodeId};
@@ -228,12 +228,31 @@ impl Group {
             "leave-joint" => changer.leave_joint(),
             _ => return Err("unknown command".to_owned()),
         };
-        let (config, progress) = changed.map_err(|error| error.to_string())?;
+        let (config, progress) = changed.map_err(|error| in_the_words_of_the_scripts(&error))?;
         let text = format!("{config}\n{progress}");
         self.tracker.config = config;
         self.tracker.progress = progress;
         Ok(text)
     }
+}
+
+/// The scripts are compared to the letter, so they need etcd's sentences. What no script can bring
+/// about has none and is shown in ours, which no script expects.
+fn in_the_words_of_the_scripts(error: &ConfChangeError) -> String {
+    let sentence = match error {
+        ConfChangeError::AlreadyJoint => "config is already joint",
+        ConfChangeError::NoVotersToLeave => "can't make a zero-voter config joint",
+        ConfChangeError::NotJoint => "can't leave a non-joint config",
+        ConfChangeError::SimpleInJoint => "can't apply simple config change in joint config",
+        ConfChangeError::MoreThanOneVoter => {
+            "more than one voter changed without entering joint config"
+        }
+        ConfChangeError::NoVotersLeft => "removed all voters",
+        ConfChangeError::Invariant(_) | ConfChangeError::Contradiction(_) => {
+            return error.to_string();
+        }
+    };
+    sentence.to_owned()
 }
 
 fn auto_leave(case: &Case) -> Result<bool, String> {

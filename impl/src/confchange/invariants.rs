@@ -7,28 +7,28 @@ use crate::types::NodeId;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum InvariantViolation {
     /// Every voter and learner is tracked.
-    #[error("no progress for {0}")]
+    #[error("member {0} is not tracked")]
     Untracked(NodeId),
     /// Only a voter that is on its way out waits to become a learner.
-    #[error("{0} is in LearnersNext, but not Voters[1]")]
+    #[error("{0} waits to become a learner and is no outgoing voter")]
     StagedWithoutVote(NodeId),
     /// A staged learner still votes.
-    #[error("{0} is in LearnersNext, but is already marked as learner")]
+    #[error("{0} waits to become a learner and is tracked as one already")]
     StagedTwice(NodeId),
     /// Nobody is learner and outgoing voter.
-    #[error("{0} is in Learners and Voters[1]")]
+    #[error("{0} is both a learner and an outgoing voter")]
     LearnerAndOutgoingVoter(NodeId),
     /// Nobody is learner and voter.
-    #[error("{0} is in Learners and Voters[0]")]
+    #[error("{0} is both a learner and a voter")]
     LearnerAndVoter(NodeId),
     /// The progress of a learner says so.
-    #[error("{0} is in Learners, but is not marked as learner")]
+    #[error("learner {0} is tracked as a voter")]
     LearnerNotMarked(NodeId),
     /// Only in a transition are there staged learners.
-    #[error("learners are staged outside of a joint config")]
+    #[error("learners wait for the end of a transition, and there is none")]
     StagedOutsideJoint,
     /// Only a transition can be left automatically.
-    #[error("AutoLeave must be false when not joint")]
+    #[error("a transition shall end by itself, and there is none")]
     AutoLeaveOutsideJoint,
 }
 

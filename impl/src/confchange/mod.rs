@@ -40,22 +40,22 @@ use crate::types::NodeId;
 #[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum ConfChangeError {
     /// A transition must be left before the next begins.
-    #[error("config is already joint")]
+    #[error("a transition is under way and must be left first")]
     AlreadyJoint,
     /// A group without voters has nothing to leave; its first voters are added one by one.
-    #[error("can't make a zero-voter config joint")]
+    #[error("a group without voters cannot enter a transition")]
     NoVotersToLeave,
     /// There is no transition to leave.
-    #[error("can't leave a non-joint config")]
+    #[error("there is no transition to leave")]
     NotJoint,
     /// In a transition the only change is to leave it.
-    #[error("can't apply simple config change in joint config")]
+    #[error("in a transition there are no simple changes, only its end")]
     SimpleInJoint,
     /// Two majorities that differ by more than one voter need not overlap.
-    #[error("more than one voter changed without entering joint config")]
+    #[error("several voters change, which needs a joint transition")]
     MoreThanOneVoter,
     /// Nobody would be left to decide anything, for ever.
-    #[error("removed all voters")]
+    #[error("no voter would be left")]
     NoVotersLeft,
     /// The configuration is inconsistent: a bug, or a damaged
     /// [`ConfState`](crate::types::ConfState).

@@ -368,7 +368,8 @@ impl Node {
         }
     }
 
-    /// Hands in a message from another server, or from a storage thread.
+    /// Hands in a message from another server, or from a storage thread; which of them shows in
+    /// [`Message::from`] alone, see [`RawNode::step`](crate::RawNode::step).
     ///
     /// `Ok` says that it is queued. What the server thinks of it shows in what it does; a message that
     /// it must not accept is ignored.
