@@ -9,8 +9,22 @@ pub enum ReadOnly {
     /// The leader asks a quorum whether it still leads. Safe whatever the clocks do.
     #[default]
     Safe,
-    /// The leader trusts that nobody can have been elected while its quorum check holds. Needs
-    /// [`Config::check_quorum`] and clocks that run at about the same speed.
+    /// A leader that has heard from a quorum since its last quorum check trusts that those servers
+    /// vote for nobody else until the next one, and answers at once; otherwise it asks a quorum as
+    /// with [`ReadOnly::Safe`]. Needs [`Config::check_quorum`].
+    ///
+    /// An answer is up to date if the clocks tick at the same speed, messages arrive at once, and
+    /// the servers keep running. It may be stale
+    ///
+    /// * if the clock of a follower runs faster than that of the leader;
+    /// * for as long as an answer of a follower was on its way: the lease counts at the follower
+    ///   from what it heard, and at the leader from what it is told;
+    /// * if a follower restarts, since it forgets its lease;
+    /// * if the application has a follower campaign before its timeout;
+    /// * while a new member counts for the quorum: it is taken as heard of until the next check;
+    /// * after [`transfer_leader`](crate::RawNode::transfer_leader) to a server that lags behind,
+    ///   since a transfer postpones the next check by up to an election timeout, and repeated ones
+    ///   do again. (Once a server was told to campaign, the leader answers no more by lease.)
     LeaseBased,
 }
 

@@ -135,11 +135,14 @@ impl<S: Storage, O: Observer> Core<S, O> {
     fn start_read(&mut self, request: ReadRequest) {
         let index = self.log.committed();
         // A leader that is no voter (any more) cannot confirm anything alone. One that told a
-        // server to campaign must expect it to be elected, whatever leases say.
+        // server to campaign must expect it to be elected, whatever leases say. And one that has not
+        // heard from a quorum since its last check still leads until the next, which may be longer
+        // than the leases of the others last.
         let alone = self.tracker.is_singleton() && self.is_voter();
         let by_lease = self.settings.read_only == ReadOnly::LeaseBased
             && self.is_voter()
-            && !self.timeout_now_sent;
+            && !self.timeout_now_sent
+            && self.tracker.quorum_active();
         if alone || by_lease {
             self.answer_read(request, index);
             return;

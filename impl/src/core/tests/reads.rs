@@ -6,6 +6,11 @@ use super::cluster::{Cluster, id, ids, message};
 use crate::config::{Config, ReadOnly};
 use crate::types::*;
 
+fn check_quorum(cluster: &mut Cluster, number: u64) {
+    let server = cluster.node_mut(number);
+    server.on_timer(crate::TimerEvent::CheckQuorum).unwrap();
+}
+
 fn lease_based(config: &mut Config) {
     config.check_quorum = true;
     config.read_only = ReadOnly::LeaseBased;
@@ -151,6 +156,34 @@ fn a_leader_with_a_lease_answers_at_once() {
 }
 
 #[test]
+fn a_lease_needs_contact_since_the_last_check() {
+    let mut cluster = Cluster::new(3, lease_based);
+    cluster.elect(1);
+    check_quorum(&mut cluster, 1);
+    assert_eq!(cluster.node(1).role(), Role::Leader);
+    // The leases of the others may end before the next check.
+    ask(&mut cluster, 1, "r");
+    assert_eq!(answers(&mut cluster, 1), []);
+    assert_eq!(settle(&mut cluster), [(1, "r".to_owned())]);
+    // The answers to that round are contact.
+    ask(&mut cluster, 1, "s");
+    assert_eq!(answers(&mut cluster, 1), [(1, "s".to_owned())]);
+    assert!(cluster.network.is_empty());
+
+    // Cut off since just after a check: it leads until the next one, and meanwhile another may.
+    check_quorum(&mut cluster, 1);
+    cluster.isolate(1);
+    cluster.restart(2);
+    cluster.restart(3);
+    cluster.elect(2);
+    cluster.propose(2, "x").unwrap();
+    cluster.settle();
+    assert_eq!(cluster.node(1).role(), Role::Leader);
+    ask(&mut cluster, 1, "t");
+    assert_eq!(settle(&mut cluster), []);
+}
+
+#[test]
 fn a_lease_proves_nothing_once_somebody_was_told_to_campaign() {
     let mut cluster = Cluster::new(3, lease_based);
     cluster.elect(1);
@@ -161,11 +194,11 @@ fn a_lease_proves_nothing_once_somebody_was_told_to_campaign() {
     // The transfer is given up, but the message is still on its way.
     cluster.heartbeat(1);
     cluster.settle();
-    cluster
-        .node_mut(1)
-        .on_timer(crate::TimerEvent::CheckQuorum)
-        .unwrap();
+    check_quorum(&mut cluster, 1);
     assert_eq!(cluster.node(1).lead_transferee(), None);
+    cluster.heartbeat(1);
+    cluster.settle();
+    assert!(cluster.node(1).tracker().quorum_active());
     ask(&mut cluster, 1, "r");
     assert_eq!(answers(&mut cluster, 1), []);
     assert_eq!(settle(&mut cluster), [(1, "r".to_owned())]);
