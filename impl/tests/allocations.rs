@@ -20,6 +20,8 @@ struct Group {
     delivering: Vec<Message>,
     heartbeats: u64,
     answers: u64,
+    /// Whether answers to heartbeats are lost, so that a read waits on.
+    loses_answers: bool,
 }
 
 fn id(number: u64) -> NodeId {
@@ -46,6 +48,7 @@ impl Group {
             delivering: Vec::new(),
             heartbeats: 0,
             answers: 0,
+            loses_answers: false,
         };
         group.servers[0].0.campaign().expect("a voter may campaign");
         group.settle();
@@ -81,7 +84,12 @@ impl Group {
             for message in self.delivering.drain(..) {
                 match message.body {
                     Body::Heartbeat { .. } => self.heartbeats += 1,
-                    Body::HeartbeatResponse { .. } => self.answers += 1,
+                    Body::HeartbeatResponse { .. } => {
+                        self.answers += 1;
+                        if self.loses_answers {
+                            continue;
+                        }
+                    }
                     _ => {}
                 }
                 let to = message.to.get() as usize - 1;
@@ -107,26 +115,47 @@ fn allocations(action: impl FnOnce()) -> usize {
     stats.allocations + stats.reallocations
 }
 
-fn main() {
-    for size in [3, 101] {
-        let mut group = Group::new(size);
-        // Until every buffer has its size.
-        for _ in 0..10 {
+const ROUNDS: u64 = 100;
+
+/// Allocations of heartbeat rounds, all of which must be answered.
+fn in_heartbeat_rounds(group: &mut Group) -> usize {
+    // Until every buffer has its size.
+    for _ in 0..10 {
+        group.heartbeat_round();
+    }
+    (group.heartbeats, group.answers) = (0, 0);
+    let count = allocations(|| {
+        for _ in 0..ROUNDS {
             group.heartbeat_round();
         }
-        (group.heartbeats, group.answers) = (0, 0);
-        let rounds = 100;
-        let count = allocations(|| {
-            for _ in 0..rounds {
-                group.heartbeat_round();
-            }
-        });
-        let expected = rounds * (size - 1);
-        assert_eq!((group.heartbeats, group.answers), (expected, expected));
+    });
+    let expected = ROUNDS * (group.servers.len() as u64 - 1);
+    assert_eq!((group.heartbeats, group.answers), (expected, expected));
+    count
+}
+
+fn main() {
+    for followers in [3, 101] {
+        let mut group = Group::new(followers + 1);
+        let idle = in_heartbeat_rounds(&mut group);
+
+        // A read that waits for a quorum goes along with every heartbeat.
+        group.loses_answers = true;
+        group.servers[0]
+            .0
+            .read_index("read".into())
+            .expect("the storage is sound");
+        group.settle();
+        let with_read = in_heartbeat_rounds(&mut group);
         assert_eq!(
-            count, 0,
-            "allocations in {rounds} heartbeat rounds of {size} servers"
+            (idle, with_read),
+            (0, 0),
+            "allocations in {ROUNDS} heartbeat rounds of {followers} followers, without and with a read"
         );
+        assert!(group.servers[0].1.read_states.is_empty());
+        group.loses_answers = false;
+        let answered = allocations(|| group.heartbeat_round());
+        assert!(answered > 0, "the read was waiting");
 
         // The counter does count.
         let proposing = allocations(|| {
@@ -138,7 +167,8 @@ fn main() {
         });
         assert!(proposing > 0);
         println!(
-            "{rounds} heartbeat rounds of {size} servers: {count} allocations ({proposing} in one replication)"
+            "{ROUNDS} heartbeat rounds of {followers} followers: {idle} allocations, {with_read} while a read \
+             waits ({proposing} in one replication)"
         );
     }
 }

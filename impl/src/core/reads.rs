@@ -34,6 +34,8 @@ pub(super) struct Reads {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Round {
     number: u64,
+    /// The number as heartbeats carry it, kept so that no heartbeat allocates.
+    context: Bytes,
     /// The commit index when the read came.
     index: Index,
     acks: IdSet,
@@ -44,21 +46,23 @@ impl Reads {
     /// Opens a round, and returns the context for its heartbeats.
     fn open(&mut self, request: ReadRequest, index: Index) -> Bytes {
         self.last_number += 1;
-        let (number, acks) = (self.last_number, IdSet::new());
+        let number = self.last_number;
+        let context = Bytes::copy_from_slice(&number.to_be_bytes());
         self.rounds.push_back(Round {
             number,
+            context: context.clone(),
             index,
-            acks,
+            acks: IdSet::new(),
             request,
         });
-        encode(self.last_number)
+        context
     }
 
     /// The context of the last open round; empty if there is none.
     pub(super) fn last_context(&self) -> Bytes {
         self.rounds
             .back()
-            .map_or_else(Bytes::new, |round| encode(round.number))
+            .map_or_else(Bytes::new, |round| round.context.clone())
     }
 
     fn find(&mut self, context: &[u8]) -> Option<&mut Round> {
@@ -78,10 +82,6 @@ impl Reads {
         let later = self.rounds.split_off(count);
         std::mem::replace(&mut self.rounds, later).into_iter()
     }
-}
-
-fn encode(number: u64) -> Bytes {
-    Bytes::copy_from_slice(&number.to_be_bytes())
 }
 
 impl<S: Storage, O: Observer> Core<S, O> {
