@@ -23,8 +23,8 @@ const SCENARIOS: [(&str, &str); 8] = [
         "append",
         "one append to one follower, acknowledged and committed",
     ),
-    ("heartbeat-3", "one heartbeat round, 3 servers"),
-    ("heartbeat-101", "one heartbeat round, 101 servers"),
+    ("heartbeat-3", "one heartbeat round, 3 followers"),
+    ("heartbeat-101", "one heartbeat round, 101 followers"),
     ("conf-change", "a learner added and removed, 3 servers"),
 ];
 
@@ -80,11 +80,11 @@ fn replication(criterion: &mut Criterion) {
 }
 
 fn heartbeats(criterion: &mut Criterion) {
-    for size in [3, 101] {
+    for followers in [3, 101] {
         both(
             criterion,
-            &format!("heartbeat-{size}"),
-            size,
+            &format!("heartbeat-{followers}"),
+            followers + 1,
             1,
             Group::heartbeat_round,
             Group::heartbeat_round,
