@@ -154,8 +154,12 @@ impl<S: Storage, O: Observer> Core<S, O> {
         if !self.lease_live() {
             return Ok(false);
         }
-        let request = self.vote_request(ballot, message.from, candidate_last)?;
-        self.watch.report(Event::VoteRequestIgnored(request));
+        self.report_request(
+            Event::VoteRequestIgnored,
+            ballot,
+            message.from,
+            candidate_last,
+        )?;
         Ok(true)
     }
 
@@ -185,8 +189,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
         }
         // Learners vote too: one that was promoted may not know it yet, and its vote may be
         // needed to elect the leader that would tell it.
-        let request = self.vote_request(ballot, from, candidate_last)?;
-        self.watch.report(Event::VoteGranted(request));
+        self.report_request(Event::VoteGranted, ballot, from, candidate_last)?;
         // A grant carries the term that was asked for: for a pre-vote, that is not the own one.
         if pre {
             let term = if seeded!(Pv02) { self.term } else { term };
@@ -211,8 +214,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
         from: NodeId,
         candidate_last: EntryId,
     ) -> Result<(), Error> {
-        let request = self.vote_request(ballot, from, candidate_last)?;
-        self.watch.report(Event::VoteRefused(request));
+        self.report_request(Event::VoteRefused, ballot, from, candidate_last)?;
         let answer = match ballot {
             Ballot::PreVote => Body::RequestPreVoteResponse { granted: false },
             Ballot::Vote => Body::RequestVoteResponse { granted: false },
@@ -221,21 +223,23 @@ impl<S: Storage, O: Observer> Core<S, O> {
         Ok(())
     }
 
-    fn vote_request(
-        &self,
+    fn report_request(
+        &mut self,
+        event: fn(VoteRequest) -> Event<'static>,
         ballot: Ballot,
         candidate: NodeId,
         candidate_last: EntryId,
-    ) -> Result<VoteRequest, Error> {
-        let last = self.log.last_id()?;
-        Ok(VoteRequest {
-            ballot,
-            candidate,
-            candidate_last,
-            last,
-            term: self.term,
-            vote: self.vote,
-        })
+    ) -> Result<(), Error> {
+        Ok(self.watch.report_with(|| {
+            Ok(event(VoteRequest {
+                ballot,
+                candidate,
+                candidate_last,
+                last: self.log.last_id()?,
+                term: self.term,
+                vote: self.vote,
+            }))
+        })?)
     }
 
     /// A vote for or against this (pre-)candidate, of the kind it asked for.

@@ -116,13 +116,15 @@ impl<S: Storage, O: Observer> Core<S, O> {
             }
             Err(error) => return Err(error.into()),
         };
-        self.watch.report(Event::SnapshotSent {
-            to,
-            snapshot: snapshot.id(),
-            first_index: self.log.first_index()?,
-            commit: self.log.committed(),
-            progress,
-        });
+        self.watch.report_with(|| {
+            Ok(Event::SnapshotSent {
+                to,
+                snapshot: snapshot.id(),
+                first_index: self.log.first_index()?,
+                commit: self.log.committed(),
+                progress,
+            })
+        })?;
         progress.become_snapshot(snapshot.metadata.index);
         self.watch.report(Event::ReplicationPaused { to, progress });
         self.send(

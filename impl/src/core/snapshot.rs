@@ -41,11 +41,13 @@ impl<S: Storage, O: Observer> Core<S, O> {
         }
         if self.log.matches(id)? {
             // The log goes on from the snapshot: nothing of it may be thrown away.
-            self.watch.report(Event::SnapshotFastForwarded {
-                commit: self.log.committed(),
-                last: self.log.last_id()?,
-                snapshot: id,
-            });
+            self.watch.report_with(|| {
+                Ok(Event::SnapshotFastForwarded {
+                    commit: self.log.committed(),
+                    last: self.log.last_id()?,
+                    snapshot: id,
+                })
+            })?;
             self.log.commit_to(id.index);
             return Ok(false);
         }
@@ -58,11 +60,13 @@ impl<S: Storage, O: Observer> Core<S, O> {
         self.tracker.progress = progress;
         self.blank_progress();
         self.note_configuration();
-        self.watch.report(Event::Restored {
-            commit: self.log.committed(),
-            last: self.log.last_id()?,
-            snapshot: id,
-        });
+        self.watch.report_with(|| {
+            Ok(Event::Restored {
+                commit: self.log.committed(),
+                last: self.log.last_id()?,
+                snapshot: id,
+            })
+        })?;
         Ok(true)
     }
 

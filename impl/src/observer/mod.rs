@@ -2,8 +2,8 @@
 //!
 //! An [`Observer`] is told of every step that a server takes which its messages and its hard state
 //! do not show by themselves: why a vote was refused, what was ignored and dropped, when a follower
-//! fell out of replication. It sees and cannot interfere. Without one ([`NoObserver`]) the calls
-//! compile to nothing.
+//! fell out of replication. It sees and cannot interfere. Without one ([`NoObserver`]) nothing is read
+//! from the storage for its sake, and what is left of a report is for the compiler to remove.
 //!
 //! Each variant of [`Event`] says at which moment it is raised and whether its values are those from
 //! before or after the step. Events of one call arrive in the order of the steps. What an event leaves
@@ -43,7 +43,9 @@ use crate::types::NodeId;
 /// }
 /// ```
 pub trait Observer {
-    /// Whether anybody listens. If not, events are not even put together.
+    /// Whether anybody listens. If not, [`on_event`](Observer::on_event) is not called, and what
+    /// only an event needs is not read from the storage. With somebody, a storage that fails then
+    /// fails the call.
     #[inline]
     fn is_enabled(&self) -> bool {
         true
