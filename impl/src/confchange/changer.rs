@@ -127,6 +127,13 @@ impl Changer {
         for change in changes {
             // Without a node it is a change that the application decided to skip.
             let Some(node) = change.node else { continue };
+            let adds = matches!(
+                change.kind,
+                ConfChangeKind::AddNode | ConfChangeKind::AddLearner
+            );
+            if adds && node.is_storage_thread() {
+                return Err(ConfChangeError::ReservedId(node));
+            }
             match change.kind {
                 ConfChangeKind::AddNode => self.make_voter(node),
                 ConfChangeKind::AddLearner => self.make_learner(node),

@@ -66,4 +66,7 @@ pub enum ConfChangeError {
         "the stored configuration cannot be restored: {0} is listed twice or in sets that exclude each other"
     )]
     Contradiction(NodeId),
+    /// The new member's id is the address of a storage thread, which no server may have.
+    #[error("{0} addresses a storage thread and cannot be a member")]
+    ReservedId(NodeId),
 }

@@ -3,7 +3,11 @@
 use bytes::Bytes;
 
 use super::cluster::{Cluster, entry, id, ids, message};
+use crate::confchange::ConfChangeError;
+use crate::config::Config;
+use crate::core::Core;
 use crate::error::{Blame, CallError, Error, PeerError};
+use crate::storage::MemoryStorage;
 use crate::types::*;
 
 /// A leader (1) and a follower (2) with a committed and applied entry or two.
@@ -35,6 +39,13 @@ fn snapshot(term: u64, index: u64, conf_state: ConfState) -> Body {
             metadata,
             data: Bytes::new(),
         }),
+    }
+}
+
+fn voters(numbers: &[u64]) -> ConfState {
+    ConfState {
+        voters: ids(numbers),
+        ..ConfState::default()
     }
 }
 
@@ -134,15 +145,10 @@ fn malformed_messages_are_refused() {
             context: Bytes::new(),
         },
         snapshot(9, 9, ConfState::default()),
-        snapshot(
-            1,
-            absurd,
-            ConfState {
-                voters: ids(&[2]),
-                ..ConfState::default()
-            },
-        ),
+        snapshot(1, absurd, voters(&[2])),
         snapshot(1, 9, both),
+        snapshot(1, 9, voters(&[2, u64::MAX])),
+        snapshot(1, 9, voters(&[2, u64::MAX - 1])),
         Body::AppendEntriesResponse {
             index: Index(2),
             rejection,
@@ -227,6 +233,32 @@ fn calls_that_make_no_sense_are_errors() {
     node.propose(Bytes::from("y")).unwrap();
     node.ready().unwrap();
     assert_eq!(node.ready().unwrap_err(), CallError::NotAdvanced.into());
+}
+
+#[test]
+fn a_storage_thread_is_no_member() {
+    for thread in [NodeId::APPEND_THREAD, NodeId::APPLY_THREAD] {
+        for kind in [ConfChangeKind::AddNode, ConfChangeKind::AddLearner] {
+            for transition in [Transition::Auto, Transition::JointExplicit] {
+                let mut cluster = cluster();
+                let change = ConfChangeV2 {
+                    transition,
+                    changes: vec![ConfChangeSingle::new(kind, thread)],
+                    ..ConfChangeV2::default()
+                };
+                let before = cluster.node(1).clone();
+                let error = cluster.node_mut(1).apply_conf_change(&change).unwrap_err();
+                let expected = ConfChangeError::ReservedId(thread);
+                assert_eq!(error, CallError::ConfChange(expected).into());
+                assert!(*cluster.node(1) == before);
+            }
+        }
+        let storage = MemoryStorage::with_conf_state(voters(&[1, thread.get()]));
+        let error = Core::new(&Config::new(id(1)), storage)
+            .map(|_| ())
+            .unwrap_err();
+        assert_eq!(error.blame(), Blame::Storage);
+    }
 }
 
 #[test]
