@@ -28,6 +28,9 @@ pub enum ReadOnly {
     LeaseBased,
 }
 
+/// The greatest election timeout, in ticks: twice as much still fits the type.
+const MAX_ELECTION_TIMEOUT_TICKS: u32 = u32::MAX / 2;
+
 /// Parameters of one server. All servers of a group should agree on them.
 ///
 /// ```
@@ -44,7 +47,7 @@ pub struct Config {
     pub id: NodeId,
     /// Ticks without a leader after which a follower campaigns, at least; each time the server
     /// draws its own timeout from this up to but without twice this. Must exceed the heartbeat
-    /// timeout; ten times as much is a good choice.
+    /// timeout, ten times as much is a good choice; at most half of `u32::MAX`.
     pub election_timeout_ticks: u32,
     /// Ticks between two heartbeats of a leader; at least 1.
     pub heartbeat_timeout_ticks: u32,
@@ -204,6 +207,12 @@ impl Config {
                 heartbeat: self.heartbeat_timeout_ticks,
             });
         }
+        if self.election_timeout_ticks > MAX_ELECTION_TIMEOUT_TICKS {
+            return Err(ConfigError::ElectionTimeoutTooLong {
+                election: self.election_timeout_ticks,
+                limit: MAX_ELECTION_TIMEOUT_TICKS,
+            });
+        }
         if self.max_inflight_messages == 0 {
             return Err(ConfigError::InflightMessages);
         }
@@ -257,6 +266,13 @@ mod tests {
             ConfigError::ElectionTimeout {
                 election: 1,
                 heartbeat: 1
+            }
+        );
+        assert_eq!(
+            broken(|c| c.election_timeout_ticks = u32::MAX / 2 + 1),
+            ConfigError::ElectionTimeoutTooLong {
+                election: 1 << 31,
+                limit: (1 << 31) - 1
             }
         );
         assert_eq!(

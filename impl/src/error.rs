@@ -68,6 +68,14 @@ pub enum ConfigError {
         /// The heartbeat timeout, in ticks.
         heartbeat: u32,
     },
+    /// The draw of a timeout, up to twice `election_timeout_ticks`, would not fit its type.
+    #[error("the election timeout ({election} ticks) exceeds the limit of {limit} ticks")]
+    ElectionTimeoutTooLong {
+        /// The election timeout, in ticks.
+        election: u32,
+        /// The greatest one, in ticks.
+        limit: u32,
+    },
     /// `max_inflight_messages` is zero.
     #[error("at least one message must be allowed in flight")]
     InflightMessages,

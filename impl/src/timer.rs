@@ -258,6 +258,17 @@ mod tests {
     }
 
     #[test]
+    fn the_longest_election_timeout_can_be_drawn() {
+        for seed in 0..64 {
+            let mut config = Config::new(id(1));
+            (config.election_timeout_ticks, config.seed) = (u32::MAX / 2, seed);
+            assert_eq!(config.validate(), Ok(()));
+            let timer = Timer::new(&config);
+            assert!(timer.randomized_election_timeout_ticks() >= u32::MAX / 2);
+        }
+    }
+
+    #[test]
     fn the_same_seed_repeats_the_same_timeouts() {
         let timeouts = || {
             let (mut timer, mut core) = server(|config| config.seed = 7, false);
