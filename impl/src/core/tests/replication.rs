@@ -230,6 +230,28 @@ fn appends_are_limited_in_size_and_number() {
 }
 
 #[test]
+fn appends_are_limited_in_bytes_on_their_way() {
+    for (limit, expected) in [(0, vec![1; 4]), (4, vec![1; 2]), (5, vec![1; 3])] {
+        let mut cluster = Cluster::new(3, |config| {
+            config.max_message_bytes = 0;
+            config.max_inflight_bytes = limit;
+        });
+        cluster.elect(1);
+        for data in ["aa", "bb", "cc", "dd"] {
+            cluster.propose(1, data).unwrap();
+        }
+        cluster.work(1);
+        // Two bytes a message, and the one that reaches the limit still goes out.
+        assert_eq!(appends(&cluster, 2), expected, "limit {limit}");
+        let progress = cluster.node(1).tracker().progress.get(id(2)).unwrap();
+        assert_eq!(progress.is_paused(), limit != 0);
+        // What arrives makes room for the rest.
+        cluster.settle();
+        assert_eq!(cluster.applied, vec![vec!["aa", "bb", "cc", "dd"]; 3]);
+    }
+}
+
+#[test]
 fn appends_that_were_lost_are_found_out_by_heartbeats() {
     let mut cluster = Cluster::new(3, |config| config.max_inflight_messages = 1);
     cluster.elect(1);
