@@ -16,7 +16,8 @@ pub enum ReadOnly {
     /// An answer is up to date if the clocks tick at the same speed, messages arrive at once, and
     /// the servers keep running. It may be stale
     ///
-    /// * if the clock of a follower runs faster than that of the leader;
+    /// * if the clock of a follower runs faster than that of the leader, and in the last tick before
+    ///   a check even if not, since servers do not tick at the same moments;
     /// * for as long as an answer of a follower was on its way: the lease counts at the follower
     ///   from what it heard, and at the leader from what it is told;
     /// * if a follower restarts, since it forgets its lease;
