@@ -14,6 +14,9 @@ use crate::datadriven_script::Failure;
 /// The environment variable that names the folder.
 pub const VARIABLE: &str = "LOCKSTEP_ETCD_TESTDATA";
 
+/// The environment variable that makes it an error if a suite is not there (our CI sets it).
+pub const REQUIRED: &str = "LOCKSTEP_REQUIRE_ETCD_TESTDATA";
+
 const HOW_TO_GET: &str = "to run them: `go mod download go.etcd.io/raft/v3@v3.6.0`, then set \
     LOCKSTEP_ETCD_TESTDATA to the folder that `go list -m -f '{{.Dir}}' go.etcd.io/raft/v3@v3.6.0` \
     or `$(go env GOMODCACHE)/go.etcd.io/raft/v3@v3.6.0` names";
@@ -52,43 +55,49 @@ impl Suite {
 /// Runs every script of the suite in the folder that [`VARIABLE`] names, in the order of their names.
 ///
 /// `run` returns the number of commands it ran. If the variable is not set, or the folder lacks this
-/// suite but has another, a line on standard error says that nothing was run, and why.
+/// suite but has another, a line on standard error says that nothing was run, and why; where
+/// [`REQUIRED`] is set, that is a failure.
 ///
 /// # Panics
 ///
 /// With a report of every script that failed; or if the variable names something that holds no
 /// suite, or a suite without scripts: then nothing was checked, which is no success.
 pub fn run_suite(suite: Suite, run: impl FnMut(&Path) -> Result<usize, Failure>) {
-    let Some(root) = std::env::var_os(VARIABLE) else {
-        let skipped =
-            format!("{suite:?} scripts of etcd: SKIPPED, {VARIABLE} is not set; {HOW_TO_GET}");
-        return say(&skipped);
-    };
-    match run_suite_in(&absolute(&root), suite, run) {
+    let root = std::env::var_os(VARIABLE).map(|root| absolute(&root));
+    let required = std::env::var_os(REQUIRED).is_some();
+    match run_suite_in(root.as_deref(), suite, required, run) {
         Ok(summary) => say(&summary),
         Err(report) => panic!("{report}"),
     }
 }
 
-/// As [`run_suite`], in this folder. The summary or the report is a text for a person.
+/// As [`run_suite`], in this folder, if any, and with a missing suite as a failure if it is
+/// `required`. The summary or the report is a text for a person.
 ///
 /// # Errors
 ///
 /// Whatever makes [`run_suite`] panic.
 pub fn run_suite_in(
-    root: &Path,
+    root: Option<&Path>,
     suite: Suite,
+    required: bool,
     mut run: impl FnMut(&Path) -> Result<usize, Failure>,
 ) -> Result<String, String> {
+    let missing = |why: String| match required {
+        true => Err(format!(
+            "{suite:?} scripts of etcd: {why}, and {REQUIRED} is set"
+        )),
+        false => Ok(format!("{suite:?} scripts of etcd: SKIPPED, {why}")),
+    };
+    let Some(root) = root else {
+        return missing(format!("{VARIABLE} is not set; {HOW_TO_GET}"));
+    };
     let Some(folder) = suite.folder_in(root) else {
         return match Suite::ALL
             .into_iter()
             .find_map(|suite| suite.folder_in(root))
         {
-            Some(_) => Ok(format!(
-                "{suite:?} scripts of etcd: SKIPPED, none in {}",
-                root.display()
-            )),
+            Some(_) => missing(format!("none in {}", root.display())),
             None => Err(format!(
                 "{} holds no scripts of etcd; {HOW_TO_GET}",
                 root.display()
@@ -169,7 +178,7 @@ mod tests {
     fn names(files: &[&str], suite: Suite) -> Result<(Vec<String>, String), String> {
         let root = folder(files);
         let mut names = Vec::new();
-        let summary = run_suite_in(root.path(), suite, |script| {
+        let summary = run_suite_in(Some(root.path()), suite, false, |script| {
             let name = script.strip_prefix(root.path()).unwrap();
             names.push(name.to_string_lossy().into_owned());
             Ok(2)
@@ -211,6 +220,24 @@ mod tests {
     }
 
     #[test]
+    fn a_suite_that_is_required_must_be_there() {
+        let root = folder(&["quorum/a.txt"]);
+        let run = |root, suite, required| run_suite_in(root, suite, required, |_| Ok(1));
+        for suite in [Suite::ConfChange, Suite::Interaction] {
+            let report = run(Some(root.path()), suite, true).unwrap_err();
+            assert!(
+                report.contains("none in") && report.contains(REQUIRED),
+                "{report}"
+            );
+        }
+        assert!(run(Some(root.path()), Suite::Quorum, true).is_ok());
+        for suite in Suite::ALL {
+            assert!(run(None, suite, true).unwrap_err().contains(REQUIRED));
+            assert!(run(None, suite, false).unwrap().contains("SKIPPED"));
+        }
+    }
+
+    #[test]
     fn nothing_to_run_is_no_success() {
         assert!(names(&["other/a.txt"], Suite::Quorum).is_err());
         assert!(
@@ -223,7 +250,7 @@ mod tests {
     #[test]
     fn every_failure_is_reported() {
         let root = folder(&["confchange/a.txt", "confchange/b.txt", "confchange/c.txt"]);
-        let report = run_suite_in(root.path(), Suite::ConfChange, |script| {
+        let report = run_suite_in(Some(root.path()), Suite::ConfChange, false, |script| {
             if script.ends_with("b.txt") {
                 return Ok(1);
             }
