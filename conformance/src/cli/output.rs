@@ -53,6 +53,14 @@ impl OutputArgs {
 
     /// Tells a person why there is no report.
     pub fn error(&self, error: CliError) {
+        // Every error says what is beneath it in its own line, so a list of causes would repeat that.
+        let handler = || {
+            miette::MietteHandlerOpts::new()
+                .without_cause_chain()
+                .build()
+        };
+        // It fails if there is a hook already; then the causes are listed.
+        let _ = miette::set_hook(Box::new(move |_| Box::new(handler())));
         eprintln!("{:?}", miette::Report::new(error));
     }
 

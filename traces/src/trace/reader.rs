@@ -63,8 +63,8 @@ impl<R: BufRead> TraceReader<R> {
         if !lines.advance()? {
             return Err(lines.wrong("", Problem::NotATrace));
         }
-        // serde would read an array as the fields of a struct, in order.
-        if lines.buffer.trim_ascii_start().first() == Some(&b'[') {
+        // Nothing that begins otherwise can be a header; without this the parser would name its own types.
+        if lines.buffer.trim_ascii_start().first() != Some(&b'{') {
             return Err(lines.wrong("", Problem::NotATrace));
         }
         // The version comes first: the other fields may mean something else in another version.
