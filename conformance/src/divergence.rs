@@ -4,6 +4,7 @@ use crate::compare::Difference;
 use crate::target::Reaction;
 use lockstep_traces::{Emitted, NodeView, Outcome, Trace};
 use serde::Serialize;
+use std::borrow::Cow;
 
 /// The first point at which a target does not do what is expected.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,9 +56,21 @@ impl Divergence {
             })
     }
 
-    /// The command that repeats it, once [`Divergence::trace`] is saved as `file`.
+    /// The command that repeats it, once [`Divergence::trace`] is saved as `file`, for a shell. `target` is
+    /// what the option `--target` takes, which is not the name that the target gives itself.
     pub fn replay_command(&self, file: &str, target: &str) -> String {
+        let (file, target) = (shell_word(file), shell_word(target));
         format!("lockstep replay {file} --target {target}")
+    }
+}
+
+/// The text as one word of a POSIX shell: in single quotes, unless every character is plain.
+fn shell_word(text: &str) -> Cow<'_, str> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:,=+@%".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        Cow::Borrowed(text)
+    } else {
+        Cow::Owned(format!("'{}'", text.replace('\'', r"'\''")))
     }
 }
 
@@ -70,6 +83,27 @@ impl Actual {
                 view,
             }),
             Reaction::NotDriven { .. } => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shell_word;
+
+    #[test]
+    fn a_shell_reads_back_the_word() {
+        for plain in ["spec", "exec:./a.out", "traces/corpus/x-1.ndjson"] {
+            assert_eq!(shell_word(plain), plain);
+        }
+        assert_eq!(shell_word("exec:python3 a.py"), "'exec:python3 a.py'");
+        for text in ["", " ", "it's", "$HOME `x` \"y\" \\", "a;b&c|d>e*", "ä\nb"] {
+            let command = format!("printf %s {}", shell_word(text));
+            let output = std::process::Command::new("sh")
+                .args(["-c", &command])
+                .output()
+                .expect("there is a shell");
+            assert_eq!(String::from_utf8_lossy(&output.stdout), text, "{command}");
         }
     }
 }

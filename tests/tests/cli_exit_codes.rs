@@ -97,6 +97,70 @@ fn a_divergence_is_shown_saved_and_replayed() {
     assert!(text.contains("wrong vote"), "{text}");
 }
 
+/// The command that a report prints, in a shell whose `lockstep` is this one.
+fn paste(folder: &Path, report: &str) -> String {
+    let line = report.split("repeat it with: ").nth(1);
+    let command = line.and_then(|rest| rest.lines().next());
+    let command = command.unwrap_or_else(|| panic!("no command in {report}"));
+    let program = binary::lockstep().get_program().to_owned();
+    let mut path = Path::new(&program)
+        .parent()
+        .expect("the binary lies in a folder")
+        .as_os_str()
+        .to_owned();
+    path.push(":");
+    path.push(std::env::var_os("PATH").unwrap_or_default());
+    let output = std::process::Command::new("sh")
+        .args(["-c", command])
+        .env("PATH", path)
+        .current_dir(folder)
+        .output()
+        .expect("there is a shell");
+    let text = String::from_utf8([output.stdout, output.stderr].concat()).expect("it writes text");
+    assert_eq!(output.status.code(), Some(VIOLATED), "{command}\n{text}");
+    text
+}
+
+#[test]
+fn the_command_that_a_report_prints_replays_the_divergence() {
+    let here = folder();
+    trace(here.path());
+    std::fs::rename(
+        here.path().join("trace.ndjson"),
+        here.path().join("it's a trace.ndjson"),
+    )
+    .expect("a file of our own");
+    let mut targets = vec!["spec".to_owned(), "lockstep-raft".to_owned()];
+    if std::process::Command::new("python3")
+        .arg("--version")
+        .output()
+        .is_ok()
+    {
+        let toy = binary::repository().join("conformance/targets/example.py");
+        targets.push(format!("exec:python3 '{}'", toy.display()));
+    }
+    for target in targets {
+        let first = Command::from_std(binary::lockstep())
+            .args(["replay", "it's a trace.ndjson", "--target", &target])
+            .args(["--plant", "wrong_state"])
+            .current_dir(here.path())
+            .assert()
+            .code(VIOLATED);
+        let first = String::from_utf8(first.get_output().stdout.clone()).expect("it writes text");
+        let again = paste(here.path(), &first);
+        let at = |text: &str| {
+            let line = text.lines().find(|line| line.contains("diverges at"));
+            line.expect("it diverges").to_owned()
+        };
+        assert_eq!(at(&again), at(&first));
+    }
+    for verb in ["conform --target spec", "conform"] {
+        let arguments = format!("{verb} --plant extra_message");
+        let report = run(here.path(), &arguments, VIOLATED);
+        assert!(paste(here.path(), &report).contains("extra message"));
+    }
+}
+
 #[test]
 fn a_limit_is_no_pass() {
     let here = folder();
@@ -159,9 +223,10 @@ fn walks_that_commit_hold_and_others_do_not() {
     let here = folder();
     let text = run(here.path(), "walk --seeds 5 --steps 500", HOLDS);
     assert!(text.contains("sampled"), "{text}");
-    let text = run(here.path(), "walk --seeds 1 --steps 1", USAGE);
+    let text = run(here.path(), "walk --seeds 1 --steps 1", VIOLATED);
     assert!(text.contains("nothing was committed"), "{text}");
     run(here.path(), "walk --seeds 0", USAGE);
+    run(here.path(), "walk --steps 0", USAGE);
 }
 
 #[test]
@@ -279,6 +344,10 @@ fn bad_usage() {
         "check --resume",
         "check --engine stateright --symmetry",
         "check --engine stateright --max-depth 3",
+        "check --engine stateright --only nonsense",
+        "check --engine stateright --trace-out found.ndjson",
+        "check --threads 0",
+        "verify --threads 0",
         "check --junit no/such/folder/report.xml",
         "conform --target nonsense",
         "conform --target exec:./no-such-program",
@@ -311,6 +380,37 @@ fn nothing_checked_is_no_success() {
     run(here.path(), "verify --corpus empty --target spec", INPUT);
 }
 
+/// A witness that was asked for is a question, and a property that nothing put to the test was not checked.
+#[test]
+fn what_was_asked_for_by_name_must_be_met() {
+    let here = folder();
+    let text = run(here.path(), "check --only two_leaders_reachable", VIOLATED);
+    assert!(text.contains("two_leaders_reachable not reached"), "{text}");
+    run(here.path(), "check --only leader_elected_reachable", HOLDS);
+    let text = run(here.path(), "check --only restart_step", VIOLATED);
+    assert!(text.contains("no property put to the test"), "{text}");
+    let both = "check --only restart_step --only election_safety_inv";
+    let text = run(here.path(), both, HOLDS);
+    assert!(
+        text.contains("never put to the test: restart_step"),
+        "{text}"
+    );
+    let text = run(here.path(), &format!("{both} --max-depth 3"), STOPPED);
+    assert!(text.contains("bounded ("), "{text}");
+}
+
+/// A target that cannot be started ends `verify` before the searches, which report their progress.
+#[test]
+fn verify_starts_the_target_first() {
+    let corpus = binary::repository().join("traces/corpus");
+    let arguments = format!(
+        "verify --corpus {} --target exec:./no-such-program",
+        corpus.display()
+    );
+    let text = run(folder().path(), &arguments, USAGE);
+    assert!(!text.contains("check smoke"), "{text}");
+}
+
 #[test]
 fn bad_input_is_named_with_file_line_and_field() {
     let here = folder();
@@ -332,6 +432,11 @@ fn bad_input_is_named_with_file_line_and_field() {
     );
     let text = write(&whole.replacen("\"lockstep_trace\":1", "\"lockstep_trace\":99", 1));
     assert!(text.contains("version 99 is not known"), "{text}");
-    assert!(write("\u{0}\u{1}").contains("bad.ndjson:1"));
+    let text = write("\u{0}\u{1}");
+    assert!(
+        text.contains("bad.ndjson:1: not a Lockstep trace"),
+        "{text}"
+    );
+    assert_eq!(text.matches("not a Lockstep trace").count(), 1, "{text}");
     run(here.path(), "replay no-such-file.ndjson", INPUT);
 }

@@ -1,6 +1,6 @@
 //! `lockstep bench`: the engine beside stateright's searches, on the same models in the same run.
 
-use super::check::default_threads;
+use super::check::{default_threads, threads};
 use super::error::CliError;
 use super::model::Chosen;
 use super::progress::Reporter;
@@ -16,7 +16,7 @@ pub struct BenchArgs {
     #[arg(value_name = "PRESET", default_values = ["smoke", "votes", "lease"])]
     presets: Vec<String>,
     /// The most threads
-    #[arg(long, value_name = "N", default_value_t = default_threads())]
+    #[arg(long, value_name = "N", default_value_t = default_threads(), value_parser = threads)]
     threads: usize,
     /// Do one measurement in this process and print it
     #[arg(long, value_name = "CONTENDER", hide = true)]

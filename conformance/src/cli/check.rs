@@ -10,7 +10,7 @@ use lockstep_conformance::path::steps_along;
 use lockstep_model::Cluster;
 use lockstep_model::search::{self, Checked, PropertyKind, Search, Verdict};
 use lockstep_traces::{Header, Provenance, Trace};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Options of `lockstep check`.
@@ -53,7 +53,7 @@ pub struct CheckArgs {
 #[command(next_help_heading = "Limits")]
 pub struct LimitArgs {
     /// Threads; the result is the same for any number
-    #[arg(long, value_name = "N", default_value_t = default_threads())]
+    #[arg(long, value_name = "N", default_value_t = default_threads(), value_parser = threads)]
     pub threads: usize,
     /// Memory for states, in MiB; what does not fit goes to disk
     #[arg(long, value_name = "MIB")]
@@ -94,10 +94,24 @@ pub fn default_threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
+/// The number of threads on the command line: at least one.
+pub fn threads(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("at least one thread is needed".to_owned()),
+        Ok(threads) => Ok(threads),
+        Err(error) => Err(format!("{error}")),
+    }
+}
+
 /// Checks one model.
 pub fn run(args: &CheckArgs, progress: &Reporter) -> Result<Vec<Job>, CliError> {
     let chosen = args.model.choose()?;
     if args.engine == Engine::Stateright {
+        if !args.only.is_empty() || args.trace_out.is_some() {
+            let text = "stateright's search checks every state property and writes no trace: \
+                        --only and --trace-out are for Lockstep's own";
+            return Err(CliError::Usage(text.to_owned()));
+        }
         if args.symmetry || args.checkpoint.is_some() || args.limits.memory.is_some() {
             let text = "stateright's search has no exact symmetry, checkpoint or memory limit";
             return Err(CliError::Usage(text.to_owned()));
@@ -116,23 +130,61 @@ pub fn run(args: &CheckArgs, progress: &Reporter) -> Result<Vec<Job>, CliError> 
     }
     let checked = search.run()?;
     if let (Some(path), Some(found)) = (&args.trace_out, &checked.counterexample) {
-        let trace = Trace {
-            header: header(
-                &chosen,
-                "counterexample",
-                &checked.report.verdict.to_string(),
-            ),
-            steps: steps_along(
-                &chosen.cluster,
-                &found.actions().copied().collect::<Vec<_>>(),
-            ),
-        };
-        trace.save(path).map_err(|source| CliError::Output {
-            path: path.to_owned(),
-            source,
-        })?;
+        save(&chosen, &checked.report.verdict, found, path)?;
     }
-    Ok(vec![job(&chosen, &checked)?])
+    let mut job = job(&chosen, &checked)?;
+    witnesses_asked_for(&mut job, &checked.report, &args.only);
+    Ok(vec![job])
+}
+
+/// Writes a counterexample as a trace.
+fn save(
+    chosen: &Chosen,
+    verdict: &Verdict,
+    found: &search::Trace<Cluster>,
+    file: &Path,
+) -> Result<(), CliError> {
+    let actions: Vec<_> = found.actions().copied().collect();
+    let trace = Trace {
+        header: header(chosen, "counterexample", &verdict.to_string()),
+        steps: steps_along(&chosen.cluster, &actions),
+    };
+    trace.save(file).map_err(|source| CliError::Output {
+        path: file.to_owned(),
+        source,
+    })
+}
+
+/// A witness that was asked for by name must be reached: unlike one that merely was not met within a
+/// small bound, it is what the search was for.
+fn witnesses_asked_for(job: &mut Job, report: &search::Report, only: &[String]) {
+    if report.verdict != Verdict::Exhausted {
+        return;
+    }
+    let asked = |it: &&search::Witness| only.contains(&it.name);
+    let mut missed = Vec::new();
+    for witness in report.witnesses.iter().filter(asked) {
+        match witness.depth {
+            Some(depth) => job.passed(format!("{} (after {depth} steps)", witness.name)),
+            None => {
+                missed.push(witness.name.as_str());
+                let text = "no state or step within the bound is one";
+                job.failed(&witness.name, Status::Violated, text);
+            }
+        }
+    }
+    if !missed.is_empty() {
+        job.verdict = format!("{}, {} not reached", job.verdict, missed.join(", "));
+    }
+}
+
+/// The properties that hold only because the case that they are about never came up.
+fn never_tested(report: &search::Report) -> Vec<&str> {
+    let unmet = report.antecedents.iter().filter(|it| it.held == 0);
+    unmet
+        .map(|it| it.property.as_str())
+        .filter(|name| report.checked.iter().any(|it| it == name))
+        .collect()
 }
 
 /// A search with these limits that reports its progress.
@@ -189,7 +241,21 @@ pub fn job(chosen: &Chosen, checked: &Checked<Cluster>) -> Result<Job, CliError>
     let mut job = Job::new("check", &chosen.name, status, report.verdict.to_string());
     job.seconds = report.time.total_seconds;
     facts(&mut job, chosen, report, transitions);
-    cases(&mut job, report);
+    let untested = never_tested(report);
+    let exhausted = report.verdict == Verdict::Exhausted;
+    if exhausted && !untested.is_empty() && untested.len() == report.checked.len() {
+        for property in &untested {
+            let text = "nothing within the bound put it to the test";
+            job.failed(*property, Status::Violated, text);
+        }
+        job.verdict = format!("{}, no property put to the test", job.verdict);
+    } else {
+        cases(&mut job, report);
+        if exhausted && !untested.is_empty() {
+            let names = untested.join(", ");
+            job.notes.push(format!("never put to the test: {names}"));
+        }
+    }
     tables(&mut job, report);
     if let Some(found) = &checked.counterexample {
         let steps = steps_along(
@@ -359,6 +425,9 @@ pub fn header(chosen: &Chosen, name: &str, purpose: &str) -> Header {
 mod tests {
     use super::*;
     use crate::report::human::{self, Style};
+    use lockstep_conformance::replay::{ReplayVerdict, replay};
+    use lockstep_conformance::targets::spec::Spec;
+    use std::ops::ControlFlow;
 
     /// A finished search, of which the tests change the verdict: the specification violates nothing.
     fn checked(chosen: &Chosen) -> Checked<Cluster> {
@@ -390,6 +459,29 @@ mod tests {
         };
         let text = human::render_job(&shown, Style::default());
         insta::assert_snapshot!(format!("(the path to {name})\n{text}"));
+    }
+
+    /// What `--trace-out` writes is a trace, and the specification follows it.
+    #[test]
+    fn a_counterexample_is_saved_as_a_trace_that_replays() {
+        let chosen = Chosen::preset("smoke").expect("there is a preset smoke");
+        let checked = checked(&chosen);
+        let (name, path) = checked.witnesses.last().expect("a witness is reached");
+        let verdict = Verdict::Violated {
+            property: (*name).to_owned(),
+            kind: PropertyKind::State,
+            depth: u32::try_from(path.steps.len()).expect("a short path"),
+        };
+        let folder = tempfile::tempdir().expect("there is a place for temporary files");
+        let file = folder.path().join("found.ndjson");
+        save(&chosen, &verdict, path, &file).expect("it is written");
+        let trace = Trace::read(&file).expect("it is a trace");
+        assert_eq!(trace.header.purpose, verdict.to_string());
+        assert_eq!(trace.steps.len(), path.steps.len());
+        let read = [Ok(("found".to_owned(), trace))];
+        let report = replay(&Spec, read, &mut |_| ControlFlow::Continue(())).expect("it runs");
+        assert_eq!(report.verdict(), ReplayVerdict::Agreed);
+        assert!(save(&chosen, &verdict, path, folder.path()).is_err());
     }
 
     #[test]

@@ -58,7 +58,7 @@ pub fn one(
     if target.forks() {
         target.visit_fork(Exhaust {
             chosen,
-            target: &target.target,
+            target,
             limits,
             trace_out,
             progress,
@@ -71,7 +71,7 @@ pub fn one(
 /// The exhaustive product, on whichever target can be copied and digested.
 struct Exhaust<'a> {
     chosen: &'a Chosen,
-    target: &'a str,
+    target: &'a TargetArgs,
     limits: &'a LimitArgs,
     trace_out: &'a Path,
     progress: &'a Reporter,
@@ -90,7 +90,7 @@ impl VisitFork for Exhaust<'_> {
             progress,
             ..
         } = self;
-        let name = format!("{} on {}", chosen.name, self.target);
+        let name = format!("{} on {}", chosen.name, self.target.target);
         progress.begin(format!("conform {name}"));
         let mut product = Product::new(&chosen.cluster, &target)
             .threads(limits.threads)
@@ -147,6 +147,10 @@ fn job(name: &str, chosen: &Chosen, report: &ProductReport) -> Result<Job, CliEr
     job.fact(
         "transitions per second",
         report.transitions_per_second() as u64,
+    );
+    job.fact(
+        "transitions and probes per second",
+        report.transitions_and_probes_per_second() as u64,
     );
     job.fact("depth", counts.depth);
     job.fact("distinct inputs compared", counts.distinct_inputs);

@@ -41,7 +41,7 @@ pub fn one(
     job.seconds = clock.elapsed().as_secs_f64();
     if let Some(found) = found {
         divergence::describe(&mut job, &found);
-        divergence::save(&mut job, &found, &target.target, trace_out)?;
+        divergence::save(&mut job, &found, target, trace_out)?;
     }
     Ok(job)
 }

@@ -1,6 +1,7 @@
 //! A divergence for people: the way there, and expected and actual, field by field.
 
 use super::error::CliError;
+use super::target::TargetArgs;
 use crate::report::steps::{self, StepTable};
 use crate::report::{Job, Table};
 use lockstep_conformance::product::HiddenState;
@@ -103,13 +104,18 @@ pub fn describe_hidden(job: &mut Job, hidden: &HiddenState) {
 }
 
 /// Saves the way there as a trace and says how to replay it.
-pub fn save(job: &mut Job, found: &Divergence, target: &str, path: &Path) -> Result<(), CliError> {
+pub fn save(
+    job: &mut Job,
+    found: &Divergence,
+    target: &TargetArgs,
+    path: &Path,
+) -> Result<(), CliError> {
     let fail = |source| CliError::Output {
         path: path.to_owned(),
         source,
     };
     found.trace.save(path).map_err(fail)?;
-    let again = found.replay_command(&path.display().to_string(), target);
+    let again = target.replay_command(found, &path.display().to_string());
     job.notes.push(format!("repeat it with: {again}"));
     Ok(())
 }

@@ -40,7 +40,7 @@ pub fn run(args: &ReplayArgs, progress: &Reporter) -> Result<Vec<Job>, CliError>
     let visit = Replay {
         name,
         files,
-        partial: args.target.partial,
+        target: &args.target,
         progress,
     };
     args.target.visit(visit).map(|job| vec![job])
@@ -52,8 +52,8 @@ pub struct Replay<'a> {
     pub name: String,
     /// The files, each a trace.
     pub files: Vec<PathBuf>,
-    /// Inputs that cannot be driven are no failure.
-    pub partial: bool,
+    /// The options that name the target.
+    pub target: &'a TargetArgs,
     /// Where progress goes.
     pub progress: &'a Reporter,
 }
@@ -77,18 +77,18 @@ impl Visit for Replay<'_> {
                 ..Tick::default()
             })
         })?;
-        let mut job = job(&self.name, &report, self.partial)?;
+        let mut job = job(&self.name, &report, self.target)?;
         job.seconds = clock.elapsed().as_secs_f64();
         Ok(job)
     }
 }
 
 /// What a replay says, as a job.
-fn job(name: &str, report: &ReplayReport, partial: bool) -> Result<Job, CliError> {
+fn job(name: &str, report: &ReplayReport, target: &TargetArgs) -> Result<Job, CliError> {
     let (status, verdict) = match report.verdict() {
         ReplayVerdict::Agreed => (Status::Holds, "sampled: every trace agrees"),
         ReplayVerdict::Partial => {
-            let status = if partial {
+            let status = if target.partial {
                 Status::Holds
             } else {
                 Status::Stopped
@@ -121,7 +121,7 @@ fn job(name: &str, report: &ReplayReport, partial: bool) -> Result<Job, CliError
     if let Some((source, found)) = &report.divergence {
         job.failed(source, Status::Violated, divergence::summary(found));
         divergence::describe(&mut job, found);
-        let again = found.replay_command(source, &report.target.name);
+        let again = target.replay_command(found, source);
         job.notes.push(format!("repeat it with: {again}"));
     } else if status == Status::Holds {
         job.passed(format!(

@@ -1,6 +1,6 @@
 //! `lockstep simulate`: a swarm of random runs of the specification, for spaces that no search ends.
 
-use super::check::default_threads;
+use super::check::{default_threads, threads};
 use super::error::CliError;
 use super::model::{Chosen, ModelArgs};
 use super::progress::Reporter;
@@ -35,7 +35,7 @@ pub struct SimulateArgs {
     #[arg(long, value_name = "N", default_value_t = 256)]
     steps: u32,
     /// Threads; the result is the same for any number
-    #[arg(long, value_name = "N", default_value_t = default_threads())]
+    #[arg(long, value_name = "N", default_value_t = default_threads(), value_parser = threads)]
     threads: usize,
     /// Begin no run after so many seconds
     #[arg(long, value_name = "SECONDS")]

@@ -8,7 +8,7 @@ use lockstep_conformance::targets::exec::{ExecOptions, ExecTarget, Program};
 use lockstep_conformance::targets::lockstep_raft::LockstepRaft;
 use lockstep_conformance::targets::raft_rs::RaftRs;
 use lockstep_conformance::targets::spec::Spec;
-use lockstep_conformance::{Fork, Target, TargetError};
+use lockstep_conformance::{Divergence, Fork, Target, TargetError};
 use lockstep_model::Dialect;
 use std::time::Duration;
 
@@ -92,6 +92,15 @@ impl TargetArgs {
             "raft-rs" => Dialect::RAFT_RS,
             _ => Dialect::ETCD,
         }
+    }
+
+    /// The command that repeats a divergence of this target, for a shell.
+    pub fn replay_command(&self, found: &Divergence, file: &str) -> String {
+        let mut command = found.replay_command(file, &self.target);
+        if let Some(name) = self.plant.as_ref().and_then(mistake_name) {
+            command += &format!(" --plant {name}");
+        }
+        command
     }
 
     /// Starts the target and hands it over.
@@ -184,8 +193,13 @@ impl From<TargetError> for CliError {
 }
 
 fn mistake(text: &str) -> Result<Mistake, String> {
-    let name =
-        |mistake: &Mistake| serde_json::to_value(mistake).is_ok_and(|it| it.as_str() == Some(text));
-    let found = Mistake::ALL.into_iter().find(name);
+    let named = |mistake: &Mistake| mistake_name(mistake).as_deref() == Some(text);
+    let found = Mistake::ALL.into_iter().find(named);
     found.ok_or_else(|| format!("the mistakes are {:?}", Mistake::ALL))
+}
+
+/// The name of a mistake on the command line.
+fn mistake_name(mistake: &Mistake) -> Option<String> {
+    let value = serde_json::to_value(mistake).ok()?;
+    value.as_str().map(str::to_owned)
 }

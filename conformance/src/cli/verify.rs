@@ -9,9 +9,10 @@ use super::error::CliError;
 use super::model::Chosen;
 use super::progress::Reporter;
 use super::replay::Replay;
-use super::target::TargetArgs;
+use super::target::{TargetArgs, Visit};
 use crate::report::{Job, Status, Table};
 use clap::Args;
+use lockstep_conformance::Target;
 use lockstep_model::Preset;
 use lockstep_model::search::Report as Searched;
 use lockstep_traces::trace_files;
@@ -28,7 +29,7 @@ pub struct VerifyArgs {
     #[arg(long, value_name = "DIR", default_value = "traces/corpus")]
     corpus: PathBuf,
     /// Threads; the result is the same for any number
-    #[arg(long, value_name = "N", default_value_t = check::default_threads())]
+    #[arg(long, value_name = "N", default_value_t = check::default_threads(), value_parser = check::threads)]
     threads: usize,
     /// Where the way to a divergence is written, as a trace
     #[arg(long, value_name = "FILE", default_value = "divergence.ndjson")]
@@ -40,8 +41,9 @@ pub struct VerifyArgs {
 /// # Errors
 /// The target cannot be started, or the corpus is missing or damaged.
 pub fn run(args: &VerifyArgs, progress: &Reporter) -> Result<Vec<Job>, CliError> {
-    // Before minutes of work: a missing corpus is found at once.
+    // Before minutes of work: a missing corpus, or a target that does not start, is found at once.
     let files = trace_files(&args.corpus)?;
+    args.target.visit(Describe)?;
     let limits = LimitArgs::threads(args.threads);
     let mut jobs = Vec::new();
     let mut searched = Vec::new();
@@ -70,13 +72,25 @@ pub fn run(args: &VerifyArgs, progress: &Reporter) -> Result<Vec<Job>, CliError>
     jobs.push(args.target.visit(Replay {
         name,
         files,
-        partial: args.target.partial,
+        target: &args.target,
         progress,
     })?);
     if args.target.target == "lockstep-raft" {
         jobs.push(super::walk::standard(&args.trace_out, progress)?);
     }
     Ok(jobs)
+}
+
+/// Starts the target and asks what it is, no more.
+struct Describe;
+
+impl Visit for Describe {
+    type Output = ();
+
+    fn visit<T: Target>(self, target: T) -> Result<(), CliError> {
+        target.description();
+        Ok(())
+    }
 }
 
 /// Whether the searches together met everything that there is to meet. A property that was never put to

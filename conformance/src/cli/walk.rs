@@ -4,6 +4,7 @@
 use super::divergence;
 use super::error::CliError;
 use super::progress::{Reporter, Tick};
+use super::target::TargetArgs;
 use crate::report::{Job, Status};
 use clap::Args;
 use lockstep_conformance::walk::{WalkOptions, WalkReport, WalkVerdict, walk};
@@ -30,8 +31,12 @@ pub struct WalkArgs {
 /// Does the walks that were asked for.
 ///
 /// # Errors
-/// There was nothing to walk, or nothing was committed, so that the walks say nothing.
+/// There was nothing to walk, or a result could not be written.
 pub fn run(args: &WalkArgs, progress: &Reporter) -> Result<Vec<Job>, CliError> {
+    if args.seeds == 0 || args.steps == 0 {
+        let text = "no walk, or walks without a step: nothing would be compared";
+        return Err(CliError::Usage(text.to_owned()));
+    }
     let options = WalkOptions {
         first_seed: args.seed,
         walks: args.seeds,
@@ -67,11 +72,12 @@ fn one(options: &WalkOptions, trace_out: &Path, progress: &Reporter) -> Result<J
             ..Tick::default()
         })
     });
-    let mut job = job(&name, &report)?;
+    let mut job = job(&name, &report);
     job.seconds = clock.elapsed().as_secs_f64();
     if let Some(found) = &report.divergence {
         divergence::describe(&mut job, &found.divergence);
-        divergence::save(&mut job, &found.divergence, "lockstep-raft", trace_out)?;
+        let target = TargetArgs::named("lockstep-raft");
+        divergence::save(&mut job, &found.divergence, &target, trace_out)?;
         job.notes.push(format!(
             "with the timers, it is repeated by: {}",
             found.command()
@@ -80,15 +86,12 @@ fn one(options: &WalkOptions, trace_out: &Path, progress: &Reporter) -> Result<J
     Ok(job)
 }
 
-fn job(name: &str, report: &WalkReport) -> Result<Job, CliError> {
+fn job(name: &str, report: &WalkReport) -> Job {
     let (status, verdict) = match report.verdict() {
         WalkVerdict::Sampled => (Status::Holds, "sampled"),
         WalkVerdict::Diverged => (Status::Violated, "diverged"),
         WalkVerdict::Interrupted => (Status::Stopped, "bounded (interrupted)"),
-        WalkVerdict::NothingCommitted => {
-            let text = format!("walk {name}: nothing was committed, so the walks say nothing");
-            return Err(CliError::Usage(text));
-        }
+        WalkVerdict::NothingCommitted => (Status::Violated, "nothing was committed"),
     };
     let mut job = Job::new("walk", name, status, verdict.to_owned());
     let counts = &report.counts;
@@ -106,6 +109,10 @@ fn job(name: &str, report: &WalkReport) -> Result<Job, CliError> {
     job.fact("highest term", counts.highest_term);
     match &report.divergence {
         None if status == Status::Holds => job.passed("every walk agrees at every step"),
+        None if status == Status::Violated => {
+            let text = "nothing was, so that the walks say nothing";
+            job.failed("something is committed", Status::Violated, text);
+        }
         None => job.failed("every walk agrees", Status::Stopped, "no divergence so far"),
         Some(found) => {
             let what = match &found.timer {
@@ -120,5 +127,5 @@ fn job(name: &str, report: &WalkReport) -> Result<Job, CliError> {
         }
     }
     job.detail = serde_json::to_value(counts).unwrap_or_default();
-    Ok(job)
+    job
 }

@@ -108,8 +108,17 @@ impl ProductReport {
         Field::ALL.into_iter().filter(shows).collect()
     }
 
-    /// Transitions and probes per second.
+    /// Transitions of the specification that were compared per second.
     pub fn transitions_per_second(&self) -> f64 {
-        (self.counts.transitions + self.counts.probes) as f64 / self.seconds.max(1e-9)
+        self.per_second(self.counts.transitions)
+    }
+
+    /// Transitions, and refused or ignored inputs, that were compared per second.
+    pub fn transitions_and_probes_per_second(&self) -> f64 {
+        self.per_second(self.counts.transitions + self.counts.probes)
+    }
+
+    fn per_second(&self, count: u64) -> f64 {
+        count as f64 / self.seconds.max(1e-9)
     }
 }
