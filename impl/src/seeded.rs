@@ -161,6 +161,8 @@ mod switch {
         Ps08 = "PS-08",
         /// A server with a log restarts without term, vote and commit index.
         Ps12 = "PS-12",
+        /// A new term or vote need not be synchronised to disk.
+        Ps15 = "PS-15",
         /// A response from a stranger is let in.
         Pr05 = "PR-05",
         /// The only voter leads without a new term.

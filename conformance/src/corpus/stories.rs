@@ -9,7 +9,7 @@ const ALL: [u64; 5] = [1, 2, 3, 4, 5];
 
 /// Every story as a trace.
 pub(super) fn traces() -> Result<Vec<Trace>, CorpusError> {
-    let told: [(Tell, &str, &str); 5] = [
+    let told: [(Tell, &str, &str); 6] = [
         (
             figure_8_overwritten,
             "story-figure-8-overwritten",
@@ -41,6 +41,12 @@ pub(super) fn traces() -> Result<Vec<Trace>, CorpusError> {
             "CheckQuorum without PreVote: a follower that was cut off comes back with a higher term; \
              its vote requests are ignored because of the leases, and the answer to the next heartbeat \
              deposes the leader, which is what PreVote is for.",
+        ),
+        (
+            commit_of_what_was_checked,
+            "story-commit-of-what-was-checked",
+            "A leader falls back to an entry that its follower has long had, and tells a commit index \
+             beyond it: the follower commits what this append proved, not what its log happens to hold.",
         ),
     ];
     told.into_iter()
@@ -217,5 +223,38 @@ fn disruption_without_pre_vote(name: &'static str) -> Result<Story, CorpusError>
     story.deliver(1, 3)?;
     story.deliver(3, 1)?;
     story.expect_role(1, Role::Follower, 3)?;
+    Ok(story)
+}
+
+/// One entry an append, a window of two. Server 3 refuses a probe that overtook the two appends of the full
+/// window, then takes those; the refusal makes the leader send the first of them again, with the commit
+/// index that it has reached meanwhile.
+fn commit_of_what_was_checked(name: &'static str) -> Result<Story, CorpusError> {
+    let mut story = Story::new(name, &plain(3))?;
+    story.at(Action::Timeout, 1)?;
+    story.elect(1, &[2])?;
+    for peer in [2, 3] {
+        story.deliver_append((1, peer), 0, 1)?;
+        story.deliver(peer, 1)?;
+    }
+    story.at(Action::Propose, 1)?;
+    story.at(Action::Propose, 1)?;
+    for prev in [1, 2] {
+        story.deliver_append((1, 2), prev, 1)?;
+        story.deliver(2, 1)?;
+    }
+    story.expect_log(1, &[1, 1, 1], 3)?;
+    // The answer to a heartbeat lets one empty append through the full window.
+    story.at(Action::Heartbeat, 1)?;
+    story.deliver_heartbeat((1, 3))?;
+    story.deliver(3, 1)?;
+    story.deliver_append((1, 3), 3, 0)?;
+    story.deliver_append((1, 3), 1, 1)?;
+    story.deliver_append((1, 3), 2, 1)?;
+    story.expect_log(3, &[1, 1, 1], 1)?;
+    story.deliver_refusal((3, 1))?;
+    story.deliver_append((1, 3), 1, 1)?;
+    // Three entries, and the leader has committed three; but this append proved two.
+    story.expect_log(3, &[1, 1, 1], 2)?;
     Ok(story)
 }

@@ -2,7 +2,7 @@
 
 use super::CorpusError;
 use lockstep_model::{Action, Bounds, Cluster, ClusterState, Id, Settings};
-use lockstep_traces::{Config, Event, Index, Input, Message, NodeView, Role, ServerId, Term};
+use lockstep_traces::{Body, Config, Event, Index, Input, Message, NodeView, Role, ServerId, Term};
 
 /// A cluster without bounds, and what happened to it.
 pub(super) struct Story {
@@ -63,6 +63,53 @@ impl Story {
         let action = self.first(|m| m.from.get() == from && m.to.get() == to, false);
         let nothing = || self.error(format!("nothing is on its way from {from} to {to}"));
         let action = action.ok_or_else(nothing)?;
+        self.act(action);
+        Ok(())
+    }
+
+    /// The append from one server to another that begins there and holds that many entries is delivered.
+    pub fn deliver_append(
+        &mut self,
+        (from, to): (u64, u64),
+        prev: u64,
+        count: usize,
+    ) -> Result<(), CorpusError> {
+        let what = format!("append of {count} entries after {prev}");
+        self.deliver_that((from, to), &what, |body| {
+            matches!(body, Body::AppendEntries { prev_index, entries, .. }
+                if *prev_index == Index(prev) && entries.len() == count)
+        })
+    }
+
+    /// The refusal of an append is delivered.
+    pub fn deliver_refusal(&mut self, (from, to): (u64, u64)) -> Result<(), CorpusError> {
+        self.deliver_that((from, to), "refusal", |body| {
+            matches!(
+                body,
+                Body::AppendEntriesResponse {
+                    rejected: Some(_),
+                    ..
+                }
+            )
+        })
+    }
+
+    /// The heartbeat from one server to another is delivered.
+    pub fn deliver_heartbeat(&mut self, (from, to): (u64, u64)) -> Result<(), CorpusError> {
+        self.deliver_that((from, to), "heartbeat", |body| {
+            matches!(body, Body::Heartbeat { .. })
+        })
+    }
+
+    fn deliver_that(
+        &mut self,
+        (from, to): (u64, u64),
+        what: &str,
+        wanted: impl Fn(&Body) -> bool,
+    ) -> Result<(), CorpusError> {
+        let between = |m: &Message| m.from.get() == from && m.to.get() == to && wanted(&m.body);
+        let nothing = || self.error(format!("no {what} is on its way from {from} to {to}"));
+        let action = self.first(between, false).ok_or_else(nothing)?;
         self.act(action);
         Ok(())
     }

@@ -138,6 +138,7 @@ impl LockstepServer {
         let mut sent = Vec::new();
         while self.core.has_ready() {
             let ready = self.core.ready().map_err(failed)?;
+            check_sync(self.core.storage(), &ready)?;
             persist(self.core.storage_mut(), &ready)?;
             for message in &ready.messages {
                 let after_persist = message.waits_for_persistence();
@@ -152,6 +153,21 @@ impl LockstepServer {
         self.core.take_timer_reset();
         Ok(sent)
     }
+}
+
+/// What must not be lost in a crash has to be marked so.
+fn check_sync(storage: &MemoryStorage, ready: &Ready) -> Result<(), TargetError> {
+    let (stored, _) = storage
+        .initial_state()
+        .map_err(|error| failed(error.into()))?;
+    let vital = ready
+        .hard_state
+        .is_some_and(|new| (new.term, new.vote) != (stored.term, stored.vote));
+    if (vital || !ready.entries.is_empty()) && !ready.must_sync {
+        let text = "a term, a vote or entries need not be synchronised to disk, it says";
+        return Err(TargetError::Failed(text.to_owned()));
+    }
+    Ok(())
 }
 
 /// Writes what a `Ready` wants written.
