@@ -31,10 +31,10 @@ pub struct GenerateArgs {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum What {
-    /// Every distinct (server state, input)
+    /// Every distinct (server state, input), refused and ignored inputs included
     #[value(alias = "states")]
     Inputs,
-    /// Every transition of the cluster's graph; for small presets
+    /// Every transition of the cluster's graph, which refused and ignored inputs are not; for small presets
     Edges,
     /// The corpus: every witness, every kind of event, and the stories; the preset does not matter
     Corpus,

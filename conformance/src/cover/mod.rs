@@ -6,7 +6,8 @@
 //! the servers of such a trace walk their own graphs side by side, and what is delivered to one need not
 //! have been sent by another *in that trace* (it was, somewhere in the cluster's graph).
 //!
-//! [`cover_edges`] takes every transition of the cluster's graph instead, for graphs that are small.
+//! [`cover_edges`] takes every transition of the cluster's graph instead, for graphs that are small; what
+//! is refused or ignored leads nowhere, is no transition, and is left to the former.
 
 mod conform;
 mod walks;
@@ -217,9 +218,9 @@ fn server_steps<'a>(
     steps
 }
 
-/// Traces that take every transition of the cluster's graph, those that leave the bound and the refused
-/// and ignored inputs included. For small graphs: the whole graph is held in memory, and the traces take
-/// several steps for each transition.
+/// Traces that take every transition of the cluster's graph, those that leave the bound included. Inputs
+/// that are refused or ignored are no transitions of the graph: [`cover_inputs`] has those. For small
+/// graphs: the whole graph is held in memory, and so are the traces.
 pub fn cover_edges(cluster: &Cluster, options: CoverOptions<'_>) -> Cover {
     let mut whole = WholeGraph::new(cluster);
     let stopped_by = whole.search(cluster, &options);
@@ -287,15 +288,10 @@ impl WholeGraph {
     fn expand(&mut self, cluster: &Cluster, node: u32, state: &ClusterState) {
         let mut actions = Vec::new();
         cluster.enabled(state, &mut actions);
-        let followed = actions.len();
-        cluster.probes(state, &mut actions);
-        for (number, action) in actions.into_iter().enumerate() {
+        for action in actions {
             let transition = cluster.apply(state, &action);
-            let target = if number < followed && transition.within_bound {
+            let target = if transition.within_bound {
                 self.node(transition.next)
-            } else if looks_the_same(state, &transition.next) {
-                // Refused or ignored: whatever could happen before can happen after.
-                node
             } else {
                 // Beyond the bound: nothing follows.
                 self.graph.add_node()
@@ -315,9 +311,4 @@ impl WholeGraph {
         self.queue.push_back((node, state));
         node
     }
-}
-
-/// Whether servers and network are the same; what the bounds count may differ.
-fn looks_the_same(before: &ClusterState, after: &ClusterState) -> bool {
-    before.servers().eq(after.servers()) && before.network().eq(after.network())
 }

@@ -57,8 +57,8 @@ impl Graph {
         Some(self.edges[node as usize][first])
     }
 
-    /// The shortest way, as edges, from a node to one with open edges; looks at so many nodes only.
-    fn nearest_open(&self, from: u32, nodes: usize) -> Option<(Vec<u32>, u32)> {
+    /// The shortest way, as edges, from a node to one with open edges; looks at [`NEARBY`] nodes only.
+    fn nearest_open(&self, from: u32) -> Option<(Vec<u32>, u32)> {
         let mut came_by: rustc_hash::FxHashMap<u32, Option<(u32, u32)>> = Default::default();
         came_by.insert(from, None);
         let mut queue = VecDeque::from([from]);
@@ -67,7 +67,7 @@ impl Graph {
                 return Some((way_back(&came_by, node), node));
             }
             for (edge, to) in &self.edges[node as usize] {
-                if came_by.len() < nodes && !came_by.contains_key(to) {
+                if came_by.len() < NEARBY && !came_by.contains_key(to) {
                     came_by.insert(*to, Some((*edge, node)));
                     queue.push_back(*to);
                 }
@@ -87,16 +87,66 @@ fn way_back(came_by: &rustc_hash::FxHashMap<u32, Option<(u32, u32)>>, mut node: 
     way
 }
 
+/// The shortest ways from one node to all others. They are looked for once: an edge that was taken stays
+/// taken, so the nearest node with open edges only ever moves away, and a search for each walk would cost
+/// the graph times the walks.
+struct Ways {
+    /// The nodes that can be reached, the nearest first.
+    order: Vec<u32>,
+    /// By node: the edge by which it was reached, and where that begins.
+    came_by: Vec<Option<(u32, u32)>>,
+    /// No node before this position of `order` has open edges.
+    position: usize,
+}
+
+impl Ways {
+    fn new(graph: &Graph, start: u32) -> Ways {
+        let mut came_by = vec![None; graph.edges.len()];
+        let mut order = vec![start];
+        let mut next = 0;
+        while let Some(node) = order.get(next).copied() {
+            next += 1;
+            for (edge, to) in &graph.edges[node as usize] {
+                if *to != start && came_by[*to as usize].is_none() {
+                    came_by[*to as usize] = Some((*edge, node));
+                    order.push(*to);
+                }
+            }
+        }
+        Ways {
+            order,
+            came_by,
+            position: 0,
+        }
+    }
+
+    /// The way to the nearest node with open edges.
+    fn nearest_open(&mut self, graph: &Graph) -> Option<(Vec<u32>, u32)> {
+        let closed = |node: &&u32| graph.open(**node).is_empty();
+        let ahead = &self.order[self.position..];
+        self.position += ahead.iter().take_while(closed).count();
+        let found = *self.order.get(self.position)?;
+        let (mut way, mut node) = (Vec::new(), found);
+        while let Some((edge, before)) = self.came_by[node as usize] {
+            way.push(edge);
+            node = before;
+        }
+        way.reverse();
+        Some((way, found))
+    }
+}
+
 /// Walks from `start`, as edges, that take every edge which can be reached from there at least once.
 /// Each goes on while an edge that was not taken is near, up to `longest` edges.
 pub(super) fn walks(graph: &mut Graph, start: u32, longest: usize) -> Vec<Vec<u32>> {
+    let mut ways = Ways::new(graph, start);
     let mut walks = Vec::new();
-    while let Some((mut walk, mut node)) = graph.nearest_open(start, usize::MAX) {
+    while let Some((mut walk, mut node)) = ways.nearest_open(graph) {
         while walk.len() < longest {
             if let Some((edge, to)) = graph.take(node) {
                 walk.push(edge);
                 node = to;
-            } else if let Some((way, to)) = graph.nearest_open(node, NEARBY) {
+            } else if let Some((way, to)) = graph.nearest_open(node) {
                 walk.extend(way);
                 node = to;
             } else {
