@@ -290,6 +290,28 @@ fn garbage_is_quoted() {
     }
 }
 
+/// What is wrong with a reply is often said on standard error first. The two arrive by different ways, and
+/// the program lives on: hence the pause between them.
+#[test]
+fn a_reply_that_makes_no_sense_is_reported_with_what_was_said_before() {
+    if !has_python() {
+        return;
+    }
+    let target = start(program(
+        r#"
+    print("the log is on fire", file=sys.stderr, flush=True)
+    time.sleep(2)
+    say({**op, "mood": "good"})
+"#,
+    ));
+    let error = target.start(&config(), id(1)).err().expect("it is refused");
+    let text = error.to_string();
+    assert!(
+        text.contains("mood") && text.contains("the log is on fire"),
+        "{text}"
+    );
+}
+
 #[test]
 fn too_few_results_are_noticed() {
     if !has_python() {
