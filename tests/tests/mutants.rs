@@ -6,16 +6,37 @@ use lockstep_tests::binary;
 
 const USAGE: i32 = 2;
 
-/// What the planted mistakes do, as their source says it.
-fn sentences() -> Vec<String> {
-    let source = binary::repository().join("impl/src/seeded.rs");
-    let source = std::fs::read_to_string(source).expect("the planted mistakes have a source");
+fn source(path: &str) -> String {
+    let source = std::fs::read_to_string(binary::repository().join(path));
+    source.expect("the planted mistakes have a source")
+}
+
+/// What the mistakes in the production Raft do, as their source says it.
+fn in_the_implementation() -> Vec<String> {
+    let source = source("impl/src/seeded.rs");
     let (_, table) = source
         .split_once("bugs! {")
         .expect("the source has a table");
     let lines = table.lines().map_while(|line| match line.trim() {
         "}" => None,
         line => Some(line.strip_prefix("/// ").map(str::to_owned)),
+    });
+    lines.flatten().collect()
+}
+
+/// What the mistakes in the specification do: the last text of each entry, on a line of its own.
+fn in_the_specification() -> Vec<String> {
+    let source = source("model/src/mutation.rs");
+    let (_, table) = source
+        .split_once("mutations! {")
+        .expect("the source has a table");
+    let sentence = |line: &str| {
+        let text = line.strip_prefix('"')?.strip_suffix("\";")?;
+        Some(text.to_owned())
+    };
+    let lines = table.lines().map_while(|line| match line {
+        "}" => None,
+        line => Some(sentence(line.trim())),
     });
     lines.flatten().collect()
 }
@@ -39,13 +60,14 @@ fn a_normal_build_refuses_to_look_for_them() {
 
 #[test]
 fn a_normal_build_holds_none_of_them() {
-    let sentences = sentences();
-    assert!(sentences.len() >= 30, "only {} were found", sentences.len());
     let program = binary::lockstep();
     let bytes = std::fs::read(program.get_program()).expect("the binary can be read");
     // The search itself works: this text is in every build.
     assert!(contains(&bytes, b"has no planted mistakes"));
-    for sentence in sentences {
-        assert!(!contains(&bytes, sentence.as_bytes()), "{sentence}");
+    for sentences in [in_the_implementation(), in_the_specification()] {
+        assert!(sentences.len() >= 30, "only {} were found", sentences.len());
+        for sentence in sentences {
+            assert!(!contains(&bytes, sentence.as_bytes()), "{sentence}");
+        }
     }
 }
