@@ -52,7 +52,7 @@ pub enum Difference {
         /// The message that was sent.
         actual: Emitted,
     },
-    /// A server changed although the input was another's.
+    /// A server changed that was given nothing: the input was another's, or could not be driven.
     Bystander {
         /// The server that changed.
         server: ServerId,

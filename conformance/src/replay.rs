@@ -1,14 +1,23 @@
 //! Replays traces on a target and compares after every step. Needs no specification: a trace carries
 //! what is expected.
 //!
-//! A server's state depends on its own inputs alone. So when a target cannot be driven by one input,
-//! the later steps of *that* server mean nothing any more, unless the input was to change nothing; the
-//! other servers of the trace go on. Such a trace is [`TraceResult::Partial`]: it did not pass.
+//! # Inputs that a target cannot be given
+//!
+//! Such a step is never silently a pass: it is counted by the kind of the input and the target's reason
+//! ([`NotDriven`]), and the server must be as it was before. What follows depends on what was to happen:
+//!
+//! * Nothing (a timer of a role that has none, say): the other steps still mean something, and a trace with
+//!   such steps is [`TraceResult::AgreedWhereDriven`].
+//! * Something: the trace is [`TraceResult::Partial`], which is no pass. A server's state depends on its own
+//!   inputs alone, so if it was to change, the later steps of *that* server are not compared; the other
+//!   servers of the trace go on.
 
 use crate::compare::{Difference, compare, compare_bystander, compare_start, start_view};
 use crate::divergence::{Actual, Divergence};
 use crate::target::{Description, Reaction, Run, Script, Target, TargetError};
-use lockstep_traces::{Event, Expected, Field, FieldSet, NodeView, ServerId, Trace, TraceError};
+use lockstep_traces::{
+    Event, Expected, Field, FieldSet, NodeView, Outcome, ServerId, Trace, TraceError,
+};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -22,9 +31,11 @@ const BATCH: usize = 256;
 pub enum TraceResult {
     /// Every step of a server was driven and compared, and all agree.
     Agreed,
-    /// What was driven agrees, but not all was.
+    /// What was driven agrees, and the rest was to change nothing.
+    AgreedWhereDriven,
+    /// What was driven agrees, but something was not that was to change or send something.
     Partial,
-    /// No step was driven, or no field could be compared.
+    /// There is no step, or no field could be compared.
     NothingCompared,
     /// A step differs.
     Diverged,
@@ -36,14 +47,33 @@ pub enum TraceResult {
 pub enum ReplayVerdict {
     /// Every trace agreed in full.
     Agreed,
-    /// Nothing differs, but some steps were not driven.
+    /// Every trace agreed in all that could be driven, and the rest was to change nothing.
+    AgreedWhereDriven,
+    /// Nothing differs, but steps were not driven that were to change or send something.
     Partial,
-    /// There was nothing to compare: no trace, or one of which nothing was compared.
+    /// There was nothing to compare: no trace, one without steps, or no step that could be driven.
     NothingCompared,
     /// A trace differs.
     Diverged,
     /// It was stopped before the end; nothing differs so far.
     Interrupted,
+}
+
+/// Inputs that a target could not be given: those of one kind, for one reason.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct NotDriven {
+    /// The kind of the input, as traces name it.
+    pub input: &'static str,
+    /// Why not, as the target says.
+    pub reason: String,
+    /// Whether the input was to be accepted, to change nothing and to send nothing.
+    pub changes_nothing: bool,
+}
+
+/// What became of a step of a server that was given its input, or could not be.
+pub(crate) enum StepFate<'a> {
+    Agreed,
+    NotDriven(&'a NotDriven),
 }
 
 /// The counts of a replay, and the first divergence.
@@ -55,16 +85,18 @@ pub struct ReplayReport {
     pub traces: u64,
     /// Traces of which every step was driven, compared and agreed.
     pub agreed: u64,
-    /// Traces of which some steps were not driven.
+    /// Traces that agreed wherever they could be driven, the rest being to change nothing.
+    pub agreed_where_driven: u64,
+    /// Traces of which some steps were not driven that were to change or send something.
     pub partial: u64,
-    /// Traces of which nothing was compared.
+    /// Traces without steps, or without a field to compare.
     pub nothing_compared: u64,
     /// Steps at which a server moves.
     pub steps: u64,
     /// Of those, the steps that were driven and compared.
     pub compared: u64,
-    /// Of those, the steps that could not be driven, by the target's reason.
-    pub not_driven: BTreeMap<String, u64>,
+    /// Of those, the steps that could not be driven.
+    pub not_driven: BTreeMap<NotDriven, u64>,
     /// Of those, the steps of a server that came after one that was to change it and was not driven.
     pub not_reached: u64,
     /// Steps at which only the network moves; there is nothing to compare.
@@ -103,10 +135,12 @@ impl ReplayReport {
             ReplayVerdict::Diverged
         } else if self.interrupted {
             ReplayVerdict::Interrupted
-        } else if self.traces == 0 || self.nothing_compared > 0 {
+        } else if self.compared == 0 || self.nothing_compared > 0 {
             ReplayVerdict::NothingCompared
         } else if self.partial > 0 {
             ReplayVerdict::Partial
+        } else if self.agreed_where_driven > 0 {
+            ReplayVerdict::AgreedWhereDriven
         } else {
             ReplayVerdict::Agreed
         }
@@ -117,6 +151,7 @@ impl ReplayReport {
             target,
             traces: 0,
             agreed: 0,
+            agreed_where_driven: 0,
             partial: 0,
             nothing_compared: 0,
             steps: 0,
@@ -137,12 +172,13 @@ impl ReplayReport {
         self.network += trace.steps.len() as u64 - fate.steps;
         match fate.result() {
             TraceResult::Agreed => self.agreed += 1,
+            TraceResult::AgreedWhereDriven => self.agreed_where_driven += 1,
             TraceResult::Partial => self.partial += 1,
             TraceResult::NothingCompared => self.nothing_compared += 1,
             TraceResult::Diverged => {}
         }
-        for (reason, count) in fate.not_driven {
-            *self.not_driven.entry(reason).or_default() += count;
+        for (_, not_driven) in fate.not_driven {
+            *self.not_driven.entry(not_driven).or_default() += 1;
         }
         if self.divergence.is_none() {
             self.divergence = fate.divergence.map(|it| (source.to_owned(), Box::new(it)));
@@ -172,16 +208,19 @@ pub fn replay<T: Target>(
     traces: impl IntoIterator<Item = Result<(String, Trace), TraceError>>,
     progress: &mut dyn FnMut(&ReplayReport) -> ControlFlow<()>,
 ) -> Result<ReplayReport, ReplayError> {
-    replay_watched(target, traces, progress, &mut |_, _| {})
+    replay_watched(target, traces, progress, &mut |_, _, _| {})
 }
 
-/// [`replay`], with a call of `compared` for every step that was driven and agreed: the position of the
-/// trace, and of the step in it.
+/// What is told of every step that agreed or could not be driven: the position of the trace, that of the
+/// step in it, and its fate.
+type Watch<'a> = &'a mut dyn FnMut(usize, usize, StepFate<'_>);
+
+/// [`replay`], with a call for every step that agreed or could not be driven.
 pub(crate) fn replay_watched<T: Target>(
     target: &T,
     traces: impl IntoIterator<Item = Result<(String, Trace), TraceError>>,
     progress: &mut dyn FnMut(&ReplayReport) -> ControlFlow<()>,
-    compared: &mut dyn FnMut(usize, usize),
+    watch: Watch<'_>,
 ) -> Result<ReplayReport, ReplayError> {
     let mut report = ReplayReport::new(target.description());
     let mut batch: Vec<(String, Trace)> = Vec::new();
@@ -191,7 +230,7 @@ pub(crate) fn replay_watched<T: Target>(
             .last()
             .is_none_or(|(_, last)| last.header.config == trace.header.config);
         if !same || batch.len() == BATCH {
-            replay_batch(target, &batch, &mut report, compared)?;
+            replay_batch(target, &batch, &mut report, watch)?;
             batch.clear();
             report.interrupted = progress(&report).is_break();
             if report.divergence.is_some() || report.interrupted {
@@ -200,7 +239,7 @@ pub(crate) fn replay_watched<T: Target>(
         }
         batch.push((source, trace));
     }
-    replay_batch(target, &batch, &mut report, compared)?;
+    replay_batch(target, &batch, &mut report, watch)?;
     Ok(report)
 }
 
@@ -209,7 +248,7 @@ fn replay_batch<T: Target>(
     target: &T,
     batch: &[(String, Trace)],
     report: &mut ReplayReport,
-    compared: &mut dyn FnMut(usize, usize),
+    watch: Watch<'_>,
 ) -> Result<(), TargetError> {
     let Some((_, first)) = batch.first() else {
         return Ok(());
@@ -223,8 +262,12 @@ fn replay_batch<T: Target>(
     for ((source, trace), fate) in batch.iter().zip(fates) {
         let lost = || TargetError::Setup(format!("the target lost the trace {source}"));
         let fate = fate.ok_or_else(lost)?;
+        let number = report.traces as usize;
         for step in &fate.compared {
-            compared(report.traces as usize, *step);
+            watch(number, *step, StepFate::Agreed);
+        }
+        for (step, not_driven) in &fate.not_driven {
+            watch(number, *step, StepFate::NotDriven(not_driven));
         }
         report.add(source, trace, fate);
     }
@@ -247,7 +290,8 @@ struct Fate {
     steps: u64,
     /// The positions of the steps that were driven and agreed.
     compared: Vec<usize>,
-    not_driven: BTreeMap<String, u64>,
+    /// The positions of the steps that could not be driven.
+    not_driven: Vec<(usize, NotDriven)>,
     not_reached: u64,
     divergence: Option<Divergence>,
     /// Whether there is any field to compare.
@@ -258,12 +302,15 @@ impl Fate {
     fn result(&self) -> TraceResult {
         if self.divergence.is_some() {
             TraceResult::Diverged
-        } else if self.compared.is_empty() || !self.fields {
+        } else if self.steps == 0 || !self.fields {
             TraceResult::NothingCompared
-        } else if (self.compared.len() as u64) < self.steps {
-            TraceResult::Partial
-        } else {
+        } else if self.compared.len() as u64 == self.steps {
             TraceResult::Agreed
+        } else if self.not_reached == 0 && self.not_driven.iter().all(|(_, it)| it.changes_nothing)
+        {
+            TraceResult::AgreedWhereDriven
+        } else {
+            TraceResult::Partial
         }
     }
 }
@@ -301,7 +348,8 @@ fn judge(trace: &Trace, run: Run, shown: FieldSet) -> Fate {
     }
     let mut observations = run.steps.into_iter();
     for (position, step) in trace.steps.iter().enumerate() {
-        let (Event::Server { server, .. }, Some(expected)) = (&step.event, &step.expected) else {
+        let (Event::Server { server, input }, Some(expected)) = (&step.event, &step.expected)
+        else {
             continue;
         };
         let Some(tracked) = servers.iter_mut().find(|tracked| tracked.id == *server) else {
@@ -322,8 +370,18 @@ fn judge(trace: &Trace, run: Run, shown: FieldSet) -> Fate {
         let (outcome, sent) = match &seen.reaction {
             Reaction::Driven { outcome, sent } => (*outcome, sent),
             Reaction::NotDriven { reason } => {
-                *fate.not_driven.entry(reason.clone()).or_default() += 1;
-                tracked.lost = !changes_nothing(expected, &tracked.view);
+                // It has not changed, says the target, and is held to it.
+                if let Some(moved) = compare_bystander(*server, &tracked.view, &seen.view, shown) {
+                    fate.divergence = Some(divergence(trace, position, vec![moved], None));
+                    return fate;
+                }
+                let not_driven = NotDriven {
+                    input: input.name(),
+                    reason: reason.clone(),
+                    changes_nothing: changes_nothing(expected, &tracked.view),
+                };
+                fate.not_driven.push((position, not_driven));
+                tracked.lost = expected.view != tracked.view;
                 continue;
             }
         };
@@ -360,7 +418,7 @@ fn bystanders(servers: &[Tracked], last: &[NodeView], shown: FieldSet) -> Vec<Di
 }
 
 fn changes_nothing(expected: &Expected, before: &NodeView) -> bool {
-    expected.view == *before && expected.sent.is_empty()
+    expected.outcome == Outcome::Accepted && expected.view == *before && expected.sent.is_empty()
 }
 
 /// The divergence at that step of the trace.

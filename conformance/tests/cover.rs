@@ -2,15 +2,16 @@
 //! which cannot be copied is held to them.
 
 use lockstep_conformance::cover::{
-    Cover, CoverOptions, CoverVerdict, conform_by_cover, cover_edges, cover_inputs,
+    Cover, CoverOptions, CoverVerdict, CoverageReport, conform_by_cover, cover_edges, cover_inputs,
 };
 use lockstep_conformance::planted::{Mistake, Planted};
+use lockstep_conformance::replay::ReplayVerdict;
 use lockstep_conformance::targets::lockstep_raft::LockstepRaft;
 use lockstep_conformance::targets::spec::Spec;
-use lockstep_conformance::{Description, Reaction, Target, TargetError, TargetServer};
+use lockstep_conformance::{Description, Difference, Reaction, Target, TargetError, TargetServer};
 use lockstep_model::search::Limit;
 use lockstep_model::{Action, Cluster, ClusterState, Preset, Settings};
-use lockstep_traces::{Config, Input, NodeView, ServerId};
+use lockstep_traces::{Config, Input, NodeView, Role, ServerId};
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
@@ -150,10 +151,18 @@ fn a_cover_that_was_cut_off_is_no_pass() {
     assert_eq!(report.expect("it starts").verdict, bounded);
 }
 
-/// A target that can be given nothing has shown nothing.
-struct Deaf;
+/// The specification, which some inputs cannot be given to.
+struct Deaf {
+    to: fn(&Input, &NodeView) -> bool,
+    /// It says that it was not given the input, and handles it.
+    lies: bool,
+}
 
-struct DeafServer(<Spec as Target>::Server);
+struct DeafServer {
+    server: <Spec as Target>::Server,
+    to: fn(&Input, &NodeView) -> bool,
+    lies: bool,
+}
 
 impl Target for Deaf {
     type Server = DeafServer;
@@ -163,28 +172,108 @@ impl Target for Deaf {
     }
 
     fn start(&self, config: &Config, id: ServerId) -> Result<DeafServer, TargetError> {
-        Spec.start(config, id).map(DeafServer)
+        Ok(DeafServer {
+            server: Spec.start(config, id)?,
+            to: self.to,
+            lies: self.lies,
+        })
     }
 }
 
 impl TargetServer for DeafServer {
-    fn apply(&mut self, _: &Input) -> Result<Reaction, TargetError> {
+    fn apply(&mut self, input: &Input) -> Result<Reaction, TargetError> {
+        if !(self.to)(input, &self.server.view()?) {
+            return self.server.apply(input);
+        }
+        if self.lies {
+            self.server.apply(input)?;
+        }
         Ok(Reaction::NotDriven {
             reason: "deaf".to_owned(),
         })
     }
 
     fn view(&mut self) -> Result<NodeView, TargetError> {
-        self.0.view()
+        self.server.view()
     }
+}
+
+fn on_smoke(to: fn(&Input, &NodeView) -> bool, lies: bool) -> CoverageReport {
+    let target = Deaf { to, lies };
+    conform_by_cover(&target, &smoke(), &mut |_| ControlFlow::Continue(())).expect("it starts")
+}
+
+/// A timer of a role that has no such timer.
+fn idle_timer(input: &Input, view: &NodeView) -> bool {
+    let timer = matches!(input, Input::Heartbeat | Input::CheckQuorum);
+    timer && view.role != Role::Leader
 }
 
 #[test]
 fn a_target_that_is_not_driven_has_not_passed() {
-    let report = conform_by_cover(&Deaf, &smoke(), &mut |_| ControlFlow::Continue(()));
-    let report = report.expect("it starts");
+    let report = on_smoke(|_, _| true, false);
     assert_eq!(report.verdict, CoverVerdict::NothingCompared);
     assert_eq!(report.replay.compared, 0);
-    let not_driven = report.replay.not_driven["deaf"];
+    let not_driven: u64 = report.replay.not_driven.values().sum();
+    assert!(
+        report
+            .replay
+            .not_driven
+            .keys()
+            .all(|it| it.reason == "deaf")
+    );
     assert_eq!(not_driven + report.replay.not_reached, report.replay.steps);
+}
+
+/// It is no failure, and it is not a hundred per cent.
+#[test]
+fn what_changes_nothing_and_cannot_be_driven_is_counted_and_named() {
+    let report = on_smoke(idle_timer, false);
+    assert_eq!(report.verdict, CoverVerdict::CoveredWhereDriven);
+    assert_eq!(report.replay.verdict(), ReplayVerdict::AgreedWhereDriven);
+    assert_eq!(report.replay.not_reached, 0);
+    let named: Vec<_> = report
+        .not_driven
+        .iter()
+        .map(|(why, count)| (why.input, why.reason.as_str(), why.changes_nothing, *count))
+        .collect();
+    let expected = [
+        ("check_quorum", "deaf", true, 75),
+        ("heartbeat", "deaf", true, 75),
+    ];
+    assert_eq!(named, expected);
+    assert_eq!(report.items_compared + 150, report.items);
+    assert!(report.share() < 1.0);
+}
+
+/// Whatever was to change the server, to send something or to be refused has to be driven.
+#[test]
+fn what_does_something_and_is_not_driven_is_no_pass() {
+    let deaf_to: [fn(&Input, &NodeView) -> bool; 3] = [
+        |input, view| *input == Input::Heartbeat && view.role == Role::Leader,
+        |input, _| *input == Input::Restart,
+        |input, view| matches!(input, Input::Propose(_)) && view.role != Role::Leader,
+    ];
+    for (position, to) in deaf_to.into_iter().enumerate() {
+        let report = on_smoke(to, false);
+        assert_eq!(report.verdict, CoverVerdict::PartlyCovered, "{position}");
+        assert_eq!(report.replay.verdict(), ReplayVerdict::Partial);
+        assert!(report.not_driven.keys().any(|it| !it.changes_nothing));
+    }
+}
+
+/// The server must be as it was, whatever the target says.
+#[test]
+fn a_server_that_moves_without_being_driven_diverges() {
+    let report = on_smoke(|input, _| *input == Input::Timeout, true);
+    assert_eq!(report.verdict, CoverVerdict::Diverged);
+    let (_, found) = report.replay.divergence.expect("it diverges");
+    assert!(
+        matches!(found.differences.as_slice(), [Difference::Bystander { .. }]),
+        "{:?}",
+        found.differences
+    );
+    // The same target, without the lie, does not.
+    let report = on_smoke(|input, _| *input == Input::Timeout, false);
+    assert_ne!(report.verdict, CoverVerdict::Diverged);
 }

@@ -27,6 +27,21 @@ pub enum Input {
     Restart,
 }
 
+impl Input {
+    /// The kind of the input: its key in a trace.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Input::Timeout => "timeout",
+            Input::LeaseExpire => "lease_expire",
+            Input::Heartbeat => "heartbeat",
+            Input::CheckQuorum => "check_quorum",
+            Input::Propose(_) => "propose",
+            Input::Deliver(_) => "deliver",
+            Input::Restart => "restart",
+        }
+    }
+}
+
 /// What the environment does to the cluster: to one server or to the network.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -8,6 +8,7 @@ use super::error::CliError;
 use super::model::Chosen;
 use super::progress::{Reporter, Tick};
 use super::target::{TargetArgs, Visit};
+use crate::report::human::grouped;
 use crate::report::{Job, Status};
 use lockstep_conformance::Target;
 use lockstep_conformance::cover::{
@@ -125,7 +126,7 @@ fn job(
     partial: bool,
 ) -> Result<Job, CliError> {
     let status = match &report.verdict {
-        CoverVerdict::EdgesCovered => Status::Holds,
+        CoverVerdict::EdgesCovered | CoverVerdict::CoveredWhereDriven => Status::Holds,
         CoverVerdict::PartlyCovered if partial => Status::Holds,
         CoverVerdict::PartlyCovered | CoverVerdict::Bounded { .. } => Status::Stopped,
         CoverVerdict::Diverged => Status::Violated,
@@ -135,10 +136,18 @@ fn job(
         }
     };
     let share = report.share() * 100.0;
+    let in_part = format!(
+        "{} ({} of {}, {share:.2} %)",
+        report.verdict,
+        grouped(report.items_compared),
+        grouped(report.items)
+    );
     let verdict = match &report.verdict {
-        CoverVerdict::EdgesCovered | CoverVerdict::PartlyCovered => {
-            format!("{} ({share:.2} %)", report.verdict)
+        CoverVerdict::EdgesCovered => format!("{} ({share:.2} %)", report.verdict),
+        CoverVerdict::CoveredWhereDriven => {
+            format!("{in_part}; the others are to change nothing")
         }
+        CoverVerdict::PartlyCovered => in_part,
         other => other.to_string(),
     };
     let mut job = Job::new("conform", name, status, verdict);
@@ -150,7 +159,9 @@ fn job(
     job.fact("of them driven and compared", report.items_compared);
     job.fact("traces", report.replay.traces);
     job.fact("implementation steps executed", report.replay.compared);
-    super::replay::undriven(&mut job, &report.replay);
+    let counted = "(server state, input)";
+    super::replay::not_driven(&mut job, &report.not_driven, counted, partial);
+    super::replay::not_reached(&mut job, &report.replay);
     dialect::describe(&mut job, &report.dialect);
     match &report.replay.divergence {
         Some((_, found)) => {

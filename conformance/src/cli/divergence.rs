@@ -137,7 +137,7 @@ fn name(difference: &Difference) -> String {
         Difference::MissingMessage { .. } => "missing message".to_owned(),
         Difference::ExtraMessage { .. } => "extra message".to_owned(),
         Difference::Bystander { server, field, .. } => {
-            format!("server {server} changed its {field} though another was moved")
+            format!("server {server} changed its {field} though it was given nothing")
         }
         Difference::WrongStart { server, field, .. } => {
             format!("server {server} starts with a wrong {field}")

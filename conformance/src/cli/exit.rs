@@ -33,7 +33,7 @@ impl Exit {
 impl From<Status> for Exit {
     fn from(status: Status) -> Exit {
         match status {
-            Status::Holds => Exit::Holds,
+            Status::Holds | Status::Skipped => Exit::Holds,
             Status::Violated => Exit::Violated,
             Status::Stopped => Exit::Stopped,
         }

@@ -4,11 +4,13 @@ use super::divergence;
 use super::error::CliError;
 use super::progress::{Reporter, Tick};
 use super::target::{TargetArgs, Visit};
-use crate::report::{Job, Status};
+use crate::report::human::grouped;
+use crate::report::{Job, Status, Table};
 use clap::Args;
 use lockstep_conformance::Target;
-use lockstep_conformance::replay::{ReplayError, ReplayReport, ReplayVerdict, replay};
+use lockstep_conformance::replay::{NotDriven, ReplayError, ReplayReport, ReplayVerdict, replay};
 use lockstep_traces::{Trace, trace_files};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -85,39 +87,54 @@ impl Visit for Replay<'_> {
 
 /// What a replay says, as a job.
 fn job(name: &str, report: &ReplayReport, target: &TargetArgs) -> Result<Job, CliError> {
+    let in_part = format!(
+        "({} of {} steps, {:.2} %)",
+        grouped(report.compared),
+        grouped(report.steps),
+        report.share() * 100.0
+    );
     let (status, verdict) = match report.verdict() {
-        ReplayVerdict::Agreed => (Status::Holds, "sampled: every trace agrees"),
+        ReplayVerdict::Agreed => (Status::Holds, "sampled: every trace agrees".to_owned()),
+        ReplayVerdict::AgreedWhereDriven => (
+            Status::Holds,
+            format!(
+                "sampled: every trace agrees where it can be driven {in_part}; the other steps are to \
+                 change nothing"
+            ),
+        ),
         ReplayVerdict::Partial => {
             let status = if target.partial {
                 Status::Holds
             } else {
                 Status::Stopped
             };
-            (status, "sampled in part: not every input could be driven")
+            (
+                status,
+                format!("sampled in part: not every input could be driven {in_part}"),
+            )
         }
-        ReplayVerdict::Interrupted => (Status::Stopped, "stopped (interrupted)"),
-        ReplayVerdict::Diverged => (Status::Violated, "diverged"),
+        ReplayVerdict::Interrupted => (Status::Stopped, "stopped (interrupted)".to_owned()),
+        ReplayVerdict::Diverged => (Status::Violated, "diverged".to_owned()),
         ReplayVerdict::NothingCompared => {
             let text = format!("{name}: nothing was compared in {} traces", report.traces);
             return Err(CliError::Input(text));
         }
     };
-    let mut job = Job::new("replay", name, status, verdict.to_owned());
+    let mut job = Job::new("replay", name, status, verdict);
     divergence::target_facts(&mut job, &report.target);
     job.fact("traces", report.traces);
-    job.fact("traces that agree", report.agreed);
+    job.fact("traces that agree in every step", report.agreed);
+    if report.agreed_where_driven > 0 {
+        job.fact(
+            "traces that agree where they can be driven",
+            report.agreed_where_driven,
+        );
+    }
     job.fact("steps of servers", report.steps);
     job.fact("steps compared", report.compared);
     job.fact("share of steps compared, %", report.share() * 100.0);
-    for (reason, count) in &report.not_driven {
-        job.fact(&format!("not driven: {reason}"), *count);
-    }
-    if report.not_reached > 0 {
-        job.fact(
-            "not compared, after an input that was not driven",
-            report.not_reached,
-        );
-    }
+    not_driven(&mut job, &report.not_driven, "steps", target.partial);
+    not_reached(&mut job, report);
     if let Some((source, found)) = &report.divergence {
         job.failed(source, Status::Violated, divergence::summary(found));
         divergence::describe(&mut job, found);
@@ -132,13 +149,55 @@ fn job(name: &str, report: &ReplayReport, target: &TargetArgs) -> Result<Job, Cl
     Ok(job)
 }
 
-/// The steps that were not compared, by reason.
-pub fn undriven(job: &mut Job, report: &ReplayReport) {
-    for (reason, count) in &report.not_driven {
-        job.fact(&format!("steps not driven: {reason}"), *count);
+/// Names what could not be driven, `counted` as these: a table for everybody, and an assertion that was not
+/// put to the test for each kind of input and reason. One that was to change or send something stops the
+/// job, unless it was `excused`.
+pub fn not_driven(job: &mut Job, found: &BTreeMap<NotDriven, u64>, counted: &str, excused: bool) {
+    if found.is_empty() {
+        return;
     }
+    job.fact(
+        &format!("{counted} that could not be driven"),
+        found.values().sum::<u64>(),
+    );
+    let mut rows = Vec::new();
+    for (why, count) in found {
+        let NotDriven {
+            input,
+            reason,
+            changes_nothing,
+        } = why;
+        let name = format!("{input} was not driven: {reason}");
+        let was_to = if *changes_nothing {
+            "change nothing"
+        } else {
+            "change or send something"
+        };
+        let message = format!("{} {counted}, which were to {was_to}", grouped(*count));
+        if *changes_nothing || excused {
+            job.skipped(name, message);
+        } else {
+            job.failed(name, Status::Stopped, message);
+        }
+        rows.push(vec![
+            (*input).into(),
+            reason.as_str().into(),
+            was_to.into(),
+            (*count).into(),
+        ]);
+    }
+    let columns = ["input", "why", "was to", counted];
+    job.tables
+        .push(Table::new("What was not driven", &columns, rows).shown());
+}
+
+/// The steps of servers that had missed one.
+pub fn not_reached(job: &mut Job, report: &ReplayReport) {
     if report.not_reached > 0 {
-        job.fact("steps after one that was not driven", report.not_reached);
+        job.fact(
+            "steps not compared, after one that was not driven",
+            report.not_reached,
+        );
     }
 }
 

@@ -1,10 +1,13 @@
 //! Conformance of a target that cannot be copied: every item of a cover is driven at least once.
 
 use super::{Cover, Covered};
-use crate::replay::{ReplayError, ReplayReport, ReplayVerdict, replay_watched};
+use crate::replay::{
+    NotDriven, ReplayError, ReplayReport, ReplayVerdict, StepFate, replay_watched,
+};
 use crate::target::{DialectUse, Strength, Target};
 use lockstep_model::search::Limit;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::ControlFlow;
 
@@ -14,7 +17,10 @@ use std::ops::ControlFlow;
 pub enum CoverVerdict {
     /// Every item was driven and agrees.
     EdgesCovered,
-    /// Nothing differs, but not every item could be driven.
+    /// Every item that the target can be driven through agrees, and the others are to change nothing. The
+    /// report names them.
+    CoveredWhereDriven,
+    /// Nothing differs, but items were not driven that are to change or send something.
     PartlyCovered,
     /// Nothing differs, but the search for items or the replay was stopped before the end.
     Bounded {
@@ -31,6 +37,9 @@ impl fmt::Display for CoverVerdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             CoverVerdict::EdgesCovered => Strength::EdgesCovered.fmt(f),
+            CoverVerdict::CoveredWhereDriven => {
+                write!(f, "{} where they can be driven", Strength::EdgesCovered)
+            }
             CoverVerdict::PartlyCovered => write!(f, "{} in part", Strength::EdgesCovered),
             CoverVerdict::Bounded { stopped_by } => write!(f, "bounded ({stopped_by})"),
             CoverVerdict::Diverged => f.write_str("diverged"),
@@ -50,6 +59,8 @@ pub struct CoverageReport {
     pub items_compared: u64,
     /// Distinct items in all.
     pub items: u64,
+    /// Distinct items that could be driven in no trace.
+    pub not_driven: BTreeMap<NotDriven, u64>,
     /// How much each entry of the target's dialect mattered.
     pub dialect: Vec<DialectUse>,
     /// The replay, with every count and the divergence.
@@ -67,6 +78,17 @@ impl CoverageReport {
     }
 }
 
+/// What became of an item in the traces so far: the best of its steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// No trace has come to it.
+    Unknown,
+    /// It could not be driven; the position of the reason.
+    NotDriven(usize),
+    /// It was driven, and agrees.
+    Agreed,
+}
+
 /// Replays a cover on a target.
 ///
 /// # Errors
@@ -77,17 +99,43 @@ pub fn conform_by_cover<T: Target>(
     cover: &Cover,
     progress: &mut dyn FnMut(&ReplayReport) -> ControlFlow<()>,
 ) -> Result<CoverageReport, ReplayError> {
-    let mut driven = vec![false; usize::try_from(cover.distinct).unwrap_or(usize::MAX)];
+    let mut fates = vec![Fate::Unknown; usize::try_from(cover.distinct).unwrap_or(usize::MAX)];
+    let mut reasons: Vec<NotDriven> = Vec::new();
     let traces = cover
         .traces
         .iter()
         .map(|trace| Ok((trace.header.name.clone(), trace.clone())));
-    let replay = replay_watched(target, traces, progress, &mut |trace, step| {
-        if let Some(item) = cover.items[trace][step] {
-            driven[item as usize] = true;
+    let replay = replay_watched(target, traces, progress, &mut |trace, step, fate| {
+        let Some(item) = cover.items[trace][step] else {
+            return;
+        };
+        let known = &mut fates[item as usize];
+        match fate {
+            StepFate::Agreed => *known = Fate::Agreed,
+            StepFate::NotDriven(why) if *known == Fate::Unknown => {
+                let reason = reasons.iter().position(|it| it == why);
+                *known = Fate::NotDriven(reason.unwrap_or_else(|| {
+                    reasons.push(why.clone());
+                    reasons.len() - 1
+                }));
+            }
+            StepFate::NotDriven(_) => {}
         }
     })?;
-    let items_compared = driven.iter().filter(|driven| **driven).count() as u64;
+    let mut items_compared = 0;
+    let mut not_driven: BTreeMap<NotDriven, u64> = BTreeMap::new();
+    for fate in fates {
+        match fate {
+            Fate::Unknown => {}
+            Fate::Agreed => items_compared += 1,
+            Fate::NotDriven(why) => *not_driven.entry(reasons[why].clone()).or_default() += 1,
+        }
+    }
+    let idle: u64 = not_driven
+        .iter()
+        .filter(|(why, _)| why.changes_nothing)
+        .map(|(_, count)| count)
+        .sum();
     let verdict = match (replay.verdict(), cover.stopped_by) {
         (ReplayVerdict::Diverged, _) => CoverVerdict::Diverged,
         _ if items_compared == 0 => CoverVerdict::NothingCompared,
@@ -95,14 +143,16 @@ pub fn conform_by_cover<T: Target>(
             stopped_by: Limit::Interrupted,
         },
         (_, Some(stopped_by)) => CoverVerdict::Bounded { stopped_by },
-        _ if items_compared < cover.distinct => CoverVerdict::PartlyCovered,
-        _ => CoverVerdict::EdgesCovered,
+        _ if items_compared == cover.distinct => CoverVerdict::EdgesCovered,
+        _ if items_compared + idle == cover.distinct => CoverVerdict::CoveredWhereDriven,
+        _ => CoverVerdict::PartlyCovered,
     };
     Ok(CoverageReport {
         verdict,
         covered: cover.covered,
         items_compared,
         items: cover.distinct,
+        not_driven,
         dialect: target.dialect_uses(&cover.traces)?,
         replay,
     })

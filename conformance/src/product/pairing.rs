@@ -7,7 +7,7 @@ use crate::digest::digest_of;
 use crate::divergence::Actual;
 use crate::graph::{Companion, Question};
 use crate::target::{Fork, Reaction, Target, TargetError, TargetServer, apply_caught};
-use lockstep_traces::{Config, Expected, FieldSet, Input, NodeView, ServerId};
+use lockstep_traces::{Config, Expected, FieldSet, Input, NodeView, Outcome, ServerId};
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -174,7 +174,9 @@ where
         reason: String,
     ) -> Result<u32, Stop> {
         let before = &self.known[number as usize].view;
-        if expected.sent.is_empty() && compare_views(&expected.view, before, self.shown).is_empty()
+        if expected.outcome == Outcome::Accepted
+            && expected.sent.is_empty()
+            && compare_views(&expected.view, before, self.shown).is_empty()
         {
             *self.not_driven.entry(reason).or_default() += 1;
             return Ok(number);

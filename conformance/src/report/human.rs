@@ -20,7 +20,7 @@ impl Style {
     fn paint(self, status: Status, text: &str) -> String {
         let code = match status {
             Status::Holds => "32",
-            Status::Stopped => "33",
+            Status::Skipped | Status::Stopped => "33",
             Status::Violated => "31",
         };
         if self.colour {
@@ -69,13 +69,19 @@ pub fn render_job(job: &Job, style: Style) -> String {
         .count();
     if !job.cases.is_empty() {
         let all = job.cases.len();
-        writeln!(out, "  {held} of {all} assertions hold").expect(INFALLIBLE);
+        let skipped = job.cases.iter().filter(|it| it.status == Status::Skipped);
+        let skipped = match skipped.count() {
+            0 => String::new(),
+            skipped => format!(", {skipped} were not put to the test"),
+        };
+        writeln!(out, "  {held} of {all} assertions hold{skipped}").expect(INFALLIBLE);
     }
     let undecided = |case: &&Case| case.status == Status::Stopped;
     let many = job.cases.iter().filter(undecided).count() > 3;
     for case in &job.cases {
         let show = match case.status {
-            Status::Holds => style.verbose,
+            // What was not put to the test stands in a table of its own.
+            Status::Holds | Status::Skipped => style.verbose,
             // All for one reason, which the verdict names.
             Status::Stopped => style.verbose || !many,
             Status::Violated => true,

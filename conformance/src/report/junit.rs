@@ -44,6 +44,7 @@ fn suite(job: &Job) -> TestSuite {
 fn test_case(class: &str, case: &Case, description: Option<&str>) -> TestCase {
     let mut status = match case.status {
         Status::Holds => TestCaseStatus::success(),
+        Status::Skipped => TestCaseStatus::skipped(),
         // A run that was cut off is an error of the run, not a failure of what was tested.
         Status::Stopped => TestCaseStatus::non_success(NonSuccessKind::Error),
         Status::Violated => TestCaseStatus::non_success(NonSuccessKind::Failure),

@@ -13,8 +13,9 @@ use serde::Serialize;
 use serde_json::Value;
 use steps::StepTable;
 
-/// The version of the JSON form. A field more is the same version; anything else is a new one.
-pub const REPORT_VERSION: u32 = 1;
+/// The version of the JSON form. A field more is the same version; anything else is a new one. Version 2
+/// has the status `skipped`.
+pub const REPORT_VERSION: u32 = 2;
 
 /// Everything that one invocation did.
 #[derive(Clone, Debug, Serialize)]
@@ -52,12 +53,14 @@ impl Report {
     }
 }
 
-/// What a job established, the best first.
+/// What a job established, from the best to the worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// Everything that was asked was answered, and the answer is yes.
     Holds,
+    /// It was not done, for a reason that is no fault of what was to be checked. Nothing was established.
+    Skipped,
     /// A limit ended the work before the answer; nothing bad was seen until then.
     Stopped,
     /// A property is violated, an implementation diverged, or something that had to be met was not.
@@ -69,6 +72,7 @@ impl Status {
     pub fn word(self) -> &'static str {
         match self {
             Status::Holds => "holds",
+            Status::Skipped => "skipped",
             Status::Stopped => "stopped",
             Status::Violated => "violated",
         }
@@ -150,6 +154,15 @@ impl Job {
         });
     }
 
+    /// Adds an assertion that was not put to the test. It says nothing about the others.
+    pub fn skipped(&mut self, name: impl Into<String>, message: impl Into<String>) {
+        self.cases.push(Case {
+            name: name.into(),
+            status: Status::Skipped,
+            message: Some(message.into()),
+        });
+    }
+
     /// Adds an assertion that did not hold, or was not decided. The job is no better than it.
     pub fn failed(&mut self, name: impl Into<String>, status: Status, message: impl Into<String>) {
         self.status = self.status.max(status);
@@ -177,7 +190,7 @@ pub struct Case {
     pub name: String,
     /// What became of it.
     pub status: Status,
-    /// Why it does not hold.
+    /// Why it does not hold, or was not put to the test.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }

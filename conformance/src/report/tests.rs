@@ -18,6 +18,7 @@ fn sample() -> Report {
     holds.fact("fields compared", vec!["role", "term"]);
     holds.passed("election_safety_inv");
     holds.passed("log_matching_inv");
+    holds.skipped("heartbeat was not driven", "75 inputs");
     holds.tables.push(Table::new(
         "States per depth",
         &["depth", "distinct"],
@@ -53,6 +54,10 @@ fn the_worst_job_decides() {
     assert_eq!((report.status, report.exit_code), (Status::Violated, 1));
     let stopped = Report::new("check", 0.0, report.jobs[2..].to_vec());
     assert_eq!((stopped.status, stopped.exit_code), (Status::Stopped, 4));
+    let mut skipped = report.jobs[..1].to_vec();
+    skipped[0].status = Status::Skipped;
+    let skipped = Report::new("check", 0.0, skipped);
+    assert_eq!((skipped.status, skipped.exit_code), (Status::Skipped, 0));
     let holds = Report::new("check", 0.0, report.jobs[..1].to_vec());
     assert_eq!((holds.status, holds.exit_code), (Status::Holds, 0));
 }

@@ -174,9 +174,9 @@ impl RaftRsServer {
                 Ok(())
             }
             Input::LeaseExpire if leads => {
-                // At a leader an election timeout is a quorum check, which is another input; here a
-                // moment passes that means nothing.
-                raft.election_elapsed = (raft.election_elapsed + 1).min(ELECTION_TICKS - 1);
+                // At a leader the end of an election timeout is a quorum check, which is another input;
+                // here all of it passes but the last tick.
+                raft.election_elapsed = raft.election_elapsed.max(ELECTION_TICKS - 1);
                 Ok(())
             }
             Input::LeaseExpire => {

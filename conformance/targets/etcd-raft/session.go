@@ -14,13 +14,23 @@ import (
 	"go.etcd.io/raft/v3/tracker"
 )
 
-// How many ticks make a timeout. The library raises a heartbeat and a quorum check from one counter of
-// ticks each. These two numbers leave room to raise one without the other: quiesced ticks advance the
-// election counter alone, and up to electionTicks/heartbeatTicks heartbeats fit before a quorum check is
-// due. Election timers of followers never fire by ticks, so the library's own jitter changes nothing.
+// How many ticks make a timeout. The library counts ticks once for its heartbeats and once for its quorum
+// checks, and a tick advances both counters. These two numbers leave room to raise one without the other:
+// quiesced ticks advance the election counter alone, so that heartbeatTicks-1 quorum checks fit between two
+// heartbeats, and some electionTicks/heartbeatTicks heartbeats fit before a quorum check is due. Election
+// timers of followers never fire by ticks, so the library's own jitter changes nothing.
 const (
 	electionTicks  = 1024
 	heartbeatTicks = 32
+)
+
+// Why an input is not driven: the role has no such timer, or ticks raise it only together with another one.
+const (
+	noLease          = "a leader waits for no other leader, so it has no lease that could expire"
+	noHeartbeatTimer = "only a leader has a heartbeat timer"
+	noQuorumCheck    = "only a leader checks its quorum"
+	checkBeforeBeat  = "a quorum check falls due before the heartbeat"
+	beatWithCheck    = "the heartbeat falls due at the tick of the quorum check"
 )
 
 // server is one server of a session. An input is the call and everything that follows from it until the library
@@ -215,62 +225,53 @@ func (s *server) drive(in input) (refused, notDriven string) {
 		}
 		return "", ""
 	case "lease_expire":
-		s.passTime(leads)
+		if leads {
+			return "", noLease
+		}
+		s.passTime()
 		return "", ""
 	case "heartbeat":
-		if leads && s.heartbeat() {
-			return "", ""
+		if !leads {
+			return "", noHeartbeatTimer
 		}
-		return refusal(s.stepLocal(pb.MsgBeat))
+		return "", s.heartbeat()
 	case "check_quorum":
-		if leads && s.checkQuorum() {
-			return "", ""
+		if !leads {
+			return "", noQuorumCheck
 		}
-		return refusal(s.stepLocal(pb.MsgCheckQuorum))
+		return "", s.checkQuorum()
 	default:
 		return "", "unknown input " + strconv.Quote(in.Kind)
 	}
 }
 
-// passTime lets an election timeout pass in which no timer fires. At a leader that would be a quorum
-// check, which is another input; there a moment passes that means nothing.
-func (s *server) passTime(leads bool) {
-	if !leads {
-		for range electionTicks {
-			s.node.TickQuiesced()
-		}
-	} else if s.electionElapsed+1 < electionTicks {
+// passTime lets an election timeout pass in which no timer fires.
+func (s *server) passTime() {
+	for range electionTicks {
 		s.node.TickQuiesced()
-		s.electionElapsed++
 	}
 }
 
-// stepLocal hands the library a message that it raises itself when a timer fires: for timers that the
-// server's role does not have, and where no tick can raise one timer without the other.
-func (s *server) stepLocal(kind pb.MessageType) error {
-	return s.node.Step(pb.Message{Type: kind, From: raft.LocalAppendThread, To: s.id})
-}
-
-// heartbeat ticks until the heartbeat timer fires, and no further. It does nothing and returns false if
-// a quorum check would fire before.
-func (s *server) heartbeat() bool {
+// heartbeat ticks a leader until its heartbeat timer fires, and no further. It does nothing and says why
+// if a quorum check would fire before.
+func (s *server) heartbeat() (notDriven string) {
 	ticks := heartbeatTicks - s.heartbeatElapsed
 	if s.config.CheckQuorum && s.electionElapsed+ticks >= electionTicks {
-		return false
+		return checkBeforeBeat
 	}
 	for range ticks {
 		s.node.Tick()
 	}
 	s.heartbeatElapsed = 0
 	s.electionElapsed = (s.electionElapsed + ticks) % electionTicks
-	return true
+	return ""
 }
 
-// checkQuorum passes the rest of an election timeout quietly and ends it by one tick. It does nothing
-// and returns false if that tick would fire the heartbeat timer too.
-func (s *server) checkQuorum() bool {
+// checkQuorum passes the rest of a leader's election timeout quietly and ends it by one tick. It does
+// nothing and says why if that tick would fire the heartbeat timer too.
+func (s *server) checkQuorum() (notDriven string) {
 	if s.heartbeatElapsed+1 >= heartbeatTicks {
-		return false
+		return beatWithCheck
 	}
 	for range electionTicks - 1 - s.electionElapsed {
 		s.node.TickQuiesced()
@@ -278,7 +279,7 @@ func (s *server) checkQuorum() bool {
 	s.node.Tick()
 	s.electionElapsed = 0
 	s.heartbeatElapsed++
-	return true
+	return ""
 }
 
 // watchLeadership starts the counters when the server begins to lead a term.
