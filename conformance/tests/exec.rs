@@ -291,7 +291,7 @@ fn garbage_is_quoted() {
 }
 
 /// What is wrong with a reply is often said on standard error first. The two arrive by different ways, and
-/// the program lives on: hence the pause between them.
+/// the program lives on.
 #[test]
 fn a_reply_that_makes_no_sense_is_reported_with_what_was_said_before() {
     if !has_python() {
@@ -299,17 +299,36 @@ fn a_reply_that_makes_no_sense_is_reported_with_what_was_said_before() {
     }
     let target = start(program(
         r#"
-    print("the log is on fire", file=sys.stderr, flush=True)
-    time.sleep(2)
+    for n in range(100): print("the log is on fire", n, file=sys.stderr, flush=True)
     say({**op, "mood": "good"})
 "#,
     ));
     let error = target.start(&config(), id(1)).err().expect("it is refused");
     let text = error.to_string();
     assert!(
-        text.contains("mood") && text.contains("the log is on fire"),
+        text.contains("mood") && text.ends_with("the log is on fire 99"),
         "{text}"
     );
+}
+
+/// A process that the program has started may hold its standard error long after it has ended.
+#[test]
+fn standard_error_that_stays_open_is_not_waited_for() {
+    if !has_python() {
+        return;
+    }
+    let target = start(program(
+        r#"
+    import subprocess
+    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(15)"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    print("gone", file=sys.stderr, flush=True)
+    os._exit(3)
+"#,
+    ));
+    let begun = Instant::now();
+    let error = target.start(&config(), id(1)).err().expect("it ends");
+    assert!(error.to_string().contains("gone"), "{error}");
+    assert!(begun.elapsed() < Duration::from_secs(14));
 }
 
 #[test]

@@ -19,6 +19,10 @@ const LINE_EXCERPT_BYTES: usize = 300;
 /// How long a program may take to end once its input has ended, before it is killed.
 const GRACE: Duration = Duration::from_millis(500);
 
+/// How long the last words of a program that has ended are waited for. They are there at once, unless a
+/// process that it started still holds its standard error.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
 /// Why a program cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what}{}", stderr_note(.stderr))]
@@ -138,12 +142,13 @@ impl Connection {
         }
     }
 
-    /// An error with what the program last wrote to its standard error.
+    /// Ends the program, and returns an error with what it last wrote to its standard error.
+    ///
+    /// Replies and standard error arrive by different ways. Only once the program has ended, and its
+    /// standard error with it, is everything read that it wrote before the reply that made no sense.
     pub fn failure(&mut self, what: impl Into<String>) -> ExecError {
-        // A program that has ended has written its last words; give the reading thread a moment.
-        if self.wait(Duration::ZERO).is_some() {
-            let _ = self.stderr_done.recv_timeout(GRACE);
-        }
+        self.end(Duration::ZERO);
+        let _ = self.stderr_done.recv_timeout(LAST_WORDS);
         let lines = self
             .stderr
             .lock()
@@ -151,6 +156,15 @@ impl Connection {
         ExecError {
             what: what.into(),
             stderr: lines.iter().cloned().collect(),
+        }
+    }
+
+    /// Ends the program: first by the end of its input, then by force.
+    fn end(&mut self, grace: Duration) {
+        self.requests = None;
+        if self.wait(grace).is_none() {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
         }
     }
 
@@ -170,13 +184,8 @@ impl Connection {
 }
 
 impl Drop for Connection {
-    /// Ends the program: first by the end of its input, then by force.
     fn drop(&mut self) {
-        self.requests = None;
-        if self.wait(GRACE).is_none() {
-            let _ = self.child.kill();
-            let _ = self.child.wait();
-        }
+        self.end(GRACE);
     }
 }
 
