@@ -1,6 +1,7 @@
 //! Programs behind the exec protocol: one that behaves, and one for every way in which a program can
-//! fail. They are written in Python; where there is none, the tests say so and pass, except where
-//! `LOCKSTEP_REQUIRE_PYTHON` is set (our CI sets it).
+//! fail. They are written in Python.
+
+mod python;
 
 use lockstep_conformance::target::{Reaction, Run, Script, Target, TargetError, TargetServer};
 use lockstep_conformance::targets::exec::{ExecOptions, ExecTarget, Program};
@@ -8,20 +9,7 @@ use lockstep_traces::{
     Body, Config, Field, FieldSet, Index, Input, Message, Outcome, Refusal, Role, ServerId, Term,
 };
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
-
-fn has_python() -> bool {
-    let found = Command::new("python3").arg("--version").output().is_ok();
-    if !found {
-        assert!(
-            std::env::var_os("LOCKSTEP_REQUIRE_PYTHON").is_none(),
-            "LOCKSTEP_REQUIRE_PYTHON is set, and there is no python3"
-        );
-        eprintln!("skipped: there is no python3 here");
-    }
-    found
-}
 
 fn id(number: u64) -> ServerId {
     ServerId::new(number).unwrap()
@@ -113,7 +101,7 @@ fn timeouts(count: usize) -> Script<'static> {
 
 #[test]
 fn many_scripts_are_in_flight_at_once_and_none_is_mixed_up() {
-    if !has_python() {
+    if !python::is_here() {
         return;
     }
     let target = start(example());
@@ -134,7 +122,7 @@ fn many_scripts_are_in_flight_at_once_and_none_is_mixed_up() {
 
 #[test]
 fn a_server_is_moved_step_by_step() {
-    if !has_python() {
+    if !python::is_here() {
         return;
     }
     let target = start(example());
@@ -158,7 +146,7 @@ fn a_server_is_moved_step_by_step() {
 
 #[test]
 fn the_planted_mistake_of_the_example_shows() {
-    if !has_python() {
+    if !python::is_here() {
         return;
     }
     let mut server = start(example()).start(&config(), id(1)).unwrap();
@@ -180,7 +168,7 @@ fn a_program_that_is_not_there_is_named() {
 
 #[test]
 fn a_crash_is_pinned_to_its_input_and_the_rest_still_runs() {
-    if !has_python() {
+    if !python::is_here() {
         return;
     }
     let target = start(program(
@@ -211,7 +199,7 @@ fn a_crash_is_pinned_to_its_input_and_the_rest_still_runs() {
 
 #[test]
 fn a_panic_that_the_program_reports_is_pinned_without_a_restart() {
-    if !has_python() {
+    if !python::is_here() {
         return;
     }
     let target = start(program(
@@ -230,7 +218,7 @@ fn a_panic_that_the_program_reports_is_pinned_without_a_restart() {
 
 #[test]
 fn a_silent_program_runs_into_the_time_out() {
-    if !has_python() {
+    if !python::is_here() {
         return;
     }
     let silent = program(
@@ -261,7 +249,7 @@ fn a_silent_program_runs_into_the_time_out() {
 
 #[test]
 fn garbage_is_quoted() {
-    if !has_python() {
+    if !python::is_here() {
         return;
     }
     for (body, said) in [
@@ -294,7 +282,7 @@ fn garbage_is_quoted() {
 /// the program lives on.
 #[test]
 fn a_reply_that_makes_no_sense_is_reported_with_what_was_said_before() {
-    if !has_python() {
+    if !python::is_here() {
         return;
     }
     let target = start(program(
@@ -314,7 +302,7 @@ fn a_reply_that_makes_no_sense_is_reported_with_what_was_said_before() {
 /// A process that the program has started may hold its standard error long after it has ended.
 #[test]
 fn standard_error_that_stays_open_is_not_waited_for() {
-    if !has_python() {
+    if !python::is_here() {
         return;
     }
     let target = start(program(
@@ -333,7 +321,7 @@ fn standard_error_that_stays_open_is_not_waited_for() {
 
 #[test]
 fn too_few_results_are_noticed() {
-    if !has_python() {
+    if !python::is_here() {
         return;
     }
     let target = start(program(
@@ -349,7 +337,7 @@ fn too_few_results_are_noticed() {
 
 #[test]
 fn another_protocol_version_and_an_unknown_switch_are_refused() {
-    if !has_python() {
+    if !python::is_here() {
         return;
     }
     let newer = Program {

@@ -4,3 +4,5 @@ pub mod binary;
 pub mod datadriven_script;
 pub mod etcd_interaction;
 pub mod etcd_testdata;
+#[path = "../../conformance/tests/python/mod.rs"]
+pub mod python;

@@ -1,7 +1,7 @@
 //! Every exit code of `lockstep`, and that nothing checked is never success.
 
 use assert_cmd::Command;
-use lockstep_tests::binary;
+use lockstep_tests::{binary, python};
 use std::path::Path;
 use tempfile::TempDir;
 
@@ -131,11 +131,7 @@ fn the_command_that_a_report_prints_replays_the_divergence() {
     )
     .expect("a file of our own");
     let mut targets = vec!["spec".to_owned(), "lockstep-raft".to_owned()];
-    if std::process::Command::new("python3")
-        .arg("--version")
-        .output()
-        .is_ok()
-    {
+    if python::is_here() {
         let toy = binary::repository().join("conformance/targets/example.py");
         targets.push(format!("exec:python3 '{}'", toy.display()));
     }
@@ -378,6 +374,98 @@ fn nothing_checked_is_no_success() {
     std::fs::write(here.path().join("none.ndjson"), empty).expect("a file of our own");
     run(here.path(), "replay none.ndjson --target spec", INPUT);
     run(here.path(), "verify --corpus empty --target spec", INPUT);
+}
+
+/// Runs the command line where there is no Go, and returns standard output and standard error.
+fn without_go(folder: &Path, arguments: &str, required: bool, code: i32) -> (String, String) {
+    let nothing = folder.join("no-programs");
+    std::fs::create_dir_all(&nothing).expect("a folder of our own");
+    let mut command = binary::lockstep();
+    command
+        .env("PATH", nothing)
+        .env_remove("LOCKSTEP_REQUIRE_GO");
+    if required {
+        command.env("LOCKSTEP_REQUIRE_GO", "1");
+    }
+    let assert = Command::from_std(command)
+        .args(arguments.split_whitespace())
+        .current_dir(folder)
+        .assert()
+        .code(code);
+    let output = assert.get_output();
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("it writes text");
+    (text(&output.stdout), text(&output.stderr))
+}
+
+/// Skipped is said in one line, is nowhere called a pass, and is an error where Go is required.
+#[test]
+fn without_go_etcds_raft_is_skipped_and_nothing_passes() {
+    let here = folder();
+    trace(here.path());
+    let corpus = binary::repository().join("traces/corpus");
+    for target in ["etcd", "etcd-async"] {
+        for what in [
+            "conform".to_owned(),
+            "replay trace.ndjson".to_owned(),
+            format!("verify --corpus {}", corpus.display()),
+        ] {
+            let arguments = format!("{what} --target {target}");
+            let (text, errors) = without_go(here.path(), &arguments, false, HOLDS);
+            let line = text.lines().next().unwrap_or_default();
+            assert!(
+                line.contains("etcd: skipped: there is no Go here") && line.contains("go.dev/dl"),
+                "{text}"
+            );
+            assert!(
+                !text.contains("holds") && errors.is_empty(),
+                "{text}{errors}"
+            );
+
+            let machine = format!("{arguments} --format json --junit report.xml");
+            let (json, _) = without_go(here.path(), &machine, false, HOLDS);
+            let report: serde_json::Value = serde_json::from_str(&json).expect("a report");
+            assert_eq!(report["status"], "skipped");
+            assert_eq!(report["jobs"].as_array().map(Vec::len), Some(1));
+            assert_eq!(report["jobs"][0]["status"], "skipped");
+            let xml = std::fs::read_to_string(here.path().join("report.xml")).expect("a report");
+            let count = |what: &str| xml.matches(what).count();
+            assert_eq!((count("<testcase "), count("<skipped ")), (1, 1), "{xml}");
+
+            let (text, errors) = without_go(here.path(), &arguments, true, USAGE);
+            assert!(
+                text.is_empty() && errors.contains("LOCKSTEP_REQUIRE_GO"),
+                "{text}{errors}"
+            );
+        }
+    }
+    let (targets, _) = without_go(here.path(), "targets", false, HOLDS);
+    assert!(
+        targets.contains("not available here: there is no Go here"),
+        "{targets}"
+    );
+}
+
+/// An option that changes what happens is part of the command that repeats it.
+#[test]
+fn the_command_that_a_report_prints_repeats_the_options() {
+    let here = folder();
+    trace(here.path());
+    let command = |options: &str| {
+        let arguments = format!("replay trace.ndjson --target spec --plant wrong_state {options}");
+        let report = run(here.path(), &arguments, VIOLATED);
+        paste(here.path(), &report);
+        let line = report.split("repeat it with: ").nth(1);
+        line.and_then(|rest| rest.lines().next())
+            .expect("a command")
+            .to_owned()
+    };
+    let plain = "lockstep replay trace.ndjson --target spec";
+    assert_eq!(command(""), format!("{plain} --plant wrong_state"));
+    assert_eq!(command("--reply-timeout 30"), command(""));
+    assert_eq!(
+        command("--reply-timeout 7 --partial"),
+        format!("{plain} --reply-timeout 7 --partial --plant wrong_state")
+    );
 }
 
 /// A witness that was asked for is a question, and a property that nothing put to the test was not checked.

@@ -37,6 +37,7 @@ pub fn run(args: &ConformArgs, progress: &Reporter) -> Result<Vec<Job>, CliError
         let text = "a comparison has no depth limit; bound the model instead";
         return Err(CliError::Usage(text.to_owned()));
     }
+    args.target.available()?;
     one(
         &chosen,
         &args.target,

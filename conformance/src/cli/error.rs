@@ -14,6 +14,16 @@ pub enum CliError {
     #[error("{0}")]
     #[diagnostic(code(usage))]
     Usage(String),
+    /// What was asked for needs something that need not be here; nothing was checked, and that is no
+    /// failure.
+    #[error("skipped: {why}")]
+    #[diagnostic(code(skipped))]
+    Skipped {
+        /// What was not started.
+        target: &'static str,
+        /// Why not.
+        why: String,
+    },
     /// A trace is not one.
     #[error(transparent)]
     #[diagnostic(
@@ -44,6 +54,7 @@ impl CliError {
     /// The exit code of this error.
     pub fn exit(&self) -> Exit {
         match self {
+            CliError::Skipped { .. } => Exit::Holds,
             CliError::Usage(_) | CliError::Output { .. } => Exit::Usage,
             CliError::Trace(_) | CliError::Input(_) => Exit::Input,
             CliError::Search(error) => match error {

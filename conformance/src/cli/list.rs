@@ -28,6 +28,9 @@ pub fn targets(args: &TargetsArgs) -> Result<Vec<Job>, CliError> {
                     job.facts.append(&mut asked.facts);
                     job.notes.append(&mut asked.notes);
                 }
+                Err(CliError::Skipped { why, .. }) => {
+                    job.notes.push(format!("not available here: {why}"));
+                }
                 Err(error) => job.notes.push(format!("not available here: {error}")),
             }
         }

@@ -23,6 +23,7 @@ mod target;
 mod verify;
 mod walk;
 
+use crate::report::{Job, Status};
 use clap::{Parser, Subcommand};
 use error::CliError;
 use exit::Exit;
@@ -118,33 +119,49 @@ pub fn main() -> Exit {
 fn run(cli: &Cli) -> Result<Exit, CliError> {
     let progress = progress::Reporter::new(cli.output.quiet);
     let clock = std::time::Instant::now();
-    let jobs = match &cli.verb {
-        Verb::Verify(args) => verify::run(args, &progress)?,
-        Verb::Conform(args) => conform::run(args, &progress)?,
-        Verb::Walk(args) => walk::run(args, &progress)?,
-        Verb::Generate(args) => generate::run(args, &progress)?,
-        Verb::Coverage(args) => coverage::run(args, &progress)?,
-        Verb::Simulate(args) => simulate::run(args, &progress)?,
-        Verb::Bench(args) => {
-            let jobs = bench::run(args, &progress)?;
-            if bench::is_measurement(args) {
-                return Ok(Exit::Holds);
-            }
-            jobs
-        }
-        Verb::Mutants(args) => mutants::run(args, &progress)?,
-        Verb::Targets(args) => list::targets(args)?,
-        Verb::Presets => list::presets()?,
-        Verb::Check(args) => check::run(args, &progress)?,
-        Verb::Explore(args) => {
-            explore::run(args)?;
-            return Ok(Exit::Holds);
-        }
-        Verb::Replay(args) => replay::run(args, &progress)?,
+    let jobs = match jobs(&cli.verb, &progress) {
+        Ok(Some(jobs)) => jobs,
+        Ok(None) => return Ok(Exit::Holds),
+        Err(CliError::Skipped { target, why }) => vec![Job::new(
+            cli.verb.name(),
+            target,
+            Status::Skipped,
+            format!("skipped: {why}"),
+        )],
+        Err(error) => return Err(error),
     };
     progress.finish();
     let seconds = clock.elapsed().as_secs_f64();
     let report = crate::report::Report::new(cli.verb.name(), seconds, jobs);
     cli.output.write(&report)?;
     Ok(Exit::from(report.status))
+}
+
+/// Does what was asked; `None` for a verb that has shown its result itself.
+fn jobs(verb: &Verb, progress: &progress::Reporter) -> Result<Option<Vec<Job>>, CliError> {
+    let jobs = match verb {
+        Verb::Verify(args) => verify::run(args, progress)?,
+        Verb::Conform(args) => conform::run(args, progress)?,
+        Verb::Walk(args) => walk::run(args, progress)?,
+        Verb::Generate(args) => generate::run(args, progress)?,
+        Verb::Coverage(args) => coverage::run(args, progress)?,
+        Verb::Simulate(args) => simulate::run(args, progress)?,
+        Verb::Bench(args) => {
+            let jobs = bench::run(args, progress)?;
+            if bench::is_measurement(args) {
+                return Ok(None);
+            }
+            jobs
+        }
+        Verb::Mutants(args) => mutants::run(args, progress)?,
+        Verb::Targets(args) => list::targets(args)?,
+        Verb::Presets => list::presets()?,
+        Verb::Check(args) => check::run(args, progress)?,
+        Verb::Explore(args) => {
+            explore::run(args)?;
+            return Ok(None);
+        }
+        Verb::Replay(args) => replay::run(args, progress)?,
+    };
+    Ok(Some(jobs))
 }

@@ -3,7 +3,7 @@
 use super::error::CliError;
 use clap::Args;
 use lockstep_conformance::planted::{Mistake, Planted};
-use lockstep_conformance::targets::etcd::{self, StorageWrites};
+use lockstep_conformance::targets::etcd::{self, EtcdError, StorageWrites};
 use lockstep_conformance::targets::exec::{ExecOptions, ExecTarget, Program};
 use lockstep_conformance::targets::lockstep_raft::LockstepRaft;
 use lockstep_conformance::targets::raft_rs::RaftRs;
@@ -97,6 +97,13 @@ impl TargetArgs {
     /// The command that repeats a divergence of this target, for a shell.
     pub fn replay_command(&self, found: &Divergence, file: &str) -> String {
         let mut command = found.replay_command(file, &self.target);
+        let patience = ExecOptions::default().reply_timeout.as_secs();
+        if self.reply_timeout != patience {
+            command += &format!(" --reply-timeout {}", self.reply_timeout);
+        }
+        if self.partial {
+            command += " --partial";
+        }
         if let Some(name) = self.plant.as_ref().and_then(mistake_name) {
             command += &format!(" --plant {name}");
         }
@@ -163,9 +170,19 @@ impl TargetArgs {
     }
 
     fn etcd(&self, writes: StorageWrites) -> Result<ExecTarget, CliError> {
-        let usage = |error: &dyn std::fmt::Display| CliError::Usage(error.to_string());
-        let cache = etcd::default_cache().map_err(|error| usage(&error))?;
-        etcd::start(&cache, writes, self.options()).map_err(|error| usage(&error))
+        let cache = etcd::default_cache().map_err(|error| CliError::Usage(error.to_string()))?;
+        Ok(etcd::start(&cache, writes, self.options())?)
+    }
+
+    /// Whether what the target needs is here, as far as that is known without starting it.
+    ///
+    /// # Errors
+    /// [`CliError::Skipped`] for etcd's raft where there is no Go.
+    pub fn available(&self) -> Result<(), CliError> {
+        match self.target.as_str() {
+            "etcd" | "etcd-async" => Ok(etcd::find_go()?),
+            _ => Ok(()),
+        }
     }
 
     fn options(&self) -> ExecOptions {
@@ -183,6 +200,18 @@ impl TargetArgs {
             names.join(", ")
         );
         CliError::Usage(text)
+    }
+}
+
+impl From<EtcdError> for CliError {
+    fn from(error: EtcdError) -> CliError {
+        match error {
+            EtcdError::NoGo(_) => CliError::Skipped {
+                target: "etcd",
+                why: error.to_string(),
+            },
+            _ => CliError::Usage(error.to_string()),
+        }
     }
 }
 

@@ -33,12 +33,22 @@ pub enum StorageWrites {
     Asynchronous,
 }
 
+/// The environment variable that makes the lack of Go an error, whatever it is set to unless that is
+/// nothing. Without it, what needs etcd's raft is skipped where there is no Go.
+pub const REQUIRE_GO: &str = "LOCKSTEP_REQUIRE_GO";
+
 /// Why etcd's raft is not here.
 #[derive(Debug, thiserror::Error)]
 pub enum EtcdError {
-    /// There is no Go. A run may be skipped for this reason, with this message.
-    #[error("there is no Go here to build etcd's raft with ({0})")]
+    /// There is no Go, and nobody insists on it: what needs etcd's raft is skipped, with this message.
+    #[error("there is no Go here to build etcd's raft with; https://go.dev/dl has it ({0})")]
     NoGo(io::Error),
+    /// There is no Go, and [`REQUIRE_GO`] is set.
+    #[error(
+        "there is no Go here to build etcd's raft with; https://go.dev/dl has it ({0}). {REQUIRE_GO} is \
+         set, so this is an error"
+    )]
+    GoRequired(io::Error),
     /// Go is here, but the program was not built: a fault of this machine or of the program.
     #[error("etcd's raft was not built: {0}")]
     Build(String),
@@ -78,18 +88,30 @@ pub fn default_cache() -> io::Result<PathBuf> {
     Ok(here.with_file_name("lockstep-targets"))
 }
 
+/// Whether there is Go. Takes a moment, where [`start`] may take a while.
+///
+/// # Errors
+/// [`EtcdError::NoGo`] or [`EtcdError::GoRequired`] if there is none, and [`EtcdError::Build`] if it cannot
+/// be run.
+pub fn find_go() -> Result<(), EtcdError> {
+    match Command::new("go").arg("version").output() {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(EtcdError::Build(error.to_string()))
+        }
+        Err(error) if std::env::var_os(REQUIRE_GO).is_some_and(|it| !it.is_empty()) => {
+            Err(EtcdError::GoRequired(error))
+        }
+        Err(error) => Err(EtcdError::NoGo(error)),
+    }
+}
+
 /// Builds the program and returns the path of the executable.
 ///
 /// # Errors
-/// [`EtcdError::NoGo`] and [`EtcdError::Build`].
+/// As [`find_go`], and [`EtcdError::Build`].
 pub fn build(cache: &Path) -> Result<PathBuf, EtcdError> {
-    match Command::new("go").arg("version").output() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(EtcdError::NoGo(error));
-        }
-        Err(error) => return Err(EtcdError::Build(error.to_string())),
-        Ok(_) => {}
-    }
+    find_go()?;
     let folder = cache.join("etcd-raft");
     write_sources(&folder).map_err(|error| {
         EtcdError::Build(format!("cannot write to {}: {error}", folder.display()))
