@@ -16,8 +16,8 @@
 //!    run the implementation until nothing is left to do: persist what it wants persisted, apply what
 //!    it commits, hand back to it the messages it addresses to itself. Collect the messages to others,
 //!    each with the mark whether it had to wait for persistence. An input that the implementation has
-//!    no way to receive is [`Reaction::NotDriven`] with the reason; it is counted and named in the
-//!    report, and is never a silent pass. `Restart` throws the server away and builds it again from
+//!    no way to receive is [`Reaction::NotDriven`] with the reason, and leaves the server as it was; it is
+//!    counted and named in the report, and is never a silent pass. `Restart` throws the server away and builds it again from
 //!    what was durable.
 //! 3. **View**: translate the state into a [`NodeView`]. State that the role does not have is left empty
 //!    there. A field that you cannot read is left out of [`Description::shows`] once and for all, and
