@@ -1,0 +1,247 @@
+//! `cargo run --release -p lockstep-mutator`: tries every mechanical mutant of the production Raft.
+
+use clap::Parser;
+use lockstep_mutator::campaign::{self, Results};
+use lockstep_mutator::ladder::{Baseline, Rung, Side};
+use lockstep_mutator::reasons::Reasons;
+use lockstep_mutator::report::{Class, Report};
+use lockstep_mutator::schema::Numbered;
+use lockstep_mutator::workspace::{Copy, Failure};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Mutates the core of the production Raft mechanically, with the lockstep comparison as the test
+///
+/// Exit code 0: every mutant is killed or explained. 1: there are survivors without an explanation, or
+/// explanations that are out of date. 2: the run could not be made.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Only the mutants with these short names; may be given more than once
+    #[arg(long, value_name = "ID")]
+    only: Vec<String>,
+    /// Only the mutants of files whose name holds this text; may be given more than once
+    #[arg(long, value_name = "TEXT")]
+    file: Vec<String>,
+    /// At most this many mutants that were not tried before
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    /// How many mutants are tried at once
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    jobs: usize,
+    /// Go on with results of another state of the workspace: what was killed stays killed. For work on the
+    /// tests; a score is of one state
+    #[arg(long)]
+    keep: bool,
+    /// Leave out programs that take longer than this many seconds without a mutant; what passes the others
+    /// is tried again by a run that leaves out none
+    #[arg(long, value_name = "SECONDS")]
+    longest: Option<f64>,
+    /// List the mutants and do nothing
+    #[arg(long)]
+    list: bool,
+    /// Write the full result to this file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Write the page for people to this file
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
+    /// Why mutants that nothing notices are none, or not noticed yet
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "conformance/mutator/reasons.json"
+    )]
+    reasons: PathBuf,
+    /// Where the copy of the workspace, its builds and the results are kept
+    #[arg(long, value_name = "DIR", default_value = "target/mechanical")]
+    out: PathBuf,
+    /// The workspace
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    workspace: PathBuf,
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(failure) => {
+            eprintln!("{failure}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<bool, Failure> {
+    let reasons = fs::read_to_string(&arguments.reasons)
+        .map_err(|error| Failure(format!("{}: {error}", arguments.reasons.display())))?;
+    let reasons = Reasons::read(&reasons).map_err(Failure)?;
+    fs::create_dir_all(&arguments.out)?;
+    let out = arguments.out.canonicalize()?;
+    let mut copy = Copy::make(&arguments.workspace, &out)?;
+    if arguments.list {
+        for it in copy.mutants.iter().filter(|it| arguments.asks_for(it)) {
+            let mutant = &it.mutant;
+            let (line, column) = (mutant.line, mutant.column);
+            println!("{} {line}:{column} {}", mutant.id(), mutant.key());
+        }
+        return Ok(true);
+    }
+    eprintln!("{} mutants", copy.mutants.len());
+    copy.settle(|text| eprintln!("{text}"))?;
+    let rungs = rungs(&copy)?;
+    let scratch = out.join("scratch");
+    let mut ladder = Vec::new();
+    for rung in rungs {
+        let baseline = rung.baseline(&scratch).map_err(Failure)?;
+        eprintln!(
+            "without a mutant, {} takes {:.2} s and meets {}",
+            baseline.rung.name,
+            baseline.time.as_secs_f64(),
+            baseline.met.len()
+        );
+        ladder.push(baseline);
+    }
+    ladder.sort_by_key(|it| (it.rung.side, it.time));
+    let all = ladder.len();
+    if let Some(longest) = arguments.longest {
+        ladder.retain(|it| it.time.as_secs_f64() <= longest);
+    }
+
+    let path = out.join("results.jsonl");
+    let mut results = Results::open(&path, copy.fingerprint, arguments.keep)?;
+    let chosen: Vec<&Numbered> = copy
+        .mutants
+        .iter()
+        .filter(|it| !copy.unviable.contains(&it.number) && arguments.asks_for(it))
+        .filter(|it| results.of(&it.mutant.key()).is_none())
+        .take(arguments.limit.unwrap_or(usize::MAX))
+        .collect();
+    eprintln!("{} mutants to try", chosen.len());
+    results.only_kills = ladder.len() < all;
+    try_all(&chosen, &ladder, &mut results, &scratch, arguments.jobs)?;
+
+    let report = Report::new(&copy.mutants, &copy.unviable, &results, &reasons);
+    if let Some(path) = &arguments.json {
+        fs::write(path, format!("{:#}\n", report.json()))?;
+    }
+    if let Some(path) = &arguments.markdown {
+        fs::write(path, report.markdown())?;
+    }
+    print!("{}", report.text());
+    let untried = report.of(Class::Untried).count();
+    if untried > 0 {
+        println!("{untried} were not tried");
+    }
+    Ok(report.holds())
+}
+
+impl Arguments {
+    fn asks_for(&self, it: &Numbered) -> bool {
+        (self.only.is_empty() || self.only.contains(&it.mutant.id()))
+            && (self.file.is_empty() || self.file.iter().any(|text| it.mutant.file.contains(text)))
+    }
+}
+
+fn try_all(
+    chosen: &[&Numbered],
+    ladder: &[Baseline],
+    results: &mut Results,
+    scratch: &Path,
+    jobs: usize,
+) -> Result<(), Failure> {
+    campaign::run(
+        chosen,
+        ladder,
+        results,
+        scratch,
+        jobs,
+        |done, mutant, outcome| {
+            let what = match &outcome.killed {
+                Some(kill) => format!("{} ({:?})", kill.rung, kill.end),
+                None if outcome.met == 0 => "SURVIVES, never run".to_owned(),
+                None => "SURVIVES".to_owned(),
+            };
+            eprintln!(
+                "{done}/{} {} {:.1} s {what}: {}:{} {}",
+                chosen.len(),
+                mutant.mutant.id(),
+                outcome.seconds,
+                mutant.mutant.file,
+                mutant.mutant.line,
+                mutant.mutant.key()
+            );
+        },
+    )?;
+    Ok(())
+}
+
+/// The programs that a mutant has to pass: `lockstep`, then the tests.
+fn rungs(copy: &Copy) -> Result<Vec<Rung>, Failure> {
+    let folder = copy.folder();
+    let lockstep = copy.build(&[
+        "build",
+        "--release",
+        "-p",
+        "lockstep-conformance",
+        "--bin",
+        "lockstep",
+    ])?;
+    let Some((_, lockstep)) = lockstep.into_iter().find(|(name, _)| name == "lockstep") else {
+        return Err(Failure("there is no program lockstep".to_owned()));
+    };
+    let comparison = |name: &str, arguments: &[&str]| Rung {
+        name: name.to_owned(),
+        side: Side::Comparison,
+        program: lockstep.clone(),
+        arguments: arguments.iter().map(|it| (*it).to_owned()).collect(),
+        folder: None,
+    };
+    let corpus = folder.join("traces/corpus").to_string_lossy().into_owned();
+    let mut rungs = vec![
+        comparison("replay of the corpus", &["replay", "-q", &corpus]),
+        comparison(
+            "walks",
+            &["walk", "-q", "--seeds", "100", "--steps", "1000"],
+        ),
+    ];
+    for preset in PRESETS {
+        let arguments = ["conform", "-q", "--threads", "1", "--preset", preset];
+        rungs.push(comparison(&format!("conform {preset}"), &arguments));
+    }
+    let of_raft = copy.build(&[
+        "test",
+        "--no-run",
+        "-p",
+        "lockstep-raft",
+        "--lib",
+        "--tests",
+    ])?;
+    let of_scripts = copy.build(&[
+        "test",
+        "--no-run",
+        "-p",
+        "lockstep-tests",
+        "--test",
+        "etcd_interaction",
+        "--test",
+        "etcd_quorum_confchange",
+    ])?;
+    for (programs, inside) in [(of_raft, "impl"), (of_scripts, "tests")] {
+        for (name, program) in programs {
+            rungs.push(Rung {
+                name: format!("tests of {inside}: {name}"),
+                side: Side::Test,
+                program,
+                arguments: Vec::new(),
+                folder: Some(folder.join(inside)),
+            });
+        }
+    }
+    Ok(rungs)
+}
+
+/// The presets of `lockstep verify`.
+const PRESETS: [&str; 8] = [
+    "smoke", "default", "votes", "lease", "conflict", "pair", "window", "single",
+];
