@@ -29,6 +29,8 @@
 mod changer;
 mod invariants;
 mod restore;
+#[cfg(test)]
+mod tests;
 
 pub use changer::Changer;
 pub use invariants::{InvariantViolation, check_invariants};

@@ -10,7 +10,7 @@ use crate::tracker::ProgressState;
 use crate::types::*;
 
 /// Server 3 misses entries that the others then compact.
-fn lagging() -> Cluster {
+pub(super) fn lagging() -> Cluster {
     lagging_with(|_| ())
 }
 

@@ -1,0 +1,100 @@
+//! What a leader makes of reports and of answers that come at the wrong time.
+
+use super::cluster::{Cluster, id, message};
+use super::snapshots::lagging;
+use crate::core::SnapshotStatus;
+use crate::tracker::{Progress, ProgressState};
+use crate::types::*;
+
+fn progress(cluster: &Cluster) -> Progress {
+    let progress = &cluster.node(1).tracker().progress;
+    progress.get(id(3)).unwrap().clone()
+}
+
+fn acknowledge(cluster: &mut Cluster, index: u64) {
+    let term = cluster.node(1).term().0;
+    let index = Index(index);
+    let rejection = None;
+    let body = Body::AppendEntriesResponse { index, rejection };
+    cluster.deliver(message(3, 1, term, body));
+}
+
+/// A snapshot is on its way to server 3; the log begins behind index 4.
+fn with_snapshot_on_its_way() -> Cluster {
+    let mut cluster = lagging();
+    cluster.heartbeat(1);
+    while progress(&cluster).state() != ProgressState::Snapshot {
+        for number in 1..=3 {
+            cluster.work(number);
+        }
+        let message = cluster.network.pop_front().unwrap();
+        cluster.deliver(message);
+    }
+    assert_eq!(progress(&cluster).pending_snapshot(), Index(4));
+    cluster
+}
+
+#[test]
+fn an_acknowledgement_that_does_not_reach_the_log_leaves_the_snapshot_on_its_way() {
+    let mut cluster = with_snapshot_on_its_way();
+    acknowledge(&mut cluster, 2);
+    assert_eq!(progress(&cluster).matched(), Index(2));
+    assert_eq!(progress(&cluster).state(), ProgressState::Snapshot);
+    // From wherever the follower got it: this is where the log goes on.
+    acknowledge(&mut cluster, 4);
+    assert_eq!(progress(&cluster).state(), ProgressState::Replicate);
+    assert_eq!(progress(&cluster).next(), Index(5));
+}
+
+#[test]
+fn a_failed_snapshot_is_probed_from_the_match() {
+    let mut cluster = with_snapshot_on_its_way();
+    acknowledge(&mut cluster, 2);
+    cluster
+        .node_mut(1)
+        .report_snapshot(id(3), SnapshotStatus::Failed);
+    let failed = progress(&cluster);
+    assert_eq!(failed.state(), ProgressState::Probe);
+    assert_eq!((failed.next(), failed.is_paused()), (Index(3), true));
+    assert_eq!(failed.pending_snapshot(), Index(0));
+}
+
+#[test]
+fn a_report_on_a_snapshot_that_is_not_on_its_way_changes_nothing() {
+    let mut cluster = lagging();
+    let before = cluster.node(1).clone();
+    for status in [SnapshotStatus::Finished, SnapshotStatus::Failed] {
+        cluster.node_mut(1).report_snapshot(id(2), status);
+        cluster.node_mut(1).report_snapshot(id(9), status);
+        assert!(*cluster.node(1) == before);
+    }
+}
+
+#[test]
+fn a_report_at_a_follower_changes_nothing() {
+    let mut cluster = with_snapshot_on_its_way();
+    let before = cluster.node(2).clone();
+    for node in [1, 3] {
+        cluster.node_mut(2).report_unreachable(id(node));
+        let status = SnapshotStatus::Finished;
+        cluster.node_mut(2).report_snapshot(id(node), status);
+        assert!(*cluster.node(2) == before);
+    }
+}
+
+/// Neither ends it the wait for a snapshot, nor the pause of a probe.
+#[test]
+fn an_unreachable_server_that_is_not_replicated_to_stays_as_it_is() {
+    let mut cluster = with_snapshot_on_its_way();
+    let before = progress(&cluster);
+    cluster.node_mut(1).report_unreachable(id(3));
+    assert_eq!(progress(&cluster), before);
+    cluster
+        .node_mut(1)
+        .report_snapshot(id(3), SnapshotStatus::Finished);
+    let before = progress(&cluster);
+    assert_eq!(before.state(), ProgressState::Probe);
+    assert!(before.is_paused());
+    cluster.node_mut(1).report_unreachable(id(3));
+    assert_eq!(progress(&cluster), before);
+}
