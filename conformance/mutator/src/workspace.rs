@@ -104,7 +104,7 @@ impl Copy {
                         .strip_prefix(*it)
                         .is_some_and(|rest| rest.starts_with('/'))
             };
-            if MUTATED.iter().any(|it| is(&it)) && !LEFT_OUT.iter().any(|it| is(&it)) {
+            if MUTATED.iter().any(is) && !LEFT_OUT.iter().any(is) {
                 let text = String::from_utf8(bytes.clone())
                     .map_err(|_| Failure(format!("{name} is no text")))?;
                 texts.insert(inner.to_owned(), text);

@@ -96,7 +96,8 @@ impl Finder<'_> {
             BinOp::BitOrAssign(_) => (Assignment, &["&="]),
             _ => (Arithmetic, &[]),
         };
-        if !constant && !(pattern && operator == Logic) {
+        let stays = constant || (pattern && operator == Logic);
+        if !stays {
             let (left, right) = (self.of(&it.left).to_owned(), self.of(&it.right).to_owned());
             for other in others {
                 self.replace(it, operator, format!("{left} {other} {right}"));
