@@ -9,8 +9,9 @@ use std::fmt::Write as _;
 use lockstep_raft::confchange::{Changer, ConfChangeError};
 use lockstep_raft::quorum::{JointConfig, MajorityConfig, UNBOUNDED};
 use lockstep_raft::tracker::ProgressTracker;
-use lockstep_raft::{ConfChangeKind, ConfChangeSingle, Index, NodeId};
+use lockstep_raft::{Index, NodeId};
 use lockstep_tests::datadriven_script::{Case, run_script};
+use lockstep_tests::etcd_interaction::{parse_bool, parse_changes};
 use lockstep_tests::etcd_testdata::{Suite, run_suite};
 
 #[test]
@@ -217,8 +218,7 @@ impl Group {
     fn command(&mut self, case: &Case) -> Result<String, String> {
         let changer = Changer::new(&self.tracker, Index(self.last_index));
         self.last_index += 1;
-        let words = case.input.split(' ').filter(|word| !word.is_empty());
-        let changes: Vec<ConfChangeSingle> = words.map(change).collect::<Result<_, _>>()?;
+        let changes = parse_changes(&case.input)?;
         let changed = match case.command.as_str() {
             "simple" => changer.simple(&changes),
             "enter-joint" => changer.enter_joint(auto_leave(case)?, &changes),
@@ -262,25 +262,27 @@ fn auto_leave(case: &Case) -> Result<bool, String> {
         None => Ok(false),
         Some(arg) => match arg.values.as_slice() {
             [] => Ok(true),
-            [value] => value.parse().map_err(|_| format!("autoleave: {value}")),
+            [value] => parse_bool(value),
             values => Err(format!("autoleave: {values:?}")),
         },
     }
 }
 
-fn change(word: &str) -> Result<ConfChangeSingle, String> {
-    let mut chars = word.chars();
-    let kind = match chars.next() {
-        _ if word.len() < 2 => return Err(format!("unknown token {word}")),
-        Some('v') => ConfChangeKind::AddNode,
-        Some('l') => ConfChangeKind::AddLearner,
-        Some('r') => ConfChangeKind::RemoveNode,
-        Some('u') => ConfChangeKind::UpdateNode,
-        _ => return Err(format!("unknown input: {word}")),
-    };
-    let node = chars.as_str().parse().map_err(|e| format!("{word}: {e}"))?;
-    Ok(ConfChangeSingle {
-        kind,
-        node: NodeId::new(node),
-    })
+#[test]
+fn a_truth_value_is_read_as_go_reads_it() {
+    let cases = lockstep_tests::datadriven_script::parse(
+        "simple\nv1\n----\n\nenter-joint autoleave=1\nv2\n----\n\nleave-joint\nv1  v2\n----\n",
+    )
+    .unwrap();
+    let mut group = Group::default();
+    let outputs = cases.iter().map(|case| group.command(case));
+    let outputs: Vec<_> = outputs.collect();
+    assert!(outputs[0].is_ok());
+    let joint = outputs[1].as_ref().unwrap();
+    assert!(
+        joint.starts_with("voters=(1 2)&&(1) autoleave\n"),
+        "{joint}"
+    );
+    // Two spaces in a row enclose an empty word.
+    assert_eq!(outputs[2], Err("unknown token ".to_owned()));
 }

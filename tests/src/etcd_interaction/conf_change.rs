@@ -82,7 +82,7 @@ fn kind(kind: ConfChangeKind) -> &'static str {
 /// # Errors
 ///
 /// The sentence that the scripts expect about the first word that is no change.
-pub(super) fn parse_changes(text: &str) -> Result<Vec<ConfChangeSingle>, String> {
+pub fn parse_changes(text: &str) -> Result<Vec<ConfChangeSingle>, String> {
     let text = text.trim();
     if text.is_empty() {
         return Ok(Vec::new());

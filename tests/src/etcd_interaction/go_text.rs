@@ -68,7 +68,7 @@ pub(super) fn parse_uint(text: &str) -> Result<u64, String> {
 /// # Errors
 ///
 /// Go's sentence about the text that is none.
-pub(super) fn parse_bool(text: &str) -> Result<bool, String> {
+pub fn parse_bool(text: &str) -> Result<bool, String> {
     match text {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),

@@ -19,4 +19,6 @@ mod log_lines;
 mod node;
 mod output;
 
+pub use conf_change::parse_changes;
 pub use environment::InteractionEnv;
+pub use go_text::parse_bool;
