@@ -64,10 +64,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
             }
         }
         // A transfer that took longer than this will not succeed any more (thesis §3.10).
-        if self.lead_transferee.take().is_some() {
-            // It kept the leader from proposing this; in an idle group nothing else ever would.
-            self.leave_joint_if_due()?;
-        }
+        self.lead_transferee = None;
         Ok(())
     }
 

@@ -119,7 +119,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
     }
 
     /// Proposes to leave the joint configuration. If a transfer of leadership is in the way, the
-    /// end of that tries again, or the next applied entry, or the next leader.
+    /// next applied entry tries again, or the next leader.
     fn leave_joint(&mut self) -> Result<(), Error> {
         let id = self.settings.id;
         // No payload at all is the change that leaves, and is never refused for its size.

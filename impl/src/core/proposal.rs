@@ -3,11 +3,12 @@
 use bytes::Bytes;
 
 use super::Core;
+use crate::confchange::ConfChangeError;
 use crate::error::{CallError, DropReason, Error};
 use crate::observer::{ConfChangeObstacle, Event, Observer, ProposedConfChange};
 use crate::storage::Storage;
 use crate::types::{
-    Body, ConfChange, ConfChangeV2, Entry, EntryKind, Index, Message, Term, payloads_len,
+    Body, ConfChange, ConfChangeV2, Entry, EntryKind, Index, Message, NodeId, Term, payloads_len,
 };
 use crate::wire;
 
@@ -29,13 +30,14 @@ impl<S: Storage, O: Observer> Core<S, O> {
     /// # Errors
     ///
     /// Those of [`propose`](Core::propose); [`CallError::EmptyProposal`] if there are none;
-    /// [`CallError::Undecodable`] for an entry that says to be a change of membership and is none.
+    /// [`CallError::Undecodable`] for an entry that says to be a change of membership and is none;
+    /// [`ConfChangeError::ReservedId`] for one that names a storage thread.
     pub fn propose_entries(&mut self, entries: Vec<Entry>) -> Result<(), Error> {
         if entries.is_empty() {
             return Err(CallError::EmptyProposal.into());
         }
-        if !entries.iter().all(decodes) {
-            return Err(CallError::Undecodable.into());
+        if let Some(defect) = entries.iter().find_map(defect) {
+            return Err(defect.into());
         }
         self.propose_checked(entries)
     }
@@ -46,10 +48,11 @@ impl<S: Storage, O: Observer> Core<S, O> {
     ///
     /// # Errors
     ///
-    /// Those of [`propose`](Core::propose).
+    /// Those of [`propose`](Core::propose); [`ConfChangeError::ReservedId`] for a change that names
+    /// a storage thread.
     pub fn propose_conf_change(&mut self, change: &ConfChange) -> Result<(), Error> {
         let data = wire::encode_conf_change(change);
-        self.propose_checked(vec![Entry::proposal(EntryKind::ConfChange, data)])
+        self.propose_entries(vec![Entry::proposal(EntryKind::ConfChange, data)])
     }
 
     /// Proposes a change of membership of the general kind; the default value proposes to leave a
@@ -57,10 +60,11 @@ impl<S: Storage, O: Observer> Core<S, O> {
     ///
     /// # Errors
     ///
-    /// Those of [`propose`](Core::propose).
+    /// Those of [`propose`](Core::propose); [`ConfChangeError::ReservedId`] for a change that names
+    /// a storage thread.
     pub fn propose_conf_change_v2(&mut self, change: &ConfChangeV2) -> Result<(), Error> {
         let data = wire::encode_conf_change_v2(change);
-        self.propose_checked(vec![Entry::proposal(EntryKind::ConfChangeV2, data)])
+        self.propose_entries(vec![Entry::proposal(EntryKind::ConfChangeV2, data)])
     }
 
     fn propose_checked(&mut self, entries: Vec<Entry>) -> Result<(), Error> {
@@ -182,11 +186,28 @@ impl DecodedChange {
             DecodedChange::V2(change) => ProposedConfChange::V2(change),
         }
     }
+
+    fn servers(&self) -> impl Iterator<Item = NodeId> {
+        let (one, several) = match self {
+            DecodedChange::V1(change) => (change.node, &[][..]),
+            DecodedChange::V2(change) => (None, change.changes.as_slice()),
+        };
+        one.into_iter()
+            .chain(several.iter().filter_map(|change| change.node))
+    }
 }
 
-/// Whether an entry that should hold a change of membership does.
-pub(super) fn decodes(entry: &Entry) -> bool {
-    entry.kind == EntryKind::Normal || decode(entry).is_some()
+/// What is wrong with an entry that should hold a change of membership. A change of nobody (the
+/// server is `None`, zero on the wire) is void and as good as any other: etcd's scripts have it.
+pub(super) fn defect(entry: &Entry) -> Option<CallError> {
+    if entry.kind == EntryKind::Normal {
+        return None;
+    }
+    let Some(change) = decode(entry) else {
+        return Some(CallError::Undecodable);
+    };
+    let reserved = change.servers().find(|server| server.is_storage_thread())?;
+    Some(ConfChangeError::ReservedId(reserved).into())
 }
 
 fn decode(entry: &Entry) -> Option<DecodedChange> {

@@ -1,7 +1,8 @@
 //! Which messages are let in. What passes here can be handled without harm, whoever sent it.
 
 use super::Core;
-use crate::error::{Error, PeerError};
+use super::proposal::defect;
+use crate::error::{CallError, Error, PeerError};
 use crate::observer::Observer;
 use crate::seeded::seeded;
 use crate::storage::Storage;
@@ -117,11 +118,14 @@ impl<S: Storage, O: Observer> Core<S, O> {
 
     fn defect_of_snapshot(&self, term: Term, snapshot: &Snapshot) -> Option<&'static str> {
         let id = snapshot.id();
-        if term.is_zero() {
+        // Nobody leads term zero, but a group may be seeded with a snapshot before the first
+        // election, by a server that was started from it.
+        let seeds = term.is_zero() && self.term.is_zero() && id.term.0 <= 1;
+        if term.is_zero() && !seeds {
             Some("nobody leads term zero")
         } else if id.index.0 > NUMBER_LIMIT {
             Some("the index is absurd")
-        } else if id.term > term {
+        } else if id.term > term && !seeds {
             Some("the snapshot is of a later term")
         } else if term >= self.term
             && id.index > self.log.committed()
@@ -139,10 +143,11 @@ fn defect_of_proposal(term: Term, entries: &[Entry]) -> Option<&'static str> {
         Some("it belongs to no term")
     } else if entries.is_empty() {
         Some("it proposes nothing")
-    } else if !entries.iter().all(super::proposal::decodes) {
-        Some("it holds a configuration change that is none")
     } else {
-        None
+        entries.iter().find_map(defect).map(|defect| match defect {
+            CallError::ConfChange(_) => "it makes a storage thread a server",
+            _ => "it holds a configuration change that is none",
+        })
     }
 }
 

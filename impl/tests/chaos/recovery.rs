@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
 use lockstep_raft::{ConfChangeV2, Index, NodeId, Role};
 
 use crate::cluster::{Cluster, FIRST_MEMBERS, id};
@@ -91,21 +92,24 @@ impl Cluster {
         Ok(())
     }
 
-    /// An explicit transition is left by whoever asked for it.
+    /// An explicit transition is left by whoever asked for it. An automatic one is left when it, or
+    /// the next entry, is applied: in between, a transfer of leadership may have been in the way.
     fn leave_joint(&mut self) -> Checked {
         let Some(leader) = self.leader() else {
             return Ok(());
         };
         self.input(leader, |running| {
             let config = &running.node.core().tracker().config;
-            if config.voters.is_joint() && !config.auto_leave {
-                // Refused if it is under way already.
-                drop(
-                    running
-                        .node
-                        .propose_conf_change_v2(&ConfChangeV2::default()),
-                );
+            if !config.voters.is_joint() {
+                return;
             }
+            // Refused if it is under way already.
+            drop(match config.auto_leave {
+                true => running.node.propose(Bytes::new()),
+                false => running
+                    .node
+                    .propose_conf_change_v2(&ConfChangeV2::default()),
+            });
         })
     }
 

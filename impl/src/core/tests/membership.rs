@@ -78,7 +78,7 @@ fn all_voters_are_replaced_through_a_joint_configuration() {
 }
 
 #[test]
-fn a_transfer_that_fails_does_not_keep_the_group_joint() {
+fn after_a_transfer_that_failed_the_next_applied_entry_leaves_the_joint_configuration() {
     use ConfChangeKind::{AddNode, RemoveNode};
     let mut cluster = cluster(3, 4, false);
     let change = change(Transition::Auto, &[(AddNode, 4), (RemoveNode, 3)]);
@@ -92,6 +92,11 @@ fn a_transfer_that_fails_does_not_keep_the_group_joint() {
         .node_mut(1)
         .on_timer(TimerEvent::CheckQuorum)
         .unwrap();
+    cluster.settle();
+    // The end of the transfer proposes nothing by itself, as in etcd.
+    assert_eq!(cluster.node(1).lead_transferee(), None);
+    assert_eq!(conf_state(&cluster, 1).voters_outgoing, ids(&[1, 2, 3]));
+    cluster.node_mut(1).propose("next".into()).unwrap();
     cluster.settle();
     assert_eq!(conf_state(&cluster, 1).voters_outgoing, []);
 }

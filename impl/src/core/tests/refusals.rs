@@ -9,6 +9,7 @@ use crate::core::Core;
 use crate::error::{Blame, CallError, Error, PeerError};
 use crate::storage::MemoryStorage;
 use crate::types::*;
+use crate::wire;
 
 /// A leader (1) and a follower (2) with a committed and applied entry or two.
 fn cluster() -> Cluster {
@@ -198,6 +199,7 @@ fn malformed_messages_are_refused() {
             },
         ),
         (0, Body::TimeoutNow),
+        (0, snapshot(0, 9, voters(&[1, 2, 3]))),
         (0, append((0, 0), vec![], 0)),
         (0, Body::Propose { entries: vec![] }),
         (
@@ -247,10 +249,30 @@ fn a_storage_thread_is_no_member() {
                     ..ConfChangeV2::default()
                 };
                 let before = cluster.node(1).clone();
-                let error = cluster.node_mut(1).apply_conf_change(&change).unwrap_err();
-                let expected = ConfChangeError::ReservedId(thread);
-                assert_eq!(error, CallError::ConfChange(expected).into());
+                let expected: Error = CallError::from(ConfChangeError::ReservedId(thread)).into();
+                let node = cluster.node_mut(1);
+                assert_eq!(
+                    node.apply_conf_change(&change).as_ref(),
+                    Err(&expected),
+                    "applied"
+                );
+                // Nor does it get that far.
+                assert_eq!(
+                    node.propose_conf_change_v2(&change).as_ref(),
+                    Err(&expected),
+                    "proposed"
+                );
+                let simple = ConfChange {
+                    kind,
+                    node: Some(thread),
+                    ..ConfChange::default()
+                };
+                assert_eq!(node.propose_conf_change(&simple), Err(expected));
                 assert!(*cluster.node(1) == before);
+                let data = wire::encode_conf_change(&simple);
+                let entries = vec![Entry::proposal(EntryKind::ConfChange, data)];
+                let error = refused(&mut cluster, message(2, 1, 0, Body::Propose { entries }));
+                assert!(error.to_string().contains("storage thread"), "{error}");
             }
         }
         let storage = MemoryStorage::with_conf_state(voters(&[1, thread.get()]));
@@ -259,6 +281,35 @@ fn a_storage_thread_is_no_member() {
             .unwrap_err();
         assert_eq!(error.blame(), Blame::Storage);
     }
+}
+
+#[test]
+fn a_change_of_nobody_is_void() {
+    let mut cluster = cluster();
+    let before = cluster.node(1).status().config.conf_state();
+    let nobody = ConfChange::default();
+    cluster.node_mut(1).propose_conf_change(&nobody).unwrap();
+    cluster.settle();
+    assert_eq!(cluster.node(1).status().config.conf_state(), before);
+}
+
+#[test]
+fn a_server_of_term_zero_takes_a_snapshot_of_term_zero() {
+    let mut cluster = Cluster::new(3, |_| ());
+    let mut snapshot_of = |number: u64, term: u64, snapshot: Body| {
+        let message = message(1, number, 0, snapshot);
+        assert_eq!(cluster.node(number).term(), Term(term));
+        let result = cluster.node_mut(number).step(message);
+        (result, cluster.node(number).commit())
+    };
+    // What a server can be started from; a later term than the first has been led.
+    let seed = || snapshot(1, 9, voters(&[1, 2, 3]));
+    let (late, commit) = snapshot_of(2, 0, snapshot(2, 9, voters(&[1, 2, 3])));
+    assert!(late.is_err() && commit == Index(0));
+    assert_eq!(snapshot_of(2, 0, seed()), (Ok(()), Index(9)));
+    cluster.elect(3);
+    let error = refused(&mut cluster, message(1, 3, 0, seed()));
+    assert!(error.to_string().contains("term zero"), "{error}");
 }
 
 #[test]
