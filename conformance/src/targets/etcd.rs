@@ -9,13 +9,17 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The sources of the program, by file name.
-const SOURCES: [(&str, &str); 5] = [
+const SOURCES: [(&str, &str); 6] = [
     ("go.mod", include_str!("../../targets/etcd-raft/go.mod")),
     ("go.sum", include_str!("../../targets/etcd-raft/go.sum")),
     ("main.go", include_str!("../../targets/etcd-raft/main.go")),
     (
         "protocol.go",
         include_str!("../../targets/etcd-raft/protocol.go"),
+    ),
+    (
+        "request.go",
+        include_str!("../../targets/etcd-raft/request.go"),
     ),
     (
         "session.go",

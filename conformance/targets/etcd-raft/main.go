@@ -7,7 +7,6 @@ package main
 
 import (
 	"bufio"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -18,6 +17,9 @@ import (
 
 // protocolVersion is the version of the exec protocol that this program speaks.
 const protocolVersion = 1
+
+// maxLine is how long a request may be, in bytes.
+const maxLine = 1 << 28
 
 func main() {
 	async := flag.Bool("async", false,
@@ -33,21 +35,20 @@ func main() {
 // and replies leave together when no request is waiting, so that neither side pays for round trips.
 func serve(in io.Reader, out io.Writer, async bool) error {
 	requests := make(chan request, 256)
-	var decodeErr error
+	var readErr error
 	go func() {
 		defer close(requests)
-		decoder := json.NewDecoder(bufio.NewReaderSize(in, 1<<20))
-		decoder.DisallowUnknownFields()
-		for {
-			var r request
-			if err := decoder.Decode(&r); err != nil {
-				if !errors.Is(err, io.EOF) {
-					decodeErr = fmt.Errorf("malformed request: %w", err)
-				}
+		lines := bufio.NewScanner(in)
+		lines.Buffer(make([]byte, 1<<20), maxLine)
+		for lines.Scan() {
+			r, err := readRequest(lines.Bytes())
+			if err != nil {
+				readErr = err
 				return
 			}
 			requests <- r
 		}
+		readErr = lines.Err()
 	}()
 
 	writer := bufio.NewWriterSize(out, 1<<20)
@@ -73,39 +74,39 @@ func serve(in io.Reader, out io.Writer, async bool) error {
 	if err := writer.Flush(); err != nil {
 		return err
 	}
-	return decodeErr
+	return readErr
 }
 
 // answer appends the reply to a request, if it has one.
 func answer(line []byte, sessions map[uint64]*session, r request, async bool) ([]byte, error) {
-	switch r.Op {
+	switch r.op {
 	case "describe":
-		if r.Protocol != protocolVersion {
-			return nil, fmt.Errorf("this program speaks protocol %d, not %d", protocolVersion, r.Protocol)
+		if r.protocol != protocolVersion {
+			return nil, fmt.Errorf("this program speaks protocol %d, not %d", protocolVersion, r.protocol)
 		}
 		return appendDescription(line, libraryVersion(), async), nil
 	case "open":
-		if r.Config == nil {
+		if r.config == nil {
 			return nil, errors.New("open needs a config")
 		}
 		opened := &session{}
-		for _, id := range r.Servers {
-			one, err := newServer(id, *r.Config, async)
+		for _, id := range r.servers {
+			one, err := newServer(id, *r.config, async)
 			if err != nil {
 				return nil, err
 			}
 			opened.servers = append(opened.servers, one)
 		}
-		sessions[r.Session] = opened
+		sessions[r.session] = opened
 		return opened.appendViews(appendReplyHead(line, r)), nil
 	case "apply":
-		s := sessions[r.Session]
+		s := sessions[r.session]
 		if s == nil {
-			return nil, fmt.Errorf("session %d is not open", r.Session)
+			return nil, fmt.Errorf("session %d is not open", r.session)
 		}
 		line = appendReplyHead(line, r)
 		line = append(line, `,"results":[`...)
-		for i, step := range r.Inputs {
+		for i, step := range r.inputs {
 			if i > 0 {
 				line = append(line, ',')
 			}
@@ -113,14 +114,14 @@ func answer(line []byte, sessions map[uint64]*session, r request, async bool) ([
 		}
 		return append(line, "]}"...), nil
 	case "close":
-		s := sessions[r.Session]
+		s := sessions[r.session]
 		if s == nil {
-			return nil, fmt.Errorf("session %d is not open", r.Session)
+			return nil, fmt.Errorf("session %d is not open", r.session)
 		}
-		delete(sessions, r.Session)
+		delete(sessions, r.session)
 		return s.appendViews(appendReplyHead(line, r)), nil
 	default:
-		return nil, fmt.Errorf("unknown request %q", r.Op)
+		return nil, fmt.Errorf("unknown request %q", r.op)
 	}
 }
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strconv"
 
@@ -11,190 +10,8 @@ import (
 	"go.etcd.io/raft/v3/tracker"
 )
 
-// The JSON of the protocol: requests are decoded by encoding/json; replies are built by hand, because
-// every step carries a whole view and reflection would dominate the time of a step.
-
-type request struct {
-	Op       string   `json:"op"`
-	Protocol int      `json:"protocol"`
-	Session  uint64   `json:"session"`
-	Servers  []uint64 `json:"servers"`
-	Config   *config  `json:"config"`
-	Inputs   []step   `json:"inputs"`
-}
-
-// step is an input and the server that gets it.
-type step struct {
-	Server uint64
-	Input  input
-}
-
-func (s *step) UnmarshalJSON(text []byte) error {
-	pair := []any{&s.Server, &s.Input}
-	if err := json.Unmarshal(text, &pair); err != nil {
-		return err
-	}
-	if len(pair) != 2 || s.Server == raft.None {
-		return errors.New("expected a server and an input")
-	}
-	return nil
-}
-
-type config struct {
-	Servers           uint64 `json:"servers"`
-	PreVote           bool   `json:"pre_vote"`
-	CheckQuorum       bool   `json:"check_quorum"`
-	OneEntryPerAppend bool   `json:"one_entry_per_append"`
-	MaxInflight       int    `json:"max_inflight"`
-}
-
-// input is what happens to a server. Kind is the name of the variant.
-type input struct {
-	Kind    string
-	Value   uint64
-	Message message
-}
-
-func (in *input) UnmarshalJSON(text []byte) error {
-	name, content, err := variant(text)
-	if err != nil {
-		return err
-	}
-	in.Kind = name
-	switch name {
-	case "propose":
-		return json.Unmarshal(content, &in.Value)
-	case "deliver":
-		return json.Unmarshal(content, &in.Message)
-	}
-	return nil
-}
-
-type message struct {
-	From uint64 `json:"from"`
-	To   uint64 `json:"to"`
-	Term uint64 `json:"term"`
-	Body body   `json:"body"`
-}
-
-type body struct {
-	Kind      string
-	LastIndex uint64  `json:"last_index"`
-	LastTerm  uint64  `json:"last_term"`
-	PrevIndex uint64  `json:"prev_index"`
-	PrevTerm  uint64  `json:"prev_term"`
-	Index     uint64  `json:"index"`
-	Commit    uint64  `json:"commit"`
-	Granted   bool    `json:"granted"`
-	Entries   []entry `json:"entries"`
-	Rejected  *hint   `json:"rejected"`
-}
-
-type hint struct {
-	Index uint64 `json:"index"`
-	Term  uint64 `json:"term"`
-}
-
-type entry struct {
-	Term    uint64  `json:"term"`
-	Payload payload `json:"payload"`
-}
-
-// payload is the data of an entry: nil, or the decimal digits of a value.
-type payload []byte
-
-func (b *body) UnmarshalJSON(text []byte) error {
-	name, content, err := variant(text)
-	if err != nil {
-		return err
-	}
-	if content != nil {
-		type plain body // without this method, so that decoding does not recur
-		if err := json.Unmarshal(content, (*plain)(b)); err != nil {
-			return err
-		}
-	}
-	b.Kind = name
-	return nil
-}
-
-func (p *payload) UnmarshalJSON(text []byte) error {
-	name, content, err := variant(text)
-	if err != nil {
-		return err
-	}
-	switch name {
-	case "empty":
-		*p = nil
-	case "value":
-		*p = append([]byte(nil), content...)
-	default:
-		return fmt.Errorf("unknown payload %q", name)
-	}
-	return nil
-}
-
-// variant splits the JSON form of a sum type: "name", or {"name": content}.
-func variant(text []byte) (name string, content []byte, err error) {
-	if len(text) > 0 && text[0] == '"' {
-		err = json.Unmarshal(text, &name)
-		return name, nil, err
-	}
-	var object map[string]json.RawMessage
-	if err := json.Unmarshal(text, &object); err != nil {
-		return "", nil, err
-	}
-	if len(object) != 1 {
-		return "", nil, errors.New("expected an object with one key")
-	}
-	for name, content := range object {
-		return name, content, nil
-	}
-	panic("unreachable: the map has one key")
-}
-
-// toRaft is the raftpb form of a message.
-func (m message) toRaft() (pb.Message, error) {
-	out := pb.Message{From: m.From, To: m.To, Term: m.Term}
-	b := m.Body
-	switch b.Kind {
-	case "request_vote", "request_pre_vote":
-		out.Type = pb.MsgVote
-		if b.Kind == "request_pre_vote" {
-			out.Type = pb.MsgPreVote
-		}
-		out.Index, out.LogTerm = b.LastIndex, b.LastTerm
-	case "request_vote_response", "request_pre_vote_response":
-		out.Type = pb.MsgVoteResp
-		if b.Kind == "request_pre_vote_response" {
-			out.Type = pb.MsgPreVoteResp
-		}
-		out.Reject = !b.Granted
-	case "append_entries":
-		out.Type = pb.MsgApp
-		out.Index, out.LogTerm, out.Commit = b.PrevIndex, b.PrevTerm, b.Commit
-		for i, e := range b.Entries {
-			out.Entries = append(out.Entries, pb.Entry{
-				Term: e.Term, Index: b.PrevIndex + 1 + uint64(i), Data: e.Payload,
-			})
-		}
-	case "append_entries_response":
-		out.Type = pb.MsgAppResp
-		out.Index = b.Index
-		if b.Rejected != nil {
-			out.Reject = true
-			out.RejectHint, out.LogTerm = b.Rejected.Index, b.Rejected.Term
-		}
-	case "heartbeat":
-		out.Type = pb.MsgHeartbeat
-		out.Commit = b.Commit
-	case "heartbeat_response":
-		out.Type = pb.MsgHeartbeatResp
-	default:
-		return pb.Message{}, fmt.Errorf("unknown message %q", b.Kind)
-	}
-	return out, nil
-}
+// Replies are built by hand, because every step carries a whole view and reflection would dominate the time
+// of a step.
 
 // appendMessage writes a message that the library sent. It fails if a field is set that the vocabulary
 // leaves out: such a message says something that would be lost.
@@ -292,9 +109,9 @@ func appendEntries(line []byte, entries []pb.Entry, first uint64) ([]byte, error
 
 func appendReplyHead(line []byte, r request) []byte {
 	line = append(line, `{"op":"`...)
-	line = append(line, r.Op...)
+	line = append(line, r.op...)
 	line = append(line, '"')
-	return appendNumber(line, "session", r.Session)
+	return appendNumber(line, "session", r.session)
 }
 
 func appendDescription(line []byte, version string, async bool) []byte {

@@ -76,7 +76,7 @@ func (s *storage) InitialState() (pb.HardState, pb.ConfState, error) {
 
 func newServer(id uint64, c config, async bool) (s *server, err error) {
 	s = &server{id: id, config: c, async: async, storage: &storage{MemoryStorage: raft.NewMemoryStorage()}}
-	for voter := uint64(1); voter <= c.Servers; voter++ {
+	for voter := uint64(1); voter <= c.servers; voter++ {
 		s.storage.voters = append(s.storage.voters, voter)
 	}
 	defer func() {
@@ -90,7 +90,7 @@ func newServer(id uint64, c config, async bool) (s *server, err error) {
 // start builds the library's state from what is durable.
 func (s *server) start(applied uint64) error {
 	maxSize := uint64(math.MaxUint64)
-	if s.config.OneEntryPerAppend {
+	if s.config.oneEntryPerAppend {
 		maxSize = 0
 	}
 	node, err := raft.NewRawNode(&raft.Config{
@@ -103,9 +103,9 @@ func (s *server) start(applied uint64) error {
 		// Left at zero it would take the value of MaxSizePerMsg, and with a zero there the library
 		// panics at the first commit (conformance/findings).
 		MaxCommittedSizePerReady:  math.MaxUint64,
-		MaxInflightMsgs:           s.config.MaxInflight,
-		CheckQuorum:               s.config.CheckQuorum,
-		PreVote:                   s.config.PreVote,
+		MaxInflightMsgs:           s.config.maxInflight,
+		CheckQuorum:               s.config.checkQuorum,
+		PreVote:                   s.config.preVote,
 		AsyncStorageWrites:        s.async,
 		DisableProposalForwarding: true,
 		Logger:                    silent{},
@@ -128,11 +128,11 @@ func (s *session) apply(line []byte, next step) (out []byte) {
 		return appendText(line, "crashed", s.crash)
 	}
 	for _, one := range s.servers {
-		if one.id == next.Server {
-			return one.apply(line, next.Input)
+		if one.id == next.server {
+			return one.apply(line, next.input)
 		}
 	}
-	return appendText(line, "not_driven", fmt.Sprintf("server %d is not in this session", next.Server))
+	return appendText(line, "not_driven", fmt.Sprintf("server %d is not in this session", next.server))
 }
 
 // appendViews appends what has changed since it was last written, and ends the reply.
@@ -208,40 +208,36 @@ func (s *server) appendViewIfChanged(line []byte) ([]byte, bool) {
 // drive makes the call of an input. It returns why the library refused it, or why it was not made.
 func (s *server) drive(in input) (refused, notDriven string) {
 	leads := s.node.BasicStatus().RaftState == raft.StateLeader
-	switch in.Kind {
-	case "timeout":
+	switch in.kind {
+	case timeout:
 		return refusal(s.node.Campaign())
-	case "propose":
-		return refusal(s.node.Propose(strconv.AppendUint(nil, in.Value, 10)))
-	case "deliver":
-		m, err := in.Message.toRaft()
-		if err != nil {
-			return "", err.Error()
-		}
-		return refusal(s.node.Step(m))
-	case "restart":
+	case propose:
+		return refusal(s.node.Propose(strconv.AppendUint(nil, in.value, 10)))
+	case deliver:
+		return refusal(s.node.Step(in.message))
+	case restart:
 		if err := s.start(s.node.BasicStatus().Applied); err != nil {
 			panic(err)
 		}
 		return "", ""
-	case "lease_expire":
+	case leaseExpire:
 		if leads {
 			return "", noLease
 		}
 		s.passTime()
 		return "", ""
-	case "heartbeat":
+	case heartbeat:
 		if !leads {
 			return "", noHeartbeatTimer
 		}
 		return "", s.heartbeat()
-	case "check_quorum":
+	case checkQuorum:
 		if !leads {
 			return "", noQuorumCheck
 		}
 		return "", s.checkQuorum()
 	default:
-		return "", "unknown input " + strconv.Quote(in.Kind)
+		return "", "unknown input " + strconv.Quote(string(in.kind))
 	}
 }
 
@@ -256,7 +252,7 @@ func (s *server) passTime() {
 // if a quorum check would fire before.
 func (s *server) heartbeat() (notDriven string) {
 	ticks := heartbeatTicks - s.heartbeatElapsed
-	if s.config.CheckQuorum && s.electionElapsed+ticks >= electionTicks {
+	if s.config.checkQuorum && s.electionElapsed+ticks >= electionTicks {
 		return checkBeforeBeat
 	}
 	for range ticks {

@@ -1,0 +1,516 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+
+	"go.etcd.io/raft/v3"
+	pb "go.etcd.io/raft/v3/raftpb"
+)
+
+// Requests, read by hand: every input of every trace is in one, and encoding/json, with its reflection,
+// took four fifths of the time of a step.
+
+type request struct {
+	op       string
+	protocol uint64
+	session  uint64
+	servers  []uint64
+	config   *config
+	inputs   []step
+}
+
+// step is an input and the server that gets it.
+type step struct {
+	server uint64
+	input  input
+}
+
+type config struct {
+	servers           uint64
+	preVote           bool
+	checkQuorum       bool
+	oneEntryPerAppend bool
+	maxInflight       int
+}
+
+// input is what happens to a server.
+type input struct {
+	kind kind
+	// value is what is proposed.
+	value uint64
+	// message is what is delivered.
+	message pb.Message
+}
+
+// kind says what an input is.
+type kind string
+
+const (
+	timeout     kind = "timeout"
+	leaseExpire kind = "lease_expire"
+	heartbeat   kind = "heartbeat"
+	checkQuorum kind = "check_quorum"
+	restart     kind = "restart"
+	propose     kind = "propose"
+	deliver     kind = "deliver"
+)
+
+// readRequest reads a whole line.
+func readRequest(line []byte) (request, error) {
+	r := reader{text: line}
+	var out request
+	r.fields(func(key string) {
+		switch key {
+		case "op":
+			out.op = r.name()
+		case "protocol":
+			out.protocol = r.number()
+		case "session":
+			out.session = r.number()
+		case "servers":
+			r.items(func(int) { out.servers = append(out.servers, r.server()) })
+		case "config":
+			out.config = r.config()
+		case "inputs":
+			r.items(func(int) { out.inputs = append(out.inputs, r.step()) })
+		default:
+			r.unknown(key)
+		}
+	})
+	r.end()
+	return out, r.err
+}
+
+func (r *reader) config() *config {
+	var out config
+	r.fields(func(key string) {
+		switch key {
+		case "servers":
+			out.servers = r.number()
+		case "pre_vote":
+			out.preVote = r.boolean()
+		case "check_quorum":
+			out.checkQuorum = r.boolean()
+		case "one_entry_per_append":
+			out.oneEntryPerAppend = r.boolean()
+		case "max_inflight":
+			number := r.number()
+			if number > math.MaxInt32 {
+				r.fail("max_inflight is too large")
+			}
+			out.maxInflight = int(number)
+		default:
+			r.unknown(key)
+		}
+	})
+	return &out
+}
+
+func (r *reader) server() uint64 {
+	id := r.number()
+	if id == raft.None {
+		r.fail("no server has the name 0")
+	}
+	return id
+}
+
+func (r *reader) step() (out step) {
+	count := 0
+	r.items(func(position int) {
+		switch position {
+		case 0:
+			out.server = r.server()
+		case 1:
+			out.input = r.input()
+		default:
+			r.fail("expected a server and an input")
+		}
+		count++
+	})
+	if count != 2 {
+		r.fail("expected a server and an input")
+	}
+	return out
+}
+
+func (r *reader) input() (out input) {
+	r.variant(func(name string, content bool) {
+		out.kind = kind(name)
+		switch out.kind {
+		case timeout, leaseExpire, heartbeat, checkQuorum, restart:
+			r.only(!content)
+		case propose:
+			if r.only(content) {
+				out.value = r.number()
+			}
+		case deliver:
+			if r.only(content) {
+				r.message(&out.message)
+			}
+		default:
+			r.fail(fmt.Sprintf("unknown input %q", name))
+		}
+	})
+	return out
+}
+
+func (r *reader) message(m *pb.Message) {
+	r.fields(func(key string) {
+		switch key {
+		case "from":
+			m.From = r.server()
+		case "to":
+			m.To = r.server()
+		case "term":
+			m.Term = r.number()
+		case "body":
+			r.body(m)
+		default:
+			r.unknown(key)
+		}
+	})
+}
+
+func (r *reader) body(m *pb.Message) {
+	r.variant(func(name string, content bool) {
+		if !r.only(content == (name != "heartbeat_response")) {
+			return
+		}
+		switch name {
+		case "request_vote":
+			m.Type = pb.MsgVote
+			r.lastEntry(m)
+		case "request_pre_vote":
+			m.Type = pb.MsgPreVote
+			r.lastEntry(m)
+		case "request_vote_response":
+			m.Type = pb.MsgVoteResp
+			r.granted(m)
+		case "request_pre_vote_response":
+			m.Type = pb.MsgPreVoteResp
+			r.granted(m)
+		case "append_entries":
+			m.Type = pb.MsgApp
+			r.appendEntries(m)
+		case "append_entries_response":
+			m.Type = pb.MsgAppResp
+			r.acknowledgement(m)
+		case "heartbeat":
+			m.Type = pb.MsgHeartbeat
+			r.fields(func(key string) {
+				if key != "commit" {
+					r.unknown(key)
+				}
+				m.Commit = r.number()
+			})
+		case "heartbeat_response":
+			m.Type = pb.MsgHeartbeatResp
+		default:
+			r.fail(fmt.Sprintf("unknown message %q", name))
+		}
+	})
+}
+
+func (r *reader) lastEntry(m *pb.Message) {
+	r.fields(func(key string) {
+		switch key {
+		case "last_index":
+			m.Index = r.number()
+		case "last_term":
+			m.LogTerm = r.number()
+		default:
+			r.unknown(key)
+		}
+	})
+}
+
+func (r *reader) granted(m *pb.Message) {
+	r.fields(func(key string) {
+		if key != "granted" {
+			r.unknown(key)
+		}
+		m.Reject = !r.boolean()
+	})
+}
+
+func (r *reader) appendEntries(m *pb.Message) {
+	r.fields(func(key string) {
+		switch key {
+		case "prev_index":
+			m.Index = r.number()
+		case "prev_term":
+			m.LogTerm = r.number()
+		case "entries":
+			r.items(func(int) { m.Entries = append(m.Entries, r.entry()) })
+		case "commit":
+			m.Commit = r.number()
+		default:
+			r.unknown(key)
+		}
+	})
+	for i := range m.Entries {
+		m.Entries[i].Index = m.Index + 1 + uint64(i)
+	}
+}
+
+func (r *reader) entry() (out pb.Entry) {
+	r.fields(func(key string) {
+		switch key {
+		case "term":
+			out.Term = r.number()
+		case "payload":
+			out.Data = r.payload()
+		default:
+			r.unknown(key)
+		}
+	})
+	return out
+}
+
+// payload reads the data of an entry: nil, or the decimal digits of a value.
+func (r *reader) payload() (data []byte) {
+	r.variant(func(name string, content bool) {
+		switch name {
+		case "empty":
+			r.only(!content)
+		case "value":
+			if r.only(content) {
+				data = append(data, r.digits()...)
+			}
+		default:
+			r.fail(fmt.Sprintf("unknown payload %q", name))
+		}
+	})
+	return data
+}
+
+func (r *reader) acknowledgement(m *pb.Message) {
+	r.fields(func(key string) {
+		switch {
+		case key == "index":
+			m.Index = r.number()
+		case key == "rejected" && r.null():
+		case key == "rejected":
+			m.Reject = true
+			r.fields(func(key string) {
+				switch key {
+				case "index":
+					m.RejectHint = r.number()
+				case "term":
+					m.LogTerm = r.number()
+				default:
+					r.unknown(key)
+				}
+			})
+		default:
+			r.unknown(key)
+		}
+	})
+}
+
+// reader reads one JSON value from left to right. After the first error it reads nothing more: its methods
+// return zeros, and err says what was wrong and where.
+type reader struct {
+	text []byte
+	at   int
+	err  error
+}
+
+func (r *reader) fail(what string) {
+	if r.err == nil {
+		r.err = fmt.Errorf("malformed request: %s, at byte %d of the line", what, r.at)
+	}
+	r.at = len(r.text)
+}
+
+func (r *reader) unknown(key string) {
+	r.fail(fmt.Sprintf("unknown key %q", key))
+}
+
+// only fails if a variant has content where it must have none, or the other way round.
+func (r *reader) only(holds bool) bool {
+	if !holds {
+		r.fail("a variant has content that it must not have, or lacks it")
+	}
+	return holds
+}
+
+// peek skips blanks and returns the next byte, or 0 at the end.
+func (r *reader) peek() byte {
+	for r.at < len(r.text) {
+		switch c := r.text[r.at]; c {
+		case ' ', '\t', '\r', '\n':
+			r.at++
+		default:
+			return c
+		}
+	}
+	return 0
+}
+
+// take skips that byte if it comes next.
+func (r *reader) take(c byte) bool {
+	if r.peek() != c {
+		return false
+	}
+	r.at++
+	return true
+}
+
+func (r *reader) expect(c byte) {
+	if !r.take(c) {
+		r.fail(fmt.Sprintf("expected %q", c))
+	}
+}
+
+// end fails unless nothing is left.
+func (r *reader) end() {
+	if r.err == nil && r.peek() != 0 {
+		r.fail("expected the end of the line")
+	}
+}
+
+// fields reads an object; each reads the value of its key.
+func (r *reader) fields(each func(key string)) {
+	r.expect('{')
+	if r.take('}') {
+		return
+	}
+	for r.err == nil {
+		key := r.name()
+		r.expect(':')
+		each(key)
+		if r.take('}') {
+			return
+		}
+		r.expect(',')
+	}
+}
+
+// items reads an array; each reads the value at its position.
+func (r *reader) items(each func(position int)) {
+	r.expect('[')
+	if r.take(']') {
+		return
+	}
+	for position := 0; r.err == nil; position++ {
+		each(position)
+		if r.take(']') {
+			return
+		}
+		r.expect(',')
+	}
+}
+
+// variant reads the JSON form of a sum type: "name", or {"name": content}; each reads the content.
+func (r *reader) variant(each func(name string, content bool)) {
+	if r.peek() == '"' {
+		each(r.name(), false)
+		return
+	}
+	r.expect('{')
+	name := r.name()
+	r.expect(':')
+	if r.err == nil {
+		each(name, true)
+	}
+	r.expect('}')
+}
+
+// words are those that occur in requests: a word that is known needs no memory of its own.
+var words = make(map[string]string)
+
+func init() {
+	for _, word := range []string{
+		"op", "describe", "open", "apply", "close", "protocol", "session", "servers", "config", "inputs",
+		"pre_vote", "check_quorum", "one_entry_per_append", "max_inflight",
+		"timeout", "lease_expire", "heartbeat", "restart", "propose", "deliver",
+		"from", "to", "term", "body", "request_vote", "request_pre_vote", "request_vote_response",
+		"request_pre_vote_response", "append_entries", "append_entries_response", "heartbeat_response",
+		"last_index", "last_term", "granted", "prev_index", "prev_term", "entries", "commit", "payload",
+		"empty", "value", "index", "rejected",
+	} {
+		words[word] = word
+	}
+}
+
+// name reads a string.
+func (r *reader) name() string {
+	r.expect('"')
+	start := r.at
+	for r.at < len(r.text) && r.text[r.at] != '"' {
+		if r.text[r.at] == '\\' {
+			r.at++
+		}
+		r.at++
+	}
+	if r.at >= len(r.text) {
+		r.fail("expected the end of a string")
+		return ""
+	}
+	inside := r.text[start:r.at]
+	r.at++
+	if word, ok := words[string(inside)]; ok {
+		return word
+	}
+	var out string
+	if err := json.Unmarshal(r.text[start-1:r.at], &out); err != nil {
+		r.fail(err.Error())
+	}
+	return out
+}
+
+// digits reads a number that is not negative and has neither fraction nor exponent.
+func (r *reader) digits() []byte {
+	r.peek()
+	start := r.at
+	for r.at < len(r.text) && r.text[r.at] >= '0' && r.text[r.at] <= '9' {
+		r.at++
+	}
+	digits := r.text[start:r.at]
+	if len(digits) == 0 || len(digits) > 1 && digits[0] == '0' {
+		r.fail("expected a whole number")
+		return nil
+	}
+	return digits
+}
+
+func (r *reader) number() (out uint64) {
+	for _, digit := range r.digits() {
+		next := out*10 + uint64(digit-'0')
+		if out > math.MaxUint64/10 || next < out*10 {
+			r.fail("a number is too large")
+			return 0
+		}
+		out = next
+	}
+	return out
+}
+
+func (r *reader) boolean() bool {
+	switch {
+	case r.word("true"):
+		return true
+	case r.word("false"):
+		return false
+	}
+	r.fail("expected true or false")
+	return false
+}
+
+func (r *reader) null() bool {
+	return r.word("null")
+}
+
+// word skips that literal if it comes next.
+func (r *reader) word(literal string) bool {
+	r.peek()
+	end := r.at + len(literal)
+	if end > len(r.text) || string(r.text[r.at:end]) != literal {
+		return false
+	}
+	r.at = end
+	return true
+}
