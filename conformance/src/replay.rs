@@ -19,6 +19,7 @@ use lockstep_traces::{
     Event, Expected, Field, FieldSet, NodeView, Outcome, ServerId, Trace, TraceError,
 };
 use serde::Serialize;
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
@@ -216,19 +217,19 @@ pub fn replay<T: Target>(
 type Watch<'a> = &'a mut dyn FnMut(usize, usize, StepFate<'_>);
 
 /// [`replay`], with a call for every step that agreed or could not be driven.
-pub(crate) fn replay_watched<T: Target>(
+pub(crate) fn replay_watched<T: Target, B: Borrow<Trace>>(
     target: &T,
-    traces: impl IntoIterator<Item = Result<(String, Trace), TraceError>>,
+    traces: impl IntoIterator<Item = Result<(String, B), TraceError>>,
     progress: &mut dyn FnMut(&ReplayReport) -> ControlFlow<()>,
     watch: Watch<'_>,
 ) -> Result<ReplayReport, ReplayError> {
     let mut report = ReplayReport::new(target.description());
-    let mut batch: Vec<(String, Trace)> = Vec::new();
+    let mut batch: Vec<(String, B)> = Vec::new();
     for trace in traces {
         let (source, trace) = trace?;
         let same = batch
             .last()
-            .is_none_or(|(_, last)| last.header.config == trace.header.config);
+            .is_none_or(|(_, last)| last.borrow().header.config == trace.borrow().header.config);
         if !same || batch.len() == BATCH {
             replay_batch(target, &batch, &mut report, watch)?;
             batch.clear();
@@ -244,21 +245,28 @@ pub(crate) fn replay_watched<T: Target>(
 }
 
 /// Replays traces of one configuration.
-fn replay_batch<T: Target>(
+fn replay_batch<T: Target, B: Borrow<Trace>>(
     target: &T,
-    batch: &[(String, Trace)],
+    batch: &[(String, B)],
     report: &mut ReplayReport,
     watch: Watch<'_>,
 ) -> Result<(), TargetError> {
     let Some((_, first)) = batch.first() else {
         return Ok(());
     };
-    let scripts: Vec<Script<'_>> = batch.iter().map(|(_, trace)| script(trace)).collect();
+    let scripts: Vec<Script<'_>> = batch
+        .iter()
+        .map(|(_, trace)| script(trace.borrow()))
+        .collect();
     let mut fates: Vec<Option<Fate>> = batch.iter().map(|_| None).collect();
     let shown = report.target.shows;
-    target.run(&first.header.config, &scripts, &mut |position, run| {
-        fates[position] = Some(judge(&batch[position].1, run, shown));
-    })?;
+    target.run(
+        &first.borrow().header.config,
+        &scripts,
+        &mut |position, run| {
+            fates[position] = Some(judge(batch[position].1.borrow(), run, shown));
+        },
+    )?;
     for ((source, trace), fate) in batch.iter().zip(fates) {
         let lost = || TargetError::Setup(format!("the target lost the trace {source}"));
         let fate = fate.ok_or_else(lost)?;
@@ -269,7 +277,7 @@ fn replay_batch<T: Target>(
         for (step, not_driven) in &fate.not_driven {
             watch(number, *step, StepFate::NotDriven(not_driven));
         }
-        report.add(source, trace, fate);
+        report.add(source, trace.borrow(), fate);
     }
     Ok(())
 }

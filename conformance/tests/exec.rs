@@ -120,6 +120,15 @@ fn many_scripts_are_in_flight_at_once_and_none_is_mixed_up() {
     }
 }
 
+/// It is in the documentation to be read: sixty lines, without the first and those that are empty.
+#[test]
+fn the_example_is_short() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("targets/example.py");
+    let text = std::fs::read_to_string(path).unwrap();
+    let lines = text.lines().skip(1).filter(|line| !line.trim().is_empty());
+    assert!(lines.count() <= 60);
+}
+
 #[test]
 fn a_server_is_moved_step_by_step() {
     if !python::is_here() {

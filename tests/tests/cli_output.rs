@@ -178,6 +178,19 @@ fn presets_and_targets_are_listed() {
     for name in ["lockstep-raft", "raft-rs", "etcd", "spec", "exec:CMD"] {
         assert!(targets.contains(&format!("target {name}: ")), "{targets}");
     }
+    // Each that can be started says which version it is, and what it shows and does not.
+    for version in ["lockstep-raft 0.", "raft-rs 0.7.0", "spec 0."] {
+        let said = targets
+            .lines()
+            .any(|line| line.starts_with("  target ") && line.contains(version));
+        assert!(said, "{version}: {targets}");
+    }
+    assert!(
+        targets.matches("  fields compared").count() >= 3,
+        "{targets}"
+    );
+    let missing = |line: &&str| line.contains("fields not shown") && line.contains("commit_sent");
+    assert!(targets.lines().any(|line| missing(&line)), "{targets}");
 }
 
 /// A process that is ended when the test is over, however it ends.

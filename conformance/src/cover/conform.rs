@@ -104,7 +104,7 @@ pub fn conform_by_cover<T: Target>(
     let traces = cover
         .traces
         .iter()
-        .map(|trace| Ok((trace.header.name.clone(), trace.clone())));
+        .map(|trace| Ok((trace.header.name.clone(), trace)));
     let replay = replay_watched(target, traces, progress, &mut |trace, step, fate| {
         let Some(item) = cover.items[trace][step] else {
             return;

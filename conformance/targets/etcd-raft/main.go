@@ -25,6 +25,9 @@ func main() {
 	async := flag.Bool("async", false,
 		"run the library with AsyncStorageWrites, which shows what must wait for persistence")
 	flag.Parse()
+	// The heap is small and what a step allocates is soon garbage: collecting a quarter as often saves a
+	// sixth of the time, for some megabytes.
+	debug.SetGCPercent(400)
 	if err := serve(os.Stdin, os.Stdout, *async); err != nil {
 		fmt.Fprintln(os.Stderr, "etcd-raft:", err)
 		os.Exit(1)
