@@ -5,16 +5,17 @@
 //! itself and, where there is Go, against etcd's raft. `LOCKSTEP_REWRITE=1` writes the files anew;
 //! understand the difference before you commit it.
 
+mod opinions;
+
 use lockstep_conformance::cover::{CoverOptions, conform_by_cover, cover_inputs};
 use lockstep_conformance::minimise::minimise;
-use lockstep_conformance::replay::{ReplayReport, ReplayVerdict, replay};
-use lockstep_conformance::targets::etcd::{self, EtcdError, StorageWrites};
-use lockstep_conformance::targets::exec::ExecOptions;
+use lockstep_conformance::replay::{ReplayVerdict, replay};
+use lockstep_conformance::targets::etcd::StorageWrites;
 use lockstep_conformance::targets::raft_rs::RaftRs;
 use lockstep_conformance::{Description, Reaction, Target, TargetError, TargetServer};
-use lockstep_model::{Bounds, Budget, Cluster, Departure, Dialect, Server, Settings};
+use lockstep_model::{Cluster, Departure, Dialect, Server, Settings};
 use lockstep_traces::{Config, Field, FieldSet, Input, NodeView, ServerId, Trace};
-use std::ops::ControlFlow;
+use opinions::{WINDOW, etcd, go_on};
 use std::path::{Path, PathBuf};
 
 /// The specification in a dialect, as a target.
@@ -62,10 +63,6 @@ impl TargetServer for Speaker {
     }
 }
 
-fn go_on(_: &ReplayReport) -> ControlFlow<()> {
-    ControlFlow::Continue(())
-}
-
 /// One leader, a window of one, and a network that duplicates.
 fn window() -> Cluster {
     let config = Config {
@@ -75,20 +72,7 @@ fn window() -> Cluster {
         one_entry_per_append: true,
         max_inflight: 1,
     };
-    let bounds = Bounds {
-        max_term: 1,
-        max_in_flight: 3,
-        timeouts: Budget::Times(1),
-        lease_expiries: Budget::Times(0),
-        heartbeats: Budget::Times(1),
-        quorum_checks: Budget::Times(0),
-        proposals: Budget::Times(2),
-        restarts: Budget::Times(0),
-        duplicates: Budget::Times(1),
-        drops: Budget::Times(0),
-        disturbances: Budget::Unlimited,
-    };
-    Cluster::new(Settings::new(&config).unwrap(), bounds)
+    Cluster::new(Settings::new(&config).unwrap(), WINDOW)
 }
 
 fn file_of(departure: Departure) -> PathBuf {
@@ -141,15 +125,8 @@ fn the_departures_of_raft_rs_show_on_their_traces() {
 
 #[test]
 fn etcd_does_what_the_traces_say() {
-    let cache = etcd::default_cache().unwrap();
-    let options = ExecOptions::default();
-    let target = match etcd::start(&cache, StorageWrites::Synchronous, options) {
-        Ok(target) => target,
-        Err(error @ EtcdError::NoGo(_)) => {
-            eprintln!("skipped: {error}");
-            return;
-        }
-        Err(error) => panic!("{error}"),
+    let Some(target) = etcd(StorageWrites::Synchronous) else {
+        return;
     };
     for departure in Departure::ALL {
         let trace = Trace::read(&file_of(departure)).unwrap();

@@ -1,6 +1,6 @@
-//! The specification against raft-rs and etcd's raft. etcd's needs Go: where there is none, its tests say
-//! so and pass, except where `LOCKSTEP_REQUIRE_GO` is set (our CI sets it).
+//! The specification against raft-rs and etcd's raft.
 
+mod opinions;
 mod python;
 
 use lockstep_conformance::cover::{
@@ -8,31 +8,16 @@ use lockstep_conformance::cover::{
 };
 use lockstep_conformance::minimise::minimise;
 use lockstep_conformance::planted::{Mistake, Planted};
-use lockstep_conformance::replay::{ReplayReport, ReplayVerdict};
-use lockstep_conformance::targets::etcd::{self, EtcdError, StorageWrites};
+use lockstep_conformance::replay::ReplayVerdict;
+use lockstep_conformance::targets::etcd::StorageWrites;
 use lockstep_conformance::targets::exec::{ExecOptions, ExecTarget, Program};
 use lockstep_conformance::targets::raft_rs::RaftRs;
 use lockstep_conformance::{DialectUse, Difference, Target};
 use lockstep_model::{Bounds, Budget, Cluster, Departure, Dialect, Preset, Settings};
 use lockstep_traces::{Config, Event, Field, Input};
+use opinions::{WINDOW, etcd, go_on};
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 use std::path::Path;
-
-/// One leader and a full window: everything in which raft-rs replicates differently.
-const WINDOW: Bounds = Bounds {
-    max_term: 1,
-    max_in_flight: 3,
-    timeouts: Budget::Times(1),
-    lease_expiries: Budget::Times(0),
-    heartbeats: Budget::Times(1),
-    quorum_checks: Budget::Times(0),
-    proposals: Budget::Times(2),
-    restarts: Budget::Times(0),
-    duplicates: Budget::Times(1),
-    drops: Budget::Times(0),
-    disturbances: Budget::Unlimited,
-};
 
 /// Two elections: leaders that refuse and are refused.
 const ELECTIONS: Bounds = Bounds {
@@ -64,10 +49,6 @@ fn config() -> Config {
         one_entry_per_append: true,
         max_inflight: 1,
     }
-}
-
-fn go_on(_: &ReplayReport) -> ControlFlow<()> {
-    ControlFlow::Continue(())
 }
 
 /// Drives what can be driven and expects no divergence in all that the target shows.
@@ -159,18 +140,6 @@ fn mistakes_planted_in_raft_rs_are_found() {
         let target = Planted::new(RaftRs::new(), mistake);
         let report = conform_by_cover(&target, &cover, &mut go_on).unwrap();
         assert_eq!(report.verdict, CoverVerdict::Diverged, "{mistake:?}");
-    }
-}
-
-fn etcd(writes: StorageWrites) -> Option<ExecTarget> {
-    let cache = etcd::default_cache().unwrap();
-    match etcd::start(&cache, writes, ExecOptions::default()) {
-        Ok(target) => Some(target),
-        Err(error @ EtcdError::NoGo(_)) => {
-            eprintln!("skipped: {error}");
-            None
-        }
-        Err(error) => panic!("{error}"),
     }
 }
 

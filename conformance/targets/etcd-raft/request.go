@@ -199,12 +199,7 @@ func (r *reader) body(m *pb.Message) {
 			r.acknowledgement(m)
 		case "heartbeat":
 			m.Type = pb.MsgHeartbeat
-			r.fields(func(key string) {
-				if key != "commit" {
-					r.unknown(key)
-				}
-				m.Commit = r.number()
-			})
+			r.numbers(numberField{"commit", &m.Commit})
 		case "heartbeat_response":
 			m.Type = pb.MsgHeartbeatResp
 		default:
@@ -214,16 +209,7 @@ func (r *reader) body(m *pb.Message) {
 }
 
 func (r *reader) lastEntry(m *pb.Message) {
-	r.fields(func(key string) {
-		switch key {
-		case "last_index":
-			m.Index = r.number()
-		case "last_term":
-			m.LogTerm = r.number()
-		default:
-			r.unknown(key)
-		}
-	})
+	r.numbers(numberField{"last_index", &m.Index}, numberField{"last_term", &m.LogTerm})
 }
 
 func (r *reader) granted(m *pb.Message) {
@@ -294,16 +280,7 @@ func (r *reader) acknowledgement(m *pb.Message) {
 		case key == "rejected" && r.null():
 		case key == "rejected":
 			m.Reject = true
-			r.fields(func(key string) {
-				switch key {
-				case "index":
-					m.RejectHint = r.number()
-				case "term":
-					m.LogTerm = r.number()
-				default:
-					r.unknown(key)
-				}
-			})
+			r.numbers(numberField{"index", &m.RejectHint}, numberField{"term", &m.LogTerm})
 		default:
 			r.unknown(key)
 		}
@@ -387,6 +364,25 @@ func (r *reader) fields(each func(key string)) {
 		}
 		r.expect(',')
 	}
+}
+
+// numberField is a field of an object that holds a number, and where that goes.
+type numberField struct {
+	key string
+	to  *uint64
+}
+
+// numbers reads an object that has no other fields than these.
+func (r *reader) numbers(wanted ...numberField) {
+	r.fields(func(key string) {
+		for _, field := range wanted {
+			if field.key == key {
+				*field.to = r.number()
+				return
+			}
+		}
+		r.unknown(key)
+	})
 }
 
 // items reads an array; each reads the value at its position.

@@ -1,0 +1,41 @@
+//! What the tests of raft-rs and etcd's raft share.
+
+use lockstep_conformance::replay::ReplayReport;
+use lockstep_conformance::targets::etcd::{self, EtcdError, StorageWrites};
+use lockstep_conformance::targets::exec::{ExecOptions, ExecTarget};
+use lockstep_model::{Bounds, Budget};
+use std::ops::ControlFlow;
+
+/// One leader, a full window, and a network that duplicates: everything in which raft-rs replicates
+/// differently.
+pub const WINDOW: Bounds = Bounds {
+    max_term: 1,
+    max_in_flight: 3,
+    timeouts: Budget::Times(1),
+    lease_expiries: Budget::Times(0),
+    heartbeats: Budget::Times(1),
+    quorum_checks: Budget::Times(0),
+    proposals: Budget::Times(2),
+    restarts: Budget::Times(0),
+    duplicates: Budget::Times(1),
+    drops: Budget::Times(0),
+    disturbances: Budget::Unlimited,
+};
+
+pub fn go_on(_: &ReplayReport) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
+/// etcd's raft. Where there is no Go this says so, and the test that asks passes, except where
+/// `LOCKSTEP_REQUIRE_GO` is set (our CI sets it).
+pub fn etcd(writes: StorageWrites) -> Option<ExecTarget> {
+    let cache = etcd::default_cache().unwrap();
+    match etcd::start(&cache, writes, ExecOptions::default()) {
+        Ok(target) => Some(target),
+        Err(error @ EtcdError::NoGo(_)) => {
+            eprintln!("skipped: {error}");
+            None
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
