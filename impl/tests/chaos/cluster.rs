@@ -4,16 +4,18 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use lockstep_raft::{
-    ConfChangeKind, ConfChangeSingle, ConfChangeV2, ConfState, Config, EntryId, HardState, Index,
-    MemoryStorage, Message, MessageKind, NodeId, Role, Snapshot, SnapshotMetadata, SnapshotStatus,
-    Term, Transition, wire,
+    Body, ConfChangeKind, ConfChangeSingle, ConfChangeV2, ConfState, Config, DropReason, EntryId,
+    Error, HardState, Index, MemoryStorage, Message, MessageKind, NodeId, ReadOnly, Role, Snapshot,
+    SnapshotMetadata, SnapshotStatus, Term, Transition, wire,
 };
 use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom as _;
 use rand::{Rng as _, SeedableRng as _};
 
 use crate::history::{Checked, History, Observed, Violation, known, logs_match};
+use crate::recovery::RECOVERY;
 use crate::server::{Effects, Mistakes, Running, Server, take_in};
+use crate::tally::Tally;
 
 /// Who is in the group when it starts.
 pub const FIRST_MEMBERS: u64 = 5;
@@ -24,46 +26,8 @@ const PHASES: usize = 12;
 const ACTIONS_PER_PHASE: usize = 250;
 /// More messages than that on their way, and the oldest are lost.
 const MAX_IN_FLIGHT: usize = 80;
-
-/// What happened in a run, to see that runs are worth something.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Terms that had a leader.
-    pub elections: usize,
-    /// Entries that were committed.
-    pub commits: u64,
-    /// Memberships that were applied, the first one included.
-    pub configurations: usize,
-    /// Crashes.
-    pub crashes: usize,
-    /// Snapshots that reached a server.
-    pub snapshots: usize,
-    /// Reads that were granted or dropped, all that were asked for.
-    pub reads: u64,
-}
-
-impl Tally {
-    /// Counts another run in.
-    pub fn add(&mut self, other: &Tally) {
-        self.elections += other.elections;
-        self.commits += other.commits;
-        self.configurations += other.configurations;
-        self.crashes += other.crashes;
-        self.snapshots += other.snapshots;
-        self.reads += other.reads;
-    }
-
-    /// Whether this is more than `least` in each of so many runs, on average.
-    pub fn exceeds(&self, least: &Tally, runs: u64) -> bool {
-        let runs_counted = runs as usize;
-        self.elections >= least.elections * runs_counted
-            && self.commits >= least.commits * runs
-            && self.configurations >= least.configurations * runs_counted
-            && self.crashes >= least.crashes * runs_counted
-            && self.snapshots >= least.snapshots * runs_counted
-            && self.reads >= least.reads * runs
-    }
-}
+/// The election timeout of every server.
+pub const ELECTION_TIMEOUT_TICKS: u32 = 5;
 
 /// The group.
 pub struct Cluster {
@@ -79,6 +43,14 @@ pub struct Cluster {
     pub(crate) reordering: bool,
     pub(crate) history: History,
     pub(crate) proposals: u64,
+    reads: u64,
+    /// Whether reads are answered by lease, and the world is one in which that is right.
+    pub(crate) timed: bool,
+    pub(crate) slow_leaders: bool,
+    /// For how many ticks of all clocks each server has been down.
+    pub(crate) ticks_down: Vec<u32>,
+    /// Whether more than a minority of the voters may be taken away at once.
+    takes_majorities: bool,
     pub(crate) tally: Tally,
 }
 
@@ -111,16 +83,28 @@ fn first_disk() -> MemoryStorage {
 
 fn random_config(rng: &mut SmallRng) -> Config {
     let mut config = Config::new(id(1));
-    config.election_timeout_ticks = 5;
+    config.election_timeout_ticks = ELECTION_TIMEOUT_TICKS;
     config.pre_vote = rng.random_bool(0.5);
     config.check_quorum = rng.random_bool(0.5);
     config.async_storage_writes = rng.random_bool(0.4);
-    config.max_message_bytes = *[0, 40, u64::MAX].choose(rng).expect("not empty");
-    config.max_committed_bytes_per_ready = *[0, 60].choose(rng).expect("not empty");
+    config.max_message_bytes = any(rng, &[0, 40, u64::MAX]);
+    config.max_committed_bytes_per_ready = any(rng, &[0, 60]);
     config.max_inflight_messages = rng.random_range(1..6);
+    config.max_inflight_bytes = match config.max_message_bytes {
+        u64::MAX => 0,
+        least => any(rng, &[0, least.max(12), 100]),
+    };
+    config.max_uncommitted_entries_bytes = any(rng, &[0, 0, 60]);
     config.step_down_on_removal = rng.random_bool(0.5);
     config.proposal_forwarding = rng.random_bool(0.5);
+    if config.check_quorum && rng.random_bool(0.4) {
+        config.read_only = ReadOnly::LeaseBased;
+    }
     config
+}
+
+fn any(rng: &mut SmallRng, values: &[u64]) -> u64 {
+    *values.choose(rng).expect("not empty")
 }
 
 impl Cluster {
@@ -128,6 +112,10 @@ impl Cluster {
     pub fn new(seed: u64, mistakes: Mistakes) -> Cluster {
         let mut rng = SmallRng::seed_from_u64(seed);
         let config = random_config(&mut rng);
+        let timed = config.read_only == ReadOnly::LeaseBased;
+        let takes_majorities = !timed && rng.random_bool(0.1);
+        let mut tally = Tally::default();
+        tally.count_options(&config);
         let server = |number| {
             let config = Config {
                 id: id(number),
@@ -154,7 +142,12 @@ impl Cluster {
             rng,
             history: History::default(),
             proposals: 0,
-            tally: Tally::default(),
+            reads: 0,
+            timed,
+            slow_leaders: mistakes.slow_leaders,
+            ticks_down: vec![0; SERVERS as usize],
+            takes_majorities,
+            tally,
         }
     }
 
@@ -172,12 +165,26 @@ impl Cluster {
                 }
             }
         }
-        self.recover()?;
+        let recovered = self.recover();
         self.compare_logs()?;
-        self.tally.elections = self.history.elections();
-        self.tally.commits = self.history.highest_commit().0;
-        self.tally.configurations = self.history.configurations();
+        match recovered {
+            Err(violation) if violation.property == RECOVERY && self.lost_majority() => {
+                self.tally
+                    .count("seeds that did not recover from the loss of a majority");
+            }
+            recovered => recovered?,
+        }
+        let history = &self.history;
+        self.tally.add("elections", history.elections() as u64);
+        self.tally.add("commits", history.highest_commit().0);
+        self.tally
+            .add("configurations", history.configurations() as u64);
         Ok(self.tally)
+    }
+
+    /// Whether a change was proposed after which nobody can be asked to recover.
+    fn lost_majority(&self) -> bool {
+        self.tally.of("seeds that took a majority away") > 0
     }
 
     /// How bad the next phase is. Without calm ones hardly anything would ever be committed.
@@ -205,12 +212,17 @@ impl Cluster {
         let server = self.rng.random_range(0..self.servers.len());
         match self.rng.random_range(0..1000) {
             0..550 => self.deliver_any(),
+            // As many ticks for each server, in all.
+            550..700 if self.timed && self.rng.random_ratio(6, SERVERS as u32) => Ok(()),
+            550..700 if self.timed => self.tick_together(),
             550..700 => self.tick(server),
             700..850 => self.storage_thread(server),
             850..910 => self.propose(server),
+            910..925 if self.timed => self.read_at_a_leader(),
             910..925 => self.change_membership(),
             925..940 => self.read(server),
             940..944 => self.transfer(server),
+            944..948 if self.timed => Ok(()),
             944..948 => self.campaign(server),
             948..952 => {
                 self.crash(server);
@@ -226,7 +238,7 @@ impl Cluster {
     }
 
     /// Lets a server do what follows from an input, and looks at it in between.
-    fn settle(&mut self, at: usize) -> Checked {
+    pub(crate) fn settle(&mut self, at: usize) -> Checked {
         loop {
             self.observe(at)?;
             let mut sent = Vec::new();
@@ -235,6 +247,7 @@ impl Cluster {
                 crash_chance: self.crash_chance,
                 sent: &mut sent,
                 history: &mut self.history,
+                tally: &mut self.tally,
             };
             let was_running = self.servers[at].running.is_some();
             let more = self.servers[at].settle(&mut effects)?;
@@ -250,6 +263,11 @@ impl Cluster {
         let Some(running) = &self.servers[at].running else {
             return Ok(());
         };
+        count_windows(
+            running.node.core(),
+            self.servers[at].config(),
+            &mut self.tally,
+        );
         let durable = |id: NodeId, entry: EntryId| {
             let server = self.servers.iter().find(|server| server.id() == id);
             server.is_some_and(|server| server.has_durable(entry))
@@ -287,6 +305,18 @@ impl Cluster {
 
     fn send(&mut self, messages: Vec<Message>) {
         for message in messages {
+            if let Body::AppendEntries { entries, .. } = &message.body
+                && let Some(last) = entries.last()
+                && let Some(sender) = self.running_mut(message.from)
+                && sender
+                    .node
+                    .core()
+                    .log()
+                    .last_index()
+                    .is_ok_and(|end| last.index < end)
+            {
+                self.tally.count("appends that end before the log");
+            }
             // Over the wire, as it would be.
             let bytes = wire::encode(&message);
             let arrived: Message = known(wire::decode(bytes));
@@ -300,7 +330,7 @@ impl Cluster {
     }
 
     /// The sender of a snapshot has to be told what became of it.
-    fn lose(&mut self, message: &Message) {
+    pub(crate) fn lose(&mut self, message: &Message) {
         if message.kind() == MessageKind::InstallSnapshot {
             self.report(message, SnapshotStatus::Failed);
         } else if self.rng.random_bool(0.1)
@@ -351,7 +381,7 @@ impl Cluster {
             return Ok(());
         }
         if message.kind() == MessageKind::InstallSnapshot {
-            self.tally.snapshots += 1;
+            self.tally.count("snapshots");
             self.report(&message, SnapshotStatus::Finished);
         }
         self.input(to, |running| take_in(running, message))
@@ -370,6 +400,7 @@ impl Cluster {
             crash_chance: self.crash_chance,
             sent: &mut sent,
             history: &mut self.history,
+            tally: &mut self.tally,
         };
         let was_running = self.servers[at].running.is_some();
         self.servers[at].storage_thread(&mut effects)?;
@@ -379,14 +410,22 @@ impl Cluster {
     }
 
     fn count_crash(&mut self, at: usize, was_running: bool) {
-        self.tally.crashes += usize::from(was_running && self.servers[at].running.is_none());
+        let crashed = was_running && self.servers[at].running.is_none();
+        self.tally.add("crashes", u64::from(crashed));
     }
 
     pub(crate) fn propose(&mut self, at: usize) -> Checked {
         self.proposals += 1;
-        let data = Bytes::from(self.proposals.to_string());
-        // Dropped without a leader, or at a server that does not forward.
-        self.input(at, |running| drop(running.node.propose(data)))
+        let (number, width) = (self.proposals, self.rng.random_range(1..24));
+        let data = Bytes::from(format!("{number:0width$}"));
+        // Dropped without a leader, at a server that does not forward, or for its size.
+        let mut result = Ok(());
+        self.input(at, |running| result = running.node.propose(data))?;
+        let limit = Err(Error::ProposalDropped(DropReason::UncommittedLimit));
+        let too_much = u64::from(result == limit);
+        self.tally
+            .add("proposals beyond the limit on uncommitted bytes", too_much);
+        Ok(())
     }
 
     pub(crate) fn leader(&self) -> Option<usize> {
@@ -420,7 +459,12 @@ impl Cluster {
         });
         let changes: Vec<ConfChangeSingle> = changes.collect();
         if !self.keeps_a_majority(leader, &changes) {
-            return Ok(());
+            if !self.takes_majorities {
+                return Ok(());
+            }
+            if !self.lost_majority() {
+                self.tally.count("seeds that took a majority away");
+            }
         }
         let transition = match count {
             0 => Transition::Auto,
@@ -457,24 +501,43 @@ impl Cluster {
         if self.servers[at].running.is_none() {
             return Ok(());
         }
-        self.tally.reads += 1;
-        let read = self.tally.reads;
+        self.reads += 1;
+        let read = self.reads;
         self.history.read_asked(read);
         let context = Bytes::copy_from_slice(&read.to_le_bytes());
+        let before = self.history.reads_granted();
         self.input(at, |running| {
             running
                 .node
                 .read_index(context)
                 .expect("nobody refuses a read")
-        })
+        })?;
+        self.tally.count("reads");
+        // Nobody else was asked: the lease was enough, as there are always several voters.
+        let at_once = self.history.reads_granted() - before;
+        self.tally.add("reads granted at once", at_once);
+        Ok(())
+    }
+
+    /// Also at one that was deposed and does not know it yet: the only place where a lease is wrong.
+    fn read_at_a_leader(&mut self) -> Checked {
+        let leading = self
+            .running()
+            .filter(|(_, running)| running.node.core().role() == Role::Leader);
+        let leading: Vec<usize> = leading.map(|(at, _)| at).collect();
+        match leading.choose(&mut self.rng) {
+            Some(&at) => self.read(at),
+            None => Ok(()),
+        }
     }
 
     fn transfer(&mut self, to: usize) -> Checked {
+        let leader = self.leader();
+        let Some(leader) = leader.filter(|&leader| self.may_be_transferred_to(leader, to)) else {
+            return Ok(());
+        };
         let to = self.servers[to].id();
-        match self.leader() {
-            Some(leader) => self.input(leader, |running| drop(running.node.transfer_leader(to))),
-            None => Ok(()),
-        }
+        self.input(leader, |running| drop(running.node.transfer_leader(to)))
     }
 
     fn campaign(&mut self, at: usize) -> Checked {
@@ -491,7 +554,7 @@ impl Cluster {
 
     fn restart(&mut self) -> Checked {
         let crashed: Vec<usize> = (0..self.servers.len())
-            .filter(|&at| self.servers[at].running.is_none())
+            .filter(|&at| self.servers[at].running.is_none() && self.may_restart(at))
             .collect();
         match crashed.choose(&mut self.rng) {
             Some(&at) => self.start(at),
@@ -502,5 +565,22 @@ impl Cluster {
     pub(crate) fn start(&mut self, at: usize) -> Checked {
         self.servers[at].start();
         self.settle(at)
+    }
+}
+
+/// Counts the followers for whom the leader has to wait, by the limit that makes it wait.
+fn count_windows(server: &Observed, config: &Config, tally: &mut Tally) {
+    if server.role() != Role::Leader {
+        return;
+    }
+    for (_, progress) in &server.tracker().progress {
+        if progress.inflights.is_full() {
+            tally.count(
+                match progress.inflights.len() < config.max_inflight_messages {
+                    true => "windows full of bytes",
+                    false => "windows full of messages",
+                },
+            );
+        }
     }
 }

@@ -53,6 +53,7 @@ pub struct History {
     configurations: BTreeMap<Index, ConfState>,
     /// For each read the highest committed index at the time it was asked for.
     reads: BTreeMap<u64, Index>,
+    reads_granted: u64,
     /// What each server showed last, since it was started.
     last_seen: BTreeMap<NodeId, Seen>,
 }
@@ -83,6 +84,11 @@ impl History {
     /// How many memberships there were.
     pub fn configurations(&self) -> usize {
         self.configurations.len()
+    }
+
+    /// How many reads were granted.
+    pub fn reads_granted(&self) -> u64 {
+        self.reads_granted
     }
 
     /// The latest membership that anybody applied, and where.
@@ -134,6 +140,7 @@ impl History {
     /// Linearizable Reads: a read sees everything that was committed when it was asked for (thesis
     /// §6.4).
     pub fn read_granted(&mut self, id: NodeId, read: u64, index: Index) -> Checked {
+        self.reads_granted += 1;
         let floor = self.reads.get(&read).copied().unwrap_or(Index(u64::MAX));
         ensure(index >= floor, "linearizable reads", || {
             format!("{id} may serve read {read} at {index}, but {floor} was committed before")

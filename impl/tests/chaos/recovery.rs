@@ -5,18 +5,27 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use lockstep_raft::{ConfChangeV2, Index, NodeId, Role};
 
-use crate::cluster::{Cluster, FIRST_MEMBERS, id};
+use crate::cluster::{Cluster, ELECTION_TIMEOUT_TICKS, FIRST_MEMBERS, id};
 use crate::history::{Checked, Violation, known};
 use crate::server::Running;
 
 /// How long a healed group may take to agree, in ticks of every server.
 const RECOVERY_TICKS: usize = 3_000;
 
+/// The property that a healed group agrees and commits again.
+pub const RECOVERY: &str = "a healed group recovers";
+
 impl Cluster {
     /// Heals everything and waits until the group agrees and commits again.
     pub fn recover(&mut self) -> Checked {
         self.one_side.clear();
         (self.loss, self.duplication, self.crash_chance) = (0.0, 0.0, 0.0);
+        if self.timed {
+            // Nobody is started before the leases have ended.
+            for _ in 0..=ELECTION_TIMEOUT_TICKS {
+                self.tick_together()?;
+            }
+        }
         let mut target = None;
         for _ in 0..RECOVERY_TICKS {
             self.start_members()?;
@@ -39,7 +48,7 @@ impl Cluster {
             }
         }
         Err(Violation {
-            property: "a healed group recovers",
+            property: RECOVERY,
             detail: self.describe(),
         })
     }
@@ -77,7 +86,7 @@ impl Cluster {
         }
     }
 
-    fn deliver_all(&mut self) -> Checked {
+    pub(crate) fn deliver_all(&mut self) -> Checked {
         // An answer draws an answer draws an answer: some rounds, the rest after the next tick.
         for _ in 0..10 {
             for at in 0..self.servers.len() {

@@ -4,13 +4,14 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use lockstep_raft::{
-    Blame, Body, Config, Entry, EntryKind, HardState, MemoryStorage, Message, NodeId, RawNode,
-    Snapshot, Storage as _, StorageAppend, wire,
+    Blame, Body, Config, Entry, EntryKind, HardState, Index, MemoryStorage, Message, NodeId,
+    RawNode, Snapshot, Storage as _, StorageAppend, wire,
 };
 use rand::Rng as _;
 use rand::rngs::SmallRng;
 
 use crate::history::{Checked, History, Violation, holds, known};
+use crate::tally::Tally;
 
 /// Mistakes of an application that Raft cannot survive; planted to see that the checks notice.
 #[derive(Clone, Copy, Debug, Default)]
@@ -23,13 +24,15 @@ pub struct Mistakes {
     pub applies_wrongly: bool,
     /// Snapshots carry an old membership.
     pub stale_membership: bool,
+    /// Leases are relied on though the clocks of leaders go slow.
+    pub slow_leaders: bool,
 }
 
 /// The state of the application: a chain over everything that was applied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Application {
     /// The last entry applied.
-    pub index: lockstep_raft::Index,
+    pub index: Index,
     /// Stands for all entries up to there.
     pub state: u64,
 }
@@ -88,6 +91,8 @@ pub struct Effects<'a> {
     pub sent: &'a mut Vec<Message>,
     /// What is to be checked.
     pub history: &'a mut History,
+    /// What is to be counted.
+    pub tally: &'a mut Tally,
 }
 
 impl Server {
@@ -104,6 +109,11 @@ impl Server {
     /// Its identity.
     pub fn id(&self) -> NodeId {
         self.config.id
+    }
+
+    /// How it is set up.
+    pub fn config(&self) -> &Config {
+        &self.config
     }
 
     /// Whether it would still have an entry after a crash.
@@ -170,7 +180,7 @@ impl Server {
         }
         // That there is nothing newer to make a snapshot of is no reason to fail.
         if storage.create_snapshot(index, members, data).is_ok() {
-            let _ = storage.compact(lockstep_raft::Index(index.0.saturating_sub(keep)));
+            let _ = storage.compact(Index(index.0.saturating_sub(keep)));
         }
         if sync {
             self.sync();
@@ -230,6 +240,8 @@ impl Server {
                 .history
                 .read_granted(self.config.id, read, state.index)?;
         }
+        let committed = running.node.core().commit();
+        count_pieces(&ready.committed_entries, committed, effects.tally);
         let (late, early): (Vec<Message>, Vec<Message>) =
             ready.messages.into_iter().partition(|message| {
                 message.waits_for_persistence() && !self.mistakes.answers_before_sync
@@ -275,6 +287,9 @@ impl Server {
         }
         let mut outgoing = Vec::new();
         for message in ready.messages {
+            if let Body::StorageApply { entries, .. } = &message.body {
+                count_pieces(entries, running.node.core().commit(), effects.tally);
+            }
             match message.to {
                 NodeId::APPEND_THREAD => running.append_work.push_back(message),
                 NodeId::APPLY_THREAD => running.apply_work.push_back(message),
@@ -392,6 +407,13 @@ impl Server {
             self.crash(effects.history);
         }
         crashes
+    }
+}
+
+fn count_pieces(handed_out: &[Entry], committed: Index, tally: &mut Tally) {
+    let end = handed_out.last().map(|entry| entry.index);
+    if end.is_some_and(|end| end < committed) {
+        tally.count("committed entries handed out in pieces");
     }
 }
 

@@ -9,10 +9,11 @@ use lockstep_raft::{
 use crate::failure;
 use crate::history::{Checked, History, Observed, known, logs_match};
 use crate::server::Mistakes;
+use crate::tally::Tally;
 
 /// In some run the mistake breaks this property before any other.
 fn must_break(property: &str, mistakes: Mistakes) {
-    let broken = (0..300).filter_map(|seed| failure(seed, mistakes).err());
+    let broken = (0..1_000).filter_map(|seed| failure(seed, mistakes).err());
     let caught = broken
         .into_iter()
         .any(|problem| problem.starts_with(property));
@@ -54,6 +55,24 @@ fn an_old_membership_in_a_snapshot_is_noticed() {
         ..Mistakes::default()
     };
     must_break("one membership", mistakes);
+}
+
+#[test]
+fn a_lease_that_clocks_do_not_keep_is_noticed() {
+    let mistakes = Mistakes {
+        slow_leaders: true,
+        ..Mistakes::default()
+    };
+    must_break("linearizable reads", mistakes);
+}
+
+#[test]
+fn what_is_not_counted_is_noticed() {
+    let mut tally = Tally::default();
+    tally.count("seen");
+    assert_eq!(tally.lacks(&[("seen", 1)]), [""; 0]);
+    let lacking = tally.lacks(&[("seen", 2), ("never", 1)]);
+    assert_eq!(lacking.len(), 2, "{lacking:?}");
 }
 
 #[test]
