@@ -70,6 +70,13 @@ fn table(entries: &[DialectUse]) -> Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::check::LimitArgs;
+    use crate::cli::conform;
+    use crate::cli::model::Chosen;
+    use crate::cli::progress::Reporter;
+    use crate::cli::target::TargetArgs;
+    use lockstep_model::Departure;
+    use std::path::Path;
 
     fn job(uses: [u64; 2]) -> Job {
         let mut job = Job::new("conform", "smoke on it", Status::Holds, String::new());
@@ -89,6 +96,31 @@ mod tests {
             (found.status, found.verdict.as_str()),
             (Status::Violated, "1 entry is stale")
         );
+    }
+
+    /// A run of raft-rs in which its dialect is not needed: a server that is alone replicates to nobody.
+    #[test]
+    fn a_run_that_needs_no_dialect_fails_for_having_one() {
+        let target = TargetArgs::named("raft-rs");
+        let chosen = Chosen::preset("single").unwrap();
+        let chosen = chosen.in_dialect(target.dialect());
+        let limits = LimitArgs::threads(1);
+        let progress = Reporter::new(true);
+        let nowhere = Path::new("no-divergence.ndjson");
+        let job = conform::one(&chosen, &target, &limits, nowhere, &progress).unwrap();
+        // In one preset that is no failure, and it is said.
+        assert_eq!(job.status, Status::Holds);
+        let said = |name: &str| {
+            let text = format!("The dialect entry {name} made no difference here.");
+            job.notes.contains(&text)
+        };
+        let found = together(std::slice::from_ref(&job)).unwrap();
+        assert_eq!(found.status, Status::Violated);
+        for departure in Departure::ALL {
+            assert!(said(departure.name()), "{departure}");
+            let case = found.cases.iter().find(|it| it.name == departure.name());
+            assert_eq!(case.unwrap().status, Status::Violated, "{departure}");
+        }
     }
 
     #[test]
