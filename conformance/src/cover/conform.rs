@@ -89,6 +89,53 @@ enum Fate {
     Agreed,
 }
 
+/// What became of every item.
+struct Items {
+    fates: Vec<Fate>,
+    reasons: Vec<NotDriven>,
+}
+
+impl Items {
+    fn new(distinct: u64) -> Items {
+        Items {
+            fates: vec![Fate::Unknown; usize::try_from(distinct).unwrap_or(usize::MAX)],
+            reasons: Vec::new(),
+        }
+    }
+
+    /// Takes note of a step that drives that item, or was to.
+    fn step(&mut self, item: u32, fate: StepFate<'_>) {
+        let known = &mut self.fates[item as usize];
+        match fate {
+            StepFate::Agreed => *known = Fate::Agreed,
+            StepFate::NotDriven(why) if *known == Fate::Unknown => {
+                let reason = self.reasons.iter().position(|it| it == why);
+                *known = Fate::NotDriven(reason.unwrap_or_else(|| {
+                    self.reasons.push(why.clone());
+                    self.reasons.len() - 1
+                }));
+            }
+            StepFate::NotDriven(_) => {}
+        }
+    }
+
+    fn agreed(&self) -> u64 {
+        let agreed = |fate: &&Fate| **fate == Fate::Agreed;
+        self.fates.iter().filter(agreed).count() as u64
+    }
+
+    /// How many could be driven in no trace, by kind and reason.
+    fn not_driven(self) -> BTreeMap<NotDriven, u64> {
+        let mut counts = BTreeMap::new();
+        for fate in self.fates {
+            if let Fate::NotDriven(why) = fate {
+                *counts.entry(self.reasons[why].clone()).or_default() += 1;
+            }
+        }
+        counts
+    }
+}
+
 /// Replays a cover on a target.
 ///
 /// # Errors
@@ -99,38 +146,18 @@ pub fn conform_by_cover<T: Target>(
     cover: &Cover,
     progress: &mut dyn FnMut(&ReplayReport) -> ControlFlow<()>,
 ) -> Result<CoverageReport, ReplayError> {
-    let mut fates = vec![Fate::Unknown; usize::try_from(cover.distinct).unwrap_or(usize::MAX)];
-    let mut reasons: Vec<NotDriven> = Vec::new();
+    let mut items = Items::new(cover.distinct);
     let traces = cover
         .traces
         .iter()
         .map(|trace| Ok((trace.header.name.clone(), trace)));
     let replay = replay_watched(target, traces, progress, &mut |trace, step, fate| {
-        let Some(item) = cover.items[trace][step] else {
-            return;
-        };
-        let known = &mut fates[item as usize];
-        match fate {
-            StepFate::Agreed => *known = Fate::Agreed,
-            StepFate::NotDriven(why) if *known == Fate::Unknown => {
-                let reason = reasons.iter().position(|it| it == why);
-                *known = Fate::NotDriven(reason.unwrap_or_else(|| {
-                    reasons.push(why.clone());
-                    reasons.len() - 1
-                }));
-            }
-            StepFate::NotDriven(_) => {}
+        if let Some(item) = cover.items[trace][step] {
+            items.step(item, fate);
         }
     })?;
-    let mut items_compared = 0;
-    let mut not_driven: BTreeMap<NotDriven, u64> = BTreeMap::new();
-    for fate in fates {
-        match fate {
-            Fate::Unknown => {}
-            Fate::Agreed => items_compared += 1,
-            Fate::NotDriven(why) => *not_driven.entry(reasons[why].clone()).or_default() += 1,
-        }
-    }
+    let items_compared = items.agreed();
+    let not_driven = items.not_driven();
     let idle: u64 = not_driven
         .iter()
         .filter(|(why, _)| why.changes_nothing)
