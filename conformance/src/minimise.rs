@@ -7,8 +7,7 @@
 //! are left out of the long trace as long as it still goes wrong. Either way every step that remains is a
 //! (server state, input) of the graph, so the result never shows what cannot happen within the bound.
 
-use crate::compare::Difference;
-use crate::compare::compare;
+use crate::compare::{Difference, compare, compare_bystander};
 use crate::cover::Cover;
 use crate::divergence::{Actual, Divergence};
 use crate::target::{Observation, Reaction, Target, TargetError, TargetServer};
@@ -193,6 +192,7 @@ impl<T: Target> Search<'_, T> {
         let shows = self.target.description().shows;
         let mut steps = Vec::new();
         for input in inputs {
+            let before = expected_server.view(self.settings);
             let step = expected_server.step(self.settings, input);
             expected_server = step.server;
             let expected = Expected {
@@ -209,7 +209,17 @@ impl<T: Target> Search<'_, T> {
                     let reaction = Reaction::Driven { outcome, sent };
                     (differences, Actual::new(reaction, view))
                 }
-                Ok(_) => (Vec::new(), None),
+                Ok(Observation {
+                    reaction: Reaction::NotDriven { .. },
+                    view,
+                }) => {
+                    let moved = compare_bystander(self.id, &before, &view, shows);
+                    if moved.is_none() && expected.view != before {
+                        // From here on it cannot be where it is expected to be.
+                        return Ok(None);
+                    }
+                    (moved.into_iter().collect(), None)
+                }
                 Err(error) => {
                     let error = error.to_string();
                     (vec![Difference::Failed { error }], None)

@@ -4,14 +4,17 @@
 use lockstep_conformance::cover::{
     Cover, CoverOptions, CoverVerdict, CoverageReport, conform_by_cover, cover_edges, cover_inputs,
 };
+use lockstep_conformance::minimise::minimise;
 use lockstep_conformance::planted::{Mistake, Planted};
 use lockstep_conformance::replay::ReplayVerdict;
 use lockstep_conformance::targets::lockstep_raft::LockstepRaft;
 use lockstep_conformance::targets::spec::Spec;
-use lockstep_conformance::{Description, Difference, Reaction, Target, TargetError, TargetServer};
+use lockstep_conformance::{
+    Description, Difference, Divergence, Reaction, Target, TargetError, TargetServer,
+};
 use lockstep_model::search::Limit;
-use lockstep_model::{Action, Cluster, ClusterState, Preset, Settings};
-use lockstep_traces::{Config, Input, NodeView, Role, ServerId};
+use lockstep_model::{Action, Cluster, ClusterState, Preset, Server, Settings};
+use lockstep_traces::{Config, Event, Expected, Input, NodeView, Role, ServerId, Step, Trace};
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
@@ -273,7 +276,52 @@ fn a_server_that_moves_without_being_driven_diverges() {
         "{:?}",
         found.differences
     );
+    // At a server that has just started, which every way begins with.
+    let target = Deaf {
+        to: |input, _| *input == Input::Timeout,
+        lies: true,
+    };
+    let cluster = preset("smoke");
+    let short = minimise(&target, cluster.settings(), &smoke(), &found).expect("it starts");
+    assert_eq!(short.trace.steps.len(), 1);
     // The same target, without the lie, does not.
     let report = on_smoke(|input, _| *input == Input::Timeout, false);
     assert_ne!(report.verdict, CoverVerdict::Diverged);
+}
+
+/// What was not driven leaves the server elsewhere, and what it does from there on is no divergence.
+#[test]
+fn a_shorter_way_never_leads_through_what_was_not_driven() {
+    let target = Deaf {
+        to: |input, _| *input == Input::Timeout,
+        lies: false,
+    };
+    let (cluster, cover) = (preset("smoke"), smoke());
+    let settings = cluster.settings();
+    let id = ServerId::new(1).expect("a name");
+    let mut server = Server::new(settings, id);
+    let steps = [Input::Timeout, Input::CheckQuorum].map(|input| {
+        let step = server.step(settings, &input);
+        server = step.server;
+        Step {
+            event: Event::Server { server: id, input },
+            expected: Some(Expected {
+                outcome: step.outcome,
+                view: server.view(settings),
+                sent: step.sent,
+            }),
+        }
+    });
+    let found = Divergence {
+        trace: Trace {
+            header: cover.traces[0].header.clone(),
+            steps: steps.into(),
+        },
+        differences: vec![Difference::Failed {
+            error: "found elsewhere".to_owned(),
+        }],
+        actual: None,
+    };
+    let short = minimise(&target, settings, &cover, &found).expect("it starts");
+    assert_eq!(short, found);
 }
