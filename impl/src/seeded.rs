@@ -87,6 +87,9 @@ mod switch {
         El13b = "EL-13b",
         /// A leader grants a pre-vote to a server with an older log.
         El14 = "EL-14",
+        /// A vote is granted although another candidate has it, as if every candidate were the target
+        /// of a transfer.
+        El15 = "EL-15",
         /// A server with an empty log restarts without term and vote.
         El16 = "EL-16",
         /// A pre-vote request of a lower term is not answered.
@@ -161,12 +164,18 @@ mod switch {
         Ps08 = "PS-08",
         /// A server with a log restarts without term, vote and commit index.
         Ps12 = "PS-12",
+        /// The storage in memory loses the last entry of a batch, and reports success.
+        Ps13 = "PS-13",
         /// A new term or vote need not be synchronised to disk.
         Ps15 = "PS-15",
         /// A response from a stranger is let in.
         Pr05 = "PR-05",
         /// The only voter leads without a new term.
         Pr06 = "PR-06",
+        /// The commit index falls where an old message says less.
+        Sp03 = "SP-03",
+        /// A vote for server 1 is taken for no vote.
+        Sp05 = "SP-05",
     }
 
     /// The active mistake, as its place in `Bug::ALL` plus one; zero is none. One for the process: a

@@ -61,12 +61,14 @@ mutations! {
         "becoming a pre-candidate forgets the vote of the term";
     StaleVoteCounted = "EL-05", "conflict", "leader_completeness_inv":
         "a candidate counts a vote that was given for an earlier term";
-    VotesNotReset = "EL-07", "pair", "split_vote_reachable":
+    VotesNotReset = "EL-07b", "pair", "split_vote_reachable":
         "a candidate keeps the pre-votes as votes";
     VoteTwice = "EL-15", "conflict", "one_vote_per_term_step":
         "a vote is granted although another candidate has it";
     EmptyServerForgets = "EL-16", "pair", "term_monotonic_step":
         "a server with an empty log forgets term and vote in a restart";
+    StaleLeaderNotTold = "PV-01b", "votes", "deposed_by_empty_acknowledgement_reachable":
+        "with PreVote alone, a leader of a lower term is not told of the higher one";
     GrantAtOwnTerm = "PV-02", "votes", "leader_elected_reachable":
         "a pre-vote is granted at the voter's own term instead of the term asked for";
     LeaderNotForgotten = "PV-04", "default", "well_formed_inv":
@@ -77,6 +79,8 @@ mutations! {
         "a server that knows no leader believes to be in a lease";
     LeaseIgnored = "LS-02", "default", "lease_step":
         "a server in the lease of a leader answers vote requests";
+    ResponseIsNoActivity = "CQ-05", "smoke", "survived_check_quorum_reachable":
+        "what a peer answers does not count as its activity";
     StaysLeaderAlone = "CQ-08", "smoke", "check_quorum_step":
         "a leader that finds no active quorum goes on leading";
     VoteLostInRestart = "PS-01", "pair", "one_vote_per_term_step":
@@ -95,6 +99,8 @@ mutations! {
         "a refusal lowers the next index below what is known to match";
     StaleAppendTruncates = "RP-13", "window", "committed_entries_step":
         "an append from before the commit index deletes what follows its start";
+    AppendsAfterStepDown = "RP-14", "conflict", "log_matching_inv":
+        "a leader that steps down appends one more entry, in the new term";
     LeaderReplacesEntry = "LS-03", "smoke", "leader_append_only_step":
         "a proposal overwrites the leader's last entry while that is not committed";
     RefusalCountsAsAcknowledgement = "LS-04", "conflict", "match_is_replicated_inv":
@@ -105,6 +111,8 @@ mutations! {
         "a leader commits nothing as long as an entry of an older term is uncommitted";
     MajorityTooSmall = "CM-04", "smoke", "committed_on_quorum_inv":
         "the commit index is what one server fewer than a majority has";
+    CommitsOneAtATime = "CM-10", "conflict", "current_term_commit_step":
+        "a leader commits one entry at a time";
     CommitMayFall = "SP-03", "pair", "commit_monotonic_step":
         "a follower takes the commit index of a heartbeat even if it is lower than its own";
     HeartbeatCommitUnbounded = "LS-05", "default", "state_machine_safety_inv":
@@ -119,6 +127,8 @@ mutations! {
         "appends with entries are sent although the window is full";
     FullWindowSilent = "FC-03b", "window", "full_window_probed_reachable":
         "nothing is sent to a peer whose window is full, not even an empty append";
+    LeadsWithoutTerm = "PR-06", "single", "well_formed_inv":
+        "the only voter leads without a new term";
 }
 
 #[cfg(test)]

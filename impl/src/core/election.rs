@@ -180,7 +180,9 @@ impl<S: Storage, O: Observer> Core<S, O> {
         let pre = ballot == Ballot::PreVote;
         let free = self.vote == Some(from)
             || (self.vote.is_none() && self.leader.is_none())
-            || (pre && term > self.term);
+            || (pre && term > self.term)
+            || (seeded!(El15) && !pre)
+            || (seeded!(Sp05) && self.vote.is_some_and(|vote| vote.get() == 1));
         let eligible = self.log.is_up_to_date(candidate_last)?
             || seeded!(El01)
             || (seeded!(El14) && pre && self.role == Role::Leader);

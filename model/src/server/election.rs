@@ -14,7 +14,9 @@ impl Turn<'_> {
         if self.i.role == Role::Leader {
             return;
         }
-        if self.settings.pre_vote {
+        if self.settings.planted(Mutation::LeadsWithoutTerm) && self.settings.servers() == 1 {
+            self.become_leader();
+        } else if self.settings.pre_vote {
             self.start_pre_vote();
         } else {
             self.start_election();

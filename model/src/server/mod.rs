@@ -13,7 +13,7 @@ pub use progress::{Flow, Progress};
 
 use crate::dialect::Departure;
 use crate::ids::{Id, IdSet, MAX_SERVERS};
-use crate::message::{Body, Message, Payload};
+use crate::message::{Body, Entry, Message, Payload};
 use crate::mutation::Mutation;
 use crate::settings::Settings;
 use arrayvec::ArrayVec;
@@ -283,7 +283,9 @@ impl Turn<'_> {
             // PreVote or CheckQuorum cannot depose it by asking for votes either: an empty
             // acknowledgement at the higher term does (thesis, section 6.2 has the problem).
             Body::AppendEntries { .. } | Body::Heartbeat { .. }
-                if self.settings.pre_vote || self.settings.check_quorum =>
+                if self.settings.check_quorum
+                    || self.settings.pre_vote
+                        && !self.settings.planted(Mutation::StaleLeaderNotTold) =>
             {
                 self.reply(m, Body::AppendEntriesAccepted { index: 0 });
             }
@@ -315,6 +317,13 @@ impl Turn<'_> {
                 self.become_follower(m.term, None);
             }
             Body::RequestPreVote { .. } | Body::RequestPreVoteResponse { granted: true } => {}
+            _ if self.settings.planted(Mutation::AppendsAfterStepDown)
+                && self.i.role == Role::Leader =>
+            {
+                self.become_follower(m.term, None);
+                let (term, payload) = (m.term, Payload::from_code(1));
+                self.i.log.push(Entry { term, payload });
+            }
             Body::AppendEntries { .. } | Body::Heartbeat { .. } => {
                 self.become_follower(m.term, Some(m.from));
             }

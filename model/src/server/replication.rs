@@ -138,7 +138,7 @@ impl Turn<'_> {
         let Some(peer) = self.peer_mut(j) else {
             return;
         };
-        peer.recent_active = true;
+        peer.recent_active |= !settings.planted(Mutation::ResponseIsNoActivity);
         let was_paused = peer.paused;
         if settings.planted(Mutation::MatchMayFall) && index < peer.matched {
             (peer.matched, peer.next) = (index, index + 1);
@@ -176,7 +176,7 @@ impl Turn<'_> {
         let Some(peer) = self.peer_mut(j) else {
             return;
         };
-        peer.recent_active = true;
+        peer.recent_active |= !settings.planted(Mutation::ResponseIsNoActivity);
         if settings.planted(Mutation::NextBelowMatch) && peer.flow == super::Flow::Replicate {
             peer.become_probe();
             peer.next = index.min(next_probe + 1).max(1);
@@ -192,7 +192,7 @@ impl Turn<'_> {
         let Some(peer) = self.peer_mut(j) else {
             return;
         };
-        peer.recent_active = true;
+        peer.recent_active |= !settings.planted(Mutation::ResponseIsNoActivity);
         peer.heard(settings);
         if peer.matched < last_index || peer.flow == super::Flow::Probe {
             self.send_append(j, true);
@@ -211,7 +211,8 @@ impl Turn<'_> {
                 && self.i.log.term_at(self.i.commit + 1) != Some(self.i.term));
         let rises = index > self.i.commit && of_own_term;
         if rises {
-            self.i.commit = index;
+            let one = self.settings.planted(Mutation::CommitsOneAtATime);
+            self.i.commit = if one { self.i.commit + 1 } else { index };
         }
         rises
     }
