@@ -74,9 +74,11 @@ mod planted {
     use crate::cli::progress::{Reporter, Tick};
     use crate::report::{Job, Status, Table};
     use lockstep_conformance::mutants::catalogue::{Entry, catalogue, entry_of};
-    use lockstep_conformance::mutants::report::{explanations, markdown, must_be_caught};
+    use lockstep_conformance::mutants::report::{
+        explanations, markdown, must_be_caught, unaccounted,
+    };
     use lockstep_conformance::mutants::{
-        Finding, Rung, Side, try_implementation, try_specification,
+        CONTROL, Finding, Rung, Side, planted, try_control, try_implementation, try_specification,
     };
     use lockstep_model::Mutation;
     use lockstep_raft::Bug;
@@ -111,7 +113,7 @@ mod planted {
         if let Some(path) = &args.write_expected {
             let caught = findings
                 .iter()
-                .filter_map(|it| Some((key(it), it.caught.as_ref()?.rung)));
+                .filter_map(|it| Some((it.key(), it.caught.as_ref()?.rung)));
             let list: Expected = caught.collect();
             let mut text = serde_json::to_string_pretty(&list).unwrap_or_default();
             text.push('\n');
@@ -120,10 +122,31 @@ mod planted {
         if let Some(folder) = &args.traces {
             save_traces(folder, &findings)?;
         }
-        Ok([Side::Implementation, Side::Specification]
-            .into_iter()
-            .filter_map(|side| job(side, &findings, &rungs, &entries, expected.as_ref()))
-            .collect())
+        let mut jobs = vec![account(&entries)];
+        jobs.extend(
+            [Side::Implementation, Side::Specification]
+                .into_iter()
+                .filter_map(|side| job(side, &findings, &rungs, &entries, expected.as_ref())),
+        );
+        Ok(jobs)
+    }
+
+    /// Whether every entry of the catalogue is planted, waits for something or is explained.
+    fn account(entries: &[Entry]) -> Job {
+        let gaps = unaccounted(entries, &planted(), &explanations());
+        let waiting = entries.iter().filter(|it| it.waits_for.is_some()).count();
+        let verdict = match gaps.len() {
+            0 => "every entry is accounted for".to_owned(),
+            gaps => format!("{gaps} entries are not accounted for"),
+        };
+        let mut job = Job::new("mutants", "the catalogue", Status::Holds, verdict);
+        job.fact("entries", entries.len());
+        job.fact("planted mistakes", planted().len());
+        job.fact("entries that wait for a feature", waiting);
+        for gap in gaps {
+            job.failed(gap, Status::Violated, "not accounted for");
+        }
+        job
     }
 
     fn try_all(
@@ -160,6 +183,10 @@ mod planted {
             if flow.is_continue() {
                 flow = report(try_specification(*mutation, rungs));
             }
+        }
+        if flow.is_continue() && asked(CONTROL) {
+            let control = try_control().map_err(|error| CliError::Usage(error.to_string()))?;
+            flow = report(control);
         }
         if flow.is_break() {
             return Err(CliError::Usage("interrupted before the end".to_owned()));
@@ -200,18 +227,10 @@ mod planted {
             let Some(trace) = finding.caught.as_ref().and_then(|it| it.trace.as_ref()) else {
                 continue;
             };
-            let path = folder.join(format!("{}.ndjson", key(finding).replace(' ', "-")));
+            let path = folder.join(format!("{}.ndjson", finding.key().replace(' ', "-")));
             trace.save(&path).map_err(|source| failed(&path, source))?;
         }
         Ok(())
-    }
-
-    /// The name of a finding in lists of both sides.
-    fn key(finding: &Finding) -> String {
-        match finding.side {
-            Side::Implementation => format!("implementation {}", finding.id),
-            Side::Specification => format!("specification {}", finding.id),
-        }
     }
 
     fn job(
@@ -261,17 +280,24 @@ mod planted {
         expected: Option<&Expected>,
     ) {
         let case = format!("{} is caught", finding.id);
+        let explained = explanations().remove(&finding.key());
         if finding.caught.is_some() {
-            job.passed(case);
+            match explained {
+                Some(_) => {
+                    let text = "it is caught, and there is an explanation why it cannot be";
+                    job.failed(case, Status::Violated, text);
+                }
+                None => job.passed(case),
+            }
             return;
         }
         let (fails, why) = match expected {
-            Some(list) => match list.get(&key(finding)) {
+            Some(list) => match list.get(&finding.key()) {
                 Some(rung) if rungs.contains(rung) => (true, format!("the rung {rung} used to")),
                 _ => (false, "no rung that was climbed is expected to".to_owned()),
             },
-            None => match explanations().get(&finding.id) {
-                Some(why) => (false, why.clone()),
+            None => match explained {
+                Some(why) => (false, why),
                 // A mistake that is not of the catalogue is one of our own, made to be caught.
                 None => (
                     entry_of(entries, &finding.id).is_none_or(must_be_caught),

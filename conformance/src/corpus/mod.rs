@@ -9,7 +9,7 @@
 
 mod actions;
 mod stories;
-mod story;
+pub(crate) mod story;
 
 use crate::path::{provenance, steps_along};
 use lockstep_model::properties::{Witness, witnesses};

@@ -5,7 +5,7 @@ use lockstep_model::{Action, Bounds, Cluster, ClusterState, Id, Settings};
 use lockstep_traces::{Body, Config, Event, Index, Input, Message, NodeView, Role, ServerId, Term};
 
 /// A cluster without bounds, and what happened to it.
-pub(super) struct Story {
+pub(crate) struct Story {
     name: &'static str,
     pub cluster: Cluster,
     state: ClusterState,

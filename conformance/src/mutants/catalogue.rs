@@ -1,6 +1,8 @@
 //! The catalogue of real mistakes: what each is, where it was made, and what it waits for.
 
+use super::Side;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 const CATALOGUE: &str = include_str!("catalogue.json");
 
@@ -20,10 +22,29 @@ pub struct Entry {
     pub violates: String,
     /// Where it was made and mended.
     pub source: String,
-    /// The feature that the specification would need before the entry can be planted, or why it is not
-    /// planted; empty for the entries that apply today.
+    /// The feature that the specification would need before the entry can be planted, one of
+    /// [`FEATURES`]; `None` for the entries that apply today.
     pub waits_for: Option<String>,
+    /// Of an entry that applies: why it is not planted on a side.
+    #[serde(default)]
+    pub not_planted: BTreeMap<Side, String>,
 }
+
+/// What an entry can wait for: parts of Raft that the specification does not have yet.
+pub const FEATURES: &[&str] = &[
+    "asynchronous fetch of entries",
+    "asynchronous storage",
+    "a limit on uncommitted entries",
+    "client acknowledgements",
+    "inflight limits in bytes",
+    "leadership transfer",
+    "membership",
+    "pages of committed entries",
+    "proposal forwarding",
+    "reads",
+    "snapshots and compaction",
+    "storage faults",
+];
 
 /// Every entry, in the order of the catalogue.
 ///

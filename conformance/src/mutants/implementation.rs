@@ -1,5 +1,6 @@
 //! A mistake in the production Raft: does it diverge from the specification?
 
+use super::thin::thin;
 use super::{Caught, Finding, Rung, Side};
 use crate::compare::Difference;
 use crate::divergence::Divergence;
@@ -94,7 +95,8 @@ fn replay_corpus(corpus: &[(String, Trace)]) -> Option<Found> {
     let report = replay(&LockstepRaft, traces, &mut |_| ControlFlow::Continue(()))
         .expect("the production Raft starts with every configuration of the corpus");
     let (name, divergence) = report.divergence?;
-    let mut found = found(*divergence, 0);
+    let thinned = thin(&LockstepRaft, *divergence).expect("the production Raft starts once more");
+    let mut found = found(thinned, 0);
     found.by = format!("{} ({name})", found.by);
     Some(found)
 }

@@ -12,12 +12,23 @@ pub mod catalogue;
 pub mod report;
 
 #[cfg(feature = "seeded-bugs")]
+mod control;
+#[cfg(feature = "seeded-bugs")]
 mod implementation;
 #[cfg(feature = "seeded-bugs")]
+mod planted_spec;
+#[cfg(feature = "seeded-bugs")]
 mod specification;
+// Its tests need no planted mistake.
+#[cfg(any(test, feature = "seeded-bugs"))]
+mod thin;
 
 #[cfg(feature = "seeded-bugs")]
+pub use control::try_control;
+#[cfg(feature = "seeded-bugs")]
 pub use implementation::try_implementation;
+#[cfg(feature = "seeded-bugs")]
+pub use planted_spec::MistakenSpec;
 #[cfg(feature = "seeded-bugs")]
 pub use specification::try_specification;
 
@@ -88,6 +99,15 @@ pub enum Side {
     Specification,
 }
 
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Side::Implementation => "implementation",
+            Side::Specification => "specification",
+        })
+    }
+}
+
 /// What became of one planted mistake.
 #[derive(Clone, Debug, Serialize)]
 pub struct Finding {
@@ -101,6 +121,13 @@ pub struct Finding {
     pub caught: Option<Caught>,
     /// Seconds spent on all rungs that were tried.
     pub seconds: f64,
+}
+
+impl Finding {
+    /// Its name in lists of both sides: `implementation EL-01`.
+    pub fn key(&self) -> String {
+        format!("{} {}", self.side, self.id)
+    }
 }
 
 /// How a mistake was caught.
@@ -124,6 +151,21 @@ pub struct Caught {
     #[serde(skip)]
     pub trace: Option<Trace>,
 }
+
+/// Every mistake that is planted in this build, with its side.
+#[cfg(feature = "seeded-bugs")]
+pub fn planted() -> Vec<(Side, &'static str)> {
+    let bugs = lockstep_raft::Bug::ALL.iter();
+    let mutations = lockstep_model::Mutation::ALL.iter();
+    bugs.map(|bug| (Side::Implementation, bug.id()))
+        .chain(mutations.map(|it| (Side::Specification, it.id())))
+        .chain([(Side::Specification, CONTROL)])
+        .collect()
+}
+
+/// The entry of the catalogue that is a control.
+#[cfg(feature = "seeded-bugs")]
+pub const CONTROL: &str = "SP-02";
 
 /// States after which a run of the ladder gives up.
 #[cfg(feature = "seeded-bugs")]

@@ -1,11 +1,13 @@
 //! The findings as a document.
 
-use super::catalogue::{Entry, entry_of};
+use super::catalogue::{Entry, FEATURES, entry_of};
 use super::{Finding, Side};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
-/// Why an uncaught mistake is no gap, with the argument; by the name of the planted mistake.
-pub type Explanations = std::collections::BTreeMap<String, String>;
+/// Why an uncaught mistake is no gap, with the argument; by side and name of the planted mistake, as
+/// [`Finding::key`] has them.
+pub type Explanations = BTreeMap<String, String>;
 
 /// The explanations that are compiled in.
 ///
@@ -22,6 +24,63 @@ pub fn must_be_caught(entry: &Entry) -> bool {
     entry.kind.contains(['S', 'C', 'I'])
 }
 
+/// What the catalogue, the planted mistakes and the explanations do not account for, a sentence each:
+///
+/// * an entry that applies, that harms more than liveness, and that is neither planted on a side nor said
+///   why not there;
+/// * an entry that waits for something that is no [feature](FEATURES), or is planted all the same;
+/// * a reason why an entry is not planted on a side where it is;
+/// * a planted mistake that is in no catalogue (those of our own begin with `LS-`);
+/// * an explanation of a mistake that is not planted.
+///
+/// `planted` names every mistake and its side.
+pub fn unaccounted(
+    entries: &[Entry],
+    planted: &[(Side, &str)],
+    explanations: &Explanations,
+) -> Vec<String> {
+    let mut gaps = Vec::new();
+    for (side, id) in planted {
+        if entry_of(entries, id).is_none() && !id.starts_with("LS-") {
+            gaps.push(format!("{side} {id}: there is no such entry"));
+        }
+    }
+    for key in explanations.keys() {
+        let mut keys = planted.iter().map(|(side, id)| format!("{side} {id}"));
+        if !keys.any(|it| it == *key) {
+            gaps.push(format!("{key}: it is explained and not planted"));
+        }
+    }
+    for entry in entries {
+        let id = &entry.id;
+        if let Some(feature) = &entry.waits_for
+            && !FEATURES.contains(&feature.as_str())
+        {
+            gaps.push(format!(
+                "{id}: it waits for {feature:?}, which is no feature"
+            ));
+        }
+        for side in [Side::Implementation, Side::Specification] {
+            let of_entry = |(at, id): &(Side, &str)| {
+                *at == side && entry_of(entries, id).is_some_and(|it| it.id == entry.id)
+            };
+            let is_planted = planted.iter().any(of_entry);
+            let reason = entry.not_planted.contains_key(&side);
+            match (is_planted, reason, &entry.waits_for) {
+                (true, true, _) => {
+                    gaps.push(format!("{side} {id}: planted, with a reason why not"))
+                }
+                (true, false, Some(_)) => gaps.push(format!("{side} {id}: planted, and it waits")),
+                (false, false, None) if must_be_caught(entry) => {
+                    gaps.push(format!("{side} {id}: it applies and is not planted"));
+                }
+                _ => {}
+            }
+        }
+    }
+    gaps
+}
+
 /// `BUGS.md`: what is planted and what catches it, what waits, and what nothing catches.
 pub fn markdown(entries: &[Entry], findings: &[Finding]) -> String {
     let explanations = explanations();
@@ -32,7 +91,11 @@ pub fn markdown(entries: &[Entry], findings: &[Finding]) -> String {
          cheapest first: *corpus* replays the checked-in traces, *smoke* and *ci* walk the presets of \
          `lockstep verify` exhaustively, *walks* are random, *bigger* are the larger presets up to a limit. \
          A mistake in the implementation is caught when it diverges from the specification, a mistake in \
-         the specification when one of its properties is violated.\n",
+         the specification when one of its properties is violated, or when a preset does not reach a \
+         witness any more that it is named for. *Events* is the length of the trace that shows it: the \
+         shortest there is for an exhaustive rung, else thinned out until every event is needed. A mistake \
+         that harms liveness alone (L) counts as caught only if something sees it before anybody waits for \
+         progress; the comparison sees most of them, because it looks at every field.\n",
     );
     for (side, title) in [
         (Side::Implementation, "Planted in the production Raft"),
@@ -71,9 +134,12 @@ fn row(text: &mut String, finding: &Finding, kind: &str, explanations: &Explanat
             caught.steps
         ),
         None => {
-            let why = explanations
-                .get(id)
-                .map_or("**not caught**", String::as_str);
+            let liveness = !kind.is_empty() && !kind.contains(['S', 'C', 'I']);
+            let why = match explanations.get(&finding.key()) {
+                Some(why) => why,
+                None if liveness => "liveness: it needs fairness to be seen",
+                None => "**not caught**",
+            };
             writeln!(
                 text,
                 "| {id} | {kind} | {what} | nothing | {why} | | {:.1} | |",
@@ -85,18 +151,32 @@ fn row(text: &mut String, finding: &Finding, kind: &str, explanations: &Explanat
 
 fn waiting(text: &mut String, entries: &[Entry], findings: &[Finding]) {
     text.push_str(
-        "\n## Not planted\n\n\
-         | entry | kind | mistake | waits for, or why not |\n| --- | --- | --- | --- |\n",
+        "\n## Not planted, or on one side only\n\n\
+         | entry | kind | mistake | in the production Raft | in the specification |\n\
+         | --- | --- | --- | --- | --- |\n",
     );
     for entry in entries {
-        let planted = |it: &&Finding| entry_of(entries, &it.id).is_some_and(|it| it.id == entry.id);
-        if findings.iter().any(|it| planted(&it)) {
+        let cells = [Side::Implementation, Side::Specification].map(|side| {
+            let of_entry = |it: &Finding| {
+                it.side == side && entry_of(entries, &it.id).is_some_and(|it| it.id == entry.id)
+            };
+            match (&entry.waits_for, entry.not_planted.get(&side)) {
+                _ if findings.iter().any(of_entry) => None,
+                (Some(feature), _) => Some(format!("waits for: {feature}")),
+                (None, Some(reason)) => Some(reason.clone()),
+                (None, None) if !must_be_caught(entry) => {
+                    Some("liveness: no property of the specification speaks of progress".to_owned())
+                }
+                (None, None) => Some("**not planted**".to_owned()),
+            }
+        });
+        if cells == [None, None] {
             continue;
         }
-        let waits = entry.waits_for.as_deref().unwrap_or("");
+        let [production, specification] = cells.map(|cell| cell.unwrap_or("planted".to_owned()));
         let _ = writeln!(
             text,
-            "| {} | {} | {} | {waits} |",
+            "| {} | {} | {} | {production} | {specification} |",
             entry.id, entry.kind, entry.title
         );
     }
@@ -139,10 +219,78 @@ mod tests {
     }
 
     #[test]
-    fn every_explanation_belongs_to_an_entry() {
-        let entries = catalogue();
-        for id in explanations().keys() {
-            assert!(entry_of(&entries, id).is_some(), "{id}");
-        }
+    fn each_side_says_what_is_planted_there() {
+        let text = markdown(&catalogue(), &[finding("RP-04", true)]);
+        let row = |id: &str| {
+            let start = format!("| {id} | ");
+            let mut rows = text.lines().filter(|line| line.starts_with(&start));
+            rows.next_back().expect("there is a row").to_owned()
+        };
+        assert!(
+            row("RP-04").contains("| planted | no preset can show it"),
+            "{text}"
+        );
+        assert!(row("EL-08").contains("| waits for: membership | waits for: membership |"));
+        assert!(row("EL-01").contains("| **not planted** | **not planted** |"));
+        assert!(row("CQ-02").contains("| liveness: "), "{text}");
+    }
+
+    #[test]
+    fn what_is_not_accounted_for_is_found() {
+        let entry = |id: &str, kind: &str, waits: Option<&str>, side: Option<Side>| Entry {
+            id: id.to_owned(),
+            section: String::new(),
+            title: String::new(),
+            kind: kind.to_owned(),
+            violates: String::new(),
+            source: String::new(),
+            waits_for: waits.map(str::to_owned),
+            not_planted: side
+                .map(|side| (side, "why".to_owned()))
+                .into_iter()
+                .collect(),
+        };
+        let (here, there) = (Side::Implementation, Side::Specification);
+        let none = Explanations::new();
+        let gaps =
+            |entries: &[Entry], planted: &[(Side, &str)]| unaccounted(entries, planted, &none);
+        let nothing: Vec<String> = Vec::new();
+        // In order: planted on both sides, on one with a reason, waiting, liveness.
+        let planted = [
+            (here, "AA-01a"),
+            (here, "AA-01b"),
+            (there, "AA-01"),
+            (there, "LS-09"),
+        ];
+        assert_eq!(gaps(&[entry("AA-01", "S", None, None)], &planted), nothing);
+        let one_side = entry("AA-01", "L/I", None, Some(there));
+        assert_eq!(
+            gaps(std::slice::from_ref(&one_side), &planted[..1]),
+            nothing
+        );
+        let waits = entry("AA-01", "S", Some("membership"), None);
+        assert_eq!(gaps(std::slice::from_ref(&waits), &[]), nothing);
+        assert_eq!(
+            gaps(&[entry("AA-01", "L (latency)", None, None)], &[]),
+            nothing
+        );
+        // Each is wrong in one way.
+        assert_eq!(gaps(&[entry("AA-01", "S", None, None)], &[]).len(), 2);
+        assert_eq!(
+            gaps(&[entry("AA-01", "I", None, None)], &planted[..1]).len(),
+            1
+        );
+        assert_eq!(
+            gaps(&[one_side], &[(here, "AA-01"), (there, "AA-01")]).len(),
+            1
+        );
+        assert_eq!(gaps(&[waits], &planted[..1]).len(), 1);
+        assert_eq!(
+            gaps(&[entry("AA-01", "S", Some("magic"), None)], &[]).len(),
+            1
+        );
+        assert_eq!(gaps(&[], &[(here, "ZZ-01")]).len(), 1);
+        let stale = Explanations::from([("implementation ZZ-01".to_owned(), "why".to_owned())]);
+        assert_eq!(unaccounted(&[], &[], &stale).len(), 1);
     }
 }

@@ -2,11 +2,10 @@
 
 use super::{Caught, Finding, Rung, Side};
 use crate::path::{provenance, steps_along};
-use lockstep_model::search::{Checked, Search, Verdict};
+use lockstep_model::properties::witnesses;
+use lockstep_model::search::{Checked, Report, Search, Verdict};
 use lockstep_model::{Action, Cluster, Mutation, Preset, Settings};
 use lockstep_traces::{Header, Trace};
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 /// Searches with one mistake planted in the specification, preset after preset.
@@ -39,22 +38,14 @@ fn climb(mutation: Mutation, rung: Rung) -> Option<Caught> {
 fn search(mutation: Mutation, rung: Rung, preset: &Preset) -> Option<Caught> {
     let clock = Instant::now();
     let checked = check(mutation, preset);
-    let states = checked.report.distinct;
-    let seconds = clock.elapsed().as_secs_f64();
     let (by, trace) = match &checked.report.verdict {
         Verdict::Violated { property, .. } => {
             let found = checked.counterexample.as_ref()?;
             let actions: Vec<_> = found.actions().copied().collect();
-            (
-                property.clone(),
-                Some(trace(mutation, preset, property, &actions)),
-            )
+            let trace = trace(mutation, preset, property, &actions);
+            (property.clone(), Some(trace))
         }
-        // A rule that is too strict violates nothing: it makes something impossible.
-        Verdict::Exhausted => (
-            format!("{} is not reached", vanished(&checked, preset)?),
-            None,
-        ),
+        Verdict::Exhausted => (missed(&checked.report, preset)?, None),
         Verdict::Bounded { .. } => return None,
     };
     Some(Caught {
@@ -62,11 +53,22 @@ fn search(mutation: Mutation, rung: Rung, preset: &Preset) -> Option<Caught> {
         run: preset.name.to_owned(),
         by,
         panicked: false,
-        states,
-        seconds,
+        states: checked.report.distinct,
+        seconds: clock.elapsed().as_secs_f64(),
         steps: trace.as_ref().map_or(0, |trace| trace.steps.len()),
         trace,
     })
+}
+
+/// A rule that is too strict violates nothing: it makes something impossible. Each witness names a preset
+/// that reaches it, and the corpus holds the way there: one that is not reached there fails the corpus.
+fn missed(report: &Report, preset: &Preset) -> Option<String> {
+    let named = witnesses().iter().filter(|it| it.preset == preset.name);
+    let gone: Vec<_> = named
+        .map(|witness| witness.name)
+        .filter(|name| report.unreached().any(|unreached| unreached == *name))
+        .collect();
+    (!gone.is_empty()).then(|| format!("not reached: {}", gone.join(", ")))
 }
 
 fn check(mutation: Mutation, preset: &Preset) -> Checked<Cluster> {
@@ -80,30 +82,6 @@ fn check(mutation: Mutation, preset: &Preset) -> Checked<Cluster> {
 fn cluster(mutation: Mutation, preset: &Preset) -> Cluster {
     let settings = Settings::new(&preset.config).expect("presets are valid");
     Cluster::new(settings.with_mutation(mutation), preset.bounds)
-}
-
-/// A witness that the specification as it is reaches in this preset, and the mutant does not.
-fn vanished(mutant: &Checked<Cluster>, preset: &Preset) -> Option<String> {
-    let gone: Vec<_> = mutant.report.unreached().collect();
-    if gone.is_empty() {
-        return None;
-    }
-    let healthy = reached(preset);
-    let mut gone = gone.into_iter();
-    gone.find(|witness| healthy.contains(*witness))
-        .map(str::to_owned)
-}
-
-/// The witnesses that the specification as it is reaches; searched once a preset.
-fn reached(preset: &Preset) -> BTreeSet<String> {
-    static KNOWN: Mutex<BTreeMap<&'static str, BTreeSet<String>>> = Mutex::new(BTreeMap::new());
-    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    let search = || {
-        let witnesses = check(Mutation::None, preset).report.witnesses.into_iter();
-        let reached = witnesses.filter(|witness| witness.depth.is_some());
-        reached.map(|witness| witness.name).collect()
-    };
-    known.entry(preset.name).or_insert_with(search).clone()
 }
 
 fn trace(mutation: Mutation, preset: &Preset, property: &str, actions: &[Action]) -> Trace {

@@ -28,10 +28,7 @@ impl Target for Spec {
     fn start(&self, config: &Config, id: ServerId) -> Result<SpecServer, TargetError> {
         let settings =
             Settings::new(config).map_err(|error| TargetError::Setup(error.to_string()))?;
-        Ok(SpecServer {
-            server: Server::new(&settings, id),
-            settings,
-        })
+        Ok(SpecServer::new(settings, id))
     }
 }
 
@@ -40,6 +37,15 @@ impl Target for Spec {
 pub struct SpecServer {
     settings: Settings,
     server: Server,
+}
+
+impl SpecServer {
+    pub(crate) fn new(settings: Settings, id: ServerId) -> SpecServer {
+        SpecServer {
+            server: Server::new(&settings, id),
+            settings,
+        }
+    }
 }
 
 impl TargetServer for SpecServer {

@@ -2,7 +2,7 @@
 
 /// The shortest list that was found to fail still, made from `list` by leaving out elements.
 /// `fails_after` says after how many elements a list fails, if it does; `list` must fail.
-pub(super) fn shrink<T: Copy>(
+pub(crate) fn shrink<T: Copy>(
     mut list: Vec<T>,
     fails_after: &mut dyn FnMut(&[T]) -> Option<usize>,
 ) -> Vec<T> {

@@ -1,0 +1,129 @@
+//! A divergence at the end of a trace of the corpus, without the events that it does not need.
+//!
+//! Events are left out as long as the target still goes wrong. What is left is played on the specification
+//! anew, so that nothing is delivered that was not sent: an event that is not possible any more goes with
+//! those that made it possible.
+
+use crate::divergence::Divergence;
+use crate::path::steps_along;
+use crate::replay::replay;
+use crate::target::{Target, TargetError};
+use crate::walk::shrink;
+use lockstep_model::{Action, Bounds, Cluster, ClusterState, Settings};
+use lockstep_traces::{Event, Input, Trace};
+use std::ops::ControlFlow;
+
+/// The shortest divergence that was found by leaving out events of this one; this one itself if none can
+/// be spared.
+pub(super) fn thin<T: Target>(target: &T, found: Divergence) -> Result<Divergence, TargetError> {
+    let Ok(settings) = Settings::new(&found.trace.header.config) else {
+        return Ok(found);
+    };
+    let cluster = Cluster::new(settings, Bounds::UNLIMITED);
+    let events: Vec<&Event> = found.trace.steps.iter().map(|step| &step.event).collect();
+    let mut failure = None;
+    let mut shortest = None;
+    let mut fails_after = |kept: &[usize]| {
+        let (positions, trace) = play(&cluster, &events, kept, &found.trace);
+        let name = trace.header.name.clone();
+        match replay(target, [Ok((name, trace))], &mut |_| {
+            ControlFlow::Continue(())
+        }) {
+            Ok(report) => {
+                let (_, divergence) = report.divergence?;
+                let last = divergence.trace.steps.len() - 1;
+                shortest = Some(*divergence);
+                Some(positions[last] + 1)
+            }
+            Err(error) => {
+                failure = Some(error);
+                None
+            }
+        }
+    };
+    let all: Vec<usize> = (0..events.len()).collect();
+    if fails_after(&all).is_some() {
+        shrink(all, &mut fails_after);
+    }
+    match failure {
+        Some(crate::replay::ReplayError::Target(error)) => Err(error),
+        _ => Ok(shortest.unwrap_or(found)),
+    }
+}
+
+/// What becomes of the events that are kept: the place among them of each that was possible, and the trace.
+fn play(cluster: &Cluster, events: &[&Event], kept: &[usize], like: &Trace) -> (Vec<usize>, Trace) {
+    let mut state = cluster.initial();
+    let (mut positions, mut actions) = (Vec::new(), Vec::new());
+    for (position, event) in kept.iter().enumerate() {
+        if let Some(action) = possible(cluster, &state, events[*event]) {
+            state = cluster.apply(&state, &action).next;
+            actions.push(action);
+            positions.push(position);
+        }
+    }
+    let trace = Trace {
+        header: like.header.clone(),
+        steps: steps_along(cluster, &actions),
+    };
+    (positions, trace)
+}
+
+/// The action that is this event here. A client proposes whatever value comes next.
+fn possible(cluster: &Cluster, state: &ClusterState, event: &Event) -> Option<Action> {
+    let mut actions = Vec::new();
+    cluster.enabled(state, &mut actions);
+    cluster.probes(state, &mut actions);
+    actions.into_iter().find(|action| {
+        let other = cluster.event(state, action);
+        other == *event || proposer(&other).is_some_and(|it| proposer(event) == Some(it))
+    })
+}
+
+fn proposer(event: &Event) -> Option<lockstep_traces::ServerId> {
+    match event {
+        Event::Server {
+            server,
+            input: Input::Propose(_),
+        } => Some(*server),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::corpus::corpus;
+    use crate::planted::{Mistake, Planted};
+    use crate::targets::spec::Spec;
+
+    #[test]
+    fn only_what_leads_to_the_mistake_is_left() {
+        let target = Planted::new(Spec, Mistake::MissingMessage);
+        let traces = corpus(1).expect("the corpus can be made");
+        let beats = |step: &lockstep_traces::Step| {
+            matches!(
+                step.event,
+                Event::Server {
+                    input: Input::Heartbeat,
+                    ..
+                }
+            )
+        };
+        let with_heartbeats = traces.into_iter().filter(|it| it.steps.iter().any(beats));
+        let long = with_heartbeats.max_by_key(|trace| trace.steps.iter().position(beats));
+        let long = long.expect("there are traces with heartbeats");
+        let read = [Ok((long.header.name.clone(), long))];
+        let report = replay(&target, read, &mut |_| ControlFlow::Continue(())).expect("it runs");
+        let (_, found) = report.divergence.expect("the mistake is caught");
+        let before = found.trace.steps.len();
+        let thinned = thin(&target, *found).expect("it runs");
+        // An election and the heartbeat timer, and no more.
+        assert!(
+            thinned.trace.steps.len() < 12,
+            "{before} steps became {thinned:#?}"
+        );
+        let last = thinned.trace.steps.last().expect("there is a step");
+        assert!(beats(last), "{last:?}");
+    }
+}
