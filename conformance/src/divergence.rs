@@ -59,9 +59,14 @@ impl Divergence {
     /// The command that repeats it, once [`Divergence::trace`] is saved as `file`, for a shell. `target` is
     /// what the option `--target` takes, which is not the name that the target gives itself.
     pub fn replay_command(&self, file: &str, target: &str) -> String {
-        let (file, target) = (shell_word(file), shell_word(target));
-        format!("lockstep replay {file} --target {target}")
+        replay_command(file, target)
     }
+}
+
+/// The command that replays a trace on a target, for a shell; `target` is what the option `--target` takes.
+pub fn replay_command(file: &str, target: &str) -> String {
+    let (file, target) = (shell_word(file), shell_word(target));
+    format!("lockstep replay {file} --target {target}")
 }
 
 /// The text as one word of a POSIX shell: in single quotes, unless every character is plain.

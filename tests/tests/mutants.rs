@@ -59,6 +59,38 @@ fn a_normal_build_refuses_to_look_for_them() {
 }
 
 #[test]
+fn a_normal_build_does_not_know_how_to_plant_them() {
+    for arguments in [
+        "check --plant CM-04",
+        "check --engine stateright --plant CM-04",
+        "simulate --plant CM-04",
+        "conform --plant CM-04",
+        "conform --target spec --plant CM-04",
+        "replay traces --plant CM-04",
+    ] {
+        let assert = Command::from_std(binary::lockstep())
+            .args(arguments.split(' '))
+            .assert()
+            .code(USAGE);
+        let text = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
+        let unknown = ["unexpected argument '--plant'", "invalid value 'CM-04'"];
+        assert!(
+            unknown.iter().any(|it| text.contains(it)),
+            "{arguments}: {text}"
+        );
+    }
+    for verb in ["check", "simulate", "conform", "replay"] {
+        let assert = Command::from_std(binary::lockstep())
+            .args([verb, "--help"])
+            .assert()
+            .success();
+        let text = String::from_utf8_lossy(&assert.get_output().stdout).into_owned();
+        assert!(!text.contains("--plant"), "{text}");
+    }
+}
+
+/// `conformance/tests/planted.rs` is the other half: in a build that has them, the same search finds all.
+#[test]
 fn a_normal_build_holds_none_of_them() {
     let program = binary::lockstep();
     let bytes = std::fs::read(program.get_program()).expect("the binary can be read");

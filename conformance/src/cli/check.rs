@@ -1,15 +1,17 @@
 //! `lockstep check`: model-check the specification.
 
 use super::error::CliError;
-use super::model::{Chosen, ModelArgs};
+use super::model::{Chosen, ModelArgs, PlantArgs};
 use super::progress::{self, Reporter, Tick};
 use crate::report::steps::StepTable;
 use crate::report::{Job, Status, Table};
 use clap::{Args, ValueEnum};
+use lockstep_conformance::divergence::replay_command;
 use lockstep_conformance::path::steps_along;
 use lockstep_model::Cluster;
 use lockstep_model::search::{self, Checked, PropertyKind, Search, Verdict};
 use lockstep_traces::{Header, Provenance, Trace};
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -20,6 +22,8 @@ pub struct CheckArgs {
     pub model: ModelArgs,
     #[command(flatten)]
     pub limits: LimitArgs,
+    #[command(flatten)]
+    plant: PlantArgs,
     /// The engine: Lockstep's own, or stateright's breadth-first search as a cross-check
     #[arg(long, value_enum, default_value_t = Engine::Lockstep)]
     engine: Engine,
@@ -105,7 +109,7 @@ pub fn threads(text: &str) -> Result<usize, String> {
 
 /// Checks one model.
 pub fn run(args: &CheckArgs, progress: &Reporter) -> Result<Vec<Job>, CliError> {
-    let chosen = args.model.choose()?;
+    let chosen = args.plant.within(args.model.choose()?);
     if args.engine == Engine::Stateright {
         if !args.only.is_empty() || args.trace_out.is_some() {
             let text = "stateright's search checks every state property and writes no trace: \
@@ -133,6 +137,12 @@ pub fn run(args: &CheckArgs, progress: &Reporter) -> Result<Vec<Job>, CliError> 
         save(&chosen, &checked.report.verdict, found, path)?;
     }
     let mut job = job(&chosen, &checked)?;
+    if let (Some(path), Some(_)) = (&args.trace_out, &checked.counterexample) {
+        let again = replay_command(&path.display().to_string(), "spec");
+        let plant = args.plant.command_line();
+        job.notes
+            .push(format!("the counterexample, again: {again}{plant}"));
+    }
     witnesses_asked_for(&mut job, &checked.report, &args.only);
     Ok(vec![job])
 }
@@ -265,6 +275,14 @@ pub fn job(chosen: &Chosen, checked: &Checked<Cluster>) -> Result<Job, CliError>
         let title = format!("A shortest path to the violation, {} steps", steps.len());
         job.steps = Some(StepTable::new(title, &steps));
     }
+    let idle = report.actions.iter().filter(|it| it.fired == 0);
+    let idle: Vec<_> = idle.map(|it| it.kind.as_str()).collect();
+    if !idle.is_empty() && status == Status::Holds {
+        job.notes.push(format!(
+            "never fired within this bound: {}",
+            idle.join(", ")
+        ));
+    }
     let unreached: Vec<_> = report.unreached().collect();
     if !unreached.is_empty() && status == Status::Holds {
         job.notes.push(format!(
@@ -286,6 +304,10 @@ fn facts(job: &mut Job, chosen: &Chosen, report: &search::Report, transitions: u
     }
     job.fact("distinct states", report.distinct);
     job.fact("transitions", transitions);
+    job.fact(
+        "transitions per state",
+        branching(transitions, report.distinct),
+    );
     job.fact("depth", report.depth);
     if seconds > 0.0 {
         job.fact(
@@ -305,6 +327,12 @@ fn facts(job: &mut Job, chosen: &Chosen, report: &search::Report, transitions: u
         "witnesses reached",
         format!("{reached} of {}", report.witnesses.len()),
     );
+}
+
+/// Transitions for each state.
+fn branching(transitions: u64, states: u64) -> Value {
+    let mean = transitions as f64 / states.max(1) as f64;
+    ((mean * 100.0).round() / 100.0).into()
 }
 
 fn cases(job: &mut Job, report: &search::Report) {
@@ -341,10 +369,11 @@ fn tables(job: &mut Job, report: &search::Report) {
             depth.into(),
             it.distinct.into(),
             it.generated.into(),
+            branching(it.generated, it.distinct),
             it.terminal.into(),
         ]
     });
-    let columns = ["depth", "distinct", "transitions", "terminal"];
+    let columns = ["depth", "distinct", "transitions", "branching", "terminal"];
     job.tables
         .push(Table::new("States per depth", &columns, levels.collect()));
     let actions = report.actions.iter().map(|it| {

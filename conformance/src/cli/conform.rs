@@ -115,9 +115,16 @@ impl VisitFork for Exhaust<'_> {
         }
         let report = product.run()?;
         let mut job = job(&name, chosen, &report)?;
-        if let Verdict::Diverged(found) = &report.verdict {
-            divergence::describe(&mut job, found);
-            divergence::save(&mut job, found, self.target, self.trace_out)?;
+        match &report.verdict {
+            Verdict::Diverged(found) => {
+                divergence::describe(&mut job, found);
+                divergence::save(&mut job, found, self.target, self.trace_out)?;
+            }
+            Verdict::DigestHidesState(hidden) => {
+                let (options, path) = (self.target, self.trace_out);
+                divergence::save_hidden(&mut job, hidden, chosen, &target, options, path)?;
+            }
+            _ => {}
         }
         Ok(job)
     }

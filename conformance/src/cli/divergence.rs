@@ -1,13 +1,17 @@
 //! A divergence for people: the way there, and expected and actual, field by field.
 
 use super::error::CliError;
+use super::model::Chosen;
 use super::target::TargetArgs;
 use crate::report::steps::{self, StepTable};
 use crate::report::{Job, Table};
 use lockstep_conformance::product::HiddenState;
-use lockstep_conformance::{Description, Difference, Divergence, Side};
-use lockstep_traces::{Emitted, Event, Field, Input, Outcome};
+use lockstep_conformance::replay::replay;
+use lockstep_conformance::{Description, Difference, Divergence, Side, Target};
+use lockstep_model::Server;
+use lockstep_traces::{Event, Expected, Field, Input, Outcome, Step, Trace};
 use serde_json::Value;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 /// Who was compared, and what of it.
@@ -115,9 +119,74 @@ pub fn save(
         source,
     };
     found.trace.save(path).map_err(fail)?;
-    let again = target.replay_command(found, &path.display().to_string());
+    let again = target.replay_command(&path.display().to_string());
     job.notes.push(format!("repeat it with: {again}"));
     Ok(())
+}
+
+/// Saves the way on which a target with hidden state departs from the specification, and says how to
+/// replay it; if neither way departs, the second one.
+///
+/// # Errors
+/// The target cannot be started again, or the trace cannot be written.
+pub fn save_hidden<T: Target>(
+    job: &mut Job,
+    hidden: &HiddenState,
+    chosen: &Chosen,
+    target: &T,
+    options: &TargetArgs,
+    path: &Path,
+) -> Result<(), CliError> {
+    let way = |inputs: &[Input]| hidden_way(chosen, hidden, inputs);
+    let mut saved = way(&hidden.second_path);
+    let mut departs = false;
+    for trace in [way(&hidden.first_path), saved.clone()] {
+        let read = [Ok((trace.header.name.clone(), trace))];
+        let report = replay(target, read, &mut |_| ControlFlow::Continue(()))?;
+        if let Some((_, found)) = report.divergence {
+            (saved, departs) = (found.trace, true);
+        }
+    }
+    saved.save(path).map_err(|source| CliError::Output {
+        path: path.to_owned(),
+        source,
+    })?;
+    if !departs {
+        let text = "either way, taken alone, does what the specification says: it is the digest that is \
+                    wrong; the second way is saved";
+        job.notes.push(text.to_owned());
+    }
+    let again = options.replay_command(&path.display().to_string());
+    job.notes.push(format!("repeat it with: {again}"));
+    Ok(())
+}
+
+/// One of the two ways of a server to the same digest, and the input after it, as a trace.
+fn hidden_way(chosen: &Chosen, hidden: &HiddenState, inputs: &[Input]) -> Trace {
+    let settings = chosen.cluster.settings();
+    let id = hidden.server;
+    let mut server = Server::new(settings, id);
+    let steps = inputs.iter().chain(&hidden.input).map(|input| {
+        let step = server.step(settings, input);
+        server = step.server;
+        Step {
+            event: Event::Server {
+                server: id,
+                input: input.clone(),
+            },
+            expected: Some(Expected {
+                outcome: step.outcome,
+                view: server.view(settings),
+                sent: step.sent,
+            }),
+        }
+    });
+    let steps = steps.collect();
+    let purpose = "one of two ways to the same digest, after which the target behaves differently";
+    Trace {
+        header: super::check::header(chosen, "hidden-state", purpose),
+        steps,
+    }
 }
 
 fn name(difference: &Difference) -> String {
@@ -158,21 +227,14 @@ fn row(difference: &Difference) -> Vec<Value> {
             expected, actual, ..
         } => (expected.to_string(), actual.to_string()),
         Difference::WrongRefusal { expected, actual } => (outcome(*expected), outcome(*actual)),
-        Difference::WrongMessage { expected, actual } => (message(expected), message(actual)),
-        Difference::MissingMessage { expected } => (message(expected), "nothing".to_owned()),
-        Difference::ExtraMessage { actual } => ("nothing".to_owned(), message(actual)),
+        Difference::WrongMessage { expected, actual } => {
+            (steps::emitted(expected), steps::emitted(actual))
+        }
+        Difference::MissingMessage { expected } => (steps::emitted(expected), "nothing".to_owned()),
+        Difference::ExtraMessage { actual } => ("nothing".to_owned(), steps::emitted(actual)),
         Difference::Failed { error } => ("an answer".to_owned(), error.clone()),
     };
     vec![name(difference).into(), expected.into(), actual.into()]
-}
-
-fn message(emitted: &Emitted) -> String {
-    let wait = if emitted.after_persist {
-        " (after persist)"
-    } else {
-        ""
-    };
-    format!("{}{wait}", steps::message(&emitted.message))
 }
 
 fn outcome(outcome: Outcome) -> String {

@@ -138,7 +138,7 @@ fn job(name: &str, report: &ReplayReport, target: &TargetArgs) -> Result<Job, Cl
     if let Some((source, found)) = &report.divergence {
         job.failed(source, Status::Violated, divergence::summary(found));
         divergence::describe(&mut job, found);
-        let again = target.replay_command(found, source);
+        let again = target.replay_command(source);
         job.notes.push(format!("repeat it with: {again}"));
     } else if status == Status::Holds {
         job.passed(format!(

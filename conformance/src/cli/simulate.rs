@@ -2,7 +2,7 @@
 
 use super::check::{default_threads, threads};
 use super::error::CliError;
-use super::model::{Chosen, ModelArgs};
+use super::model::{Chosen, ModelArgs, PlantArgs};
 use super::progress::Reporter;
 use crate::report::steps::StepTable;
 use crate::report::{Job, Status, Table};
@@ -19,6 +19,8 @@ use std::time::Duration;
 pub struct SimulateArgs {
     #[command(flatten)]
     model: ModelArgs,
+    #[command(flatten)]
+    plant: PlantArgs,
     /// What decides all runs
     #[arg(long, value_name = "SEED", default_value_t = 0)]
     seed: u64,
@@ -53,7 +55,7 @@ pub struct SimulateArgs {
 /// # Errors
 /// The model does not exist, or no step was taken.
 pub fn run(args: &SimulateArgs, progress: &Reporter) -> Result<Vec<Job>, CliError> {
-    let chosen = args.model.choose()?;
+    let chosen = args.plant.within(args.model.choose()?);
     progress.begin(format!("simulate {}", chosen.name));
     let settings = SwarmSettings {
         seed: args.seed,
@@ -84,10 +86,17 @@ pub fn run(args: &SimulateArgs, progress: &Reporter) -> Result<Vec<Job>, CliErro
             source,
         })?;
     }
-    Ok(vec![job(&chosen, &args.model, &swarmed)?])
+    let only = args.only.iter().map(|name| format!(" --only {name}"));
+    let options = format!(
+        "{}{}{}",
+        args.model.command_line(),
+        args.plant.command_line(),
+        only.collect::<String>()
+    );
+    Ok(vec![job(&chosen, &options, &swarmed)?])
 }
 
-fn job(chosen: &Chosen, model: &ModelArgs, swarmed: &Swarmed<Cluster>) -> Result<Job, CliError> {
+fn job(chosen: &Chosen, model: &str, swarmed: &Swarmed<Cluster>) -> Result<Job, CliError> {
     let report = &swarmed.report;
     let (status, verdict) = match &report.verdict {
         Verdict::Violated { .. } => (Status::Violated, report.verdict.to_string()),
@@ -125,7 +134,6 @@ fn job(chosen: &Chosen, model: &ModelArgs, swarmed: &Swarmed<Cluster>) -> Result
         .chunks(2)
         .map(|pair| format!("--{}", pair.join(" ")));
     let options = options.collect::<Vec<_>>().join(" ");
-    let model = model.command_line();
     job.fact(
         "repeat it with",
         format!("lockstep simulate {model} {options}"),

@@ -2,15 +2,21 @@
 
 use super::error::CliError;
 use clap::Args;
+use lockstep_conformance::divergence::replay_command;
 use lockstep_conformance::planted::{Mistake, Planted};
 use lockstep_conformance::targets::etcd::{self, EtcdError, StorageWrites};
 use lockstep_conformance::targets::exec::{ExecOptions, ExecTarget, Program};
 use lockstep_conformance::targets::lockstep_raft::LockstepRaft;
 use lockstep_conformance::targets::raft_rs::RaftRs;
 use lockstep_conformance::targets::spec::Spec;
-use lockstep_conformance::{Divergence, Fork, Target, TargetError};
+use lockstep_conformance::{Fork, Target, TargetError};
 use lockstep_model::Dialect;
 use std::time::Duration;
+#[cfg(feature = "seeded-bugs")]
+use {
+    super::model::named_mutation, lockstep_conformance::mutants::MistakenSpec,
+    lockstep_model::Mutation, lockstep_raft::Bug,
+};
 
 /// The names that `--target` takes, each with what it is.
 pub const TARGETS: [(&str, &str); 6] = [
@@ -50,9 +56,25 @@ pub struct TargetArgs {
     /// Inputs that the target has no way to receive are no failure; they are counted and named
     #[arg(long)]
     pub partial: bool,
-    /// Add a deliberate mistake to the target, to see that it is caught
-    #[arg(long, value_name = "MISTAKE", hide = true, value_parser = mistake)]
-    plant: Option<Mistake>,
+    /// Add a deliberate mistake to the target, to see that it is caught; in this build also a planted one
+    /// of lockstep-raft or spec, such as EL-01
+    #[arg(
+        long,
+        value_name = "MISTAKE",
+        hide = cfg!(not(feature = "seeded-bugs")),
+        value_parser = plant
+    )]
+    plant: Option<Plant>,
+}
+
+/// A mistake that is added to a target.
+#[derive(Clone, Debug)]
+enum Plant {
+    /// Around it, at its border.
+    Around(Mistake),
+    /// Within it: a mistake that a real Raft shipped, by its name in the catalogue.
+    #[cfg(feature = "seeded-bugs")]
+    Within(String),
 }
 
 /// What is done with a target, whichever it is.
@@ -95,8 +117,8 @@ impl TargetArgs {
     }
 
     /// The command that repeats a divergence of this target, for a shell.
-    pub fn replay_command(&self, found: &Divergence, file: &str) -> String {
-        let mut command = found.replay_command(file, &self.target);
+    pub fn replay_command(&self, file: &str) -> String {
+        let mut command = replay_command(file, &self.target);
         let patience = ExecOptions::default().reply_timeout.as_secs();
         if self.reply_timeout != patience {
             command += &format!(" --reply-timeout {}", self.reply_timeout);
@@ -104,7 +126,13 @@ impl TargetArgs {
         if self.partial {
             command += " --partial";
         }
-        if let Some(name) = self.plant.as_ref().and_then(mistake_name) {
+        let name = match &self.plant {
+            None => None,
+            Some(Plant::Around(mistake)) => mistake_name(mistake),
+            #[cfg(feature = "seeded-bugs")]
+            Some(Plant::Within(id)) => Some(id.clone()),
+        };
+        if let Some(name) = name {
             command += &format!(" --plant {name}");
         }
         command
@@ -115,6 +143,10 @@ impl TargetArgs {
     /// # Errors
     /// There is no such target, it cannot be started, or the visitor fails.
     pub fn visit<V: Visit>(&self, visitor: V) -> Result<V::Output, CliError> {
+        #[cfg(feature = "seeded-bugs")]
+        if let Some(mutation) = self.plant_within()? {
+            return visitor.visit(MistakenSpec(mutation));
+        }
         match self.target.as_str() {
             "spec" => self.plant_and(Spec, visitor),
             "lockstep-raft" => self.plant_and(LockstepRaft, visitor),
@@ -136,6 +168,10 @@ impl TargetArgs {
     /// # Errors
     /// There is no such target, it cannot be copied, or the visitor fails.
     pub fn visit_fork<V: VisitFork>(&self, visitor: V) -> Result<V::Output, CliError> {
+        #[cfg(feature = "seeded-bugs")]
+        if let Some(mutation) = self.plant_within()? {
+            return visitor.visit(MistakenSpec(mutation));
+        }
         match self.target.as_str() {
             "lockstep-raft" => self.plant_and_fork(LockstepRaft, visitor),
             "spec" => self.plant_and_fork(Spec, visitor),
@@ -150,8 +186,8 @@ impl TargetArgs {
 
     fn plant_and<T: Target, V: Visit>(&self, target: T, visitor: V) -> Result<V::Output, CliError> {
         match self.plant {
-            Some(mistake) => visitor.visit(Planted::new(target, mistake)),
-            None => visitor.visit(target),
+            Some(Plant::Around(mistake)) => visitor.visit(Planted::new(target, mistake)),
+            _ => visitor.visit(target),
         }
     }
 
@@ -164,8 +200,31 @@ impl TargetArgs {
         T::Server: Fork,
     {
         match self.plant {
-            Some(mistake) => visitor.visit(Planted::new(target, mistake)),
-            None => visitor.visit(target),
+            Some(Plant::Around(mistake)) => visitor.visit(Planted::new(target, mistake)),
+            _ => visitor.visit(target),
+        }
+    }
+
+    /// Switches on the mistake that was asked for, if it is one of the production Raft; one of the
+    /// specification is handed back.
+    #[cfg(feature = "seeded-bugs")]
+    fn plant_within(&self) -> Result<Option<Mutation>, CliError> {
+        let Some(Plant::Within(id)) = &self.plant else {
+            return Ok(None);
+        };
+        let missing = || {
+            let text = format!("{id} is not planted in the target {:?}", self.target);
+            CliError::Usage(text)
+        };
+        match self.target.as_str() {
+            "lockstep-raft" => {
+                let mut bugs = Bug::ALL.iter().copied();
+                let bug = bugs.find(|bug| bug.id() == id).ok_or_else(missing)?;
+                lockstep_raft::activate(Some(bug));
+                Ok(None)
+            }
+            "spec" => named_mutation(id).map(Some).map_err(|_| missing()),
+            _ => Err(missing()),
         }
     }
 
@@ -221,9 +280,17 @@ impl From<TargetError> for CliError {
     }
 }
 
-fn mistake(text: &str) -> Result<Mistake, String> {
+fn plant(text: &str) -> Result<Plant, String> {
     let named = |mistake: &Mistake| mistake_name(mistake).as_deref() == Some(text);
     let found = Mistake::ALL.into_iter().find(named);
+    #[cfg(feature = "seeded-bugs")]
+    if found.is_none() {
+        let within = Bug::ALL.iter().any(|bug| bug.id() == text) || named_mutation(text).is_ok();
+        if within {
+            return Ok(Plant::Within(text.to_owned()));
+        }
+    }
+    let found = found.map(Plant::Around);
     found.ok_or_else(|| format!("the mistakes are {:?}", Mistake::ALL))
 }
 

@@ -1,9 +1,10 @@
 //! A trace as a table: what happened at each step, what it changed, and what was sent.
 
 use super::Table;
+use lockstep_conformance::compare::start_view;
 use lockstep_traces::{
-    Body, Emitted, Entry, Event, Expected, Index, Input, Message, NodeView, Outcome, Payload,
-    PeerView, ProgressState, Refusal, Role, ServerId, Step, Term,
+    Body, Emitted, Entry, Event, Expected, Input, Message, NodeView, Outcome, Payload, PeerView,
+    ProgressState, Refusal, Role, ServerId, Step,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -103,7 +104,7 @@ fn changes(old: Option<&NodeView>, expected: &Expected) -> Vec<String> {
         };
         rows.push(format!("refused: {why}"));
     }
-    let initial = initial_view();
+    let initial = start_view();
     let (old, new) = (old.unwrap_or(&initial), &expected.view);
     let mut change = |name: &str, old: String, new: String| {
         if old != new {
@@ -147,22 +148,6 @@ fn changes(old: Option<&NodeView>, expected: &Expected) -> Vec<String> {
     rows
 }
 
-fn initial_view() -> NodeView {
-    NodeView {
-        role: Role::Follower,
-        term: Term(0),
-        vote: None,
-        leader: None,
-        log: Vec::new(),
-        commit: Index(0),
-        applied: Index(0),
-        lease: false,
-        votes: BTreeMap::new(),
-        peers: BTreeMap::new(),
-        durable: Default::default(),
-    }
-}
-
 /// An event in words: the moving server first, as in the specification's action names.
 pub fn event(event: &Event) -> String {
     match event {
@@ -180,7 +165,8 @@ pub fn event(event: &Event) -> String {
     }
 }
 
-fn emitted(emitted: &Emitted) -> String {
+/// A message that was sent, and whether it had to wait until something was durable.
+pub fn emitted(emitted: &Emitted) -> String {
     let wait = if emitted.after_persist {
         " (after persist)"
     } else {

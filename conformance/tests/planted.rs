@@ -1,0 +1,216 @@
+//! The binary with mistakes planted: what a violation looks like from outside, and that nothing is stale.
+//!
+//! Only a build with the feature `seeded-bugs` has this test; `.ci/run` makes one.
+
+use std::path::Path;
+use std::process::Command;
+use tempfile::TempDir;
+
+const HOLDS: i32 = 0;
+const VIOLATED: i32 = 1;
+const USAGE: i32 = 2;
+
+struct Ran {
+    text: String,
+    out: String,
+}
+
+/// Runs the command line in a folder of its own.
+fn run(folder: &Path, arguments: &str, code: i32) -> Ran {
+    let output = Command::new(env!("CARGO_BIN_EXE_lockstep"))
+        .args(arguments.split_whitespace())
+        .current_dir(folder)
+        .output()
+        .expect("the binary starts");
+    let out = String::from_utf8(output.stdout).expect("it writes text");
+    let errors = String::from_utf8(output.stderr).expect("it writes text");
+    let text = format!("{out}{errors}");
+    assert_eq!(output.status.code(), Some(code), "{arguments}\n{text}");
+    Ran { text, out }
+}
+
+fn folder() -> TempDir {
+    tempfile::tempdir().expect("there is a place for temporary files")
+}
+
+/// The arguments that follow `words` in a report, up to the end of the line.
+fn command(text: &str, words: &str) -> String {
+    let rest = text.split(words).nth(1);
+    let line = rest.and_then(|rest| rest.lines().next());
+    let line = line.unwrap_or_else(|| panic!("no {words:?} in {text}"));
+    line.trim().trim_start_matches("lockstep ").to_owned()
+}
+
+/// The number of steps that a verdict names.
+fn steps(text: &str) -> usize {
+    let rest = text.split("committed_on_quorum_inv, ").nth(1);
+    let number = rest.and_then(|rest| rest.split(' ').next()?.parse().ok());
+    number.unwrap_or_else(|| panic!("no verdict in {text}"))
+}
+
+#[test]
+fn a_violation_is_found_shown_saved_and_replayed() {
+    let here = folder();
+    let search = "check --preset smoke --plant CM-04";
+    let found = run(
+        here.path(),
+        &format!("{search} --trace-out found.ndjson --junit report.xml"),
+        VIOLATED,
+    );
+    let depth = steps(&found.text);
+    for part in [
+        "check smoke with CM-04 planted: violated (committed_on_quorum_inv,",
+        &format!("A shortest path to the violation, {depth} steps"),
+        "Timeout",
+    ] {
+        assert!(
+            found.text.contains(part),
+            "{part} is missing in {}",
+            found.text
+        );
+    }
+    // The mistaken specification follows the trace, the right one does not.
+    let again = command(&found.text, "the counterexample, again: ");
+    let agrees = run(here.path(), &again, HOLDS);
+    assert!(
+        agrees.text.contains("every trace agrees"),
+        "{}",
+        agrees.text
+    );
+    let right = again.replace(" --plant CM-04", "");
+    assert_ne!(right, again);
+    let departs = run(here.path(), &right, VIOLATED);
+    assert!(departs.text.contains("wrong commit"), "{}", departs.text);
+    // For machines.
+    let xml = std::fs::read_to_string(here.path().join("report.xml")).expect("a report");
+    assert!(xml.contains("<failure"), "{xml}");
+    assert!(xml.contains("committed_on_quorum_inv"), "{xml}");
+    let json = run(here.path(), &format!("{search} --format json"), VIOLATED);
+    let report: serde_json::Value = serde_json::from_str(&json.out).expect("a report in JSON");
+    assert_eq!(report["status"], "violated");
+    assert_eq!(report["exit_code"], VIOLATED);
+    let rows = report["jobs"][0]["steps"]["rows"]
+        .as_array()
+        .expect("steps");
+    assert_eq!(rows.len(), depth);
+}
+
+/// Each search violates the property; only a breadth-first search of one level after the other promises the
+/// shortest way.
+#[test]
+fn every_search_finds_it() {
+    let here = folder();
+    let plain = run(here.path(), "check --plant CM-04 --threads 1", VIOLATED);
+    let depth = steps(&plain.text);
+    let threads = run(here.path(), "check --plant CM-04 --threads 2", VIOLATED);
+    assert_eq!(steps(&threads.text), depth);
+    let theirs = run(
+        here.path(),
+        "check --plant CM-04 --engine stateright",
+        VIOLATED,
+    );
+    assert!(steps(&theirs.text) >= depth);
+    // Up to symmetry it is as short, and its servers are real ones: the trace is followed.
+    let arguments = "check --plant CM-04 --symmetry --trace-out found.ndjson";
+    let symmetric = run(here.path(), arguments, VIOLATED);
+    assert_eq!(steps(&symmetric.text), depth);
+    let again = command(&symmetric.text, "the counterexample, again: ");
+    run(here.path(), &again, HOLDS);
+}
+
+#[test]
+fn a_simulation_finds_it_and_the_line_that_it_prints_finds_it_again() {
+    let here = folder();
+    let arguments = "simulate --plant CM-04 --only committed_on_quorum_inv --runs 50 --seed 3";
+    let found = run(
+        here.path(),
+        &format!("{arguments} --trace-out found.ndjson"),
+        VIOLATED,
+    );
+    let again = command(&found.text, "repeat it with");
+    let repeated = run(here.path(), &again, VIOLATED);
+    let walk = |ran: &Ran| {
+        let rest = ran.text.split("A walk to the violation").nth(1);
+        let table = rest.unwrap_or_else(|| panic!("no walk in {}", ran.text));
+        table.split("violated:").next().map(str::to_owned)
+    };
+    assert_eq!(walk(&found), walk(&repeated), "{again}");
+    run(
+        here.path(),
+        "replay found.ndjson --target spec --plant CM-04",
+        HOLDS,
+    );
+}
+
+#[test]
+fn a_mistake_in_the_implementation_is_found_and_the_command_repeats_it() {
+    let here = folder();
+    for (id, what) in [("CM-04", "wrong commit"), ("PS-08", "wrong message")] {
+        let found = run(here.path(), &format!("conform --plant {id}"), VIOLATED);
+        assert!(found.text.contains(what), "{}", found.text);
+        let again = command(&found.text, "repeat it with: ");
+        assert!(again.ends_with(&format!("--plant {id}")), "{again}");
+        let repeated = run(here.path(), &again, VIOLATED);
+        assert!(repeated.text.contains(what), "{}", repeated.text);
+        // Without the mistake the trace holds: it is the specification that made it.
+        let healthy = again.replace(&format!(" --plant {id}"), "");
+        run(here.path(), &healthy, HOLDS);
+    }
+}
+
+#[test]
+fn a_name_that_is_planted_elsewhere_is_refused() {
+    let here = folder();
+    for arguments in [
+        "check --plant XX-01",
+        "check --plant RP-12a",
+        "conform --plant XX-01",
+        "conform --plant LS-01",
+        "conform --target spec --plant RP-12a",
+        "conform --target raft-rs --plant EL-01",
+    ] {
+        let refused = run(here.path(), arguments, USAGE);
+        assert!(
+            !refused.text.trim().is_empty(),
+            "{arguments} is refused in silence"
+        );
+    }
+    let help = run(here.path(), "check --help", HOLDS);
+    assert!(help.text.contains("--plant"), "{}", help.text);
+    assert!(
+        help.text.contains("only this build has the option"),
+        "{}",
+        help.text
+    );
+}
+
+/// The other half of the test that a normal build holds none of the mistakes: this one holds all of them, so
+/// that the search for their texts is one that finds them.
+#[test]
+fn this_build_holds_every_one_of_them() {
+    let bytes = std::fs::read(env!("CARGO_BIN_EXE_lockstep")).expect("the binary can be read");
+    let holds = |text: &str| {
+        let mut windows = bytes.windows(text.len());
+        windows.any(|window| window == text.as_bytes())
+    };
+    let bugs = lockstep_raft::Bug::ALL.iter().map(|bug| bug.what());
+    let mutations = lockstep_model::Mutation::ALL.iter().map(|it| it.what());
+    let missing: Vec<_> = bugs.chain(mutations).filter(|what| !holds(what)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
+fn every_entry_of_the_catalogue_is_accounted_for() {
+    use lockstep_conformance::mutants::catalogue::catalogue;
+    use lockstep_conformance::mutants::planted;
+    use lockstep_conformance::mutants::report::{explanations, unaccounted};
+    let gaps = unaccounted(&catalogue(), &planted(), &explanations());
+    assert!(gaps.is_empty(), "{gaps:#?}");
+    let here = folder();
+    let ran = run(here.path(), "mutants --only SP-02 --rung smoke", HOLDS);
+    assert!(
+        ran.text.contains("every entry is accounted for"),
+        "{}",
+        ran.text
+    );
+}
