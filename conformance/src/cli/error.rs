@@ -58,7 +58,7 @@ impl CliError {
             CliError::Usage(_) | CliError::Output { .. } => Exit::Usage,
             CliError::Trace(_) | CliError::Input(_) => Exit::Input,
             CliError::Search(error) => match error {
-                SearchError::Checkpoint { .. } => Exit::Input,
+                SearchError::Checkpoint { .. } | SearchError::Damaged { .. } => Exit::Input,
                 _ => Exit::Usage,
             },
         }

@@ -110,7 +110,7 @@ pub fn main() -> Exit {
         Ok(exit) => exit,
         Err(error) => {
             let exit = error.exit();
-            cli.output.error(error);
+            cli.output.error(cli.verb.name(), error);
             exit
         }
     }

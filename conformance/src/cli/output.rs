@@ -1,7 +1,7 @@
 //! Where results and errors go.
 
 use super::error::CliError;
-use crate::report::{Report, human, json, junit};
+use crate::report::{Failure, Report, human, json, junit};
 use clap::{Args, ValueEnum};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -51,8 +51,18 @@ impl OutputArgs {
             })
     }
 
-    /// Tells a person why there is no report.
-    pub fn error(&self, error: CliError) {
+    /// Tells a person why there is no report, and whatever was to read the report that there is none.
+    pub fn error(&self, command: &str, error: CliError) {
+        let failure = Failure::new(command, &error.to_string(), error.exit().code());
+        if let Some(path) = &self.junit
+            && let Err(unwritten) = write_file(path, junit::render_failure(&failure).as_bytes())
+        {
+            eprintln!("{unwritten}");
+        }
+        if matches!(self.format, Format::Json) {
+            // Whoever closed standard output does not want to know.
+            let _ = std::io::stdout().write_all(json::render_failure(&failure).as_bytes());
+        }
         // Every error says what is beneath it in its own line, so a list of causes would repeat that.
         let handler = || {
             miette::MietteHandlerOpts::new()

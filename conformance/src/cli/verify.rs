@@ -182,11 +182,35 @@ pub fn coverage(searched: &[(String, Searched)]) -> Job {
     let witnesses = rows("witness", |(_, presets)| presets.join(", ").into());
     job.tables
         .push(Table::new(title, &["witness", "presets"], witnesses));
+    let times = |(times, _): &(u64, Vec<&str>)| (*times).into();
+    let enabled = enabled(searched);
+    let actions = tally.0.iter().filter(|((kind, _), _)| *kind == "action");
+    let actions = actions.map(|((_, name), (fired, _))| {
+        let enabled = enabled.get(name.as_str()).copied().unwrap_or_default();
+        vec![name.as_str().into(), enabled.into(), (*fired).into()]
+    });
+    let title = "Actions, over all presets";
+    let columns = ["action", "enabled", "fired"];
+    job.tables
+        .push(Table::new(title, &columns, actions.collect()));
+    let title = "How often a property was put to the test, over all presets";
+    let tested = rows("antecedent", times);
+    job.tables
+        .push(Table::new(title, &["property", "times"], tested));
     let title = "Role and message met, over all presets";
-    let pairs = rows("pair", |(times, _)| (*times).into());
+    let pairs = rows("pair", times);
     job.tables
         .push(Table::new(title, &["pair", "times"], pairs));
     job
+}
+
+/// How often each kind of action was possible, over all searches.
+fn enabled(searched: &[(String, Searched)]) -> BTreeMap<&str, u64> {
+    let mut enabled = BTreeMap::new();
+    for it in searched.iter().flat_map(|(_, report)| &report.actions) {
+        *enabled.entry(it.kind.as_str()).or_default() += it.enabled;
+    }
+    enabled
 }
 
 /// By kind and name: how often it was met, and in which presets.

@@ -1,10 +1,20 @@
 //! The report for machines: one JSON object, documented in `conformance/README.md`.
 
-use super::Report;
+use super::{Failure, Report};
+use serde::Serialize;
 
 /// The report as JSON, with a line feed at its end.
 pub fn render(report: &Report) -> String {
-    let mut text = serde_json::to_string_pretty(report)
+    lines(report)
+}
+
+/// In place of a report that there is not: why.
+pub fn render_failure(failure: &Failure) -> String {
+    lines(failure)
+}
+
+fn lines(value: &impl Serialize) -> String {
+    let mut text = serde_json::to_string_pretty(value)
         .expect("a report is plain data with string keys, which always has a JSON form");
     text.push('\n');
     text

@@ -1,6 +1,6 @@
 //! The report for CI servers: JUnit XML, a suite for each job, a test case for each assertion.
 
-use super::{Case, Job, Report, Status};
+use super::{Case, Failure, Job, Report, Status};
 use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite, XmlString};
 use std::time::Duration;
 
@@ -12,6 +12,19 @@ pub fn render(report: &Report) -> String {
     for job in &report.jobs {
         out.add_test_suite(suite(job));
     }
+    out.to_string()
+        .expect("writing XML to a string in memory does not fail")
+}
+
+/// In place of a report that there is not: one test case, which is an error.
+pub fn render_failure(failure: &Failure) -> String {
+    let name = format!("lockstep {}", failure.command);
+    let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
+    status.set_message(failure.error.as_str());
+    let mut suite = TestSuite::new(&name);
+    suite.add_test_case(TestCase::new("it could be run", status));
+    let mut out = quick_junit::Report::new(&name);
+    out.add_test_suite(suite);
     out.to_string()
         .expect("writing XML to a string in memory does not fail")
 }

@@ -53,6 +53,34 @@ impl Report {
     }
 }
 
+/// What stands in place of a report when there is none: the command could not be carried out. The fields
+/// are those of a [`Report`] without jobs, and the reason.
+#[derive(Clone, Debug, Serialize)]
+pub struct Failure {
+    lockstep_report: u32,
+    lockstep: &'static str,
+    command: String,
+    status: &'static str,
+    exit_code: u8,
+    jobs: [(); 0],
+    error: String,
+}
+
+impl Failure {
+    /// That command, that reason.
+    pub fn new(command: &str, error: &str, exit_code: u8) -> Failure {
+        Failure {
+            lockstep_report: REPORT_VERSION,
+            lockstep: env!("CARGO_PKG_VERSION"),
+            command: command.to_owned(),
+            status: "error",
+            exit_code,
+            jobs: [],
+            error: error.to_owned(),
+        }
+    }
+}
+
 /// What a job established, from the best to the worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
