@@ -185,14 +185,9 @@ fn a_damaged_checkpoint_is_refused_by_name() {
     let resume = format!("{search} --resume");
     let refused = |path: &Path, what: &str| {
         let (out, errors) = run(here.path(), &resume, INPUT);
-        let name = path
-            .file_name()
-            .expect("a file")
-            .to_string_lossy()
-            .into_owned();
-        assert!(errors.contains("saved"), "{what} {name}: {errors}");
+        let name = path.file_name().expect("a file").to_string_lossy();
+        assert!(errors.contains(&*name), "{what} {name}: {errors}");
         assert_eq!(out, "", "{what} {name}");
-        errors
     };
     for path in &files {
         let whole = std::fs::read(path).expect("it can be read");
@@ -212,12 +207,19 @@ fn a_damaged_checkpoint_is_refused_by_name() {
         }
         std::fs::write(path, &whole).expect("a file of our own");
     }
-    let (_, errors) = run(
-        here.path(),
-        "check --preset lease --checkpoint saved --resume",
-        INPUT,
-    );
+    let other = "check --preset lease --checkpoint saved --resume";
+    let (_, errors) = run(here.path(), other, INPUT);
     assert!(errors.contains("cannot be resumed"), "{errors}");
+    let manifest = folder.join("manifest");
+    let whole = std::fs::read_to_string(&manifest).expect("it can be read");
+    let (first, rest) = whole.split_once('\n').expect("a first line");
+    let mut words: Vec<_> = first.split(' ').collect();
+    words[1] = "99";
+    let later = format!("{}\n{rest}", words.join(" "));
+    std::fs::write(&manifest, later).expect("a file of our own");
+    let (_, errors) = run(here.path(), &resume, INPUT);
+    assert!(errors.contains("version 99"), "{errors}");
+    std::fs::write(&manifest, &whole).expect("a file of our own");
     // Undamaged again, it goes on.
     run(here.path(), &resume, HOLDS);
 }
