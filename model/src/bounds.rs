@@ -84,6 +84,27 @@ impl Kind {
     }
 }
 
+/// A set of kinds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct KindSet(u8);
+
+impl KindSet {
+    pub(crate) const EMPTY: KindSet = KindSet(0);
+
+    pub(crate) fn contains(self, kind: Kind) -> bool {
+        self.0 & 1 << kind as u8 != 0
+    }
+
+    pub(crate) fn set(&mut self, kind: Kind, member: bool) {
+        self.0 = self.0 & !(1 << kind as u8) | u8::from(member) << kind as u8;
+    }
+
+    /// What is in both.
+    pub(crate) fn and(self, other: KindSet) -> KindSet {
+        KindSet(self.0 & other.0)
+    }
+}
+
 /// The bounds of a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
@@ -132,6 +153,15 @@ impl Bounds {
     pub fn allow(&self, kind: Kind, spent: &Spent) -> bool {
         self.budget(kind).allows(spent.of(kind))
             && (!kind.is_disturbance() || self.disturbances.allows(spent.disturbances()))
+    }
+
+    /// The kinds of event that may happen once more.
+    pub(crate) fn allowed(&self, spent: &Spent) -> KindSet {
+        let mut allowed = KindSet::EMPTY;
+        for kind in Kind::ALL {
+            allowed.set(kind, self.allow(kind, spent));
+        }
+        allowed
     }
 
     /// The budget of a kind of event.

@@ -4,7 +4,7 @@ use crate::cluster::{Action, Cluster, ClusterState};
 use crate::message::Body;
 use crate::search::{Antecedent, Checkable, Shortcut, StepProperty, Symmetry};
 use crate::server::Outbox;
-use crate::shortcut::Memory;
+use crate::shortcut::Quick;
 use lockstep_traces::Role;
 use stateright::{Model, Property};
 
@@ -67,8 +67,11 @@ impl Checkable for Cluster {
         crate::properties::antecedents()
     }
 
-    fn shortcut(&self) -> Option<Box<dyn Shortcut<Self> + Send + '_>> {
-        Some(Box::new(Memory::new(self)))
+    fn shortcut(&self, symmetric: bool) -> Option<Box<dyn Shortcut<'_, Self> + '_>> {
+        if symmetric {
+            return None;
+        }
+        Some(Box::new(Quick::new(self)))
     }
 
     fn action_kinds(&self) -> Vec<&'static str> {

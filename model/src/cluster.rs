@@ -1,6 +1,6 @@
 //! Servers and network together: the state graph.
 
-use crate::bounds::{Bounds, Kind, Spent};
+use crate::bounds::{Bounds, Kind, KindSet, Spent};
 use crate::history::History;
 use crate::ids::{Id, MAX_SERVERS};
 use crate::message::{Message, Payload};
@@ -116,6 +116,77 @@ impl Action {
     }
 }
 
+/// What can happen to a server without a message, in the order in which it is listed.
+const LOCAL_EVENTS: [(Kind, fn(Id) -> Action); 6] = [
+    (Kind::Timeout, Action::Timeout),
+    (Kind::LeaseExpire, Action::LeaseExpire),
+    (Kind::Heartbeat, Action::Heartbeat),
+    (Kind::CheckQuorum, Action::CheckQuorum),
+    (Kind::Propose, Action::Propose),
+    (Kind::Restart, Action::Restart),
+];
+
+/// Those events without a message that are more at a server than refused or ignored inputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LocalEvents {
+    id: Id,
+    kinds: KindSet,
+}
+
+impl LocalEvents {
+    pub(crate) fn that_matter(server: &Server) -> LocalEvents {
+        let leads = server.role == Role::Leader;
+        let mut kinds = KindSet::EMPTY;
+        kinds.set(Kind::Timeout, !leads);
+        kinds.set(Kind::LeaseExpire, server.lease);
+        kinds.set(Kind::Heartbeat, leads);
+        kinds.set(Kind::CheckQuorum, leads);
+        kinds.set(Kind::Propose, leads);
+        kinds.set(Kind::Restart, true);
+        LocalEvents {
+            id: server.id,
+            kinds,
+        }
+    }
+
+    fn contains(self, kind: Kind) -> bool {
+        self.kinds.contains(kind)
+    }
+}
+
+/// Lists what is enabled: what the budgets allow of the events that matter at the servers, and what can
+/// happen to each distinct message, given by its first position.
+pub(crate) fn list_actions(
+    allowed: KindSet,
+    servers: impl Iterator<Item = LocalEvents>,
+    messages: impl Iterator<Item = usize>,
+    mut list: impl FnMut(Action),
+) {
+    for server in servers {
+        let kinds = server.kinds.and(allowed);
+        if kinds == KindSet::EMPTY {
+            continue;
+        }
+        for (kind, action) in LOCAL_EVENTS {
+            if kinds.contains(kind) {
+                list(action(server.id));
+            }
+        }
+    }
+    let duplicate = allowed.contains(Kind::Duplicate);
+    let drop = allowed.contains(Kind::Drop);
+    for position in messages {
+        let position = position as u32;
+        list(Action::Deliver(position));
+        if duplicate {
+            list(Action::Duplicate(position));
+        }
+        if drop {
+            list(Action::Drop(position));
+        }
+    }
+}
+
 impl ClusterState {
     /// A server.
     ///
@@ -175,10 +246,22 @@ impl ClusterState {
 
     /// The value that the next proposal carries: values tell proposals apart.
     pub(crate) fn next_value(&self) -> u64 {
-        let entries = self.servers.iter().flat_map(|server| server.log.iter());
-        let highest = entries.filter_map(|entry| entry.payload.as_value()).max();
-        highest.unwrap_or(0) + 1
+        value_after(self.servers.iter().map(highest_value))
     }
+}
+
+/// The highest value in the log of a server, zero if there is none.
+pub(crate) fn highest_value(server: &Server) -> u64 {
+    let values = server
+        .log
+        .iter()
+        .filter_map(|entry| entry.payload.as_value());
+    values.max().unwrap_or(0)
+}
+
+/// The value of the next proposal, from the highest values of the servers.
+pub(crate) fn value_after(highest: impl Iterator<Item = u64>) -> u64 {
+    highest.max().unwrap_or(0) + 1
 }
 
 impl Cluster {
@@ -209,64 +292,22 @@ impl Cluster {
 
     /// The events within the bound that can change something: these are explored.
     pub fn enabled(&self, state: &ClusterState, actions: &mut Vec<Action>) {
-        let within = |kind| self.bounds.allow(kind, &state.spent);
-        for action in self.local_actions(state) {
-            if action.kind().is_none_or(within) && Self::matters(state, action) {
-                actions.push(action);
-            }
-        }
-        let duplicate = within(Kind::Duplicate);
-        let drop = within(Kind::Drop);
-        for (position, _, _) in state.network.distinct() {
-            let position = position as u32;
-            actions.push(Action::Deliver(position));
-            if duplicate {
-                actions.push(Action::Duplicate(position));
-            }
-            if drop {
-                actions.push(Action::Drop(position));
-            }
-        }
+        let servers = state.servers.iter().map(LocalEvents::that_matter);
+        let positions = state.network.distinct().map(|(position, _, _)| position);
+        let allowed = self.bounds.allowed(&state.spent);
+        list_actions(allowed, servers, positions, |action| actions.push(action));
     }
 
     /// The other inputs to every server: timers in the wrong role, proposals to be refused, events whose
     /// budget is spent. They are compared with an implementation and never explored.
     pub fn probes(&self, state: &ClusterState, actions: &mut Vec<Action>) {
-        let within = |kind| self.bounds.allow(kind, &state.spent);
-        for action in self.local_actions(state) {
-            if !(action.kind().is_none_or(within) && Self::matters(state, action)) {
-                actions.push(action);
-            }
-        }
-    }
-
-    /// Everything that can happen to one server without a message.
-    fn local_actions<'a>(&'a self, state: &'a ClusterState) -> impl Iterator<Item = Action> + 'a {
-        state.servers.iter().flat_map(|server| {
-            [
-                Action::Timeout,
-                Action::LeaseExpire,
-                Action::Heartbeat,
-                Action::CheckQuorum,
-                Action::Propose,
-                Action::Restart,
-            ]
-            .map(|action| action(server.id))
-        })
-    }
-
-    /// Whether an event is more than a refused or ignored input.
-    fn matters(state: &ClusterState, action: Action) -> bool {
-        let role = |i: Id| state.servers[i.slot()].role;
-        match action {
-            Action::Timeout(i) => role(i) != Role::Leader,
-            Action::LeaseExpire(i) => state.servers[i.slot()].lease,
-            Action::Heartbeat(i) | Action::CheckQuorum(i) | Action::Propose(i) => {
-                role(i) == Role::Leader
-            }
-            Action::Restart(_) | Action::Deliver(_) | Action::Duplicate(_) | Action::Drop(_) => {
-                true
-            }
+        let allowed = self.bounds.allowed(&state.spent);
+        for server in &state.servers {
+            let explored = LocalEvents::that_matter(server);
+            let probes = LOCAL_EVENTS
+                .iter()
+                .filter(|(kind, _)| !(allowed.contains(*kind) && explored.contains(*kind)));
+            actions.extend(probes.map(|(_, action)| action(server.id)));
         }
     }
 
@@ -348,11 +389,17 @@ impl Cluster {
 
     /// Whether a state is within the bound. Budgets need no look: no enabled action exceeds one.
     pub fn is_within(&self, state: &ClusterState) -> bool {
-        state.network.len() <= self.bounds.max_in_flight
-            && state
-                .servers
-                .iter()
-                .all(|server| server.term <= self.bounds.max_term)
+        self.has_room(state.network.len()) && state.servers.iter().all(|i| self.may_be(i))
+    }
+
+    /// Whether so many messages may be in flight.
+    pub(crate) fn has_room(&self, in_flight: usize) -> bool {
+        in_flight <= self.bounds.max_in_flight
+    }
+
+    /// Whether a server may be in this state.
+    pub(crate) fn may_be(&self, server: &Server) -> bool {
+        server.term <= self.bounds.max_term
     }
 
     /// An action in the vocabulary.

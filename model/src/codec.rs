@@ -46,17 +46,8 @@ impl ClusterState {
                 let messages = reader.number();
                 Network::from_sorted((0..messages).map(|_| reader.message()))
             },
-            history: History {
-                leaders: reader.list(|reader| IdSet::from_bits(reader.byte())),
-                committed_in: reader.list(Reader::number),
-            },
-            spent: {
-                let mut spent = Spent::default();
-                for kind in Kind::ALL {
-                    spent.set(kind, reader.number() as u16);
-                }
-                spent
-            },
+            history: reader.history(),
+            spent: reader.spent(),
         };
         assert!(
             reader.0.is_empty(),
@@ -97,57 +88,32 @@ pub(crate) fn put_spent(spent: &Spent, out: &mut Vec<u8>) {
     }
 }
 
-/// Where `count` numbers (or bytes below 0x80) that begin at `at` end.
-pub(crate) fn end_of_numbers(bytes: &[u8], mut at: usize, count: usize) -> usize {
-    for _ in 0..count {
-        while bytes[at] >= 0x80 {
-            at += 1;
-        }
-        at += 1;
-    }
-    at
+/// The server called `id`, in a cluster of so many, whose encoding is `bytes`.
+pub(crate) fn take_server(bytes: &[u8], id: Id, servers: usize) -> Server {
+    Reader(bytes).server(id, servers)
 }
 
-/// Where the server that begins at `at` ends.
-pub(crate) fn end_of_server(bytes: &[u8], at: usize, servers: usize) -> usize {
-    let role = role_of(bytes[at] & 3);
-    // Role, term, vote, leader, commit; then the log.
-    let at = end_of_numbers(bytes, at, 5);
-    let mut at = end_of_list(bytes, at, 2);
-    if has_votes(role) {
-        at += 2;
-    }
-    if role == Role::Leader {
-        for _ in 1..servers {
-            at = end_of_numbers(bytes, at, 4);
-            at = end_of_list(bytes, at, 1);
-        }
-    }
-    at
+/// The message whose encoding is `bytes`.
+pub(crate) fn take_message(bytes: &[u8]) -> Message {
+    Reader(bytes).message()
 }
 
-/// Where the message that begins at `at` ends.
-pub(crate) fn end_of_message(bytes: &[u8], at: usize) -> usize {
-    let body = bytes[at + 2];
-    let at = end_of_numbers(bytes, at, 4);
-    match body {
-        0 | 2 => end_of_numbers(bytes, at, 2),
-        4 => end_of_list(bytes, end_of_numbers(bytes, at, 3), 2),
-        6 => end_of_numbers(bytes, at, 3),
-        8 => at,
-        _ => end_of_numbers(bytes, at, 1),
-    }
+/// The history whose encoding is `bytes`.
+pub(crate) fn take_history(bytes: &[u8]) -> History {
+    Reader(bytes).history()
 }
 
-/// Where the history that begins at `at` ends.
-pub(crate) fn end_of_history(bytes: &[u8], at: usize) -> usize {
-    end_of_list(bytes, end_of_list(bytes, at, 1), 1)
+/// What was spent, whose encoding is `bytes`.
+pub(crate) fn take_spent(bytes: &[u8]) -> Spent {
+    Reader(bytes).spent()
 }
 
-/// Where the list that begins at `at` ends, with so many numbers an item.
-fn end_of_list(bytes: &[u8], at: usize, numbers: usize) -> usize {
-    let len = Reader(&bytes[at..]).number() as usize;
-    end_of_numbers(bytes, at, 1 + len * numbers)
+/// Takes a number off the front, as [`put_number`] wrote it.
+pub(crate) fn take_number(bytes: &mut &[u8]) -> u32 {
+    let mut reader = Reader(bytes);
+    let number = reader.number();
+    *bytes = reader.0;
+    number
 }
 
 struct Writer<'a>(&'a mut Vec<u8>);
@@ -348,6 +314,21 @@ impl Reader<'_> {
             commit_sent: self.number(),
             inflight: self.list(Reader::number),
         }
+    }
+
+    fn history(&mut self) -> History {
+        History {
+            leaders: self.list(|reader| IdSet::from_bits(reader.byte())),
+            committed_in: self.list(Reader::number),
+        }
+    }
+
+    fn spent(&mut self) -> Spent {
+        let mut spent = Spent::default();
+        for kind in Kind::ALL {
+            spent.set(kind, self.number() as u16);
+        }
+        spent
     }
 
     fn message(&mut self) -> Message {

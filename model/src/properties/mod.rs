@@ -12,6 +12,8 @@ use crate::cluster::{Action, Cluster, ClusterState};
 use crate::search::{Antecedent, StepProperty};
 use stateright::Property;
 
+pub(crate) use state::gauge;
+
 /// A condition on a state.
 pub type OnState = fn(&Cluster, &ClusterState) -> bool;
 
@@ -25,10 +27,21 @@ pub struct StateProperty {
     pub name: &'static str,
     /// What it says, and where that is from.
     pub source: &'static str,
+    /// What it looks at.
+    pub reads: Reads,
     /// Whether a state has the property.
     pub holds: OnState,
     /// Whether it says anything of the state.
     pub antecedent: OnState,
+}
+
+/// What the verdict of a property of states depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reads {
+    /// The servers and the history, neither the network nor what was spent.
+    Servers,
+    /// Whether the term of every message is within its limit, which the term of one server sets.
+    MessageTerms,
 }
 
 /// A property of every transition.

@@ -1,8 +1,9 @@
 //! Properties of states.
 
-use super::StateProperty;
+use super::{Reads, StateProperty};
 use crate::cluster::{Cluster, ClusterState};
-use crate::message::Body;
+use crate::ids::Id;
+use crate::message::{Body, Message};
 use crate::server::Server;
 use lockstep_traces::Role;
 
@@ -11,6 +12,7 @@ pub(super) const ALL: &[StateProperty] = &[
         name: "well_formed_inv",
         source: "every server is consistent in itself: its commit index is within its log, no entry is \
                  newer than its term, votes, lease and progress exist in their roles only",
+        reads: Reads::Servers,
         holds: well_formed_inv,
         antecedent: |_, _| true,
     },
@@ -18,6 +20,7 @@ pub(super) const ALL: &[StateProperty] = &[
         name: "election_safety_inv",
         source: "\"at most one leader can be elected in a given term\" (paper, figure 3), counting \
                  leaders that have crashed since",
+        reads: Reads::Servers,
         holds: election_safety_inv,
         antecedent: |_, state| state.history.leaders().any(|leaders| !leaders.is_empty()),
     },
@@ -25,6 +28,7 @@ pub(super) const ALL: &[StateProperty] = &[
         name: "log_matching_inv",
         source: "\"if two logs contain an entry with the same index and term, then the logs are \
                  identical in all entries up through the given index\" (paper, figure 3)",
+        reads: Reads::Servers,
         holds: log_matching_inv,
         antecedent: |_, state| pairs(state).any(|(a, b)| last_common_term(a, b).is_some()),
     },
@@ -32,6 +36,7 @@ pub(super) const ALL: &[StateProperty] = &[
         name: "leader_completeness_inv",
         source: "\"if a log entry is committed in a given term, then that entry will be present in the \
                  logs of the leaders for all higher-numbered terms\" (paper, figure 3)",
+        reads: Reads::Servers,
         holds: leader_completeness_inv,
         antecedent: |_, state| {
             let first = state.history.committed_in().next();
@@ -42,6 +47,7 @@ pub(super) const ALL: &[StateProperty] = &[
         name: "state_machine_safety_inv",
         source: "\"if a server has applied a log entry at a given index to its state machine, no other \
                  server will ever apply a different log entry for the same index\" (paper, figure 3)",
+        reads: Reads::Servers,
         holds: state_machine_safety_inv,
         antecedent: |_, state| pairs(state).any(|(a, b)| a.commit.min(b.commit) > 0),
     },
@@ -49,6 +55,7 @@ pub(super) const ALL: &[StateProperty] = &[
         name: "committed_on_quorum_inv",
         source: "\"a log entry is committed once the leader that created the entry has replicated it on \
                  a majority of the servers\" (paper, section 5.3)",
+        reads: Reads::Servers,
         holds: committed_on_quorum_inv,
         antecedent: |_, state| state.servers.iter().any(|server| server.commit > 0),
     },
@@ -56,6 +63,7 @@ pub(super) const ALL: &[StateProperty] = &[
         name: "match_is_replicated_inv",
         source: "matchIndex: \"index of highest log entry known to be replicated on server\" (paper, \
                  figure 2), as long as that server has seen no higher term",
+        reads: Reads::Servers,
         holds: match_is_replicated_inv,
         antecedent: |_, state| {
             let peers = |leader: &Server| leader.peers.clone();
@@ -68,6 +76,7 @@ pub(super) const ALL: &[StateProperty] = &[
         source: "\"current terms are exchanged whenever servers communicate\" (paper, section 5.1): a \
                  message carries at most its sender's term; a pre-vote request at most one more, and its \
                  grant at most one more than the term of the server that asked (thesis, section 9.6)",
+        reads: Reads::MessageTerms,
         holds: message_terms_inv,
         antecedent: |_, state| state.network.len() > 0,
     },
@@ -153,13 +162,18 @@ fn match_is_replicated_inv(_: &Cluster, state: &ClusterState) -> bool {
 }
 
 fn message_terms_inv(_: &Cluster, state: &ClusterState) -> bool {
-    let term_of = |id: crate::ids::Id| state.servers.get(id.slot()).map_or(u32::MAX, |i| i.term);
     state.network.iter().all(|m| {
-        let highest = match m.body {
-            Body::RequestPreVote { .. } => term_of(m.from).saturating_add(1),
-            Body::RequestPreVoteResponse { granted: true } => term_of(m.to).saturating_add(1),
-            _ => term_of(m.from),
-        };
-        m.term <= highest
+        let (id, more) = gauge(m);
+        let term = state.servers.get(id.slot()).map_or(u32::MAX, |i| i.term);
+        m.term <= term.saturating_add(more)
     })
+}
+
+/// What limits the term of a message: that of a server, and how far the message may be ahead of it.
+pub(crate) fn gauge(message: &Message) -> (Id, u32) {
+    match message.body {
+        Body::RequestPreVote { .. } => (message.from, 1),
+        Body::RequestPreVoteResponse { granted: true } => (message.to, 1),
+        _ => (message.from, 0),
+    }
 }

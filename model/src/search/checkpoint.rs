@@ -14,13 +14,15 @@ use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// The version of the format. Raise it when the meaning of any file changes.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const MANIFEST: &str = "manifest";
 
 /// What must be the same when a search is resumed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Subject {
     pub model: String,
+    /// Whether states are written in the model's short form.
+    pub short_forms: bool,
     pub symmetry: bool,
     pub count_orbits: bool,
     pub coverage: bool,
@@ -42,6 +44,8 @@ impl Subject {
         };
         if self.model != saved.model {
             differs("model", &self.model, &saved.model)
+        } else if self.short_forms != saved.short_forms {
+            differs("use of short forms", &self.short_forms, &saved.short_forms)
         } else if self.symmetry != saved.symmetry {
             differs("symmetry", &self.symmetry, &saved.symmetry)
         } else if self.count_orbits != saved.count_orbits {
@@ -99,6 +103,8 @@ pub(super) struct Extents {
     /// Where the first waiting block begins, and the end.
     pub current: (u64, u64),
     pub next: u64,
+    /// If states are written in short forms.
+    pub meanings: Option<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -115,6 +121,7 @@ pub(super) struct Loaded {
     pub fingerprints: Records,
     pub current: (Records, u64),
     pub next: Records,
+    pub meanings: Option<Records>,
 }
 
 /// The folder of a search's files.
@@ -261,6 +268,10 @@ impl Store {
                 extents.current.0,
             ),
             next: open(&frontier_name(position.depth + 1), extents.next)?,
+            meanings: match extents.meanings {
+                Some(len) => Some(open("meanings", len)?),
+                None => None,
+            },
             position,
         }))
     }

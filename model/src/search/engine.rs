@@ -3,7 +3,7 @@
 use super::builder::{Options, ProgressCallback, Search};
 use super::checkpoint::{Extents, Found, Loaded, Position, Store, Subject, frontier_name};
 use super::error::SearchError;
-use super::expand::{self, Emission, Expander, Expansion, Shortcuts, Violation};
+use super::expand::{self, Emission, Expander, Expansion, Pool, Shortcuts, Violation};
 use super::fingerprints::{self, Fingerprints, SHARDS};
 use super::frontier::{Block, Frontier, Packer};
 use super::links::Links;
@@ -11,7 +11,8 @@ use super::parallel;
 use super::report::{Checked, Level, Limit, MemorySplit, Progress, PropertyKind};
 use super::selected::Selected;
 use super::tally::{self, Tally};
-use super::traits::{Checkable, encoded};
+use super::traits::Checkable;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The blocks of a batch. Limits are looked at between batches, so it must not depend on the threads.
@@ -59,12 +60,22 @@ pub(super) struct Walk<'a, M: Checkable> {
     pub memory: MemorySplit,
     expansions: Vec<Expansion>,
     emissions: Vec<Emission>,
-    shortcuts: Shortcuts<'a, M>,
+    /// If there are any, states are known by their short forms.
+    shortcuts: Pool<'a, M>,
+    /// With checkpoints and shortcuts: what short forms mean.
+    meanings: Option<super::records::Records>,
     pub started: Instant,
     /// The time before a resume.
     pub before: f64,
     reported: (Instant, u64),
     saved: Instant,
+}
+
+/// The shortcuts, if there are any, while no thread is at work.
+fn locked<'p, 'a, M: Checkable>(pool: &'p mut Pool<'a, M>) -> Option<&'p mut Shortcuts<'a, M>> {
+    let pool = pool.as_mut()?.get_mut();
+    // A thread that panicked has taken the search with it.
+    Some(pool.unwrap_or_else(PoisonError::into_inner))
 }
 
 impl<'a, M> Walk<'a, M>
@@ -92,8 +103,14 @@ where
             0
         };
         let empty = Tally::new(model.action_kinds().len(), antecedents.len(), pairs);
+        let shortcut = if options.shortcut && !options.coverage && orbit_size.is_none() {
+            model.shortcut(canonical.is_some())
+        } else {
+            None
+        };
         let subject = Subject {
             model: model.identity(),
+            short_forms: shortcut.is_some(),
             symmetry: canonical.is_some(),
             count_orbits: orbit_size.is_some(),
             coverage: options.coverage,
@@ -114,7 +131,6 @@ where
                 selected,
                 antecedents,
                 coverage: options.coverage,
-                with_shortcut: options.shortcut && !options.coverage && canonical.is_none(),
                 canonical,
                 orbit_size,
                 empty,
@@ -132,7 +148,8 @@ where
             memory: MemorySplit::default(),
             expansions: Vec::new(),
             emissions: Vec::new(),
-            shortcuts: Shortcuts::default(),
+            shortcuts: shortcut.map(|root| Mutex::new(Shortcuts::new(root))),
+            meanings: None,
             started: now,
             before: 0.0,
             reported: (now, 0),
@@ -158,7 +175,12 @@ where
             mut fingerprints,
             current,
             next,
+            meanings,
         } = loaded;
+        if let (Some(mut file), Some(shortcuts)) = (meanings, locked(&mut self.shortcuts)) {
+            file.scan(0, |record| shortcuts.root.load(&record.bytes))?;
+            self.meanings = Some(file);
+        }
         let known = &mut self.known;
         fingerprints.scan(0, |record| {
             for fingerprint in record.bytes.chunks_exact(8) {
@@ -184,6 +206,9 @@ where
         let model = self.expander.model;
         if self.store.keeps_checkpoints() {
             self.log = Some(self.store.create("fingerprints")?);
+            if self.shortcuts.is_some() {
+                self.meanings = Some(self.store.create("meanings")?);
+            }
         }
         self.position.total = self.expander.empty.clone();
         self.position.witnesses = vec![None; self.expander.witness_count()];
@@ -195,8 +220,14 @@ where
             }
             self.position.initial_generated += 1;
             let state = self.expander.represent(state);
-            let bytes = encoded(model, &state);
-            let fingerprint = fingerprints::fingerprint(&bytes);
+            let mut bytes = Vec::new();
+            let fingerprint = match locked(&mut self.shortcuts) {
+                Some(shortcuts) => shortcuts.root.shorten(&state, &mut bytes),
+                None => {
+                    model.encode(&state, &mut bytes);
+                    fingerprints::fingerprint(&bytes)
+                }
+            };
             if !self.known.insert(fingerprint) {
                 continue;
             }
@@ -322,10 +353,8 @@ where
     }
 
     fn batch_memory(&self) -> u64 {
-        let pool = self.shortcuts.lock();
-        let shortcuts = pool.map_or(0, |pool| {
-            pool.iter().map(|shortcut| shortcut.memory()).sum()
-        });
+        let pool = self.shortcuts.as_ref().and_then(|pool| pool.lock().ok());
+        let shortcuts = pool.map_or(0, |pool| pool.memory());
         let expansions: u64 = self.expansions.iter().map(Expansion::memory).sum();
         shortcuts + expansions + self.emissions.iter().map(Emission::memory).sum::<u64>()
     }
@@ -340,8 +369,9 @@ where
     }
 
     pub fn disk_in_use(&self) -> u64 {
-        let log = self.log.as_ref().map_or(0, super::records::Records::len);
-        self.current.disk() + self.next.disk() + self.links.disk() + log
+        let logs = [&self.log, &self.meanings].into_iter().flatten();
+        let logs: u64 = logs.map(super::records::Records::len).sum();
+        self.current.disk() + self.next.disk() + self.links.disk() + logs
     }
 
     /// Expands the next batch of blocks. `Some` if it does not fit in memory: then it was put back.
@@ -422,7 +452,9 @@ where
             // batch is put back, and must not come behind it in the file.
             if table + batch + self.links.memory() > max {
                 // What shortcuts remember can be found out again.
-                self.shortcuts = Shortcuts::default();
+                if let Some(shortcuts) = locked(&mut self.shortcuts) {
+                    shortcuts.forget();
+                }
                 batch = self.batch_memory();
             }
             if table + batch + self.links.memory() > max {
@@ -513,7 +545,13 @@ where
             .save(true, || store.create(&frontier_name(depth)))?;
         self.next
             .save(true, || store.create(&frontier_name(depth + 1)))?;
+        if let (Some(file), Some(shortcuts)) = (&mut self.meanings, locked(&mut self.shortcuts)) {
+            let mut new = Vec::new();
+            shortcuts.root.save(&mut new);
+            file.append(0, &new)?;
+        }
         let files = [
+            self.meanings.as_ref(),
             self.links.file(),
             self.current.file(),
             self.next.file(),
@@ -529,6 +567,7 @@ where
             fingerprints: log.len(),
             current: (self.current.file_offset(), self.current.disk()),
             next: self.next.disk(),
+            meanings: self.meanings.as_ref().map(super::records::Records::len),
         };
         self.store.save(&self.position, extents)?;
         self.position.time.checkpoint_seconds += clock.elapsed().as_secs_f64();

@@ -11,6 +11,7 @@ use super::frontier::{Packer, Piece, Unpacker};
 use super::links::LinkPiece;
 use super::report::PropertyKind;
 use super::selected::Selected;
+use super::short::Listed;
 use super::tally::Tally;
 use super::traits::{Antecedent, AntecedentCondition, Checkable, Shortcut};
 use std::sync::Mutex;
@@ -27,7 +28,6 @@ pub(super) struct Expander<'a, M: Checkable> {
     pub selected: Selected<M>,
     pub antecedents: Vec<Antecedent<M>>,
     pub coverage: bool,
-    pub with_shortcut: bool,
     pub canonical: Option<StateMap<M, M::State>>,
     pub orbit_size: Option<StateMap<M, u64>>,
     /// The witnesses not yet found, as positions: those of states, and, counted on, those of steps.
@@ -69,9 +69,10 @@ pub(super) struct Expansion {
     /// The most actions a state had.
     pub most_actions: usize,
     candidates: Vec<Candidate>,
-    bytes: Vec<u8>,
-    /// The candidates by shard, in order within each, and where each shard begins.
-    by_shard: Vec<u32>,
+    pub bytes: Vec<u8>,
+    /// The fingerprints of the candidates and their numbers by shard, in order within each, and where
+    /// each shard begins.
+    by_shard: Vec<(u64, u32)>,
     shard_starts: [u32; SHARDS + 1],
     fresh: Vec<AtomicBool>,
 }
@@ -93,7 +94,7 @@ impl Expansion {
 
     /// Bytes of memory.
     pub fn memory(&self) -> u64 {
-        let each = size_of::<Candidate>() + size_of::<u32>() + size_of::<AtomicBool>();
+        let each = size_of::<Candidate>() + size_of::<(u64, u32)>() + size_of::<AtomicBool>();
         (self.candidates.capacity() * each + self.bytes.capacity()) as u64
     }
 
@@ -104,7 +105,24 @@ impl Expansion {
         }
     }
 
-    fn of_shard(&self, shard: usize) -> &[u32] {
+    /// Whether a violation by this action would be the first of the block.
+    fn comes_before_violation(&self, parent: u32, action: u32) -> bool {
+        self.violation
+            .is_none_or(|first| (parent, action) < (first.parent, first.action))
+    }
+
+    /// Adds a successor whose bytes are the last.
+    pub fn push_candidate(&mut self, fingerprint: u64, parent: u32, action: usize, kind: usize) {
+        self.candidates.push(Candidate {
+            fingerprint,
+            end: self.bytes.len() as u32,
+            parent,
+            action: action as u16,
+            kind: kind as u16,
+        });
+    }
+
+    fn of_shard(&self, shard: usize) -> &[(u64, u32)] {
         &self.by_shard[self.shard_starts[shard] as usize..self.shard_starts[shard + 1] as usize]
     }
 
@@ -119,10 +137,10 @@ impl Expansion {
         }
         self.shard_starts = starts;
         self.by_shard.clear();
-        self.by_shard.resize(self.candidates.len(), 0);
+        self.by_shard.resize(self.candidates.len(), (0, 0));
         for (number, candidate) in self.candidates.iter().enumerate() {
             let place = &mut starts[shard_of(candidate.fingerprint)];
-            self.by_shard[*place as usize] = number as u32;
+            self.by_shard[*place as usize] = (candidate.fingerprint, number as u32);
             *place += 1;
         }
         self.fresh.clear();
@@ -131,23 +149,62 @@ impl Expansion {
     }
 }
 
-/// What the threads remember of transitions, from batch to batch.
-pub(super) type Shortcuts<'a, M> = Mutex<Vec<Box<dyn Shortcut<M> + Send + 'a>>>;
+/// The shortcuts of the threads, from batch to batch.
+pub(super) struct Shortcuts<'a, M: Checkable> {
+    /// Gives threads theirs, and keeps what they share.
+    pub root: Box<dyn Shortcut<'a, M> + 'a>,
+    spare: Vec<Box<dyn Shortcut<'a, M> + 'a>>,
+}
+
+impl<'a, M: Checkable> Shortcuts<'a, M> {
+    pub fn new(root: Box<dyn Shortcut<'a, M> + 'a>) -> Self {
+        Shortcuts {
+            root,
+            spare: Vec::new(),
+        }
+    }
+
+    /// Drops what can be found out again.
+    pub fn forget(&mut self) {
+        self.spare.clear();
+    }
+
+    /// Bytes of memory.
+    pub fn memory(&self) -> u64 {
+        let (root, shared) = self.root.memory();
+        let spare = self.spare.iter().map(|shortcut| shortcut.memory().0);
+        root + shared + spare.sum::<u64>()
+    }
+}
+
+/// Where threads get their shortcuts from, if they are to have one.
+pub(super) type Pool<'a, M> = Option<Mutex<Shortcuts<'a, M>>>;
 
 /// What a thread needs besides, kept from block to block.
 pub(super) struct Scratch<'p, 'a, M: Checkable> {
     actions: Vec<M::Action>,
     /// The last fingerprint for each of its low bits: what is here came earlier in the block.
     filter: Vec<u64>,
-    shortcut: Option<Box<dyn Shortcut<M> + Send + 'a>>,
+    pub shortcut: Option<Box<dyn Shortcut<'a, M> + 'a>>,
+    pub listed: Listed,
     /// Where the shortcut came from and goes back to.
-    pool: &'p Shortcuts<'a, M>,
+    pool: &'p Pool<'a, M>,
+}
+
+impl<M: Checkable> Scratch<'_, '_, M> {
+    /// Whether the block has not led to this fingerprint before, as far as the filter knows.
+    pub fn is_first(&mut self, fingerprint: u64) -> bool {
+        let recent = &mut self.filter[fingerprint as usize % FILTER];
+        std::mem::replace(recent, fingerprint) != fingerprint
+    }
 }
 
 impl<M: Checkable> Drop for Scratch<'_, '_, M> {
     fn drop(&mut self) {
-        if let (Some(shortcut), Ok(mut pool)) = (self.shortcut.take(), self.pool.lock()) {
-            pool.push(shortcut);
+        if let (Some(shortcut), Some(Ok(mut pool))) =
+            (self.shortcut.take(), self.pool.as_ref().map(Mutex::lock))
+        {
+            pool.spare.push(shortcut);
         }
     }
 }
@@ -157,18 +214,17 @@ where
     M: Checkable,
     M::Action: Clone,
 {
-    /// What a thread needs, with a shortcut of the pool or a new one if it is to have one.
-    pub fn scratch<'p>(&self, pool: &'p Shortcuts<'a, M>) -> Scratch<'p, 'a, M> {
-        let shortcut = if self.with_shortcut {
-            let pooled = pool.lock().ok().and_then(|mut pool| pool.pop());
-            pooled.or_else(|| self.model.shortcut())
-        } else {
-            None
-        };
+    /// What a thread needs, with a shortcut of the pool if there is one.
+    pub fn scratch<'p>(&self, pool: &'p Pool<'a, M>) -> Scratch<'p, 'a, M> {
+        let shortcut = pool.as_ref().and_then(|pool| {
+            let mut pool = pool.lock().ok()?;
+            pool.spare.pop().or_else(|| Some(pool.root.fork()))
+        });
         Scratch {
             actions: Vec::new(),
             filter: vec![NONE; FILTER],
             shortcut,
+            listed: Listed::default(),
             pool,
         }
     }
@@ -190,6 +246,12 @@ where
     fn missing_steps(&self) -> &[usize] {
         let states = self.selected.sometimes.len();
         &self.missing[self.missing.partition_point(|missing| *missing < states)..]
+    }
+
+    /// Whether a witness that is a state has not been found yet.
+    pub fn misses_states(&self) -> bool {
+        let states = self.selected.sometimes.len();
+        self.missing.first().is_some_and(|first| *first < states)
     }
 
     /// The first state property that `state` does not have.
@@ -219,20 +281,25 @@ where
         out.candidates.clear();
         out.bytes.clear();
         scratch.filter.fill(NONE);
-        let mut unpacker = Unpacker::new(block);
-        let mut parent = 0;
-        while let Some(bytes) = unpacker.next() {
-            let state = self.model.decode(bytes);
-            self.look_at(&state, parent, out);
-            self.expand_state(&state, bytes, parent, known, scratch, out);
-            parent += 1;
+        if let Some(mut shortcut) = scratch.shortcut.take() {
+            self.expand_short(block, known, &mut *shortcut, scratch, out);
+            scratch.shortcut = Some(shortcut);
+        } else {
+            let mut unpacker = Unpacker::new(block);
+            let mut parent = 0;
+            while let Some(bytes) = unpacker.next() {
+                let state = self.model.decode(bytes);
+                out.tally.expanded += 1;
+                self.look_at(&state, parent, out);
+                self.expand_state(&state, parent, known, scratch, out);
+                parent += 1;
+            }
         }
         out.sort_by_shard();
     }
 
     /// What is asked of every distinct state once.
-    fn look_at(&self, state: &M::State, number: u32, out: &mut Expansion) {
-        out.tally.expanded += 1;
+    pub fn look_at(&self, state: &M::State, number: u32, out: &mut Expansion) {
         for missing in &self.missing {
             let Some(property) = self.selected.sometimes.get(*missing) else {
                 break;
@@ -255,7 +322,6 @@ where
     fn expand_state(
         &self,
         state: &M::State,
-        bytes: &[u8],
         parent: u32,
         known: &Fingerprints,
         scratch: &mut Scratch<'_, 'a, M>,
@@ -263,92 +329,66 @@ where
     ) {
         let model = self.model;
         let before = out.tally.generated;
-        model.actions(state, &mut scratch.actions);
-        out.most_actions = out.most_actions.max(scratch.actions.len());
-        let Scratch {
-            actions,
-            filter,
-            shortcut,
-            ..
-        } = scratch;
-        if let Some(shortcut) = shortcut {
-            shortcut.begin(state, bytes);
-        }
+        let mut actions = std::mem::take(&mut scratch.actions);
+        model.actions(state, &mut actions);
+        out.most_actions = out.most_actions.max(actions.len());
         for (number, action) in actions.drain(..).enumerate() {
             let kind = model.action_kind(&action);
             out.tally.enabled[kind] += 1;
-            let start = out.bytes.len();
-            let known_step = shortcut
-                .as_mut()
-                .and_then(|shortcut| shortcut.known(state, bytes, &action, &mut out.bytes));
-            if known_step == Some(false) {
-                out.bytes.truncate(start);
+            let Some(after) = model.next_state(state, action.clone()) else {
+                continue;
+            };
+            if !model.within_boundary(&after) {
                 continue;
             }
-            // States are large: they are kept in one place and looked at by reference.
-            let mut reached = None;
-            if known_step.is_none() {
-                reached = model.next_state(state, action.clone());
-                let Some(after) = &reached else { continue };
-                if !model.within_boundary(after) {
-                    continue;
-                }
-                let quiet = self.look_at_step(state, (number, &action), after, parent, out);
-                if let (true, Some(shortcut)) = (quiet, shortcut.as_mut()) {
-                    shortcut.learn(state, bytes, &action, after);
-                }
-                if let Some(canonical) = self.canonical {
-                    let representative = canonical(model, after);
-                    model.encode(&representative, &mut out.bytes);
-                    reached = Some(representative);
-                } else {
-                    model.encode(after, &mut out.bytes);
-                }
-            }
+            self.look_at_step(state, (number, &action), &after, parent, out);
             out.tally.fired[kind] += 1;
             out.tally.generated += 1;
+            let reached = self.represent(after);
+            let start = out.bytes.len();
+            model.encode(&reached, &mut out.bytes);
             let fingerprint = fingerprint(&out.bytes[start..]);
-            let recent = &mut filter[fingerprint as usize % FILTER];
-            if *recent == fingerprint || known.contains(fingerprint) {
+            if !scratch.is_first(fingerprint) || known.contains(fingerprint) {
                 out.bytes.truncate(start);
                 continue;
             }
-            *recent = fingerprint;
-            if out.violation.is_none() && !self.selected.always.is_empty() {
-                // Executing is cheaper than decoding, and by now it is most likely a new state.
-                if reached.is_none() {
-                    reached = model.next_state(state, action);
-                }
-                let property = reached.as_ref().and_then(|after| self.violated_by(after));
-                out.violation = property.map(|property| Violation {
-                    property,
-                    kind: PropertyKind::State,
-                    parent,
-                    action: number as u32,
-                });
-            }
-            out.candidates.push(Candidate {
-                fingerprint,
-                end: out.bytes.len() as u32,
-                parent,
-                action: number as u16,
-                kind: kind as u16,
-            });
+            self.look_at_reached(&reached, number, parent, out);
+            out.push_candidate(fingerprint, parent, number, kind);
         }
+        scratch.actions = actions;
         out.tally.terminal += u64::from(out.tally.generated == before);
     }
 
-    /// What is asked of every step that is executed. True if it is neither a violation nor the first of
-    /// a witness.
-    fn look_at_step(
+    /// What is asked of every state that is reached and most likely new.
+    pub fn look_at_reached(
+        &self,
+        state: &M::State,
+        action: usize,
+        parent: u32,
+        out: &mut Expansion,
+    ) {
+        let action = action as u32;
+        if out.comes_before_violation(parent, action)
+            && let Some(property) = self.violated_by(state)
+        {
+            out.violation = Some(Violation {
+                property,
+                kind: PropertyKind::State,
+                parent,
+                action,
+            });
+        }
+    }
+
+    /// What is asked of every step that is executed.
+    pub fn look_at_step(
         &self,
         state: &M::State,
         (number, action): (usize, &M::Action),
         after: &M::State,
         parent: u32,
         out: &mut Expansion,
-    ) -> bool {
-        let mut quiet = true;
+    ) {
         if self.coverage {
             self.cover(state, action, after, out);
         }
@@ -357,22 +397,21 @@ where
             let step = &self.selected.step_witnesses[*missing - self.selected.sometimes.len()];
             if first.is_none() && (step.condition)(self.model, state, action, after) {
                 *first = Some((parent, Some(number as u32)));
-                quiet = false;
             }
         }
+        let action_number = number as u32;
         let mut steps = self.selected.steps.iter();
-        if let Some(property) =
-            steps.find(|step| !(step.condition)(self.model, state, action, after))
+        if out.comes_before_violation(parent, action_number)
+            && let Some(property) =
+                steps.find(|step| !(step.condition)(self.model, state, action, after))
         {
-            quiet = false;
-            out.violation.get_or_insert(Violation {
+            out.violation = Some(Violation {
                 property: property.name,
                 kind: PropertyKind::Step,
                 parent,
-                action: number as u32,
+                action: action_number,
             });
         }
-        quiet
     }
 
     /// Antecedents of steps, and pairs.
@@ -397,10 +436,9 @@ pub(super) fn insert(number: usize, shard: &mut Shard, expansions: &[Expansion])
             .sum(),
     );
     for expansion in expansions {
-        for candidate in expansion.of_shard(number) {
-            let candidate = *candidate as usize;
-            if shard.insert(expansion.candidates[candidate].fingerprint) {
-                expansion.fresh[candidate].store(true, Ordering::Relaxed);
+        for (fingerprint, candidate) in expansion.of_shard(number) {
+            if shard.insert(*fingerprint) {
+                expansion.fresh[*candidate as usize].store(true, Ordering::Relaxed);
             }
         }
     }

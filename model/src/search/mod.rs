@@ -64,6 +64,7 @@ mod rebuild;
 mod records;
 mod report;
 mod selected;
+mod short;
 mod simulate;
 mod tally;
 #[cfg(test)]
@@ -79,6 +80,6 @@ pub use report::{
 };
 pub use simulate::{Swarm, SwarmReport, SwarmSettings, Swarmed};
 pub use traits::{
-    Antecedent, AntecedentCondition, Checkable, Shortcut, StepCondition, StepProperty, Symmetry,
-    encoded,
+    Antecedent, AntecedentCondition, Checkable, Fate, Route, Shortcut, Step, StepCondition,
+    StepProperty, Symmetry, encoded,
 };

@@ -51,9 +51,9 @@ pub trait Checkable: Model {
         Vec::new()
     }
 
-    /// A quicker way to encoded successors, if the model has one. It changes nothing but the time, and
-    /// is not used where coverage is asked for or with symmetry.
-    fn shortcut(&self) -> Option<Box<dyn Shortcut<Self> + Send + '_>> {
+    /// A quicker way through the state graph, if the model has one; of representatives if
+    /// `symmetric`. It changes nothing but the time, and is not used where coverage is asked for.
+    fn shortcut(&self, _symmetric: bool) -> Option<Box<dyn Shortcut<'_, Self> + '_>> {
         None
     }
 
@@ -81,33 +81,81 @@ pub trait Checkable: Model {
     }
 }
 
-/// What remembers enough of the transitions executed to tell the result of others without executing
-/// them: typically that the part of a state which an action concerns was the same once before.
+/// What knows states by a short form, and remembers enough of the transitions executed to tell the
+/// result of others without executing them: typically because the part of a state that an action
+/// concerns was the same once before.
 ///
-/// The engine executes a transition, evaluates the step properties and witnesses on it, and, if nothing
-/// is to be reported, hands it over to be learned. What is [`known`](Self::known) afterwards is neither
-/// executed nor evaluated again. So whatever a step property or step witness looks at must be part of
-/// what the shortcut compares.
-pub trait Shortcut<M: Model> {
-    /// From now on it is about the successors of `state`, which is encoded as `bytes`.
-    fn begin(&mut self, state: &M::State, bytes: &[u8]);
+/// The engine executes what is [`Fate::Unknown`], evaluates the step properties and witnesses on it if
+/// it stays within the boundary, and hands it over to be [learned](Self::learn). What is known
+/// afterwards is neither executed nor evaluated again. So whatever a step property or step witness looks
+/// at must be part of what the shortcut compares.
+///
+/// The same goes for the properties of states: [`write`](Self::write) and [`steps`](Self::steps) tell
+/// whether the questions to a state were settled for another one that cannot be told apart by them.
+pub trait Shortcut<'a, M: Checkable>: Send {
+    /// One for another thread. Both give the same short form to a state.
+    fn fork(&self) -> Box<dyn Shortcut<'a, M> + 'a>;
 
-    /// Appends the encoding of what `action` leads to, if that is known: `Some(true)` if it is within
-    /// the boundary, `Some(false)` (and nothing of use appended) if it is not.
-    fn known(
-        &mut self,
-        state: &M::State,
-        bytes: &[u8],
-        action: &M::Action,
-        out: &mut Vec<u8>,
-    ) -> Option<bool>;
+    /// Appends the short form of `state` (of its representative, with symmetry) to `out`; its
+    /// fingerprint. The fingerprint does not depend on what was met before, the short form may.
+    fn shorten(&mut self, state: &M::State, out: &mut Vec<u8>) -> u64;
 
-    /// `action` led from `state` to `after`, which is within the boundary.
-    fn learn(&mut self, state: &M::State, bytes: &[u8], action: &M::Action, after: &M::State);
+    /// The state that `short` stands for.
+    fn restore(&mut self, short: &[u8]) -> M::State;
 
-    /// Bytes of memory.
-    fn memory(&self) -> u64;
+    /// Lists what becomes of each action in the state that `short` stands for, in the order of
+    /// [`actions`](Model::actions). True if it is settled which witnesses the state is.
+    fn steps(&mut self, short: &[u8], steps: &mut Vec<Step>) -> bool;
+
+    /// Executing `action` in the state of the last call of [`steps`](Self::steps), which is `state`,
+    /// led to `after`. Its fate, which is not [`Fate::Unknown`].
+    fn learn(&mut self, state: &M::State, action: &M::Action, after: &M::State) -> Fate;
+
+    /// Appends the short form of where `route` leads from `short` to `out`. True if it is settled that
+    /// every property of states holds there.
+    fn write(&mut self, short: &[u8], route: Route, out: &mut Vec<u8>) -> bool;
+
+    /// Settles that the state last listed is no witness, or one that was noted down.
+    fn settle_witnesses(&mut self);
+
+    /// Settles that every property of states holds in the state last written.
+    fn settle_properties(&mut self);
+
+    /// Called now and then: no route given so far is followed any more.
+    fn tidy(&mut self);
+
+    /// Appends what short forms mean, as far as it was not saved before.
+    fn save(&mut self, out: &mut Vec<u8>);
+
+    /// Takes over what short forms mean from what was saved, in the same order.
+    fn load(&mut self, saved: &[u8]);
+
+    /// Bytes of memory of this one alone, and bytes that are shared by all forks.
+    fn memory(&self) -> (u64, u64);
 }
+
+/// An action of a state.
+#[derive(Clone, Copy, Debug)]
+pub struct Step {
+    /// Its kind, as a position in [`Checkable::action_kinds`].
+    pub kind: u16,
+    /// What becomes of it.
+    pub fate: Fate,
+}
+
+/// What becomes of an action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It must be executed to find out.
+    Unknown,
+    /// It leads beyond the boundary, or nowhere.
+    Beyond,
+    /// It leads to the state with this fingerprint, within the boundary.
+    Within(u64, Route),
+}
+
+/// How a shortcut finds a successor again: numbers that mean something to it alone.
+pub type Route = [u32; 4];
 
 /// A model whose states can be permuted without changing what they do: for every permutation `p`,
 /// the successors of `p(s)` are the permuted successors of `s`, and every property holds in `p(s)`

@@ -178,10 +178,10 @@ fn another_search_is_refused() {
     let text = std::fs::read_to_string(&manifest).unwrap();
     std::fs::write(
         &manifest,
-        text.replacen("checkpoint 1 ", "checkpoint 2 ", 1),
+        text.replacen("checkpoint 2 ", "checkpoint 9 ", 1),
     )
     .unwrap();
-    assert!(refusal(&model, folder.path()).contains("version 2"));
+    assert!(refusal(&model, folder.path()).contains("version 9"));
     // Without `resume` it is overwritten, as is one that is damaged.
     let anew = search(&model, folder.path()).resume(false).run().unwrap();
     assert_eq!(anew.report.verdict, Verdict::Exhausted);

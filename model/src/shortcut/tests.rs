@@ -1,0 +1,238 @@
+use super::*;
+use crate::properties::{Reads, state_properties};
+use crate::search::{Search, Verdict};
+use crate::{Bounds, Budget, Mutation, Preset, Settings};
+use lockstep_traces::Config;
+use stateright::Model;
+use std::collections::{HashMap, HashSet, VecDeque};
+
+/// A space with every kind of event.
+fn every_event() -> Cluster {
+    let config = Config {
+        servers: 3,
+        pre_vote: true,
+        check_quorum: true,
+        one_entry_per_append: false,
+        max_inflight: 2,
+    };
+    let once = Budget::Times(1);
+    let bounds = Bounds {
+        max_term: 2,
+        max_in_flight: 3,
+        timeouts: once,
+        lease_expiries: once,
+        heartbeats: once,
+        quorum_checks: once,
+        proposals: once,
+        restarts: once,
+        duplicates: once,
+        drops: once,
+        ..Bounds::UNLIMITED
+    };
+    Cluster::new(
+        Settings::new(&config).expect("the settings are sensible"),
+        bounds,
+    )
+}
+
+/// The first states of a space, breadth first.
+fn explore(cluster: &Cluster, count: usize) -> Vec<ClusterState> {
+    let mut seen: HashSet<_> = cluster.init_states().into_iter().collect();
+    let mut waiting: VecDeque<_> = seen.iter().cloned().collect();
+    let mut states = Vec::new();
+    while let Some(state) = waiting.pop_front()
+        && states.len() < count
+    {
+        let mut actions = Vec::new();
+        cluster.actions(&state, &mut actions);
+        for action in actions {
+            let after = cluster.next_state(&state, action);
+            let after = after.expect("every action leads somewhere");
+            if cluster.within_boundary(&after) && seen.insert(after.clone()) {
+                waiting.push_back(after);
+            }
+        }
+        states.push(state);
+    }
+    states
+}
+
+fn shorten(quick: &mut Quick<'_>, state: &ClusterState) -> (Vec<u8>, u64) {
+    let mut short = Vec::new();
+    let fingerprint = quick.shorten(state, &mut short);
+    (short, fingerprint)
+}
+
+/// Every successor of every state, as executed and as remembered.
+#[test]
+fn what_is_remembered_is_what_is_executed() {
+    let cluster = every_event();
+    let mut quick = Quick::new(&cluster);
+    let mut steps = Vec::new();
+    let (mut remembered, mut beyond, mut executed) = (0, 0, 0);
+    for state in explore(&cluster, 20_000) {
+        let (short, _) = shorten(&mut quick, &state);
+        quick.steps(&short, &mut steps);
+        let mut actions = Vec::new();
+        cluster.actions(&state, &mut actions);
+        assert_eq!(actions.len(), steps.len());
+        for (action, step) in actions.into_iter().zip(&steps) {
+            assert_eq!(usize::from(step.kind), action.number());
+            let after = cluster
+                .next_state(&state, action)
+                .expect("every action leads somewhere");
+            let fate = match step.fate {
+                Fate::Unknown => {
+                    executed += 1;
+                    quick.learn(&state, &action, &after)
+                }
+                fate => {
+                    remembered += 1;
+                    fate
+                }
+            };
+            if !cluster.within_boundary(&after) {
+                assert_eq!(fate, Fate::Beyond, "{action:?} in {state:?}");
+                beyond += 1;
+                continue;
+            }
+            let Fate::Within(fingerprint, route) = fate else {
+                panic!("{fate:?} of {action:?} in {state:?}");
+            };
+            let mut written = Vec::new();
+            quick.write(&short, route, &mut written);
+            assert_eq!(quick.restore(&written), after, "{action:?} in {state:?}");
+            assert_eq!(shorten(&mut quick, &after), (written, fingerprint));
+        }
+    }
+    assert!(beyond > 1000, "{beyond} successors were beyond the bound");
+    assert!(
+        remembered > 20 * executed,
+        "{executed} executed, {remembered} remembered"
+    );
+}
+
+/// Equal states have equal short forms and fingerprints, different ones different ones, in every thread.
+#[test]
+fn a_state_is_its_fingerprint() {
+    let cluster = every_event();
+    let mut quick = Quick::new(&cluster);
+    let mut by_fingerprint = HashMap::new();
+    let states = explore(&cluster, 20_000);
+    for state in &states {
+        let (short, fingerprint) = shorten(&mut quick, state);
+        assert_eq!(&quick.restore(&short), state);
+        let other = by_fingerprint.insert(fingerprint, short);
+        assert_eq!(other, None, "two states have fingerprint {fingerprint:x}");
+    }
+    // Another thread that met them in another order, and another process.
+    let mut fork = quick.fork();
+    let mut saved = Vec::new();
+    quick.save(&mut saved);
+    let mut loaded = Quick::new(&cluster);
+    loaded.load(&saved);
+    for state in states.iter().rev() {
+        let (short, fingerprint) = shorten(&mut quick, state);
+        let mut forked = Vec::new();
+        assert_eq!(fork.shorten(state, &mut forked), fingerprint);
+        assert_eq!(forked, short);
+        assert_eq!(shorten(&mut loaded, state), (short, fingerprint));
+    }
+    // In a process of its own a state may have another short form, but it has the same fingerprint.
+    let mut fresh = Quick::new(&cluster);
+    for state in states.iter().rev().take(1000) {
+        let fingerprint = shorten(&mut quick, state).1;
+        assert_eq!(shorten(&mut fresh, state).1, fingerprint);
+    }
+}
+
+/// Servers of one state, the history of another, the network of a third: most such states are wrong in
+/// some way, so that properties have something to say.
+fn mixtures(states: &[ClusterState]) -> Vec<ClusterState> {
+    let pick = |number: usize| &states[number * 7919 % states.len()];
+    let mixture = |number: usize| ClusterState {
+        servers: (0..3)
+            .map(|slot| pick(3 * number + slot).servers[slot].clone())
+            .collect(),
+        network: pick(5 * number + 1).network.clone(),
+        history: pick(11 * number + 2).history.clone(),
+        spent: pick(13 * number + 3).spent,
+    };
+    (0..20_000).map(mixture).collect()
+}
+
+/// Properties depend on what they say they read, and on nothing else.
+#[test]
+fn properties_read_what_they_say() {
+    let cluster = every_event();
+    let mut quick = Quick::new(&cluster);
+    let states = explore(&cluster, 20_000);
+    let late = &states[states.len() / 2..];
+    let mut violated: HashMap<&str, u32> = HashMap::new();
+    for state in mixtures(late) {
+        let bare = ClusterState {
+            network: crate::network::Network::default(),
+            spent: crate::Spent::default(),
+            ..state.clone()
+        };
+        for property in state_properties() {
+            let holds = (property.holds)(&cluster, &state);
+            *violated.entry(property.name).or_default() += u32::from(!holds);
+            let as_read = match property.reads {
+                Reads::Servers => (property.holds)(&cluster, &bare),
+                Reads::MessageTerms => {
+                    let short = Short::of(&state, &mut quick.tables, &cluster);
+                    quick.terms_within_limits(&short)
+                }
+            };
+            assert_eq!(holds, as_read, "{} of {state:?}", property.name);
+        }
+    }
+    // Not all can be made wrong by mixing states of so small a space.
+    let said_something: Vec<_> = violated.iter().filter(|(_, times)| **times > 0).collect();
+    assert!(violated["message_terms_inv"] > 0);
+    assert!(violated["match_is_replicated_inv"] > 0);
+    assert!(said_something.len() >= 3, "{said_something:?}");
+}
+
+/// A search that goes on from a checkpoint again and again, each time with numbers loaded from a file.
+#[test]
+fn short_forms_survive_a_checkpoint() {
+    let cluster = every_event();
+    let whole = Search::new(&cluster).max_depth(9).run();
+    let whole = whole.expect("nothing goes to disk").report;
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    for depth in 1..=9 {
+        let search = Search::new(&cluster)
+            .checkpoint(folder.path(), std::time::Duration::ZERO)
+            .resume(true)
+            .max_depth(depth);
+        let part = search.run().expect("the checkpoint is whole").report;
+        if depth == 9 {
+            assert_eq!(part.distinct, whole.distinct);
+            assert_eq!(part.generated, whole.generated);
+            assert_eq!(part.levels, whole.levels);
+            assert!(part.distinct > 1000);
+        }
+    }
+}
+
+/// A search by shortcut finds what one without it finds: the same violation, by as short a way.
+#[test]
+fn planted_mistakes_are_found_all_the_same() {
+    for mutation in Mutation::ALL {
+        let preset = Preset::named(mutation.preset()).expect("there is such a preset");
+        let settings = Settings::new(&preset.config).expect("presets are sensible");
+        let cluster = Cluster::new(settings.with_mutation(*mutation), preset.bounds);
+        let verdict = |shortcut, threads| {
+            let search = Search::new(&cluster).shortcut(shortcut).threads(threads);
+            search.run().expect("nothing goes to disk").report.verdict
+        };
+        let quick = verdict(true, 2);
+        assert_eq!(quick, verdict(true, 1), "{}", mutation.id());
+        assert_eq!(quick, verdict(false, 2), "{}", mutation.id());
+        if let Verdict::Violated { property, .. } = quick {
+            assert_eq!(property, mutation.expected_property());
+        }
+    }
+}
