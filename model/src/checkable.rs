@@ -68,10 +68,7 @@ impl Checkable for Cluster {
     }
 
     fn shortcut(&self, symmetric: bool) -> Option<Box<dyn Shortcut<'_, Self> + '_>> {
-        if symmetric {
-            return None;
-        }
-        Some(Box::new(Quick::new(self)))
+        Some(Box::new(Quick::new(self, symmetric)))
     }
 
     fn action_kinds(&self) -> Vec<&'static str> {

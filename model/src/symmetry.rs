@@ -2,20 +2,26 @@
 //!
 //! The canonical form of a state orders the servers by a key that names nobody. Servers with equal keys may
 //! still differ in how they relate to each other, so all their orders are tried and the smallest state is
-//! taken: sorting alone would leave the order of ties to chance, and count states that are the same.
+//! taken (by a number made of hashes): sorting alone would leave the order of ties to chance, and count states that are the same.
 
 use crate::cluster::ClusterState;
+use crate::history::History;
 use crate::ids::{Id, IdSet, MAX_SERVERS};
 use crate::message::Message;
 use crate::seq::Seq;
 use crate::server::Server;
+use crate::shortcut::sum_of_hashes;
 use arrayvec::ArrayVec;
 use rustc_hash::FxHasher;
+use smallvec::SmallVec;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 /// A renaming of the members: the member in slot `s` moves to slot `renaming[s]`.
-type Renaming = ArrayVec<u8, MAX_SERVERS>;
+pub(crate) type Renaming = ArrayVec<u8, MAX_SERVERS>;
+
+/// A number for each server, by slot.
+pub(crate) type Keys = ArrayVec<u64, MAX_SERVERS>;
 
 impl ClusterState {
     /// How many renamings there are.
@@ -30,46 +36,22 @@ impl ClusterState {
 
     /// The representative of all states that this state can be renamed to, itself one of them.
     pub fn canonical(&self) -> ClusterState {
-        let keys = self.keys();
-        let mut order: Renaming = (0..self.servers.len() as u8).collect();
-        order.sort_unstable_by_key(|slot| keys[usize::from(*slot)]);
-        let tied = |pair: &[u8]| keys[usize::from(pair[0])] == keys[usize::from(pair[1])];
-        if !order.windows(2).any(tied) {
-            return self.rename(&inverse(&order));
+        let servers = self.servers.iter().map(ServerMark::of);
+        let messages = self.network.iter().map(MessageMark::of);
+        let keys = keys(servers, messages, led(&self.history));
+        let mut smallest: Option<(u128, ClusterState)> = None;
+        let orders = orders(&keys);
+        if let [order] = orders.as_slice() {
+            return self.rename(&inverse(order));
         }
-        let mut smallest: Option<ClusterState> = None;
-        for_each_order(&keys, &mut order, 0, &mut |order| {
-            let renamed = self.rename(&inverse(order));
-            if smallest.as_ref().is_none_or(|smallest| renamed < *smallest) {
-                smallest = Some(renamed);
-            }
-        });
-        smallest.expect("there is at least one order")
-    }
-
-    /// For each server a number that says as much of it as can be said without a name.
-    fn keys(&self) -> ArrayVec<u64, MAX_SERVERS> {
-        let mut keys: ArrayVec<u64, MAX_SERVERS> = self.servers.iter().map(anonymous).collect();
-        for message in self.network.iter() {
-            let said = hash(&(message.term, &message.body));
-            for (id, weight) in [(message.from, 3), (message.to, 5)] {
-                if let Some(key) = keys.get_mut(id.slot()) {
-                    *key = key.wrapping_add(said.wrapping_mul(weight));
-                }
+        for order in orders {
+            let renamed = self.rename(&inverse(&order));
+            let sum = sum_of_hashes(&renamed);
+            if smallest.as_ref().is_none_or(|(least, _)| sum < *least) {
+                smallest = Some((sum, renamed));
             }
         }
-        for (term, leaders) in self.history.leaders.iter().enumerate() {
-            for id in leaders.iter() {
-                keys[id.slot()] = keys[id.slot()].wrapping_add(hash(&(term, "led")));
-            }
-        }
-        // Whom a server follows or voted for tells more than that it does.
-        let local = keys.clone();
-        let of = |id: Option<Id>| id.and_then(|id| local.get(id.slot())).copied();
-        for (server, key) in self.servers.iter().zip(&mut keys) {
-            *key = hash(&(*key, of(server.vote), of(server.leader)));
-        }
-        keys
+        smallest.expect("there is at least one order").1
     }
 
     fn rename(&self, renaming: &Renaming) -> ClusterState {
@@ -89,19 +71,92 @@ impl ClusterState {
             network: self
                 .network
                 .iter()
-                .map(|message| Message {
-                    from: rename_id(message.from, renaming),
-                    to: rename_id(message.to, renaming),
-                    ..message.clone()
-                })
+                .map(|message| rename_message(message, renaming))
                 .collect(),
-            history: crate::history::History {
-                leaders: rename_sets(&self.history.leaders, renaming),
-                committed_in: self.history.committed_in.clone(),
-            },
+            history: rename_history(&self.history, renaming),
             spent: self.spent,
         }
     }
+}
+
+/// What the keys of servers need to know of a server.
+#[derive(Clone, Copy)]
+pub(crate) struct ServerMark {
+    anonymous: u64,
+    vote: Option<Id>,
+    leader: Option<Id>,
+}
+
+impl ServerMark {
+    pub(crate) fn of(server: &Server) -> ServerMark {
+        ServerMark {
+            anonymous: anonymous(server),
+            vote: server.vote,
+            leader: server.leader,
+        }
+    }
+}
+
+/// What the keys of servers need to know of a message.
+#[derive(Clone, Copy)]
+pub(crate) struct MessageMark {
+    from: Id,
+    to: Id,
+    said: u64,
+}
+
+impl MessageMark {
+    pub(crate) fn of(message: &Message) -> MessageMark {
+        MessageMark {
+            from: message.from,
+            to: message.to,
+            said: hash(&(message.term, &message.body)),
+        }
+    }
+}
+
+/// What the keys of servers need to know of the history: numbers for those that led.
+pub(crate) fn led(history: &History) -> impl Iterator<Item = (Id, u64)> + '_ {
+    let terms = history.leaders.iter().enumerate();
+    terms.flat_map(|(term, leaders)| {
+        let mark = hash(&(term, "led"));
+        leaders.iter().map(move |id| (id, mark))
+    })
+}
+
+/// For each server, by slot, a number that says as much of it as can be said without a name.
+pub(crate) fn keys(
+    servers: impl Iterator<Item = ServerMark> + Clone,
+    messages: impl Iterator<Item = MessageMark>,
+    led: impl Iterator<Item = (Id, u64)>,
+) -> Keys {
+    let mut keys: Keys = servers.clone().map(|server| server.anonymous).collect();
+    for message in messages {
+        for (id, weight) in [(message.from, 3), (message.to, 5)] {
+            if let Some(key) = keys.get_mut(id.slot()) {
+                *key = key.wrapping_add(message.said.wrapping_mul(weight));
+            }
+        }
+    }
+    for (id, mark) in led {
+        keys[id.slot()] = keys[id.slot()].wrapping_add(mark);
+    }
+    // Whom a server follows or voted for tells more than that it does.
+    let local = keys.clone();
+    let of = |id: Option<Id>| id.and_then(|id| local.get(id.slot())).copied();
+    for (server, key) in servers.zip(&mut keys) {
+        *key = hash(&(*key, of(server.vote), of(server.leader)));
+    }
+    keys
+}
+
+/// The orders of the slots in which the keys ascend: more than one if there are ties.
+pub(crate) fn orders(keys: &Keys) -> SmallVec<[Renaming; 1]> {
+    let mut order: Renaming = (0..keys.len() as u8).collect();
+    order.sort_unstable_by_key(|slot| keys[usize::from(*slot)]);
+    let mut orders = SmallVec::new();
+    for_each_order(keys, &mut order, 0, &mut |order| orders.push(order.clone()));
+    orders
 }
 
 /// What a server is, whoever it is.
@@ -160,7 +215,22 @@ fn rename_sets<const N: usize>(sets: &Seq<IdSet, N>, renaming: &Renaming) -> Seq
     sets.iter().map(|ids| rename_set(ids, renaming)).collect()
 }
 
-fn rename_server(server: &Server, renaming: &Renaming, back: &Renaming) -> Server {
+pub(crate) fn rename_message(message: &Message, renaming: &Renaming) -> Message {
+    Message {
+        from: rename_id(message.from, renaming),
+        to: rename_id(message.to, renaming),
+        ..message.clone()
+    }
+}
+
+pub(crate) fn rename_history(history: &History, renaming: &Renaming) -> History {
+    History {
+        leaders: rename_sets(&history.leaders, renaming),
+        committed_in: history.committed_in.clone(),
+    }
+}
+
+pub(crate) fn rename_server(server: &Server, renaming: &Renaming, back: &Renaming) -> Server {
     let id = |id| rename_id(id, renaming);
     Server {
         id: id(server.id),
@@ -180,7 +250,7 @@ fn rename_server(server: &Server, renaming: &Renaming, back: &Renaming) -> Serve
     }
 }
 
-fn inverse(renaming: &Renaming) -> Renaming {
+pub(crate) fn inverse(renaming: &Renaming) -> Renaming {
     let mut inverse = renaming.clone();
     for (slot, to) in renaming.iter().enumerate() {
         inverse[usize::from(*to)] = slot as u8;
@@ -190,7 +260,7 @@ fn inverse(renaming: &Renaming) -> Renaming {
 
 /// Calls `visit` with every order of the slots that keeps the keys ascending; `order` is one of them.
 fn for_each_order(
-    keys: &ArrayVec<u64, MAX_SERVERS>,
+    keys: &Keys,
     order: &mut Renaming,
     from: usize,
     visit: &mut impl FnMut(&Renaming),
@@ -209,7 +279,7 @@ fn for_each_order(
 }
 
 /// Renaming number `number` in the factorial number system; number 0 is the identity.
-fn nth_renaming(servers: usize, mut number: usize) -> Renaming {
+pub(crate) fn nth_renaming(servers: usize, mut number: usize) -> Renaming {
     let mut left: Renaming = (0..servers as u8).collect();
     (1..=servers)
         .rev()
@@ -220,4 +290,29 @@ fn nth_renaming(servers: usize, mut number: usize) -> Renaming {
             slot
         })
         .collect()
+}
+
+/// The number of a renaming: [`nth_renaming`] the other way round.
+pub(crate) fn number_of(renaming: &Renaming) -> usize {
+    let mut number = 0;
+    for (place, slot) in renaming.iter().enumerate() {
+        let left = renaming.len() - place;
+        let smaller = renaming[place..].iter().filter(|later| *later < slot);
+        number = number * left + smaller.count();
+    }
+    number
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn renamings_are_numbered() {
+        for servers in 1..=MAX_SERVERS {
+            for number in 0..ClusterState::renamings(servers) {
+                assert_eq!(number_of(&nth_renaming(servers, number)), number);
+            }
+        }
+    }
 }

@@ -39,6 +39,19 @@ fn the_shortcut_changes_nothing() {
 }
 
 #[test]
+fn the_shortcut_changes_nothing_with_symmetry() {
+    for name in ["smoke", "votes", "pair"] {
+        let cluster = cluster(name);
+        let search = || Search::new(&cluster).symmetry(true);
+        let executed = report(search().shortcut(false));
+        assert_eq!(executed.verdict, Verdict::Exhausted, "{name}");
+        for threads in [1, 2] {
+            assert_eq!(report(search().threads(threads)), executed, "{name}");
+        }
+    }
+}
+
+#[test]
 fn symmetry_divides_by_the_orbits() {
     for name in ["smoke", "votes"] {
         let cluster = cluster(name);

@@ -8,6 +8,7 @@
 //! which events there are, the history and the budgets come from the functions that
 //! [`Cluster`](crate::Cluster) uses itself.
 
+mod orbits;
 mod parts;
 mod seen;
 mod short;
@@ -21,6 +22,7 @@ use crate::ids::Id;
 use crate::message::Payload;
 use crate::search::{Fate, Route, Shortcut, Step};
 use lockstep_traces::Role;
+use orbits::Orbits;
 use parts::{Part, Parts};
 use rustc_hash::FxHashMap;
 use seen::{Question, Seen};
@@ -75,6 +77,9 @@ pub(crate) struct Quick<'a> {
     from: Short,
     from_bytes: Vec<u8>,
     to: Short,
+    /// With symmetry, and a place for the representative of what is being written.
+    orbits: Option<Orbits>,
+    representative: Short,
     settled: Seen,
     /// How much was saved of each of the tables.
     saved: [u32; 4],
@@ -95,11 +100,12 @@ enum Means {
 }
 
 impl<'a> Quick<'a> {
-    pub(crate) fn new(cluster: &'a Cluster) -> Self {
-        Quick::with_tables(cluster, Tables::new())
+    /// A shortcut, to representatives only if `symmetric`.
+    pub(crate) fn new(cluster: &'a Cluster, symmetric: bool) -> Self {
+        Quick::with_tables(cluster, Tables::new(), symmetric)
     }
 
-    fn with_tables(cluster: &'a Cluster, tables: Tables) -> Self {
+    fn with_tables(cluster: &'a Cluster, tables: Tables, symmetric: bool) -> Self {
         Quick {
             cluster,
             tables,
@@ -113,6 +119,8 @@ impl<'a> Quick<'a> {
             from: Short::default(),
             from_bytes: Vec::new(),
             to: Short::default(),
+            orbits: symmetric.then(|| Orbits::new(cluster.settings().servers())),
+            representative: Short::default(),
             settled: Seen::new(),
             saved: [0; 4],
         }
@@ -123,22 +131,6 @@ impl<'a> Quick<'a> {
         let mut short = std::mem::take(into(self));
         short.take(bytes, servers, &mut self.tables, self.cluster);
         *into(self) = short;
-    }
-
-    /// What identifies servers and history, which most questions are about.
-    fn footprint(&self, short: &Short) -> u128 {
-        let servers = short.servers.iter();
-        let servers = servers.map(|number| self.tables.servers.facts(*number).hash);
-        let history = self.tables.histories.facts(short.history).hash;
-        servers.fold(history, u128::wrapping_add)
-    }
-
-    /// The sum of the hashes of all parts, given that of servers and history.
-    fn sum(&self, footprint: u128, short: &Short) -> u128 {
-        let messages = short.messages.iter();
-        let messages = messages.map(|number| self.tables.messages.facts(*number).hash);
-        let spent = self.tables.spents.facts(short.spent).hash;
-        messages.fold(footprint.wrapping_add(spent), u128::wrapping_add)
     }
 
     /// Whether the term of every message in flight is within its limit.
@@ -214,8 +206,7 @@ impl<'a> Quick<'a> {
                     0 => sum.wrapping_sub(hash),
                     _ => sum.wrapping_add(hash),
                 };
-                let route = [spent, position as u32, copies as u32, COPIES];
-                Fate::Within(fingerprint(sum), route)
+                self.within(sum, [spent, position as u32, copies as u32, COPIES])
             }
             Means::Move { slot, input } => {
                 let server = self.at.servers[slot];
@@ -250,8 +241,53 @@ impl<'a> Quick<'a> {
                         .wrapping_sub(hash(self.at.history))
                         .wrapping_add(hash(history));
                 }
-                Fate::Within(fingerprint(sum), [spent, history, input, slot as u32])
+                self.within(sum, [spent, history, input, slot as u32])
             }
+        }
+    }
+
+    /// The fate of what leads to the state with this sum of hashes, or with symmetry to a state that it
+    /// represents or is represented by.
+    #[inline]
+    fn within(&mut self, sum: u128, route: Route) -> Fate {
+        if self.orbits.is_none() {
+            return Fate::Within(fingerprint(sum), route);
+        }
+        let at = std::mem::take(&mut self.at);
+        self.follow(&at, route);
+        self.at = at;
+        Fate::Within(fingerprint(self.tables.sum(&self.to)), route)
+    }
+
+    /// Makes [`Quick::to`] what `route` leads to from `from`.
+    fn follow(&mut self, from: &Short, [spent, second, third, last]: Route) {
+        let to = &mut self.to;
+        to.copy(from);
+        to.spent = spent;
+        if last == COPIES {
+            let position = second as usize;
+            match third {
+                0 => drop(to.messages.remove(position)),
+                _ => to.messages.insert(position, to.messages[position]),
+            }
+        } else {
+            let (history, input, slot) = (second, third, last as usize);
+            let moved = self.moves[&key(to.servers[slot], input)];
+            to.servers[slot] = moved.server;
+            to.history = history;
+            if let Some(message) = delivered(input)
+                && let Some(position) = to.messages.iter().position(|m| *m == message)
+            {
+                to.messages.remove(position);
+            }
+            for message in moved.sent(&self.sent) {
+                self.tables.insert(*message, &mut to.messages);
+            }
+        }
+        if let Some(orbits) = &mut self.orbits {
+            let (tables, cluster) = (&mut self.tables, self.cluster);
+            orbits.represent(&self.to, &mut self.representative, tables, cluster);
+            std::mem::swap(&mut self.to, &mut self.representative);
         }
     }
 
@@ -340,6 +376,14 @@ fn delivered(input: u32) -> Option<u32> {
         .flatten()
 }
 
+/// The sum of the hashes of all parts of `state`.
+pub(crate) fn sum_of_hashes(state: &ClusterState) -> u128 {
+    let servers = state.servers.iter().map(parts::hash);
+    let messages = state.network.iter().map(parts::hash);
+    let others = parts::hash(&state.history).wrapping_add(parts::hash(&state.spent));
+    servers.chain(messages).fold(others, u128::wrapping_add)
+}
+
 /// 64 bits of the sum of the parts' hashes, all of which count.
 fn fingerprint(sum: u128) -> u64 {
     // A product of both halves, folded: additions of the same difference to different sums have
@@ -354,13 +398,22 @@ fn fingerprint(sum: u128) -> u64 {
 
 impl<'a> Shortcut<'a, Cluster> for Quick<'a> {
     fn fork(&self) -> Box<dyn Shortcut<'a, Cluster> + 'a> {
-        Box::new(Quick::with_tables(self.cluster, self.tables.fork()))
+        let symmetric = self.orbits.is_some();
+        Box::new(Quick::with_tables(
+            self.cluster,
+            self.tables.fork(),
+            symmetric,
+        ))
     }
 
     fn shorten(&mut self, state: &ClusterState, out: &mut Vec<u8>) -> u64 {
-        let short = Short::of(state, &mut self.tables, self.cluster);
+        let mut short = Short::of(state, &mut self.tables, self.cluster);
+        if let Some(orbits) = &mut self.orbits {
+            let given = std::mem::take(&mut short);
+            orbits.represent(&given, &mut short, &mut self.tables, self.cluster);
+        }
         short.put(out);
-        fingerprint(self.sum(self.footprint(&short), &short))
+        fingerprint(self.tables.sum(&short))
     }
 
     fn restore(&mut self, short: &[u8]) -> ClusterState {
@@ -372,8 +425,8 @@ impl<'a> Shortcut<'a, Cluster> for Quick<'a> {
 
     fn steps(&mut self, short: &[u8], steps: &mut Vec<Step>) -> bool {
         self.take(short, |quick| &mut quick.at);
-        let footprint = self.footprint(&self.at);
-        self.sum = self.sum(footprint, &self.at);
+        let footprint = self.tables.footprint(&self.at);
+        self.sum = footprint.wrapping_add(self.tables.rest(&self.at));
         let at = std::mem::take(&mut self.at);
         let servers = at.servers.iter();
         let events = servers.map(|number| self.tables.servers.facts(*number).events);
@@ -408,59 +461,28 @@ impl<'a> Shortcut<'a, Cluster> for Quick<'a> {
         self.fate(*action)
     }
 
-    fn write(
-        &mut self,
-        short: &[u8],
-        [spent, second, third, last]: Route,
-        out: &mut Vec<u8>,
-    ) -> bool {
+    fn write(&mut self, short: &[u8], route: Route, out: &mut Vec<u8>) -> bool {
         // Successors of a state are written one after the other.
         if self.from_bytes != short {
             self.take(short, |quick| &mut quick.from);
             self.from_bytes.clear();
             self.from_bytes.extend_from_slice(short);
         }
-        let mut to = std::mem::take(&mut self.to);
-        to.copy(&self.from);
-        to.spent = spent;
-        if last == COPIES {
-            let position = second as usize;
-            match third {
-                0 => drop(to.messages.remove(position)),
-                _ => to.messages.insert(position, to.messages[position]),
-            }
-        } else {
-            let (history, input, slot) = (second, third, last as usize);
-            let moved = self.moves[&key(to.servers[slot], input)];
-            to.servers[slot] = moved.server;
-            to.history = history;
-            let messages = &self.tables.messages;
-            if let Some(message) = delivered(input)
-                && let Some(position) = to.messages.iter().position(|m| *m == message)
-            {
-                to.messages.remove(position);
-            }
-            for message in moved.sent(&self.sent) {
-                let mut later = to.messages.iter();
-                let place = later.position(|old| !messages.in_order(*old, *message));
-                to.messages
-                    .insert(place.unwrap_or(to.messages.len()), *message);
-            }
-        }
-        to.put(out);
-        self.to = to;
-        self.settled
-            .has(Question::Properties, self.footprint(&self.to))
-            && self.terms_within_limits(&self.to)
+        let from = std::mem::take(&mut self.from);
+        self.follow(&from, route);
+        self.from = from;
+        self.to.put(out);
+        let footprint = self.tables.footprint(&self.to);
+        self.settled.has(Question::Properties, footprint) && self.terms_within_limits(&self.to)
     }
 
     fn settle_witnesses(&mut self) {
-        let footprint = self.footprint(&self.at);
+        let footprint = self.tables.footprint(&self.at);
         self.settled.note(Question::Witnesses, footprint);
     }
 
     fn settle_properties(&mut self) {
-        let footprint = self.footprint(&self.to);
+        let footprint = self.tables.footprint(&self.to);
         self.settled.note(Question::Properties, footprint);
     }
 
@@ -509,6 +531,7 @@ impl<'a> Shortcut<'a, Cluster> for Quick<'a> {
         } = &self.tables;
         let own = self.memory_of_moves() as u64
             + self.settled.memory()
+            + self.orbits.as_ref().map_or(0, Orbits::memory)
             + servers.memory()
             + messages.memory()
             + histories.memory()

@@ -122,6 +122,11 @@ impl<P: Part> Parts<P> {
         &self.parts[number as usize]
     }
 
+    /// All parts known here, by number.
+    pub fn parts(&self) -> &[P] {
+        &self.parts
+    }
+
     /// The facts of part number `number`.
     #[inline]
     pub fn facts(&self, number: u32) -> &P::Facts {
@@ -158,6 +163,13 @@ impl<P: Part> Parts<P> {
     pub fn shared_memory(&self) -> u64 {
         self.numbers().bytes
     }
+}
+
+/// The hash of a part.
+pub(super) fn hash<P: Part>(part: &P) -> u128 {
+    let mut bytes = Vec::new();
+    part.encode(&mut bytes);
+    xxh3_128_with_seed(&bytes, P::KIND)
 }
 
 /// Facts of a server.

@@ -40,6 +40,39 @@ impl Tables {
     }
 }
 
+impl Tables {
+    /// What identifies servers and history, which most questions are about: the sum of their hashes.
+    #[inline]
+    pub fn footprint(&self, short: &Short) -> u128 {
+        let servers = short.servers.iter();
+        let servers = servers.map(|number| self.servers.facts(*number).hash);
+        let history = self.histories.facts(short.history).hash;
+        servers.fold(history, u128::wrapping_add)
+    }
+
+    /// The sum of the hashes of the other parts.
+    #[inline]
+    pub fn rest(&self, short: &Short) -> u128 {
+        let messages = short.messages.iter();
+        let messages = messages.map(|number| self.messages.facts(*number).hash);
+        messages.fold(self.spents.facts(short.spent).hash, u128::wrapping_add)
+    }
+
+    /// The sum of the hashes of all parts.
+    #[inline]
+    pub fn sum(&self, short: &Short) -> u128 {
+        self.footprint(short).wrapping_add(self.rest(short))
+    }
+
+    /// Inserts `message` into `messages` where it belongs.
+    #[inline]
+    pub fn insert(&self, message: u32, messages: &mut Vec<u32>) {
+        let mut later = messages.iter();
+        let place = later.position(|old| !self.messages.in_order(*old, message));
+        messages.insert(place.unwrap_or(messages.len()), message);
+    }
+}
+
 /// The numbers of the parts of a state.
 #[derive(Debug, Default)]
 pub(super) struct Short {

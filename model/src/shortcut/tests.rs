@@ -67,7 +67,7 @@ fn shorten(quick: &mut Quick<'_>, state: &ClusterState) -> (Vec<u8>, u64) {
 #[test]
 fn what_is_remembered_is_what_is_executed() {
     let cluster = every_event();
-    let mut quick = Quick::new(&cluster);
+    let mut quick = Quick::new(&cluster, false);
     let mut steps = Vec::new();
     let (mut remembered, mut beyond, mut executed) = (0, 0, 0);
     for state in explore(&cluster, 20_000) {
@@ -116,7 +116,7 @@ fn what_is_remembered_is_what_is_executed() {
 #[test]
 fn a_state_is_its_fingerprint() {
     let cluster = every_event();
-    let mut quick = Quick::new(&cluster);
+    let mut quick = Quick::new(&cluster, false);
     let mut by_fingerprint = HashMap::new();
     let states = explore(&cluster, 20_000);
     for state in &states {
@@ -129,7 +129,7 @@ fn a_state_is_its_fingerprint() {
     let mut fork = quick.fork();
     let mut saved = Vec::new();
     quick.save(&mut saved);
-    let mut loaded = Quick::new(&cluster);
+    let mut loaded = Quick::new(&cluster, false);
     loaded.load(&saved);
     for state in states.iter().rev() {
         let (short, fingerprint) = shorten(&mut quick, state);
@@ -139,7 +139,7 @@ fn a_state_is_its_fingerprint() {
         assert_eq!(shorten(&mut loaded, state), (short, fingerprint));
     }
     // In a process of its own a state may have another short form, but it has the same fingerprint.
-    let mut fresh = Quick::new(&cluster);
+    let mut fresh = Quick::new(&cluster, false);
     for state in states.iter().rev().take(1000) {
         let fingerprint = shorten(&mut quick, state).1;
         assert_eq!(shorten(&mut fresh, state).1, fingerprint);
@@ -165,7 +165,7 @@ fn mixtures(states: &[ClusterState]) -> Vec<ClusterState> {
 #[test]
 fn properties_read_what_they_say() {
     let cluster = every_event();
-    let mut quick = Quick::new(&cluster);
+    let mut quick = Quick::new(&cluster, false);
     let states = explore(&cluster, 20_000);
     let late = &states[states.len() / 2..];
     let mut violated: HashMap<&str, u32> = HashMap::new();

@@ -1,0 +1,175 @@
+//! Renaming servers in short forms: each part is renamed once, and known by number ever after.
+
+use super::parts::{Part, Parts};
+use super::short::{Short, Tables};
+use crate::cluster::Cluster;
+use crate::ids::Id;
+use crate::symmetry::{
+    Keys, MessageMark, Renaming, ServerMark, inverse, keys, led, nth_renaming, number_of, orders,
+    rename_history, rename_message, rename_server,
+};
+
+/// Not renamed yet.
+const UNKNOWN: u32 = u32::MAX;
+
+/// Parts of one kind under every renaming.
+#[derive(Default)]
+struct Renamed(Vec<u32>);
+
+impl Renamed {
+    /// The number of part `number` under renaming `renaming` of `renamings`, which `rename` finds out.
+    fn get<P: Part>(
+        &mut self,
+        (number, renaming, renamings): (u32, usize, usize),
+        parts: &mut Parts<P>,
+        cluster: &Cluster,
+        rename: impl FnOnce(&P) -> P,
+    ) -> u32 {
+        let place = number as usize * renamings + renaming;
+        if let Some(renamed) = self.0.get(place)
+            && *renamed != UNKNOWN
+        {
+            return *renamed;
+        }
+        let renamed = rename(parts.part(number));
+        let renamed = parts.number(&renamed, cluster);
+        if place >= self.0.len() {
+            self.0.resize((number as usize + 1) * renamings, UNKNOWN);
+        }
+        self.0[place] = renamed;
+        renamed
+    }
+}
+
+/// What there is to know of renamings.
+pub(super) struct Orbits {
+    /// By number, each with its inverse.
+    renamings: Vec<(Renaming, Renaming)>,
+    servers: Renamed,
+    messages: Renamed,
+    histories: Renamed,
+    server_marks: Vec<ServerMark>,
+    message_marks: Vec<MessageMark>,
+    /// For each slot the sum of what [`led`] says.
+    history_marks: Vec<Keys>,
+}
+
+impl Orbits {
+    /// For clusters of so many servers.
+    pub fn new(servers: usize) -> Self {
+        let renamings = crate::ClusterState::renamings(servers);
+        let renaming = |number| {
+            let renaming = nth_renaming(servers, number);
+            let back = inverse(&renaming);
+            (renaming, back)
+        };
+        Orbits {
+            renamings: (0..renamings).map(renaming).collect(),
+            servers: Renamed::default(),
+            messages: Renamed::default(),
+            histories: Renamed::default(),
+            server_marks: Vec::new(),
+            message_marks: Vec::new(),
+            history_marks: Vec::new(),
+        }
+    }
+
+    /// Becomes, in `to`, the representative of `from`, whose messages may be in any order.
+    pub fn represent(
+        &mut self,
+        from: &Short,
+        to: &mut Short,
+        tables: &mut Tables,
+        cluster: &Cluster,
+    ) {
+        let orders = orders(&self.keys(from, tables));
+        let mut candidates = orders.iter().map(|order| number_of(&inverse(order)));
+        let renaming = if orders.len() == 1 {
+            candidates.next().unwrap_or_default()
+        } else {
+            let sums = candidates.map(|renaming| {
+                self.rename(from, renaming, to, tables, cluster);
+                (tables.sum(to), renaming)
+            });
+            sums.min().map_or(0, |(_, renaming)| renaming)
+        };
+        self.rename(from, renaming, to, tables, cluster);
+    }
+
+    fn keys(&mut self, short: &Short, tables: &Tables) -> Keys {
+        let servers = tables.servers.parts();
+        let marks = servers[self.server_marks.len()..].iter();
+        self.server_marks.extend(marks.map(ServerMark::of));
+        let messages = tables.messages.parts();
+        let marks = messages[self.message_marks.len()..].iter();
+        self.message_marks.extend(marks.map(MessageMark::of));
+        for history in &tables.histories.parts()[self.history_marks.len()..] {
+            let mut sums: Keys = self.renamings[0].0.iter().map(|_| 0).collect();
+            for (id, mark) in led(history) {
+                sums[id.slot()] = sums[id.slot()].wrapping_add(mark);
+            }
+            self.history_marks.push(sums);
+        }
+        let history = self.history_marks[short.history as usize]
+            .iter()
+            .enumerate();
+        keys(
+            short
+                .servers
+                .iter()
+                .map(|number| self.server_marks[*number as usize]),
+            short
+                .messages
+                .iter()
+                .map(|number| self.message_marks[*number as usize]),
+            history.map(|(slot, sum)| (Id::from_slot(slot), *sum)),
+        )
+    }
+
+    fn rename(
+        &mut self,
+        from: &Short,
+        renaming: usize,
+        to: &mut Short,
+        tables: &mut Tables,
+        cluster: &Cluster,
+    ) {
+        let count = self.renamings.len();
+        let (names, back) = &self.renamings[renaming];
+        to.servers.clear();
+        for slot in back {
+            let number = from.servers[usize::from(*slot)];
+            let place = (number, renaming, count);
+            let rename = |server: &_| rename_server(server, names, back);
+            to.servers.push(
+                self.servers
+                    .get(place, &mut tables.servers, cluster, rename),
+            );
+        }
+        let place = (from.history, renaming, count);
+        let rename = |history: &_| rename_history(history, names);
+        to.history = self
+            .histories
+            .get(place, &mut tables.histories, cluster, rename);
+        to.spent = from.spent;
+        to.messages.clear();
+        for message in &from.messages {
+            let place = (*message, renaming, count);
+            let rename = |message: &_| rename_message(message, names);
+            let message = self
+                .messages
+                .get(place, &mut tables.messages, cluster, rename);
+            tables.insert(message, &mut to.messages);
+        }
+    }
+
+    /// Bytes of memory.
+    pub fn memory(&self) -> u64 {
+        let renamed = [&self.servers, &self.messages, &self.histories];
+        let renamed: usize = renamed.iter().map(|renamed| renamed.0.capacity() * 4).sum();
+        (renamed
+            + self.server_marks.capacity() * size_of::<ServerMark>()
+            + self.message_marks.capacity() * size_of::<MessageMark>()
+            + self.history_marks.capacity() * size_of::<Keys>()) as u64
+    }
+}
