@@ -18,7 +18,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The slots of the filter for successors met twice in a block.
-const FILTER: usize = 1 << 12;
+const FILTER: usize = 1 << 11;
 /// No fingerprint has this value.
 const NONE: u64 = u64::MAX;
 
@@ -435,6 +435,10 @@ pub(super) fn insert(number: usize, shard: &mut Shard, expansions: &[Expansion])
             .map(|expansion| expansion.of_shard(number).len())
             .sum(),
     );
+    let all = expansions
+        .iter()
+        .flat_map(|expansion| expansion.of_shard(number));
+    shard.warm(all.map(|(fingerprint, _)| *fingerprint));
     for expansion in expansions {
         for (fingerprint, candidate) in expansion.of_shard(number) {
             if shard.insert(*fingerprint) {

@@ -49,12 +49,9 @@ impl Fingerprints {
 
     /// Brings the places of these into the caches of the processor.
     pub fn warm(&self, fingerprints: impl Iterator<Item = u64>) {
-        // Loads that do not depend on each other, with no branch between them.
-        let homes = fingerprints.map(|fingerprint| {
-            let shard = &self.shards[shard_of(fingerprint)];
-            shard.slots[shard.home(fingerprint)]
-        });
-        std::hint::black_box(homes.fold(0, std::ops::BitXor::bitxor));
+        touch(
+            fingerprints.map(|fingerprint| self.shards[shard_of(fingerprint)].at_home(fingerprint)),
+        );
     }
 
     pub fn insert(&mut self, fingerprint: u64) -> bool {
@@ -78,6 +75,12 @@ impl Fingerprints {
             .map(|(shard, more)| shard.bytes_after(*more))
             .sum()
     }
+}
+
+/// Loads `slots`. They do not depend on each other and there is no branch between them, so the processor
+/// waits for many at the same time.
+fn touch(slots: impl Iterator<Item = u64>) {
+    std::hint::black_box(slots.fold(0, std::ops::BitXor::bitxor));
 }
 
 /// The fingerprints with the same top bits.
@@ -122,6 +125,15 @@ impl Shard {
 
     fn home(&self, fingerprint: u64) -> usize {
         ((u128::from(fingerprint << SHARD_BITS) * self.capacity as u128) >> 64) as usize
+    }
+
+    fn at_home(&self, fingerprint: u64) -> u64 {
+        self.slots[self.home(fingerprint)]
+    }
+
+    /// Brings the places of these into the caches of the processor.
+    pub fn warm(&self, fingerprints: impl Iterator<Item = u64>) {
+        touch(fingerprints.map(|fingerprint| self.at_home(fingerprint)));
     }
 
     fn contains(&self, fingerprint: u64) -> bool {

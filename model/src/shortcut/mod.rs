@@ -182,7 +182,7 @@ impl<'a> Quick<'a> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn fate(&mut self, action: Action) -> Fate {
         let mut sum = self.sum;
         let spent = self.spent_after(action);
@@ -248,7 +248,7 @@ impl<'a> Quick<'a> {
 
     /// The fate of what leads to the state with this sum of hashes, or with symmetry to a state that it
     /// represents or is represented by.
-    #[inline]
+    #[inline(always)]
     fn within(&mut self, sum: u128, route: Route) -> Fate {
         if self.orbits.is_none() {
             return Fate::Within(fingerprint(sum), route);
