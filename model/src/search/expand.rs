@@ -7,7 +7,7 @@
 
 use super::builder::StateMap;
 use super::fingerprints::{Fingerprints, SHARDS, Shard, fingerprint, shard_of};
-use super::frontier::{Packer, Piece, Unpacker};
+use super::frontier::{Packer, Piece, States};
 use super::links::LinkPiece;
 use super::report::PropertyKind;
 use super::selected::Selected;
@@ -186,6 +186,7 @@ pub(super) struct Scratch<'p, 'a, M: Checkable> {
     /// The last fingerprint for each of its low bits: what is here came earlier in the block.
     filter: Vec<u64>,
     pub shortcut: Option<Box<dyn Shortcut<'a, M> + 'a>>,
+    states: States,
     pub listed: Listed,
     /// Where the shortcut came from and goes back to.
     pool: &'p Pool<'a, M>,
@@ -224,6 +225,7 @@ where
             actions: Vec::new(),
             filter: vec![NONE; FILTER],
             shortcut,
+            states: States::default(),
             listed: Listed::default(),
             pool,
         }
@@ -281,20 +283,21 @@ where
         out.candidates.clear();
         out.bytes.clear();
         scratch.filter.fill(NONE);
+        let mut states = std::mem::take(&mut scratch.states);
+        states.clear();
+        states.unpack(block);
+        out.tally.expanded += u64::from(states.len());
         if let Some(mut shortcut) = scratch.shortcut.take() {
-            self.expand_short(block, known, &mut *shortcut, scratch, out);
+            self.expand_short(&states, known, &mut *shortcut, scratch, out);
             scratch.shortcut = Some(shortcut);
         } else {
-            let mut unpacker = Unpacker::new(block);
-            let mut parent = 0;
-            while let Some(bytes) = unpacker.next() {
-                let state = self.model.decode(bytes);
-                out.tally.expanded += 1;
+            for parent in 0..states.len() {
+                let state = self.model.decode(states.get(parent));
                 self.look_at(&state, parent, out);
                 self.expand_state(&state, parent, known, scratch, out);
-                parent += 1;
             }
         }
+        scratch.states = states;
         out.sort_by_shard();
     }
 

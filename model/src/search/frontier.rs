@@ -62,39 +62,57 @@ fn pack(last: &[u8], state: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(&state[front..state.len() - end]);
 }
 
-/// Reads the states of a block in order.
-pub(super) struct Unpacker<'a> {
-    rest: &'a [u8],
-    state: Vec<u8>,
-    last: Vec<u8>,
+/// Encodings, one after the other.
+#[derive(Default)]
+pub(super) struct States {
+    bytes: Vec<u8>,
+    /// Where each ends.
+    ends: Vec<u32>,
 }
 
-impl<'a> Unpacker<'a> {
-    pub fn new(block: &'a [u8]) -> Self {
-        Unpacker {
-            rest: block,
-            state: Vec::new(),
-            last: Vec::new(),
+impl States {
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+    }
+
+    pub fn len(&self) -> u32 {
+        self.ends.len() as u32
+    }
+
+    /// Where state number `number` is.
+    fn range(&self, number: usize) -> std::ops::Range<usize> {
+        let start = number.checked_sub(1).map_or(0, |before| self.ends[before]);
+        start as usize..self.ends[number] as usize
+    }
+
+    /// The encoding of state number `number`.
+    pub fn get(&self, number: u32) -> &[u8] {
+        &self.bytes[self.range(number as usize)]
+    }
+
+    /// Adds what `packed` holds.
+    pub fn unpack(&mut self, mut packed: &[u8]) {
+        while !packed.is_empty() {
+            self.unpack_one(&mut packed);
         }
     }
 
-    /// The encoding of the next state.
-    pub fn next(&mut self) -> Option<&[u8]> {
-        if self.rest.is_empty() {
-            return None;
-        }
-        std::mem::swap(&mut self.state, &mut self.last);
-        let len = varint::take(&mut self.rest) as usize;
-        let front = varint::take(&mut self.rest) as usize;
-        let end = varint::take(&mut self.rest) as usize;
-        let (between, rest) = self.rest.split_at(len - front - end);
-        self.rest = rest;
-        self.state.clear();
-        self.state.extend_from_slice(&self.last[..front]);
-        self.state.extend_from_slice(between);
-        self.state
-            .extend_from_slice(&self.last[self.last.len() - end..]);
-        Some(&self.state)
+    fn unpack_one(&mut self, packed: &mut &[u8]) {
+        let last = match self.ends.len() {
+            0 => 0..0,
+            count => self.range(count - 1),
+        };
+        let len = varint::take(packed) as usize;
+        let front = varint::take(packed) as usize;
+        let end = varint::take(packed) as usize;
+        let (between, rest) = packed.split_at(len - front - end);
+        *packed = rest;
+        self.bytes
+            .extend_from_within(last.start..last.start + front);
+        self.bytes.extend_from_slice(between);
+        self.bytes.extend_from_within(last.end - end..last.end);
+        self.ends.push(self.bytes.len() as u32);
     }
 }
 
@@ -277,10 +295,9 @@ mod tests {
     fn states_of(blocks: Vec<Block>) -> Vec<Vec<u8>> {
         let mut states = Vec::new();
         for block in blocks {
-            let mut unpacker = Unpacker::new(block.bytes());
-            while let Some(state) = unpacker.next() {
-                states.push(state.to_vec());
-            }
+            let mut unpacked = States::default();
+            unpacked.unpack(block.bytes());
+            states.extend((0..unpacked.len()).map(|number| unpacked.get(number).to_vec()));
         }
         states
     }

@@ -3,7 +3,7 @@
 
 use super::expand::{Expander, Expansion, Scratch};
 use super::fingerprints::Fingerprints;
-use super::frontier::Unpacker;
+use super::frontier::States;
 use super::traits::{Checkable, Fate, Route, Shortcut, Step};
 
 /// A successor, known by the way to it.
@@ -19,24 +19,7 @@ struct Reached {
 #[derive(Default)]
 pub(super) struct Listed {
     steps: Vec<Step>,
-    /// The short forms of the block, one after the other, and where each ends.
-    parents: Vec<u8>,
-    ends: Vec<u32>,
     reached: Vec<Reached>,
-}
-
-impl Listed {
-    fn clear(&mut self) {
-        self.parents.clear();
-        self.ends.clear();
-        self.reached.clear();
-    }
-
-    fn parent(&self, number: u32) -> &[u8] {
-        let number = number as usize;
-        let start = number.checked_sub(1).map_or(0, |before| self.ends[before]);
-        &self.parents[start as usize..self.ends[number] as usize]
-    }
 }
 
 impl<'a, M> Expander<'a, M>
@@ -44,25 +27,20 @@ where
     M: Checkable,
     M::Action: Clone,
 {
-    /// [`expand`](Self::expand), with a shortcut.
+    /// [`expand`](Self::expand) the states of a block, with a shortcut.
     pub fn expand_short(
         &self,
-        block: &[u8],
+        states: &States,
         known: &Fingerprints,
         shortcut: &mut (dyn Shortcut<'a, M> + 'a),
         scratch: &mut Scratch<'_, 'a, M>,
         out: &mut Expansion,
     ) {
         let mut listed = std::mem::take(&mut scratch.listed);
-        listed.clear();
+        listed.reached.clear();
         shortcut.tidy();
-        let mut unpacker = Unpacker::new(block);
-        let mut parent = 0;
-        while let Some(short) = unpacker.next() {
-            listed.parents.extend_from_slice(short);
-            listed.ends.push(listed.parents.len() as u32);
-            self.list(short, parent, shortcut, &mut listed, out);
-            parent += 1;
+        for parent in 0..states.len() {
+            self.list(states.get(parent), parent, shortcut, &mut listed, out);
         }
         // All of the block at once: the processor then waits for many places of a table that does not
         // fit into its caches at the same time.
@@ -74,7 +52,7 @@ where
             }
             let (parent, action) = (reached.parent, usize::from(reached.action));
             let start = out.bytes.len();
-            let settled = shortcut.write(listed.parent(parent), reached.route, &mut out.bytes);
+            let settled = shortcut.write(states.get(parent), reached.route, &mut out.bytes);
             if !settled && !self.selected.always.is_empty() {
                 let state = shortcut.restore(&out.bytes[start..]);
                 self.look_at_reached(&state, action, parent, out);
@@ -97,7 +75,6 @@ where
         out: &mut Expansion,
     ) {
         let settled = shortcut.steps(short, &mut listed.steps);
-        out.tally.expanded += 1;
         out.most_actions = out.most_actions.max(listed.steps.len());
         let mut restored = None;
         if !settled && self.misses_states() {

@@ -262,27 +262,45 @@ impl<'a> Quick<'a> {
     /// Makes [`Quick::to`] what `route` leads to from `from`.
     fn follow(&mut self, from: &Short, [spent, second, third, last]: Route) {
         let to = &mut self.to;
-        to.copy(from);
+        to.servers.clear();
+        from.servers
+            .iter()
+            .for_each(|server| to.servers.push(*server));
         to.spent = spent;
+        to.messages.clear();
         if last == COPIES {
-            let position = second as usize;
-            match third {
-                0 => drop(to.messages.remove(position)),
-                _ => to.messages.insert(position, to.messages[position]),
+            to.history = from.history;
+            for (position, message) in from.messages.iter().enumerate() {
+                let copies = if position == second as usize {
+                    third
+                } else {
+                    1
+                };
+                to.messages.extend((0..copies).map(|_| *message));
             }
         } else {
             let (history, input, slot) = (second, third, last as usize);
-            let moved = self.moves[&key(to.servers[slot], input)];
+            let moved = self.moves[&key(from.servers[slot], input)];
             to.servers[slot] = moved.server;
             to.history = history;
-            if let Some(message) = delivered(input)
-                && let Some(position) = to.messages.iter().position(|m| *m == message)
-            {
-                to.messages.remove(position);
+            let messages = &self.tables.messages;
+            let mut delivered = delivered(input);
+            let mut sent = moved.sent(&self.sent);
+            for old in &from.messages {
+                if Some(*old) == delivered {
+                    // One copy.
+                    delivered = None;
+                    continue;
+                }
+                while let Some((new, rest)) = sent.split_first()
+                    && messages.in_order(*new, *old)
+                {
+                    to.messages.push(*new);
+                    sent = rest;
+                }
+                to.messages.push(*old);
             }
-            for message in moved.sent(&self.sent) {
-                self.tables.insert(*message, &mut to.messages);
-            }
+            sent.iter().for_each(|new| to.messages.push(*new));
         }
         if let Some(orbits) = &mut self.orbits {
             let (tables, cluster) = (&mut self.tables, self.cluster);

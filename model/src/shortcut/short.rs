@@ -103,18 +103,6 @@ impl Short {
         }
     }
 
-    /// Becomes the same as `other`, without allocating.
-    pub fn copy(&mut self, other: &Short) {
-        self.servers.clear();
-        for server in &other.servers {
-            self.servers.push(*server);
-        }
-        self.history = other.history;
-        self.spent = other.spent;
-        self.messages.clear();
-        self.messages.extend_from_slice(&other.messages);
-    }
-
     /// The state of these parts.
     pub fn state(&self, tables: &Tables) -> ClusterState {
         let server = |number: &u32| tables.servers.part(*number).clone();
