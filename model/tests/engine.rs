@@ -26,14 +26,13 @@ fn report(search: Search<'_, Cluster>) -> Report {
 fn the_shortcut_changes_nothing() {
     for name in ["smoke", "votes", "lease", "window", "single"] {
         let cluster = cluster(name);
-        let executed = report(Search::new(&cluster).shortcut(false));
-        assert_eq!(executed.verdict, Verdict::Exhausted, "{name}");
-        for threads in [1, 2] {
-            assert_eq!(
-                report(Search::new(&cluster).threads(threads)),
-                executed,
-                "{name}"
-            );
+        for coverage in [true, false] {
+            let search = || Search::new(&cluster).coverage(coverage);
+            let executed = report(search().shortcut(false));
+            assert_eq!(executed.verdict, Verdict::Exhausted, "{name}");
+            for threads in [1, 2] {
+                assert_eq!(report(search().threads(threads)), executed, "{name}");
+            }
         }
     }
 }
@@ -42,7 +41,7 @@ fn the_shortcut_changes_nothing() {
 fn the_shortcut_changes_nothing_with_symmetry() {
     for name in ["smoke", "votes", "pair"] {
         let cluster = cluster(name);
-        let search = || Search::new(&cluster).symmetry(true);
+        let search = || Search::new(&cluster).symmetry(true).coverage(true);
         let executed = report(search().shortcut(false));
         assert_eq!(executed.verdict, Verdict::Exhausted, "{name}");
         for threads in [1, 2] {

@@ -103,7 +103,7 @@ where
             0
         };
         let empty = Tally::new(model.action_kinds().len(), antecedents.len(), pairs);
-        let shortcut = if options.shortcut && !options.coverage && orbit_size.is_none() {
+        let shortcut = if options.shortcut && orbit_size.is_none() {
             model.shortcut(canonical.is_some())
         } else {
             None

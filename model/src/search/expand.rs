@@ -12,7 +12,7 @@ use super::links::LinkPiece;
 use super::report::PropertyKind;
 use super::selected::Selected;
 use super::short::Listed;
-use super::tally::Tally;
+use super::tally::{Classes, Cover, Tally};
 use super::traits::{Antecedent, AntecedentCondition, Checkable, Shortcut};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -153,7 +153,13 @@ impl Expansion {
 pub(super) struct Shortcuts<'a, M: Checkable> {
     /// Gives threads theirs, and keeps what they share.
     pub root: Box<dyn Shortcut<'a, M> + 'a>,
-    spare: Vec<Box<dyn Shortcut<'a, M> + 'a>>,
+    spare: Vec<Own<'a, M>>,
+}
+
+/// A shortcut and what it was told: the classes that it hands back.
+pub(super) struct Own<'a, M: Checkable> {
+    pub shortcut: Box<dyn Shortcut<'a, M> + 'a>,
+    pub classes: Classes,
 }
 
 impl<'a, M: Checkable> Shortcuts<'a, M> {
@@ -172,7 +178,7 @@ impl<'a, M: Checkable> Shortcuts<'a, M> {
     /// Bytes of memory.
     pub fn memory(&self) -> u64 {
         let (root, shared) = self.root.memory();
-        let spare = self.spare.iter().map(|shortcut| shortcut.memory().0);
+        let spare = self.spare.iter().map(|own| own.shortcut.memory().0);
         root + shared + spare.sum::<u64>()
     }
 }
@@ -185,7 +191,7 @@ pub(super) struct Scratch<'p, 'a, M: Checkable> {
     actions: Vec<M::Action>,
     /// The last fingerprint for each of its low bits: what is here came earlier in the block.
     filter: Vec<u64>,
-    pub shortcut: Option<Box<dyn Shortcut<'a, M> + 'a>>,
+    own: Option<Own<'a, M>>,
     states: States,
     pub listed: Listed,
     /// Where the shortcut came from and goes back to.
@@ -202,10 +208,10 @@ impl<M: Checkable> Scratch<'_, '_, M> {
 
 impl<M: Checkable> Drop for Scratch<'_, '_, M> {
     fn drop(&mut self) {
-        if let (Some(shortcut), Some(Ok(mut pool))) =
-            (self.shortcut.take(), self.pool.as_ref().map(Mutex::lock))
+        if let (Some(own), Some(Ok(mut pool))) =
+            (self.own.take(), self.pool.as_ref().map(Mutex::lock))
         {
-            pool.spare.push(shortcut);
+            pool.spare.push(own);
         }
     }
 }
@@ -217,14 +223,18 @@ where
 {
     /// What a thread needs, with a shortcut of the pool if there is one.
     pub fn scratch<'p>(&self, pool: &'p Pool<'a, M>) -> Scratch<'p, 'a, M> {
-        let shortcut = pool.as_ref().and_then(|pool| {
+        let own = pool.as_ref().and_then(|pool| {
             let mut pool = pool.lock().ok()?;
-            pool.spare.pop().or_else(|| Some(pool.root.fork()))
+            let fork = |pool: &Shortcuts<'a, M>| Own {
+                shortcut: pool.root.fork(),
+                classes: Classes::default(),
+            };
+            pool.spare.pop().or_else(|| Some(fork(&pool)))
         });
         Scratch {
             actions: Vec::new(),
             filter: vec![NONE; FILTER],
-            shortcut,
+            own,
             states: States::default(),
             listed: Listed::default(),
             pool,
@@ -287,13 +297,16 @@ where
         states.clear();
         states.unpack(block);
         out.tally.expanded += u64::from(states.len());
-        if let Some(mut shortcut) = scratch.shortcut.take() {
-            self.expand_short(&states, known, &mut *shortcut, scratch, out);
-            scratch.shortcut = Some(shortcut);
+        if let Some(mut own) = scratch.own.take() {
+            self.expand_short(&states, known, &mut own, scratch, out);
+            scratch.own = Some(own);
         } else {
             for parent in 0..states.len() {
                 let state = self.model.decode(states.get(parent));
                 self.look_at(&state, parent, out);
+                if self.coverage {
+                    out.tally.cover(&self.cover_of_state(&state), 1);
+                }
                 self.expand_state(&state, parent, known, scratch, out);
             }
         }
@@ -310,11 +323,6 @@ where
             let first = &mut out.witnesses[*missing];
             if first.is_none() && (property.condition)(self.model, state) {
                 *first = Some((number, None));
-            }
-        }
-        for (held, antecedent) in out.tally.antecedents.iter_mut().zip(&self.antecedents) {
-            if let AntecedentCondition::State(condition) = antecedent.condition {
-                *held += u64::from(condition(self.model, state));
             }
         }
         if let Some(orbit_size) = self.orbit_size {
@@ -345,6 +353,10 @@ where
                 continue;
             }
             self.look_at_step(state, (number, &action), &after, parent, out);
+            if self.coverage {
+                out.tally
+                    .cover(&self.cover_of_step(state, &action, &after), 1);
+            }
             out.tally.fired[kind] += 1;
             out.tally.generated += 1;
             let reached = self.represent(after);
@@ -392,9 +404,6 @@ where
         parent: u32,
         out: &mut Expansion,
     ) {
-        if self.coverage {
-            self.cover(state, action, after, out);
-        }
         for missing in self.missing_steps() {
             let first = &mut out.witnesses[*missing];
             let step = &self.selected.step_witnesses[*missing - self.selected.sometimes.len()];
@@ -417,16 +426,34 @@ where
         }
     }
 
-    /// Antecedents of steps, and pairs.
-    fn cover(&self, state: &M::State, action: &M::Action, after: &M::State, out: &mut Expansion) {
-        for (held, antecedent) in out.tally.antecedents.iter_mut().zip(&self.antecedents) {
-            if let AntecedentCondition::Step(condition) = antecedent.condition {
-                *held += u64::from(condition(self.model, state, action, after));
-            }
+    /// What coverage counts of a state.
+    pub fn cover_of_state(&self, state: &M::State) -> Cover {
+        let holds = |antecedent: &Antecedent<M>| match antecedent.condition {
+            AntecedentCondition::State(condition) => condition(self.model, state),
+            AntecedentCondition::Step(_) => false,
+        };
+        Cover {
+            antecedents: self.antecedents_where(holds),
+            pair: None,
         }
-        if let Some(pair) = self.model.pair(state, action) {
-            out.tally.pairs[pair] += 1;
+    }
+
+    /// What coverage counts of a step.
+    pub fn cover_of_step(&self, state: &M::State, action: &M::Action, after: &M::State) -> Cover {
+        let holds = |antecedent: &Antecedent<M>| match antecedent.condition {
+            AntecedentCondition::State(_) => false,
+            AntecedentCondition::Step(condition) => condition(self.model, state, action, after),
+        };
+        Cover {
+            antecedents: self.antecedents_where(holds),
+            pair: self.model.pair(state, action).map(|pair| pair as u32),
         }
+    }
+
+    fn antecedents_where(&self, holds: impl Fn(&Antecedent<M>) -> bool) -> Vec<u16> {
+        let held = self.antecedents.iter().enumerate();
+        let held = held.filter(|(_, antecedent)| holds(antecedent));
+        held.map(|(number, _)| number as u16).collect()
     }
 }
 

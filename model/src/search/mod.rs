@@ -31,13 +31,19 @@
 //! among the threads: expanding blocks only *reads* the table of fingerprints; inserting gives every shard
 //! of the table to one thread, which takes the candidates in the order of blocks, states and actions;
 //! writing out goes by block again. So there is no lock or atomic in the table, and which of two equal
-//! successors counts as the first does not depend on the threads.
+//! successors counts as the first does not depend on the threads. A block's places in the table are
+//! loaded all at once before they are looked at, because the table does not fit into any cache.
+//!
+//! A model may have a [`Shortcut`]: then states are not decoded, executed and encoded, but known by a short
+//! form, and what was executed and checked once is looked up. Nothing but the time may change by that, and
+//! tests compare whole reports with and without.
 //!
 //! | module | what it is for |
 //! | --- | --- |
 //! | `traits` | what a model tells the engine |
 //! | `builder`, `engine`, `conclude` | a search from the request to the report |
 //! | `expand` | the three phases of a batch |
+//! | `short` | expanding with a model's [`Shortcut`], which knows states by a short form |
 //! | `fingerprints` | the set of states: 9 to 12 bytes a state |
 //! | `frontier`, `links` | states that wait (as differences), and two bytes a state to rebuild paths |
 //! | `records`, `checkpoint` | files with checksums, and the manifest that makes them a checkpoint |

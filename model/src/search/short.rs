@@ -1,10 +1,11 @@
 //! Expanding blocks of states that are known by the short forms of a model's
 //! [`Shortcut`](super::traits::Shortcut).
 
-use super::expand::{Expander, Expansion, Scratch};
+use super::expand::{Expander, Expansion, Own, Scratch};
 use super::fingerprints::Fingerprints;
 use super::frontier::States;
-use super::traits::{Checkable, Fate, Route, Shortcut, Step};
+use super::tally::Cover;
+use super::traits::{Checkable, Fate, Route, Step};
 
 /// A successor, known by the way to it.
 struct Reached {
@@ -32,16 +33,18 @@ where
         &self,
         states: &States,
         known: &Fingerprints,
-        shortcut: &mut (dyn Shortcut<'a, M> + 'a),
+        own: &mut Own<'a, M>,
         scratch: &mut Scratch<'_, 'a, M>,
         out: &mut Expansion,
     ) {
         let mut listed = std::mem::take(&mut scratch.listed);
         listed.reached.clear();
-        shortcut.tidy();
+        own.shortcut.tidy();
         for parent in 0..states.len() {
-            self.list(states.get(parent), parent, shortcut, &mut listed, out);
+            self.list(states.get(parent), parent, own, &mut listed, out);
         }
+        own.classes.count(&mut out.tally);
+        let shortcut = &mut *own.shortcut;
         // All of the block at once: the processor then waits for many places of a table that does not
         // fit into its caches at the same time.
         known.warm(listed.reached.iter().map(|reached| reached.fingerprint));
@@ -70,17 +73,22 @@ where
         &self,
         short: &[u8],
         parent: u32,
-        shortcut: &mut (dyn Shortcut<'a, M> + 'a),
+        own: &mut Own<'a, M>,
         listed: &mut Listed,
         out: &mut Expansion,
     ) {
-        let settled = shortcut.steps(short, &mut listed.steps);
+        let class = own.shortcut.steps(short, &mut listed.steps);
         out.most_actions = out.most_actions.max(listed.steps.len());
         let mut restored = None;
-        if !settled && self.misses_states() {
-            let state = restored.insert(shortcut.restore(short));
-            self.look_at(state, parent, out);
-            shortcut.settle_witnesses();
+        if self.coverage || self.misses_states() {
+            let class = class.unwrap_or_else(|| {
+                let state = restored.insert(own.shortcut.restore(short));
+                self.look_at(state, parent, out);
+                let class = self.class(own, || self.cover_of_state(state));
+                own.shortcut.settle_state(class);
+                class
+            });
+            own.classes.meet(class);
         }
         let before = out.tally.generated;
         for (number, step) in listed.steps.iter().enumerate() {
@@ -88,14 +96,15 @@ where
             out.tally.enabled[kind] += 1;
             let fate = match step.fate {
                 Fate::Unknown => {
-                    let state = restored.get_or_insert_with(|| shortcut.restore(short));
-                    self.execute(state, number, parent, shortcut, out)
+                    let state = restored.get_or_insert_with(|| own.shortcut.restore(short));
+                    self.execute(state, number, parent, own, out)
                 }
                 fate => fate,
             };
-            if let Fate::Within(fingerprint, route) = fate {
+            if let Fate::Within(fingerprint, route, class) = fate {
                 out.tally.fired[kind] += 1;
                 out.tally.generated += 1;
+                own.classes.meet(class);
                 listed.reached.push(Reached {
                     fingerprint,
                     parent,
@@ -114,7 +123,7 @@ where
         state: &M::State,
         number: usize,
         parent: u32,
-        shortcut: &mut (dyn Shortcut<'a, M> + 'a),
+        own: &mut Own<'a, M>,
         out: &mut Expansion,
     ) -> Fate {
         let mut actions = Vec::new();
@@ -126,6 +135,16 @@ where
         if self.model.within_boundary(&after) {
             self.look_at_step(state, (number, action), &after, parent, out);
         }
-        shortcut.learn(state, action, &after)
+        let class = self.class(own, || self.cover_of_step(state, action, &after));
+        own.shortcut.learn(action, &after, class)
+    }
+
+    /// The number of the class with this cover; without coverage all are the same.
+    fn class(&self, own: &mut Own<'a, M>, cover: impl FnOnce() -> Cover) -> u32 {
+        own.classes.number(if self.coverage {
+            cover()
+        } else {
+            Cover::default()
+        })
     }
 }

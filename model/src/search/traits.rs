@@ -52,7 +52,7 @@ pub trait Checkable: Model {
     }
 
     /// A quicker way through the state graph, if the model has one; of representatives if
-    /// `symmetric`. It changes nothing but the time, and is not used where coverage is asked for.
+    /// `symmetric`. It changes nothing but the time.
     fn shortcut(&self, _symmetric: bool) -> Option<Box<dyn Shortcut<'_, Self> + '_>> {
         None
     }
@@ -87,11 +87,15 @@ pub trait Checkable: Model {
 ///
 /// The engine executes what is [`Fate::Unknown`], evaluates the step properties and witnesses on it if
 /// it stays within the boundary, and hands it over to be [learned](Self::learn). What is known
-/// afterwards is neither executed nor evaluated again. So whatever a step property or step witness looks
-/// at must be part of what the shortcut compares.
+/// afterwards is neither executed nor evaluated again. So whatever a step property, a step witness, the
+/// antecedent of either or a pair looks at must be part of what the shortcut compares.
 ///
-/// The same goes for the properties of states: [`write`](Self::write) and [`steps`](Self::steps) tell
-/// whether the questions to a state were settled for another one that cannot be told apart by them.
+/// The same goes for the properties, witnesses and antecedents of states: [`write`](Self::write) and
+/// [`steps`](Self::steps) tell whether the questions to a state were settled for another one that cannot
+/// be told apart by them.
+///
+/// What coverage counts is handed over as a *class*, a number that means something to the engine alone,
+/// and handed back wherever the same goes without asking again.
 pub trait Shortcut<'a, M: Checkable>: Send {
     /// One for another thread. Both give the same short form to a state.
     fn fork(&self) -> Box<dyn Shortcut<'a, M> + 'a>;
@@ -104,19 +108,19 @@ pub trait Shortcut<'a, M: Checkable>: Send {
     fn restore(&mut self, short: &[u8]) -> M::State;
 
     /// Lists what becomes of each action in the state that `short` stands for, in the order of
-    /// [`actions`](Model::actions). True if it is settled which witnesses the state is.
-    fn steps(&mut self, short: &[u8], steps: &mut Vec<Step>) -> bool;
+    /// [`actions`](Model::actions). The class of the state, if it is settled.
+    fn steps(&mut self, short: &[u8], steps: &mut Vec<Step>) -> Option<u32>;
 
-    /// Executing `action` in the state of the last call of [`steps`](Self::steps), which is `state`,
-    /// led to `after`. Its fate, which is not [`Fate::Unknown`].
-    fn learn(&mut self, state: &M::State, action: &M::Action, after: &M::State) -> Fate;
+    /// Executing `action` in the state of the last call of [`steps`](Self::steps) led to `after`, a step
+    /// of this class. Its fate, which is not [`Fate::Unknown`].
+    fn learn(&mut self, action: &M::Action, after: &M::State, class: u32) -> Fate;
 
     /// Appends the short form of where `route` leads from `short` to `out`. True if it is settled that
     /// every property of states holds there.
     fn write(&mut self, short: &[u8], route: Route, out: &mut Vec<u8>) -> bool;
 
-    /// Settles that the state last listed is no witness, or one that was noted down.
-    fn settle_witnesses(&mut self);
+    /// Settles that the state last listed is of this class, and no witness or one that was noted down.
+    fn settle_state(&mut self, class: u32);
 
     /// Settles that every property of states holds in the state last written.
     fn settle_properties(&mut self);
@@ -150,8 +154,8 @@ pub enum Fate {
     Unknown,
     /// It leads beyond the boundary, or nowhere.
     Beyond,
-    /// It leads to the state with this fingerprint, within the boundary.
-    Within(u64, Route),
+    /// It leads to the state with this fingerprint, within the boundary, by a step of this class.
+    Within(u64, Route, u32),
 }
 
 /// How a shortcut finds a successor again: numbers that mean something to it alone.

@@ -25,7 +25,7 @@ use lockstep_traces::Role;
 use orbits::Orbits;
 use parts::{Part, Parts};
 use rustc_hash::FxHashMap;
-use seen::{Question, Seen};
+use seen::Seen;
 use short::{Short, Tables};
 
 /// What is remembered of moves is forgotten when it exceeds so many bytes in a thread.
@@ -43,6 +43,8 @@ struct Move {
     may_be: bool,
     /// Whether it leads now: then the history has something to remember.
     leads: bool,
+    /// What coverage counts of it.
+    class: u32,
     /// Whether properties were evaluated: that is done on transitions within the bound only.
     evaluated: bool,
 }
@@ -67,8 +69,8 @@ pub(crate) struct Quick<'a> {
     sent: Vec<u32>,
     /// The history after a server that leads now moved, by history, server, and commit index before.
     histories: FxHashMap<(u32, u32, u32), u32>,
-    /// Whether a loss and a duplication have been evaluated once: they move no server.
-    evaluated: [bool; 2],
+    /// The classes of a loss and a duplication, once they were evaluated: they move no server.
+    copies: [Option<u32>; 2],
     /// The state at hand, the sum of the hashes of its parts, and its encoding.
     at: Short,
     sum: u128,
@@ -80,7 +82,10 @@ pub(crate) struct Quick<'a> {
     /// With symmetry, and a place for the representative of what is being written.
     orbits: Option<Orbits>,
     representative: Short,
-    settled: Seen,
+    /// The classes of states, by outline.
+    states: Seen<u32>,
+    /// The footprints of states that have every property that depends on nothing else.
+    good: Seen<()>,
     /// How much was saved of each of the tables.
     saved: [u32; 4],
 }
@@ -112,7 +117,7 @@ impl<'a> Quick<'a> {
             moves: FxHashMap::default(),
             sent: Vec::new(),
             histories: FxHashMap::default(),
-            evaluated: [false; 2],
+            copies: [None; 2],
             at: Short::default(),
             sum: 0,
             actions: Vec::new(),
@@ -121,7 +126,8 @@ impl<'a> Quick<'a> {
             to: Short::default(),
             orbits: symmetric.then(|| Orbits::new(cluster.settings().servers())),
             representative: Short::default(),
-            settled: Seen::new(),
+            states: Seen::new(),
+            good: Seen::new(),
             saved: [0; 4],
         }
     }
@@ -140,6 +146,11 @@ impl<'a> Quick<'a> {
             let server = short.servers.get(usize::from(facts.gauge));
             server.is_none_or(|server| self.tables.servers.facts(*server).term >= facts.least_term)
         })
+    }
+
+    /// What witnesses and antecedents of states look at: servers, history, and whether there are messages.
+    fn outline(&self, footprint: u128) -> u128 {
+        footprint ^ u128::from(self.at.messages.is_empty())
     }
 
     fn means(&self, action: Action) -> Means {
@@ -195,9 +206,9 @@ impl<'a> Quick<'a> {
         let in_flight = self.at.messages.len();
         match self.means(action) {
             Means::Copies { position, copies } => {
-                if !self.evaluated[copies / 2] {
+                let Some(class) = self.copies[copies / 2] else {
                     return Fate::Unknown;
-                }
+                };
                 if !self.cluster.has_room(in_flight + copies - 1) {
                     return Fate::Beyond;
                 }
@@ -206,7 +217,7 @@ impl<'a> Quick<'a> {
                     0 => sum.wrapping_sub(hash),
                     _ => sum.wrapping_add(hash),
                 };
-                self.within(sum, [spent, position as u32, copies as u32, COPIES])
+                self.within(sum, [spent, position as u32, copies as u32, COPIES], class)
             }
             Means::Move { slot, input } => {
                 let server = self.at.servers[slot];
@@ -241,7 +252,7 @@ impl<'a> Quick<'a> {
                         .wrapping_sub(hash(self.at.history))
                         .wrapping_add(hash(history));
                 }
-                self.within(sum, [spent, history, input, slot as u32])
+                self.within(sum, [spent, history, input, slot as u32], moved.class)
             }
         }
     }
@@ -249,14 +260,14 @@ impl<'a> Quick<'a> {
     /// The fate of what leads to the state with this sum of hashes, or with symmetry to a state that it
     /// represents or is represented by.
     #[inline(always)]
-    fn within(&mut self, sum: u128, route: Route) -> Fate {
+    fn within(&mut self, sum: u128, route: Route, class: u32) -> Fate {
         if self.orbits.is_none() {
-            return Fate::Within(fingerprint(sum), route);
+            return Fate::Within(fingerprint(sum), route, class);
         }
         let at = std::mem::take(&mut self.at);
         self.follow(&at, route);
         self.at = at;
-        Fate::Within(fingerprint(self.tables.sum(&self.to)), route)
+        Fate::Within(fingerprint(self.tables.sum(&self.to)), route, class)
     }
 
     /// Makes [`Quick::to`] what `route` leads to from `from`.
@@ -344,7 +355,7 @@ impl<'a> Quick<'a> {
             + self.histories.capacity() * (size_of::<((u32, u32, u32), u32)>() + 1)
     }
 
-    fn learn_move(&mut self, slot: usize, input: u32, after: &ClusterState) {
+    fn learn_move(&mut self, slot: usize, input: u32, after: &ClusterState, class: u32) {
         let tables = &mut self.tables;
         let before = self.at.servers[slot];
         let server = tables.servers.number(&after.servers[slot], self.cluster);
@@ -374,6 +385,7 @@ impl<'a> Quick<'a> {
             sent_len,
             may_be: self.cluster.may_be(&after.servers[slot]),
             leads: after.servers[slot].role == Role::Leader,
+            class,
             evaluated: self.cluster.is_within(after),
         };
         self.moves.insert(key(before, input), moved);
@@ -441,7 +453,7 @@ impl<'a> Shortcut<'a, Cluster> for Quick<'a> {
         self.from.state(&self.tables)
     }
 
-    fn steps(&mut self, short: &[u8], steps: &mut Vec<Step>) -> bool {
+    fn steps(&mut self, short: &[u8], steps: &mut Vec<Step>) -> Option<u32> {
         self.take(short, |quick| &mut quick.at);
         let footprint = self.tables.footprint(&self.at);
         self.sum = footprint.wrapping_add(self.tables.rest(&self.at));
@@ -463,18 +475,18 @@ impl<'a> Shortcut<'a, Cluster> for Quick<'a> {
             });
         }
         self.actions = actions;
-        self.settled.has(Question::Witnesses, footprint)
+        self.states.get(self.outline(footprint))
     }
 
-    fn learn(&mut self, _: &ClusterState, action: &Action, after: &ClusterState) -> Fate {
+    fn learn(&mut self, action: &Action, after: &ClusterState, class: u32) -> Fate {
         match self.means(*action) {
             Means::Copies { copies, .. } => {
                 if !self.cluster.is_within(after) {
                     return Fate::Beyond;
                 }
-                self.evaluated[copies / 2] = true;
+                self.copies[copies / 2] = Some(class);
             }
-            Means::Move { slot, input } => self.learn_move(slot, input, after),
+            Means::Move { slot, input } => self.learn_move(slot, input, after, class),
         }
         self.fate(*action)
     }
@@ -491,17 +503,16 @@ impl<'a> Shortcut<'a, Cluster> for Quick<'a> {
         self.from = from;
         self.to.put(out);
         let footprint = self.tables.footprint(&self.to);
-        self.settled.has(Question::Properties, footprint) && self.terms_within_limits(&self.to)
+        self.good.get(footprint).is_some() && self.terms_within_limits(&self.to)
     }
 
-    fn settle_witnesses(&mut self) {
-        let footprint = self.tables.footprint(&self.at);
-        self.settled.note(Question::Witnesses, footprint);
+    fn settle_state(&mut self, class: u32) {
+        let outline = self.outline(self.tables.footprint(&self.at));
+        self.states.note(outline, class);
     }
 
     fn settle_properties(&mut self) {
-        let footprint = self.tables.footprint(&self.to);
-        self.settled.note(Question::Properties, footprint);
+        self.good.note(self.tables.footprint(&self.to), ());
     }
 
     fn tidy(&mut self) {
@@ -548,7 +559,8 @@ impl<'a> Shortcut<'a, Cluster> for Quick<'a> {
             spents,
         } = &self.tables;
         let own = self.memory_of_moves() as u64
-            + self.settled.memory()
+            + self.states.memory()
+            + self.good.memory()
             + self.orbits.as_ref().map_or(0, Orbits::memory)
             + servers.memory()
             + messages.memory()

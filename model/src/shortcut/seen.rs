@@ -1,52 +1,38 @@
-//! What was seen lately: a set of hashes that forgets.
+//! What was seen lately: a map from hashes that forgets.
 
 /// The number of places, a power of two.
 const PLACES: usize = 1 << 15;
 
-/// What was asked about what was seen.
-#[derive(Clone, Copy)]
-pub(super) enum Question {
-    Witnesses = 1,
-    Properties = 2,
-}
+/// What it has is certain, and it may have forgotten anything.
+pub(super) struct Seen<T>(Vec<(u64, T)>);
 
-/// Knows for certain what it has, and may have forgotten anything.
-pub(super) struct Seen(Vec<u64>);
-
-impl Seen {
+impl<T: Copy + Default> Seen<T> {
     pub fn new() -> Self {
         Seen(Vec::new())
     }
 
-    /// Whether `question` was settled for what has this hash, and is remembered.
+    /// What was noted of this hash, if it is remembered.
     #[inline]
-    pub fn has(&self, question: Question, hash: u128) -> bool {
+    pub fn get(&self, hash: u128) -> Option<T> {
         let (place, mark) = place_and_mark(hash);
-        let Some(seen) = self.0.get(place) else {
-            return false;
-        };
-        seen >> 2 == mark >> 2 && seen & question as u64 != 0
+        let (seen, noted) = self.0.get(place)?;
+        (*seen == mark).then_some(*noted)
     }
 
-    /// Settles `question` for what has this hash.
-    pub fn note(&mut self, question: Question, hash: u128) {
-        // Nobody asks where every question is settled otherwise: then it needs no memory.
-        self.0.resize(PLACES, 0);
+    pub fn note(&mut self, hash: u128, what: T) {
+        // Nobody notes anything where every question is settled otherwise: then it needs no memory.
+        self.0.resize(PLACES, (0, T::default()));
         let (place, mark) = place_and_mark(hash);
-        let seen = &mut self.0[place];
-        if *seen >> 2 != mark >> 2 {
-            *seen = mark & !3;
-        }
-        *seen |= question as u64;
+        self.0[place] = (mark, what);
     }
 
     /// Bytes of memory.
     pub fn memory(&self) -> u64 {
-        (self.0.capacity() * size_of::<u64>()) as u64
+        (self.0.capacity() * size_of::<(u64, T)>()) as u64
     }
 }
 
-/// Together they are 77 bits of the hash.
+/// Together they are 79 bits of the hash. A mark of an empty place is no mark of a hash.
 fn place_and_mark(hash: u128) -> (usize, u64) {
-    (hash as usize % PLACES, (hash >> 64) as u64)
+    (hash as usize % PLACES, (hash >> 64) as u64 | 1)
 }
