@@ -116,8 +116,11 @@ impl Action {
     }
 }
 
+/// An action of the kind that is named beside it.
+type LocalEvent = (Kind, fn(Id) -> Action);
+
 /// What can happen to a server without a message, in the order in which it is listed.
-const LOCAL_EVENTS: [(Kind, fn(Id) -> Action); 6] = [
+const LOCAL_EVENTS: [LocalEvent; 6] = [
     (Kind::Timeout, Action::Timeout),
     (Kind::LeaseExpire, Action::LeaseExpire),
     (Kind::Heartbeat, Action::Heartbeat),
