@@ -43,14 +43,17 @@ pub struct Kill {
 pub struct Results {
     path: PathBuf,
     outcomes: BTreeMap<String, Outcome>,
+    /// The rungs that killed mutants in another state of the workspace.
+    hints: BTreeMap<String, String>,
     /// Whether only what was killed is remembered: not every rung is climbed, so what passes has not
     /// survived.
     pub only_kills: bool,
 }
 
 impl Results {
-    /// The results that are in the file, if they are of this workspace. With `keep`, what another state of
-    /// the workspace has killed stays killed: for work on the tests, not for a score.
+    /// The results that are in the file, if they are of this workspace. What killed a mutant in another
+    /// state of it is where to begin with it now. With `keep` such a mutant is killed already: for work on
+    /// the tests, not for a score.
     ///
     /// # Errors
     ///
@@ -58,6 +61,7 @@ impl Results {
     pub fn open(path: &Path, fingerprint: u64, keep: bool) -> io::Result<Results> {
         let head = format!("{fingerprint:016x}");
         let mut outcomes = BTreeMap::new();
+        let mut hints = BTreeMap::new();
         if let Ok(text) = fs::read_to_string(path) {
             let same = text.lines().next() == Some(&head);
             for line in text.lines().skip(1) {
@@ -65,14 +69,27 @@ impl Results {
                 let Ok(outcome) = serde_json::from_str::<Outcome>(line) else {
                     continue;
                 };
+                if let Some(kill) = &outcome.killed {
+                    hints.insert(outcome.key.clone(), kill.rung.clone());
+                }
                 if same || (keep && outcome.killed.is_some()) {
                     outcomes.insert(outcome.key.clone(), outcome);
                 }
             }
         }
+        // What the other state says is used until all of it is replaced, over several runs if need be.
+        let remembered = path.with_extension("hints");
+        if let Ok(bytes) = fs::read(&remembered) {
+            let old: BTreeMap<String, String> = serde_json::from_slice(&bytes).unwrap_or_default();
+            for (key, rung) in old {
+                hints.entry(key).or_insert(rung);
+            }
+        }
+        fs::write(&remembered, serde_json::to_vec(&hints).unwrap_or_default())?;
         let results = Results {
             path: path.to_path_buf(),
             outcomes,
+            hints,
             only_kills: false,
         };
         let mut text = head + "\n";
@@ -103,14 +120,20 @@ fn line(outcome: &Outcome) -> String {
     serde_json::to_string(outcome).unwrap_or_default() + "\n"
 }
 
-/// Tries one mutant: the cheapest rungs of the comparison first, then the tests.
+/// Tries one mutant on the rungs in this order, but first on the one that killed it before, if any.
 ///
 /// # Errors
 ///
 /// A program cannot be run.
-pub fn climb(mutant: &Numbered, ladder: &[Baseline], scratch: &Path) -> io::Result<Outcome> {
+pub fn climb(
+    mutant: &Numbered,
+    ladder: &[Baseline],
+    hint: Option<&str>,
+    scratch: &Path,
+) -> io::Result<Outcome> {
     let start = Instant::now();
-    let rungs: Vec<&Baseline> = ladder.iter().filter(|it| it.meets(mutant.number)).collect();
+    let mut rungs: Vec<&Baseline> = ladder.iter().filter(|it| it.meets(mutant.number)).collect();
+    rungs.sort_by_key(|it| hint != Some(it.rung.name.as_str()));
     let compared = rungs
         .iter()
         .filter(|it| it.rung.side == Side::Comparison)
@@ -151,16 +174,18 @@ pub fn run(
     say: impl Fn(usize, &Numbered, &Outcome) + Sync,
 ) -> io::Result<()> {
     let next = AtomicUsize::new(0);
+    let hints = results.hints.clone();
     let results = Mutex::new((0, results));
     thread::scope(|scope| {
         let workers: Vec<_> = (0..jobs)
             .map(|worker| {
                 let folder = scratch.join(format!("worker-{worker}"));
-                let (next, results, say) = (&next, &results, &say);
+                let (next, results, say, hints) = (&next, &results, &say, &hints);
                 scope.spawn(move || -> io::Result<()> {
                     fs::create_dir_all(&folder)?;
                     while let Some(mutant) = mutants.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        let outcome = climb(mutant, ladder, &folder)?;
+                        let hint = hints.get(&mutant.mutant.key()).map(String::as_str);
+                        let outcome = climb(mutant, ladder, hint, &folder)?;
                         let mut guard = results.lock().unwrap_or_else(PoisonError::into_inner);
                         guard.0 += 1;
                         say(guard.0, mutant, &outcome);

@@ -48,7 +48,10 @@ impl<S: Storage, O: Observer> Core<S, O> {
     }
 
     fn check_progress(&self) {
-        let last = self.log.last_index().unwrap_or_default();
+        // A storage that fails says so to whoever asked for something.
+        let Ok(last) = self.log.last_index() else {
+            return;
+        };
         for (_, progress) in &self.tracker.progress {
             debug_assert!(progress.matched() < progress.next());
             if self.role == Role::Leader {

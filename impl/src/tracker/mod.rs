@@ -25,6 +25,8 @@ mod configuration;
 mod inflights;
 mod progress;
 mod progress_map;
+#[cfg(test)]
+mod tests;
 mod votes;
 
 pub use configuration::Configuration;

@@ -7,7 +7,7 @@ use crate::error::{CallError, Error};
 use crate::storage::{MemoryStorage, Storage as _};
 use crate::types::*;
 
-fn node(voters: &[u64]) -> Core<MemoryStorage> {
+pub(super) fn node(voters: &[u64]) -> Core<MemoryStorage> {
     let mut config = Config::new(id(1));
     config.async_storage_writes = true;
     let conf_state = ConfState {
@@ -18,7 +18,7 @@ fn node(voters: &[u64]) -> Core<MemoryStorage> {
 }
 
 /// Takes all messages that are ready, those to the storage threads apart.
-fn ready(node: &mut Core<MemoryStorage>) -> (Vec<Message>, Vec<Message>) {
+pub(super) fn ready(node: &mut Core<MemoryStorage>) -> (Vec<Message>, Vec<Message>) {
     let mut messages = Vec::new();
     while node.has_ready() {
         messages.extend(node.ready().unwrap().messages);
@@ -29,7 +29,7 @@ fn ready(node: &mut Core<MemoryStorage>) -> (Vec<Message>, Vec<Message>) {
 }
 
 /// What a storage thread does: the work, then its responses.
-fn perform(node: &mut Core<MemoryStorage>, work: Message) -> Vec<Message> {
+pub(super) fn perform(node: &mut Core<MemoryStorage>, work: Message) -> Vec<Message> {
     match work.body {
         Body::StorageAppend(append) => {
             let StorageAppend {
@@ -61,7 +61,7 @@ fn deliver_own(node: &mut Core<MemoryStorage>, responses: Vec<Message>) -> Vec<M
     others
 }
 
-fn append(term: u64, prev: (u64, u64), terms: &[u64], commit: u64) -> Body {
+pub(super) fn append(term: u64, prev: (u64, u64), terms: &[u64], commit: u64) -> Body {
     let indexes = prev.1 + 1..;
     let entry = |(term, index): (&u64, u64)| super::cluster::entry(*term, index);
     Body::AppendEntries {
