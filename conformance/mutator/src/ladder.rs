@@ -31,6 +31,8 @@ pub struct Rung {
     pub program: PathBuf,
     /// Its arguments.
     pub arguments: Vec<String>,
+    /// Environment variables that it is given.
+    pub environment: Vec<(&'static str, &'static str)>,
     /// Where it runs; in a folder of the worker's own if none is given.
     pub folder: Option<PathBuf>,
 }
@@ -114,6 +116,7 @@ impl Rung {
             .arg(format!("ulimit -v {MEMORY_KIB}; exec \"$0\" \"$@\""))
             .arg(&self.program)
             .args(&self.arguments)
+            .envs(self.environment.iter().copied())
             .current_dir(self.folder.as_deref().unwrap_or(scratch))
             // A failure is enough: it need not be made small, nor remembered for the next mutant.
             .env("PROPTEST_MAX_SHRINK_ITERS", "0")

@@ -3,7 +3,7 @@
 use clap::Parser;
 use lockstep_mutator::campaign::{self, Results};
 use lockstep_mutator::ladder::{Baseline, Rung, Side};
-use lockstep_mutator::reasons::Reasons;
+use lockstep_mutator::reasons::{Reasons, Verdict};
 use lockstep_mutator::report::{Class, Report};
 use lockstep_mutator::schema::Numbered;
 use lockstep_mutator::workspace::{Copy, Failure};
@@ -38,6 +38,9 @@ struct Arguments {
     /// is tried again by a run that leaves out none
     #[arg(long, value_name = "SECONDS")]
     longest: Option<f64>,
+    /// Also the mutants that are explained to be no change climb every rung, not only the quick ones
+    #[arg(long)]
+    thorough: bool,
     /// List the mutants and do nothing
     #[arg(long)]
     list: bool,
@@ -121,7 +124,15 @@ fn run(arguments: &Arguments) -> Result<bool, Failure> {
         .collect();
     eprintln!("{} mutants to try", chosen.len());
     results.only_kills = ladder.len() < all;
-    try_all(&chosen, &ladder, &mut results, &scratch, arguments.jobs)?;
+    // What somebody has shown to be no change climbs the quick rungs only, unless asked for.
+    let (explained, others): (Vec<_>, Vec<_>) = chosen.into_iter().partition(|it| {
+        let reason = reasons.of(&it.mutant.key());
+        !arguments.thorough && reason.is_some_and(|(verdict, _)| verdict == Verdict::Equivalent)
+    });
+    try_all(&others, &ladder, &mut results, &scratch, arguments.jobs)?;
+    let is_quick = |it: &&Baseline| it.time <= LONG;
+    let quick: Vec<Baseline> = ladder.iter().filter(is_quick).cloned().collect();
+    try_all(&explained, &quick, &mut results, &scratch, arguments.jobs)?;
 
     let report = Report::new(&copy.mutants, &copy.unviable, &results, &reasons);
     if let Some(path) = &arguments.json {
@@ -197,6 +208,7 @@ fn rungs(copy: &Copy) -> Result<Vec<Rung>, Failure> {
         side: Side::Comparison,
         program: lockstep.clone(),
         arguments: arguments.iter().map(|it| (*it).to_owned()).collect(),
+        environment: Vec::new(),
         folder: None,
     };
     let corpus = folder.join("traces/corpus").to_string_lossy().into_owned();
@@ -236,6 +248,8 @@ fn rungs(copy: &Copy) -> Result<Vec<Rung>, Failure> {
                 side: Side::Test,
                 program,
                 arguments: Vec::new(),
+                // One mutant is one of many: a fifth of the seeds will do.
+                environment: vec![("LOCKSTEP_CHAOS_SEEDS", "200")],
                 folder: Some(folder.join(inside)),
             });
         }

@@ -74,6 +74,7 @@ fn rung(folder: &Path, text: &str, mutants: &[Numbered]) -> Rung {
         side: Side::Comparison,
         program,
         arguments: Vec::new(),
+        environment: Vec::new(),
         folder: None,
     }
 }

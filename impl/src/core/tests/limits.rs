@@ -11,7 +11,7 @@ use crate::storage::MemoryStorage;
 use crate::types::*;
 
 /// A leader (1) of term 1 and its followers, with one entry.
-fn cluster() -> Cluster {
+fn cluster_of_term_one() -> Cluster {
     let mut cluster = Cluster::new(3, |_| ());
     cluster.elect(1);
     cluster
@@ -93,7 +93,7 @@ fn contradictory() -> ConfState {
 
 #[test]
 fn the_largest_numbers_are_let_in() {
-    let cluster = cluster();
+    let cluster = cluster_of_term_one();
     let (leader, follower) = (cluster.node(1), cluster.node(2));
     accepted(follower, &message(1, 2, NUMBER_LIMIT, heartbeat(0)));
     assert_eq!(
@@ -133,7 +133,7 @@ fn the_largest_numbers_are_let_in() {
 /// Only a leader can tell that an acknowledgement goes beyond its log, and only in its own term.
 #[test]
 fn answers_are_held_against_the_log_of_the_leader_they_are_for() {
-    let mut cluster = cluster();
+    let mut cluster = cluster_of_term_one();
     cluster.elect(2);
     cluster.elect(1);
     let (leader, follower) = (cluster.node(1), cluster.node(2));
@@ -150,7 +150,7 @@ fn answers_are_held_against_the_log_of_the_leader_they_are_for() {
 
 #[test]
 fn of_stale_messages_only_the_kind_is_looked_at() {
-    let mut cluster = cluster();
+    let mut cluster = cluster_of_term_one();
     cluster.elect(2);
     let follower = cluster.node(3);
     ignored(follower, &message(1, 3, 1, heartbeat(50)));
@@ -195,7 +195,7 @@ fn nothing_happens_in_term_zero() {
     for body in [
         heartbeat(0),
         append((0, 0), 0),
-        snapshot(0, 1, voters()),
+        snapshot(2, 1, voters()),
         Body::TimeoutNow,
     ] {
         assert_eq!(
@@ -203,11 +203,28 @@ fn nothing_happens_in_term_zero() {
             Some("nobody leads term zero")
         );
     }
+    // Except that a group may be seeded with a snapshot.
+    for term in [0, 1] {
+        accepted(node, &message(2, 1, 0, snapshot(term, 1, voters())));
+        let other = cluster_of_term_one();
+        assert_eq!(
+            malformed(
+                other.node(2),
+                &message(1, 2, 0, snapshot(term, 9, voters()))
+            ),
+            Some("nobody leads term zero")
+        );
+    }
+    let later = snapshot(2, 9, voters());
+    assert_eq!(
+        malformed(node, &message(2, 1, 1, later)),
+        Some("the snapshot is of a later term")
+    );
 }
 
 #[test]
 fn a_forwarded_proposal_is_good_as_a_whole_or_not_at_all() {
-    let cluster = cluster();
+    let cluster = cluster_of_term_one();
     let good = Entry::proposal(EntryKind::Normal, Bytes::from("x"));
     let bad = Entry::proposal(EntryKind::ConfChange, Bytes::from_static(b"\xff"));
     for entries in [vec![good.clone(), bad.clone()], vec![bad, good]] {
@@ -221,7 +238,7 @@ fn a_forwarded_proposal_is_good_as_a_whole_or_not_at_all() {
 
 #[test]
 fn what_comes_back_to_its_sender_is_let_in_and_nothing_else() {
-    let cluster = cluster();
+    let cluster = cluster_of_term_one();
     let (leader, follower) = (cluster.node(1), cluster.node(2));
     let entries = vec![Entry::proposal(EntryKind::Normal, Bytes::from("x"))];
     for body in [
@@ -254,7 +271,7 @@ fn what_comes_back_to_its_sender_is_let_in_and_nothing_else() {
 fn storage_threads_send_answers_and_nothing_else() {
     const APPEND: u64 = u64::MAX;
     const APPLY: u64 = u64::MAX - 1;
-    let cluster = cluster();
+    let cluster = cluster_of_term_one();
     for thread in [APPEND, APPLY] {
         for body in [heartbeat(0), append((0, 0), 0)] {
             assert_eq!(
