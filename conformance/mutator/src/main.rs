@@ -3,7 +3,7 @@
 use clap::Parser;
 use lockstep_mutator::campaign::{self, Results};
 use lockstep_mutator::ladder::{Baseline, Rung, Side};
-use lockstep_mutator::reasons::{Reasons, Verdict};
+use lockstep_mutator::reasons::Reasons;
 use lockstep_mutator::report::{Class, Report};
 use lockstep_mutator::schema::Numbered;
 use lockstep_mutator::workspace::{Copy, Failure};
@@ -38,7 +38,7 @@ struct Arguments {
     /// is tried again by a run that leaves out none
     #[arg(long, value_name = "SECONDS")]
     longest: Option<f64>,
-    /// Also the mutants that are explained to be no change climb every rung, not only the quick ones
+    /// Also the mutants that are explained climb every rung, not only the quick ones
     #[arg(long)]
     thorough: bool,
     /// List the mutants and do nothing
@@ -124,11 +124,10 @@ fn run(arguments: &Arguments) -> Result<bool, Failure> {
         .collect();
     eprintln!("{} mutants to try", chosen.len());
     results.only_kills = ladder.len() < all;
-    // What somebody has shown to be no change climbs the quick rungs only, unless asked for.
-    let (explained, others): (Vec<_>, Vec<_>) = chosen.into_iter().partition(|it| {
-        let reason = reasons.of(&it.mutant.key());
-        !arguments.thorough && reason.is_some_and(|(verdict, _)| verdict == Verdict::Equivalent)
-    });
+    // What somebody has read and explained climbs the quick rungs only, unless asked for.
+    let (explained, others): (Vec<_>, Vec<_>) = chosen
+        .into_iter()
+        .partition(|it| !arguments.thorough && reasons.of(&it.mutant.key()).is_some());
     try_all(&others, &ladder, &mut results, &scratch, arguments.jobs)?;
     let is_quick = |it: &&Baseline| it.time <= LONG;
     let quick: Vec<Baseline> = ladder.iter().filter(is_quick).cloned().collect();

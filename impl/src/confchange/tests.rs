@@ -95,17 +95,23 @@ fn every_contradiction_is_found() {
     assert_eq!(found, Some(StagedWithoutVote(id(2))));
 }
 
+/// Not even if the change would mend it.
 #[test]
 fn nothing_follows_from_a_configuration_that_is_none() {
-    let broken = |mut tracker: ProgressTracker| {
-        mark(&mut tracker, 4, false);
+    let broken = |mut tracker: ProgressTracker, node, is_learner| {
+        mark(&mut tracker, node, is_learner);
         Changer::new(&tracker, Index(7))
     };
-    let expected = Err(InvariantViolation::LearnerNotMarked(id(4)).into());
-    let add = [change(ConfChangeKind::AddNode, 5)];
-    assert_eq!(broken(simple()).simple(&add), expected);
-    assert_eq!(broken(simple()).enter_joint(false, &add), expected);
-    assert_eq!(broken(joint()).leave_joint(), expected);
+    let unmarked = Err(InvariantViolation::LearnerNotMarked(id(4)).into());
+    for node in [4, 5] {
+        let add = [change(ConfChangeKind::AddLearner, node)];
+        assert_eq!(broken(simple(), 4, false).simple(&add), unmarked);
+        let changer = broken(simple(), 4, false);
+        assert_eq!(changer.enter_joint(false, &add), unmarked);
+    }
+    assert_eq!(broken(joint(), 4, false).leave_joint(), unmarked);
+    let twice = Err(InvariantViolation::StagedTwice(id(2)).into());
+    assert_eq!(broken(joint(), 2, true).leave_joint(), twice);
 }
 
 #[test]

@@ -98,3 +98,33 @@ fn an_unreachable_server_that_is_not_replicated_to_stays_as_it_is() {
     cluster.node_mut(1).report_unreachable(id(3));
     assert_eq!(progress(&cluster), before);
 }
+
+/// A follower whose log is compacted does not know the term where it could agree: the leader probes there.
+#[test]
+fn a_hint_without_a_term_is_taken_as_it_is() {
+    let mut cluster = Cluster::new(3, |_| ());
+    cluster.elect(1);
+    cluster.isolate(3);
+    for data in ["a", "b", "c", "d"] {
+        cluster.propose(1, data).unwrap();
+    }
+    cluster.settle();
+    cluster.node_mut(1).report_unreachable(id(3));
+    // A refusal of an old probe is none; this is one of the last.
+    let index = progress(&cluster).next().prev();
+    assert!(index < Index(3));
+    let mut ahead = cluster.node(1).clone();
+    let probe = |hint_index| Body::AppendEntriesResponse {
+        index: Index(5),
+        rejection: Some(Rejection {
+            hint_index: Index(hint_index),
+            hint_term: Term(0),
+        }),
+    };
+    // As if it had just been elected: it probes from its end.
+    let member = ahead.tracker.progress.get_mut(id(3)).unwrap();
+    member.reset(Index(6));
+    ahead.step(message(3, 1, 1, probe(3))).unwrap();
+    let member = ahead.tracker.progress.get(id(3)).unwrap();
+    assert_eq!(member.next(), Index(4));
+}

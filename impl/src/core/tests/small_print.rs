@@ -421,3 +421,66 @@ fn a_snapshot_of_what_is_committed_changes_nothing() {
         node.advance().unwrap();
     }
 }
+
+#[test]
+fn a_snapshot_is_a_sign_of_life_of_the_leader() {
+    let mut cluster = Cluster::new(3, |config| config.check_quorum = true);
+    cluster.elect(1);
+    let node = cluster.node_mut(2);
+    node.forget_leader();
+    node.take_timer_reset();
+    assert_eq!((node.leader(), node.lease_live()), (None, false));
+    let metadata = SnapshotMetadata {
+        conf_state: node.tracker().config.conf_state(),
+        index: Index(1),
+        term: Term(1),
+    };
+    let snapshot = Box::new(Snapshot {
+        metadata,
+        data: Bytes::new(),
+    });
+    node.step(message(1, 2, 1, Body::InstallSnapshot { snapshot }))
+        .unwrap();
+    assert_eq!((node.leader(), node.lease_live()), (Some(id(1)), true));
+    assert!(node.take_timer_reset().election);
+}
+
+/// The request to forget the leader may also come as a message, from whoever watches the group.
+#[test]
+fn a_follower_is_told_to_forget_its_leader() {
+    let mut cluster = Cluster::new(3, |_| ());
+    cluster.elect(1);
+    cluster.deliver(message(3, 2, 0, Body::ForgetLeader));
+    assert_eq!(cluster.node(2).leader(), None);
+    let before = cluster.node(1).clone();
+    cluster.deliver(message(3, 1, 0, Body::ForgetLeader));
+    assert!(*cluster.node(1) == before);
+}
+
+/// In one message of the apply thread, several entries.
+#[test]
+fn entries_are_applied_up_to_the_last_of_them() {
+    let mut node = node(&[1, 2, 3]);
+    node.step(message(2, 1, 1, append(1, (0, 0), &[1, 1, 1], 0)))
+        .unwrap();
+    let (_, works) = ready(&mut node);
+    for work in works {
+        for answer in perform(&mut node, work) {
+            if answer.to == id(1) {
+                node.step(answer).unwrap();
+            }
+        }
+    }
+    let heartbeat = Body::Heartbeat {
+        commit: Index(3),
+        context: Bytes::new(),
+    };
+    node.step(message(2, 1, 1, heartbeat)).unwrap();
+    let (_, works) = ready(&mut node);
+    for work in works {
+        for answer in perform(&mut node, work) {
+            node.step(answer).unwrap();
+        }
+    }
+    assert_eq!(node.applied(), Index(3));
+}

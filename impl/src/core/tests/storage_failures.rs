@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::core::Core;
 use crate::error::{Error, StorageError};
 use crate::storage::{MemoryStorage, Storage};
+use crate::timer::Timer;
 use crate::types::*;
 
 /// A storage some of whose methods fail.
@@ -245,4 +246,32 @@ fn a_server_does_not_start_from_a_storage_that_fails() {
         let result = Core::new(&config, node.storage().clone());
         assert_eq!(result.err(), Some(broken().into()), "{method}");
     }
+}
+
+#[test]
+fn a_transition_that_cannot_be_left_for_an_error_of_storage_says_so() {
+    let mut node = leader();
+    let change = ConfChangeV2 {
+        transition: Transition::JointImplicit,
+        changes: vec![ConfChangeSingle::new(ConfChangeKind::AddLearner, id(4))],
+        ..ConfChangeV2::default()
+    };
+    node.apply_conf_change(&change).unwrap();
+    work(&mut node);
+    assert!(node.applied() >= node.pending_conf_index());
+    fail(&mut node, "last_index", broken());
+    assert_eq!(node.leave_joint_if_due(), Err(broken().into()));
+}
+
+#[test]
+fn a_timer_passes_an_error_of_storage_on() {
+    let config = Config::new(id(1));
+    let mut timer = Timer::new(&config);
+    let mut node = Core::new(&config, leader().storage().clone()).unwrap();
+    work(&mut node);
+    timer.follow(&mut node);
+    fail(&mut node, "term", broken());
+    let limit = 2 * timer.election_timeout_ticks();
+    let error = (0..limit).find_map(|_| timer.tick(&mut node).err());
+    assert_eq!(error, Some(broken().into()));
 }
