@@ -3,15 +3,13 @@
 //!
 //! `cargo bench -p lockstep-raft --bench memory` prints the table.
 
-// Only the construction of servers is used here.
-#[allow(dead_code, reason = "shared with the benchmark of speed")]
-mod support;
+#[path = "support/nodes.rs"]
+mod nodes;
 
 use std::alloc::System;
 use std::hint::black_box;
 
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
-use support::{ours, raft_rs};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -33,8 +31,8 @@ fn main() {
     println!("| idle follower with its storage | lockstep-raft | raft-rs 0.7 | ratio |");
     println!("|---|---:|---:|---:|");
     for voters in [3, 5, 101] {
-        let ours = bytes_each(|id| ours::server(id, voters));
-        let theirs = bytes_each(|id| raft_rs::server(id, voters));
+        let ours = bytes_each(|id| nodes::ours(id, voters));
+        let theirs = bytes_each(|id| nodes::raft_rs(id, voters));
         let ratio = theirs as f64 / ours as f64;
         println!("| {voters} voters | {ours} B | {theirs} B | {ratio:.2} |");
     }

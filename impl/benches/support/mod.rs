@@ -5,6 +5,7 @@
 //! them. Both start from the same membership and the same limits, have pre-vote and check-quorum off,
 //! and drop the entries of their logs that are applied whenever [`KEPT_ENTRIES`] have gathered.
 
+mod nodes;
 pub mod ours;
 pub mod raft_rs;
 
@@ -12,8 +13,6 @@ use bytes::Bytes;
 
 /// After how many applied entries a log is compacted.
 pub const KEPT_ENTRIES: u64 = 4096;
-/// How many appends may be in flight to one follower.
-pub const MAX_INFLIGHT: usize = 256;
 
 /// A group of servers; server 1 leads.
 pub trait Group {

@@ -2,14 +2,12 @@
 
 use bytes::Bytes;
 use lockstep_raft::storage::MemoryStorage;
-use lockstep_raft::{
-    ConfChange, ConfChangeKind, ConfState, Config, Entry, EntryKind, Message, NodeId, RawNode,
-    Ready, wire,
-};
+use lockstep_raft::{ConfChange, ConfChangeKind, Entry, EntryKind, Message, RawNode, Ready, wire};
 
-use super::{Group, KEPT_ENTRIES, MAX_INFLIGHT};
+use super::nodes::{self, id};
+use super::{Group, KEPT_ENTRIES};
 
-pub struct Server {
+struct Server {
     node: RawNode<MemoryStorage>,
     applied_bytes: u64,
     compacted: u64,
@@ -22,28 +20,9 @@ pub struct Servers {
     in_flight: Vec<Message>,
 }
 
-fn id(number: u64) -> NodeId {
-    NodeId::new(number).expect("servers are numbered from 1")
-}
-
-pub fn server(number: u64, voters: u64) -> Server {
-    let config = Config {
-        election_timeout_ticks: 10,
-        heartbeat_timeout_ticks: 1,
-        max_message_bytes: u64::MAX,
-        max_inflight_messages: MAX_INFLIGHT,
-        check_quorum: false,
-        pre_vote: false,
-        ..Config::new(id(number))
-    };
-    let membership = ConfState {
-        voters: (1..=voters).map(id).collect(),
-        ..ConfState::default()
-    };
-    let storage = MemoryStorage::with_conf_state(membership);
-    let node = RawNode::new(&config, storage).expect("the configuration is valid");
+fn server(number: u64, voters: u64) -> Server {
     Server {
-        node,
+        node: nodes::ours(number, voters),
         applied_bytes: 0,
         compacted: 0,
     }

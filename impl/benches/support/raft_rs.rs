@@ -2,14 +2,14 @@
 
 use bytes::Bytes;
 use protobuf::Message as _;
+use raft::RawNode;
 use raft::eraftpb::{ConfChange, ConfChangeType, Entry, EntryType, Message};
 use raft::storage::MemStorage;
-use raft::{Config, RawNode};
-use slog::{Logger, o};
 
-use super::{Group, KEPT_ENTRIES, MAX_INFLIGHT};
+use super::nodes;
+use super::{Group, KEPT_ENTRIES};
 
-pub struct Server {
+struct Server {
     node: RawNode<MemStorage>,
     applied_bytes: u64,
     compacted: u64,
@@ -20,20 +20,9 @@ pub struct Servers {
     in_flight: Vec<Message>,
 }
 
-pub fn server(id: u64, voters: u64) -> Server {
-    let config = Config {
-        id,
-        election_tick: 10,
-        heartbeat_tick: 1,
-        max_size_per_msg: u64::MAX,
-        max_inflight_msgs: MAX_INFLIGHT,
-        ..Config::default()
-    };
-    let storage = MemStorage::new_with_conf_state(((1..=voters).collect::<Vec<_>>(), vec![]));
-    let logger = Logger::root(slog::Discard, o!());
-    let node = RawNode::new(&config, storage, &logger).expect("the configuration is valid");
+fn server(id: u64, voters: u64) -> Server {
     Server {
-        node,
+        node: nodes::raft_rs(id, voters),
         applied_bytes: 0,
         compacted: 0,
     }

@@ -96,7 +96,9 @@ impl<S: Storage, O: Observer> Core<S, O> {
         }
 
         let own = from == self.settings.id;
-        if self.maybe_commit()? {
+        // A quorum can only have come by something new through something new.
+        let news = progress.matched() > self.log.committed();
+        if news && self.maybe_commit()? {
             self.release_postponed_reads()?;
             self.broadcast_append()?;
         } else if !own {

@@ -258,7 +258,12 @@ impl<S: Storage, O: Observer> Core<S, O> {
         Ok(())
     }
 
-    /// Takes in a message: from another server, or a response of a storage thread.
+    /// Takes in a message: from another server, or a response of a storage thread. What follows from
+    /// it is in the next [`ready`](Core::ready); the timers are told by
+    /// [`take_timer_reset`](Core::take_timer_reset). Whom the message is addressed to is not looked at:
+    /// the transport has brought it here. One that is refused has changed nothing, and one that is
+    /// stale, repeated or out of order is no error (Raft §5.1; the transport may lose, repeat and
+    /// reorder messages).
     ///
     /// With [asynchronous writes](Config::async_storage_writes) a storage response is known by
     /// [`Message::from`] alone, so the transport must refuse messages from peers that bear the id
@@ -511,10 +516,14 @@ impl<S: Storage, O: Observer> Core<S, O> {
     }
 
     /// Sends in the current term.
+    #[inline(always)]
     fn send(&mut self, to: NodeId, body: Body) {
         self.send_at(self.term, to, body);
     }
 
+    // Inlined so that a message is written once, where it is kept: copying it field by field and then
+    // as a whole costs more than all the rest of sending.
+    #[inline(always)]
     fn send_at(&mut self, term: Term, to: NodeId, body: Body) {
         let message = Message {
             from: self.settings.id,

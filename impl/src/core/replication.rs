@@ -49,6 +49,9 @@ impl<S: Storage, O: Observer> Core<S, O> {
             return Ok(false);
         }
         let next = progress.next();
+        if !if_empty && next > self.log.last_index()? {
+            return Ok(false);
+        }
         let prev_index = next.prev();
         let Some(prev_term) = self.log.term(prev_index)? else {
             return self.maybe_send_snapshot(to);
