@@ -118,11 +118,9 @@ mod tests {
         let (_, found) = report.divergence.expect("the mistake is caught");
         let before = found.trace.steps.len();
         let thinned = thin(&target, *found).expect("it runs");
-        // An election and the heartbeat timer, and no more.
-        assert!(
-            thinned.trace.steps.len() < 12,
-            "{before} steps became {thinned:#?}"
-        );
+        // A leader has to be elected, and its heartbeat timer has to fire; the rest is left out.
+        let after = thinned.trace.steps.len();
+        assert!(2 * after < before, "{before} steps became {thinned:#?}");
         let last = thinned.trace.steps.last().expect("there is a step");
         assert!(beats(last), "{last:?}");
     }
