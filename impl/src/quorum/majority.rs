@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 
 use super::{IdSet, UNBOUNDED, VoteResult, describe};
 use crate::seeded::seeded;
@@ -60,11 +60,11 @@ impl MajorityConfig {
         if self.is_empty() {
             return UNBOUNDED;
         }
-        let mut indexes: SmallVec<[Index; 7]> = self
-            .voters
-            .iter()
-            .map(|id| acked(id).unwrap_or_default())
-            .collect();
+        // One allocation, or none, and no growing: this runs at every acknowledgement.
+        let mut indexes: SmallVec<[Index; 7]> = smallvec![Index::ZERO; self.len()];
+        for (index, id) in indexes.iter_mut().zip(self.voters.iter()) {
+            *index = acked(id).unwrap_or_default();
+        }
         // In ascending order the last `quorum_len` indexes belong to a majority, and the first of
         // those is what all of that majority has.
         let position = match seeded!(Cm04) {
