@@ -21,9 +21,9 @@ use crate::types::{ConfChange, ConfChangeV2, ConfState, Entry, Message, NodeId};
 ///
 /// ```
 /// use bytes::Bytes;
-/// use lockstep_raft::{Config, ConfState, EntryKind, MemoryStorage, NodeId, RawNode, Role, wire};
+/// use lockstep_raft::{Config, ConfState, MemoryStorage, NodeId, RawNode, Role, wire};
 ///
-/// # fn main() -> Result<(), lockstep_raft::Error> {
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let id = NodeId::new(1).unwrap();
 /// let members = ConfState { voters: vec![id], ..ConfState::default() };
 /// let mut node = RawNode::new(&Config::new(id), MemoryStorage::with_conf_state(members))?;
@@ -41,16 +41,9 @@ use crate::types::{ConfChange, ConfChangeV2, ConfState, Entry, Message, NodeId};
 ///     }
 ///     // 2. Send `ready.messages`: there is nobody else here. 3. Apply.
 ///     for entry in &ready.committed_entries {
-///         match entry.kind {
-///             EntryKind::Normal => applied.push(entry.data.clone()),
-///             EntryKind::ConfChange => {
-///                 let change = wire::decode_conf_change(&entry.data).expect("written by Raft");
-///                 node.apply_conf_change(&change.to_v2())?;
-///             }
-///             EntryKind::ConfChangeV2 => {
-///                 let change = wire::decode_conf_change_v2(&entry.data).expect("written by Raft");
-///                 node.apply_conf_change(&change)?;
-///             }
+///         match wire::conf_change_of(entry)? {
+///             None => applied.push(entry.data.clone()),
+///             Some(change) => drop(node.apply_conf_change(&change)?),
 ///         }
 ///     }
 ///     // 4. Done.

@@ -15,8 +15,9 @@ use crate::{ConfState, Entry, HardState, Index, Snapshot, Storage, StorageError,
 ///
 /// let storage = SharedStorage::new(MemoryStorage::new());
 /// let entry = Entry { term: Term(1), index: Index(1), ..Entry::default() };
-/// storage.with(|memory| memory.append(&[entry])).unwrap();
-/// assert_eq!(storage.clone().last_index(), Ok(Index(1)));
+/// storage.with(|memory| memory.append(&[entry]))?;
+/// assert_eq!(storage.clone().last_index()?, Index(1));
+/// # Ok::<(), lockstep_raft::StorageError>(())
 /// ```
 #[derive(Default)]
 pub struct SharedStorage<S> {
