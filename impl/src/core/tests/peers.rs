@@ -37,9 +37,14 @@ fn with_snapshot_on_its_way() -> Cluster {
 #[test]
 fn an_acknowledgement_that_does_not_reach_the_log_leaves_the_snapshot_on_its_way() {
     let mut cluster = with_snapshot_on_its_way();
+    cluster.work(1);
+    cluster.network.clear();
     acknowledge(&mut cluster, 2);
     assert_eq!(progress(&cluster).matched(), Index(2));
     assert_eq!(progress(&cluster).state(), ProgressState::Snapshot);
+    // And no other one is sent.
+    cluster.work(1);
+    assert!(cluster.network.is_empty());
     // From wherever the follower got it: this is where the log goes on.
     acknowledge(&mut cluster, 4);
     assert_eq!(progress(&cluster).state(), ProgressState::Replicate);

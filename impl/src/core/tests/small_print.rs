@@ -171,17 +171,9 @@ fn reads_of_an_earlier_leadership_are_not_answered() {
         assert_eq!(cluster.node(1).role(), Role::Leader);
     }
     cluster.heal();
-    let term = cluster.node(1).term().0;
-    for other in [2, 3] {
-        let last = cluster.node(1).log().last_index().unwrap();
-        cluster.work(1);
-        let (index, rejection) = (last, None);
-        let body = Body::AppendEntriesResponse { index, rejection };
-        cluster.deliver(message(other, 1, term, body));
-    }
-    cluster.heartbeat(1);
     let mut answered = 0;
     for _ in 0..10 {
+        cluster.heartbeat(1);
         for number in 1..=3 {
             let done = cluster.work(number);
             answered += done.iter().map(|it| it.read_states.len()).sum::<usize>();
@@ -268,6 +260,14 @@ fn a_ready_is_filled_anew() {
     node.ready_into(&mut used).unwrap();
     assert_eq!(used, fresh);
     // On an error it is left empty.
+    used.soft_state = Some(SoftState::default());
+    used.hard_state = Some(HardState::default());
+    used.snapshot = Some(Snapshot::default());
+    used.must_sync = true;
+    used.read_states = vec![ReadState {
+        index: Index(9),
+        context: Bytes::new(),
+    }];
     node.ready_into(&mut used).unwrap_err();
     assert_eq!(used, Ready::default());
 }
@@ -483,4 +483,24 @@ fn entries_are_applied_up_to_the_last_of_them() {
         }
     }
     assert_eq!(node.applied(), Index(3));
+}
+
+/// A vote request that comes twice is granted twice; the second time the leader of the term may be
+/// known, and then granting counts as hearing from it.
+#[test]
+fn a_repeated_vote_renews_the_lease_only_with_quorum_checks() {
+    for check_quorum in [false, true] {
+        let mut cluster = Cluster::new(3, |config| config.check_quorum = check_quorum);
+        cluster.elect(1);
+        let node = cluster.node_mut(2);
+        node.on_timer(TimerEvent::LeaseExpired).unwrap();
+        node.take_timer_reset();
+        assert!(!node.lease_live());
+        let last = EntryId::new(Term(1), Index(1));
+        let repeated = Body::RequestVote { last, force: false };
+        node.step(message(1, 2, 1, repeated)).unwrap();
+        assert_eq!((node.vote(), node.leader()), (Some(id(1)), Some(id(1))));
+        assert_eq!(node.lease_live(), check_quorum);
+        assert!(node.take_timer_reset().election);
+    }
 }
