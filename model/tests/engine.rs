@@ -95,6 +95,18 @@ fn with_little_memory_it_is_the_same() {
 }
 
 #[test]
+fn on_disk_it_is_the_same() {
+    let cluster = cluster("votes");
+    let full = Search::new(&cluster).run().expect("the search runs").report;
+    let on_disk = Search::new(&cluster).on_disk(true).run();
+    let on_disk = on_disk.expect("the search runs").report;
+    assert!(on_disk.memory.disk > 0);
+    assert!(on_disk.memory.links + on_disk.memory.frontier < full.memory.links);
+    assert_eq!(on_disk.levels, full.levels);
+    assert_eq!(on_disk.verdict, full.verdict);
+}
+
+#[test]
 fn a_swarm_finds_no_violation_and_elects() {
     let cluster = cluster("default");
     let settings = SwarmSettings {

@@ -165,6 +165,17 @@ fn killed_at_any_moment_and_resumed_it_ends_the_same() {
     assert_eq!(counts(&last), counts(&whole));
 }
 
+#[test]
+fn a_checkpoint_that_is_not_there_is_said() {
+    let here = folder();
+    let search = "check --preset single --checkpoint saved --resume";
+    let said = "there was no checkpoint to go on from";
+    let (first, _) = run(here.path(), search, HOLDS);
+    assert!(first.contains(said), "{first}");
+    let (second, _) = run(here.path(), search, HOLDS);
+    assert!(!second.contains(said), "{second}");
+}
+
 /// Every file of a checkpoint, cut short and with one bit turned over, and checkpoints of something else.
 #[test]
 fn a_damaged_checkpoint_is_refused_by_name() {

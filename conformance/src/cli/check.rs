@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 use lockstep_conformance::divergence::replay_command;
 use lockstep_conformance::path::steps_along;
 use lockstep_model::Cluster;
+use lockstep_model::search::bench::peak_bytes;
 use lockstep_model::search::{self, Checked, PropertyKind, Search, Verdict};
 use lockstep_traces::{Header, Provenance, Trace};
 use serde_json::Value;
@@ -142,6 +143,10 @@ pub fn run(args: &CheckArgs, progress: &Reporter) -> Result<Vec<Job>, CliError> 
         let plant = args.plant.command_line();
         job.notes
             .push(format!("the counterexample, again: {again}{plant}"));
+    }
+    if args.resume && checked.resumed_at.is_none() {
+        let text = "there was no checkpoint to go on from: it started from the beginning";
+        job.notes.push(text.to_owned());
     }
     witnesses_asked_for(&mut job, &checked.report, &args.only);
     Ok(vec![job])
@@ -317,6 +322,7 @@ fn facts(job: &mut Job, chosen: &Chosen, report: &search::Report, transitions: u
     }
     job.fact("threads", report.threads);
     job.fact("peak memory, MiB", report.memory.peak >> 20);
+    job.fact("peak of the process, MiB", peak_bytes() >> 20);
     if report.memory.disk > 0 {
         job.fact("on disk, MiB", report.memory.disk >> 20);
     }

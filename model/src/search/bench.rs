@@ -1,7 +1,7 @@
 //! Measuring this engine beside stateright's searches, on the same model.
 //!
-//! The peak of memory belongs to a process, so every measurement wants a process of its own: see
-//! `examples/bench_search.rs`.
+//! The peak of memory belongs to a process, so every measurement wants a process of its own, as
+//! `lockstep bench` gives it.
 
 use super::crosscheck::{Baseline, baseline};
 use super::error::SearchError;
@@ -21,8 +21,8 @@ pub enum Contender {
         /// The number of threads.
         threads: usize,
     },
-    /// This engine with the properties of states only: those that stateright evaluates.
-    EngineStatesOnly {
+    /// The same with frontier and links on disk from the start.
+    EngineOnDisk {
         /// The number of threads.
         threads: usize,
     },
@@ -43,7 +43,7 @@ impl Contender {
         let on = |threads| {
             [
                 Contender::Engine { threads },
-                Contender::EngineStatesOnly { threads },
+                Contender::EngineOnDisk { threads },
                 Contender::Stateright {
                     search: Baseline::BreadthFirst,
                     threads,
@@ -62,7 +62,7 @@ impl fmt::Display for Contender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (name, threads) = match self {
             Contender::Engine { threads } => ("engine", threads),
-            Contender::EngineStatesOnly { threads } => ("engine-states", threads),
+            Contender::EngineOnDisk { threads } => ("engine-disk", threads),
             Contender::Stateright {
                 search: Baseline::BreadthFirst,
                 threads,
@@ -143,13 +143,8 @@ where
     let started = Instant::now();
     let (distinct, generated) = match contender {
         Contender::Engine { threads } => engine(Search::new(&model).threads(threads))?,
-        Contender::EngineStatesOnly { threads } => {
-            let names: Vec<_> = model
-                .properties()
-                .iter()
-                .map(|property| property.name)
-                .collect();
-            engine(Search::new(&model).threads(threads).only(names))?
+        Contender::EngineOnDisk { threads } => {
+            engine(Search::new(&model).threads(threads).on_disk(true))?
         }
         Contender::Stateright { search, threads } => {
             let report = baseline(model, search, threads);

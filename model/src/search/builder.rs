@@ -55,6 +55,7 @@ pub(super) struct Options {
     pub only: Option<Vec<String>>,
     pub coverage: bool,
     pub shortcut: bool,
+    pub on_disk: bool,
     pub spill_folder: Option<PathBuf>,
     pub checkpoint: Option<(PathBuf, Duration)>,
     pub resume: bool,
@@ -75,6 +76,7 @@ impl<'a, M: Checkable> Search<'a, M> {
                 only: None,
                 coverage: false,
                 shortcut: true,
+                on_disk: false,
                 spill_folder: None,
                 checkpoint: None,
                 resume: false,
@@ -148,6 +150,14 @@ impl<'a, M: Checkable> Search<'a, M> {
     #[must_use]
     pub fn spill_folder(mut self, folder: impl Into<PathBuf>) -> Self {
         self.options.spill_folder = Some(folder.into());
+        self
+    }
+
+    /// Whether frontier and links are on disk from the start, instead of once
+    /// [`max_memory`](Self::max_memory) is reached (they are not by default).
+    #[must_use]
+    pub fn on_disk(mut self, on: bool) -> Self {
+        self.options.on_disk = on;
         self
     }
 

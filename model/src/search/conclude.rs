@@ -41,6 +41,7 @@ where
             report,
             counterexample,
             witnesses,
+            resumed_at: self.resumed_at,
         })
     }
 

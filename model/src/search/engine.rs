@@ -64,6 +64,7 @@ pub(super) struct Walk<'a, M: Checkable> {
     shortcuts: Pool<'a, M>,
     /// With checkpoints and shortcuts: what short forms mean.
     meanings: Option<super::records::Records>,
+    pub resumed_at: Option<u64>,
     pub started: Instant,
     /// The time before a resume.
     pub before: f64,
@@ -150,6 +151,7 @@ where
             emissions: Vec::new(),
             shortcuts: shortcut.map(|root| Mutex::new(Shortcuts::new(root))),
             meanings: None,
+            resumed_at: None,
             started: now,
             before: 0.0,
             reported: (now, 0),
@@ -199,6 +201,7 @@ where
         self.before = position.time.total_seconds;
         self.position = position;
         self.reported.1 = self.links.states();
+        self.resumed_at = Some(self.links.states());
         Ok(())
     }
 
@@ -439,11 +442,9 @@ where
             .for_each(|expansion| expansion.count_by_shard(&mut more));
         let table = self.known.bytes_after(&more);
         let mut batch = self.batch_memory();
-        let Some(max) = self.options.max_memory else {
-            self.note_memory(table, batch);
-            return Ok(true);
-        };
-        if table + batch + self.movable_memory() > max {
+        let max = self.options.max_memory.unwrap_or(u64::MAX);
+        let on_disk = self.options.on_disk;
+        if on_disk || table + batch + self.movable_memory() > max {
             let (store, depth) = (&mut self.store, self.position.depth);
             self.links.save(false, || store.create("links"))?;
             self.next
@@ -460,7 +461,7 @@ where
             if table + batch + self.links.memory() > max {
                 return Ok(false);
             }
-            if table + batch + self.current.memory() + self.links.memory() > max {
+            if on_disk || table + batch + self.current.memory() + self.links.memory() > max {
                 let store = &mut self.store;
                 self.current
                     .save(false, || store.create(&frontier_name(depth)))?;

@@ -363,4 +363,6 @@ pub struct Checked<M: Model> {
     pub counterexample: Option<Trace<M>>,
     /// For each witness that was reached: its name and a shortest path that ends in it.
     pub witnesses: Vec<(String, Trace<M>)>,
+    /// The distinct states found before, if the search went on from a checkpoint.
+    pub resumed_at: Option<u64>,
 }
