@@ -88,19 +88,19 @@ impl<S: Storage, O: Observer> Core<S, O> {
         std::mem::swap(&mut ready.read_states, &mut self.read_states);
         std::mem::swap(&mut ready.messages, &mut self.messages);
         let persisted = self.persisted_by(ready)?;
+        let encoded_bytes = entries_len(&ready.committed_entries);
         if self.settings.async_storage_writes {
             self.address_storage(ready, persisted);
         } else {
-            self.hold_back(ready, persisted);
+            self.hold_back(ready, persisted, encoded_bytes);
         }
 
         self.told_soft_state = soft_state;
         self.told_hard_state = hard_state;
         self.log.accept_unstable();
         if let Some(last) = ready.committed_entries.last() {
-            let bytes = entries_len(&ready.committed_entries);
             self.log
-                .accept_applying(last.index, bytes, applies_unstable);
+                .accept_applying(last.index, encoded_bytes, applies_unstable);
         }
         self.check_invariants();
         Ok(())
@@ -177,22 +177,21 @@ impl<S: Storage, O: Observer> Core<S, O> {
     }
 
     /// Messages of this server to itself wait for `advance`; the others are sent by a caller who
-    /// persists first.
-    fn hold_back(&mut self, ready: &mut Ready, persisted: Option<Persisted>) {
+    /// persists first. `encoded_bytes` is the size of the committed entries.
+    fn hold_back(&mut self, ready: &mut Ready, persisted: Option<Persisted>, encoded_bytes: u64) {
         let mut pending = Pending {
             persisted,
             ..Pending::default()
         };
-        for message in self.messages_after_persist.drain(..) {
-            if message.to == self.settings.id {
-                pending.messages.push(message);
-            } else {
-                ready.messages.push(message);
-            }
-        }
+        let own = self.settings.id;
+        let held_back = self
+            .messages_after_persist
+            .extract_if(.., |it| it.to == own);
+        pending.messages.extend(held_back);
+        ready.messages.append(&mut self.messages_after_persist);
         pending.applied = ready.committed_entries.last().map(|last| Applied {
             index: last.index,
-            encoded_bytes: entries_len(&ready.committed_entries),
+            encoded_bytes,
             payload_bytes: payloads_len(&ready.committed_entries),
         });
         self.pending = Some(pending);

@@ -263,7 +263,7 @@ impl<S: Storage> RaftLog<S> {
     pub(crate) fn maybe_append<O: Observer>(
         &mut self,
         prev: EntryId,
-        entries: Vec<Entry>,
+        mut entries: Vec<Entry>,
         commit: Index,
         watch: &mut Watch<O>,
     ) -> Result<Option<Index>, StorageError> {
@@ -277,11 +277,10 @@ impl<S: Storage> RaftLog<S> {
             conflict => conflict,
         };
         if let Some(at) = conflict {
-            self.unstable.append(
-                entries.into_iter().skip(at),
-                prev.index + (at as u64 + 1),
-                watch,
-            );
+            // What is left is moved as a whole.
+            entries.drain(..at);
+            self.unstable
+                .append(entries.into_iter(), prev.index + (at as u64 + 1), watch);
         }
         let validated = if seeded!(Rp05) {
             self.last_index()?

@@ -58,7 +58,10 @@ pub struct Rejection {
 /// | `StorageAppendResponse` | MsgStorageAppendResp | index, logTerm (of `last`), snapshot |
 /// | `StorageApply` | MsgStorageApply | entries, responses |
 /// | `StorageApplyResponse` | MsgStorageApplyResp | entries |
+// The tag takes a whole word, so that messages are moved in words: behind a tag of one byte the rest of a
+// message is copied in misaligned, overlapping pieces, and each read of one waits for its writes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[repr(u64)]
 pub enum Body {
     /// Asks the leader to append these entries (their terms and indexes are zero).
     Propose {
