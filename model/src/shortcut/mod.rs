@@ -1,12 +1,12 @@
 //! A quicker way through the state graph of a cluster, for exhaustive searches.
 //!
-//! A state is a handful of [parts](parts), each of which occurs in a great many states, and is known by
+//! A state is a handful of [parts], each of which occurs in a great many states, and is known by
 //! the numbers of its parts. An event moves one server, and most transitions repeat what a server in the
 //! same state did on the same input elsewhere in the graph: then the successor is a matter of a few
 //! numbers, and its fingerprint, which comes from the sum of the parts' hashes, of a few additions. No
 //! rule of Raft is written here again: what is remembered comes from transitions that were executed, and
 //! which events there are, the history and the budgets come from the functions that
-//! [`Cluster`](crate::Cluster) uses itself.
+//! [`Cluster`] uses itself.
 
 mod orbits;
 mod parts;
