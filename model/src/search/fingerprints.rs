@@ -183,17 +183,34 @@ impl Shard {
         }
     }
 
+    /// Grows where it is: a second table beside the first would be the most memory that a search needs,
+    /// and leave holes that no later table fits into.
     fn grow(&mut self, capacity: usize) {
-        let mut larger = Shard::with_capacity(capacity);
+        self.capacity = capacity;
+        self.slots.retain(|slot| *slot != EMPTY);
+        let len = self.slots.len();
+        let place = |next: usize, fingerprint: u64| self.home(fingerprint).max(next);
+        let end = self
+            .slots
+            .iter()
+            .fold(0, |next, slot| place(next, *slot) + 1);
+        let slots = (capacity + OVERFLOW).max(end + 1);
+        let mut table = std::mem::take(&mut self.slots);
+        table.reserve_exact(slots - len);
+        table.resize(slots, EMPTY);
+        // From the end of the table to their places, in order. There are as many slots behind a place as
+        // there are fingerprints still to come, so none is overwritten before it is moved.
+        table.copy_within(..len, slots - len);
         let mut next = 0;
-        for fingerprint in self.slots.iter().copied().filter(|slot| *slot != EMPTY) {
-            next = larger.home(fingerprint).max(next);
-            larger.keep_last_empty(next);
-            larger.slots[next] = fingerprint;
-            next += 1;
+        for from in slots - len..slots {
+            let fingerprint = table[from];
+            let place = self.home(fingerprint).max(next);
+            table[next..place].fill(EMPTY);
+            table[place] = fingerprint;
+            next = place + 1;
         }
-        larger.len = self.len;
-        *self = larger;
+        table[next..].fill(EMPTY);
+        self.slots = table;
     }
 }
 
