@@ -2,7 +2,8 @@
 //!
 //! * `witness-*`: the shortest way to each witness of the specification, in the preset that it names.
 //! * `action-*`: the shortest way to each kind of event that does something.
-//! * `story-*`: what the paper and the thesis tell at length, told as they tell it.
+//! * `story-*`: what the paper and the thesis tell at length, told as they tell it, and what no preset has
+//!   within its bound.
 //!
 //! They are made by the specification and never edited by hand: a test makes them again and fails if
 //! they have changed. Whoever rewrites them should understand the difference first.

@@ -9,7 +9,7 @@ const ALL: [u64; 5] = [1, 2, 3, 4, 5];
 
 /// Every story as a trace.
 pub(super) fn traces() -> Result<Vec<Trace>, CorpusError> {
-    let told: [(Tell, &str, &str); 6] = [
+    let told: [(Tell, &str, &str); 9] = [
         (
             figure_8_overwritten,
             "story-figure-8-overwritten",
@@ -47,6 +47,25 @@ pub(super) fn traces() -> Result<Vec<Trace>, CorpusError> {
             "story-commit-of-what-was-checked",
             "A leader falls back to an entry that its follower has long had, and tells a commit index \
              beyond it: the follower commits what this append proved, not what its log happens to hold.",
+        ),
+        (
+            repeated_vote_renews_lease,
+            "story-repeated-vote-renews-lease",
+            "CheckQuorum: the leader's vote request comes once more, at a voter whose lease has expired. \
+             Granting it again counts as hearing from the leader, so that the request of another \
+             candidate is ignored.",
+        ),
+        (
+            repeated_vote_without_lease,
+            "story-repeated-vote-without-lease",
+            "No CheckQuorum: the leader's vote request comes once more. Granting it again begins no \
+             lease, and another candidate gets the vote of the next term.",
+        ),
+        (
+            repeated_acknowledgement,
+            "story-repeated-acknowledgement",
+            "An acknowledgement comes once more, after a heartbeat has told the follower less than is \
+             committed. It says nothing new, and the leader sends nothing for it.",
         ),
     ];
     told.into_iter()
@@ -256,5 +275,65 @@ fn commit_of_what_was_checked(name: &'static str) -> Result<Story, CorpusError> 
     story.deliver_append((1, 3), 1, 1)?;
     // Three entries, and the leader has committed three; but this append proved two.
     story.expect_log(3, &[1, 1, 1], 2)?;
+    Ok(story)
+}
+
+/// Server 1 leads, and its vote request is on its way to server 2 a second time. Server 2 knows the leader
+/// from a heartbeat and has none of its entries, so that the request is still as good as its log.
+fn vote_request_left(name: &'static str, config: &Config) -> Result<Story, CorpusError> {
+    let mut story = Story::new(name, config)?;
+    story.at(Action::Timeout, 1)?;
+    story.duplicate_vote_request((1, 2))?;
+    story.elect(1, &[2])?;
+    story.expect_role(1, Role::Leader, 1)?;
+    story.at(Action::Heartbeat, 1)?;
+    story.deliver_heartbeat((1, 2))?;
+    story.deliver_append((1, 3), 0, 1)?;
+    Ok(story)
+}
+
+fn repeated_vote_renews_lease(name: &'static str) -> Result<Story, CorpusError> {
+    let mut story = vote_request_left(name, &guarded(false))?;
+    story.at(Action::LeaseExpire, 2)?;
+    story.expect_lease(2, false)?;
+    story.deliver_vote_request((1, 2))?;
+    story.expect_lease(2, true)?;
+    story.lose_all();
+    story.at(Action::LeaseExpire, 3)?;
+    story.at(Action::Timeout, 3)?;
+    story.deliver_vote_request((3, 2))?;
+    story.expect_role(2, Role::Follower, 1)?;
+    Ok(story)
+}
+
+fn repeated_vote_without_lease(name: &'static str) -> Result<Story, CorpusError> {
+    let mut story = vote_request_left(name, &plain(3))?;
+    story.deliver_vote_request((1, 2))?;
+    story.expect_lease(2, false)?;
+    story.lose_all();
+    story.at(Action::Timeout, 3)?;
+    story.elect(3, &[2])?;
+    story.expect_role(3, Role::Leader, 2)?;
+    Ok(story)
+}
+
+/// Server 3 has the first entry and says so twice. The second entry is on its way to it, and committed
+/// with server 2.
+fn repeated_acknowledgement(name: &'static str) -> Result<Story, CorpusError> {
+    let mut story = Story::new(name, &plain(3))?;
+    story.at(Action::Timeout, 1)?;
+    story.elect(1, &[2])?;
+    story.deliver_append((1, 2), 0, 1)?;
+    story.deliver(2, 1)?;
+    story.deliver_append((1, 3), 0, 1)?;
+    story.duplicate_acknowledgement((3, 1))?;
+    story.deliver(3, 1)?;
+    story.at(Action::Propose, 1)?;
+    story.deliver_append((1, 2), 1, 1)?;
+    story.deliver(2, 1)?;
+    story.expect_log(1, &[1, 1], 2)?;
+    // Heartbeats tell no commit index beyond the match: what server 3 was told is less than before.
+    story.at(Action::Heartbeat, 1)?;
+    story.deliver_unanswered(3, 1)?;
     Ok(story)
 }

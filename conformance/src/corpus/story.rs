@@ -4,6 +4,14 @@ use super::CorpusError;
 use lockstep_model::{Action, Bounds, Cluster, ClusterState, Id, Settings};
 use lockstep_traces::{Body, Config, Event, Index, Input, Message, NodeView, Role, ServerId, Term};
 
+/// What the network does with a message.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Delivered,
+    Repeated,
+    Lost,
+}
+
 /// A cluster without bounds, and what happened to it.
 pub(crate) struct Story {
     name: &'static str,
@@ -48,7 +56,7 @@ impl Story {
     pub fn talk(&mut self, among: &[u64]) -> Result<(), CorpusError> {
         while let Some(action) = self.first(
             |m| among.contains(&m.from.get()) && among.contains(&m.to.get()),
-            false,
+            Fate::Delivered,
         ) {
             self.act(action);
             if self.actions.len() > 1000 {
@@ -60,7 +68,10 @@ impl Story {
 
     /// The first message in flight from one server to another is delivered.
     pub fn deliver(&mut self, from: u64, to: u64) -> Result<(), CorpusError> {
-        let action = self.first(|m| m.from.get() == from && m.to.get() == to, false);
+        let action = self.first(
+            |m| m.from.get() == from && m.to.get() == to,
+            Fate::Delivered,
+        );
         let nothing = || self.error(format!("nothing is on its way from {from} to {to}"));
         let action = action.ok_or_else(nothing)?;
         self.act(action);
@@ -101,15 +112,52 @@ impl Story {
         })
     }
 
+    /// The vote request from one server to another is delivered.
+    pub fn deliver_vote_request(&mut self, link: (u64, u64)) -> Result<(), CorpusError> {
+        self.deliver_that(link, "vote request", is_vote_request)
+    }
+
+    /// The vote request from one server to another is repeated by the network.
+    pub fn duplicate_vote_request(&mut self, link: (u64, u64)) -> Result<(), CorpusError> {
+        self.happen(Fate::Repeated, link, "vote request", is_vote_request)
+    }
+
+    /// The acknowledgement of an append is repeated by the network.
+    pub fn duplicate_acknowledgement(&mut self, link: (u64, u64)) -> Result<(), CorpusError> {
+        self.happen(Fate::Repeated, link, "acknowledgement", |body| {
+            matches!(body, Body::AppendEntriesResponse { rejected: None, .. })
+        })
+    }
+
+    /// The first message in flight from one server to another is delivered, and nothing is sent for it.
+    pub fn deliver_unanswered(&mut self, from: u64, to: u64) -> Result<(), CorpusError> {
+        let before = self.state.in_flight();
+        self.deliver(from, to)?;
+        match self.state.in_flight() < before {
+            true => Ok(()),
+            false => Err(self.error(format!("server {to} sends something"))),
+        }
+    }
+
     fn deliver_that(
         &mut self,
+        link: (u64, u64),
+        what: &str,
+        wanted: impl Fn(&Body) -> bool,
+    ) -> Result<(), CorpusError> {
+        self.happen(Fate::Delivered, link, what, wanted)
+    }
+
+    fn happen(
+        &mut self,
+        fate: Fate,
         (from, to): (u64, u64),
         what: &str,
         wanted: impl Fn(&Body) -> bool,
     ) -> Result<(), CorpusError> {
         let between = |m: &Message| m.from.get() == from && m.to.get() == to && wanted(&m.body);
         let nothing = || self.error(format!("no {what} is on its way from {from} to {to}"));
-        let action = self.first(between, false).ok_or_else(nothing)?;
+        let action = self.first(between, fate).ok_or_else(nothing)?;
         self.act(action);
         Ok(())
     }
@@ -135,24 +183,26 @@ impl Story {
 
     /// The network loses everything in flight.
     pub fn lose_all(&mut self) {
-        while let Some(action) = self.first(|_| true, true) {
+        while let Some(action) = self.first(|_| true, Fate::Lost) {
             self.act(action);
         }
     }
 
-    fn first(&self, wanted: impl Fn(&Message) -> bool, lose: bool) -> Option<Action> {
+    fn first(&self, wanted: impl Fn(&Message) -> bool, fate: Fate) -> Option<Action> {
         let mut actions = Vec::new();
         self.cluster.enabled(&self.state, &mut actions);
-        actions
-            .into_iter()
-            .find(|action| match self.cluster.event(&self.state, action) {
+        actions.into_iter().find(|action| {
+            let (message, its) = match self.cluster.event(&self.state, action) {
                 Event::Server {
                     input: Input::Deliver(message),
                     ..
-                } => !lose && wanted(&message),
-                Event::Drop(message) => lose && wanted(&message),
-                _ => false,
-            })
+                } => (message, Fate::Delivered),
+                Event::Duplicate(message) => (message, Fate::Repeated),
+                Event::Drop(message) => (message, Fate::Lost),
+                Event::Server { .. } => return false,
+            };
+            its == fate && wanted(&message)
+        })
     }
 
     fn view(&self, server: u64) -> Result<NodeView, CorpusError> {
@@ -184,4 +234,19 @@ impl Story {
             view.commit
         )))
     }
+
+    /// The story depends on whether this server's lease is live here.
+    pub fn expect_lease(&self, server: u64, live: bool) -> Result<(), CorpusError> {
+        let lease = self.view(server)?.lease;
+        if lease == live {
+            return Ok(());
+        }
+        Err(self.error(format!(
+            "the lease of server {server} is {lease}, not {live}"
+        )))
+    }
+}
+
+fn is_vote_request(body: &Body) -> bool {
+    matches!(body, Body::RequestVote { .. })
 }

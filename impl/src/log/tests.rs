@@ -360,3 +360,50 @@ fn a_storage_that_gives_nothing_is_corrupt() {
     let result = RaftLog::new(Hollow(storage(9, 3)), 1000);
     assert!(matches!(result, Err(StorageError::Corrupt(_))));
 }
+
+/// Knows its last entry, and not the term of it.
+struct Termless(MemoryStorage);
+
+impl Storage for Termless {
+    fn initial_state(&self) -> Result<(HardState, ConfState), StorageError> {
+        self.0.initial_state()
+    }
+
+    fn entries(&self, low: Index, high: Index, max_bytes: u64) -> Result<Vec<Entry>, StorageError> {
+        self.0.entries(low, high, max_bytes)
+    }
+
+    fn term(&self, index: Index) -> Result<Term, StorageError> {
+        match self.0.term(index)? {
+            _ if index == self.0.last_index()? => Err(StorageError::Unavailable),
+            term => Ok(term),
+        }
+    }
+
+    fn first_index(&self) -> Result<Index, StorageError> {
+        self.0.first_index()
+    }
+
+    fn last_index(&self) -> Result<Index, StorageError> {
+        self.0.last_index()
+    }
+
+    fn snapshot(&self) -> Result<Snapshot, StorageError> {
+        self.0.snapshot()
+    }
+}
+
+/// Or every candidate would be as up-to-date as this log.
+#[test]
+fn a_last_entry_without_a_term_is_corruption() {
+    let log = RaftLog::new(Termless(storage(4, 2)), 1000).unwrap();
+    assert_eq!(log.last_index(), Ok(Index(4)));
+    assert!(matches!(log.last_id(), Err(StorageError::Corrupt(_))));
+    let theirs = EntryId::new(Term(1), Index(1));
+    let result = log.is_up_to_date(theirs);
+    assert!(matches!(result, Err(StorageError::Corrupt(_))));
+    // With an entry of a known term behind it all is well.
+    let mut log = log;
+    log.append([entry(2, 5, 1)].into_iter(), Index(5), &mut watch());
+    assert_eq!(log.last_id(), Ok(EntryId::new(Term(2), Index(5))));
+}
