@@ -184,10 +184,10 @@ impl<S: Storage, O: Observer> Core<S, O> {
             ..Pending::default()
         };
         let own = self.settings.id;
-        let held_back = self
-            .messages_after_persist
-            .extract_if(.., |it| it.to == own);
-        pending.messages.extend(held_back);
+        pending.messages.extend(
+            self.messages_after_persist
+                .extract_if(.., |it| it.to == own),
+        );
         ready.messages.append(&mut self.messages_after_persist);
         pending.applied = ready.committed_entries.last().map(|last| Applied {
             index: last.index,
