@@ -183,8 +183,7 @@ impl Shard {
         }
     }
 
-    /// Grows where it is: a second table beside the first would be the most memory that a search needs,
-    /// and leave holes that no later table fits into.
+    /// Grows where it is, without a second shard beside it.
     fn grow(&mut self, capacity: usize) {
         self.capacity = capacity;
         self.slots.retain(|slot| *slot != EMPTY);
