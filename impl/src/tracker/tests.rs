@@ -119,3 +119,55 @@ fn a_single_voter_decides_alone_unless_another_half_must_agree() {
     assert!(!tracker.is_singleton());
     assert_eq!(tracker.config.voters.incoming.len(), 2);
 }
+
+#[test]
+fn a_refusal_in_replicate_goes_back_to_what_matches() {
+    let mut progress = progress();
+    progress.maybe_update(Index(3));
+    progress.become_replicate();
+    progress.maybe_update(Index(6));
+    progress.set_sent_commit(Index(8));
+    let before = progress.clone();
+    assert!(!progress.maybe_decrease_to(Index(6), Index(2)), "outdated");
+    assert_eq!(progress, before);
+    progress.become_replicate();
+    let mut ahead = progress.clone();
+    ahead.maybe_update(Index(3));
+    assert!(ahead.maybe_decrease_to(Index(7), Index(2)));
+    assert_eq!(ahead.next(), Index(7));
+    assert!(ahead.sent_commit() <= ahead.next().prev());
+}
+
+#[test]
+fn a_refusal_of_a_probe_counts_once() {
+    let mut progress = progress();
+    progress.set_sent_commit(Index(4));
+    let before = progress.clone();
+    assert!(!progress.maybe_decrease_to(Index(3), Index(1)), "outdated");
+    assert_eq!(progress, before);
+    assert!(progress.maybe_decrease_to(Index(4), Index(1)));
+    assert_eq!(progress.next(), Index(2));
+    assert_eq!(progress.sent_commit(), Index(1));
+}
+
+#[test]
+fn members_are_kept_in_order() {
+    let mut members = super::ProgressMap::default();
+    assert!(members.is_empty());
+    assert!(members.insert(id(2), progress()).is_none());
+    assert!(members.insert(id(1), progress()).is_none());
+    assert!(!members.is_empty());
+    assert_eq!(members.len(), 2);
+    let mut changed = progress();
+    changed.recent_active = true;
+    let earlier = members.insert(id(2), changed);
+    assert_eq!(earlier.map(|it| it.recent_active), Some(false));
+    assert_eq!(members.len(), 2);
+    let second = members.at_mut(1).map(|(id, progress)| {
+        progress.recent_active = false;
+        id
+    });
+    assert_eq!(second, Some(id(2)));
+    assert!(!members.get(id(2)).unwrap().recent_active);
+    assert!(members.at_mut(2).is_none());
+}

@@ -67,7 +67,9 @@ mod tests {
     #[test]
     fn the_first_answer_counts() {
         let mut votes = Votes::default();
+        assert!(votes.is_empty());
         votes.record(id(2), false);
+        assert!(!votes.is_empty());
         votes.record(id(1), true);
         votes.record(id(2), true);
         assert_eq!(votes.get(id(2)), Some(false));
