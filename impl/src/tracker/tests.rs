@@ -132,7 +132,8 @@ fn a_refusal_in_replicate_goes_back_to_what_matches() {
     assert_eq!(progress, before);
     progress.become_replicate();
     let mut ahead = progress.clone();
-    ahead.maybe_update(Index(3));
+    ahead.sent_entries(2, 0);
+    assert_eq!(ahead.next(), Index(9));
     assert!(ahead.maybe_decrease_to(Index(7), Index(2)));
     assert_eq!(ahead.next(), Index(7));
     assert!(ahead.sent_commit() <= ahead.next().prev());
