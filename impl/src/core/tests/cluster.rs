@@ -20,6 +20,19 @@ pub(super) fn ids(ids: &[u64]) -> Vec<NodeId> {
     ids.iter().copied().map(id).collect()
 }
 
+/// A snapshot without data, up to that entry, as a leader sends it.
+pub(super) fn snapshot(term: u64, index: u64, conf_state: ConfState) -> Body {
+    let metadata = SnapshotMetadata {
+        conf_state,
+        index: Index(index),
+        term: Term(term),
+    };
+    let data = Bytes::new();
+    Body::InstallSnapshot {
+        snapshot: Box::new(Snapshot { metadata, data }),
+    }
+}
+
 /// A message from one numbered server to another.
 pub(super) fn message(from: u64, to: u64, term: u64, body: Body) -> Message {
     Message {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::async_writes::node;
-use super::cluster::{Cluster, entry, id, ids, message};
+use super::cluster::{Cluster, entry, id, ids, message, snapshot};
 use crate::core::Core;
 use crate::core::validate::NUMBER_LIMIT;
 use crate::error::{Error, PeerError};
@@ -62,18 +62,6 @@ fn append(prev: (u64, u64), commit: u64) -> Body {
         prev: EntryId::new(Term(prev.0), Index(prev.1)),
         entries: vec![],
         commit: Index(commit),
-    }
-}
-
-fn snapshot(term: u64, index: u64, conf_state: ConfState) -> Body {
-    let metadata = SnapshotMetadata {
-        conf_state,
-        index: Index(index),
-        term: Term(term),
-    };
-    let data = Bytes::new();
-    Body::InstallSnapshot {
-        snapshot: Box::new(Snapshot { metadata, data }),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::cluster::{Cluster, entry, id, ids, message};
+use super::cluster::{Cluster, entry, id, ids, message, snapshot};
 use crate::confchange::ConfChangeError;
 use crate::config::Config;
 use crate::core::Core;
@@ -26,20 +26,6 @@ fn append(prev: (u64, u64), entries: Vec<Entry>, commit: u64) -> Body {
         prev,
         entries,
         commit: Index(commit),
-    }
-}
-
-fn snapshot(term: u64, index: u64, conf_state: ConfState) -> Body {
-    let metadata = SnapshotMetadata {
-        conf_state,
-        index: Index(index),
-        term: Term(term),
-    };
-    Body::InstallSnapshot {
-        snapshot: Box::new(Snapshot {
-            metadata,
-            data: Bytes::new(),
-        }),
     }
 }
 

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::async_writes::{append, node, perform, ready};
-use super::cluster::{Cluster, entry, id, ids, message, storage};
+use super::cluster::{Cluster, entry, id, ids, message, snapshot, storage};
 use crate::core::{Core, TimerEvent};
 use crate::error::{CallError, DropReason, Error};
 use crate::ready::Ready;
@@ -326,17 +326,8 @@ fn several_entries_at_once_are_handed_out_once() {
     assert!(bytes > 0);
 
     // A snapshot that is installed meanwhile does not answer for them.
-    let metadata = SnapshotMetadata {
-        conf_state: node.tracker().config.conf_state(),
-        index: Index(7),
-        term: Term(1),
-    };
-    let snapshot = Box::new(Snapshot {
-        metadata,
-        data: Bytes::new(),
-    });
-    node.step(message(2, 1, 1, Body::InstallSnapshot { snapshot }))
-        .unwrap();
+    let install = snapshot(1, 7, node.tracker().config.conf_state());
+    node.step(message(2, 1, 1, install)).unwrap();
     let (_, installs) = ready(&mut node);
     for work in installs {
         for answer in perform(&mut node, work) {
@@ -430,17 +421,8 @@ fn a_snapshot_is_a_sign_of_life_of_the_leader() {
     node.forget_leader();
     node.take_timer_reset();
     assert_eq!((node.leader(), node.lease_live()), (None, false));
-    let metadata = SnapshotMetadata {
-        conf_state: node.tracker().config.conf_state(),
-        index: Index(1),
-        term: Term(1),
-    };
-    let snapshot = Box::new(Snapshot {
-        metadata,
-        data: Bytes::new(),
-    });
-    node.step(message(1, 2, 1, Body::InstallSnapshot { snapshot }))
-        .unwrap();
+    let install = snapshot(1, 1, node.tracker().config.conf_state());
+    node.step(message(1, 2, 1, install)).unwrap();
     assert_eq!((node.leader(), node.lease_live()), (Some(id(1)), true));
     assert!(node.take_timer_reset().election);
 }
