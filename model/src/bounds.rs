@@ -99,6 +99,17 @@ impl KindSet {
         self.0 = self.0 & !(1 << kind as u8) | u8::from(member) << kind as u8;
     }
 
+    /// The members, in the order of [`Kind::ALL`].
+    #[inline]
+    pub(crate) fn iter(self) -> impl Iterator<Item = Kind> {
+        let mut rest = self.0;
+        std::iter::from_fn(move || {
+            let kind = Kind::ALL.get(rest.trailing_zeros() as usize)?;
+            rest &= rest - 1;
+            Some(*kind)
+        })
+    }
+
     /// What is in both.
     pub(crate) fn and(self, other: KindSet) -> KindSet {
         KindSet(self.0 & other.0)

@@ -100,6 +100,19 @@ impl Action {
         }
     }
 
+    /// The event of this kind at server `i`, unless it happens to a message.
+    fn local(kind: Kind, i: Id) -> Option<Action> {
+        match kind {
+            Kind::Timeout => Some(Action::Timeout(i)),
+            Kind::LeaseExpire => Some(Action::LeaseExpire(i)),
+            Kind::Heartbeat => Some(Action::Heartbeat(i)),
+            Kind::CheckQuorum => Some(Action::CheckQuorum(i)),
+            Kind::Propose => Some(Action::Propose(i)),
+            Kind::Restart => Some(Action::Restart(i)),
+            Kind::Duplicate | Kind::Drop => None,
+        }
+    }
+
     /// The kind of event that a budget counts; `None` for a delivery.
     pub fn kind(self) -> Option<Kind> {
         match self {
@@ -115,19 +128,6 @@ impl Action {
         }
     }
 }
-
-/// An action of the kind that is named beside it.
-type LocalEvent = (Kind, fn(Id) -> Action);
-
-/// What can happen to a server without a message, in the order in which it is listed.
-const LOCAL_EVENTS: [LocalEvent; 6] = [
-    (Kind::Timeout, Action::Timeout),
-    (Kind::LeaseExpire, Action::LeaseExpire),
-    (Kind::Heartbeat, Action::Heartbeat),
-    (Kind::CheckQuorum, Action::CheckQuorum),
-    (Kind::Propose, Action::Propose),
-    (Kind::Restart, Action::Restart),
-];
 
 /// Those events without a message that are more at a server than refused or ignored inputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,6 +155,12 @@ impl LocalEvents {
     fn contains(self, kind: Kind) -> bool {
         self.kinds.contains(kind)
     }
+
+    /// Those that the budgets allow, in the order in which they are listed.
+    #[inline]
+    pub(crate) fn list(self, allowed: KindSet, list: impl FnMut(Kind)) {
+        self.kinds.and(allowed).iter().for_each(list);
+    }
 }
 
 /// Lists what is enabled: what the budgets allow of the events that matter at the servers, and what can
@@ -166,15 +172,11 @@ pub(crate) fn list_actions(
     mut list: impl FnMut(Action),
 ) {
     for server in servers {
-        let kinds = server.kinds.and(allowed);
-        if kinds == KindSet::EMPTY {
-            continue;
-        }
-        for (kind, action) in LOCAL_EVENTS {
-            if kinds.contains(kind) {
-                list(action(server.id));
-            }
-        }
+        server.list(allowed, |kind| {
+            Action::local(kind, server.id)
+                .into_iter()
+                .for_each(&mut list);
+        });
     }
     let duplicate = allowed.contains(Kind::Duplicate);
     let drop = allowed.contains(Kind::Drop);
@@ -307,10 +309,10 @@ impl Cluster {
         let allowed = self.bounds.allowed(&state.spent);
         for server in &state.servers {
             let explored = LocalEvents::that_matter(server);
-            let probes = LOCAL_EVENTS
-                .iter()
-                .filter(|(kind, _)| !(allowed.contains(*kind) && explored.contains(*kind)));
-            actions.extend(probes.map(|(_, action)| action(server.id)));
+            let probes = Kind::ALL
+                .into_iter()
+                .filter(|kind| !(allowed.contains(*kind) && explored.contains(*kind)));
+            actions.extend(probes.filter_map(|kind| Action::local(kind, server.id)));
         }
     }
 

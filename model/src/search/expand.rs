@@ -11,8 +11,8 @@ use super::frontier::{Packer, Piece, States};
 use super::links::LinkPiece;
 use super::report::PropertyKind;
 use super::selected::Selected;
-use super::short::Listed;
-use super::tally::{Classes, Cover, Tally};
+use super::steps::Steps;
+use super::tally::{Cover, Tally};
 use super::traits::{Antecedent, AntecedentCondition, Checkable, Shortcut};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -156,10 +156,10 @@ pub(super) struct Shortcuts<'a, M: Checkable> {
     spare: Vec<Own<'a, M>>,
 }
 
-/// A shortcut and what it was told: the classes that it hands back.
+/// A shortcut, and where it lists what it knows.
 pub(super) struct Own<'a, M: Checkable> {
     pub shortcut: Box<dyn Shortcut<'a, M> + 'a>,
-    pub classes: Classes,
+    pub steps: Steps,
 }
 
 impl<'a, M: Checkable> Shortcuts<'a, M> {
@@ -178,7 +178,8 @@ impl<'a, M: Checkable> Shortcuts<'a, M> {
     /// Bytes of memory.
     pub fn memory(&self) -> u64 {
         let (root, shared) = self.root.memory();
-        let spare = self.spare.iter().map(|own| own.shortcut.memory().0);
+        let own = |own: &Own<'_, M>| own.shortcut.memory().0 + own.steps.memory();
+        let spare = self.spare.iter().map(own);
         root + shared + spare.sum::<u64>()
     }
 }
@@ -192,8 +193,7 @@ pub(super) struct Scratch<'p, 'a, M: Checkable> {
     /// The last fingerprint for each of its low bits: what is here came earlier in the block.
     filter: Vec<u64>,
     own: Option<Own<'a, M>>,
-    states: States,
-    pub listed: Listed,
+    states: States<'static>,
     /// Where the shortcut came from and goes back to.
     pool: &'p Pool<'a, M>,
 }
@@ -227,7 +227,7 @@ where
             let mut pool = pool.lock().ok()?;
             let fork = |pool: &Shortcuts<'a, M>| Own {
                 shortcut: pool.root.fork(),
-                classes: Classes::default(),
+                steps: Steps::new(self.empty.enabled.len()),
             };
             pool.spare.pop().or_else(|| Some(fork(&pool)))
         });
@@ -236,7 +236,6 @@ where
             filter: vec![NONE; FILTER],
             own,
             states: States::default(),
-            listed: Listed::default(),
             pool,
         }
     }
@@ -293,9 +292,7 @@ where
         out.candidates.clear();
         out.bytes.clear();
         scratch.filter.fill(NONE);
-        let mut states = std::mem::take(&mut scratch.states);
-        states.clear();
-        states.unpack(block);
+        let states = std::mem::take(&mut scratch.states).unpack(block);
         out.tally.expanded += u64::from(states.len());
         if let Some(mut own) = scratch.own.take() {
             self.expand_short(&states, known, &mut own, scratch, out);
@@ -310,7 +307,7 @@ where
                 self.expand_state(&state, parent, known, scratch, out);
             }
         }
-        scratch.states = states;
+        scratch.states = states.unpack(&[]);
         out.sort_by_shard();
     }
 

@@ -1,7 +1,4 @@
-//! States waiting to be expanded: encoded, packed into blocks, in memory or on disk.
-//!
-//! Within a piece, a state is written as its difference from the one before: neighbours mostly have
-//! the same parent and differ in a few bytes.
+//! States waiting to be expanded: encoded, in blocks, in memory or on disk.
 
 use super::error::SearchError;
 use super::records::Records;
@@ -13,7 +10,7 @@ pub(super) const PIECE_STATES: u32 = 256;
 /// The most states in a block, the unit of work.
 pub(super) const BLOCK_STATES: u32 = 512;
 
-/// A few encoded states that can be read without any other.
+/// A few encoded states, each with its length.
 #[derive(Default)]
 pub(super) struct Piece {
     pub states: u32,
@@ -24,11 +21,11 @@ pub(super) struct Piece {
 #[derive(Default)]
 pub(super) struct Packer {
     pub pieces: Vec<Piece>,
-    last: Vec<u8>,
 }
 
 impl Packer {
     /// Adds the state with this encoding.
+    #[inline]
     pub fn push(&mut self, state: &[u8]) {
         if self
             .pieces
@@ -36,83 +33,70 @@ impl Packer {
             .is_none_or(|piece| piece.states == PIECE_STATES)
         {
             self.pieces.push(Piece::default());
-            self.last.clear();
         }
         if let Some(piece) = self.pieces.last_mut() {
-            pack(&self.last, state, &mut piece.bytes);
+            varint::put(state.len() as u64, &mut piece.bytes);
+            piece.bytes.extend_from_slice(state);
             piece.states += 1;
         }
-        self.last.clear();
-        self.last.extend_from_slice(state);
     }
 }
 
-/// Length, bytes shared at the front, bytes shared at the end, the bytes between.
-fn pack(last: &[u8], state: &[u8], out: &mut Vec<u8>) {
-    let front = last.iter().zip(state).take_while(|(a, b)| a == b).count();
-    let end = last[front..]
-        .iter()
-        .rev()
-        .zip(state[front..].iter().rev())
-        .take_while(|(a, b)| a == b)
-        .count();
-    varint::put(state.len() as u64, out);
-    varint::put(front as u64, out);
-    varint::put(end as u64, out);
-    out.extend_from_slice(&state[front..state.len() - end]);
-}
-
-/// Encodings, one after the other.
+/// The encodings of a block of states.
 #[derive(Default)]
-pub(super) struct States {
-    bytes: Vec<u8>,
-    /// Where each ends.
-    ends: Vec<u32>,
+pub struct States<'b> {
+    bytes: &'b [u8],
+    /// Where each is.
+    places: Vec<(u32, u32)>,
 }
 
-impl States {
-    pub fn clear(&mut self) {
-        self.bytes.clear();
-        self.ends.clear();
+impl<'b> States<'b> {
+    /// Becomes what `packed` holds.
+    pub(super) fn unpack<'c>(self, packed: &'c [u8]) -> States<'c> {
+        let mut places = self.places;
+        places.clear();
+        let mut rest = packed;
+        while !rest.is_empty() {
+            let len = varint::take(&mut rest) as usize;
+            let start = packed.len() - rest.len();
+            places.push((start as u32, (start + len) as u32));
+            rest = &rest[len..];
+        }
+        States {
+            bytes: packed,
+            places,
+        }
     }
 
+    /// These states, which take no place yet.
+    #[cfg(test)]
+    pub(crate) fn of(packed: &'b mut Vec<u8>, states: &[&[u8]]) -> Self {
+        let mut packer = Packer::default();
+        states.iter().for_each(|state| packer.push(state));
+        packed.clear();
+        packed.extend(packer.pieces.into_iter().flat_map(|piece| piece.bytes));
+        States::default().unpack(packed)
+    }
+
+    /// How many there are.
     pub fn len(&self) -> u32 {
-        self.ends.len() as u32
+        self.places.len() as u32
     }
 
-    /// Where state number `number` is.
-    fn range(&self, number: usize) -> std::ops::Range<usize> {
-        let start = number.checked_sub(1).map_or(0, |before| self.ends[before]);
-        start as usize..self.ends[number] as usize
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
     }
 
     /// The encoding of state number `number`.
-    pub fn get(&self, number: u32) -> &[u8] {
-        &self.bytes[self.range(number as usize)]
-    }
-
-    /// Adds what `packed` holds.
-    pub fn unpack(&mut self, mut packed: &[u8]) {
-        while !packed.is_empty() {
-            self.unpack_one(&mut packed);
-        }
-    }
-
-    fn unpack_one(&mut self, packed: &mut &[u8]) {
-        let last = match self.ends.len() {
-            0 => 0..0,
-            count => self.range(count - 1),
-        };
-        let len = varint::take(packed) as usize;
-        let front = varint::take(packed) as usize;
-        let end = varint::take(packed) as usize;
-        let (between, rest) = packed.split_at(len - front - end);
-        *packed = rest;
-        self.bytes
-            .extend_from_within(last.start..last.start + front);
-        self.bytes.extend_from_slice(between);
-        self.bytes.extend_from_within(last.end - end..last.end);
-        self.ends.push(self.bytes.len() as u32);
+    ///
+    /// # Panics
+    ///
+    /// If there is no such state.
+    #[inline]
+    pub fn get(&self, number: u32) -> &'b [u8] {
+        let (start, end) = self.places[number as usize];
+        &self.bytes[start as usize..end as usize]
     }
 }
 
@@ -295,8 +279,7 @@ mod tests {
     fn states_of(blocks: Vec<Block>) -> Vec<Vec<u8>> {
         let mut states = Vec::new();
         for block in blocks {
-            let mut unpacked = States::default();
-            unpacked.unpack(block.bytes());
+            let unpacked = States::default().unpack(block.bytes());
             states.extend((0..unpacked.len()).map(|number| unpacked.get(number).to_vec()));
         }
         states

@@ -43,7 +43,7 @@
 //! | `traits` | what a model tells the engine |
 //! | `builder`, `engine`, `conclude` | a search from the request to the report |
 //! | `expand` | the three phases of a batch |
-//! | `short` | expanding with a model's [`Shortcut`], which knows states by a short form |
+//! | `short`, `steps` | expanding with a model's [`Shortcut`], which knows states by a short form |
 //! | `fingerprints` | the set of states: 9 to 12 bytes a state |
 //! | `frontier`, `links` | states that wait (as differences), and two bytes a state to rebuild paths |
 //! | `records`, `checkpoint` | files with checksums, and the manifest that makes them a checkpoint |
@@ -72,6 +72,7 @@ mod report;
 mod selected;
 mod short;
 mod simulate;
+mod steps;
 mod tally;
 #[cfg(test)]
 mod tests;
@@ -80,12 +81,14 @@ mod varint;
 
 pub use builder::Search;
 pub use error::SearchError;
+pub use frontier::States;
 pub use report::{
     ActionCount, AntecedentCount, Checked, Gap, Level, Limit, MemorySplit, PairCount, Progress,
     PropertyKind, Report, TimeSplit, Trace, Verdict, Witness,
 };
 pub use simulate::{Swarm, SwarmReport, SwarmSettings, Swarmed};
+pub use steps::Steps;
 pub use traits::{
-    Antecedent, AntecedentCondition, Checkable, Fate, Route, Shortcut, Step, StepCondition,
-    StepProperty, Symmetry, encoded,
+    Antecedent, AntecedentCondition, Checkable, Fate, Route, Shortcut, StepCondition, StepProperty,
+    Symmetry, encoded,
 };

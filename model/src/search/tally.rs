@@ -1,6 +1,5 @@
 //! Counts that add up, block by block.
 
-use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 /// What was counted while expanding.
@@ -59,44 +58,9 @@ impl Tally {
 
 /// What coverage counts of a state or a step: the antecedents that hold, and the pair that meets.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Cover {
+pub(crate) struct Cover {
     pub antecedents: Vec<u16>,
     pub pair: Option<u32>,
-}
-
-/// Numbers for covers, and how often each was met.
-#[derive(Default)]
-pub(super) struct Classes {
-    numbers: FxHashMap<Cover, u32>,
-    covers: Vec<Cover>,
-    met: Vec<u64>,
-}
-
-impl Classes {
-    /// The number of `cover`.
-    pub fn number(&mut self, cover: Cover) -> u32 {
-        if let Some(number) = self.numbers.get(&cover) {
-            return *number;
-        }
-        let number = self.covers.len() as u32;
-        self.numbers.insert(cover.clone(), number);
-        self.covers.push(cover);
-        self.met.push(0);
-        number
-    }
-
-    /// Class number `number` was met.
-    #[inline]
-    pub fn meet(&mut self, number: u32) {
-        self.met[number as usize] += 1;
-    }
-
-    /// Adds how often each was met since the last time.
-    pub fn count(&mut self, tally: &mut Tally) {
-        for (cover, met) in self.covers.iter().zip(&mut self.met) {
-            tally.cover(cover, std::mem::take(met));
-        }
-    }
 }
 
 /// Adds number by number.

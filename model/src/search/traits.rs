@@ -3,6 +3,8 @@
 //!
 //! Only three methods of [`Checkable`] must be written; a small model ignores the rest.
 
+use super::frontier::States;
+use super::steps::Steps;
 use stateright::Model;
 
 /// A stateright model whose states can be encoded to bytes, so that this engine can search it.
@@ -105,28 +107,28 @@ pub trait Shortcut<'a, M: Checkable>: Send {
     fn shorten(&mut self, state: &M::State, out: &mut Vec<u8>) -> u64;
 
     /// The state that `short` stands for.
-    fn restore(&mut self, short: &[u8]) -> M::State;
+    fn restore(&mut self, short: &[u8]) -> &M::State;
 
-    /// Lists what becomes of each action in the state that `short` stands for, in the order of
+    /// Takes a block of states in their short forms; the ones before are forgotten, and so are routes.
+    fn read(&mut self, states: &States<'_>);
+
+    /// Lists what becomes of each action in state number `number` of the block, in the order of
     /// [`actions`](Model::actions). The class of the state, if it is settled.
-    fn steps(&mut self, short: &[u8], steps: &mut Vec<Step>) -> Option<u32>;
+    fn steps(&mut self, number: u32, steps: &mut Steps) -> Option<u32>;
 
-    /// Executing `action` in the state of the last call of [`steps`](Self::steps) led to `after`, a step
-    /// of this class. Its fate, which is not [`Fate::Unknown`].
+    /// Executing `action` in the state listed last led to `after`, a step of this class. Its fate, which
+    /// is not [`Fate::Unknown`].
     fn learn(&mut self, action: &M::Action, after: &M::State, class: u32) -> Fate;
 
-    /// Appends the short form of where `route` leads from `short` to `out`. True if it is settled that
-    /// every property of states holds there.
-    fn write(&mut self, short: &[u8], route: Route, out: &mut Vec<u8>) -> bool;
+    /// Appends the short form of where `route` leads from state number `number` of the block to `out`.
+    /// True if it is settled that every property of states holds there.
+    fn write(&mut self, number: u32, route: Route, out: &mut Vec<u8>) -> bool;
 
     /// Settles that the state last listed is of this class, and no witness or one that was noted down.
     fn settle_state(&mut self, class: u32);
 
     /// Settles that every property of states holds in the state last written.
     fn settle_properties(&mut self);
-
-    /// Called now and then: no route given so far is followed any more.
-    fn tidy(&mut self);
 
     /// Appends what short forms mean, as far as it was not saved before.
     fn save(&mut self, out: &mut Vec<u8>);
@@ -136,15 +138,6 @@ pub trait Shortcut<'a, M: Checkable>: Send {
 
     /// Bytes of memory of this one alone, and bytes that are shared by all forks.
     fn memory(&self) -> (u64, u64);
-}
-
-/// An action of a state.
-#[derive(Clone, Copy, Debug)]
-pub struct Step {
-    /// Its kind, as a position in [`Checkable::action_kinds`].
-    pub kind: u16,
-    /// What becomes of it.
-    pub fate: Fate,
 }
 
 /// What becomes of an action.

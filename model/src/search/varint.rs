@@ -1,6 +1,7 @@
 //! Numbers of variable length: seven bits a byte, the lowest first.
 
 /// Appends `value` to `out`.
+#[inline]
 pub(super) fn put(mut value: u64, out: &mut Vec<u8>) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
@@ -14,6 +15,7 @@ pub(super) fn put(mut value: u64, out: &mut Vec<u8>) {
 /// # Panics
 ///
 /// If `bytes` does not begin with what [`put`] wrote.
+#[inline]
 pub(super) fn take(bytes: &mut &[u8]) -> u64 {
     let mut value = 0;
     let mut shift = 0;

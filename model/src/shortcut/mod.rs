@@ -8,6 +8,7 @@
 //! which events there are, the history and the budgets come from the functions that
 //! [`Cluster`] uses itself.
 
+mod moves;
 mod orbits;
 mod parts;
 mod seen;
@@ -16,92 +17,253 @@ mod short;
 mod tests;
 
 use crate::bounds::Kind;
-use crate::cluster::{Action, Cluster, ClusterState, list_actions, value_after};
+use crate::cluster::{Action, Cluster, ClusterState, value_after};
 use crate::codec;
 use crate::ids::Id;
 use crate::message::Payload;
-use crate::search::{Fate, Route, Shortcut, Step};
+use crate::search::{Fate, Route, Shortcut, States, Steps};
 use lockstep_traces::Role;
+use moves::{Made, Moves, Standing, UNKNOWN};
 use orbits::Orbits;
 use parts::{Part, Parts};
-use rustc_hash::FxHashMap;
 use seen::Seen;
-use short::{Short, Tables};
+use short::{Block, Short, Tables, View};
 
 /// What is remembered of moves is forgotten when it exceeds so many bytes in a thread.
 const MAX_MEMORY: usize = 48 << 20;
-
-/// What a server did on an input. Small: there are more of them than fit into the caches of a processor.
-#[derive(Clone, Copy)]
-struct Move {
-    /// The server afterwards.
-    server: u32,
-    /// The message that it sent, if it is one, or where in [`Quick::sent`] those that it sent begin.
-    sent: u32,
-    sent_len: u16,
-    /// Whether the server may be in the state it is in now: otherwise every state is beyond the bound.
-    may_be: bool,
-    /// Whether it leads now: then the history has something to remember.
-    leads: bool,
-    /// What coverage counts of it.
-    class: u32,
-    /// Whether properties were evaluated: that is done on transitions within the bound only.
-    evaluated: bool,
-}
-
-impl Move {
-    /// The messages that it sent, in order; `sent` are those of all moves.
-    fn sent<'m>(&'m self, sent: &'m [u32]) -> &'m [u32] {
-        match self.sent_len {
-            1 => std::slice::from_ref(&self.sent),
-            len => &sent[self.sent as usize..self.sent as usize + usize::from(len)],
-        }
-    }
-}
 
 /// The shortcut of one thread.
 pub(crate) struct Quick<'a> {
     cluster: &'a Cluster,
     tables: Tables,
-    /// By the number of the server and the input.
-    moves: FxHashMap<u64, Move>,
-    /// The messages sent, move by move.
-    sent: Vec<u32>,
-    /// The history after a server that leads now moved, by history, server, and commit index before.
-    histories: FxHashMap<(u32, u32, u32), u32>,
+    moves: Moves,
     /// The classes of a loss and a duplication, once they were evaluated: they move no server.
     copies: [Option<u32>; 2],
-    /// The state at hand, the sum of the hashes of its parts, and its encoding.
-    at: Short,
-    sum: u128,
-    actions: Vec<Action>,
-    /// The state being written, and what it was written from.
-    from: Short,
-    from_bytes: Vec<u8>,
+    /// The states at hand, the one of them that was listed last, and the footprints of all.
+    block: Block,
+    listed: u32,
+    footprints: Vec<u128>,
+    /// For each message, where the move is that delivers it, if it was known when the block came.
+    deliveries: Vec<u32>,
+    /// The state being written.
     to: Short,
     /// With symmetry, and a place for the representative of what is being written.
     orbits: Option<Orbits>,
     representative: Short,
-    /// The classes of states, by outline.
-    states: Seen<u32>,
-    /// The footprints of states that have every property that depends on nothing else.
-    good: Seen<()>,
+    /// The state restored last, and its numbers.
+    restored: Option<(Short, ClusterState)>,
+    /// A place for the numbers of the state being restored.
+    restoring: Block,
+    /// What was found out of footprints.
+    seen: Seen,
     /// How much was saved of each of the tables.
     saved: [u32; 4],
 }
 
-/// The first input number of a message; those below are of the events without one.
-const FIRST_MESSAGE: u32 = 16;
-/// Marks the input number of a proposal; the rest is the value.
-const PROPOSAL: u32 = 1 << 31;
+/// In the first place of a route: it is about copies of a message. Otherwise that is the move.
+const COPIES: u32 = u32::MAX;
+/// In the last place of a route that is a move: no message is delivered.
+const NO_MESSAGE: u32 = u32::MAX;
 
-/// An action without its names.
-#[derive(Clone, Copy)]
-enum Means {
-    /// The server in a slot moves, on input number so and so.
-    Move { slot: usize, input: u32 },
-    /// So many copies of a message become so many.
-    Copies { position: usize, copies: usize },
+/// A state, and what is needed to tell what its actions lead to.
+struct Look<'q> {
+    cluster: &'q Cluster,
+    tables: &'q mut Tables,
+    moves: &'q mut Moves,
+    copies: [Option<u32>; 2],
+    at: View<'q>,
+    /// By position of the message.
+    deliveries: &'q [u32],
+    /// The sum of the hashes of its parts.
+    sum: u128,
+}
+
+impl Look<'_> {
+    /// Lists what becomes of every action, in the order of [`list_actions`](crate::cluster::list_actions).
+    #[inline]
+    fn list(&mut self, steps: &mut Steps) {
+        let at = self.at;
+        let allowed = self.tables.spents.facts(at.spent()).allowed;
+        for (slot, server) in at.servers.iter().enumerate() {
+            let events = self.tables.servers.facts(*server).events;
+            events.list(allowed, |kind| {
+                steps.push(kind as usize, self.event(slot, kind));
+            });
+        }
+        let duplicate = allowed.contains(Kind::Duplicate);
+        let drop = allowed.contains(Kind::Drop);
+        let mut before = NO_MESSAGE;
+        for (position, message) in at.messages.iter().enumerate() {
+            if std::mem::replace(&mut before, *message) == *message {
+                continue;
+            }
+            steps.push(Action::Deliver(0).number(), self.delivery(position));
+            if duplicate {
+                steps.push(Action::Duplicate(0).number(), self.copies(position, 2));
+            }
+            if drop {
+                steps.push(Action::Drop(0).number(), self.copies(position, 0));
+            }
+        }
+    }
+
+    /// What becomes of `action`.
+    fn fate(&mut self, action: Action) -> Fate {
+        match action {
+            Action::Timeout(i) => self.event(i.slot(), Kind::Timeout),
+            Action::LeaseExpire(i) => self.event(i.slot(), Kind::LeaseExpire),
+            Action::Heartbeat(i) => self.event(i.slot(), Kind::Heartbeat),
+            Action::CheckQuorum(i) => self.event(i.slot(), Kind::CheckQuorum),
+            Action::Propose(i) => self.event(i.slot(), Kind::Propose),
+            Action::Restart(i) => self.event(i.slot(), Kind::Restart),
+            Action::Deliver(position) => self.delivery(position as usize),
+            Action::Duplicate(position) => self.copies(position as usize, 2),
+            Action::Drop(position) => self.copies(position as usize, 0),
+        }
+    }
+
+    /// The number of what is spent after an event of this kind, and what that changes in the sum.
+    #[inline]
+    fn spent_after(&self, kind: Kind) -> (u32, u128) {
+        let after = &self.tables.spents.facts(self.at.spent()).after;
+        after
+            .as_ref()
+            .map_or((self.at.spent(), 0), |after| after[kind as usize])
+    }
+
+    /// The input that an event without a message is.
+    #[inline]
+    fn input(&mut self, slot: usize, kind: Kind) -> u32 {
+        match kind {
+            Kind::Propose => {
+                let servers = self.at.servers.iter();
+                let value = value_after(
+                    servers.map(|number| self.tables.servers.facts(*number).highest_value),
+                );
+                let payload = Payload::value(value).unwrap_or(Payload::EMPTY);
+                self.moves.proposal(slot, payload.code())
+            }
+            kind => Moves::event(kind),
+        }
+    }
+
+    /// What becomes of an event without a message.
+    #[inline(always)]
+    fn event(&mut self, slot: usize, kind: Kind) -> Fate {
+        let server = self.at.servers[slot];
+        let input = self.input(slot, kind);
+        let place = self.moves.find(server, input);
+        let (spent, change) = self.spent_after(kind);
+        let sum = self.sum.wrapping_add(change);
+        self.moved(server, place, NO_MESSAGE, spent, sum)
+    }
+
+    /// What becomes of the delivery of the message at `position`.
+    #[inline(always)]
+    fn delivery(&mut self, position: usize) -> Fate {
+        let message = self.at.messages[position];
+        let server = self.at.servers[usize::from(self.tables.messages.facts(message).to)];
+        let mut place = self.deliveries[position];
+        if place == UNKNOWN {
+            // It may have been made since.
+            place = self.moves.find(server, self.moves.delivery(message));
+        }
+        self.moved(server, place, message, self.at.spent(), self.sum)
+    }
+
+    /// What becomes of a message of which there will be so many copies for one.
+    #[inline]
+    fn copies(&mut self, position: usize, copies: usize) -> Fate {
+        let Some(class) = self.copies[copies / 2] else {
+            return Fate::Unknown;
+        };
+        if !self.cluster.has_room(self.at.messages.len() + copies - 1) {
+            return Fate::Beyond;
+        }
+        let (spent, change) = self.spent_after(if copies == 0 {
+            Kind::Drop
+        } else {
+            Kind::Duplicate
+        });
+        let sum = self.sum.wrapping_add(change);
+        let hash = self.tables.messages.facts(self.at.messages[position]).hash;
+        let sum = match copies {
+            0 => sum.wrapping_sub(hash),
+            _ => sum.wrapping_add(hash),
+        };
+        let route = [COPIES, spent, position as u32, copies as u32];
+        Fate::Within(fingerprint(sum), route, class)
+    }
+
+    /// What becomes of a move of server number `server`; `sum` is that of the state but for what the move changes.
+    #[inline(always)]
+    fn moved(&mut self, server: u32, place: u32, delivered: u32, spent: u32, sum: u128) -> Fate {
+        if place == UNKNOWN {
+            return Fate::Unknown;
+        }
+        let moved = self.moves.get(place);
+        let in_flight = self.at.messages.len() - usize::from(delivered != NO_MESSAGE);
+        if moved.standing == Standing::Beyond
+            || !self.cluster.has_room(in_flight + moved.sent_len())
+        {
+            return Fate::Beyond;
+        }
+        if moved.standing == Standing::Unevaluated {
+            return Fate::Unknown;
+        }
+        let class = moved.class;
+        let mut sum = sum.wrapping_add(moved.change);
+        let mut history = self.at.history();
+        if moved.leads {
+            let (tables, cluster) = (&mut *self.tables, self.cluster);
+            history = self
+                .moves
+                .history_after(place, server, history, tables, cluster);
+            let hash = |number| self.tables.histories.facts(number).hash;
+            sum = sum
+                .wrapping_sub(hash(self.at.history()))
+                .wrapping_add(hash(history));
+        }
+        Fate::Within(fingerprint(sum), [place, spent, history, delivered], class)
+    }
+}
+
+/// Makes `to` what `route` leads to from `from`.
+fn follow(from: View<'_>, route: Route, tables: &Tables, moves: &Moves, to: &mut Short) {
+    let [what, spent, third, last] = route;
+    if what == COPIES {
+        to.begin_like(from, (0, from.servers[0]), [from.history(), spent]);
+        for (position, message) in from.messages.iter().enumerate() {
+            let copies = if position == third as usize { last } else { 1 };
+            (0..copies).for_each(|_| to.push(*message));
+        }
+        return;
+    }
+    let moved = moves.get(what);
+    let slot = usize::from(tables.servers.facts(moved.server).slot);
+    to.begin_like(from, (slot, moved.server), [third, spent]);
+    // One copy goes, wherever it is, and what was sent goes where it belongs.
+    let delivered = from.messages.iter().position(|message| *message == last);
+    let (before, after) = from
+        .messages
+        .split_at(delivered.unwrap_or(from.messages.len()));
+    let after = after.get(1..).unwrap_or_default();
+    let mut sent = moves.sent(moved);
+    if sent.is_empty() {
+        to.extend(before);
+        to.extend(after);
+        return;
+    }
+    for old in before.iter().chain(after) {
+        while let Some((new, rest)) = sent.split_first()
+            && tables.messages.in_order(*new, *old)
+        {
+            to.push(*new);
+            sent = rest;
+        }
+        to.push(*old);
+    }
+    to.extend(sent);
 }
 
 impl<'a> Quick<'a> {
@@ -114,33 +276,28 @@ impl<'a> Quick<'a> {
         Quick {
             cluster,
             tables,
-            moves: FxHashMap::default(),
-            sent: Vec::new(),
-            histories: FxHashMap::default(),
+            moves: Moves::new(),
             copies: [None; 2],
-            at: Short::default(),
-            sum: 0,
-            actions: Vec::new(),
-            from: Short::default(),
-            from_bytes: Vec::new(),
+            block: Block::default(),
+            listed: 0,
+            footprints: Vec::new(),
+            deliveries: Vec::new(),
             to: Short::default(),
             orbits: symmetric.then(|| Orbits::new(cluster.settings().servers())),
             representative: Short::default(),
-            states: Seen::new(),
-            good: Seen::new(),
+            restored: None,
+            restoring: Block::default(),
+            seen: Seen::default(),
             saved: [0; 4],
         }
     }
 
-    fn take(&mut self, bytes: &[u8], into: fn(&mut Self) -> &mut Short) {
-        let servers = self.cluster.settings().servers();
-        let mut short = std::mem::take(into(self));
-        short.take(bytes, servers, &mut self.tables, self.cluster);
-        *into(self) = short;
+    fn servers(&self) -> usize {
+        self.cluster.settings().servers()
     }
 
     /// Whether the term of every message in flight is within its limit.
-    fn terms_within_limits(&self, short: &Short) -> bool {
+    fn terms_within_limits(&self, short: View<'_>) -> bool {
         short.messages.iter().all(|message| {
             let facts = self.tables.messages.facts(*message);
             let server = short.servers.get(usize::from(facts.gauge));
@@ -148,262 +305,120 @@ impl<'a> Quick<'a> {
         })
     }
 
-    /// What witnesses and antecedents of states look at: servers, history, and whether there are messages.
-    fn outline(&self, footprint: u128) -> u128 {
-        footprint ^ u128::from(self.at.messages.is_empty())
+    /// What witnesses and antecedents of states look at in the state listed last: servers, history, and
+    /// whether there are messages.
+    fn outline(&self) -> (u128, bool) {
+        let at = self.block.view(self.listed, self.servers());
+        let footprint = self.footprints[self.listed as usize];
+        (footprint, !at.messages.is_empty())
     }
 
-    fn means(&self, action: Action) -> Means {
-        let local = |i: Id, kind: Kind| Means::Move {
-            slot: i.slot(),
-            input: kind as u32,
-        };
-        match action {
-            Action::Timeout(i) => local(i, Kind::Timeout),
-            Action::LeaseExpire(i) => local(i, Kind::LeaseExpire),
-            Action::Heartbeat(i) => local(i, Kind::Heartbeat),
-            Action::CheckQuorum(i) => local(i, Kind::CheckQuorum),
-            Action::Restart(i) => local(i, Kind::Restart),
-            Action::Propose(i) => {
-                let servers = self.at.servers.iter();
-                let value = value_after(
-                    servers.map(|number| self.tables.servers.facts(*number).highest_value),
-                );
-                let payload = Payload::value(value).unwrap_or(Payload::EMPTY);
-                Means::Move {
-                    slot: i.slot(),
-                    input: PROPOSAL | payload.code(),
-                }
-            }
-            Action::Deliver(position) => {
-                let message = self.at.messages[position as usize];
-                Means::Move {
-                    slot: usize::from(self.tables.messages.facts(message).to),
-                    input: FIRST_MESSAGE + message,
-                }
-            }
-            Action::Duplicate(position) => Means::Copies {
-                position: position as usize,
-                copies: 2,
-            },
-            Action::Drop(position) => Means::Copies {
-                position: position as usize,
-                copies: 0,
-            },
-        }
-    }
-
-    #[inline(always)]
-    fn fate(&mut self, action: Action) -> Fate {
-        let mut sum = self.sum;
-        let spent = self.spent_after(action);
-        if spent != self.at.spent {
-            let hash = |number| self.tables.spents.facts(number).hash;
-            sum = sum
-                .wrapping_sub(hash(self.at.spent))
-                .wrapping_add(hash(spent));
-        }
-        let in_flight = self.at.messages.len();
-        match self.means(action) {
-            Means::Copies { position, copies } => {
-                let Some(class) = self.copies[copies / 2] else {
-                    return Fate::Unknown;
-                };
-                if !self.cluster.has_room(in_flight + copies - 1) {
-                    return Fate::Beyond;
-                }
-                let hash = self.tables.messages.facts(self.at.messages[position]).hash;
-                sum = match copies {
-                    0 => sum.wrapping_sub(hash),
-                    _ => sum.wrapping_add(hash),
-                };
-                self.within(sum, [spent, position as u32, copies as u32, COPIES], class)
-            }
-            Means::Move { slot, input } => {
-                let server = self.at.servers[slot];
-                let Some(moved) = self.moves.get(&key(server, input)).copied() else {
-                    return Fate::Unknown;
-                };
-                let delivered = delivered(input);
-                let in_flight = in_flight - usize::from(delivered.is_some());
-                let in_flight = in_flight + usize::from(moved.sent_len);
-                if !moved.may_be || !self.cluster.has_room(in_flight) {
-                    return Fate::Beyond;
-                }
-                if !moved.evaluated {
-                    return Fate::Unknown;
-                }
-                let server_hash = |number| self.tables.servers.facts(number).hash;
-                let message_hash = |number| self.tables.messages.facts(number).hash;
-                sum = sum
-                    .wrapping_sub(server_hash(server))
-                    .wrapping_add(server_hash(moved.server));
-                if let Some(message) = delivered {
-                    sum = sum.wrapping_sub(message_hash(message));
-                }
-                for message in moved.sent(&self.sent) {
-                    sum = sum.wrapping_add(message_hash(*message));
-                }
-                let mut history = self.at.history;
-                if moved.leads {
-                    history = self.history_after(server, moved.server);
-                    let hash = |number| self.tables.histories.facts(number).hash;
-                    sum = sum
-                        .wrapping_sub(hash(self.at.history))
-                        .wrapping_add(hash(history));
-                }
-                self.within(sum, [spent, history, input, slot as u32], moved.class)
-            }
-        }
-    }
-
-    /// The fate of what leads to the state with this sum of hashes, or with symmetry to a state that it
-    /// represents or is represented by.
-    #[inline(always)]
-    fn within(&mut self, sum: u128, route: Route, class: u32) -> Fate {
-        if self.orbits.is_none() {
-            return Fate::Within(fingerprint(sum), route, class);
-        }
-        let at = std::mem::take(&mut self.at);
-        self.follow(&at, route);
-        self.at = at;
-        Fate::Within(fingerprint(self.tables.sum(&self.to)), route, class)
-    }
-
-    /// Makes [`Quick::to`] what `route` leads to from `from`.
-    fn follow(&mut self, from: &Short, [spent, second, third, last]: Route) {
-        let to = &mut self.to;
-        to.servers.clear();
-        from.servers
-            .iter()
-            .for_each(|server| to.servers.push(*server));
-        to.spent = spent;
-        to.messages.clear();
-        if last == COPIES {
-            to.history = from.history;
-            for (position, message) in from.messages.iter().enumerate() {
-                let copies = if position == second as usize {
-                    third
-                } else {
-                    1
-                };
-                to.messages.extend((0..copies).map(|_| *message));
-            }
-        } else {
-            let (history, input, slot) = (second, third, last as usize);
-            let moved = self.moves[&key(from.servers[slot], input)];
-            to.servers[slot] = moved.server;
-            to.history = history;
-            let messages = &self.tables.messages;
-            let mut delivered = delivered(input);
-            let mut sent = moved.sent(&self.sent);
-            for old in &from.messages {
-                if Some(*old) == delivered {
-                    // One copy.
-                    delivered = None;
-                    continue;
-                }
-                while let Some((new, rest)) = sent.split_first()
-                    && messages.in_order(*new, *old)
-                {
-                    to.messages.push(*new);
-                    sent = rest;
-                }
-                to.messages.push(*old);
-            }
-            sent.iter().for_each(|new| to.messages.push(*new));
-        }
+    /// Makes the state last listed, or with symmetry its representative, follow `route`.
+    fn follow(&mut self, number: u32, route: Route) {
+        let from = self.block.view(number, self.cluster.settings().servers());
+        follow(from, route, &self.tables, &self.moves, &mut self.to);
         if let Some(orbits) = &mut self.orbits {
             let (tables, cluster) = (&mut self.tables, self.cluster);
-            orbits.represent(&self.to, &mut self.representative, tables, cluster);
+            orbits.represent(self.to.view(), &mut self.representative, tables, cluster);
             std::mem::swap(&mut self.to, &mut self.representative);
         }
     }
 
-    /// The number of what is spent after `action`.
-    fn spent_after(&mut self, action: Action) -> u32 {
-        let Some(kind) = action.kind() else {
-            return self.at.spent;
-        };
-        if let Some(after) = self.tables.spents.facts(self.at.spent).after[kind as usize] {
-            return after;
+    /// The fingerprint of the representative of where `route` leads from state number `number`.
+    fn representative_of(&mut self, number: u32, route: Route) -> u64 {
+        self.follow(number, route);
+        fingerprint(self.tables.sum(self.to.view()))
+    }
+
+    /// Looks up what the states of the block have in common, all at once: the tables do not fit into the
+    /// first cache of a processor, which can wait for many of their places at the same time.
+    fn look_ahead(&mut self) {
+        let servers = self.servers();
+        self.footprints.clear();
+        self.deliveries.clear();
+        let mut touched = 0;
+        for number in 0..self.block.len() {
+            let at = self.block.view(number, servers);
+            let footprint = self.tables.footprint(at);
+            self.footprints.push(footprint);
+            touched ^= self.seen.touch(footprint);
+            self.deliveries
+                .resize(self.block.messages(number, servers).start, UNKNOWN);
+            for message in at.messages {
+                let server = at.servers[usize::from(self.tables.messages.facts(*message).to)];
+                let place = self.moves.find(server, self.moves.delivery(*message));
+                self.deliveries.push(place);
+            }
         }
-        let mut spent = *self.tables.spents.part(self.at.spent);
-        spent.spend(kind, self.cluster.bounds());
-        let after = self.tables.spents.number(&spent, self.cluster);
-        self.tables.spents.facts_mut(self.at.spent).after[kind as usize] = Some(after);
-        after
+        std::hint::black_box(touched);
+        self.moves.touch(&self.deliveries);
     }
 
-    /// The number of the history after a server moved that leads now.
-    fn history_after(&mut self, before: u32, after: u32) -> u32 {
-        let committed = self.tables.servers.part(before).commit;
-        let key = (self.at.history, after, committed);
-        if let Some(history) = self.histories.get(&key) {
-            return *history;
+    /// The state listed last.
+    fn look(&mut self) -> Look<'_> {
+        let servers = self.cluster.settings().servers();
+        let at = self.block.view(self.listed, servers);
+        let footprint = self.footprints[self.listed as usize];
+        Look {
+            cluster: self.cluster,
+            sum: footprint.wrapping_add(self.tables.rest(at)),
+            deliveries: &self.deliveries[self.block.messages(self.listed, servers)],
+            tables: &mut self.tables,
+            moves: &mut self.moves,
+            copies: self.copies,
+            at,
         }
-        let mut history = self.tables.histories.part(self.at.history).clone();
-        history.record(self.tables.servers.part(after), committed);
-        let number = self.tables.histories.number(&history, self.cluster);
-        self.histories.insert(key, number);
-        number
     }
 
-    fn memory_of_moves(&self) -> usize {
-        self.moves.capacity() * (size_of::<(u64, Move)>() + 1)
-            + self.sent.capacity() * size_of::<u32>()
-            + self.histories.capacity() * (size_of::<((u32, u32, u32), u32)>() + 1)
+    /// What becomes of an action of the state listed last.
+    fn fate(&mut self, action: &Action) -> Fate {
+        match self.look().fate(*action) {
+            Fate::Within(_, route, class) if self.orbits.is_some() => {
+                let fingerprint = self.representative_of(self.listed, route);
+                Fate::Within(fingerprint, route, class)
+            }
+            fate => fate,
+        }
     }
 
-    fn learn_move(&mut self, slot: usize, input: u32, after: &ClusterState, class: u32) {
+    fn learn_move(&mut self, means: (usize, u32, u32), after: &ClusterState, class: u32) {
+        let (slot, input, delivered) = means;
         let tables = &mut self.tables;
-        let before = self.at.servers[slot];
+        let at = self
+            .block
+            .view(self.listed, self.cluster.settings().servers());
         let server = tables.servers.number(&after.servers[slot], self.cluster);
         // What was sent is what is new in the network: both are sorted.
-        let delivered = delivered(input);
-        let mut old = self.at.messages.clone();
-        if let Some(position) = old.iter().position(|message| Some(*message) == delivered) {
+        let mut old = at.messages.to_vec();
+        if let Some(position) = old.iter().position(|message| *message == delivered) {
             old.remove(position);
         }
         let mut old = old.into_iter().peekable();
-        let start = self.sent.len();
+        let mut sent = Vec::new();
         for message in after.network.iter() {
             let is_old = |number: &u32| tables.messages.part(*number) == message;
             if old.next_if(is_old).is_none() {
-                let number = tables.messages.number(message, self.cluster);
-                self.sent.push(number);
+                sent.push(tables.messages.number(message, self.cluster));
             }
         }
-        let sent_len = (self.sent.len() - start) as u16;
-        let sent = match sent_len {
-            1 => self.sent.pop().unwrap_or_default(),
-            _ => start as u32,
+        let standing = if !self.cluster.may_be(&after.servers[slot]) {
+            Standing::Beyond
+        } else if self.cluster.is_within(after) {
+            Standing::Evaluated
+        } else {
+            Standing::Unevaluated
         };
-        let moved = Move {
-            server,
-            sent,
-            sent_len,
-            may_be: self.cluster.may_be(&after.servers[slot]),
+        let made = Made {
+            before: at.servers[slot],
+            after: server,
+            delivered: (delivered != NO_MESSAGE).then_some(delivered),
+            sent: &sent,
+            standing,
             leads: after.servers[slot].role == Role::Leader,
             class,
-            evaluated: self.cluster.is_within(after),
         };
-        self.moves.insert(key(before, input), moved);
+        self.moves.learn(input, &made, tables);
     }
-}
-
-/// In the last place of a route: it is about copies of a message. Otherwise that is the slot.
-const COPIES: u32 = u32::MAX;
-
-fn key(server: u32, input: u32) -> u64 {
-    u64::from(server) << 32 | u64::from(input)
-}
-
-/// The message that is delivered by input number `input`, if one is.
-fn delivered(input: u32) -> Option<u32> {
-    (input & PROPOSAL == 0)
-        .then(|| input.checked_sub(FIRST_MESSAGE))
-        .flatten()
 }
 
 /// The sum of the hashes of all parts of `state`.
@@ -440,87 +455,101 @@ impl<'a> Shortcut<'a, Cluster> for Quick<'a> {
         let mut short = Short::of(state, &mut self.tables, self.cluster);
         if let Some(orbits) = &mut self.orbits {
             let given = std::mem::take(&mut short);
-            orbits.represent(&given, &mut short, &mut self.tables, self.cluster);
+            orbits.represent(given.view(), &mut short, &mut self.tables, self.cluster);
         }
-        short.put(out);
-        fingerprint(self.tables.sum(&short))
+        short.view().put(out);
+        fingerprint(self.tables.sum(short.view()))
     }
 
-    fn restore(&mut self, short: &[u8]) -> ClusterState {
-        self.take(short, |quick| &mut quick.from);
-        self.from_bytes.clear();
-        self.from_bytes.extend_from_slice(short);
-        self.from.state(&self.tables)
-    }
-
-    fn steps(&mut self, short: &[u8], steps: &mut Vec<Step>) -> Option<u32> {
-        self.take(short, |quick| &mut quick.at);
-        let footprint = self.tables.footprint(&self.at);
-        self.sum = footprint.wrapping_add(self.tables.rest(&self.at));
-        let at = std::mem::take(&mut self.at);
-        let servers = at.servers.iter();
-        let events = servers.map(|number| self.tables.servers.facts(*number).events);
-        let distinct = (0..at.messages.len()).filter(|position| {
-            *position == 0 || at.messages[position - 1] != at.messages[*position]
+    fn restore(&mut self, short: &[u8]) -> &ClusterState {
+        self.restoring.clear();
+        self.restoring.push(short);
+        let wanted = self.restoring.view(0, self.cluster.settings().servers());
+        if !self.tables.know(wanted) {
+            self.tables.catch_up(self.cluster);
+        }
+        let (numbers, state) = self.restored.get_or_insert_with(|| {
+            let mut numbers = Short::default();
+            numbers.clone_from(wanted);
+            (numbers, wanted.state(&self.tables))
         });
-        let allowed = self.tables.spents.facts(at.spent).allowed;
-        steps.clear();
-        let mut actions = std::mem::take(&mut self.actions);
-        list_actions(allowed, events, distinct, |action| actions.push(action));
-        self.at = at;
-        for action in actions.drain(..) {
-            steps.push(Step {
-                kind: action.number() as u16,
-                fate: self.fate(action),
-            });
+        wanted.replace(numbers.view(), state, &self.tables);
+        numbers.clone_from(wanted);
+        state
+    }
+
+    fn read(&mut self, states: &States<'_>) {
+        // No route given so far is followed any more.
+        if self.moves.memory() > MAX_MEMORY {
+            self.moves = Moves::new();
         }
-        self.actions = actions;
-        self.states.get(self.outline(footprint))
+        self.tables.catch_up(self.cluster);
+        self.block.clear();
+        for number in 0..states.len() {
+            self.block.push(states.get(number));
+        }
+        self.moves.learn_messages(&self.tables.messages);
+        self.look_ahead();
+    }
+
+    fn steps(&mut self, number: u32, steps: &mut Steps) -> Option<u32> {
+        let at = self.block.view(number, self.servers());
+        self.tables.learn_spent(at.spent(), self.cluster);
+        self.listed = number;
+        let first = steps.reached().len();
+        self.look().list(steps);
+        if self.orbits.is_some() {
+            for reached in &mut steps.reached_mut()[first..] {
+                reached.fingerprint = self.representative_of(number, reached.route);
+            }
+        }
+        let (footprint, messages) = self.outline();
+        self.seen.class(footprint, messages)
     }
 
     fn learn(&mut self, action: &Action, after: &ClusterState, class: u32) -> Fate {
-        match self.means(*action) {
-            Means::Copies { copies, .. } => {
+        let mut look = self.look();
+        let mut event = |i: Id, kind| (i.slot(), look.input(i.slot(), kind), NO_MESSAGE);
+        let moved = match *action {
+            Action::Timeout(i) => event(i, Kind::Timeout),
+            Action::LeaseExpire(i) => event(i, Kind::LeaseExpire),
+            Action::Heartbeat(i) => event(i, Kind::Heartbeat),
+            Action::CheckQuorum(i) => event(i, Kind::CheckQuorum),
+            Action::Propose(i) => event(i, Kind::Propose),
+            Action::Restart(i) => event(i, Kind::Restart),
+            Action::Deliver(position) => {
+                let message = look.at.messages[position as usize];
+                let to = look.tables.messages.facts(message).to;
+                (usize::from(to), look.moves.delivery(message), message)
+            }
+            Action::Duplicate(_) | Action::Drop(_) => {
                 if !self.cluster.is_within(after) {
                     return Fate::Beyond;
                 }
-                self.copies[copies / 2] = Some(class);
+                let duplicated = matches!(action, Action::Duplicate(_));
+                self.copies[usize::from(duplicated)] = Some(class);
+                return self.fate(action);
             }
-            Means::Move { slot, input } => self.learn_move(slot, input, after, class),
-        }
-        self.fate(*action)
+        };
+        self.learn_move(moved, after, class);
+        self.fate(action)
     }
 
-    fn write(&mut self, short: &[u8], route: Route, out: &mut Vec<u8>) -> bool {
-        // Successors of a state are written one after the other.
-        if self.from_bytes != short {
-            self.take(short, |quick| &mut quick.from);
-            self.from_bytes.clear();
-            self.from_bytes.extend_from_slice(short);
-        }
-        let from = std::mem::take(&mut self.from);
-        self.follow(&from, route);
-        self.from = from;
-        self.to.put(out);
-        let footprint = self.tables.footprint(&self.to);
-        self.good.get(footprint).is_some() && self.terms_within_limits(&self.to)
+    fn write(&mut self, number: u32, route: Route, out: &mut Vec<u8>) -> bool {
+        self.follow(number, route);
+        let to = self.to.view();
+        to.put(out);
+        let footprint = self.tables.footprint(to);
+        self.seen.is_good(footprint) && self.terms_within_limits(to)
     }
 
     fn settle_state(&mut self, class: u32) {
-        let outline = self.outline(self.tables.footprint(&self.at));
-        self.states.note(outline, class);
+        let (footprint, messages) = self.outline();
+        self.seen.note_class(footprint, messages, class);
     }
 
     fn settle_properties(&mut self) {
-        self.good.note(self.tables.footprint(&self.to), ());
-    }
-
-    fn tidy(&mut self) {
-        if self.memory_of_moves() > MAX_MEMORY {
-            self.moves = FxHashMap::default();
-            self.sent = Vec::new();
-            self.histories = FxHashMap::default();
-        }
+        self.seen.note_good(self.tables.footprint(self.to.view()));
     }
 
     fn save(&mut self, out: &mut Vec<u8>) {
@@ -558,9 +587,12 @@ impl<'a> Shortcut<'a, Cluster> for Quick<'a> {
             histories,
             spents,
         } = &self.tables;
-        let own = self.memory_of_moves() as u64
-            + self.states.memory()
-            + self.good.memory()
+        let own = self.moves.memory() as u64
+            + self.block.memory()
+            + (self.footprints.capacity() * size_of::<u128>()) as u64
+            + (self.deliveries.capacity() * size_of::<u32>()) as u64
+            + self.restoring.memory()
+            + self.seen.memory()
             + self.orbits.as_ref().map_or(0, Orbits::memory)
             + servers.memory()
             + messages.memory()

@@ -1,7 +1,7 @@
 //! Renaming servers in short forms: each part is renamed once, and known by number ever after.
 
 use super::parts::{Part, Parts};
-use super::short::{Short, Tables};
+use super::short::{Short, Tables, View};
 use crate::cluster::Cluster;
 use crate::ids::Id;
 use crate::symmetry::{
@@ -77,7 +77,7 @@ impl Orbits {
     /// Becomes, in `to`, the representative of `from`, whose messages may be in any order.
     pub fn represent(
         &mut self,
-        from: &Short,
+        from: View<'_>,
         to: &mut Short,
         tables: &mut Tables,
         cluster: &Cluster,
@@ -89,14 +89,14 @@ impl Orbits {
         } else {
             let sums = candidates.map(|renaming| {
                 self.rename(from, renaming, to, tables, cluster);
-                (tables.sum(to), renaming)
+                (tables.sum(to.view()), renaming)
             });
             sums.min().map_or(0, |(_, renaming)| renaming)
         };
         self.rename(from, renaming, to, tables, cluster);
     }
 
-    fn keys(&mut self, short: &Short, tables: &Tables) -> Keys {
+    fn keys(&mut self, short: View<'_>, tables: &Tables) -> Keys {
         let servers = tables.servers.parts();
         let marks = servers[self.server_marks.len()..].iter();
         self.server_marks.extend(marks.map(ServerMark::of));
@@ -110,7 +110,7 @@ impl Orbits {
             }
             self.history_marks.push(sums);
         }
-        let history = self.history_marks[short.history as usize]
+        let history = self.history_marks[short.history() as usize]
             .iter()
             .enumerate();
         keys(
@@ -128,7 +128,7 @@ impl Orbits {
 
     fn rename(
         &mut self,
-        from: &Short,
+        from: View<'_>,
         renaming: usize,
         to: &mut Short,
         tables: &mut Tables,
@@ -136,30 +136,25 @@ impl Orbits {
     ) {
         let count = self.renamings.len();
         let (names, back) = &self.renamings[renaming];
-        to.servers.clear();
-        for slot in back {
-            let number = from.servers[usize::from(*slot)];
-            let place = (number, renaming, count);
-            let rename = |server: &_| rename_server(server, names, back);
-            to.servers.push(
-                self.servers
-                    .get(place, &mut tables.servers, cluster, rename),
-            );
-        }
-        let place = (from.history, renaming, count);
+        let place = (from.history(), renaming, count);
         let rename = |history: &_| rename_history(history, names);
-        to.history = self
+        let history = self
             .histories
             .get(place, &mut tables.histories, cluster, rename);
-        to.spent = from.spent;
-        to.messages.clear();
-        for message in &from.messages {
+        let servers = back.iter().map(|slot| {
+            let place = (from.servers[usize::from(*slot)], renaming, count);
+            let rename = |server: &_| rename_server(server, names, back);
+            self.servers
+                .get(place, &mut tables.servers, cluster, rename)
+        });
+        to.begin(servers, history, from.spent());
+        for message in from.messages {
             let place = (*message, renaming, count);
             let rename = |message: &_| rename_message(message, names);
             let message = self
                 .messages
                 .get(place, &mut tables.messages, cluster, rename);
-            tables.insert(message, &mut to.messages);
+            to.insert(message, tables);
         }
     }
 

@@ -94,20 +94,19 @@ impl<P: Part> Parts<P> {
         self.buffer.clear();
         part.encode(&mut self.buffer);
         let number = self.numbers().number(&self.buffer);
-        self.learn_up_to(number, cluster);
+        if !self.knows(number) {
+            self.catch_up(cluster);
+        }
         number
     }
 
-    /// Makes sure that part number `number` is known here.
-    #[inline]
-    pub fn learn_up_to(&mut self, number: u32, cluster: &Cluster) {
-        if number as usize >= self.facts.len() {
-            self.catch_up(cluster);
-        }
+    /// Whether part number `number` is known in this thread.
+    pub fn knows(&self, number: u32) -> bool {
+        (number as usize) < self.facts.len()
     }
 
-    #[cold]
-    fn catch_up(&mut self, cluster: &Cluster) {
+    /// Makes sure that every part that another thread found is known in this one.
+    pub fn catch_up(&mut self, cluster: &Cluster) {
         let new: Vec<Arc<[u8]>> = self.numbers().encodings[self.facts.len()..].to_vec();
         for bytes in new {
             let part = P::decode(&bytes, cluster);
@@ -177,6 +176,8 @@ pub(super) struct ServerFacts {
     pub hash: u128,
     pub highest_value: u64,
     pub term: u32,
+    pub commit: u32,
+    pub slot: u8,
     pub events: LocalEvents,
 }
 
@@ -199,6 +200,8 @@ impl Part for Server {
             hash,
             highest_value: highest_value(self),
             term: self.term,
+            commit: self.commit,
+            slot: self.id.slot() as u8,
             events: LocalEvents::that_matter(self),
         }
     }
@@ -279,8 +282,9 @@ impl Part for History {
 pub(super) struct SpentFacts {
     pub hash: u128,
     pub allowed: KindSet,
-    /// The number after one more of each kind, once it was asked for.
-    pub after: [Option<u32>; Kind::ALL.len()],
+    /// The number after one more of each kind that is allowed, and what that changes in the sum of the
+    /// hashes, once it was asked for.
+    pub after: Option<Box<[(u32, u128); Kind::ALL.len()]>>,
 }
 
 impl Part for Spent {
@@ -299,7 +303,7 @@ impl Part for Spent {
         SpentFacts {
             hash,
             allowed: cluster.bounds().allowed(self),
-            after: [None; Kind::ALL.len()],
+            after: None,
         }
     }
 }
