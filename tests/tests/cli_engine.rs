@@ -91,7 +91,17 @@ fn what_does_not_fit_into_memory_goes_to_disk() {
     assert_eq!(counts(&free), counts(&tight));
     assert!(memory(&tight, "disk") > 0);
     assert!(memory(&tight, "peak") <= mebibytes << 20);
-    // What must stay in memory, the fingerprints, is too large for nothing at all.
+    // So little that old fingerprints have to go to disk too.
+    let fingerprints = memory(&free, "fingerprints");
+    let mebibytes = (memory(&free, "batch") + fingerprints / 2) >> 20;
+    for threads in [1, 2] {
+        let limits = format!("--memory {mebibytes} --threads {threads}");
+        let (tighter, _) = run(here.path(), &format!("{space} {limits}"), HOLDS);
+        assert_eq!(counts(&free), counts(&tighter));
+        assert!(memory(&tighter, "fingerprints") < fingerprints);
+        assert!(memory(&tighter, "peak") <= mebibytes << 20);
+    }
+    // The batch at work, and a byte or so for each state, must stay in memory.
     let (none, _) = run(here.path(), &format!("{space} --memory 0"), STOPPED);
     assert!(none.contains("bounded (memory)"), "{none}");
 }
@@ -131,15 +141,25 @@ fn killed_after(folder: &Path, arguments: &str, time: Duration) -> Option<ExitSt
 
 #[test]
 fn killed_at_any_moment_and_resumed_it_ends_the_same() {
-    const KILLS: u32 = 20;
+    kill_and_resume(SPACE, 20);
+}
+
+/// With links, frontier and old fingerprints on disk.
+#[test]
+fn killed_with_hardly_any_memory_it_ends_the_same() {
+    kill_and_resume(&format!("{SPACE} --memory 2"), 8);
+}
+
+/// Kills the search of this space so many times at random moments.
+fn kill_and_resume(space: &str, kills: u32) {
     let here = folder();
     let clock = Instant::now();
-    let (whole, _) = run(here.path(), SPACE, HOLDS);
+    let (whole, _) = run(here.path(), space, HOLDS);
     let once = clock.elapsed();
-    let search = format!("{SPACE} --checkpoint saved --checkpoint-every 0");
+    let search = format!("{space} --checkpoint saved --checkpoint-every 0");
     let mut random = SmallRng::seed_from_u64(20);
     let (mut killed, mut ended, mut resumed) = (0, 0, 0);
-    while killed < KILLS {
+    while killed < kills {
         // Now and then it ends before it is killed; then another one begins.
         assert!(
             ended < 200,
@@ -158,7 +178,7 @@ fn killed_at_any_moment_and_resumed_it_ends_the_same() {
             }
         }
     }
-    assert!(resumed >= KILLS / 2, "only {resumed} were resumed");
+    assert!(resumed >= kills / 2, "only {resumed} were resumed");
     let resume = here.path().join("saved/manifest").exists();
     let resume = if resume { " --resume" } else { "" };
     let (last, _) = run(here.path(), &format!("{search}{resume}"), HOLDS);

@@ -60,7 +60,8 @@ pub struct LimitArgs {
     /// Threads; the result is the same for any number
     #[arg(long, value_name = "N", default_value_t = default_threads(), value_parser = threads)]
     pub threads: usize,
-    /// Memory for states, in MiB; what does not fit goes to disk
+    /// Memory for states, in MiB; what does not fit goes to disk: the states that wait, the ways to
+    /// all of them, and the fingerprints of those found long ago
     #[arg(long, value_name = "MIB")]
     pub memory: Option<u64>,
     /// Stop after so many distinct states

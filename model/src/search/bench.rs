@@ -21,7 +21,7 @@ pub enum Contender {
         /// The number of threads.
         threads: usize,
     },
-    /// The same with frontier and links on disk from the start.
+    /// The same with frontier, links and old fingerprints on disk from the start.
     EngineOnDisk {
         /// The number of threads.
         threads: usize,

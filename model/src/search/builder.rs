@@ -103,7 +103,10 @@ impl<'a, M: Checkable> Search<'a, M> {
     }
 
     /// Holds at most `bytes` bytes of fingerprints, frontier, links and successors at work. Beyond
-    /// it the frontier and the links go to disk; the fingerprints cannot, and stop the search.
+    /// it the frontier and the links go to disk, then the fingerprints of old levels, and then all
+    /// fingerprints but those found at the moment. What cannot go, and stops the search, is about 1.3 bytes
+    /// for each state and the successors at work. With little more room than that the search is slow,
+    /// because what is on disk is read and written again each time the rest is full.
     /// What the process needs besides (code, threads' stacks, the model) is not counted.
     #[must_use]
     pub fn max_memory(mut self, bytes: u64) -> Self {
@@ -153,7 +156,7 @@ impl<'a, M: Checkable> Search<'a, M> {
         self
     }
 
-    /// Whether frontier and links are on disk from the start, instead of once
+    /// Whether frontier, links and the fingerprints of old levels are on disk from the start, instead of once
     /// [`max_memory`](Self::max_memory) is reached (they are not by default).
     #[must_use]
     pub fn on_disk(mut self, on: bool) -> Self {

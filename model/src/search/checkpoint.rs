@@ -7,6 +7,7 @@
 use super::error::SearchError;
 use super::records::Records;
 use super::report::{Level, TimeSplit};
+use super::sealed::Sealing;
 use super::tally::Tally;
 use serde::{Deserialize, Serialize};
 use std::io::Write;
@@ -178,6 +179,14 @@ impl Store {
     /// A new, empty file.
     pub fn create(&mut self, name: &str) -> Result<Records, SearchError> {
         Records::create(self.folder()?.join(name), self.subject.seed())
+    }
+
+    /// Where fingerprints are sealed.
+    pub fn sealing(&mut self) -> Result<Sealing, SearchError> {
+        Ok(Sealing {
+            folder: self.folder()?,
+            seed: self.subject.seed(),
+        })
     }
 
     /// The file is not needed any more.

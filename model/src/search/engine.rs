@@ -4,7 +4,7 @@ use super::builder::{Options, ProgressCallback, Search};
 use super::checkpoint::{Extents, Found, Loaded, Position, Store, Subject, frontier_name};
 use super::error::SearchError;
 use super::expand::{self, Emission, Expander, Expansion, Pool, Shortcuts, Violation};
-use super::fingerprints::{self, Fingerprints, SHARDS};
+use super::fingerprints::{self, Fingerprints, Tag};
 use super::frontier::{Block, Frontier, Packer};
 use super::links::Links;
 use super::parallel;
@@ -25,6 +25,8 @@ where
 {
     let mut walk = Walk::start(search)?;
     let end = walk.walk()?;
+    // Damage that was done after the last time would otherwise pass for an answer.
+    walk.known.verify()?;
     walk.finish(end)
 }
 
@@ -47,21 +49,22 @@ pub(super) struct Walk<'a, M: Checkable> {
     pub expander: Expander<'a, M>,
     pub options: Options,
     progress: Option<ProgressCallback<'a>>,
-    store: Store,
-    known: Fingerprints,
+    pub store: Store,
+    pub known: Fingerprints,
+
     pub links: Links,
     /// The states of the depth that is being expanded, and those found one deeper.
-    current: Frontier,
-    next: Frontier,
+    pub current: Frontier,
+    pub next: Frontier,
     /// With checkpoints: every fingerprint, in the order found.
     log: Option<super::records::Records>,
     pub position: Position,
     violated: Option<Violated>,
     pub memory: MemorySplit,
-    expansions: Vec<Expansion>,
+    pub expansions: Vec<Expansion>,
     emissions: Vec<Emission>,
     /// If there are any, states are known by their short forms.
-    shortcuts: Pool<'a, M>,
+    pub shortcuts: Pool<'a, M>,
     /// With checkpoints and shortcuts: what short forms mean.
     meanings: Option<super::records::Records>,
     pub resumed_at: Option<u64>,
@@ -73,7 +76,9 @@ pub(super) struct Walk<'a, M: Checkable> {
 }
 
 /// The shortcuts, if there are any, while no thread is at work.
-fn locked<'p, 'a, M: Checkable>(pool: &'p mut Pool<'a, M>) -> Option<&'p mut Shortcuts<'a, M>> {
+pub(super) fn locked<'p, 'a, M: Checkable>(
+    pool: &'p mut Pool<'a, M>,
+) -> Option<&'p mut Shortcuts<'a, M>> {
     let pool = pool.as_mut()?.get_mut();
     // A thread that panicked has taken the search with it.
     Some(pool.unwrap_or_else(PoisonError::into_inner))
@@ -183,15 +188,6 @@ where
             file.scan(0, |record| shortcuts.root.load(&record.bytes))?;
             self.meanings = Some(file);
         }
-        let known = &mut self.known;
-        fingerprints.scan(0, |record| {
-            for fingerprint in record.bytes.chunks_exact(8) {
-                known.insert(u64::from_le_bytes(std::array::from_fn(|byte| {
-                    fingerprint[byte]
-                })));
-            }
-        })?;
-        self.log = Some(fingerprints);
         self.links = Links::reopen(position.initial.len() as u64, links)?;
         self.current = Frontier::reopen(current.0, current.1)?;
         self.next = Frontier::reopen(next, 0)?;
@@ -200,6 +196,8 @@ where
             .retain(|witness| position.witnesses[*witness].is_none());
         self.before = position.time.total_seconds;
         self.position = position;
+        self.refill(&mut fingerprints)?;
+        self.log = Some(fingerprints);
         self.reported.1 = self.links.states();
         self.resumed_at = Some(self.links.states());
         Ok(())
@@ -231,7 +229,7 @@ where
                     fingerprints::fingerprint(&bytes)
                 }
             };
-            if !self.known.insert(fingerprint) {
+            if !self.known.insert(fingerprint, Tag::of(0)) {
                 continue;
             }
             if self.violated.is_none()
@@ -355,7 +353,7 @@ where
         }
     }
 
-    fn batch_memory(&self) -> u64 {
+    pub fn batch_memory(&self) -> u64 {
         let pool = self.shortcuts.as_ref().and_then(|pool| pool.lock().ok());
         let shortcuts = pool.map_or(0, |pool| pool.memory());
         let expansions: u64 = self.expansions.iter().map(Expansion::memory).sum();
@@ -363,7 +361,7 @@ where
     }
 
     /// What can go to disk.
-    fn movable_memory(&self) -> u64 {
+    pub fn movable_memory(&self) -> u64 {
         self.current.memory() + self.next.memory() + self.links.memory()
     }
 
@@ -374,7 +372,8 @@ where
     pub fn disk_in_use(&self) -> u64 {
         let logs = [&self.log, &self.meanings].into_iter().flatten();
         let logs: u64 = logs.map(super::records::Records::len).sum();
-        self.current.disk() + self.next.disk() + self.links.disk() + logs
+        let waiting = self.current.disk() + self.next.disk();
+        waiting + self.links.disk() + logs + self.known.disk()
     }
 
     /// Expands the next batch of blocks. `Some` if it does not fit in memory: then it was put back.
@@ -403,6 +402,7 @@ where
         {
             return Err(SearchError::TooManyActions(expansion.most_actions));
         }
+        self.known.sound()?;
         self.position.time.expand_seconds += clock.elapsed().as_secs_f64();
 
         if !self.make_room(count)? {
@@ -411,12 +411,14 @@ where
         }
         let clock = Instant::now();
         let expansions = &self.expansions[..count];
+        let tag = Tag::of(self.position.depth + 1);
         parallel::for_each(
             threads,
             self.known.shards_mut().enumerate(),
             || (),
-            |(), (number, shard)| expand::insert(number, shard, expansions),
+            |(), (number, mut shard)| expand::insert(number, &mut shard, tag, expansions),
         );
+        self.known.settle();
         self.position.time.insert_seconds += clock.elapsed().as_secs_f64();
 
         let clock = Instant::now();
@@ -432,54 +434,6 @@ where
         }
         self.position.time.emit_seconds += clock.elapsed().as_secs_f64();
         Ok(None)
-    }
-
-    /// Spills if the batch needs it; false if it does not fit even so.
-    fn make_room(&mut self, count: usize) -> Result<bool, SearchError> {
-        let mut more = [0; SHARDS];
-        self.expansions[..count]
-            .iter()
-            .for_each(|expansion| expansion.count_by_shard(&mut more));
-        let table = self.known.bytes_after(&more);
-        let mut batch = self.batch_memory();
-        let max = self.options.max_memory.unwrap_or(u64::MAX);
-        let on_disk = self.options.on_disk;
-        if on_disk || table + batch + self.movable_memory() > max {
-            let (store, depth) = (&mut self.store, self.position.depth);
-            self.links.save(false, || store.create("links"))?;
-            self.next
-                .save(false, || store.create(&frontier_name(depth + 1)))?;
-            // What is left of the current level goes last, and only if that is enough: otherwise the
-            // batch is put back, and must not come behind it in the file.
-            if table + batch + self.links.memory() > max {
-                // What shortcuts remember can be found out again.
-                if let Some(shortcuts) = locked(&mut self.shortcuts) {
-                    shortcuts.forget();
-                }
-                batch = self.batch_memory();
-            }
-            if table + batch + self.links.memory() > max {
-                return Ok(false);
-            }
-            if on_disk || table + batch + self.current.memory() + self.links.memory() > max {
-                let store = &mut self.store;
-                self.current
-                    .save(false, || store.create(&frontier_name(depth)))?;
-            }
-        }
-        self.note_memory(table, batch);
-        Ok(true)
-    }
-
-    fn note_memory(&mut self, table: u64, batch: u64) {
-        let frontier = self.current.memory() + self.next.memory();
-        let links = self.links.memory();
-        let memory = &mut self.memory;
-        memory.fingerprints = memory.fingerprints.max(table);
-        memory.frontier = memory.frontier.max(frontier);
-        memory.links = memory.links.max(links);
-        memory.batch = memory.batch.max(batch);
-        memory.peak = memory.peak.max(table + frontier + links + batch);
     }
 
     /// Adds what came of the block with this number in the batch.

@@ -36,7 +36,7 @@ pub enum SearchError {
          its encoding loses a field, or its symmetry is not exact"
     )]
     NotReproducible(String),
-    /// A file of the frontier, the links or a checkpoint could not be read or written.
+    /// A file of the frontier, the links, the fingerprints or a checkpoint could not be read or written.
     #[error("{path}: {source}", path = .path.display())]
     Io {
         /// The file or folder.

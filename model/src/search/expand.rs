@@ -6,7 +6,7 @@
 //! new one does not depend on the threads.
 
 use super::builder::StateMap;
-use super::fingerprints::{Fingerprints, SHARDS, Shard, fingerprint, shard_of};
+use super::fingerprints::{Fingerprints, SHARDS, Shard, Tag, fingerprint, shard_of};
 use super::frontier::{Packer, Piece, States};
 use super::links::LinkPiece;
 use super::report::PropertyKind;
@@ -455,20 +455,14 @@ where
 }
 
 /// Inserts what all `expansions` have for shard number `number`, and marks what is new.
-pub(super) fn insert(number: usize, shard: &mut Shard, expansions: &[Expansion]) {
-    shard.reserve(
-        expansions
-            .iter()
-            .map(|expansion| expansion.of_shard(number).len())
-            .sum(),
-    );
+pub(super) fn insert(number: usize, shard: &mut Shard<'_>, tag: Tag, expansions: &[Expansion]) {
     let all = expansions
         .iter()
         .flat_map(|expansion| expansion.of_shard(number));
     shard.warm(all.map(|(fingerprint, _)| *fingerprint));
     for expansion in expansions {
         for (fingerprint, candidate) in expansion.of_shard(number) {
-            if shard.insert(*fingerprint) {
+            if shard.insert(*fingerprint, tag) {
                 expansion.fresh[*candidate as usize].store(true, Ordering::Relaxed);
             }
         }

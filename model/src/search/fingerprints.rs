@@ -4,16 +4,29 @@
 //! a sorted array with gaps: open addressing with linear probing, where the home of a fingerprint
 //! grows with the fingerprint and collided ones are kept in order. A look-up ends at the first slot
 //! that is not smaller, empty slots being the largest value, and growing is one pass in order.
+//!
+//! The number of the shard says the top six bits again, so a slot has room for the depth of the state. It
+//! tells which fingerprints are old: those can be [sealed](super::sealed), which leaves little more than a
+//! byte of each in memory. A fingerprint is in the table or sealed, never both.
 
+use super::error::SearchError;
+use super::sealed::{Sealed, Sealing};
+use std::sync::{Mutex, PoisonError};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// The number of shards. Part of no file format: a resumed search fills the table anew.
 pub(super) const SHARDS: usize = 1 << SHARD_BITS;
-const SHARD_BITS: u32 = 6;
+pub(super) const SHARD_BITS: u32 = 6;
 const EMPTY: u64 = u64::MAX;
 const FIRST_CAPACITY: usize = 64;
 /// Slots after the last home, for what is pushed beyond it.
 const OVERFLOW: usize = 64;
+/// Memory is asked for in at least this many bytes where much of it is given back later: such a piece is
+/// mapped by itself, and takes up no more than what was ever written.
+pub(super) const OWN_PAGES: usize = 32 << 20;
+/// A table that may take what memory it needs grows by quarters, one that must not by sixteenths.
+const COARSE: usize = 4;
+const FINE: usize = 16;
 
 /// The fingerprint of an encoded state.
 pub(super) fn fingerprint(bytes: &[u8]) -> u64 {
@@ -31,50 +44,347 @@ pub(super) fn collision_probability(distinct: u64) -> f64 {
     (distinct as f64 * distinct as f64 / 2f64.powi(65)).min(1.0)
 }
 
+/// Which level a state is of, as far as a slot says it: the depth modulo 63, so that no slot in use is
+/// all ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Tag(u8);
+
+impl Tag {
+    const COUNT: u32 = (1 << SHARD_BITS) - 1;
+
+    pub fn of(depth: u32) -> Self {
+        Tag((depth % Tag::COUNT) as u8)
+    }
+
+    /// The tags of what is this many levels older, or more.
+    fn before(self, levels: u32) -> impl Iterator<Item = usize> {
+        let tags = (0..Tag::COUNT as u8).map(Tag);
+        let old = tags.filter(move |tag| self.after(*tag) >= levels);
+        old.map(|tag| usize::from(tag.0))
+    }
+
+    /// How many levels `earlier` is before this one, as far as tags tell: of one that is 63 levels older it
+    /// says 0. (Then it is sealed later than it could be, which changes nothing else.)
+    fn after(self, earlier: Tag) -> u32 {
+        (u32::from(self.0) + Tag::COUNT - u32::from(earlier.0)) % Tag::COUNT
+    }
+}
+
+/// The bits of a slot that hold the tag.
+const LOW: u64 = (1 << SHARD_BITS) - 1;
+
 /// All fingerprints.
 pub(super) struct Fingerprints {
-    shards: Vec<Shard>,
+    /// The table: the shards one behind the other, `stride` slots each. Fingerprints without their top
+    /// bits, and their tags. One allocation, which grows where it is: 64 would leave holes behind.
+    /// Invariant: the occupied slots of a shard ascend, each at its home or, if that was taken, in the
+    /// unbroken run behind it; the last slot of each is empty.
+    slots: Vec<u64>,
+    stride: usize,
+    /// The number of homes in a shard; the slots beyond are overflow.
+    capacity: usize,
+    /// The table grows by this part of itself.
+    step: usize,
+    counts: Vec<Count>,
+    /// What is not in the table any more.
+    sealed: Option<Sealed>,
+    /// Why a look-up failed. Look-ups are made from many threads and have no other way to say so.
+    fault: Mutex<Option<SearchError>>,
+}
+
+/// What there is in a shard.
+#[derive(Clone)]
+struct Count {
+    /// How many slots are occupied.
+    len: usize,
+    /// How many of each tag.
+    tagged: [u32; Tag::COUNT as usize],
+    /// Slots for which there was no room behind their homes. (If fingerprints are spread evenly there
+    /// practically never are any.)
+    left_over: Vec<u64>,
+}
+
+impl Count {
+    /// The number of those that [`Fingerprints::seal`] would move out of the table.
+    fn older(&self, newest: Tag, levels: u32) -> usize {
+        let old = newest.before(levels);
+        old.map(|tag| self.tagged[tag] as usize).sum()
+    }
 }
 
 impl Fingerprints {
     pub fn new() -> Self {
-        Fingerprints {
-            shards: (0..SHARDS).map(|_| Shard::new()).collect(),
-        }
+        let empty = Count {
+            len: 0,
+            tagged: [0; Tag::COUNT as usize],
+            left_over: Vec::new(),
+        };
+        let mut table = Fingerprints {
+            slots: Vec::with_capacity(OWN_PAGES / size_of::<u64>()),
+            stride: 0,
+            capacity: 0,
+            step: COARSE,
+            counts: vec![empty; SHARDS],
+            sealed: None,
+            fault: Mutex::default(),
+        };
+        table.spread(FIRST_CAPACITY);
+        table
     }
 
+    /// Whether it is in the table or sealed. Answers do not count until [`sound`](Self::sound) was asked.
     pub fn contains(&self, fingerprint: u64) -> bool {
-        self.shards[shard_of(fingerprint)].contains(fingerprint)
+        self.is_in_table(fingerprint)
+            || match &self.sealed {
+                None => false,
+                Some(sealed) => self.is_sealed(sealed, fingerprint),
+            }
+    }
+
+    fn is_in_table(&self, fingerprint: u64) -> bool {
+        let slot = fingerprint << SHARD_BITS;
+        self.slots[self.at(fingerprint)..]
+            .iter()
+            .find(|it| **it >= slot)
+            .is_some_and(|it| is_same(*it, slot))
+    }
+
+    fn is_sealed(&self, sealed: &Sealed, fingerprint: u64) -> bool {
+        sealed.contains(fingerprint).unwrap_or_else(|error| {
+            let mut fault = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
+            fault.get_or_insert(error);
+            false
+        })
+    }
+
+    /// Whether every look-up since the last call could be made.
+    ///
+    /// # Errors
+    ///
+    /// The first failure of one that could not.
+    pub fn sound(&mut self) -> Result<(), SearchError> {
+        let fault = self.fault.get_mut();
+        let fault = fault.unwrap_or_else(PoisonError::into_inner);
+        fault.take().map_or(Ok(()), Err)
+    }
+
+    /// The number of the slot that is its home.
+    fn at(&self, fingerprint: u64) -> usize {
+        shard_of(fingerprint) * self.stride + home(fingerprint << SHARD_BITS, self.capacity)
     }
 
     /// Brings the places of these into the caches of the processor.
-    pub fn warm(&self, fingerprints: impl Iterator<Item = u64>) {
-        touch(
-            fingerprints.map(|fingerprint| self.shards[shard_of(fingerprint)].at_home(fingerprint)),
-        );
+    pub fn warm(&self, fingerprints: impl Iterator<Item = u64> + Clone) {
+        let slots = fingerprints.clone();
+        touch(slots.map(|fingerprint| self.slots[self.at(fingerprint)]));
+        if let Some(sealed) = &self.sealed {
+            let missed = fingerprints.filter(|it| !self.is_in_table(*it));
+            // First which, then all of them at once.
+            let missed: Vec<u64> = missed.collect();
+            touch(missed.into_iter().map(|it| sealed.near(it)));
+        }
     }
 
-    pub fn insert(&mut self, fingerprint: u64) -> bool {
-        self.shards[shard_of(fingerprint)].insert(fingerprint)
+    /// As [`Shard::insert`], with room made for it.
+    pub fn insert(&mut self, fingerprint: u64, tag: Tag) -> bool {
+        let number = shard_of(fingerprint);
+        let mut more = [0; SHARDS];
+        more[number] = 1;
+        self.reserve(&more);
+        let mut shard = self.shards_mut().nth(number);
+        let new = shard
+            .as_mut()
+            .is_some_and(|shard| shard.insert(fingerprint, tag));
+        self.settle();
+        new
     }
 
-    pub fn shards_mut(&mut self) -> impl Iterator<Item = &mut Shard> {
-        self.shards.iter_mut()
+    /// The shards, to insert into. Room must have been [reserved](Self::reserve) before, and what came of
+    /// it must be [settled](Self::settle) after.
+    pub fn shards_mut(&mut self) -> impl Iterator<Item = Shard<'_>> {
+        let capacity = self.capacity;
+        let shards = self.slots.chunks_exact_mut(self.stride);
+        shards
+            .zip(&mut self.counts)
+            .map(move |(slots, count)| Shard {
+                slots,
+                capacity,
+                count,
+            })
     }
 
-    /// Bytes of memory.
+    /// The number of fingerprints in the table.
+    pub fn in_table(&self) -> u64 {
+        self.counts.iter().map(|count| count.len as u64).sum()
+    }
+
+    /// The number of those that [`seal`](Self::seal) would move out of it.
+    pub fn older(&self, newest: Tag, levels: u32) -> u64 {
+        let counts = self.counts.iter();
+        counts.map(|count| count.older(newest, levels) as u64).sum()
+    }
+
+    /// Bytes of memory, without what is on disk.
     pub fn bytes(&self) -> u64 {
-        self.shards.iter().map(Shard::bytes).sum()
+        self.bytes_of(self.stride)
     }
 
     /// Bytes of memory once `more[i]` fingerprints have been added to shard i, if none is known.
     pub fn bytes_after(&self, more: &[usize; SHARDS]) -> u64 {
-        self.shards
-            .iter()
-            .zip(more)
-            .map(|(shard, more)| shard.bytes_after(*more))
-            .sum()
+        let stride = self.capacity_for(more) + OVERFLOW;
+        self.bytes_of(stride.max(self.stride))
     }
+
+    fn bytes_of(&self, stride: usize) -> u64 {
+        let sealed = self.sealed.as_ref().map_or(0, Sealed::memory);
+        (stride * SHARDS * size_of::<u64>()) as u64 + sealed
+    }
+
+    /// Bytes on disk.
+    pub fn disk(&self) -> u64 {
+        self.sealed.as_ref().map_or(0, Sealed::disk)
+    }
+
+    /// The capacity of a shard that holds `more` further ones: grown by steps, filled to seven eighths.
+    fn capacity_for(&self, more: &[usize; SHARDS]) -> usize {
+        let lens = self.counts.iter().zip(more);
+        let len = lens.map(|(count, more)| count.len + more).max();
+        let mut capacity = self.capacity;
+        while len.unwrap_or(0) > capacity / 8 * 7 {
+            capacity += capacity / self.step;
+        }
+        capacity
+    }
+
+    /// Makes room for `more[i]` further ones in shard i.
+    pub fn reserve(&mut self, more: &[usize; SHARDS]) {
+        let capacity = self.capacity_for(more);
+        if capacity > self.capacity {
+            self.slots.retain(|slot| *slot != EMPTY);
+            self.spread(capacity);
+        }
+    }
+
+    /// Finds places for what was left over.
+    pub fn settle(&mut self) {
+        if self.counts.iter().all(|count| count.left_over.is_empty()) {
+            return;
+        }
+        let mut slots = Vec::new();
+        for (shard, count) in self.slots.chunks_exact(self.stride).zip(&mut self.counts) {
+            let first = slots.len();
+            slots.extend(shard.iter().filter(|slot| **slot != EMPTY));
+            slots.append(&mut count.left_over);
+            slots[first..].sort_unstable();
+            count.len = slots.len() - first;
+        }
+        self.slots = slots;
+        self.spread(self.capacity);
+    }
+
+    /// Moves what is older than `newest` by `levels` or more levels out of the table, which then has room for
+    /// `more` further ones, and for as many as fit into `bytes` bytes with what stays in memory of those
+    /// that are sealed. From now on it grows by small steps.
+    ///
+    /// # Errors
+    ///
+    /// What is sealed already cannot be read or is not what was written, or a file cannot be written.
+    /// Then the fingerprints must not be used any more.
+    pub fn seal(
+        &mut self,
+        newest: Tag,
+        levels: u32,
+        more: &[usize; SHARDS],
+        bytes: u64,
+        to: &Sealing,
+    ) -> Result<(), SearchError> {
+        let count = self.older(newest, levels) as usize;
+        // Of an empty slot, the low bits are none of the 63 tags.
+        let old_tags = newest
+            .before(levels)
+            .fold(0, |tags, tag| tags | 1u64 << tag);
+        let is_old = |slot: u64| old_tags >> (slot & LOW) & 1 == 1;
+        if count > 0 {
+            let shards = (0u64..).zip(self.slots.chunks_exact(self.stride));
+            let old = shards.flat_map(|(number, shard)| {
+                let old = shard.iter().filter(|slot| is_old(**slot));
+                old.map(move |slot| number << (64 - SHARD_BITS) | slot >> SHARD_BITS)
+            });
+            self.sealed = Some(Sealed::merge(self.sealed.take(), old, count, to)?);
+        }
+        self.slots.retain(|slot| *slot != EMPTY && !is_old(*slot));
+        for count in &mut self.counts {
+            count.len -= count.older(newest, levels);
+            newest.before(levels).for_each(|tag| count.tagged[tag] = 0);
+        }
+        self.step = FINE;
+        let lens = self.counts.iter().zip(more);
+        let len = lens.map(|(count, more)| count.len + more).max();
+        let least = len.unwrap_or(0).div_ceil(7) * 8;
+        let slots = bytes.saturating_sub(self.bytes_of(0)) as usize / size_of::<u64>();
+        let most = (slots / SHARDS).saturating_sub(OVERFLOW);
+        self.spread(most.max(least).max(FIRST_CAPACITY));
+        Ok(())
+    }
+
+    /// Reads everything that is sealed once more.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read, or is not what was written: then look-ups may have been answered wrongly.
+    pub fn verify(&mut self) -> Result<(), SearchError> {
+        self.sealed.as_mut().map_or(Ok(()), Sealed::verify)
+    }
+
+    /// Spreads the slots, which must have no gaps, over shards of this capacity, without a second table
+    /// beside it.
+    fn spread(&mut self, capacity: usize) {
+        let slots = &mut self.slots;
+        let mut rest = slots.as_slice();
+        let mut stride = capacity + OVERFLOW;
+        for count in &self.counts {
+            let (shard, others) = rest.split_at(count.len);
+            let end = shard
+                .iter()
+                .fold(0, |next, slot| home(*slot, capacity).max(next) + 1);
+            stride = stride.max(end + 1);
+            rest = others;
+        }
+        let mut end = slots.len();
+        let all = stride * SHARDS;
+        if all > slots.capacity() {
+            slots.reserve_exact(all - end);
+        }
+        slots.resize(all, EMPTY);
+        slots.shrink_to(OWN_PAGES / size_of::<u64>());
+        // The last shard goes to its place first: it is not before where it was, and behind all others.
+        for (number, count) in self.counts.iter().enumerate().rev() {
+            let from = end - count.len..end;
+            end = from.start;
+            let place = number * stride..(number + 1) * stride;
+            // From the end of the place to their homes, in order. There are as many slots behind a home
+            // as there are fingerprints still to come, so none is overwritten before it is moved.
+            let gap = stride - count.len;
+            slots.copy_within(from, place.start + gap);
+            let shard = &mut slots[place];
+            let mut next = 0;
+            for from in gap..stride {
+                let slot = shard[from];
+                let to = home(slot, capacity).max(next);
+                shard[next..to].fill(EMPTY);
+                shard[to] = slot;
+                next = to + 1;
+            }
+            shard[next..].fill(EMPTY);
+        }
+        self.capacity = capacity;
+        self.stride = stride;
+    }
+}
+
+/// The home of what has this slot, or would have, in a shard.
+fn home(slot: u64, capacity: usize) -> usize {
+    ((u128::from(slot & !LOW) * capacity as u128) >> 64) as usize
 }
 
 /// Loads `slots`. They do not depend on each other and there is no branch between them, so the processor
@@ -83,134 +393,57 @@ fn touch(slots: impl Iterator<Item = u64>) {
     std::hint::black_box(slots.fold(0, std::ops::BitXor::bitxor));
 }
 
-/// The fingerprints with the same top bits.
-pub(super) struct Shard {
-    /// Invariant: the occupied slots ascend, each at its home or, if that was taken, in the unbroken
-    /// run behind it; the last slot is empty.
-    slots: Vec<u64>,
-    /// The number of homes; the slots beyond are overflow.
+/// The part of the table with the same top bits.
+pub(super) struct Shard<'t> {
+    slots: &'t mut [u64],
     capacity: usize,
-    len: usize,
+    count: &'t mut Count,
 }
 
-impl Shard {
-    fn new() -> Self {
-        Shard::with_capacity(FIRST_CAPACITY)
-    }
-
-    fn with_capacity(capacity: usize) -> Self {
-        Shard {
-            slots: vec![EMPTY; capacity + OVERFLOW],
-            capacity,
-            len: 0,
-        }
-    }
-
-    fn bytes(&self) -> u64 {
-        (self.slots.len() * size_of::<u64>()) as u64
-    }
-
-    fn bytes_after(&self, more: usize) -> u64 {
-        ((self.capacity_for(more) + OVERFLOW) * size_of::<u64>()) as u64
-    }
-
-    /// The capacity that holds `more` further ones: grown by quarters, filled to seven eighths.
-    fn capacity_for(&self, more: usize) -> usize {
-        let mut capacity = self.capacity;
-        while self.len + more > capacity / 8 * 7 {
-            capacity += capacity / 4;
-        }
-        capacity
-    }
-
-    fn home(&self, fingerprint: u64) -> usize {
-        ((u128::from(fingerprint << SHARD_BITS) * self.capacity as u128) >> 64) as usize
-    }
-
-    fn at_home(&self, fingerprint: u64) -> u64 {
-        self.slots[self.home(fingerprint)]
-    }
-
+impl Shard<'_> {
     /// Brings the places of these into the caches of the processor.
     pub fn warm(&self, fingerprints: impl Iterator<Item = u64>) {
-        touch(fingerprints.map(|fingerprint| self.at_home(fingerprint)));
+        touch(fingerprints.map(|it| self.slots[home(it << SHARD_BITS, self.capacity)]));
     }
 
-    fn contains(&self, fingerprint: u64) -> bool {
-        self.slots[self.home(fingerprint)..]
-            .iter()
-            .find(|slot| **slot >= fingerprint)
-            == Some(&fingerprint)
-    }
-
-    /// Makes room for `more` further ones.
-    pub fn reserve(&mut self, more: usize) {
-        let capacity = self.capacity_for(more);
-        if capacity > self.capacity {
-            self.grow(capacity);
-        }
-    }
-
-    /// Adds `fingerprint`; false if it was there.
-    pub fn insert(&mut self, fingerprint: u64) -> bool {
-        if self.len >= self.capacity / 8 * 7 {
-            self.reserve(1);
-        }
-        let mut at = self.home(fingerprint);
-        while self.slots[at] < fingerprint {
+    /// Adds `fingerprint`, which must not be sealed; false if it was in the table. What
+    /// [`contains`](Fingerprints::contains) denied is not sealed, as long as nothing is sealed that was
+    /// inserted since. (If it is all the same, that is noticed when both are merged.)
+    pub fn insert(&mut self, fingerprint: u64, tag: Tag) -> bool {
+        let slot = fingerprint << SHARD_BITS;
+        let mut at = home(slot, self.capacity);
+        while self.slots[at] < slot {
             at += 1;
         }
-        if self.slots[at] == fingerprint {
+        if is_same(self.slots[at], slot) {
             return false;
         }
+        let new = slot | u64::from(tag.0);
         let mut free = at;
         while self.slots[free] != EMPTY {
             free += 1;
         }
-        self.keep_last_empty(free);
-        self.slots.copy_within(at..free, at + 1);
-        self.slots[at] = fingerprint;
-        self.len += 1;
+        // The last must stay empty.
+        if free + 1 == self.slots.len() {
+            let left_over = &mut self.count.left_over;
+            if left_over.iter().any(|it| is_same(*it, slot)) {
+                return false;
+            }
+            left_over.push(new);
+        } else {
+            self.slots.copy_within(at..free, at + 1);
+            self.slots[at] = new;
+            self.count.len += 1;
+        }
+        self.count.tagged[usize::from(tag.0)] += 1;
         true
     }
+}
 
-    /// Adds overflow if slot number `taken` is the last. (With fingerprints that are spread evenly it
-    /// practically never is.)
-    fn keep_last_empty(&mut self, taken: usize) {
-        if taken + 1 == self.slots.len() {
-            self.slots.reserve_exact(OVERFLOW);
-            self.slots.resize(taken + 1 + OVERFLOW, EMPTY);
-        }
-    }
-
-    /// Grows where it is, without a second shard beside it.
-    fn grow(&mut self, capacity: usize) {
-        self.capacity = capacity;
-        self.slots.retain(|slot| *slot != EMPTY);
-        let len = self.slots.len();
-        let place = |next: usize, fingerprint: u64| self.home(fingerprint).max(next);
-        let end = self
-            .slots
-            .iter()
-            .fold(0, |next, slot| place(next, *slot) + 1);
-        let slots = (capacity + OVERFLOW).max(end + 1);
-        let mut table = std::mem::take(&mut self.slots);
-        table.reserve_exact(slots - len);
-        table.resize(slots, EMPTY);
-        // From the end of the table to their places, in order. There are as many slots behind a place as
-        // there are fingerprints still to come, so none is overwritten before it is moved.
-        table.copy_within(..len, slots - len);
-        let mut next = 0;
-        for from in slots - len..slots {
-            let fingerprint = table[from];
-            let place = self.home(fingerprint).max(next);
-            table[next..place].fill(EMPTY);
-            table[place] = fingerprint;
-            next = place + 1;
-        }
-        table[next..].fill(EMPTY);
-        self.slots = table;
-    }
+/// Whether a slot holds the fingerprint of `slot`, which has no tag. (An empty one differs from every one by
+/// 63 or more.)
+fn is_same(held: u64, slot: u64) -> bool {
+    held ^ slot < LOW
 }
 
 #[cfg(test)]
@@ -219,23 +452,134 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeSet;
 
+    /// Skewed ones too: many neighbours, many at the ends.
+    fn any_fingerprint() -> impl Strategy<Value = u64> {
+        let first_of_shard = (0..SHARDS as u64).prop_map(|shard| shard << (64 - SHARD_BITS));
+        prop_oneof![
+            any::<u64>(),
+            0u64..300,
+            (EMPTY - 300)..EMPTY,
+            (first_of_shard, 0u64..3).prop_map(|(first, n)| first.wrapping_sub(n).min(EMPTY - 1)),
+        ]
+    }
+
+    fn sealing(folder: &tempfile::TempDir) -> Sealing {
+        Sealing {
+            folder: folder.path().to_owned(),
+            seed: 3,
+        }
+    }
+
     proptest! {
-        /// Skewed inputs too: many neighbours, many at the upper end.
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
         #[test]
         fn it_is_a_set(
-            inputs in prop::collection::vec(
-                prop_oneof![any::<u64>(), 0u64..300, (EMPTY - 300)..EMPTY], 0..2000)
+            levels in prop::collection::vec(
+                (prop::collection::vec(any_fingerprint(), 0..100), prop::option::of(0u32..6)), 0..12)
         ) {
+            let folder = tempfile::tempdir().unwrap();
+            let mut reference = BTreeSet::new();
+            let mut table = Fingerprints::new();
+            for (depth, (inputs, kept)) in levels.into_iter().enumerate() {
+                let tag = Tag::of(depth as u32);
+                for input in inputs {
+                    prop_assert_eq!(table.contains(input), reference.contains(&input));
+                    // Nobody inserts what was found.
+                    if reference.insert(input) {
+                        prop_assert!(table.insert(input, tag));
+                    }
+                    prop_assert!(table.contains(input));
+                }
+                if let Some(kept) = kept {
+                    let (before, old) = (table.in_table(), table.older(tag, kept));
+                    table.seal(tag, kept, &[0; SHARDS], 0, &sealing(&folder)).unwrap();
+                    prop_assert_eq!(table.in_table(), before - old);
+                    prop_assert!(kept > 0 || table.in_table() == 0);
+                    prop_assert_eq!(table.older(tag, kept), 0);
+                }
+                let sealed = table.sealed.as_ref().map_or(0, Sealed::len);
+                prop_assert_eq!(table.in_table() as usize + sealed, reference.len());
+            }
+            prop_assert!(reference.iter().all(|it| table.contains(*it)));
+            table.sound().unwrap();
+            table.verify().unwrap();
+        }
+
+        /// Without asking first: what is in the table is not inserted again.
+        #[test]
+        fn the_table_alone_is_a_set(inputs in prop::collection::vec(any_fingerprint(), 0..1000)) {
             let mut reference = BTreeSet::new();
             let mut table = Fingerprints::new();
             for input in inputs {
-                prop_assert_eq!(table.contains(input), reference.contains(&input));
-                prop_assert_eq!(table.insert(input), reference.insert(input));
-                prop_assert!(table.contains(input));
+                prop_assert_eq!(table.insert(input, Tag::of(0)), reference.insert(input));
             }
-            let held: usize = table.shards.iter().map(|shard| shard.len).sum();
-            prop_assert_eq!(held, reference.len());
+            prop_assert_eq!(table.in_table() as usize, reference.len());
         }
+    }
+
+    fn spread_evenly(from: u64, count: u64) -> impl Iterator<Item = u64> {
+        (from..from + count).map(|n| fingerprint(&n.to_le_bytes()))
+    }
+
+    #[test]
+    fn sealing_leaves_the_newest_and_what_it_may() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut table = Fingerprints::new();
+        // More levels than there are tags.
+        for depth in 0..70 {
+            for fingerprint in spread_evenly(u64::from(depth) * 1000, 1000) {
+                assert!(table.insert(fingerprint, Tag::of(depth)));
+            }
+        }
+        let (before, newest) = (table.bytes(), Tag::of(69));
+        // The levels 0 to 6 have the tags of 63 to 69, so they pass for young.
+        assert_eq!(table.older(newest, 3), 70_000 - 6000);
+        let room = 200_000;
+        table
+            .seal(newest, 3, &[0; SHARDS], room, &sealing(&folder))
+            .unwrap();
+        assert_eq!(table.in_table(), 6000);
+        assert!(table.bytes() <= room && table.bytes() + 64 * 8 > room);
+        table
+            .seal(newest, 1, &[0; SHARDS], 0, &sealing(&folder))
+            .unwrap();
+        assert!(table.bytes() < before / 4);
+        assert!(spread_evenly(0, 70_000).all(|it| table.contains(it)));
+        assert!(!spread_evenly(70_000, 70_000).any(|it| table.contains(it)));
+    }
+
+    #[test]
+    fn what_should_not_have_been_inserted_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut table = Fingerprints::new();
+        assert!(table.insert(77, Tag::of(0)));
+        let seal = |table: &mut Fingerprints| {
+            table.seal(Tag::of(0), 0, &[0; SHARDS], 0, &sealing(&folder))
+        };
+        seal(&mut table).unwrap();
+        // It is sealed: whoever had asked would have known.
+        assert!(table.insert(77, Tag::of(0)));
+        assert!(matches!(seal(&mut table), Err(SearchError::Damaged { .. })));
+    }
+
+    #[test]
+    fn a_look_up_that_fails_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut table = Fingerprints::new();
+        for fingerprint in spread_evenly(0, 1000) {
+            table.insert(fingerprint, Tag::of(0));
+        }
+        table
+            .seal(Tag::of(0), 0, &[0; SHARDS], 0, &sealing(&folder))
+            .unwrap();
+        spread_evenly(0, 1000).for_each(|it| assert!(table.contains(it)));
+        table.sound().unwrap();
+        table.sealed.as_ref().unwrap().cut_short();
+        table.contains(fingerprint(&5u64.to_le_bytes()));
+        assert!(matches!(table.sound(), Err(SearchError::Io { .. })));
+        table.sound().unwrap();
+        assert!(table.verify().is_err());
     }
 
     #[test]
@@ -249,11 +593,12 @@ mod tests {
             new.iter()
                 .for_each(|fingerprint| more[shard_of(*fingerprint)] += 1);
             let foreseen = table.bytes_after(&more);
-            for (shard, more) in table.shards_mut().zip(more) {
-                shard.reserve(more);
-            }
+            table.reserve(&more);
             assert_eq!(table.bytes(), foreseen);
-            assert!(new.into_iter().all(|fingerprint| table.insert(fingerprint)));
+            assert!(
+                new.into_iter()
+                    .all(|fingerprint| table.insert(fingerprint, Tag::of(0)))
+            );
             assert_eq!(table.bytes(), foreseen);
         }
     }

@@ -16,8 +16,9 @@
 //! 4. *The same space as stateright's.* States outside `within_boundary` are neither counted nor
 //!    expanded, and `distinct` and `generated` are stateright's `unique_state_count` and `state_count`
 //!    ([`crosscheck`]). (An initial state that is listed twice is expanded once here.)
-//! 5. *Bounded memory.* With `max_memory`, frontier and links go to disk; the search goes on until the
-//!    fingerprints alone no longer fit.
+//! 5. *Bounded memory.* With `max_memory`, frontier and links go to disk, and then the fingerprints of old
+//!    levels; the search goes on until the batch at work and 1.3 bytes a state no longer fit. Everything
+//!    stays exact: on disk, nothing is counted, found or missed that would not be in memory.
 //! 6. *Exact symmetry.* With [`Symmetry`], one representative for every orbit; traces are rebuilt with
 //!    real states and end in a real violation, or the search fails with
 //!    [`SearchError::NotReproducible`].
@@ -34,6 +35,10 @@
 //! successors counts as the first does not depend on the threads. A block's places in the table are
 //! loaded all at once before they are looked at, because the table does not fit into any cache.
 //!
+//! The table knows the depth of every fingerprint. Those of old levels, which hardly any successor is found
+//! among, are merged into one sorted file when memory is short; a byte of each stays, which answers "no"
+//! for nearly all states that are new. The file is scratch: what a resume needs is in the checkpoint's log.
+//!
 //! A model may have a [`Shortcut`]: then states are not decoded, executed and encoded, but known by a short
 //! form, and what was executed and checked once is looked up. Nothing but the time may change by that, and
 //! tests compare whole reports with and without.
@@ -44,7 +49,9 @@
 //! | `builder`, `engine`, `conclude` | a search from the request to the report |
 //! | `expand` | the three phases of a batch |
 //! | `short`, `steps` | expanding with a model's [`Shortcut`], which knows states by a short form |
-//! | `fingerprints` | the set of states: 9 to 12 bytes a state |
+//! | `fingerprints` | the set of states: 9 to 12 bytes a state in the table |
+//! | `sealed` | fingerprints of old levels: 8 bytes a state on disk, 1.3 in memory |
+//! | `room` | what goes to disk, and when |
 //! | `frontier`, `links` | states that wait (as differences), and two bytes a state to rebuild paths |
 //! | `records`, `checkpoint` | files with checksums, and the manifest that makes them a checkpoint |
 //! | `rebuild` | executing a path again, with symmetry too |
@@ -69,6 +76,8 @@ mod parallel;
 mod rebuild;
 mod records;
 mod report;
+mod room;
+mod sealed;
 mod selected;
 mod short;
 mod simulate;

@@ -7,6 +7,7 @@
 use super::error::SearchError;
 use std::fs::{File, OpenOptions};
 use std::io::{BufReader, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -28,6 +29,13 @@ pub(super) struct Record {
     pub bytes: Vec<u8>,
 }
 
+impl Record {
+    /// The offset of the next.
+    pub fn end(&self) -> u64 {
+        self.offset + Records::room(self.bytes.len())
+    }
+}
+
 /// What was wrong with a file that was read.
 enum Fault {
     Io(std::io::Error),
@@ -38,6 +46,20 @@ impl Records {
     /// An empty file at `path`; one that was there is emptied.
     pub fn create(path: PathBuf, seed: u64) -> Result<Self, SearchError> {
         Records::open(path, seed, 0, true)
+    }
+
+    /// An empty file in `folder` that has no name there and ends with this.
+    pub fn nameless(folder: &Path, seed: u64) -> Result<Self, SearchError> {
+        let path = folder.to_owned();
+        match tempfile::tempfile_in(folder) {
+            Ok(file) => Ok(Records {
+                path,
+                file,
+                len: 0,
+                seed,
+            }),
+            Err(source) => Err(SearchError::Io { path, source }),
+        }
     }
 
     /// The file at `path`, cut to the first `len` bytes.
@@ -91,7 +113,7 @@ impl Records {
             .and_then(|_| self.file.write_all(&header))
             .and_then(|()| self.file.write_all(bytes));
         self.io(written)?;
-        self.len += (HEADER + bytes.len()) as u64;
+        self.len += Records::room(bytes.len());
         Ok(offset)
     }
 
@@ -101,6 +123,23 @@ impl Records {
         self.io(sought)?;
         let record = read_record(&mut self.file, offset, self.len, self.seed);
         self.fault(record, offset)
+    }
+
+    /// The bytes a record takes in the file with so many of its own.
+    pub fn room(bytes: usize) -> u64 {
+        (HEADER + bytes) as u64
+    }
+
+    /// A part of the record at `offset`, from its byte number `from` on. Not compared with the checksum,
+    /// which needs all of the record.
+    pub fn read_inside(
+        &self,
+        offset: u64,
+        from: usize,
+        part: &mut [u8],
+    ) -> Result<(), SearchError> {
+        let at = offset + Records::room(from);
+        self.io(self.file.read_exact_at(part, at))
     }
 
     /// Calls `each` with every record from `offset` to the end.
@@ -115,7 +154,7 @@ impl Records {
         while offset < self.len {
             let record = read_record(&mut reader, offset, self.len, self.seed);
             let record = self.fault(record, offset)?;
-            offset += (HEADER + record.bytes.len()) as u64;
+            offset = record.end();
             each(record);
         }
         Ok(())
@@ -137,7 +176,8 @@ impl Records {
         })
     }
 
-    fn damaged(&self, reason: String) -> SearchError {
+    /// The error that this file is not what it should be.
+    pub fn damaged(&self, reason: String) -> SearchError {
         SearchError::Damaged {
             path: self.path.clone(),
             reason,
@@ -182,6 +222,13 @@ fn read_record(from: &mut impl Read, offset: u64, end: u64, seed: u64) -> Result
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Records {
+        /// To do damage with.
+        pub fn file(&self) -> &File {
+            &self.file
+        }
+    }
 
     fn written() -> (tempfile::TempDir, Records, Vec<u64>) {
         let folder = tempfile::tempdir().unwrap();

@@ -274,7 +274,7 @@ pub struct TimeSplit {
 /// Where the memory of a search went, each at its peak, in bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemorySplit {
-    /// The table of fingerprints.
+    /// The table of fingerprints, and what stays in memory of those on disk.
     pub fingerprints: u64,
     /// Encoded states waiting to be expanded, held in memory.
     pub frontier: u64,
@@ -284,7 +284,7 @@ pub struct MemorySplit {
     pub batch: u64,
     /// The peak of the sum.
     pub peak: u64,
-    /// Encoded states and links on disk.
+    /// Encoded states, links and fingerprints on disk.
     pub disk: u64,
 }
 

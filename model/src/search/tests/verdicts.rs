@@ -207,6 +207,80 @@ fn threads_and_spilling_change_nothing() {
     }
 }
 
+/// Half of what the fingerprints take: the old ones have to go to disk as well.
+#[test]
+fn without_memory_for_the_fingerprints_the_result_is_the_same() {
+    let model = two_phase(7);
+    let search = || Search::new(&model).coverage(true);
+    let plain = search().run().unwrap();
+    let memory = &plain.report.memory;
+    let tight = memory.fingerprints / 2 + memory.batch + memory.links / 4;
+    for threads in [1, 2] {
+        let sealed = search().threads(threads).max_memory(tight).run().unwrap();
+        assert_eq!(essence(&plain), essence(&sealed));
+        let taken = &sealed.report.memory;
+        assert!(taken.peak <= tight, "{} of {tight}", taken.peak);
+        assert!(taken.fingerprints < memory.fingerprints);
+        let on_disk = search().threads(threads).on_disk(true).run().unwrap();
+        assert_eq!(essence(&plain), essence(&on_disk));
+        assert!(on_disk.report.memory.fingerprints < memory.fingerprints);
+    }
+}
+
+/// The file of the fingerprints has no name, but on Linux a process finds its own open files.
+#[cfg(target_os = "linux")]
+fn nameless_files(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let open = std::fs::read_dir("/proc/self/fd").unwrap();
+    let open = open.filter_map(|entry| Some(entry.ok()?.path()));
+    open.filter(|path| {
+        std::fs::read_link(path).is_ok_and(|file| {
+            file.starts_with(folder) && file.to_string_lossy().ends_with("(deleted)")
+        })
+    })
+    .collect()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_damaged_file_of_fingerprints_is_no_verdict() {
+    use std::os::unix::fs::FileExt;
+    let model = two_phase(7);
+    let plain = Search::new(&model).run().unwrap();
+    let memory = &plain.report.memory;
+    let tight = memory.fingerprints / 2 + memory.batch + memory.links / 4;
+    for cut in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut done = false;
+        let search = Search::new(&model).max_memory(tight);
+        let search = search.spill_folder(folder.path());
+        let found = search
+            .on_progress(Duration::ZERO, |_| {
+                for path in nameless_files(folder.path()) {
+                    let file = std::fs::OpenOptions::new();
+                    let file = file.clone().read(true).write(true).open(path).unwrap();
+                    if cut {
+                        file.set_len(30).unwrap();
+                    } else {
+                        let mut byte = [0];
+                        file.read_exact_at(&mut byte, 40).unwrap();
+                        file.write_all_at(&[!byte[0]], 40).unwrap();
+                    }
+                    done = true;
+                }
+                ControlFlow::Continue(())
+            })
+            .run();
+        assert!(done, "there was no such file");
+        let error = found.err().expect("it must not end with a verdict");
+        let expected = match error {
+            SearchError::Io { .. } => cut,
+            SearchError::Damaged { .. } => !cut,
+            _ => false,
+        };
+        assert!(expected, "{error}");
+    }
+}
+
 #[test]
 fn symmetry_divides_by_the_orbits() {
     let model = two_phase(5);
