@@ -371,7 +371,11 @@ impl Fingerprints {
             for from in gap..stride {
                 let slot = shard[from];
                 let to = home(slot, capacity).max(next);
-                shard[next..to].fill(EMPTY);
+                // A slot or none, mostly: not worth a call.
+                while next < to {
+                    shard[next] = EMPTY;
+                    next += 1;
+                }
                 shard[to] = slot;
                 next = to + 1;
             }

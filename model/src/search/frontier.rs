@@ -32,7 +32,9 @@ impl Packer {
             .last()
             .is_none_or(|piece| piece.states == PIECE_STATES)
         {
-            self.pieces.push(Piece::default());
+            // As much as it takes if the others are as long.
+            let bytes = Vec::with_capacity(PIECE_STATES as usize * (state.len() + 1));
+            self.pieces.push(Piece { states: 0, bytes });
         }
         if let Some(piece) = self.pieces.last_mut() {
             varint::put(state.len() as u64, &mut piece.bytes);
