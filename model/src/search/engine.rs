@@ -5,7 +5,7 @@ use super::checkpoint::{Extents, Found, Loaded, Position, Store, Subject, fronti
 use super::error::SearchError;
 use super::expand::{self, Emission, Expander, Expansion, Pool, Shortcuts, Violation};
 use super::fingerprints::{self, Fingerprints, Tag};
-use super::frontier::{Block, Frontier, Packer};
+use super::frontier::{Block, Frontier, Packed};
 use super::links::Links;
 use super::parallel;
 use super::report::{Checked, Level, Limit, MemorySplit, Progress, PropertyKind};
@@ -213,7 +213,7 @@ where
         }
         self.position.total = self.expander.empty.clone();
         self.position.witnesses = vec![None; self.expander.witness_count()];
-        let mut packer = Packer::default();
+        let mut packed = Packed::default();
         let mut log = Vec::new();
         for (number, state) in model.init_states().into_iter().enumerate() {
             if !model.within_boundary(&state) {
@@ -249,7 +249,7 @@ where
             }
             self.position.initial.push(number as u64);
             log.extend_from_slice(&fingerprint.to_le_bytes());
-            packer.push(&bytes);
+            packed.push(&bytes);
         }
         if self.position.initial.is_empty() {
             return Err(SearchError::NoInitialState);
@@ -257,10 +257,7 @@ where
         if let Some(file) = &mut self.log {
             file.append(0, &log)?;
         }
-        packer
-            .pieces
-            .into_iter()
-            .for_each(|piece| self.current.push(piece));
+        self.current.push(&packed);
         self.links = Links::new(self.position.initial.len() as u64);
         self.position.levels = vec![Level {
             distinct: self.current.states(),
@@ -478,10 +475,7 @@ where
             }
             self.position.levels[depth as usize + 1].distinct += u64::from(emission.links.count());
             self.links.push(first, &emission.links);
-            emission
-                .pieces
-                .drain(..)
-                .for_each(|piece| self.next.push(piece));
+            self.next.push(&emission.states);
             if let Some(log) = &mut self.log {
                 log.append(0, &emission.fingerprints)?;
             }

@@ -7,7 +7,7 @@
 
 use super::builder::StateMap;
 use super::fingerprints::{Fingerprints, SHARDS, Shard, Tag, fingerprint, shard_of};
-use super::frontier::{Packer, Piece, States};
+use super::frontier::{Packed, States};
 use super::links::LinkPiece;
 use super::report::PropertyKind;
 use super::selected::Selected;
@@ -472,7 +472,7 @@ pub(super) fn insert(number: usize, shard: &mut Shard<'_>, tag: Tag, expansions:
 /// The new states of one block, ready to be appended.
 #[derive(Default)]
 pub(super) struct Emission {
-    pub pieces: Vec<Piece>,
+    pub states: Packed,
     pub links: LinkPiece,
     /// The fingerprints, if they are asked for.
     pub fingerprints: Vec<u8>,
@@ -481,24 +481,24 @@ pub(super) struct Emission {
 }
 
 impl Emission {
-    /// Bytes of memory, apart from the pieces, which move on to the frontier.
+    /// Bytes of memory.
     pub fn memory(&self) -> u64 {
-        self.fingerprints.capacity() as u64
+        self.states.memory() + self.links.memory() + self.fingerprints.capacity() as u64
     }
 }
 
 /// Collects the new states of `expansion`, in order.
 pub(super) fn emit(expansion: &Expansion, with_fingerprints: bool, out: &mut Emission) {
-    *out = Emission {
-        discovered: vec![0; expansion.tally.discovered.len()],
-        ..Emission::default()
-    };
-    let mut packer = Packer::default();
+    out.states.clear();
+    out.links.clear();
+    out.fingerprints.clear();
+    out.discovered.clear();
+    out.discovered.resize(expansion.tally.discovered.len(), 0);
     let mut start = 0;
     for (candidate, fresh) in expansion.candidates.iter().zip(&expansion.fresh) {
         let end = candidate.end as usize;
         if fresh.load(Ordering::Relaxed) {
-            packer.push(&expansion.bytes[start..end]);
+            out.states.push(&expansion.bytes[start..end]);
             out.links
                 .push(candidate.parent, u32::from(candidate.action));
             out.discovered[usize::from(candidate.kind)] += 1;
@@ -509,5 +509,4 @@ pub(super) fn emit(expansion: &Expansion, with_fingerprints: bool, out: &mut Emi
         }
         start = end;
     }
-    out.pieces = packer.pieces;
 }

@@ -10,37 +10,46 @@ pub(super) const PIECE_STATES: u32 = 256;
 /// The most states in a block, the unit of work.
 pub(super) const BLOCK_STATES: u32 = 512;
 
-/// A few encoded states, each with its length.
+/// Encoded states, each with its length, in pieces of a few.
 #[derive(Default)]
-pub(super) struct Piece {
-    pub states: u32,
-    pub bytes: Vec<u8>,
+pub(super) struct Packed {
+    bytes: Vec<u8>,
+    states: u32,
+    /// Where each piece begins.
+    starts: Vec<usize>,
 }
 
-/// Writes pieces.
-#[derive(Default)]
-pub(super) struct Packer {
-    pub pieces: Vec<Piece>,
-}
+impl Packed {
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.states = 0;
+        self.starts.clear();
+    }
 
-impl Packer {
     /// Adds the state with this encoding.
     #[inline]
     pub fn push(&mut self, state: &[u8]) {
-        if self
-            .pieces
-            .last()
-            .is_none_or(|piece| piece.states == PIECE_STATES)
-        {
-            // As much as it takes if the others are as long.
-            let bytes = Vec::with_capacity(PIECE_STATES as usize * (state.len() + 1));
-            self.pieces.push(Piece { states: 0, bytes });
+        if self.states.is_multiple_of(PIECE_STATES) {
+            self.starts.push(self.bytes.len());
         }
-        if let Some(piece) = self.pieces.last_mut() {
-            varint::put(state.len() as u64, &mut piece.bytes);
-            piece.bytes.extend_from_slice(state);
-            piece.states += 1;
-        }
+        self.states += 1;
+        varint::put(state.len() as u64, &mut self.bytes);
+        self.bytes.extend_from_slice(state);
+    }
+
+    /// The pieces, each with its number of states.
+    fn pieces(&self) -> impl Iterator<Item = (u32, &[u8])> {
+        (0..self.starts.len()).map(|number| {
+            let end = self.starts.get(number + 1).copied();
+            let bytes = &self.bytes[self.starts[number]..end.unwrap_or(self.bytes.len())];
+            let before = number as u32 * PIECE_STATES;
+            ((self.states - before).min(PIECE_STATES), bytes)
+        })
+    }
+
+    /// Bytes of memory.
+    pub fn memory(&self) -> u64 {
+        self.bytes.capacity() as u64
     }
 }
 
@@ -72,12 +81,11 @@ impl<'b> States<'b> {
 
     /// These states, which take no place yet.
     #[cfg(test)]
-    pub(crate) fn of(packed: &'b mut Vec<u8>, states: &[&[u8]]) -> Self {
-        let mut packer = Packer::default();
-        states.iter().for_each(|state| packer.push(state));
-        packed.clear();
-        packed.extend(packer.pieces.into_iter().flat_map(|piece| piece.bytes));
-        States::default().unpack(packed)
+    pub(crate) fn of(bytes: &'b mut Vec<u8>, states: &[&[u8]]) -> Self {
+        let mut packed = Packed::default();
+        states.iter().for_each(|state| packed.push(state));
+        *bytes = packed.bytes;
+        States::default().unpack(bytes)
     }
 
     /// How many there are.
@@ -121,8 +129,9 @@ impl Block {
 /// The states of one level that wait to be expanded, in order.
 pub(super) struct Frontier {
     blocks: VecDeque<Block>,
-    /// Pieces that are not yet a block.
-    open: Vec<Piece>,
+    /// Pieces that are not yet a block, and how many states they are.
+    open: Vec<u8>,
+    open_states: u32,
     states: u64,
     memory: u64,
     file: Option<Records>,
@@ -133,6 +142,7 @@ impl Frontier {
         Frontier {
             blocks: VecDeque::new(),
             open: Vec::new(),
+            open_states: 0,
             states: 0,
             memory: 0,
             file: None,
@@ -153,6 +163,7 @@ impl Frontier {
         Ok(Frontier {
             blocks,
             open: Vec::new(),
+            open_states: 0,
             states,
             memory: 0,
             file: Some(file),
@@ -191,32 +202,29 @@ impl Frontier {
     }
 
     /// Adds states at the end.
-    pub fn push(&mut self, piece: Piece) {
-        let open: u32 = self.open.iter().map(|piece| piece.states).sum();
-        if open + piece.states > BLOCK_STATES {
-            self.close();
+    pub fn push(&mut self, packed: &Packed) {
+        for (states, bytes) in packed.pieces() {
+            if self.open_states + states > BLOCK_STATES {
+                self.close();
+            }
+            self.open_states += states;
+            self.states += u64::from(states);
+            self.memory += bytes.len() as u64;
+            self.open.extend_from_slice(bytes);
         }
-        self.states += u64::from(piece.states);
-        self.memory += piece.bytes.len() as u64;
-        self.open.push(piece);
     }
 
     fn close(&mut self) {
-        let states = self.open.iter().map(|piece| piece.states).sum();
-        let bytes: Vec<&[u8]> = self
-            .open
-            .iter()
-            .map(|piece| piece.bytes.as_slice())
-            .collect();
-        let bytes = bytes.concat();
-        self.open.clear();
-        if states > 0 {
+        if self.open_states > 0 {
             self.blocks.push_back(Block {
-                states,
-                bytes: Some(bytes),
+                states: self.open_states,
+                // A copy that is no larger than it must be.
+                bytes: Some(self.open.as_slice().to_vec()),
                 offset: None,
             });
         }
+        self.open.clear();
+        self.open_states = 0;
     }
 
     /// Takes up to `count` blocks off the front.
@@ -296,11 +304,12 @@ mod tests {
         ) {
             let folder = tempfile::tempdir().unwrap();
             let mut frontier = Frontier::new();
-            let mut packer = Packer::default();
-            states.iter().for_each(|state| packer.push(state));
             let make = || Records::create(folder.path().join("frontier"), 0);
-            for (number, piece) in packer.pieces.into_iter().enumerate() {
-                frontier.push(piece);
+            let mut packed = Packed::default();
+            for (number, some) in states.chunks(300).enumerate() {
+                packed.clear();
+                some.iter().for_each(|state| packed.push(state));
+                frontier.push(&packed);
                 if number == save_at % 7 {
                     frontier.save(keep, make).unwrap();
                     prop_assert!(keep || frontier.memory() == 0);

@@ -23,6 +23,17 @@ pub(super) struct LinkPiece {
 }
 
 impl LinkPiece {
+    /// Forgets all links.
+    pub fn clear(&mut self) {
+        self.count = 0;
+        self.rest.clear();
+    }
+
+    /// Bytes of memory.
+    pub fn memory(&self) -> u64 {
+        self.rest.capacity() as u64
+    }
+
     /// The next state was reached from number `parent` of the block by action number `action`.
     pub fn push(&mut self, parent: u32, action: u32) {
         if self.count == 0 {

@@ -52,7 +52,7 @@
 //! | `fingerprints` | the set of states: 9 to 12 bytes a state in the table |
 //! | `sealed` | fingerprints of old levels: 8 bytes a state on disk, 1.3 in memory |
 //! | `room` | what goes to disk, and when |
-//! | `frontier`, `links` | states that wait (as differences), and two bytes a state to rebuild paths |
+//! | `frontier`, `links` | states that wait, and two bytes a state to rebuild paths |
 //! | `records`, `checkpoint` | files with checksums, and the manifest that makes them a checkpoint |
 //! | `rebuild` | executing a path again, with symmetry too |
 //! | `simulate` | random runs |

@@ -107,7 +107,7 @@ fn a_bounded_search_goes_on_with_more() {
         }
     );
     let some = search(&model, folder.path())
-        .max_memory(4 << 20)
+        .max_memory(1 << 20)
         .run()
         .unwrap();
     assert_eq!(
