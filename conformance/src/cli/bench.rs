@@ -12,9 +12,9 @@ use std::process::Command;
 /// Options of `lockstep bench`.
 #[derive(Debug, Args)]
 pub struct BenchArgs {
-    /// The presets to search, from small to large. All four take about five minutes and 1.5 GB, most of
-    /// which is for stateright's searches of `wide`
-    #[arg(value_name = "PRESET", default_values = ["votes", "lease", "default", "wide"])]
+    /// The presets to search, from small to large. All four take about five minutes and 2 GB, most of
+    /// which is for stateright's searches of `wide` and `five`
+    #[arg(value_name = "PRESET", default_values = ["lease", "default", "wide", "five"])]
     presets: Vec<String>,
     /// The most threads
     #[arg(long, value_name = "N", default_value_t = default_threads(), value_parser = threads)]

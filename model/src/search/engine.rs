@@ -16,7 +16,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The blocks of a batch. Limits are looked at between batches, so it must not depend on the threads.
-const BATCH_BLOCKS: usize = 24;
+const BATCH_BLOCKS: usize = 40;
 
 pub(super) fn run<M>(search: Search<'_, M>) -> Result<Checked<M>, SearchError>
 where

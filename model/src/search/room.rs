@@ -39,24 +39,25 @@ where
             self.links.save(false, || store.create("links"))?;
             self.next
                 .save(false, || store.create(&frontier_name(depth + 1)))?;
-            let links = self.links.memory();
-            if table + batch + links > max {
-                self.seal_until(depth + 1, &more, max.saturating_sub(batch + links))?;
+            // What is not yet a block stays.
+            let kept = self.links.memory() + self.next.memory();
+            if table + batch + kept > max {
+                self.seal_until(depth + 1, &more, max.saturating_sub(batch + kept))?;
                 table = self.known.bytes_after(&more);
             }
             // What is left of the current level goes last, and only if that is enough: otherwise the
             // batch is put back, and must not come behind it in the file.
-            if table + batch + links > max {
+            if table + batch + kept > max {
                 // What shortcuts remember can be found out again.
                 if let Some(shortcuts) = locked(&mut self.shortcuts) {
                     shortcuts.forget();
                 }
                 batch = self.batch_memory();
             }
-            if table + batch + links > max {
+            if table + batch + kept > max {
                 return Ok(false);
             }
-            if on_disk || table + batch + self.current.memory() + links > max {
+            if on_disk || table + batch + self.current.memory() + kept > max {
                 let store = &mut self.store;
                 self.current
                     .save(false, || store.create(&frontier_name(depth)))?;
