@@ -490,6 +490,8 @@ where
         let clock = Instant::now();
         let (store, depth) = (&mut self.store, self.position.depth);
         self.links.save(true, || store.create("links"))?;
+        // No more is added to it.
+        self.current.close();
         self.current
             .save(true, || store.create(&frontier_name(depth)))?;
         self.next

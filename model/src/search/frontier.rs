@@ -7,6 +7,9 @@ use std::collections::VecDeque;
 
 /// The most states in a piece.
 pub(super) const PIECE_STATES: u32 = 256;
+/// In the tag of a record, beside the number of states: not yet a block. It counts only if no record
+/// follows, because the block that it becomes, or more of it, is in the next one.
+const OPEN: u32 = 1 << 31;
 /// The most states in a block, the unit of work.
 pub(super) const BLOCK_STATES: u32 = 512;
 
@@ -152,20 +155,27 @@ impl Frontier {
     /// What a file holds from `offset` on.
     pub fn reopen(mut file: Records, offset: u64) -> Result<Self, SearchError> {
         let mut blocks = VecDeque::new();
+        let mut open = None;
         file.scan(offset, |record| {
+            if record.tag & OPEN != 0 {
+                open = Some((record.tag & !OPEN, record.bytes));
+                return;
+            }
+            open = None;
             blocks.push_back(Block {
                 states: record.tag,
                 bytes: None,
                 offset: Some(record.offset),
             });
         })?;
-        let states = blocks.iter().map(|block| u64::from(block.states)).sum();
+        let (open_states, open) = open.unwrap_or_default();
+        let states: u64 = blocks.iter().map(|block| u64::from(block.states)).sum();
         Ok(Frontier {
             blocks,
-            open: Vec::new(),
-            open_states: 0,
-            states,
-            memory: 0,
+            states: states + u64::from(open_states),
+            memory: open.len() as u64,
+            open,
+            open_states,
             file: Some(file),
         })
     }
@@ -214,7 +224,8 @@ impl Frontier {
         }
     }
 
-    fn close(&mut self) {
+    /// Makes what is not yet a block one.
+    pub fn close(&mut self) {
         if self.open_states > 0 {
             self.blocks.push_back(Block {
                 states: self.open_states,
@@ -255,17 +266,14 @@ impl Frontier {
     }
 
     /// Writes every block to disk, into a file that `make` makes if there is none yet. If `keep` is set the
-    /// blocks stay in memory too, and what is not yet a block becomes one, so that nothing is missing in the
-    /// file. Otherwise it waits: where blocks end must not depend on how much memory there is, because a
-    /// search that is stopped stops after so many blocks.
+    /// blocks stay in memory too, and what is not yet a block is written as such, so that nothing is
+    /// missing in the file. It never becomes one by this: a search that is stopped stops after so many
+    /// blocks, so where they end must not depend on memory and checkpoints.
     pub fn save(
         &mut self,
         keep: bool,
         make: impl FnOnce() -> Result<Records, SearchError>,
     ) -> Result<(), SearchError> {
-        if keep {
-            self.close();
-        }
         let file = match &mut self.file {
             Some(file) => file,
             none => none.insert(make()?),
@@ -281,6 +289,9 @@ impl Frontier {
                 }
             }
         }
+        if keep && self.open_states > 0 {
+            file.append(self.open_states | OPEN, &self.open)?;
+        }
         Ok(())
     }
 }
@@ -289,6 +300,12 @@ impl Frontier {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    /// How many states each of the blocks has that wait, the one at the end included.
+    fn sizes(frontier: &mut Frontier) -> Vec<u32> {
+        frontier.close();
+        frontier.blocks.iter().map(|block| block.states).collect()
+    }
 
     fn states_of(blocks: Vec<Block>) -> Vec<Vec<u8>> {
         let mut states = Vec::new();
@@ -310,16 +327,27 @@ mod tests {
             let mut frontier = Frontier::new();
             let make = || Records::create(folder.path().join("frontier"), 0);
             let mut packed = Packed::default();
+            let mut undisturbed = Frontier::new();
             for (number, some) in states.chunks(300).enumerate() {
                 packed.clear();
                 some.iter().for_each(|state| packed.push(state));
                 frontier.push(&packed);
+                undisturbed.push(&packed);
                 if number == save_at % 7 {
                     frontier.save(keep, make).unwrap();
+                    if keep {
+                        // As a resumed search finds it.
+                        let len = frontier.disk();
+                        drop(frontier);
+                        let file = Records::reopen(folder.path().join("frontier"), 0, len).unwrap();
+                        frontier = Frontier::reopen(file, 0).unwrap();
+                        continue;
+                    }
                     prop_assert!(keep || frontier.memory() == frontier.open.len() as u64);
                 }
             }
             prop_assert_eq!(frontier.states(), states.len() as u64);
+            prop_assert_eq!(sizes(&mut frontier), sizes(&mut undisturbed));
             let first = frontier.take(1).unwrap();
             frontier.put_back(first);
             let first = frontier.take(1).unwrap();

@@ -141,6 +141,28 @@ fn the_violation_is_found_after_a_resume() {
     }
 }
 
+/// Where a violation stops a search follows from the model alone, however often it was written down or
+/// stopped in the middle of a level before.
+#[test]
+fn checkpoints_do_not_change_where_a_violation_stops_the_search() {
+    let model = TwoPhase {
+        managers: 7,
+        hasty: true,
+    };
+    let reference = Search::new(&model).coverage(true).run().unwrap();
+    assert!(matches!(reference.report.verdict, Verdict::Violated { .. }));
+    for stops in [vec![], vec![50_000, 120_000, 200_000]] {
+        let folder = tempfile::tempdir().unwrap();
+        for states in stops {
+            let some = search(&model, folder.path()).max_states(states);
+            let some = some.threads(2).run().unwrap().report;
+            assert!(matches!(some.verdict, Verdict::Bounded { .. }));
+        }
+        let found = search(&model, folder.path()).run().unwrap();
+        assert_eq!(essence(&found), essence(&reference));
+    }
+}
+
 fn refusal(model: &TwoPhase, folder: &Path) -> String {
     match search(model, folder).run() {
         Err(error @ SearchError::Checkpoint { .. }) => error.to_string(),
@@ -178,7 +200,7 @@ fn another_search_is_refused() {
     let text = std::fs::read_to_string(&manifest).unwrap();
     std::fs::write(
         &manifest,
-        text.replacen("checkpoint 2 ", "checkpoint 9 ", 1),
+        text.replacen("checkpoint 3 ", "checkpoint 9 ", 1),
     )
     .unwrap();
     assert!(refusal(&model, folder.path()).contains("version 9"));
