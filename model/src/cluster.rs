@@ -113,6 +113,19 @@ impl Action {
         }
     }
 
+    /// The server and the kind, if it is an event at a server and not about a message.
+    pub(crate) fn at_server(self) -> Option<(Id, Kind)> {
+        match self {
+            Action::Timeout(i)
+            | Action::LeaseExpire(i)
+            | Action::Heartbeat(i)
+            | Action::CheckQuorum(i)
+            | Action::Propose(i)
+            | Action::Restart(i) => Some((i, self.kind()?)),
+            Action::Deliver(_) | Action::Duplicate(_) | Action::Drop(_) => None,
+        }
+    }
+
     /// The kind of event that a budget counts; `None` for a delivery.
     pub fn kind(self) -> Option<Kind> {
         match self {

@@ -8,6 +8,7 @@
 //! which events there are, the history and the budgets come from the functions that
 //! [`Cluster`] uses itself.
 
+mod look;
 mod moves;
 mod orbits;
 mod parts;
@@ -16,13 +17,11 @@ mod short;
 #[cfg(test)]
 mod tests;
 
-use crate::bounds::Kind;
-use crate::cluster::{Action, Cluster, ClusterState, value_after};
+use crate::cluster::{Action, Cluster, ClusterState};
 use crate::codec;
-use crate::ids::Id;
-use crate::message::Payload;
 use crate::search::{Fate, Route, Shortcut, States, Steps};
 use lockstep_traces::Role;
+use look::Look;
 use moves::{Made, Moves, Standing, UNKNOWN};
 use orbits::Orbits;
 use parts::{Part, Parts};
@@ -64,169 +63,6 @@ pub(crate) struct Quick<'a> {
 const COPIES: u32 = u32::MAX;
 /// In the last place of a route that is a move: no message is delivered.
 const NO_MESSAGE: u32 = u32::MAX;
-
-/// A state, and what is needed to tell what its actions lead to.
-struct Look<'q> {
-    cluster: &'q Cluster,
-    tables: &'q mut Tables,
-    moves: &'q mut Moves,
-    copies: [Option<u32>; 2],
-    at: View<'q>,
-    /// By position of the message.
-    deliveries: &'q [u32],
-    /// The sum of the hashes of its parts.
-    sum: u128,
-}
-
-impl Look<'_> {
-    /// Lists what becomes of every action, in the order of [`list_actions`](crate::cluster::list_actions).
-    #[inline]
-    fn list(&mut self, steps: &mut Steps) {
-        let at = self.at;
-        let allowed = self.tables.spents.facts(at.spent()).allowed;
-        for (slot, server) in at.servers.iter().enumerate() {
-            let events = self.tables.servers.facts(*server).events;
-            events.list(allowed, |kind| {
-                steps.push(kind as usize, self.event(slot, kind));
-            });
-        }
-        let duplicate = allowed.contains(Kind::Duplicate);
-        let drop = allowed.contains(Kind::Drop);
-        let mut before = NO_MESSAGE;
-        for (position, message) in at.messages.iter().enumerate() {
-            if std::mem::replace(&mut before, *message) == *message {
-                continue;
-            }
-            steps.push(Action::Deliver(0).number(), self.delivery(position));
-            if duplicate {
-                steps.push(Action::Duplicate(0).number(), self.copies(position, 2));
-            }
-            if drop {
-                steps.push(Action::Drop(0).number(), self.copies(position, 0));
-            }
-        }
-    }
-
-    /// What becomes of `action`.
-    fn fate(&mut self, action: Action) -> Fate {
-        match action {
-            Action::Timeout(i) => self.event(i.slot(), Kind::Timeout),
-            Action::LeaseExpire(i) => self.event(i.slot(), Kind::LeaseExpire),
-            Action::Heartbeat(i) => self.event(i.slot(), Kind::Heartbeat),
-            Action::CheckQuorum(i) => self.event(i.slot(), Kind::CheckQuorum),
-            Action::Propose(i) => self.event(i.slot(), Kind::Propose),
-            Action::Restart(i) => self.event(i.slot(), Kind::Restart),
-            Action::Deliver(position) => self.delivery(position as usize),
-            Action::Duplicate(position) => self.copies(position as usize, 2),
-            Action::Drop(position) => self.copies(position as usize, 0),
-        }
-    }
-
-    /// The number of what is spent after an event of this kind, and what that changes in the sum.
-    #[inline]
-    fn spent_after(&self, kind: Kind) -> (u32, u128) {
-        let after = &self.tables.spents.facts(self.at.spent()).after;
-        after
-            .as_ref()
-            .map_or((self.at.spent(), 0), |after| after[kind as usize])
-    }
-
-    /// The input that an event without a message is.
-    #[inline]
-    fn input(&mut self, slot: usize, kind: Kind) -> u32 {
-        match kind {
-            Kind::Propose => {
-                let servers = self.at.servers.iter();
-                let value = value_after(
-                    servers.map(|number| self.tables.servers.facts(*number).highest_value),
-                );
-                let payload = Payload::value(value).unwrap_or(Payload::EMPTY);
-                self.moves.proposal(slot, payload.code())
-            }
-            kind => Moves::event(kind),
-        }
-    }
-
-    /// What becomes of an event without a message.
-    #[inline(always)]
-    fn event(&mut self, slot: usize, kind: Kind) -> Fate {
-        let server = self.at.servers[slot];
-        let input = self.input(slot, kind);
-        let place = self.moves.find(server, input);
-        let (spent, change) = self.spent_after(kind);
-        let sum = self.sum.wrapping_add(change);
-        self.moved(server, place, NO_MESSAGE, spent, sum)
-    }
-
-    /// What becomes of the delivery of the message at `position`.
-    #[inline(always)]
-    fn delivery(&mut self, position: usize) -> Fate {
-        let message = self.at.messages[position];
-        let server = self.at.servers[usize::from(self.tables.messages.facts(message).to)];
-        let mut place = self.deliveries[position];
-        if place == UNKNOWN {
-            // It may have been made since.
-            place = self.moves.find(server, self.moves.delivery(message));
-        }
-        self.moved(server, place, message, self.at.spent(), self.sum)
-    }
-
-    /// What becomes of a message of which there will be so many copies for one.
-    #[inline]
-    fn copies(&mut self, position: usize, copies: usize) -> Fate {
-        let Some(class) = self.copies[copies / 2] else {
-            return Fate::Unknown;
-        };
-        if !self.cluster.has_room(self.at.messages.len() + copies - 1) {
-            return Fate::Beyond;
-        }
-        let (spent, change) = self.spent_after(if copies == 0 {
-            Kind::Drop
-        } else {
-            Kind::Duplicate
-        });
-        let sum = self.sum.wrapping_add(change);
-        let hash = self.tables.messages.facts(self.at.messages[position]).hash;
-        let sum = match copies {
-            0 => sum.wrapping_sub(hash),
-            _ => sum.wrapping_add(hash),
-        };
-        let route = [COPIES, spent, position as u32, copies as u32];
-        Fate::Within(fingerprint(sum), route, class)
-    }
-
-    /// What becomes of a move of server number `server`; `sum` is that of the state but for what the move changes.
-    #[inline(always)]
-    fn moved(&mut self, server: u32, place: u32, delivered: u32, spent: u32, sum: u128) -> Fate {
-        if place == UNKNOWN {
-            return Fate::Unknown;
-        }
-        let moved = self.moves.get(place);
-        let in_flight = self.at.messages.len() - usize::from(delivered != NO_MESSAGE);
-        if moved.standing == Standing::Beyond
-            || !self.cluster.has_room(in_flight + moved.sent_len())
-        {
-            return Fate::Beyond;
-        }
-        if moved.standing == Standing::Unevaluated {
-            return Fate::Unknown;
-        }
-        let class = moved.class;
-        let mut sum = sum.wrapping_add(moved.change);
-        let mut history = self.at.history();
-        if moved.leads {
-            let (tables, cluster) = (&mut *self.tables, self.cluster);
-            history = self
-                .moves
-                .history_after(place, server, history, tables, cluster);
-            let hash = |number| self.tables.histories.facts(number).hash;
-            sum = sum
-                .wrapping_sub(hash(self.at.history()))
-                .wrapping_add(hash(history));
-        }
-        Fate::Within(fingerprint(sum), [place, spent, history, delivered], class)
-    }
-}
 
 /// Makes `to` what `route` leads to from `from`.
 fn follow(from: View<'_>, route: Route, tables: &Tables, moves: &Moves, to: &mut Short) {
@@ -509,29 +345,25 @@ impl<'a> Shortcut<'a, Cluster> for Quick<'a> {
 
     fn learn(&mut self, action: &Action, after: &ClusterState, class: u32) -> Fate {
         let mut look = self.look();
-        let mut event = |i: Id, kind| (i.slot(), look.input(i.slot(), kind), NO_MESSAGE);
         let moved = match *action {
-            Action::Timeout(i) => event(i, Kind::Timeout),
-            Action::LeaseExpire(i) => event(i, Kind::LeaseExpire),
-            Action::Heartbeat(i) => event(i, Kind::Heartbeat),
-            Action::CheckQuorum(i) => event(i, Kind::CheckQuorum),
-            Action::Propose(i) => event(i, Kind::Propose),
-            Action::Restart(i) => event(i, Kind::Restart),
             Action::Deliver(position) => {
                 let message = look.at.messages[position as usize];
                 let to = look.tables.messages.facts(message).to;
-                (usize::from(to), look.moves.delivery(message), message)
+                Some((usize::from(to), look.moves.delivery(message), message))
             }
-            Action::Duplicate(_) | Action::Drop(_) => {
-                if !self.cluster.is_within(after) {
-                    return Fate::Beyond;
-                }
-                let duplicated = matches!(action, Action::Duplicate(_));
-                self.copies[usize::from(duplicated)] = Some(class);
-                return self.fate(action);
-            }
+            local => local.at_server().map(|(i, kind)| {
+                let slot = i.slot();
+                (slot, look.input(slot, kind), NO_MESSAGE)
+            }),
         };
-        self.learn_move(moved, after, class);
+        if let Some(moved) = moved {
+            self.learn_move(moved, after, class);
+        } else if self.cluster.is_within(after) {
+            let duplicated = matches!(action, Action::Duplicate(_));
+            self.copies[usize::from(duplicated)] = Some(class);
+        } else {
+            return Fate::Beyond;
+        }
         self.fate(action)
     }
 

@@ -126,12 +126,17 @@ fn a_bounded_search_goes_on_with_more() {
     }
 }
 
+/// With the planted mistake.
+fn hasty(managers: u8) -> TwoPhase {
+    TwoPhase {
+        managers,
+        hasty: true,
+    }
+}
+
 #[test]
 fn the_violation_is_found_after_a_resume() {
-    let model = TwoPhase {
-        managers: 6,
-        hasty: true,
-    };
+    let model = hasty(6);
     let reference = Search::new(&model).coverage(true).run().unwrap();
     let folder = tempfile::tempdir().unwrap();
     search(&model, folder.path()).max_depth(7).run().unwrap();
@@ -145,10 +150,7 @@ fn the_violation_is_found_after_a_resume() {
 /// stopped in the middle of a level before.
 #[test]
 fn checkpoints_do_not_change_where_a_violation_stops_the_search() {
-    let model = TwoPhase {
-        managers: 7,
-        hasty: true,
-    };
+    let model = hasty(7);
     let reference = Search::new(&model).coverage(true).run().unwrap();
     assert!(matches!(reference.report.verdict, Verdict::Violated { .. }));
     for stops in [vec![], vec![50_000, 120_000, 200_000]] {

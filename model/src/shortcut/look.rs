@@ -1,0 +1,170 @@
+//! What the actions of a state lead to, looked up.
+
+use super::moves::{Moves, Standing, UNKNOWN};
+use super::short::{Tables, View};
+use super::{COPIES, NO_MESSAGE, fingerprint};
+use crate::bounds::Kind;
+use crate::cluster::{Action, Cluster, value_after};
+use crate::message::Payload;
+use crate::search::{Fate, Steps};
+
+/// A state, and what is needed to tell what its actions lead to.
+pub(super) struct Look<'q> {
+    pub cluster: &'q Cluster,
+    pub tables: &'q mut Tables,
+    pub moves: &'q mut Moves,
+    pub copies: [Option<u32>; 2],
+    pub at: View<'q>,
+    /// By position of the message.
+    pub deliveries: &'q [u32],
+    /// The sum of the hashes of its parts.
+    pub sum: u128,
+}
+
+impl Look<'_> {
+    /// Lists what becomes of every action, in the order of [`list_actions`](crate::cluster::list_actions).
+    #[inline]
+    pub fn list(&mut self, steps: &mut Steps) {
+        let at = self.at;
+        let allowed = self.tables.spents.facts(at.spent()).allowed;
+        for (slot, server) in at.servers.iter().enumerate() {
+            let events = self.tables.servers.facts(*server).events;
+            events.list(allowed, |kind| {
+                steps.push(kind as usize, self.event(slot, kind));
+            });
+        }
+        let duplicate = allowed.contains(Kind::Duplicate);
+        let drop = allowed.contains(Kind::Drop);
+        let mut before = NO_MESSAGE;
+        for (position, message) in at.messages.iter().enumerate() {
+            if std::mem::replace(&mut before, *message) == *message {
+                continue;
+            }
+            steps.push(Action::Deliver(0).number(), self.delivery(position));
+            if duplicate {
+                steps.push(Action::Duplicate(0).number(), self.copies(position, 2));
+            }
+            if drop {
+                steps.push(Action::Drop(0).number(), self.copies(position, 0));
+            }
+        }
+    }
+
+    /// What becomes of `action`.
+    pub fn fate(&mut self, action: Action) -> Fate {
+        match action {
+            Action::Deliver(position) => self.delivery(position as usize),
+            Action::Duplicate(position) => self.copies(position as usize, 2),
+            Action::Drop(position) => self.copies(position as usize, 0),
+            local => match local.at_server() {
+                Some((i, kind)) => self.event(i.slot(), kind),
+                None => Fate::Unknown,
+            },
+        }
+    }
+
+    /// The number of what is spent after an event of this kind, and what that changes in the sum.
+    #[inline]
+    fn spent_after(&self, kind: Kind) -> (u32, u128) {
+        let after = &self.tables.spents.facts(self.at.spent()).after;
+        after
+            .as_ref()
+            .map_or((self.at.spent(), 0), |after| after[kind as usize])
+    }
+
+    /// The input that an event without a message is.
+    #[inline]
+    pub fn input(&mut self, slot: usize, kind: Kind) -> u32 {
+        match kind {
+            Kind::Propose => {
+                let servers = self.at.servers.iter();
+                let value = value_after(
+                    servers.map(|number| self.tables.servers.facts(*number).highest_value),
+                );
+                let payload = Payload::value(value).unwrap_or(Payload::EMPTY);
+                self.moves.proposal(slot, payload.code())
+            }
+            kind => Moves::event(kind),
+        }
+    }
+
+    /// What becomes of an event without a message.
+    #[inline(always)]
+    fn event(&mut self, slot: usize, kind: Kind) -> Fate {
+        let server = self.at.servers[slot];
+        let input = self.input(slot, kind);
+        let place = self.moves.find(server, input);
+        let (spent, change) = self.spent_after(kind);
+        let sum = self.sum.wrapping_add(change);
+        self.moved(server, place, NO_MESSAGE, spent, sum)
+    }
+
+    /// What becomes of the delivery of the message at `position`.
+    #[inline(always)]
+    fn delivery(&mut self, position: usize) -> Fate {
+        let message = self.at.messages[position];
+        let server = self.at.servers[usize::from(self.tables.messages.facts(message).to)];
+        let mut place = self.deliveries[position];
+        if place == UNKNOWN {
+            // It may have been made since.
+            place = self.moves.find(server, self.moves.delivery(message));
+        }
+        self.moved(server, place, message, self.at.spent(), self.sum)
+    }
+
+    /// What becomes of a message of which there will be so many copies for one.
+    #[inline]
+    fn copies(&mut self, position: usize, copies: usize) -> Fate {
+        let Some(class) = self.copies[copies / 2] else {
+            return Fate::Unknown;
+        };
+        if !self.cluster.has_room(self.at.messages.len() + copies - 1) {
+            return Fate::Beyond;
+        }
+        let (spent, change) = self.spent_after(if copies == 0 {
+            Kind::Drop
+        } else {
+            Kind::Duplicate
+        });
+        let sum = self.sum.wrapping_add(change);
+        let hash = self.tables.messages.facts(self.at.messages[position]).hash;
+        let sum = match copies {
+            0 => sum.wrapping_sub(hash),
+            _ => sum.wrapping_add(hash),
+        };
+        let route = [COPIES, spent, position as u32, copies as u32];
+        Fate::Within(fingerprint(sum), route, class)
+    }
+
+    /// What becomes of a move of server number `server`; `sum` is that of the state but for what the move changes.
+    #[inline(always)]
+    fn moved(&mut self, server: u32, place: u32, delivered: u32, spent: u32, sum: u128) -> Fate {
+        if place == UNKNOWN {
+            return Fate::Unknown;
+        }
+        let moved = self.moves.get(place);
+        let in_flight = self.at.messages.len() - usize::from(delivered != NO_MESSAGE);
+        if moved.standing == Standing::Beyond
+            || !self.cluster.has_room(in_flight + moved.sent_len())
+        {
+            return Fate::Beyond;
+        }
+        if moved.standing == Standing::Unevaluated {
+            return Fate::Unknown;
+        }
+        let class = moved.class;
+        let mut sum = sum.wrapping_add(moved.change);
+        let mut history = self.at.history();
+        if moved.leads {
+            let (tables, cluster) = (&mut *self.tables, self.cluster);
+            history = self
+                .moves
+                .history_after(place, server, history, tables, cluster);
+            let hash = |number| self.tables.histories.facts(number).hash;
+            sum = sum
+                .wrapping_sub(hash(self.at.history()))
+                .wrapping_add(hash(history));
+        }
+        Fate::Within(fingerprint(sum), [place, spent, history, delivered], class)
+    }
+}
