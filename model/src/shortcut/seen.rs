@@ -156,8 +156,8 @@ mod tests {
             let mut seen = Seen::default();
             let mut noted: HashMap<u128, (bool, [Option<u32>; 2])> = HashMap::new();
             for (high, low, what) in notes {
-                // Footprints that differ in a few bits, above and below.
-                let footprint = high << 66 | low << 20 | low;
+                // Many of one set: what tells them apart is above the bits that name it.
+                let footprint = (high / 8) << 66 | (low / 4) << 20 | (low % 4);
                 match what {
                     None => {
                         seen.note_good(footprint);
