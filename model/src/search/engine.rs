@@ -109,6 +109,7 @@ where
             0
         };
         let empty = Tally::new(model.action_kinds().len(), antecedents.len(), pairs);
+        let kinds = empty.enabled.len();
         let shortcut = if options.shortcut && orbit_size.is_none() {
             model.shortcut(canonical.is_some())
         } else {
@@ -154,7 +155,7 @@ where
             memory: MemorySplit::default(),
             expansions: Vec::new(),
             emissions: Vec::new(),
-            shortcuts: shortcut.map(|root| Mutex::new(Shortcuts::new(root))),
+            shortcuts: shortcut.map(|root| Mutex::new(Shortcuts::new(root, kinds))),
             meanings: None,
             resumed_at: None,
             started: now,
@@ -386,6 +387,9 @@ where
             });
         self.emissions
             .resize_with(self.emissions.len().max(count), Emission::default);
+        if let Some(shortcuts) = locked(&mut self.shortcuts) {
+            shortcuts.root.begin_batch();
+        }
         let (expander, known, shortcuts) = (&self.expander, &self.known, &self.shortcuts);
         parallel::for_each(
             threads,

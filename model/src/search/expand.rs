@@ -153,6 +153,7 @@ impl Expansion {
 pub(super) struct Shortcuts<'a, M: Checkable> {
     /// Gives threads theirs, and keeps what they share.
     pub root: Box<dyn Shortcut<'a, M> + 'a>,
+    steps: Steps,
     spare: Vec<Own<'a, M>>,
 }
 
@@ -163,14 +164,16 @@ pub(super) struct Own<'a, M: Checkable> {
 }
 
 impl<'a, M: Checkable> Shortcuts<'a, M> {
-    pub fn new(root: Box<dyn Shortcut<'a, M> + 'a>) -> Self {
+    /// For actions of so many kinds.
+    pub fn new(root: Box<dyn Shortcut<'a, M> + 'a>, kinds: usize) -> Self {
         Shortcuts {
             root,
+            steps: Steps::new(kinds),
             spare: Vec::new(),
         }
     }
 
-    /// Drops what can be found out again.
+    /// Drops what threads have for themselves, which can be found out again.
     pub fn forget(&mut self) {
         self.spare.clear();
     }
@@ -227,7 +230,7 @@ where
             let mut pool = pool.lock().ok()?;
             let fork = |pool: &Shortcuts<'a, M>| Own {
                 shortcut: pool.root.fork(),
-                steps: Steps::new(self.empty.enabled.len()),
+                steps: pool.steps.fork(),
             };
             pool.spare.pop().or_else(|| Some(fork(&pool)))
         });
@@ -311,20 +314,23 @@ where
         out.sort_by_shard();
     }
 
-    /// What is asked of every distinct state once.
-    pub fn look_at(&self, state: &M::State, number: u32, out: &mut Expansion) {
+    /// What is asked of every distinct state once; whether it is a witness that was missing when the
+    /// batch began.
+    pub fn look_at(&self, state: &M::State, number: u32, out: &mut Expansion) -> bool {
+        let mut found = false;
         for missing in &self.missing {
             let Some(property) = self.selected.sometimes.get(*missing) else {
                 break;
             };
-            let first = &mut out.witnesses[*missing];
-            if first.is_none() && (property.condition)(self.model, state) {
-                *first = Some((number, None));
+            if (property.condition)(self.model, state) {
+                out.witnesses[*missing].get_or_insert((number, None));
+                found = true;
             }
         }
         if let Some(orbit_size) = self.orbit_size {
             out.tally.orbit_states += orbit_size(self.model, state);
         }
+        found
     }
 
     fn expand_state(
@@ -392,7 +398,8 @@ where
         }
     }
 
-    /// What is asked of every step that is executed.
+    /// What is asked of every step that is executed; whether it is a witness that was missing when the
+    /// batch began, or comes where something is violated.
     pub fn look_at_step(
         &self,
         state: &M::State,
@@ -400,12 +407,13 @@ where
         after: &M::State,
         parent: u32,
         out: &mut Expansion,
-    ) {
+    ) -> bool {
+        let mut found = false;
         for missing in self.missing_steps() {
-            let first = &mut out.witnesses[*missing];
             let step = &self.selected.step_witnesses[*missing - self.selected.sometimes.len()];
-            if first.is_none() && (step.condition)(self.model, state, action, after) {
-                *first = Some((parent, Some(number as u32)));
+            if (step.condition)(self.model, state, action, after) {
+                out.witnesses[*missing].get_or_insert((parent, Some(number as u32)));
+                found = true;
             }
         }
         let action_number = number as u32;
@@ -421,6 +429,7 @@ where
                 action: action_number,
             });
         }
+        found || out.violation.is_some()
     }
 
     /// What coverage counts of a state.

@@ -64,10 +64,13 @@ where
         if self.coverage || self.misses_states() {
             let class = class.unwrap_or_else(|| {
                 let state = own.shortcut.restore(short);
-                self.look_at(state, parent, out);
+                let found = self.look_at(state, parent, out);
                 let cover = self.cover(|| self.cover_of_state(state));
                 let class = own.steps.class(None, cover);
-                own.shortcut.settle_state(class);
+                // A thread that is further back may meet the like, and it would be the first.
+                if !found {
+                    own.shortcut.settle_state(class);
+                }
                 class
             });
             own.steps.meet(class);
@@ -91,13 +94,12 @@ where
             let Some(after) = self.model.next_state(state, action.clone()) else {
                 continue;
             };
-            if self.model.within_boundary(&after) {
-                self.look_at_step(state, (number, action), &after, parent, out);
-            }
+            let found = self.model.within_boundary(&after)
+                && self.look_at_step(state, (number, action), &after, parent, out);
             let kind = Some(usize::from(open.kind));
             let cover = self.cover(|| self.cover_of_step(state, action, &after));
             let class = own.steps.class(kind, cover);
-            let fate = own.shortcut.learn(action, &after, class);
+            let fate = own.shortcut.learn(action, &after, class, !found);
             debug_assert_ne!(fate, Fate::Unknown);
             entered += usize::from(own.steps.close(open, entered, fate));
         }

@@ -3,6 +3,7 @@
 use super::tally::{Cover, Tally};
 use super::traits::{Fate, Route};
 use rustc_hash::FxHashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A successor, known by the way to it.
 pub(crate) struct Reached {
@@ -34,17 +35,35 @@ pub struct Steps {
     pub(super) most_actions: usize,
     /// By kind of action.
     enabled: Vec<u64>,
-    /// How often each class was met.
+    /// How often each class was met. Others may have met classes with higher numbers.
     met: Vec<u64>,
-    classes: Classes,
+    classes: Arc<Mutex<Classes>>,
 }
 
-/// What is counted of steps and states, each under a number.
+/// What is counted of steps and states, each under a number that is the same in all threads. Which number
+/// that is may depend on which of them comes first: it means nothing.
 #[derive(Default)]
 struct Classes {
     numbers: FxHashMap<(Option<usize>, Cover), u32>,
     /// The kind of action, if it is a step, and the cover.
     all: Vec<(Option<usize>, Cover)>,
+}
+
+fn locked(classes: &Mutex<Classes>) -> MutexGuard<'_, Classes> {
+    // A class is either there or not when a thread panics.
+    classes.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Classes {
+    fn number(&mut self, class: (Option<usize>, Cover)) -> u32 {
+        if let Some(number) = self.numbers.get(&class) {
+            return *number;
+        }
+        let number = self.all.len() as u32;
+        self.numbers.insert(class.clone(), number);
+        self.all.push(class);
+        number
+    }
 }
 
 impl Steps {
@@ -53,6 +72,14 @@ impl Steps {
         Steps {
             enabled: vec![0; kinds],
             ..Steps::default()
+        }
+    }
+
+    /// The same for another thread, with the same numbers for classes.
+    pub(crate) fn fork(&self) -> Self {
+        Steps {
+            classes: self.classes.clone(),
+            ..Steps::new(self.enabled.len())
         }
     }
 
@@ -134,28 +161,30 @@ impl Steps {
     }
 
     /// The class of steps of this kind, or of states, with this cover.
-    pub(crate) fn class(&mut self, kind: Option<usize>, cover: Cover) -> u32 {
-        let classes = &mut self.classes;
-        let key = (kind, cover);
-        if let Some(number) = classes.numbers.get(&key) {
-            return *number;
-        }
-        let number = classes.all.len() as u32;
-        classes.numbers.insert(key.clone(), number);
-        classes.all.push(key);
-        self.met.push(0);
-        number
+    pub(crate) fn class(&self, kind: Option<usize>, cover: Cover) -> u32 {
+        locked(&self.classes).number((kind, cover))
     }
 
     /// Class number `class` was met.
     #[inline]
     pub(super) fn meet(&mut self, class: u32) {
-        self.met[class as usize] += 1;
+        match self.met.get_mut(class as usize) {
+            Some(met) => *met += 1,
+            None => self.meet_first(class),
+        }
+    }
+
+    #[cold]
+    fn meet_first(&mut self, class: u32) {
+        self.met.resize(class as usize + 1, 0);
+        self.met[class as usize] = 1;
     }
 
     /// Adds what was counted since the last time.
     pub(super) fn count(&mut self, tally: &mut Tally) {
-        for ((kind, cover), met) in self.classes.all.iter().zip(&mut self.met) {
+        // Who met a class knows its number from the one who gave it: it is there by now.
+        let classes = locked(&self.classes);
+        for ((kind, cover), met) in classes.all.iter().zip(&mut self.met) {
             let met = std::mem::take(met);
             tally.cover(cover, met);
             if let Some(kind) = kind {
@@ -170,5 +199,45 @@ impl Steps {
     /// Bytes of memory.
     pub(super) fn memory(&self) -> u64 {
         (self.reached.capacity() * size_of::<Reached>()) as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair(pair: u32) -> Cover {
+        Cover {
+            antecedents: vec![0],
+            pair: Some(pair),
+        }
+    }
+
+    /// A class has one number, whoever meets it, and counts once for each time it was met.
+    #[test]
+    fn classes_are_the_same_in_all_threads() {
+        let mut one = Steps::new(2);
+        let mut other = one.fork();
+        let of_state = one.class(None, pair(0));
+        let of_step = other.class(Some(1), pair(0));
+        assert_ne!(of_state, of_step);
+        assert_eq!(other.class(None, pair(0)), of_state);
+        assert_eq!(one.class(Some(1), pair(0)), of_step);
+        let last = other.class(Some(0), pair(1));
+        // It never asked for the number.
+        one.meet(last);
+        one.meet(of_step);
+        other.meet(of_step);
+        other.meet(of_state);
+        let mut tally = Tally::new(2, 1, 2);
+        one.count(&mut tally);
+        assert_eq!((&tally.pairs, &tally.fired), (&vec![1, 1], &vec![1, 1]));
+        other.count(&mut tally);
+        assert_eq!((&tally.pairs, &tally.fired), (&vec![3, 1], &vec![1, 2]));
+        assert_eq!((tally.antecedents[0], tally.generated), (4, 3));
+        // What was counted is not counted again.
+        let counted = tally.clone();
+        one.count(&mut tally);
+        assert_eq!(tally, counted);
     }
 }

@@ -96,10 +96,15 @@ pub trait Checkable: Model {
 /// [`steps`](Self::steps) tell whether the questions to a state were settled for another one that cannot
 /// be told apart by them.
 ///
-/// What coverage counts is handed over as a *class*, a number that means something to the engine alone,
-/// and handed back wherever the same goes without asking again.
+/// What coverage counts is handed over as a *class*, a number that means something to the engine alone
+/// (the same in all threads), and handed back wherever the same goes without asking again.
+///
+/// What one thread found out, those that were [forked](Self::fork) from the same may know at once. The
+/// report must not depend on who knew what when, so the engine settles for all only what nothing was found
+/// in: no violation, and no witness that is still missing. Of the states where something is found the one
+/// that comes first counts, and a thread that is ahead of the others must not keep them from finding it.
 pub trait Shortcut<'a, M: Checkable>: Send {
-    /// One for another thread. Both give the same short form to a state.
+    /// One for another thread. Both give the same short form to a state, and the same routes lead to it.
     fn fork(&self) -> Box<dyn Shortcut<'a, M> + 'a>;
 
     /// Appends the short form of `state` (of its representative, with symmetry) to `out`; its
@@ -109,25 +114,35 @@ pub trait Shortcut<'a, M: Checkable>: Send {
     /// The state that `short` stands for.
     fn restore(&mut self, short: &[u8]) -> &M::State;
 
-    /// Takes a block of states in their short forms; the ones before are forgotten, and so are routes.
+    /// Another batch begins: no route given so far is followed any more. To be called on the one that the
+    /// others are [forked](Self::fork) from, while no thread is at work with any of them.
+    fn begin_batch(&mut self) {}
+
+    /// Takes a block of states in their short forms, to list what they lead to; the ones before are
+    /// forgotten. Routes from them keep their meaning until the next [batch](Self::begin_batch).
     fn read(&mut self, states: &States<'_>);
+
+    /// Takes a block of states that some thread has [read](Self::read) in this batch, and the routes that it
+    /// found, which all happened before: only [`write`](Self::write) may follow, not [`steps`](Self::steps).
+    fn revisit(&mut self, states: &States<'_>);
 
     /// Lists what becomes of each action in state number `number` of the block, in the order of
     /// [`actions`](Model::actions). The class of the state, if it is settled.
     fn steps(&mut self, number: u32, steps: &mut Steps) -> Option<u32>;
 
     /// Executing `action` in the state listed last led to `after`, a step of this class. Its fate, which
-    /// is not [`Fate::Unknown`].
-    fn learn(&mut self, action: &M::Action, after: &M::State, class: u32) -> Fate;
+    /// is not [`Fate::Unknown`]. Unless it is `for_all`, other threads must go on executing it themselves.
+    fn learn(&mut self, action: &M::Action, after: &M::State, class: u32, for_all: bool) -> Fate;
 
     /// Appends the short form of where `route` leads from state number `number` of the block to `out`.
     /// True if it is settled that every property of states holds there.
     fn write(&mut self, number: u32, route: Route, out: &mut Vec<u8>) -> bool;
 
-    /// Settles that the state last listed is of this class, and no witness or one that was noted down.
+    /// Settles, for all threads, that the state last listed is of this class, and no witness that is
+    /// missing.
     fn settle_state(&mut self, class: u32);
 
-    /// Settles that every property of states holds in the state last written.
+    /// Settles, for all threads, that every property of states holds in the state last written.
     fn settle_properties(&mut self);
 
     /// Appends what short forms mean, as far as it was not saved before.

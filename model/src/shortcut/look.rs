@@ -1,5 +1,6 @@
 //! What the actions of a state lead to, looked up.
 
+use super::log::Input;
 use super::moves::{Moves, Standing, UNKNOWN};
 use super::short::{Tables, View};
 use super::{COPIES, NO_MESSAGE, fingerprint};
@@ -74,7 +75,7 @@ impl Look<'_> {
 
     /// The input that an event without a message is.
     #[inline]
-    pub fn input(&mut self, slot: usize, kind: Kind) -> u32 {
+    pub fn input(&self, kind: Kind) -> Input {
         match kind {
             Kind::Propose => {
                 let servers = self.at.servers.iter();
@@ -82,9 +83,9 @@ impl Look<'_> {
                     servers.map(|number| self.tables.servers.facts(*number).highest_value),
                 );
                 let payload = Payload::value(value).unwrap_or(Payload::EMPTY);
-                self.moves.proposal(slot, payload.code())
+                Input::Proposal(payload.code())
             }
-            kind => Moves::event(kind),
+            kind => Input::Event(kind),
         }
     }
 
@@ -92,11 +93,23 @@ impl Look<'_> {
     #[inline(always)]
     fn event(&mut self, slot: usize, kind: Kind) -> Fate {
         let server = self.at.servers[slot];
-        let input = self.input(slot, kind);
-        let place = self.moves.find(server, input);
+        let input = self.moves.input(slot, self.input(kind));
+        let place = self.find(server, input);
         let (spent, change) = self.spent_after(kind);
         let sum = self.sum.wrapping_add(change);
         self.moved(server, place, NO_MESSAGE, spent, sum)
+    }
+
+    /// Where the move of server number `server` on `input` is.
+    #[inline(always)]
+    fn find(&mut self, server: u32, input: u32) -> u32 {
+        match self.moves.find(server, input) {
+            // Another thread may have made it since.
+            UNKNOWN => self
+                .moves
+                .find_again((server, input), self.tables, self.cluster),
+            place => place,
+        }
     }
 
     /// What becomes of the delivery of the message at `position`.
@@ -107,7 +120,7 @@ impl Look<'_> {
         let mut place = self.deliveries[position];
         if place == UNKNOWN {
             // It may have been made since.
-            place = self.moves.find(server, self.moves.delivery(message));
+            place = self.find(server, self.moves.delivery(message));
         }
         self.moved(server, place, message, self.at.spent(), self.sum)
     }

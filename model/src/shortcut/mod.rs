@@ -8,6 +8,7 @@
 //! which events there are, the history and the budgets come from the functions that
 //! [`Cluster`] uses itself.
 
+mod log;
 mod look;
 mod moves;
 mod orbits;
@@ -21,15 +22,14 @@ use crate::cluster::{Action, Cluster, ClusterState};
 use crate::codec;
 use crate::search::{Fate, Route, Shortcut, States, Steps};
 use lockstep_traces::Role;
+use log::Input;
 use look::Look;
 use moves::{Made, Moves, Standing, UNKNOWN};
 use orbits::Orbits;
 use parts::{Part, Parts};
 use seen::Seen;
 use short::{Block, Short, Tables, View};
-
-/// What is remembered of moves is forgotten when it exceeds so many bytes in a thread.
-const MAX_MEMORY: usize = 48 << 20;
+use std::sync::Arc;
 
 /// The shortcut of one thread.
 pub(crate) struct Quick<'a> {
@@ -105,14 +105,19 @@ fn follow(from: View<'_>, route: Route, tables: &Tables, moves: &Moves, to: &mut
 impl<'a> Quick<'a> {
     /// A shortcut, to representatives only if `symmetric`.
     pub(crate) fn new(cluster: &'a Cluster, symmetric: bool) -> Self {
-        Quick::with_tables(cluster, Tables::new(), symmetric)
+        let shared = (Tables::new(), Moves::new(Arc::default()), Seen::new());
+        Quick::sharing(shared, cluster, symmetric)
     }
 
-    fn with_tables(cluster: &'a Cluster, tables: Tables, symmetric: bool) -> Self {
+    fn sharing(
+        (tables, moves, seen): (Tables, Moves, Seen),
+        cluster: &'a Cluster,
+        symmetric: bool,
+    ) -> Self {
         Quick {
             cluster,
             tables,
-            moves: Moves::new(),
+            moves,
             copies: [None; 2],
             block: Block::default(),
             listed: 0,
@@ -123,7 +128,7 @@ impl<'a> Quick<'a> {
             representative: Short::default(),
             restored: None,
             restoring: Block::default(),
-            seen: Seen::default(),
+            seen,
             saved: [0; 4],
         }
     }
@@ -217,8 +222,14 @@ impl<'a> Quick<'a> {
         }
     }
 
-    fn learn_move(&mut self, means: (usize, u32, u32), after: &ClusterState, class: u32) {
-        let (slot, input, delivered) = means;
+    /// Remembers that the server in `slot` got `input`, which led to `after`.
+    fn learn_move(
+        &mut self,
+        (slot, input): (usize, Input),
+        after: &ClusterState,
+        class: u32,
+        for_all: bool,
+    ) {
         let tables = &mut self.tables;
         let at = self
             .block
@@ -226,7 +237,9 @@ impl<'a> Quick<'a> {
         let server = tables.servers.number(&after.servers[slot], self.cluster);
         // What was sent is what is new in the network: both are sorted.
         let mut old = at.messages.to_vec();
-        if let Some(position) = old.iter().position(|message| *message == delivered) {
+        if let Input::Delivery(delivered) = input
+            && let Some(position) = old.iter().position(|message| *message == delivered)
+        {
             old.remove(position);
         }
         let mut old = old.into_iter().peekable();
@@ -247,13 +260,13 @@ impl<'a> Quick<'a> {
         let made = Made {
             before: at.servers[slot],
             after: server,
-            delivered: (delivered != NO_MESSAGE).then_some(delivered),
+            input,
             sent: &sent,
             standing,
             leads: after.servers[slot].role == Role::Leader,
             class,
         };
-        self.moves.learn(input, &made, tables);
+        self.moves.learn(&made, for_all, tables, self.cluster);
     }
 }
 
@@ -280,11 +293,8 @@ fn fingerprint(sum: u128) -> u64 {
 impl<'a> Shortcut<'a, Cluster> for Quick<'a> {
     fn fork(&self) -> Box<dyn Shortcut<'a, Cluster> + 'a> {
         let symmetric = self.orbits.is_some();
-        Box::new(Quick::with_tables(
-            self.cluster,
-            self.tables.fork(),
-            symmetric,
-        ))
+        let shared = (self.tables.fork(), self.moves.fork(), self.seen.fork());
+        Box::new(Quick::sharing(shared, self.cluster, symmetric))
     }
 
     fn shorten(&mut self, state: &ClusterState, out: &mut Vec<u8>) -> u64 {
@@ -314,18 +324,22 @@ impl<'a> Shortcut<'a, Cluster> for Quick<'a> {
         state
     }
 
+    fn begin_batch(&mut self) {
+        self.moves.log().limit();
+    }
+
     fn read(&mut self, states: &States<'_>) {
-        // No route given so far is followed any more.
-        if self.moves.memory() > MAX_MEMORY {
-            self.moves = Moves::new();
-        }
-        self.tables.catch_up(self.cluster);
+        self.revisit(states);
+        self.seen.catch_up();
+        self.look_ahead();
+    }
+
+    fn revisit(&mut self, states: &States<'_>) {
+        self.moves.begin_block(&mut self.tables, self.cluster);
         self.block.clear();
         for number in 0..states.len() {
             self.block.push(states.get(number));
         }
-        self.moves.learn_messages(&self.tables.messages);
-        self.look_ahead();
     }
 
     fn steps(&mut self, number: u32, steps: &mut Steps) -> Option<u32> {
@@ -343,21 +357,21 @@ impl<'a> Shortcut<'a, Cluster> for Quick<'a> {
         self.seen.class(footprint, messages)
     }
 
-    fn learn(&mut self, action: &Action, after: &ClusterState, class: u32) -> Fate {
-        let mut look = self.look();
+    fn learn(&mut self, action: &Action, after: &ClusterState, class: u32, for_all: bool) -> Fate {
+        let look = self.look();
         let moved = match *action {
             Action::Deliver(position) => {
                 let message = look.at.messages[position as usize];
                 let to = look.tables.messages.facts(message).to;
-                Some((usize::from(to), look.moves.delivery(message), message))
+                Some((usize::from(to), Input::Delivery(message)))
             }
-            local => local.at_server().map(|(i, kind)| {
-                let slot = i.slot();
-                (slot, look.input(slot, kind), NO_MESSAGE)
-            }),
+            local => {
+                let at = local.at_server();
+                at.map(|(i, kind)| (i.slot(), look.input(kind)))
+            }
         };
         if let Some(moved) = moved {
-            self.learn_move(moved, after, class);
+            self.learn_move(moved, after, class, for_all);
         } else if self.cluster.is_within(after) {
             let duplicated = matches!(action, Action::Duplicate(_));
             self.copies[usize::from(duplicated)] = Some(class);
@@ -424,7 +438,6 @@ impl<'a> Shortcut<'a, Cluster> for Quick<'a> {
             + (self.footprints.capacity() * size_of::<u128>()) as u64
             + (self.deliveries.capacity() * size_of::<u32>()) as u64
             + self.restoring.memory()
-            + self.seen.memory()
             + self.orbits.as_ref().map_or(0, Orbits::memory)
             + servers.memory()
             + messages.memory()
@@ -433,7 +446,9 @@ impl<'a> Shortcut<'a, Cluster> for Quick<'a> {
         let shared = servers.shared_memory()
             + messages.shared_memory()
             + histories.shared_memory()
-            + spents.shared_memory();
+            + spents.shared_memory()
+            + self.moves.log().memory()
+            + self.seen.shared_memory();
         (own, shared)
     }
 }

@@ -1,5 +1,9 @@
 //! What servers did on inputs: executed once, looked up ever after.
+//!
+//! Every thread has tables of its own, for it looks things up all the time. What is new in them goes into
+//! a log that all share ([`Log`]), and a thread that does not know a move reads on in the log first.
 
+use super::log::{Entry, Input, Log, Told};
 use super::parts::Parts;
 use super::short::Tables;
 use crate::bounds::Kind;
@@ -7,12 +11,13 @@ use crate::cluster::Cluster;
 use crate::ids::MAX_SERVERS;
 use crate::message::Message;
 use rustc_hash::FxHashMap;
+use std::sync::Arc;
 
 /// In place of a move: none has been made.
 pub(super) const UNKNOWN: u32 = u32::MAX;
 
 /// What can be said of a move wherever it is made.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
     /// The server may not be in the state it is in now: every state is beyond the bound.
     Beyond,
@@ -23,6 +28,7 @@ pub(super) enum Standing {
 }
 
 /// What a server did on an input.
+#[derive(Clone, Copy)]
 pub(super) struct Move {
     /// What the sum of the hashes of the parts grows by, but for those of history and budgets.
     pub change: u128,
@@ -30,14 +36,12 @@ pub(super) struct Move {
     pub server: u32,
     /// What coverage counts of it.
     pub class: u32,
-    /// The message that it sent, if it is one, or where in [`Moves::sent`] those that it sent begin.
+    /// The message that it sent, if it is one, or where those that it sent begin among all sent.
     sent: u32,
     sent_len: u16,
     pub standing: Standing,
     /// Whether the server leads now: then the history has something to remember.
     pub leads: bool,
-    /// The last history before the move, and the one after it.
-    history: [u32; 2],
 }
 
 impl Move {
@@ -52,24 +56,55 @@ pub(super) struct Made<'m> {
     /// The server before and after.
     pub before: u32,
     pub after: u32,
-    /// The message that was delivered.
-    pub delivered: Option<u32>,
+    pub input: Input,
     pub sent: &'m [u32],
     pub standing: Standing,
     pub leads: bool,
     pub class: u32,
 }
 
+impl Made<'_> {
+    /// The move, if so many messages were sent in all moves before.
+    fn moved(&self, sent: usize, tables: &Tables) -> Move {
+        let server = |number| tables.servers.facts(number).hash;
+        let message = |number| tables.messages.facts(number).hash;
+        let change = server(self.after).wrapping_sub(server(self.before));
+        let change = match self.input {
+            Input::Delivery(delivered) => change.wrapping_sub(message(delivered)),
+            Input::Event(_) | Input::Proposal(_) => change,
+        };
+        let hashes = self.sent.iter().map(|number| message(*number));
+        Move {
+            change: hashes.fold(change, u128::wrapping_add),
+            server: self.after,
+            class: self.class,
+            sent: match self.sent {
+                [one] => *one,
+                _ => sent as u32,
+            },
+            sent_len: self.sent.len() as u16,
+            standing: self.standing,
+            leads: self.leads,
+        }
+    }
+}
+
 /// The moves that one thread knows.
 pub(super) struct Moves {
+    log: Arc<Log>,
+    generation: u32,
+    /// As in the log.
     moves: Vec<Move>,
     /// Positions in `moves`, by the number of the server before and by input.
     rows: Vec<Vec<u32>>,
     /// The messages sent, move by move.
     sent: Vec<u32>,
+    /// For each move, the last history before it, and the one after it.
+    recent: Vec<[u32; 2]>,
     /// The history after a server that leads now moved, by history, server, and commit index before.
     histories: FxHashMap<(u32, u32, u32), u32>,
-    /// The inputs that messages are, by the number of the message.
+    /// The numbers of the inputs that messages are, by the number of the message. They mean nothing to
+    /// other threads.
     inputs: Vec<u32>,
     /// The inputs that proposals are, with the slot of the server and the value.
     proposals: Vec<(usize, u32, u32)>,
@@ -79,11 +114,14 @@ pub(super) struct Moves {
 }
 
 impl Moves {
-    pub fn new() -> Self {
+    pub fn new(log: Arc<Log>) -> Self {
         Moves {
+            generation: log.generation(),
+            log,
             moves: Vec::new(),
             rows: Vec::new(),
             sent: Vec::new(),
+            recent: Vec::new(),
             histories: FxHashMap::default(),
             inputs: Vec::new(),
             proposals: Vec::new(),
@@ -91,9 +129,77 @@ impl Moves {
         }
     }
 
+    /// The same moves for another thread, which reads the log when it needs one.
+    pub fn fork(&self) -> Self {
+        Moves::new(self.log.clone())
+    }
+
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// What there is to do before a block: knows what all threads found out so far, or forgets it if it
+    /// was forgotten by all.
+    pub fn begin_block(&mut self, tables: &mut Tables, cluster: &Cluster) {
+        if self.generation != self.log.generation() {
+            *self = self.fork();
+        }
+        self.log.note_memory(self.memory());
+        tables.catch_up(cluster);
+        self.learn_messages(&tables.messages);
+        self.catch_up(tables, cluster);
+    }
+
+    /// Makes sure that every move that another thread told is known in this one, and every part.
+    pub fn catch_up(&mut self, tables: &mut Tables, cluster: &Cluster) {
+        if self.log.len() != self.moves.len() {
+            let log = self.log.clone();
+            self.take(&log.told(), tables, cluster);
+        }
+    }
+
+    #[cold]
+    fn take(&mut self, told: &Told, tables: &mut Tables, cluster: &Cluster) {
+        // Every part had its number before the move was told.
+        tables.catch_up(cluster);
+        self.learn_messages(&tables.messages);
+        self.sent.extend_from_slice(&told.sent[self.sent.len()..]);
+        for entry in &told.entries[self.moves.len()..] {
+            self.enter(entry, entry.for_all, tables);
+        }
+    }
+
+    /// Takes over the next move of the log, to be found again if `findable`.
+    fn enter(&mut self, entry: &Entry, findable: bool, tables: &Tables) {
+        let place = self.moves.len() as u32;
+        self.moves.push(entry.moved);
+        self.recent.push([UNKNOWN; 2]);
+        if !findable {
+            return;
+        }
+        let server = entry.before as usize;
+        let slot = usize::from(tables.servers.facts(entry.before).slot);
+        let input = self.input(slot, entry.input) as usize;
+        if server >= self.rows.len() {
+            self.rows.resize_with(server + 1, Vec::new);
+        }
+        let row = &mut self.rows[server];
+        if input >= row.len() {
+            row.resize(input + 1, UNKNOWN);
+        }
+        match row[input] {
+            UNKNOWN => row[input] = place,
+            // Executed again, now within the bound: the old place is in use, and as good as the new one.
+            known if self.moves[known as usize].standing == Standing::Unevaluated => {
+                self.moves[known as usize] = entry.moved;
+            }
+            _ => {}
+        }
+    }
+
     /// Makes sure that every message known is an input.
     #[inline]
-    pub fn learn_messages(&mut self, messages: &Parts<Message>) {
+    fn learn_messages(&mut self, messages: &Parts<Message>) {
         while self.inputs.len() < messages.parts().len() {
             let to = messages.facts(self.inputs.len() as u32).to;
             let next = &mut self.next[usize::from(to)];
@@ -102,10 +208,14 @@ impl Moves {
         }
     }
 
-    /// The input that an event without a message is, unless it is a proposal.
+    /// The number of `input` to the server in `slot`.
     #[inline]
-    pub fn event(kind: Kind) -> u32 {
-        kind as u32
+    pub fn input(&mut self, slot: usize, input: Input) -> u32 {
+        match input {
+            Input::Event(kind) => kind as u32,
+            Input::Delivery(message) => self.delivery(message),
+            Input::Proposal(value) => self.proposal(slot, value),
+        }
     }
 
     /// The input that the delivery of message number `message` is.
@@ -115,7 +225,7 @@ impl Moves {
     }
 
     /// The input that a proposal of this value is to the server in `slot`.
-    pub fn proposal(&mut self, slot: usize, value: u32) -> u32 {
+    fn proposal(&mut self, slot: usize, value: u32) -> u32 {
         let mut known = self.proposals.iter();
         if let Some((.., input)) = known.find(|known| (known.0, known.1) == (slot, value)) {
             return *input;
@@ -132,6 +242,18 @@ impl Moves {
         let row = self.rows.get(server as usize);
         let place = row.and_then(|row| row.get(input as usize));
         place.copied().unwrap_or(UNKNOWN)
+    }
+
+    /// [`find`](Self::find)s what was not found so far, unless nothing was told since.
+    #[cold]
+    pub fn find_again(
+        &mut self,
+        (server, input): (u32, u32),
+        tables: &mut Tables,
+        cluster: &Cluster,
+    ) -> u32 {
+        self.catch_up(tables, cluster);
+        self.find(server, input)
     }
 
     /// Brings moves into the caches of the processor: the loads do not depend on each other, so it waits
@@ -156,47 +278,41 @@ impl Moves {
         }
     }
 
-    /// Remembers a move on `input`.
-    pub fn learn(&mut self, input: u32, made: &Made<'_>, tables: &Tables) {
-        let server = |number| tables.servers.facts(number).hash;
-        let message = |number| tables.messages.facts(number).hash;
-        let change = server(made.after).wrapping_sub(server(made.before));
-        let change = change.wrapping_sub(made.delivered.map_or(0, message));
-        let sent = made.sent.iter().map(|number| message(*number));
-        let change = sent.fold(change, u128::wrapping_add);
-        let moved = Move {
-            change,
-            server: made.after,
-            class: made.class,
-            sent: match made.sent {
-                [one] => *one,
-                _ => self.sent.len() as u32,
-            },
-            sent_len: made.sent.len() as u16,
-            standing: made.standing,
-            leads: made.leads,
-            history: [UNKNOWN; 2],
+    /// Remembers a move, and tells it to other threads if it is `for_all`. (They are told where it is in
+    /// any case: a route that this thread found may be followed by them.)
+    pub fn learn(
+        &mut self,
+        made: &Made<'_>,
+        for_all: bool,
+        tables: &mut Tables,
+        cluster: &Cluster,
+    ) {
+        let log = self.log.clone();
+        let mut told = log.told();
+        if told.entries.len() > self.moves.len() {
+            self.take(&told, tables, cluster);
+        }
+        // It may have been told while it was executed here.
+        let slot = usize::from(tables.servers.facts(made.before).slot);
+        let input = self.input(slot, made.input);
+        let known = self.find(made.before, input);
+        let known = self.moves.get(known as usize);
+        if known.is_some_and(|known| known.standing != Standing::Unevaluated) {
+            return;
+        }
+        let entry = Entry {
+            moved: made.moved(told.sent.len(), tables),
+            before: made.before,
+            input: made.input,
+            for_all,
         };
         if made.sent.len() > 1 {
             self.sent.extend_from_slice(made.sent);
+            told.sent.extend_from_slice(made.sent);
         }
-        let known = self.find(made.before, input);
-        if known != UNKNOWN {
-            // Executed again, now within the bound.
-            self.moves[known as usize] = moved;
-            return;
-        }
-        let place = self.moves.len() as u32;
-        self.moves.push(moved);
-        let server = made.before as usize;
-        if server >= self.rows.len() {
-            self.rows.resize_with(server + 1, Vec::new);
-        }
-        let row = &mut self.rows[server];
-        if input as usize >= row.len() {
-            row.resize(input as usize + 1, UNKNOWN);
-        }
-        row[input as usize] = place;
+        self.enter(&entry, true, tables);
+        told.entries.push(entry);
+        log.note_len(&told);
     }
 
     /// The number of the history after a move to where the server leads, from server number `before`.
@@ -209,23 +325,23 @@ impl Moves {
         tables: &mut Tables,
         cluster: &Cluster,
     ) -> u32 {
-        let moved = &mut self.moves[place as usize];
-        if moved.history[0] == history {
-            return moved.history[1];
+        let recent = &mut self.recent[place as usize];
+        if recent[0] == history {
+            return recent[1];
         }
         let committed = tables.servers.facts(before).commit;
-        let after = moved.server;
+        let after = self.moves[place as usize].server;
         let known = self.histories.entry((history, after, committed));
         let next = *known.or_insert_with(|| {
             let mut next = tables.histories.part(history).clone();
             next.record(tables.servers.part(after), committed);
             tables.histories.number(&next, cluster)
         });
-        moved.history = [history, next];
+        *recent = [history, next];
         next
     }
 
-    /// Bytes of memory.
+    /// Bytes of memory in this thread.
     pub fn memory(&self) -> usize {
         let rows = self
             .rows
@@ -234,7 +350,10 @@ impl Moves {
             .sum::<usize>();
         rows + self.rows.capacity() * size_of::<Vec<u32>>()
             + self.moves.capacity() * size_of::<Move>()
+            + self.recent.capacity() * size_of::<[u32; 2]>()
             + (self.sent.capacity() + self.inputs.capacity()) * size_of::<u32>()
             + self.histories.capacity() * (size_of::<((u32, u32, u32), u32)>() + 1)
     }
 }
+
+const _: () = assert!(size_of::<Move>() == 32, "two moves to a line of the caches");

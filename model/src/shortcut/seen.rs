@@ -1,143 +1,231 @@
-//! What was found out of servers and history together: a table that may forget.
+//! What was found out of servers and history together: a table that all threads share, and that may
+//! forget.
+//!
+//! It takes no locks, and none is needed. A place is two words, and another thread may be about to write
+//! either of them, so a reader can meet a word of one note beside a word of another. But the first word is
+//! kept mixed with the second (`key ^ data`): what is torn has a key that nothing has, and passes for
+//! forgotten. Every word by itself is atomic, and nothing that a note says leads to other memory, so no
+//! order between words matters: relaxed loads and stores do, which are plain ones on most processors. Two
+//! threads that note something in the same place at the same time may lose what one of them noted.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The number of sets at first, and at most: both powers of two.
 const FIRST_SETS: usize = 1 << 10;
 const MOST_SETS: usize = 1 << 15;
 /// The places of a set, together a line of the processor's caches.
 const WAYS: usize = 4;
-/// No class.
-const NO_CLASS: u16 = u16::MAX;
+/// In the second word of a place: every property that depends on nothing else holds. Above are bits of the
+/// footprint, below the classes of states without and with messages in flight, each one more than it is,
+/// or zero.
+const GOOD: u64 = 1 << 32;
 
-/// What it has is certain, and it may have forgotten anything.
-#[derive(Default)]
+/// The view that one thread has of the table. What it says is certain, and it may have forgotten anything.
 pub(super) struct Seen {
-    sets: Vec<[Place; WAYS]>,
-    taken: usize,
+    shared: Arc<Shared>,
+    sets: Arc<[Set]>,
 }
 
-/// What is known of servers and history with these 95 bits of the hash.
+struct Shared {
+    /// The table that is used from the next block on.
+    sets: Mutex<Arc<[Set]>>,
+    /// How many places were taken, as far as this was noticed.
+    taken: AtomicUsize,
+}
+
+#[derive(Default)]
+#[repr(align(64))]
+struct Set([Place; WAYS]);
+
+/// What is known of servers and history with 95 bits of their hash: the key, mixed with the data, and the
+/// data. Both are zero where nothing was noted: this says nothing of the footprint that is zero.
+#[derive(Default)]
+struct Place([AtomicU64; 2]);
+
+/// The bits of a footprint by which it is known.
 #[derive(Clone, Copy)]
-struct Place {
-    /// The lowest bit is set if every property that depends on nothing else holds. No place that is
-    /// taken has zero here.
-    high: u64,
-    low: u32,
-    /// The classes of states with and without messages in flight.
-    classes: [u16; 2],
+struct Name {
+    key: u64,
+    /// What the data of its place has above the lowest 33 bits, and nothing else.
+    low: u64,
 }
 
-const FREE: Place = Place {
-    high: 0,
-    low: 0,
-    classes: [NO_CLASS; 2],
-};
+impl Name {
+    #[inline]
+    fn of(footprint: u128) -> Name {
+        Name {
+            key: (footprint >> 64) as u64,
+            low: (footprint as u64) << 33,
+        }
+    }
+}
 
 impl Place {
-    fn of(footprint: u128) -> Place {
-        Place {
-            // The second bit makes up for a hash that is zero here.
-            high: (footprint >> 64) as u64 & !1 | 2,
-            low: footprint as u32,
-            ..FREE
-        }
+    /// The data, if this is the place of `name`.
+    #[inline]
+    fn of(&self, name: Name) -> Option<u64> {
+        let (mixed, data) = self.load();
+        (mixed ^ data == name.key && data >> 33 << 33 == name.low).then_some(data)
+    }
+
+    #[inline]
+    fn load(&self) -> (u64, u64) {
+        (self.0[0].load(Relaxed), self.0[1].load(Relaxed))
+    }
+
+    fn store(&self, name: Name, data: u64) {
+        self.0[0].store(name.key ^ data, Relaxed);
+        self.0[1].store(data, Relaxed);
     }
 
     fn is_free(&self) -> bool {
-        self.high == 0
-    }
-
-    /// Whether this is the place of the footprint that `other` was made of.
-    #[inline]
-    fn is(&self, other: &Place) -> bool {
-        self.high & !1 == other.high && self.low == other.low
+        self.load() == (0, 0)
     }
 }
 
+fn new_sets(count: usize) -> Arc<[Set]> {
+    (0..count).map(|_| Set::default()).collect()
+}
+
+/// The set of a footprint, of which the low bits suffice.
+#[inline]
+fn set_for(sets: &[Set], footprint: u128) -> &Set {
+    &sets[footprint as usize & (sets.len() - 1)]
+}
+
+/// Where `name` is in `sets`, or where it may go.
+fn place_for(sets: &[Set], name: Name) -> &Place {
+    let Set(places) = set_for(sets, u128::from(name.low >> 33));
+    let is = |place: &&Place| place.of(name).is_some();
+    let free = |place: &&Place| place.is_free();
+    let found = places.iter().find(is);
+    let found = found.or_else(|| places.iter().find(free));
+    // A full set gives up the place that these bits name: they tell nothing of the set.
+    found.unwrap_or(&places[(name.key >> 62) as usize])
+}
+
+/// Where the class of states with or without messages begins in the data.
+fn shift_of(messages: bool) -> u32 {
+    16 * u32::from(messages)
+}
+
 impl Seen {
+    pub fn new() -> Self {
+        let sets = new_sets(FIRST_SETS);
+        Seen {
+            shared: Arc::new(Shared {
+                sets: Mutex::new(sets.clone()),
+                taken: AtomicUsize::new(0),
+            }),
+            sets,
+        }
+    }
+
+    /// The same table for another thread.
+    pub fn fork(&self) -> Self {
+        let shared = self.shared.clone();
+        let sets = shared.current().clone();
+        Seen { shared, sets }
+    }
+
+    /// Uses the table that the others use, which grows if it is half full. What was noted since in the one
+    /// that this thread used, and what others note in that one while it is copied, may be forgotten.
+    pub fn catch_up(&mut self) {
+        let mut current = self.shared.current();
+        let taken = self.shared.taken.load(Relaxed);
+        if taken >= current.len() * WAYS / 2 && current.len() < MOST_SETS {
+            let more = new_sets(2 * current.len());
+            let mut taken = 0;
+            for place in current.iter().flat_map(|Set(places)| places) {
+                let (mixed, data) = place.load();
+                if (mixed, data) == (0, 0) {
+                    continue;
+                }
+                // Two sets come of one: there is room. What is torn stays torn.
+                let name = Name {
+                    key: mixed ^ data,
+                    low: data >> 33 << 33,
+                };
+                place_for(&more, name).store(name, data);
+                taken += 1;
+            }
+            self.shared.taken.store(taken, Relaxed);
+            *current = more;
+        }
+        if !Arc::ptr_eq(&self.sets, &current) {
+            self.sets = current.clone();
+        }
+    }
+
     #[inline]
-    fn find(&self, footprint: u128) -> Option<&Place> {
-        let sought = Place::of(footprint);
-        let set = self
-            .sets
-            .get(sought.low as usize & self.sets.len().wrapping_sub(1))?;
-        set.iter().find(|place| place.is(&sought))
+    fn find(&self, footprint: u128) -> Option<u64> {
+        let name = Name::of(footprint);
+        let Set(places) = set_for(&self.sets, footprint);
+        places.iter().find_map(|place| place.of(name))
     }
 
     /// Whether every property that depends on servers and history alone is known to hold.
     #[inline]
     pub fn is_good(&self, footprint: u128) -> bool {
-        self.find(footprint)
-            .is_some_and(|place| place.high & 1 == 1)
+        self.find(footprint).is_some_and(|data| data & GOOD != 0)
     }
 
     /// The class of states with or without messages, if it is remembered.
     #[inline]
     pub fn class(&self, footprint: u128, messages: bool) -> Option<u32> {
-        let class = self.find(footprint)?.classes[usize::from(messages)];
-        (class != NO_CLASS).then_some(u32::from(class))
+        let data = self.find(footprint)?;
+        u32::from((data >> shift_of(messages)) as u16).checked_sub(1)
     }
 
     /// Brings the place of this footprint into the caches of the processor; something to depend on.
     #[inline]
     pub fn touch(&self, footprint: u128) -> u64 {
-        let set = footprint as usize & self.sets.len().wrapping_sub(1);
-        self.sets.get(set).map_or(0, |places| places[0].high)
+        let Set(places) = set_for(&self.sets, footprint);
+        places[0].load().0
     }
 
-    pub fn note_good(&mut self, footprint: u128) {
-        self.entry(footprint).high |= 1;
+    pub fn note_good(&self, footprint: u128) {
+        self.note(footprint, 0, GOOD);
     }
 
-    pub fn note_class(&mut self, footprint: u128, messages: bool, class: u32) {
+    pub fn note_class(&self, footprint: u128, messages: bool, class: u32) {
         // Of classes there are a few dozen. One with a higher number is not remembered.
-        let class = u16::try_from(class).unwrap_or(NO_CLASS);
-        self.entry(footprint).classes[usize::from(messages)] = class;
+        let class = u16::try_from(class).ok();
+        let class = class
+            .and_then(|class| class.checked_add(1))
+            .unwrap_or_default();
+        let shift = shift_of(messages);
+        self.note(
+            footprint,
+            u64::from(u16::MAX) << shift,
+            u64::from(class) << shift,
+        );
     }
 
-    /// The place of this footprint, taken from another one if need be.
-    fn entry(&mut self, footprint: u128) -> &mut Place {
-        if self.taken >= self.sets.len() * WAYS / 2 && self.sets.len() < MOST_SETS {
-            self.grow();
-        }
-        let sought = Place::of(footprint);
-        let (set, way) = self.place_for(&sought);
-        let place = &mut self.sets[set][way];
-        if !place.is(&sought) {
-            self.taken += usize::from(place.is_free());
-            *place = sought;
-        }
-        place
+    /// Replaces `old` bits of what is known of this footprint by `new` ones.
+    fn note(&self, footprint: u128, old: u64, new: u64) {
+        let name = Name::of(footprint);
+        let place = place_for(&self.sets, name);
+        let known = place.of(name).unwrap_or_else(|| {
+            if place.is_free() {
+                self.shared.taken.fetch_add(1, Relaxed);
+            }
+            name.low
+        });
+        place.store(name, known & !old | new);
     }
 
-    /// Where `sought` is or may go.
-    fn place_for(&self, sought: &Place) -> (usize, usize) {
-        let set = sought.low as usize & (self.sets.len() - 1);
-        let places = &self.sets[set];
-        let at = |found: fn(&Place, &Place) -> bool| {
-            let mut places = places.iter();
-            places.position(|place| found(place, sought))
-        };
-        let way = at(Place::is).or_else(|| at(|place, _| place.is_free()));
-        // A full set gives up the place that these bits name: they tell nothing of the set.
-        (set, way.unwrap_or((sought.high >> 62) as usize))
+    /// Bytes of memory that all threads share.
+    pub fn shared_memory(&self) -> u64 {
+        size_of_val::<[Set]>(&self.shared.current()) as u64
     }
+}
 
-    fn grow(&mut self) {
-        let more = (2 * self.sets.len()).max(FIRST_SETS);
-        let old = std::mem::replace(&mut self.sets, vec![[FREE; WAYS]; more]);
-        for place in old.into_iter().flatten().filter(|place| !place.is_free()) {
-            // Two sets come of one: there is room.
-            let (set, way) = self.place_for(&Place {
-                high: place.high & !1,
-                ..place
-            });
-            self.sets[set][way] = place;
-        }
-    }
-
-    /// Bytes of memory.
-    pub fn memory(&self) -> u64 {
-        (self.sets.capacity() * size_of::<[Place; WAYS]>()) as u64
+impl Shared {
+    fn current(&self) -> MutexGuard<'_, Arc<[Set]>> {
+        // Nothing is left half done when a thread panics.
+        self.sets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -153,7 +241,7 @@ mod tests {
         fn it_says_nothing_but_what_was_noted(
             notes in prop::collection::vec((0u128..50, 0u128..50, prop::option::of((any::<bool>(), 0u32..70_000))), 1..400)
         ) {
-            let mut seen = Seen::default();
+            let seen = Seen::new();
             let mut noted: HashMap<u128, (bool, [Option<u32>; 2])> = HashMap::new();
             for (high, low, what) in notes {
                 // Many of one set: what tells them apart is above the bits that name it.
@@ -165,7 +253,7 @@ mod tests {
                     }
                     Some((messages, class)) => {
                         seen.note_class(footprint, messages, class);
-                        let known = (class < u32::from(NO_CLASS)).then_some(class);
+                        let known = (class < u32::from(u16::MAX)).then_some(class);
                         noted.entry(footprint).or_default().1[usize::from(messages)] = known;
                     }
                 }
@@ -188,10 +276,13 @@ mod tests {
 
     #[test]
     fn it_remembers_most_of_what_fits() {
-        let mut seen = Seen::default();
+        let mut seen = Seen::new();
         let hash = |number: u32| xxhash_rust::xxh3::xxh3_128(&number.to_le_bytes());
         let count = (MOST_SETS * WAYS / 2) as u32;
-        (0..count).for_each(|number| seen.note_good(hash(number)));
+        for number in 0..count {
+            seen.note_good(hash(number));
+            seen.catch_up();
+        }
         let kept = (0..count).filter(|number| seen.is_good(hash(*number)));
         let kept = kept.count() as u32;
         assert!(kept > count / 10 * 9, "{kept} of {count}");

@@ -97,7 +97,7 @@ fn what_is_remembered_is_what_is_executed() {
             let fate = match fate {
                 Fate::Unknown => {
                     executed += 1;
-                    quick.learn(&action, &after, 0)
+                    quick.learn(&action, &after, 0, true)
                 }
                 fate => {
                     remembered += 1;
