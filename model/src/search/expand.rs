@@ -173,9 +173,11 @@ impl<'a, M: Checkable> Shortcuts<'a, M> {
         }
     }
 
-    /// Drops what threads have for themselves, which can be found out again.
+    /// Drops what can be found out again: what threads have for themselves at once, what they share when
+    /// the batch is done, because routes are about it.
     pub fn forget(&mut self) {
         self.spare.clear();
+        self.root.forget();
     }
 
     /// Bytes of memory.

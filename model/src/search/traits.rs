@@ -118,6 +118,10 @@ pub trait Shortcut<'a, M: Checkable>: Send {
     /// others are [forked](Self::fork) from, while no thread is at work with any of them.
     fn begin_batch(&mut self) {}
 
+    /// Memory is short: what can be found out again is forgotten when the next batch begins, and
+    /// [`memory`](Self::memory) leaves it out until then. To be called like that.
+    fn forget(&mut self) {}
+
     /// Takes a block of states in their short forms, to list what they lead to; the ones before are
     /// forgotten. Routes from them keep their meaning until the next [batch](Self::begin_batch).
     fn read(&mut self, states: &States<'_>);

@@ -84,6 +84,7 @@ impl Log {
         }
     }
 
+    /// Forgets everything, while no thread is at work.
     pub fn forget(&self) {
         let mut told = self.told();
         *told = Told::default();
@@ -97,5 +98,21 @@ impl Log {
         let told = self.told();
         let entries = told.entries.capacity() * size_of::<Entry>();
         (entries + told.sent.capacity() * size_of::<u32>()) as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_become_too_much_is_forgotten() {
+        let log = Log::default();
+        for (bytes, generation) in [(MAX_MEMORY, 0), (MAX_MEMORY + 1, 1), (1, 1)] {
+            log.note_memory(bytes);
+            log.note_memory(2);
+            log.limit();
+            assert_eq!(log.generation(), generation);
+        }
     }
 }

@@ -7,6 +7,9 @@
 //! rule of Raft is written here again: what is remembered comes from transitions that were executed, and
 //! which events there are, the history and the budgets come from the functions that
 //! [`Cluster`] uses itself.
+//!
+//! What one thread finds out, all know: parts have the same numbers everywhere, moves are told in a [log],
+//! and what was found out of servers and history is in one table ([seen]). A look-up takes no lock.
 
 mod log;
 mod look;
@@ -55,6 +58,8 @@ pub(crate) struct Quick<'a> {
     restoring: Block,
     /// What was found out of footprints.
     seen: Seen,
+    /// Moves and footprints are to be forgotten.
+    forgetting: bool,
     /// How much was saved of each of the tables.
     saved: [u32; 4],
 }
@@ -129,6 +134,7 @@ impl<'a> Quick<'a> {
             restored: None,
             restoring: Block::default(),
             seen,
+            forgetting: false,
             saved: [0; 4],
         }
     }
@@ -325,7 +331,15 @@ impl<'a> Shortcut<'a, Cluster> for Quick<'a> {
     }
 
     fn begin_batch(&mut self) {
+        if std::mem::take(&mut self.forgetting) {
+            self.moves.log().forget();
+            self.seen.forget();
+        }
         self.moves.log().limit();
+    }
+
+    fn forget(&mut self) {
+        self.forgetting = true;
     }
 
     fn read(&mut self, states: &States<'_>) {
@@ -443,13 +457,17 @@ impl<'a> Shortcut<'a, Cluster> for Quick<'a> {
             + messages.memory()
             + histories.memory()
             + spents.memory();
-        let shared = servers.shared_memory()
+        let parts = servers.shared_memory()
             + messages.shared_memory()
             + histories.shared_memory()
-            + spents.shared_memory()
-            + self.moves.log().memory()
-            + self.seen.shared_memory();
-        (own, shared)
+            + spents.shared_memory();
+        // What is in there may depend on which thread was quicker, and where a search stops must not.
+        let found_out = if self.forgetting {
+            0
+        } else {
+            self.moves.log().memory() + self.seen.shared_memory()
+        };
+        (own, parts + found_out)
     }
 }
 

@@ -357,3 +357,209 @@ impl Moves {
 }
 
 const _: () = assert!(size_of::<Move>() == 32, "two moves to a line of the caches");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::ClusterState;
+    use crate::{Preset, Settings};
+    use stateright::Model;
+
+    /// What threads have, and parts to make moves of.
+    struct Thread<'c> {
+        tables: Tables,
+        moves: Moves,
+        cluster: &'c Cluster,
+    }
+
+    impl Thread<'_> {
+        fn fork(&self) -> Self {
+            Thread {
+                tables: self.tables.fork(),
+                moves: self.moves.fork(),
+                ..*self
+            }
+        }
+
+        fn learn(&mut self, made: &Made<'_>, for_all: bool) {
+            self.moves
+                .learn(made, for_all, &mut self.tables, self.cluster);
+        }
+
+        fn find(&mut self, (before, input): (u32, Input)) -> u32 {
+            let input = self.moves.input(0, input);
+            self.moves
+                .find_again((before, input), &mut self.tables, self.cluster)
+        }
+
+        fn standing(&mut self, what: (u32, Input)) -> Option<Standing> {
+            let place = self.find(what);
+            (place != UNKNOWN).then(|| self.moves.get(place).standing)
+        }
+    }
+
+    fn cluster() -> Cluster {
+        let preset = Preset::named("smoke").expect("there is such a preset");
+        let settings = Settings::new(&preset.config).expect("presets are sensible");
+        Cluster::new(settings, preset.bounds)
+    }
+
+    /// A thread, a server, and two messages to it.
+    fn thread(cluster: &Cluster) -> (Thread<'_>, u32, [u32; 2]) {
+        let mut tables = Tables::new();
+        let mut state: ClusterState = cluster.init_states().remove(0);
+        let server = tables.servers.number(&state.servers[0], cluster);
+        let mut messages = Vec::new();
+        while messages.len() < 2 {
+            let mut actions = Vec::new();
+            cluster.actions(&state, &mut actions);
+            state = actions
+                .into_iter()
+                .find_map(|action| cluster.next_state(&state, action))
+                .expect("something happens in every state");
+            for message in state.network.iter() {
+                let number = tables.messages.number(message, cluster);
+                if !messages.contains(&number) {
+                    messages.push(number);
+                }
+            }
+        }
+        let moves = Moves::new(Arc::default());
+        let thread = Thread {
+            tables,
+            moves,
+            cluster,
+        };
+        (thread, server, [messages[0], messages[1]])
+    }
+
+    fn made(server: u32, input: Input, sent: &[u32]) -> Made<'_> {
+        Made {
+            before: server,
+            after: server,
+            input,
+            sent,
+            standing: Standing::Evaluated,
+            leads: false,
+            class: 0,
+        }
+    }
+
+    #[test]
+    fn what_one_thread_tells_the_other_finds() {
+        let cluster = cluster();
+        let (mut one, server, messages) = thread(&cluster);
+        let mut other = one.fork();
+        let inputs = [
+            Input::Event(Kind::Timeout),
+            Input::Proposal(1),
+            Input::Proposal(2),
+            Input::Event(Kind::Restart),
+        ];
+        let sent = [&[][..], &messages[..1], &messages[..], &messages[1..]];
+        // They meet proposals in another order: inputs have other numbers.
+        other.moves.input(0, Input::Proposal(2));
+        for (input, sent) in inputs.into_iter().zip(sent) {
+            assert_eq!(other.find((server, input)), UNKNOWN);
+            one.learn(&made(server, input, sent), true);
+            let place = other.find((server, input));
+            assert_ne!(place, UNKNOWN);
+            assert_eq!(place, one.find((server, input)));
+            for thread in [&one, &other] {
+                assert_eq!(thread.moves.sent(thread.moves.get(place)), sent);
+            }
+            // It is known: nothing new.
+            other.learn(&made(server, input, sent), true);
+            assert_eq!(other.find((server, input)), place);
+        }
+        assert_eq!(one.moves.log().told().entries.len(), 4);
+        assert_eq!(one.moves.log().told().sent, messages);
+        assert_ne!(
+            one.moves.input(0, Input::Proposal(2)),
+            other.moves.input(0, Input::Proposal(2))
+        );
+    }
+
+    /// What a thread must find out itself has a place all the same, which routes can name.
+    #[test]
+    fn what_is_not_for_all_is_not_found() {
+        let cluster = cluster();
+        let (mut one, server, messages) = thread(&cluster);
+        let mut other = one.fork();
+        let what = (server, Input::Event(Kind::Timeout));
+        one.learn(&made(server, what.1, &messages), false);
+        let place = one.find(what);
+        assert_eq!(other.find(what), UNKNOWN);
+        assert_eq!(other.moves.sent(other.moves.get(place)), messages);
+        let mut third = other.fork();
+        other.learn(&made(server, what.1, &messages), true);
+        assert_eq!(one.find(what), place);
+        let own = other.find(what);
+        assert!(own != place && own != UNKNOWN);
+        assert_eq!(third.find(what), own);
+    }
+
+    /// A move beyond the bound is executed again within it.
+    #[test]
+    fn what_was_evaluated_replaces_what_was_not() {
+        let cluster = cluster();
+        let (mut one, server, _) = thread(&cluster);
+        let [mut other, mut third] = [one.fork(), one.fork()];
+        let what = (server, Input::Event(Kind::Timeout));
+        let beyond = Made {
+            standing: Standing::Unevaluated,
+            ..made(server, what.1, &[])
+        };
+        one.learn(&beyond, true);
+        let place = other.find(what);
+        assert_eq!(other.standing(what), Some(Standing::Unevaluated));
+        third.learn(&made(server, what.1, &[]), true);
+        for thread in [&mut one, &mut other, &mut third] {
+            let Thread { moves, tables, .. } = thread;
+            moves.catch_up(tables, &cluster);
+            assert_eq!(thread.standing(what), Some(Standing::Evaluated));
+            // Routes that name the old place lead there still.
+            assert_eq!(thread.moves.get(place).standing, Standing::Evaluated);
+        }
+        one.learn(&beyond, true);
+        assert_eq!(other.standing(what), Some(Standing::Evaluated));
+        assert_eq!(one.moves.log().told().entries.len(), 2);
+    }
+
+    /// A thread that was told later than it evaluated for itself does not fall back.
+    #[test]
+    fn what_was_evaluated_stays_so() {
+        let cluster = cluster();
+        let (mut one, server, _) = thread(&cluster);
+        let mut other = one.fork();
+        let what = (server, Input::Event(Kind::Timeout));
+        one.learn(&made(server, what.1, &[]), false);
+        let beyond = Made {
+            standing: Standing::Unevaluated,
+            ..made(server, what.1, &[])
+        };
+        other.learn(&beyond, true);
+        one.moves.begin_block(&mut one.tables, &cluster);
+        assert_eq!(one.standing(what), Some(Standing::Evaluated));
+        assert_eq!(other.standing(what), Some(Standing::Unevaluated));
+    }
+
+    #[test]
+    fn all_forget_together() {
+        let cluster = cluster();
+        let (mut one, server, _) = thread(&cluster);
+        let mut other = one.fork();
+        let what = (server, Input::Event(Kind::Timeout));
+        one.learn(&made(server, what.1, &[]), true);
+        other.moves.begin_block(&mut other.tables, &cluster);
+        one.moves.log().limit();
+        assert_ne!(one.find(what), UNKNOWN);
+        one.moves.log().forget();
+        for thread in [&mut other, &mut one] {
+            thread.moves.begin_block(&mut thread.tables, thread.cluster);
+            assert_eq!(thread.find(what), UNKNOWN);
+        }
+        other.learn(&made(server, what.1, &[]), true);
+        assert_eq!((one.find(what), other.find(what)), (0, 0));
+    }
+}

@@ -129,6 +129,12 @@ impl Seen {
         Seen { shared, sets }
     }
 
+    /// Begins an empty table for all threads.
+    pub fn forget(&self) {
+        *self.shared.current() = new_sets(FIRST_SETS);
+        self.shared.taken.store(0, Relaxed);
+    }
+
     /// Uses the table that the others use, which grows if it is half full. What was noted since in the one
     /// that this thread used, and what others note in that one while it is copied, may be forgotten.
     pub fn catch_up(&mut self) {
@@ -287,5 +293,115 @@ mod tests {
         let kept = kept.count() as u32;
         assert!(kept > count / 10 * 9, "{kept} of {count}");
         assert!((count..2 * count).all(|number| !seen.is_good(hash(number))));
+    }
+
+    /// Three footprints with the same low half.
+    fn neighbours() -> [u128; 3] {
+        [1, 2, 3].map(|high| high << 64 | 7)
+    }
+
+    #[test]
+    fn what_one_thread_notes_the_other_finds() {
+        let mut one = Seen::new();
+        let other = one.fork();
+        let [a, b, c] = neighbours();
+        one.note_class(a, true, 5);
+        other.note_good(a);
+        other.note_class(b, false, 6);
+        for seen in [&one, &other] {
+            assert!(seen.is_good(a) && !seen.is_good(b) && !seen.is_good(c));
+            assert_eq!([true, false].map(|m| seen.class(a, m)), [Some(5), None]);
+            assert_eq!([true, false].map(|m| seen.class(b, m)), [None, Some(6)]);
+            assert_eq!([true, false].map(|m| seen.class(c, m)), [None, None]);
+        }
+        one.forget();
+        one.catch_up();
+        assert!(!one.is_good(a));
+    }
+
+    /// A note of which another thread has overwritten one word so far.
+    #[test]
+    fn what_is_torn_is_not_believed() {
+        let seen = Seen::new();
+        let [a, b, _] = neighbours();
+        let words = |footprint: u128, class| {
+            seen.note_good(footprint);
+            seen.note_class(footprint, true, class);
+            place_for(&seen.sets, Name::of(footprint)).load()
+        };
+        let (of_a, of_b) = (words(a, 1), words(b, 2));
+        let place = place_for(&seen.sets, Name::of(a));
+        assert_eq!(place.load(), of_a);
+        for (first, second) in [(of_a.0, of_b.1), (of_b.0, of_a.1), (of_a.0, 0), (0, of_a.1)] {
+            place.0[0].store(first, Relaxed);
+            place.0[1].store(second, Relaxed);
+            assert!(!seen.is_good(a), "{first:x} {second:x}");
+            assert_eq!(seen.class(a, true), None);
+            assert_eq!(seen.class(b, true), Some(2), "that one is whole");
+        }
+        seen.note_class(a, true, 3);
+        assert_eq!(seen.class(a, true), Some(3));
+        assert!(!seen.is_good(a), "that was forgotten");
+    }
+
+    /// One thread finds the table half full, and the other goes on with the old one for a while.
+    #[test]
+    fn it_grows_for_all_threads() {
+        let mut one = Seen::new();
+        let mut other = one.fork();
+        let hash = |number: u32| xxhash_rust::xxh3::xxh3_128(&number.to_le_bytes());
+        let taken = || one.shared.taken.load(Relaxed);
+        let noted = (0..).take_while(|number| {
+            one.note_class(hash(*number), false, *number);
+            taken() < FIRST_SETS * WAYS / 2
+        });
+        let half = noted.count() as u32;
+        let kept: Vec<u32> = (0..=half)
+            .filter(|number| one.class(hash(*number), false).is_some())
+            .collect();
+        other.catch_up();
+        assert_eq!(
+            other.shared_memory(),
+            2 * size_of_val::<[Set]>(&one.sets) as u64
+        );
+        one.note_good(hash(half + 1));
+        assert!(one.is_good(hash(half + 1)) && !other.is_good(hash(half + 1)));
+        other.note_good(hash(half + 2));
+        one.catch_up();
+        assert!(Arc::ptr_eq(&one.sets, &other.sets));
+        assert!(one.is_good(hash(half + 2)));
+        for number in kept {
+            assert_eq!(one.class(hash(number), false), Some(number));
+        }
+    }
+
+    /// Whatever two threads do to a place at the same time, what is said of a footprint was noted of it.
+    #[test]
+    fn threads_do_not_mislead_each_other() {
+        let seen = Seen::new();
+        let class_of = |number: u32| number.wrapping_mul(0x9e37_79b9) >> 17;
+        let work = |mut seen: Seen, seed: u32| {
+            let mut found = 0;
+            for step in 0..2_000_000u32 {
+                // Eight that share four places.
+                let mixed = (step ^ seed).wrapping_mul(0x85eb_ca6b);
+                let number = (mixed ^ mixed >> 13).wrapping_mul(0xc2b2_ae35) >> 29;
+                let footprint = u128::from(number) << 125 | 7;
+                if let Some(class) = seen.class(footprint, true) {
+                    assert_eq!(class, class_of(number));
+                    found += 1;
+                }
+                seen.note_class(footprint, true, class_of(number));
+                if step % 1000 == 0 {
+                    seen.catch_up();
+                }
+            }
+            found
+        };
+        let found = std::thread::scope(|scope| {
+            let other = scope.spawn(|| work(seen.fork(), 0));
+            work(seen.fork(), 1 << 31) + other.join().expect("nothing wrong is said")
+        });
+        assert!(found > 1000, "{found}");
     }
 }

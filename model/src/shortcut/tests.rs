@@ -265,3 +265,117 @@ fn planted_mistakes_are_found_all_the_same() {
         }
     }
 }
+
+/// What an exploration found, and how much of it had to be executed.
+#[derive(Default)]
+struct Explored {
+    states: HashSet<u64>,
+    steps: usize,
+    executed: usize,
+}
+
+impl Explored {
+    /// Where the states of `block` lead: number of the state, fingerprint, and route.
+    fn successors<'a>(
+        &mut self,
+        cluster: &Cluster,
+        quick: &mut (dyn Shortcut<'a, Cluster> + 'a),
+        block: &States<'_>,
+    ) -> Vec<(u32, u64, Route)> {
+        quick.read(block);
+        let mut successors = Vec::new();
+        for parent in 0..block.len() {
+            let mut steps = Steps::new(Action::KINDS.len());
+            steps.begin(parent);
+            quick.steps(parent, &mut steps);
+            self.steps += steps.listed();
+            let reached = steps.reached().iter();
+            successors.extend(reached.map(|it| (parent, it.fingerprint, it.route)));
+            let state = quick.restore(block.get(parent)).clone();
+            let mut actions = Vec::new();
+            cluster.actions(&state, &mut actions);
+            for open in &steps.open {
+                let action = actions[usize::from(open.action)];
+                let after = cluster.next_state(&state, action);
+                let after = after.expect("every action leads somewhere");
+                self.executed += 1;
+                if let Fate::Within(fingerprint, route, _) = quick.learn(&action, &after, 0, true) {
+                    successors.push((parent, fingerprint, route));
+                }
+            }
+        }
+        successors
+    }
+}
+
+/// Explores some batches of blocks with so many handles. Blocks are for each in turn, and what is new is
+/// written by another one than that which found it.
+fn explore_by(handles: usize, symmetric: bool, forget: bool) -> Explored {
+    let cluster = every_event();
+    let mut root = Quick::new(&cluster, symmetric);
+    // It was told nothing.
+    let mut witness = Quick::new(&cluster, symmetric);
+    let mut quicks: Vec<_> = (0..handles).map(|_| root.fork()).collect();
+    let mut explored = Explored::default();
+    let mut waiting = Vec::new();
+    for state in cluster.init_states() {
+        let (short, fingerprint) = shorten(&mut root, &state);
+        explored.states.insert(fingerprint);
+        waiting.push(short);
+    }
+    for level in 0..10 {
+        if forget && level % 3 == 2 {
+            Shortcut::forget(&mut root);
+        }
+        root.begin_batch();
+        let blocks: Vec<Vec<&[u8]>> = waiting
+            .chunks(100)
+            .map(|block| block.iter().map(Vec::as_slice).collect())
+            .collect();
+        let mut packed = Vec::new();
+        let mut found = Vec::new();
+        for (number, block) in blocks.iter().enumerate() {
+            let quick = &mut *quicks[number % handles];
+            let block = States::of(&mut packed, block);
+            found.push(explored.successors(&cluster, quick, &block));
+        }
+        let mut new = Vec::new();
+        for (number, (block, successors)) in blocks.iter().zip(found).enumerate() {
+            let quick = &mut quicks[(number + 1) % handles];
+            quick.revisit(&States::of(&mut packed, block));
+            for (parent, fingerprint, route) in successors {
+                if !explored.states.insert(fingerprint) {
+                    continue;
+                }
+                let mut short = Vec::new();
+                quick.write(parent, route, &mut short);
+                let state = quick.restore(&short);
+                assert_eq!(shorten(&mut witness, state).1, fingerprint);
+                new.push((fingerprint, short));
+            }
+        }
+        new.sort_unstable();
+        waiting = new.into_iter().map(|(_, short)| short).collect();
+    }
+    explored
+}
+
+/// Some threads execute what one does, not each the same again, and each can follow the routes of others.
+#[test]
+fn what_one_thread_executed_no_other_executes() {
+    for symmetric in [false, true] {
+        let alone = explore_by(1, symmetric, false);
+        assert!(alone.steps > 10 * alone.executed);
+        for handles in [2, 3] {
+            let together = explore_by(handles, symmetric, false);
+            assert_eq!(together.states, alone.states);
+            assert_eq!(together.steps, alone.steps);
+            // Losses and duplications, which move no server, each finds out for itself.
+            let more = together.executed - alone.executed;
+            assert!(more <= 8 * (handles - 1), "{more} of {}", alone.executed);
+        }
+        let forgetful = explore_by(2, symmetric, true);
+        assert_eq!(forgetful.states, alone.states);
+        assert!(forgetful.executed > alone.executed + alone.executed / 10);
+    }
+}
