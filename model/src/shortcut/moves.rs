@@ -306,11 +306,13 @@ impl Moves {
             input: made.input,
             for_all,
         };
-        if made.sent.len() > 1 {
-            self.sent.extend_from_slice(made.sent);
-            told.sent.extend_from_slice(made.sent);
-        }
+        let sent = match made.sent {
+            [_] => &[],
+            many => many,
+        };
+        self.sent.extend_from_slice(sent);
         self.enter(&entry, true, tables);
+        told.sent.extend_from_slice(sent);
         told.entries.push(entry);
         log.note_len(&told);
     }
