@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// The version of the format. Raise it when the meaning of any file changes.
-const VERSION: u32 = 3;
+pub(super) const VERSION: u32 = 4;
 const MANIFEST: &str = "manifest";
 
 /// What must be the same when a search is resumed.

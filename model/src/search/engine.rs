@@ -7,7 +7,7 @@ use super::expand::{self, Emission, Expander, Expansion, Pool, Shortcuts, Violat
 use super::fingerprints::{self, Fingerprints, Tag};
 use super::frontier::{Block, Frontier, Packed};
 use super::links::Links;
-use super::parallel;
+use super::parallel::Threads;
 use super::report::{Checked, Level, Limit, MemorySplit, Progress, PropertyKind};
 use super::selected::Selected;
 use super::tally::{self, Tally};
@@ -51,7 +51,7 @@ pub(super) struct Walk<'a, M: Checkable> {
     progress: Option<ProgressCallback<'a>>,
     pub store: Store,
     pub known: Fingerprints,
-
+    pub threads: Threads,
     pub links: Links,
     /// The states of the depth that is being expanded, and those found one deeper.
     pub current: Frontier,
@@ -130,6 +130,7 @@ where
             .map(|(folder, _)| folder.clone());
         let mut store = Store::new(subject, folder, options.spill_folder.clone())?;
         let loaded = if options.resume { store.load()? } else { None };
+        let threads = Threads::new(options.threads)?;
         let now = Instant::now();
         let mut walk = Walk {
             expander: Expander {
@@ -146,6 +147,7 @@ where
             progress,
             store,
             known: Fingerprints::new(),
+            threads,
             links: Links::new(0),
             current: Frontier::new(),
             next: Frontier::new(),
@@ -378,7 +380,6 @@ where
     fn batch(&mut self) -> Result<Option<Limit>, SearchError> {
         let blocks = self.current.take(BATCH_BLOCKS)?;
         let count = blocks.len();
-        let threads = self.options.threads.min(count);
         let clock = Instant::now();
         let empty = &self.expander.empty;
         self.expansions
@@ -390,12 +391,13 @@ where
         if let Some(shortcuts) = locked(&mut self.shortcuts) {
             shortcuts.root.begin_batch();
         }
-        let (expander, known, shortcuts) = (&self.expander, &self.known, &self.shortcuts);
-        parallel::for_each(
-            threads,
+        let known = &self.known;
+        let (expander, shortcuts) = (&self.expander, &self.shortcuts);
+        self.threads.for_each(
+            count,
             blocks.iter().zip(self.expansions.iter_mut()),
             || expander.scratch(shortcuts),
-            |scratch, (block, out)| expander.expand(block.bytes(), known, scratch, out),
+            |scratch, (block, out)| expander.expand(block, known, scratch, out),
         );
         if let Some(expansion) = self.expansions[..count]
             .iter()
@@ -403,7 +405,6 @@ where
         {
             return Err(SearchError::TooManyActions(expansion.most_actions));
         }
-        self.known.sound()?;
         self.position.time.expand_seconds += clock.elapsed().as_secs_f64();
 
         if !self.make_room(count)? {
@@ -412,23 +413,28 @@ where
         }
         let clock = Instant::now();
         let expansions = &self.expansions[..count];
+        let (expander, shortcuts) = (&self.expander, &self.shortcuts);
         let tag = Tag::of(self.position.depth + 1);
-        parallel::for_each(
-            threads,
+        self.threads.for_each(
+            count,
             self.known.shards_mut().enumerate(),
             || (),
             |(), (number, mut shard)| expand::insert(number, &mut shard, tag, expansions),
         );
+        self.known.sound()?;
         self.known.settle();
         self.position.time.insert_seconds += clock.elapsed().as_secs_f64();
 
         let clock = Instant::now();
         let with_fingerprints = self.log.is_some();
-        parallel::for_each(
-            threads,
-            expansions.iter().zip(self.emissions.iter_mut()),
-            || (),
-            |(), (expansion, out)| expand::emit(expansion, with_fingerprints, out),
+        let expanded = blocks.iter().zip(&mut self.expansions);
+        self.threads.for_each(
+            count,
+            expanded.zip(&mut self.emissions),
+            || expander.scratch(shortcuts),
+            |scratch, ((block, expansion), out)| {
+                expander.emit(block, with_fingerprints, scratch, expansion, out);
+            },
         );
         for (number, block) in blocks.iter().enumerate() {
             self.append(number, block)?;

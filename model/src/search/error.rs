@@ -30,6 +30,9 @@ pub enum SearchError {
     /// The model has more actions in one state than the engine can number.
     #[error("a state has {0} actions, more than the 65,536 the engine can tell apart")]
     TooManyActions(usize),
+    /// The system does not give the threads asked for.
+    #[error("the threads of the search could not be started: {0}")]
+    Threads(rayon::ThreadPoolBuildError),
     /// The path to a state could not be executed again.
     #[error(
         "the path to a state could not be executed again ({0}): the model is not deterministic, \

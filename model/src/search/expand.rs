@@ -1,23 +1,22 @@
 //! What a batch does: expand blocks of states, insert the fingerprints, write out what is new.
 //!
-//! The three phases share nothing that is written: expanding only reads the table of fingerprints,
-//! inserting gives every shard to one thread, and writing out is by block again. A shard takes the
-//! candidates in the order of blocks, states and actions, so which of two equal successors is the
-//! new one does not depend on the threads.
+//! The three phases share nothing that is written: expanding is by block, inserting gives every shard
+//! of the table to one thread, and writing out is by block again. A shard takes the successors in the order
+//! of blocks, states and actions, so which of two equal ones is the new one does not depend on the threads.
 
 use super::builder::StateMap;
 use super::fingerprints::{Fingerprints, SHARDS, Shard, Tag, fingerprint, shard_of};
-use super::frontier::{Packed, States};
+use super::frontier::{Block, Packed};
 use super::links::LinkPiece;
 use super::report::PropertyKind;
 use super::selected::Selected;
-use super::steps::Steps;
+use super::steps::{Reached, Steps};
 use super::tally::{Cover, Tally};
 use super::traits::{Antecedent, AntecedentCondition, Checkable, Shortcut};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The slots of the filter for successors met twice in a block.
+/// The slots of the filter for successors met twice.
 const FILTER: usize = 1 << 11;
 /// No fingerprint has this value.
 const NONE: u64 = u64::MAX;
@@ -50,16 +49,6 @@ pub(super) struct Violation {
     pub action: u32,
 }
 
-/// A successor that may be new.
-struct Candidate {
-    fingerprint: u64,
-    /// Where its encoding ends.
-    end: u32,
-    parent: u32,
-    action: u16,
-    kind: u16,
-}
-
 /// Everything that came of expanding one block.
 pub(super) struct Expansion {
     pub tally: Tally,
@@ -68,12 +57,15 @@ pub(super) struct Expansion {
     pub witnesses: Vec<Option<Place>>,
     /// The most actions a state had.
     pub most_actions: usize,
-    candidates: Vec<Candidate>,
-    pub bytes: Vec<u8>,
-    /// The fingerprints of the candidates and their numbers by shard, in order within each, and where
-    /// each shard begins.
+    /// The successors; those that are new, once they are written.
+    pub reached: Vec<Reached>,
+    /// Their encodings, if they are not found again by a shortcut.
+    bytes: Vec<u8>,
+    /// The fingerprints of the successors that may be new and their numbers by shard, in order within
+    /// each, and where each shard begins.
     by_shard: Vec<(u64, u32)>,
     shard_starts: [u32; SHARDS + 1],
+    /// By number of the successor, whether it is new.
     fresh: Vec<AtomicBool>,
 }
 
@@ -84,7 +76,7 @@ impl Expansion {
             violation: None,
             witnesses: Vec::new(),
             most_actions: 0,
-            candidates: Vec::new(),
+            reached: Vec::new(),
             bytes: Vec::new(),
             by_shard: Vec::new(),
             shard_starts: [0; SHARDS + 1],
@@ -94,11 +86,12 @@ impl Expansion {
 
     /// Bytes of memory.
     pub fn memory(&self) -> u64 {
-        let each = size_of::<Candidate>() + size_of::<(u64, u32)>() + size_of::<AtomicBool>();
-        (self.candidates.capacity() * each + self.bytes.capacity()) as u64
+        let reached = self.reached.capacity() * size_of::<Reached>();
+        let by_shard = self.by_shard.capacity() * size_of::<(u64, u32)>();
+        (reached + by_shard + self.fresh.capacity() + self.bytes.capacity()) as u64
     }
 
-    /// How many candidates there are for each shard, added to `counts`.
+    /// How many successors there may be for each shard, added to `counts`.
     pub fn count_by_shard(&self, counts: &mut [usize; SHARDS]) {
         for (count, ends) in counts.iter_mut().zip(self.shard_starts.windows(2)) {
             *count += (ends[1] - ends[0]) as usize;
@@ -111,41 +104,59 @@ impl Expansion {
             .is_none_or(|first| (parent, action) < (first.parent, first.action))
     }
 
-    /// Adds a successor whose bytes are the last.
-    pub fn push_candidate(&mut self, fingerprint: u64, parent: u32, action: usize, kind: usize) {
-        self.candidates.push(Candidate {
-            fingerprint,
-            end: self.bytes.len() as u32,
-            parent,
-            action: action as u16,
-            kind: kind as u16,
-        });
+    /// Notes a violation by this action, if it is the first of the block.
+    pub fn note_violation(
+        &mut self,
+        property: &'static str,
+        kind: PropertyKind,
+        parent: u32,
+        action: u32,
+    ) {
+        if self.comes_before_violation(parent, action) {
+            self.violation = Some(Violation {
+                property,
+                kind,
+                parent,
+                action,
+            });
+        }
     }
 
     fn of_shard(&self, shard: usize) -> &[(u64, u32)] {
         &self.by_shard[self.shard_starts[shard] as usize..self.shard_starts[shard + 1] as usize]
     }
 
-    /// Counting sort by shard, keeping the order.
-    fn sort_by_shard(&mut self) {
+    /// Counting sort by shard, keeping the order, of the successors that `firsts` holds.
+    fn sort_by_shard(&mut self, firsts: &[(u64, u32)]) {
         let mut starts = [0u32; SHARDS + 1];
-        for candidate in &self.candidates {
-            starts[shard_of(candidate.fingerprint) + 1] += 1;
+        for (fingerprint, _) in firsts {
+            starts[shard_of(*fingerprint) + 1] += 1;
         }
         for shard in 0..SHARDS {
             starts[shard + 1] += starts[shard];
         }
         self.shard_starts = starts;
         self.by_shard.clear();
-        self.by_shard.resize(self.candidates.len(), (0, 0));
-        for (number, candidate) in self.candidates.iter().enumerate() {
-            let place = &mut starts[shard_of(candidate.fingerprint)];
-            self.by_shard[*place as usize] = (candidate.fingerprint, number as u32);
+        self.by_shard.resize(firsts.len(), (0, 0));
+        for first in firsts {
+            let place = &mut starts[shard_of(first.0)];
+            self.by_shard[*place as usize] = *first;
             *place += 1;
         }
         self.fresh.clear();
         self.fresh
-            .resize_with(self.candidates.len(), AtomicBool::default);
+            .resize_with(self.reached.len(), AtomicBool::default);
+    }
+
+    /// Forgets the successors that are not new.
+    fn keep_new(&mut self) {
+        let mut count = 0;
+        for (number, fresh) in self.fresh.iter_mut().enumerate() {
+            // Without a branch: which way it went could not be foretold.
+            self.reached[count] = self.reached[number];
+            count += usize::from(*fresh.get_mut());
+        }
+        self.reached.truncate(count);
     }
 }
 
@@ -195,17 +206,19 @@ pub(super) type Pool<'a, M> = Option<Mutex<Shortcuts<'a, M>>>;
 /// What a thread needs besides, kept from block to block.
 pub(super) struct Scratch<'p, 'a, M: Checkable> {
     actions: Vec<M::Action>,
-    /// The last fingerprint for each of its low bits: what is here came earlier in the block.
+    /// The last fingerprint for each of its low bits: what is here came earlier.
     filter: Vec<u64>,
+    /// The fingerprints that the filter let pass, and the numbers of the successors.
+    firsts: Vec<(u64, u32)>,
     own: Option<Own<'a, M>>,
-    states: States<'static>,
     /// Where the shortcut came from and goes back to.
     pool: &'p Pool<'a, M>,
 }
 
 impl<M: Checkable> Scratch<'_, '_, M> {
-    /// Whether the block has not led to this fingerprint before, as far as the filter knows.
-    pub fn is_first(&mut self, fingerprint: u64) -> bool {
+    /// Whether no block of this thread has led to this fingerprint before, as far as the filter knows. (A
+    /// thread takes the blocks of a batch in order, so what came before has the first claim to be new.)
+    fn is_first(&mut self, fingerprint: u64) -> bool {
         let recent = &mut self.filter[fingerprint as usize % FILTER];
         std::mem::replace(recent, fingerprint) != fingerprint
     }
@@ -239,8 +252,8 @@ where
         Scratch {
             actions: Vec::new(),
             filter: vec![NONE; FILTER],
+            firsts: Vec::new(),
             own,
-            states: States::default(),
             pool,
         }
     }
@@ -280,11 +293,11 @@ where
         )
     }
 
-    /// Expands the states of `block`: counts, evaluates, and collects the successors that `known`
-    /// does not hold.
+    /// Expands the states of `block`: counts, evaluates, and collects the successors. (Of those that
+    /// have to be kept in full, only what `known` does not hold.)
     pub fn expand(
         &self,
-        block: &[u8],
+        block: &Block,
         known: &Fingerprints,
         scratch: &mut Scratch<'_, 'a, M>,
         out: &mut Expansion,
@@ -294,17 +307,16 @@ where
         out.witnesses.clear();
         out.witnesses.resize(self.witness_count(), None);
         out.most_actions = 0;
-        out.candidates.clear();
+        out.reached.clear();
         out.bytes.clear();
-        scratch.filter.fill(NONE);
-        let states = std::mem::take(&mut scratch.states).unpack(block);
-        out.tally.expanded += u64::from(states.len());
+        let states = block.states();
+        out.tally.expanded += u64::from(block.states);
         if let Some(mut own) = scratch.own.take() {
-            self.expand_short(&states, known, &mut own, scratch, out);
+            self.expand_short(states, block.states, &mut own, out);
             scratch.own = Some(own);
         } else {
-            for parent in 0..states.len() {
-                let state = self.model.decode(states.get(parent));
+            for (parent, encoding) in (0..).zip(states.iter()) {
+                let state = self.model.decode(encoding);
                 self.look_at(&state, parent, out);
                 if self.coverage {
                     out.tally.cover(&self.cover_of_state(&state), 1);
@@ -312,8 +324,46 @@ where
                 self.expand_state(&state, parent, known, scratch, out);
             }
         }
-        scratch.states = states.unpack(&[]);
-        out.sort_by_shard();
+        let mut firsts = std::mem::take(&mut scratch.firsts);
+        firsts.resize(out.reached.len(), (0, 0));
+        let mut count = 0;
+        for (number, reached) in out.reached.iter().enumerate() {
+            // Without a branch: which way it went could not be foretold.
+            firsts[count] = (reached.fingerprint, number as u32);
+            count += usize::from(scratch.is_first(reached.fingerprint));
+        }
+        firsts.truncate(count);
+        out.sort_by_shard(&firsts);
+        scratch.firsts = firsts;
+    }
+
+    /// Collects the new states of what was expanded of `block`, in order.
+    pub fn emit(
+        &self,
+        block: &Block,
+        with_fingerprints: bool,
+        scratch: &mut Scratch<'_, 'a, M>,
+        expansion: &mut Expansion,
+        out: &mut Emission,
+    ) {
+        out.clear(expansion.tally.discovered.len());
+        expansion.keep_new();
+        if let Some(own) = &mut scratch.own {
+            self.emit_short(block.states(), own, expansion, &mut out.states);
+        } else {
+            for reached in &expansion.reached {
+                let [start, end, ..] = reached.route.map(|place| place as usize);
+                out.states.push(&expansion.bytes[start..end]);
+            }
+        }
+        for reached in &expansion.reached {
+            out.links.push(reached.parent, u32::from(reached.action));
+            out.discovered[usize::from(reached.kind)] += 1;
+            if with_fingerprints {
+                out.fingerprints
+                    .extend_from_slice(&reached.fingerprint.to_le_bytes());
+            }
+        }
     }
 
     /// What is asked of every distinct state once; whether it is a witness that was missing when the
@@ -368,36 +418,25 @@ where
             let start = out.bytes.len();
             model.encode(&reached, &mut out.bytes);
             let fingerprint = fingerprint(&out.bytes[start..]);
-            if !scratch.is_first(fingerprint) || known.contains(fingerprint) {
+            if known.contains(fingerprint) {
                 out.bytes.truncate(start);
                 continue;
             }
-            self.look_at_reached(&reached, number, parent, out);
-            out.push_candidate(fingerprint, parent, number, kind);
+            if out.comes_before_violation(parent, number as u32)
+                && let Some(property) = self.violated_by(&reached)
+            {
+                out.note_violation(property, PropertyKind::State, parent, number as u32);
+            }
+            out.reached.push(Reached {
+                fingerprint,
+                route: [start as u32, out.bytes.len() as u32, 0, 0],
+                parent,
+                action: number as u16,
+                kind: kind as u16,
+            });
         }
         scratch.actions = actions;
         out.tally.terminal += u64::from(out.tally.generated == before);
-    }
-
-    /// What is asked of every state that is reached and most likely new.
-    pub fn look_at_reached(
-        &self,
-        state: &M::State,
-        action: usize,
-        parent: u32,
-        out: &mut Expansion,
-    ) {
-        let action = action as u32;
-        if out.comes_before_violation(parent, action)
-            && let Some(property) = self.violated_by(state)
-        {
-            out.violation = Some(Violation {
-                property,
-                kind: PropertyKind::State,
-                parent,
-                action,
-            });
-        }
     }
 
     /// What is asked of every step that is executed; whether it is a witness that was missing when the
@@ -424,12 +463,7 @@ where
             && let Some(property) =
                 steps.find(|step| !(step.condition)(self.model, state, action, after))
         {
-            out.violation = Some(Violation {
-                property: property.name,
-                kind: PropertyKind::Step,
-                parent,
-                action: action_number,
-            });
+            out.note_violation(property.name, PropertyKind::Step, parent, action_number);
         }
         found || out.violation.is_some()
     }
@@ -472,9 +506,9 @@ pub(super) fn insert(number: usize, shard: &mut Shard<'_>, tag: Tag, expansions:
         .flat_map(|expansion| expansion.of_shard(number));
     shard.warm(all.map(|(fingerprint, _)| *fingerprint));
     for expansion in expansions {
-        for (fingerprint, candidate) in expansion.of_shard(number) {
+        for (fingerprint, successor) in expansion.of_shard(number) {
             if shard.insert(*fingerprint, tag) {
-                expansion.fresh[*candidate as usize].store(true, Ordering::Relaxed);
+                expansion.fresh[*successor as usize].store(true, Ordering::Relaxed);
             }
         }
     }
@@ -492,32 +526,17 @@ pub(super) struct Emission {
 }
 
 impl Emission {
+    /// Forgets everything; there are so many kinds of action.
+    fn clear(&mut self, kinds: usize) {
+        self.states.clear();
+        self.links.clear();
+        self.fingerprints.clear();
+        self.discovered.clear();
+        self.discovered.resize(kinds, 0);
+    }
+
     /// Bytes of memory.
     pub fn memory(&self) -> u64 {
         self.states.memory() + self.links.memory() + self.fingerprints.capacity() as u64
-    }
-}
-
-/// Collects the new states of `expansion`, in order.
-pub(super) fn emit(expansion: &Expansion, with_fingerprints: bool, out: &mut Emission) {
-    out.states.clear();
-    out.links.clear();
-    out.fingerprints.clear();
-    out.discovered.clear();
-    out.discovered.resize(expansion.tally.discovered.len(), 0);
-    let mut start = 0;
-    for (candidate, fresh) in expansion.candidates.iter().zip(&expansion.fresh) {
-        let end = candidate.end as usize;
-        if fresh.load(Ordering::Relaxed) {
-            out.states.push(&expansion.bytes[start..end]);
-            out.links
-                .push(candidate.parent, u32::from(candidate.action));
-            out.discovered[usize::from(candidate.kind)] += 1;
-            if with_fingerprints {
-                out.fingerprints
-                    .extend_from_slice(&candidate.fingerprint.to_le_bytes());
-            }
-        }
-        start = end;
     }
 }

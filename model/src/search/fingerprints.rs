@@ -9,7 +9,11 @@
 //! tells which fingerprints are old: those can be [sealed](super::sealed), which leaves little more than a
 //! byte of each in memory. A fingerprint is in the table or sealed, never both.
 
+#[cfg(test)]
+mod tests;
+
 use super::error::SearchError;
+use super::parallel::Threads;
 use super::sealed::{Sealed, Sealing};
 use std::sync::{Mutex, PoisonError};
 use xxhash_rust::xxh3::xxh3_64;
@@ -24,9 +28,28 @@ const OVERFLOW: usize = 64;
 /// Memory is asked for in at least this many bytes where much of it is given back later: such a piece is
 /// mapped by itself, and takes up no more than what was ever written.
 pub(super) const OWN_PAGES: usize = 32 << 20;
-/// A table that may take what memory it needs grows by quarters, one that must not by sixteenths.
-const COARSE: usize = 4;
-const FINE: usize = 16;
+/// How a table grows.
+struct Growth {
+    /// By which part of itself it grows.
+    step: usize,
+    /// The eighths of it that may be filled. (The fuller it is, the farther is the next gap.)
+    eighths: usize,
+    /// Below so many slots in a shard it doubles instead.
+    small: usize,
+}
+
+/// If it may take what memory it needs.
+const FREE: Growth = Growth {
+    step: 4,
+    eighths: 6,
+    small: 1 << 14,
+};
+/// If it must not.
+const TIGHT: Growth = Growth {
+    step: 16,
+    eighths: 7,
+    small: 0,
+};
 
 /// The fingerprint of an encoded state.
 pub(super) fn fingerprint(bytes: &[u8]) -> u64 {
@@ -83,8 +106,7 @@ pub(super) struct Fingerprints {
     stride: usize,
     /// The number of homes in a shard; the slots beyond are overflow.
     capacity: usize,
-    /// The table grows by this part of itself.
-    step: usize,
+    growth: Growth,
     counts: Vec<Count>,
     /// What is not in the table any more.
     sealed: Option<Sealed>,
@@ -123,7 +145,7 @@ impl Fingerprints {
             slots: Vec::with_capacity(OWN_PAGES / size_of::<u64>()),
             stride: 0,
             capacity: 0,
-            step: COARSE,
+            growth: FREE,
             counts: vec![empty; SHARDS],
             sealed: None,
             fault: Mutex::default(),
@@ -137,24 +159,15 @@ impl Fingerprints {
         self.is_in_table(fingerprint)
             || match &self.sealed {
                 None => false,
-                Some(sealed) => self.is_sealed(sealed, fingerprint),
+                Some(sealed) => is_sealed(sealed, fingerprint, &self.fault),
             }
     }
 
     fn is_in_table(&self, fingerprint: u64) -> bool {
+        let number = shard_of(fingerprint);
+        let slots = &self.slots[number * self.stride..(number + 1) * self.stride];
         let slot = fingerprint << SHARD_BITS;
-        self.slots[self.at(fingerprint)..]
-            .iter()
-            .find(|it| **it >= slot)
-            .is_some_and(|it| is_same(*it, slot))
-    }
-
-    fn is_sealed(&self, sealed: &Sealed, fingerprint: u64) -> bool {
-        sealed.contains(fingerprint).unwrap_or_else(|error| {
-            let mut fault = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
-            fault.get_or_insert(error);
-            false
-        })
+        is_same(slots[first_from(slots, slot, self.capacity)], slot)
     }
 
     /// Whether every look-up since the last call could be made.
@@ -168,29 +181,12 @@ impl Fingerprints {
         fault.take().map_or(Ok(()), Err)
     }
 
-    /// The number of the slot that is its home.
-    fn at(&self, fingerprint: u64) -> usize {
-        shard_of(fingerprint) * self.stride + home(fingerprint << SHARD_BITS, self.capacity)
-    }
-
-    /// Brings the places of these into the caches of the processor.
-    pub fn warm(&self, fingerprints: impl Iterator<Item = u64> + Clone) {
-        let slots = fingerprints.clone();
-        touch(slots.map(|fingerprint| self.slots[self.at(fingerprint)]));
-        if let Some(sealed) = &self.sealed {
-            let missed = fingerprints.filter(|it| !self.is_in_table(*it));
-            // First which, then all of them at once.
-            let missed: Vec<u64> = missed.collect();
-            touch(missed.into_iter().map(|it| sealed.near(it)));
-        }
-    }
-
     /// As [`Shard::insert`], with room made for it.
     pub fn insert(&mut self, fingerprint: u64, tag: Tag) -> bool {
         let number = shard_of(fingerprint);
         let mut more = [0; SHARDS];
         more[number] = 1;
-        self.reserve(&more);
+        self.reserve(&more, &Threads::alone());
         let mut shard = self.shards_mut().nth(number);
         let new = shard
             .as_mut()
@@ -203,6 +199,7 @@ impl Fingerprints {
     /// it must be [settled](Self::settle) after.
     pub fn shards_mut(&mut self) -> impl Iterator<Item = Shard<'_>> {
         let capacity = self.capacity;
+        let (sealed, fault) = (self.sealed.as_ref(), &self.fault);
         let shards = self.slots.chunks_exact_mut(self.stride);
         shards
             .zip(&mut self.counts)
@@ -210,6 +207,8 @@ impl Fingerprints {
                 slots,
                 capacity,
                 count,
+                sealed,
+                fault,
             })
     }
 
@@ -231,8 +230,7 @@ impl Fingerprints {
 
     /// Bytes of memory once `more[i]` fingerprints have been added to shard i, if none is known.
     pub fn bytes_after(&self, more: &[usize; SHARDS]) -> u64 {
-        let stride = self.capacity_for(more) + OVERFLOW;
-        self.bytes_of(stride.max(self.stride))
+        self.bytes_of(self.capacity_for(more) + self.stride - self.capacity)
     }
 
     fn bytes_of(&self, stride: usize) -> u64 {
@@ -245,24 +243,49 @@ impl Fingerprints {
         self.sealed.as_ref().map_or(0, Sealed::disk)
     }
 
-    /// The capacity of a shard that holds `more` further ones: grown by steps, filled to seven eighths.
+    /// The capacity of a shard that holds `more` further ones.
     fn capacity_for(&self, more: &[usize; SHARDS]) -> usize {
         let lens = self.counts.iter().zip(more);
         let len = lens.map(|(count, more)| count.len + more).max();
         let mut capacity = self.capacity;
-        while len.unwrap_or(0) > capacity / 8 * 7 {
-            capacity += capacity / self.step;
+        let Growth {
+            step,
+            eighths,
+            small,
+        } = self.growth;
+        while len.unwrap_or(0) > capacity / 8 * eighths {
+            capacity += if capacity < small {
+                capacity
+            } else {
+                capacity / step
+            };
         }
         capacity
     }
 
     /// Makes room for `more[i]` further ones in shard i.
-    pub fn reserve(&mut self, more: &[usize; SHARDS]) {
+    pub fn reserve(&mut self, more: &[usize; SHARDS], threads: &Threads) {
         let capacity = self.capacity_for(more);
-        if capacity > self.capacity {
-            self.slots.retain(|slot| *slot != EMPTY);
-            self.spread(capacity);
+        if capacity == self.capacity {
+            return;
         }
+        let old = self.stride;
+        // No slot comes to be farther behind its home than it was, so the overflow is enough.
+        let gap = capacity - self.capacity;
+        self.lay_out(capacity, old + gap);
+        // To the end of its place with every shard, the last one first: what comes before stays whole.
+        for number in (0..SHARDS).rev() {
+            let from = number * old..(number + 1) * old;
+            self.slots.copy_within(from, number * self.stride + gap);
+        }
+        // Homes move by at most the gap, so none is overwritten before it is moved.
+        let shards = self.slots.chunks_exact_mut(self.stride);
+        threads.for_each(
+            SHARDS,
+            shards,
+            || (),
+            |(), shard| spread_shard(shard, gap, capacity),
+        );
     }
 
     /// Finds places for what was left over.
@@ -317,7 +340,7 @@ impl Fingerprints {
             count.len -= count.older(newest, levels);
             newest.before(levels).for_each(|tag| count.tagged[tag] = 0);
         }
-        self.step = FINE;
+        self.growth = TIGHT;
         let lens = self.counts.iter().zip(more);
         let len = lens.map(|(count, more)| count.len + more).max();
         let least = len.unwrap_or(0).div_ceil(7) * 8;
@@ -339,8 +362,7 @@ impl Fingerprints {
     /// Spreads the slots, which must have no gaps, over shards of this capacity, without a second table
     /// beside it.
     fn spread(&mut self, capacity: usize) {
-        let slots = &mut self.slots;
-        let mut rest = slots.as_slice();
+        let mut rest = self.slots.as_slice();
         let mut stride = capacity + OVERFLOW;
         for count in &self.counts {
             let (shard, others) = rest.split_at(count.len);
@@ -350,40 +372,52 @@ impl Fingerprints {
             stride = stride.max(end + 1);
             rest = others;
         }
-        let mut end = slots.len();
-        let all = stride * SHARDS;
-        if all > slots.capacity() {
-            slots.reserve_exact(all - end);
-        }
-        slots.resize(all, EMPTY);
-        slots.shrink_to(OWN_PAGES / size_of::<u64>());
+        let mut end = self.slots.len();
+        self.lay_out(capacity, stride);
         // The last shard goes to its place first: it is not before where it was, and behind all others.
         for (number, count) in self.counts.iter().enumerate().rev() {
             let from = end - count.len..end;
             end = from.start;
             let place = number * stride..(number + 1) * stride;
-            // From the end of the place to their homes, in order. There are as many slots behind a home
-            // as there are fingerprints still to come, so none is overwritten before it is moved.
+            // There are as many slots behind a home as there are fingerprints still to come, so none is
+            // overwritten before it is moved.
             let gap = stride - count.len;
-            slots.copy_within(from, place.start + gap);
-            let shard = &mut slots[place];
-            let mut next = 0;
-            for from in gap..stride {
-                let slot = shard[from];
-                let to = home(slot, capacity).max(next);
-                // A slot or none, mostly: not worth a call.
-                while next < to {
-                    shard[next] = EMPTY;
-                    next += 1;
-                }
-                shard[to] = slot;
-                next = to + 1;
-            }
-            shard[next..].fill(EMPTY);
+            self.slots.copy_within(from, place.start + gap);
+            spread_shard(&mut self.slots[place], gap, capacity);
         }
+    }
+
+    /// Makes the table as long as shards of this capacity and stride are, with the slots left where they are.
+    fn lay_out(&mut self, capacity: usize, stride: usize) {
+        let (slots, all) = (&mut self.slots, stride * SHARDS);
+        if all > slots.capacity() {
+            slots.reserve_exact(all - slots.len());
+        }
+        slots.resize(all, EMPTY);
+        slots.shrink_to(OWN_PAGES / size_of::<u64>());
         self.capacity = capacity;
         self.stride = stride;
     }
+}
+
+/// Moves the slots of a shard, which are behind a gap of so many and ascend, to their homes.
+fn spread_shard(shard: &mut [u64], gap: usize, capacity: usize) {
+    let mut next = 0;
+    for from in gap..shard.len() {
+        let slot = shard[from];
+        if slot == EMPTY {
+            continue;
+        }
+        let to = home(slot, capacity).max(next);
+        // A slot or none, mostly: not worth a call.
+        while next < to {
+            shard[next] = EMPTY;
+            next += 1;
+        }
+        shard[to] = slot;
+        next = to + 1;
+    }
+    shard[next..].fill(EMPTY);
 }
 
 /// The home of what has this slot, or would have, in a shard.
@@ -402,215 +436,87 @@ pub(super) struct Shard<'t> {
     slots: &'t mut [u64],
     capacity: usize,
     count: &'t mut Count,
+    sealed: Option<&'t Sealed>,
+    fault: &'t Mutex<Option<SearchError>>,
 }
 
 impl Shard<'_> {
     /// Brings the places of these into the caches of the processor.
-    pub fn warm(&self, fingerprints: impl Iterator<Item = u64>) {
-        touch(fingerprints.map(|it| self.slots[home(it << SHARD_BITS, self.capacity)]));
+    pub fn warm(&self, fingerprints: impl Iterator<Item = u64> + Clone) {
+        let homes = fingerprints.clone();
+        touch(homes.map(|it| self.slots[home(it << SHARD_BITS, self.capacity)]));
+        if let Some(sealed) = self.sealed {
+            let missed = fingerprints.filter(|it| {
+                let slot = it << SHARD_BITS;
+                !is_same(
+                    self.slots[first_from(self.slots, slot, self.capacity)],
+                    slot,
+                )
+            });
+            // First which, then all of them at once.
+            let missed: Vec<u64> = missed.collect();
+            touch(missed.into_iter().map(|it| sealed.near(it)));
+        }
     }
 
-    /// Adds `fingerprint`, which must not be sealed; false if it was in the table. What
-    /// [`contains`](Fingerprints::contains) denied is not sealed, as long as nothing is sealed that was
-    /// inserted since. (If it is all the same, that is noticed when both are merged.)
+    /// Adds `fingerprint`; false if it was in the table or is sealed. Answers do not count until
+    /// [`sound`](Fingerprints::sound) was asked.
     pub fn insert(&mut self, fingerprint: u64, tag: Tag) -> bool {
         let slot = fingerprint << SHARD_BITS;
-        let mut at = home(slot, self.capacity);
-        while self.slots[at] < slot {
-            at += 1;
-        }
+        let at = first_from(self.slots, slot, self.capacity);
         if is_same(self.slots[at], slot) {
             return false;
         }
-        let new = slot | u64::from(tag.0);
-        let mut free = at;
-        while self.slots[free] != EMPTY {
-            free += 1;
+        if let Some(sealed) = self.sealed
+            && is_sealed(sealed, fingerprint, self.fault)
+        {
+            return false;
         }
-        // The last must stay empty.
-        if free + 1 == self.slots.len() {
-            let left_over = &mut self.count.left_over;
-            if left_over.iter().any(|it| is_same(*it, slot)) {
-                return false;
+        let left_over = &mut self.count.left_over;
+        if !left_over.is_empty() && left_over.iter().any(|it| is_same(*it, slot)) {
+            return false;
+        }
+        // What is behind it moves on by one, up to the next gap.
+        let last = self.slots.len() - 1;
+        let mut moving = slot | u64::from(tag.0);
+        for place in &mut self.slots[at..last] {
+            moving = std::mem::replace(place, moving);
+            if moving == EMPTY {
+                break;
             }
-            left_over.push(new);
-        } else {
-            self.slots.copy_within(at..free, at + 1);
-            self.slots[at] = new;
+        }
+        if moving == EMPTY {
             self.count.len += 1;
+        } else {
+            // The last stays empty.
+            left_over.push(moving);
         }
         self.count.tagged[usize::from(tag.0)] += 1;
         true
     }
 }
 
+/// The number of the first slot of a shard that is not less than `slot`: there it is, or is to go.
+#[inline]
+fn first_from(slots: &[u64], slot: u64, capacity: usize) -> usize {
+    let mut at = home(slot, capacity);
+    while slots[at] < slot {
+        at += 1;
+    }
+    at
+}
+
+/// Whether it is sealed. False, and noted in `fault`, if that cannot be found out.
+fn is_sealed(sealed: &Sealed, fingerprint: u64, fault: &Mutex<Option<SearchError>>) -> bool {
+    sealed.contains(fingerprint).unwrap_or_else(|error| {
+        let mut fault = fault.lock().unwrap_or_else(PoisonError::into_inner);
+        fault.get_or_insert(error);
+        false
+    })
+}
+
 /// Whether a slot holds the fingerprint of `slot`, which has no tag. (An empty one differs from every one by
 /// 63 or more.)
 fn is_same(held: u64, slot: u64) -> bool {
     held ^ slot < LOW
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use std::collections::BTreeSet;
-
-    /// Skewed ones too: many neighbours, many at the ends.
-    fn any_fingerprint() -> impl Strategy<Value = u64> {
-        let first_of_shard = (0..SHARDS as u64).prop_map(|shard| shard << (64 - SHARD_BITS));
-        prop_oneof![
-            any::<u64>(),
-            0u64..300,
-            (EMPTY - 300)..EMPTY,
-            (first_of_shard, 0u64..3).prop_map(|(first, n)| first.wrapping_sub(n).min(EMPTY - 1)),
-        ]
-    }
-
-    fn sealing(folder: &tempfile::TempDir) -> Sealing {
-        Sealing {
-            folder: folder.path().to_owned(),
-            seed: 3,
-        }
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
-
-        #[test]
-        fn it_is_a_set(
-            levels in prop::collection::vec(
-                (prop::collection::vec(any_fingerprint(), 0..100), prop::option::of(0u32..6)), 0..12)
-        ) {
-            let folder = tempfile::tempdir().unwrap();
-            let mut reference = BTreeSet::new();
-            let mut table = Fingerprints::new();
-            for (depth, (inputs, kept)) in levels.into_iter().enumerate() {
-                let tag = Tag::of(depth as u32);
-                for input in inputs {
-                    prop_assert_eq!(table.contains(input), reference.contains(&input));
-                    // Nobody inserts what was found.
-                    if reference.insert(input) {
-                        prop_assert!(table.insert(input, tag));
-                    }
-                    prop_assert!(table.contains(input));
-                }
-                if let Some(kept) = kept {
-                    let (before, old) = (table.in_table(), table.older(tag, kept));
-                    table.seal(tag, kept, &[0; SHARDS], 0, &sealing(&folder)).unwrap();
-                    prop_assert_eq!(table.in_table(), before - old);
-                    prop_assert!(kept > 0 || table.in_table() == 0);
-                    prop_assert_eq!(table.older(tag, kept), 0);
-                }
-                let sealed = table.sealed.as_ref().map_or(0, Sealed::len);
-                prop_assert_eq!(table.in_table() as usize + sealed, reference.len());
-            }
-            prop_assert!(reference.iter().all(|it| table.contains(*it)));
-            table.sound().unwrap();
-            table.verify().unwrap();
-        }
-
-        /// Without asking first: what is in the table is not inserted again.
-        #[test]
-        fn the_table_alone_is_a_set(inputs in prop::collection::vec(any_fingerprint(), 0..1000)) {
-            let mut reference = BTreeSet::new();
-            let mut table = Fingerprints::new();
-            for input in inputs {
-                prop_assert_eq!(table.insert(input, Tag::of(0)), reference.insert(input));
-            }
-            prop_assert_eq!(table.in_table() as usize, reference.len());
-        }
-    }
-
-    fn spread_evenly(from: u64, count: u64) -> impl Iterator<Item = u64> {
-        (from..from + count).map(|n| fingerprint(&n.to_le_bytes()))
-    }
-
-    #[test]
-    fn sealing_leaves_the_newest_and_what_it_may() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut table = Fingerprints::new();
-        // More levels than there are tags.
-        for depth in 0..70 {
-            for fingerprint in spread_evenly(u64::from(depth) * 1000, 1000) {
-                assert!(table.insert(fingerprint, Tag::of(depth)));
-            }
-        }
-        let (before, newest) = (table.bytes(), Tag::of(69));
-        // The levels 0 to 6 have the tags of 63 to 69, so they pass for young.
-        assert_eq!(table.older(newest, 3), 70_000 - 6000);
-        let room = 200_000;
-        table
-            .seal(newest, 3, &[0; SHARDS], room, &sealing(&folder))
-            .unwrap();
-        assert_eq!(table.in_table(), 6000);
-        assert!(table.bytes() <= room && table.bytes() + 64 * 8 > room);
-        table
-            .seal(newest, 1, &[0; SHARDS], 0, &sealing(&folder))
-            .unwrap();
-        assert!(table.bytes() < before / 4);
-        assert!(spread_evenly(0, 70_000).all(|it| table.contains(it)));
-        assert!(!spread_evenly(70_000, 70_000).any(|it| table.contains(it)));
-    }
-
-    #[test]
-    fn what_should_not_have_been_inserted_is_noticed() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut table = Fingerprints::new();
-        assert!(table.insert(77, Tag::of(0)));
-        let seal = |table: &mut Fingerprints| {
-            table.seal(Tag::of(0), 0, &[0; SHARDS], 0, &sealing(&folder))
-        };
-        seal(&mut table).unwrap();
-        // It is sealed: whoever had asked would have known.
-        assert!(table.insert(77, Tag::of(0)));
-        assert!(matches!(seal(&mut table), Err(SearchError::Damaged { .. })));
-    }
-
-    #[test]
-    fn a_look_up_that_fails_is_told() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut table = Fingerprints::new();
-        for fingerprint in spread_evenly(0, 1000) {
-            table.insert(fingerprint, Tag::of(0));
-        }
-        table
-            .seal(Tag::of(0), 0, &[0; SHARDS], 0, &sealing(&folder))
-            .unwrap();
-        spread_evenly(0, 1000).for_each(|it| assert!(table.contains(it)));
-        table.sound().unwrap();
-        table.sealed.as_ref().unwrap().cut_short();
-        table.contains(fingerprint(&5u64.to_le_bytes()));
-        assert!(matches!(table.sound(), Err(SearchError::Io { .. })));
-        table.sound().unwrap();
-        assert!(table.verify().is_err());
-    }
-
-    #[test]
-    fn growth_is_foreseen() {
-        let mut table = Fingerprints::new();
-        for round in 0..50u64 {
-            let new: Vec<u64> = (0..1000)
-                .map(|n| fingerprint(&(round * 1000 + n).to_le_bytes()))
-                .collect();
-            let mut more = [0; SHARDS];
-            new.iter()
-                .for_each(|fingerprint| more[shard_of(*fingerprint)] += 1);
-            let foreseen = table.bytes_after(&more);
-            table.reserve(&more);
-            assert_eq!(table.bytes(), foreseen);
-            assert!(
-                new.into_iter()
-                    .all(|fingerprint| table.insert(fingerprint, Tag::of(0)))
-            );
-            assert_eq!(table.bytes(), foreseen);
-        }
-    }
-
-    #[test]
-    fn the_collision_estimate() {
-        assert_eq!(collision_probability(0), 0.0);
-        assert_eq!(collision_probability(1 << 32), 0.5);
-        assert_eq!(collision_probability(1 << 40), 1.0);
-    }
 }

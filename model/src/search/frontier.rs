@@ -15,7 +15,7 @@ pub(super) const BLOCK_STATES: u32 = 512;
 
 /// Encoded states, each with its length, in pieces of a few.
 #[derive(Default)]
-pub(super) struct Packed {
+pub struct Packed {
     bytes: Vec<u8>,
     states: u32,
     /// Where each piece begins.
@@ -23,21 +23,43 @@ pub(super) struct Packed {
 }
 
 impl Packed {
-    pub fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.bytes.clear();
         self.states = 0;
         self.starts.clear();
     }
 
     /// Adds the state with this encoding.
+    pub(super) fn push(&mut self, state: &[u8]) {
+        self.push_with(|bytes| bytes.extend_from_slice(state));
+    }
+
+    /// Adds a state whose encoding is what `write` appends.
     #[inline]
-    pub fn push(&mut self, state: &[u8]) {
+    pub(crate) fn push_with(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         if self.states.is_multiple_of(PIECE_STATES) {
             self.starts.push(self.bytes.len());
         }
         self.states += 1;
-        varint::put(state.len() as u64, &mut self.bytes);
-        self.bytes.extend_from_slice(state);
+        // Mostly the length takes one byte.
+        let place = self.bytes.len();
+        self.bytes.push(0);
+        write(&mut self.bytes);
+        let len = self.bytes.len() - place - 1;
+        if len < 1 << 7 {
+            self.bytes[place] = len as u8;
+        } else {
+            let mut prefix = Vec::new();
+            varint::put(len as u64, &mut prefix);
+            self.bytes.splice(place..=place, prefix);
+        }
+    }
+
+    /// The states added.
+    pub(crate) fn states(&self) -> States<'_> {
+        States {
+            packed: &self.bytes,
+        }
     }
 
     /// The pieces, each with its number of states.
@@ -51,65 +73,40 @@ impl Packed {
     }
 
     /// Bytes of memory.
-    pub fn memory(&self) -> u64 {
+    pub(super) fn memory(&self) -> u64 {
         self.bytes.capacity() as u64
     }
 }
 
 /// The encodings of a block of states.
-#[derive(Default)]
+#[derive(Clone, Copy)]
 pub struct States<'b> {
-    bytes: &'b [u8],
-    /// Where each is.
-    places: Vec<(u32, u32)>,
+    packed: &'b [u8],
 }
 
 impl<'b> States<'b> {
-    /// Becomes what `packed` holds.
-    pub(super) fn unpack<'c>(self, packed: &'c [u8]) -> States<'c> {
-        let mut places = self.places;
-        places.clear();
-        let mut rest = packed;
-        while !rest.is_empty() {
-            let len = varint::take(&mut rest) as usize;
-            let start = packed.len() - rest.len();
-            places.push((start as u32, (start + len) as u32));
-            rest = &rest[len..];
-        }
-        States {
-            bytes: packed,
-            places,
-        }
-    }
-
     /// These states, which take no place yet.
     #[cfg(test)]
     pub(crate) fn of(bytes: &'b mut Vec<u8>, states: &[&[u8]]) -> Self {
         let mut packed = Packed::default();
         states.iter().for_each(|state| packed.push(state));
         *bytes = packed.bytes;
-        States::default().unpack(bytes)
+        States { packed: bytes }
     }
 
-    /// How many there are.
-    pub fn len(&self) -> u32 {
-        self.places.len() as u32
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.places.is_empty()
-    }
-
-    /// The encoding of state number `number`.
-    ///
-    /// # Panics
-    ///
-    /// If there is no such state.
+    /// The encodings, in order.
     #[inline]
-    pub fn get(&self, number: u32) -> &'b [u8] {
-        let (start, end) = self.places[number as usize];
-        &self.bytes[start as usize..end as usize]
+    pub fn iter(self) -> impl Iterator<Item = &'b [u8]> {
+        let mut rest = self.packed;
+        std::iter::from_fn(move || {
+            if rest.is_empty() {
+                return None;
+            }
+            let len = varint::take(&mut rest) as usize;
+            let state;
+            (state, rest) = rest.split_at(len);
+            Some(state)
+        })
     }
 }
 
@@ -123,9 +120,11 @@ pub(super) struct Block {
 }
 
 impl Block {
-    /// The packed states of a block that was taken.
-    pub fn bytes(&self) -> &[u8] {
-        self.bytes.as_deref().unwrap_or_default()
+    /// The states of a block that was taken.
+    pub fn states(&self) -> States<'_> {
+        States {
+            packed: self.bytes.as_deref().unwrap_or_default(),
+        }
     }
 }
 
@@ -260,7 +259,7 @@ impl Frontier {
     pub fn put_back(&mut self, taken: Vec<Block>) {
         for block in taken.into_iter().rev() {
             self.states += u64::from(block.states);
-            self.memory += block.bytes().len() as u64;
+            self.memory += block.bytes.as_ref().map_or(0, Vec::len) as u64;
             self.blocks.push_front(block);
         }
     }
@@ -310,16 +309,23 @@ mod tests {
     fn states_of(blocks: Vec<Block>) -> Vec<Vec<u8>> {
         let mut states = Vec::new();
         for block in blocks {
-            let unpacked = States::default().unpack(block.bytes());
-            states.extend((0..unpacked.len()).map(|number| unpacked.get(number).to_vec()));
+            states.extend(block.states().iter().map(<[u8]>::to_vec));
         }
         states
+    }
+
+    /// Some so long that their length takes two bytes.
+    fn any_state() -> impl Strategy<Value = Vec<u8>> {
+        prop_oneof![
+            9 => prop::collection::vec(0u8..3, 0..12),
+            1 => prop::collection::vec(0u8..3, 120..140),
+        ]
     }
 
     proptest! {
         #[test]
         fn states_come_back_in_order(
-            states in prop::collection::vec(prop::collection::vec(0u8..3, 0..12), 1..2000),
+            states in prop::collection::vec(any_state(), 1..2000),
             save_at in 0usize..2000,
             keep in any::<bool>(),
         ) {

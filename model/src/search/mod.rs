@@ -29,26 +29,28 @@
 //! # How it works
 //!
 //! A level is expanded in batches of blocks of encoded states. A batch has three phases, each shared out
-//! among the threads: expanding blocks only *reads* the table of fingerprints; inserting gives every shard
-//! of the table to one thread, which takes the candidates in the order of blocks, states and actions;
-//! writing out goes by block again. So there is no lock or atomic in the table, and which of two equal
-//! successors counts as the first does not depend on the threads. A block's places in the table are
-//! loaded all at once before they are looked at, because the table does not fit into any cache.
+//! among the threads: expanding lists, block by block, what the states lead to, and the fingerprints;
+//! inserting gives every shard of the table of fingerprints to one thread, which takes the successors in
+//! the order of blocks, states and actions; writing out goes by block again, and of new states only. So
+//! there is no lock or atomic in the table, and which of two equal successors counts as the first does not
+//! depend on the threads. What a batch looks up in a shard is loaded all at once before it is looked at,
+//! because the table does not fit into any cache.
 //!
 //! The table knows the depth of every fingerprint. Those of old levels, which hardly any successor is found
 //! among, are merged into one sorted file when memory is short; a byte of each stays, which answers "no"
 //! for nearly all states that are new. The file is scratch: what a resume needs is in the checkpoint's log.
 //!
 //! A model may have a [`Shortcut`]: then states are not decoded, executed and encoded, but known by a short
-//! form, and what was executed and checked once is looked up. Nothing but the time may change by that, and
-//! tests compare whole reports with and without.
+//! form, and what was executed and checked once, by any thread, is looked up. It may also tell that a step
+//! leads to a state that is known already (sleep sets): then it is counted, and not looked up. Nothing but the
+//! time may change by all that, and tests compare whole reports with and without.
 //!
 //! | module | what it is for |
 //! | --- | --- |
 //! | `traits` | what a model tells the engine |
 //! | `builder`, `engine`, `conclude` | a search from the request to the report |
-//! | `expand` | the three phases of a batch |
-//! | `short`, `steps` | expanding with a model's [`Shortcut`], which knows states by a short form |
+//! | `expand`, `parallel` | the three phases of a batch, and the threads |
+//! | `short`, `steps` | the same with a model's [`Shortcut`], which knows states by a short form |
 //! | `fingerprints` | the set of states: 9 to 12 bytes a state in the table |
 //! | `sealed` | fingerprints of old levels: 8 bytes a state on disk, 1.3 in memory |
 //! | `room` | what goes to disk, and when |
@@ -58,8 +60,8 @@
 //! | `simulate` | random runs |
 //! | `crosscheck`, `bench` | stateright's searches on the same model |
 //!
-//! Deliberately absent: liveness (`eventually` is refused), partial-order reduction, hash compaction below
-//! 64 bits, and anything about Raft.
+//! Deliberately absent: liveness (`eventually` is refused), leaving out states or steps by partial-order
+//! reduction, hash compaction below 64 bits, and anything about Raft.
 
 pub mod bench;
 mod builder;
@@ -90,13 +92,13 @@ mod varint;
 
 pub use builder::Search;
 pub use error::SearchError;
-pub use frontier::States;
+pub use frontier::{Packed, States};
 pub use report::{
     ActionCount, AntecedentCount, Checked, Gap, Level, Limit, MemorySplit, PairCount, Progress,
     PropertyKind, Report, TimeSplit, Trace, Verdict, Witness,
 };
 pub use simulate::{Swarm, SwarmReport, SwarmSettings, Swarmed};
-pub use steps::Steps;
+pub use steps::{Reached, Steps};
 pub use traits::{
     Antecedent, AntecedentCondition, Checkable, Fate, Route, Shortcut, StepCondition, StepProperty,
     Symmetry, encoded,

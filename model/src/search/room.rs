@@ -63,7 +63,7 @@ where
                     .save(false, || store.create(&frontier_name(depth)))?;
             }
         }
-        self.known.reserve(&more);
+        self.known.reserve(&more, &self.threads);
         self.note_memory(table, batch);
         Ok(true)
     }

@@ -394,5 +394,10 @@ mod tests {
         let sealed = merge(None, &some, &folder).unwrap();
         let sealed = merge(Some(sealed), &others, &folder).unwrap();
         assert!(all.iter().all(|it| sealed.contains(*it).unwrap()));
+        // What is sealed already cannot have been found again.
+        assert!(matches!(
+            merge(Some(sealed), &others[..1], &folder),
+            Err(SearchError::Damaged { .. })
+        ));
     }
 }

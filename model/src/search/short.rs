@@ -1,9 +1,10 @@
 //! Expanding blocks of states that are known by the short forms of a model's
 //! [`Shortcut`](super::traits::Shortcut).
 
-use super::expand::{Expander, Expansion, Own, Scratch};
-use super::fingerprints::Fingerprints;
-use super::frontier::States;
+use super::expand::{Expander, Expansion, Own};
+use super::frontier::{Packed, States};
+use super::report::PropertyKind;
+use super::steps::Reached;
 use super::tally::Cover;
 use super::traits::{Checkable, Fate};
 
@@ -12,58 +13,60 @@ where
     M: Checkable,
     M::Action: Clone,
 {
-    /// [`expand`](Self::expand) the states of a block, with a shortcut.
+    /// [`expand`](Self::expand) the states of a block, of which there are `count`, with a shortcut.
     pub fn expand_short(
         &self,
-        states: &States<'_>,
-        known: &Fingerprints,
+        states: States<'_>,
+        count: u32,
         own: &mut Own<'a, M>,
-        scratch: &mut Scratch<'_, 'a, M>,
         out: &mut Expansion,
     ) {
+        // Every block of a batch has a list of its own: how much memory that takes must not depend on the threads.
+        std::mem::swap(&mut own.steps.reached, &mut out.reached);
         own.steps.clear();
         own.shortcut.read(states);
-        for parent in 0..states.len() {
-            self.list(states.get(parent), parent, own, out);
+        for parent in 0..count {
+            self.list(parent, own, out);
         }
         own.steps.count(&mut out.tally);
         out.most_actions = own.steps.most_actions;
+        std::mem::swap(&mut own.steps.reached, &mut out.reached);
+    }
+
+    /// Writes the new states that were reached from `states`, and looks at them, with a shortcut.
+    pub fn emit_short(
+        &self,
+        states: States<'_>,
+        own: &mut Own<'a, M>,
+        expansion: &mut Expansion,
+        out: &mut Packed,
+    ) {
         let shortcut = &mut *own.shortcut;
-        own.steps
-            .reached
-            .retain(|reached| scratch.is_first(reached.fingerprint));
-        let reached = &own.steps.reached;
-        // All of the block at once: the processor then waits for many places of a table that does not
-        // fit into its caches at the same time.
-        known.warm(reached.iter().map(|reached| reached.fingerprint));
-        for reached in reached {
-            if known.contains(reached.fingerprint) {
+        shortcut.write(states, &expansion.reached, out);
+        if self.selected.always.is_empty() {
+            return;
+        }
+        for (number, short) in out.states().iter().enumerate() {
+            if shortcut.is_settled(number) {
                 continue;
             }
-            let (parent, action) = (reached.parent, usize::from(reached.action));
-            let start = out.bytes.len();
-            let settled = shortcut.write(parent, reached.route, &mut out.bytes);
-            if !settled && !self.selected.always.is_empty() {
-                let state = shortcut.restore(&out.bytes[start..]);
-                self.look_at_reached(state, action, parent, out);
-                if out.violation.is_none() {
-                    shortcut.settle_properties();
-                }
+            if let Some(property) = self.violated_by(shortcut.restore(short)) {
+                let Reached { parent, action, .. } = expansion.reached[number];
+                expansion.note_violation(property, PropertyKind::State, parent, action.into());
+                break;
             }
-            let kind = usize::from(reached.kind);
-            out.push_candidate(reached.fingerprint, parent, action, kind);
+            shortcut.settle_properties(number);
         }
     }
 
     /// Lists the successors of one state.
-    fn list(&self, short: &[u8], parent: u32, own: &mut Own<'a, M>, out: &mut Expansion) {
-        let first = own.steps.reached.len();
+    fn list(&self, parent: u32, own: &mut Own<'a, M>, out: &mut Expansion) {
         own.steps.begin(parent);
         let class = own.shortcut.steps(parent, &mut own.steps);
         own.steps.end();
         if self.coverage || self.misses_states() {
             let class = class.unwrap_or_else(|| {
-                let state = own.shortcut.restore(short);
+                let state = own.shortcut.listed();
                 let found = self.look_at(state, parent, out);
                 let cover = self.cover(|| self.cover_of_state(state));
                 let class = own.steps.class(None, cover);
@@ -76,21 +79,20 @@ where
             own.steps.meet(class);
         }
         if !own.steps.open.is_empty() {
-            self.execute(short, parent, own, out);
+            self.execute(parent, own, out);
         }
-        out.tally.terminal += u64::from(own.steps.reached.len() == first);
+        out.tally.terminal += u64::from(own.steps.is_terminal());
     }
 
     /// Executes what the shortcut does not know of a state, which learns it.
-    fn execute(&self, short: &[u8], parent: u32, own: &mut Own<'a, M>, out: &mut Expansion) {
+    fn execute(&self, parent: u32, own: &mut Own<'a, M>, out: &mut Expansion) {
         let mut actions = Vec::new();
-        self.model
-            .actions(own.shortcut.restore(short), &mut actions);
+        self.model.actions(own.shortcut.listed(), &mut actions);
         let mut entered = 0;
         for open in std::mem::take(&mut own.steps.open) {
             let number = usize::from(open.action);
             let action = &actions[number];
-            let state = own.shortcut.restore(short);
+            let state = own.shortcut.listed();
             let Some(after) = self.model.next_state(state, action.clone()) else {
                 continue;
             };

@@ -9,7 +9,7 @@
 
 use super::error::SearchError;
 use super::fingerprints::fingerprint;
-use super::parallel;
+use super::parallel::Threads;
 use super::report::{
     ActionCount, AntecedentCount, Gap, Limit, PairCount, PropertyKind, Trace, Verdict, Witness,
     gaps,
@@ -223,8 +223,8 @@ where
         let done = Mutex::new(Vec::new());
         let in_time = |_: &u64| self.max_time.is_none_or(|max| started.elapsed() < max);
         let numbers = (first_run..first_run.saturating_add(runs)).take_while(in_time);
-        parallel::for_each(
-            self.threads,
+        Threads::new(self.threads)?.for_each(
+            usize::try_from(runs).unwrap_or(usize::MAX),
             numbers,
             || (),
             |(), number| {

@@ -6,11 +6,17 @@ use rustc_hash::FxHashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A successor, known by the way to it.
-pub(crate) struct Reached {
+#[derive(Clone, Copy, Debug)]
+pub struct Reached {
+    /// Its fingerprint.
     pub fingerprint: u64,
+    /// How a [`Shortcut`](super::Shortcut) finds it again. (Without one: where its encoding begins and ends.)
     pub route: Route,
+    /// The number of the state in its block.
     pub parent: u32,
+    /// The number of the action.
     pub action: u16,
+    /// The kind of the action.
     pub kind: u16,
 }
 
@@ -32,6 +38,8 @@ pub struct Steps {
     /// The state being listed, and how many of its actions have been.
     parent: u32,
     actions: usize,
+    /// How many of them lead somewhere.
+    steps: u32,
     pub(super) most_actions: usize,
     /// By kind of action.
     enabled: Vec<u64>,
@@ -92,13 +100,14 @@ impl Steps {
         self.enabled[kind] += 1;
         match fate {
             Fate::Beyond => {}
+            Fate::Known(class) => self.step(class),
             Fate::Unknown => self.open.push(Open {
                 place,
                 action,
                 kind: kind as u16,
             }),
             Fate::Within(fingerprint, route, class) => {
-                self.meet(class);
+                self.step(class);
                 self.reached.push(Reached {
                     fingerprint,
                     route,
@@ -134,6 +143,7 @@ impl Steps {
     pub(crate) fn begin(&mut self, parent: u32) {
         self.parent = parent;
         self.actions = 0;
+        self.steps = 0;
         self.open.clear();
     }
 
@@ -145,10 +155,17 @@ impl Steps {
     /// What became of an action that was executed; `before` are the successors of this state that were
     /// entered behind their places since it was listed.
     pub(super) fn close(&mut self, open: Open, before: usize, fate: Fate) -> bool {
-        let Fate::Within(fingerprint, route, class) = fate else {
-            return false;
+        let (fingerprint, route) = match fate {
+            Fate::Unknown | Fate::Beyond => return false,
+            Fate::Known(class) => {
+                self.step(class);
+                return false;
+            }
+            Fate::Within(fingerprint, route, class) => {
+                self.step(class);
+                (fingerprint, route)
+            }
         };
-        self.meet(class);
         let reached = Reached {
             fingerprint,
             route,
@@ -163,6 +180,18 @@ impl Steps {
     /// The class of steps of this kind, or of states, with this cover.
     pub(crate) fn class(&self, kind: Option<usize>, cover: Cover) -> u32 {
         locked(&self.classes).number((kind, cover))
+    }
+
+    /// A step of class number `class` is there.
+    #[inline]
+    fn step(&mut self, class: u32) {
+        self.steps += 1;
+        self.meet(class);
+    }
+
+    /// Whether no action of the state being listed leads anywhere.
+    pub(super) fn is_terminal(&self) -> bool {
+        self.steps == 0
     }
 
     /// Class number `class` was met.

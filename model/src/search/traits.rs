@@ -3,8 +3,8 @@
 //!
 //! Only three methods of [`Checkable`] must be written; a small model ignores the rest.
 
-use super::frontier::States;
-use super::steps::Steps;
+use super::frontier::{Packed, States};
+use super::steps::{Reached, Steps};
 use stateright::Model;
 
 /// A stateright model whose states can be encoded to bytes, so that this engine can search it.
@@ -92,8 +92,8 @@ pub trait Checkable: Model {
 /// afterwards is neither executed nor evaluated again. So whatever a step property, a step witness, the
 /// antecedent of either or a pair looks at must be part of what the shortcut compares.
 ///
-/// The same goes for the properties, witnesses and antecedents of states: [`write`](Self::write) and
-/// [`steps`](Self::steps) tell whether the questions to a state were settled for another one that cannot
+/// The same goes for the properties, witnesses and antecedents of states: [`is_settled`](Self::is_settled)
+/// and [`steps`](Self::steps) tell whether the questions to a state were settled for another one that cannot
 /// be told apart by them.
 ///
 /// What coverage counts is handed over as a *class*, a number that means something to the engine alone
@@ -124,30 +124,33 @@ pub trait Shortcut<'a, M: Checkable>: Send {
 
     /// Takes a block of states in their short forms, to list what they lead to; the ones before are
     /// forgotten. Routes from them keep their meaning until the next [batch](Self::begin_batch).
-    fn read(&mut self, states: &States<'_>);
-
-    /// Takes a block of states that some thread has [read](Self::read) in this batch, and the routes that it
-    /// found, which all happened before: only [`write`](Self::write) may follow, not [`steps`](Self::steps).
-    fn revisit(&mut self, states: &States<'_>);
+    fn read(&mut self, states: States<'_>);
 
     /// Lists what becomes of each action in state number `number` of the block, in the order of
     /// [`actions`](Model::actions). The class of the state, if it is settled.
     fn steps(&mut self, number: u32, steps: &mut Steps) -> Option<u32>;
 
+    /// The state listed last.
+    fn listed(&mut self) -> &M::State;
+
     /// Executing `action` in the state listed last led to `after`, a step of this class. Its fate, which
     /// is not [`Fate::Unknown`]. Unless it is `for_all`, other threads must go on executing it themselves.
     fn learn(&mut self, action: &M::Action, after: &M::State, class: u32, for_all: bool) -> Fate;
 
-    /// Appends the short form of where `route` leads from state number `number` of the block to `out`.
-    /// True if it is settled that every property of states holds there.
-    fn write(&mut self, number: u32, route: Route, out: &mut Vec<u8>) -> bool;
+    /// Takes a block of states that some thread has [read](Self::read) in this batch, and appends the short
+    /// forms of `new` successors of theirs to `out`. States are numbered in the order of blocks and of
+    /// `new`, and must be read in the order of their numbers: that is what [`Fate::Known`] relies on.
+    fn write(&mut self, states: States<'_>, new: &[Reached], out: &mut Packed);
+
+    /// Whether it is settled that every property of states holds in number `number` of those written last.
+    fn is_settled(&self, number: usize) -> bool;
+
+    /// Settles that every property of states holds in number `number` of those written last.
+    fn settle_properties(&mut self, number: usize);
 
     /// Settles, for all threads, that the state last listed is of this class, and no witness that is
     /// missing.
     fn settle_state(&mut self, class: u32);
-
-    /// Settles, for all threads, that every property of states holds in the state last written.
-    fn settle_properties(&mut self);
 
     /// Appends what short forms mean, as far as it was not saved before.
     fn save(&mut self, out: &mut Vec<u8>);
@@ -168,6 +171,9 @@ pub enum Fate {
     Beyond,
     /// It leads to the state with this fingerprint, within the boundary, by a step of this class.
     Within(u64, Route, u32),
+    /// It leads within the boundary, by a step of this class, to a state that was found from a state with a
+    /// lower number.
+    Known(u32),
 }
 
 /// How a shortcut finds a successor again: numbers that mean something to it alone.

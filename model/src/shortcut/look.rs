@@ -3,7 +3,7 @@
 use super::log::Input;
 use super::moves::{Moves, Standing, UNKNOWN};
 use super::short::{Tables, View};
-use super::{COPIES, NO_MESSAGE, fingerprint};
+use super::{COPIES, NO_MESSAGE, PROPOSAL, fingerprint};
 use crate::bounds::Kind;
 use crate::cluster::{Action, Cluster, value_after};
 use crate::message::Payload;
@@ -97,7 +97,11 @@ impl Look<'_> {
         let place = self.find(server, input);
         let (spent, change) = self.spent_after(kind);
         let sum = self.sum.wrapping_add(change);
-        self.moved(server, place, NO_MESSAGE, spent, sum)
+        if kind == Kind::Propose {
+            return self.moved(server, place, PROPOSAL, spent, sum, false);
+        }
+        let asleep = self.at.asleep().server(slot);
+        self.moved(server, place, NO_MESSAGE, spent, sum, asleep)
     }
 
     /// Where the move of server number `server` on `input` is.
@@ -122,7 +126,8 @@ impl Look<'_> {
             // It may have been made since.
             place = self.find(server, self.moves.delivery(message));
         }
-        self.moved(server, place, message, self.at.spent(), self.sum)
+        let asleep = self.at.asleep().message(position);
+        self.moved(server, place, message, self.at.spent(), self.sum, asleep)
     }
 
     /// What becomes of a message of which there will be so many copies for one.
@@ -134,13 +139,21 @@ impl Look<'_> {
         if !self.cluster.has_room(self.at.messages.len() + copies - 1) {
             return Fate::Beyond;
         }
+        let asleep = self.at.asleep();
+        if asleep.message(position)
+            && self
+                .cluster
+                .has_room(self.at.messages.len() + asleep.more() + copies - 1)
+        {
+            return Fate::Known(class);
+        }
         let (spent, change) = self.spent_after(if copies == 0 {
             Kind::Drop
         } else {
             Kind::Duplicate
         });
         let sum = self.sum.wrapping_add(change);
-        let hash = self.tables.messages.facts(self.at.messages[position]).hash;
+        let hash = self.tables.messages.hash(self.at.messages[position]);
         let sum = match copies {
             0 => sum.wrapping_sub(hash),
             _ => sum.wrapping_add(hash),
@@ -151,21 +164,32 @@ impl Look<'_> {
 
     /// What becomes of a move of server number `server`; `sum` is that of the state but for what the move changes.
     #[inline(always)]
-    fn moved(&mut self, server: u32, place: u32, delivered: u32, spent: u32, sum: u128) -> Fate {
+    fn moved(
+        &mut self,
+        server: u32,
+        place: u32,
+        delivered: u32,
+        spent: u32,
+        sum: u128,
+        asleep: bool,
+    ) -> Fate {
         if place == UNKNOWN {
             return Fate::Unknown;
         }
         let moved = self.moves.get(place);
-        let in_flight = self.at.messages.len() - usize::from(delivered != NO_MESSAGE);
-        if moved.standing == Standing::Beyond
-            || !self.cluster.has_room(in_flight + moved.sent_len())
-        {
+        let in_flight = self.at.messages.len() - usize::from(delivered < PROPOSAL);
+        let in_flight = in_flight + moved.sent_len();
+        if moved.standing == Standing::Beyond || !self.cluster.has_room(in_flight) {
             return Fate::Beyond;
         }
         if moved.standing == Standing::Unevaluated {
             return Fate::Unknown;
         }
         let class = moved.class;
+        let asleep = asleep && self.cluster.has_room(in_flight + self.at.asleep().more());
+        if asleep && !moved.leads {
+            return Fate::Known(class);
+        }
         let mut sum = sum.wrapping_add(moved.change);
         let mut history = self.at.history();
         if moved.leads {
@@ -173,7 +197,10 @@ impl Look<'_> {
             history = self
                 .moves
                 .history_after(place, server, history, tables, cluster);
-            let hash = |number| self.tables.histories.facts(number).hash;
+            if asleep && history == self.at.history() {
+                return Fate::Known(class);
+            }
+            let hash = |number| self.tables.histories.hash(number);
             sum = sum
                 .wrapping_sub(hash(self.at.history()))
                 .wrapping_add(hash(history));

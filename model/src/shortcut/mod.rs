@@ -8,9 +8,13 @@
 //! which events there are, the history and the budgets come from the functions that
 //! [`Cluster`] uses itself.
 //!
+//! Steps that lead to what is known already are mostly told from what led to the state ([asleep]), and not
+//! looked up.
+//!
 //! What one thread finds out, all know: parts have the same numbers everywhere, moves are told in a [log],
 //! and what was found out of servers and history is in one table ([seen]). A look-up takes no lock.
 
+mod asleep;
 mod log;
 mod look;
 mod moves;
@@ -23,7 +27,8 @@ mod tests;
 
 use crate::cluster::{Action, Cluster, ClusterState};
 use crate::codec;
-use crate::search::{Fate, Route, Shortcut, States, Steps};
+use crate::search::{Fate, Packed, Reached, Route, Shortcut, States, Steps};
+use asleep::Falling;
 use lockstep_traces::Role;
 use log::Input;
 use look::Look;
@@ -49,6 +54,8 @@ pub(crate) struct Quick<'a> {
     deliveries: Vec<u32>,
     /// The state being written.
     to: Short,
+    /// The footprints of the states written, and whether the terms of their messages are within their limits.
+    written: Vec<(u128, bool)>,
     /// With symmetry, and a place for the representative of what is being written.
     orbits: Option<Orbits>,
     representative: Short,
@@ -68,43 +75,60 @@ pub(crate) struct Quick<'a> {
 const COPIES: u32 = u32::MAX;
 /// In the last place of a route that is a move: no message is delivered.
 const NO_MESSAGE: u32 = u32::MAX;
+/// The same, and a value is proposed.
+const PROPOSAL: u32 = u32::MAX - 1;
 
 /// Makes `to` what `route` leads to from `from`.
 fn follow(from: View<'_>, route: Route, tables: &Tables, moves: &Moves, to: &mut Short) {
     let [what, spent, third, last] = route;
+    let in_flight = from.messages.len();
     if what == COPIES {
+        let (copied, copies) = (third as usize, last);
         to.begin_like(from, (0, from.servers[0]), [from.history(), spent]);
+        let mut falling = if spent == from.spent() {
+            Falling::NOTHING
+        } else {
+            from.asleep().after_message(copied, in_flight)
+        };
         for (position, message) in from.messages.iter().enumerate() {
-            let copies = if position == third as usize { last } else { 1 };
-            (0..copies).for_each(|_| to.push(*message));
+            if position == copied {
+                (0..copies).for_each(|_| to.push(*message));
+            } else {
+                falling.keep(position, to.in_flight(), || true);
+                to.push(*message);
+            }
         }
-        return;
+        return to.set_asleep(falling.asleep(to.in_flight()));
     }
     let moved = moves.get(what);
     let slot = usize::from(tables.servers.facts(moved.server).slot);
     to.begin_like(from, (slot, moved.server), [third, spent]);
-    // One copy goes, wherever it is, and what was sent goes where it belongs.
     let delivered = from.messages.iter().position(|message| *message == last);
-    let (before, after) = from
-        .messages
-        .split_at(delivered.unwrap_or(from.messages.len()));
-    let after = after.get(1..).unwrap_or_default();
+    let mut falling = match delivered {
+        _ if third != from.history() || last == PROPOSAL => Falling::NOTHING,
+        Some(position) => from.asleep().after_message(position, in_flight),
+        None if spent == from.spent() => Falling::NOTHING,
+        None => from.asleep().after_event(slot, in_flight),
+    };
+    falling.wake_server(slot);
+    // One copy goes, wherever it is, and what was sent goes where it belongs.
     let mut sent = moves.sent(moved);
-    if sent.is_empty() {
-        to.extend(before);
-        to.extend(after);
-        return;
-    }
-    for old in before.iter().chain(after) {
+    for (position, old) in from.messages.iter().enumerate() {
+        if Some(position) == delivered {
+            continue;
+        }
         while let Some((new, rest)) = sent.split_first()
             && tables.messages.in_order(*new, *old)
         {
             to.push(*new);
             sent = rest;
         }
+        let elsewhere = || usize::from(tables.messages.facts(*old).to) != slot;
+        falling.keep(position, to.in_flight(), elsewhere);
         to.push(*old);
     }
     to.extend(sent);
+    to.set_asleep(falling.asleep(to.in_flight()));
 }
 
 impl<'a> Quick<'a> {
@@ -129,6 +153,7 @@ impl<'a> Quick<'a> {
             footprints: Vec::new(),
             deliveries: Vec::new(),
             to: Short::default(),
+            written: Vec::new(),
             orbits: symmetric.then(|| Orbits::new(cluster.settings().servers())),
             representative: Short::default(),
             restored: None,
@@ -177,18 +202,27 @@ impl<'a> Quick<'a> {
         fingerprint(self.tables.sum(self.to.view()))
     }
 
+    /// Takes these states as the block at hand.
+    fn take(&mut self, states: States<'_>) {
+        self.moves.begin_block(&mut self.tables, self.cluster);
+        self.block.clear();
+        states.iter().for_each(|short| self.block.push(short));
+    }
+
     /// Looks up what the states of the block have in common, all at once: the tables do not fit into the
-    /// first cache of a processor, which can wait for many of their places at the same time.
+    /// first cache of a processor, which can wait for many of their places at the same time if there is
+    /// little else to do in between.
     fn look_ahead(&mut self) {
         let servers = self.servers();
         self.footprints.clear();
-        self.deliveries.clear();
-        let mut touched = 0;
         for number in 0..self.block.len() {
             let at = self.block.view(number, servers);
-            let footprint = self.tables.footprint(at);
-            self.footprints.push(footprint);
-            touched ^= self.seen.touch(footprint);
+            self.footprints.push(self.tables.footprint(at));
+        }
+        self.seen.touch(self.footprints.iter().copied());
+        self.deliveries.clear();
+        for number in 0..self.block.len() {
+            let at = self.block.view(number, servers);
             self.deliveries
                 .resize(self.block.messages(number, servers).start, UNKNOWN);
             for message in at.messages {
@@ -197,8 +231,7 @@ impl<'a> Quick<'a> {
                 self.deliveries.push(place);
             }
         }
-        std::hint::black_box(touched);
-        self.moves.touch(&self.deliveries);
+        self.moves.touch(self.deliveries.iter().copied());
     }
 
     /// The state listed last.
@@ -276,6 +309,22 @@ impl<'a> Quick<'a> {
     }
 }
 
+/// Makes the state restored last that of `wanted`.
+fn restore<'r>(
+    restored: &'r mut Option<(Short, ClusterState)>,
+    wanted: View<'_>,
+    tables: &Tables,
+) -> &'r ClusterState {
+    let (numbers, state) = restored.get_or_insert_with(|| {
+        let mut numbers = Short::default();
+        numbers.clone_from(wanted);
+        (numbers, wanted.state(tables))
+    });
+    wanted.replace(numbers.view(), state, tables);
+    numbers.clone_from(wanted);
+    state
+}
+
 /// The sum of the hashes of all parts of `state`.
 pub(crate) fn sum_of_hashes(state: &ClusterState) -> u128 {
     let servers = state.servers.iter().map(parts::hash);
@@ -320,14 +369,14 @@ impl<'a> Shortcut<'a, Cluster> for Quick<'a> {
         if !self.tables.know(wanted) {
             self.tables.catch_up(self.cluster);
         }
-        let (numbers, state) = self.restored.get_or_insert_with(|| {
-            let mut numbers = Short::default();
-            numbers.clone_from(wanted);
-            (numbers, wanted.state(&self.tables))
-        });
-        wanted.replace(numbers.view(), state, &self.tables);
-        numbers.clone_from(wanted);
-        state
+        restore(&mut self.restored, wanted, &self.tables)
+    }
+
+    fn listed(&mut self) -> &ClusterState {
+        let wanted = self
+            .block
+            .view(self.listed, self.cluster.settings().servers());
+        restore(&mut self.restored, wanted, &self.tables)
     }
 
     fn begin_batch(&mut self) {
@@ -342,18 +391,10 @@ impl<'a> Shortcut<'a, Cluster> for Quick<'a> {
         self.forgetting = true;
     }
 
-    fn read(&mut self, states: &States<'_>) {
-        self.revisit(states);
+    fn read(&mut self, states: States<'_>) {
+        self.take(states);
         self.seen.catch_up();
         self.look_ahead();
-    }
-
-    fn revisit(&mut self, states: &States<'_>) {
-        self.moves.begin_block(&mut self.tables, self.cluster);
-        self.block.clear();
-        for number in 0..states.len() {
-            self.block.push(states.get(number));
-        }
     }
 
     fn steps(&mut self, number: u32, steps: &mut Steps) -> Option<u32> {
@@ -395,21 +436,33 @@ impl<'a> Shortcut<'a, Cluster> for Quick<'a> {
         self.fate(action)
     }
 
-    fn write(&mut self, number: u32, route: Route, out: &mut Vec<u8>) -> bool {
-        self.follow(number, route);
-        let to = self.to.view();
-        to.put(out);
-        let footprint = self.tables.footprint(to);
-        self.seen.is_good(footprint) && self.terms_within_limits(to)
+    fn write(&mut self, states: States<'_>, new: &[Reached], out: &mut Packed) {
+        self.take(states);
+        self.moves.touch(new.iter().map(|reached| reached.route[0]));
+        self.written.clear();
+        for reached in new {
+            self.follow(reached.parent, reached.route);
+            let to = self.to.view();
+            out.push_with(|bytes| to.put(bytes));
+            let within = self.terms_within_limits(to);
+            self.written.push((self.tables.footprint(to), within));
+        }
+        let footprints = self.written.iter().map(|(footprint, _)| *footprint);
+        self.seen.touch(footprints);
+    }
+
+    fn is_settled(&self, number: usize) -> bool {
+        let (footprint, within) = self.written[number];
+        within && self.seen.is_good(footprint)
+    }
+
+    fn settle_properties(&mut self, number: usize) {
+        self.seen.note_good(self.written[number].0);
     }
 
     fn settle_state(&mut self, class: u32) {
         let (footprint, messages) = self.outline();
         self.seen.note_class(footprint, messages, class);
-    }
-
-    fn settle_properties(&mut self) {
-        self.seen.note_good(self.tables.footprint(self.to.view()));
     }
 
     fn save(&mut self, out: &mut Vec<u8>) {
@@ -451,6 +504,7 @@ impl<'a> Shortcut<'a, Cluster> for Quick<'a> {
             + self.block.memory()
             + (self.footprints.capacity() * size_of::<u128>()) as u64
             + (self.deliveries.capacity() * size_of::<u32>()) as u64
+            + (self.written.capacity() * size_of::<(u128, bool)>()) as u64
             + self.restoring.memory()
             + self.orbits.as_ref().map_or(0, Orbits::memory)
             + servers.memory()

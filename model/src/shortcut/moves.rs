@@ -66,8 +66,8 @@ pub(super) struct Made<'m> {
 impl Made<'_> {
     /// The move, if so many messages were sent in all moves before.
     fn moved(&self, sent: usize, tables: &Tables) -> Move {
-        let server = |number| tables.servers.facts(number).hash;
-        let message = |number| tables.messages.facts(number).hash;
+        let server = |number| tables.servers.hash(number);
+        let message = |number| tables.messages.hash(number);
         let change = server(self.after).wrapping_sub(server(self.before));
         let change = match self.input {
             Input::Delivery(delivered) => change.wrapping_sub(message(delivered)),
@@ -258,8 +258,8 @@ impl Moves {
 
     /// Brings moves into the caches of the processor: the loads do not depend on each other, so it waits
     /// for many at the same time.
-    pub fn touch(&self, places: &[u32]) {
-        let places = places.iter().map(|place| self.moves.get(*place as usize));
+    pub fn touch(&self, places: impl Iterator<Item = u32>) {
+        let places = places.map(|place| self.moves.get(place as usize));
         let classes = places.map(|moved| moved.map_or(0, |moved| moved.class));
         std::hint::black_box(classes.fold(0, std::ops::BitXor::bitxor));
     }

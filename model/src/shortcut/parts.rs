@@ -29,8 +29,8 @@ pub(super) trait Part: Sized {
     /// The part that [`encode`](Self::encode) turned into `bytes`.
     fn decode(bytes: &[u8], cluster: &Cluster) -> Self;
 
-    /// The facts of this part, whose encoding hashes to `hash`.
-    fn facts(&self, hash: u128, cluster: &Cluster) -> Self::Facts;
+    /// The facts of this part.
+    fn facts(&self, cluster: &Cluster) -> Self::Facts;
 }
 
 /// The numbers given so far, the same in all threads.
@@ -60,6 +60,7 @@ impl Numbers {
 pub(super) struct Parts<P: Part> {
     numbers: Arc<Mutex<Numbers>>,
     /// By number. Others may have given further numbers already.
+    hashes: Vec<u128>,
     facts: Vec<P::Facts>,
     parts: Vec<P>,
     buffer: Vec<u8>,
@@ -78,6 +79,7 @@ impl<P: Part> Parts<P> {
     fn with_numbers(numbers: Arc<Mutex<Numbers>>) -> Self {
         Parts {
             numbers,
+            hashes: Vec::new(),
             facts: Vec::new(),
             parts: Vec::new(),
             buffer: Vec::new(),
@@ -110,8 +112,8 @@ impl<P: Part> Parts<P> {
         let new: Vec<Arc<[u8]>> = self.numbers().encodings[self.facts.len()..].to_vec();
         for bytes in new {
             let part = P::decode(&bytes, cluster);
-            let hash = xxh3_128_with_seed(&bytes, P::KIND);
-            self.facts.push(part.facts(hash, cluster));
+            self.hashes.push(xxh3_128_with_seed(&bytes, P::KIND));
+            self.facts.push(part.facts(cluster));
             self.parts.push(part);
         }
     }
@@ -124,6 +126,12 @@ impl<P: Part> Parts<P> {
     /// All parts known here, by number.
     pub fn parts(&self) -> &[P] {
         &self.parts
+    }
+
+    /// The hash of the encoding of part number `number`.
+    #[inline]
+    pub fn hash(&self, number: u32) -> u128 {
+        self.hashes[number as usize]
     }
 
     /// The facts of part number `number`.
@@ -155,7 +163,8 @@ impl<P: Part> Parts<P> {
     /// Bytes of memory in this thread.
     pub fn memory(&self) -> u64 {
         let facts = self.facts.capacity() * size_of::<P::Facts>();
-        (facts + self.parts.capacity() * size_of::<P>()) as u64
+        let hashes = self.hashes.capacity() * size_of::<u128>();
+        (hashes + facts + self.parts.capacity() * size_of::<P>()) as u64
     }
 
     /// Bytes of memory that all threads share.
@@ -173,7 +182,6 @@ pub(super) fn hash<P: Part>(part: &P) -> u128 {
 
 /// Facts of a server.
 pub(super) struct ServerFacts {
-    pub hash: u128,
     pub highest_value: u64,
     pub term: u32,
     pub commit: u32,
@@ -195,9 +203,8 @@ impl Part for Server {
         codec::take_server(&bytes[1..], id, cluster.settings().servers())
     }
 
-    fn facts(&self, hash: u128, _: &Cluster) -> ServerFacts {
+    fn facts(&self, _: &Cluster) -> ServerFacts {
         ServerFacts {
-            hash,
             highest_value: highest_value(self),
             term: self.term,
             commit: self.commit,
@@ -209,7 +216,6 @@ impl Part for Server {
 
 /// Facts of a message in flight.
 pub(super) struct MessageFacts {
-    pub hash: u128,
     /// Where it stands among messages, as far as 64 bits tell: of two, the one with the lower rank comes
     /// first, and equal ranks tell nothing.
     pub rank: u64,
@@ -232,11 +238,10 @@ impl Part for Message {
         codec::take_message(bytes)
     }
 
-    fn facts(&self, hash: u128, _: &Cluster) -> MessageFacts {
+    fn facts(&self, _: &Cluster) -> MessageFacts {
         let (gauge, more) = gauge(self);
         let names = u64::from(self.from.get()) << 40 | u64::from(self.to.get()) << 32;
         MessageFacts {
-            hash,
             // What messages are ordered by first: sender, recipient, term.
             rank: names | u64::from(self.term),
             least_term: self.term.saturating_sub(more),
@@ -256,13 +261,8 @@ impl Parts<Message> {
     }
 }
 
-/// The fact of a history.
-pub(super) struct HistoryFacts {
-    pub hash: u128,
-}
-
 impl Part for History {
-    type Facts = HistoryFacts;
+    type Facts = ();
     const KIND: u64 = 3;
 
     fn encode(&self, out: &mut Vec<u8>) {
@@ -273,14 +273,11 @@ impl Part for History {
         codec::take_history(bytes)
     }
 
-    fn facts(&self, hash: u128, _: &Cluster) -> HistoryFacts {
-        HistoryFacts { hash }
-    }
+    fn facts(&self, _: &Cluster) {}
 }
 
 /// Facts of what was spent.
 pub(super) struct SpentFacts {
-    pub hash: u128,
     pub allowed: KindSet,
     /// The number after one more of each kind that is allowed, and what that changes in the sum of the
     /// hashes, once it was asked for.
@@ -299,9 +296,8 @@ impl Part for Spent {
         codec::take_spent(bytes)
     }
 
-    fn facts(&self, hash: u128, cluster: &Cluster) -> SpentFacts {
+    fn facts(&self, cluster: &Cluster) -> SpentFacts {
         SpentFacts {
-            hash,
             allowed: cluster.bounds().allowed(self),
             after: None,
         }

@@ -1,5 +1,6 @@
 //! The short form of a state: the numbers of its parts.
 
+use super::asleep::Asleep;
 use super::parts::Parts;
 use crate::bounds::{Kind, Spent};
 use crate::cluster::{Cluster, ClusterState};
@@ -49,10 +50,7 @@ impl Tables {
 
     #[cold]
     fn spend(&mut self, spent: u32, cluster: &Cluster) {
-        let (allowed, hash) = (
-            self.spents.facts(spent).allowed,
-            self.spents.facts(spent).hash,
-        );
+        let (allowed, hash) = (self.spents.facts(spent).allowed, self.spents.hash(spent));
         let after = Kind::ALL.map(|kind| {
             if !allowed.contains(kind) {
                 return (spent, 0);
@@ -60,7 +58,7 @@ impl Tables {
             let mut after = *self.spents.part(spent);
             after.spend(kind, cluster.bounds());
             let after = self.spents.number(&after, cluster);
-            (after, self.spents.facts(after).hash.wrapping_sub(hash))
+            (after, self.spents.hash(after).wrapping_sub(hash))
         });
         self.spents.facts_mut(spent).after = Some(Box::new(after));
     }
@@ -69,8 +67,8 @@ impl Tables {
     #[inline]
     pub fn footprint(&self, short: View<'_>) -> u128 {
         let servers = short.servers.iter();
-        let servers = servers.map(|number| self.servers.facts(*number).hash);
-        let history = self.histories.facts(short.history()).hash;
+        let servers = servers.map(|number| self.servers.hash(*number));
+        let history = self.histories.hash(short.history());
         servers.fold(history, u128::wrapping_add)
     }
 
@@ -78,8 +76,8 @@ impl Tables {
     #[inline]
     pub fn rest(&self, short: View<'_>) -> u128 {
         let messages = short.messages.iter();
-        let messages = messages.map(|number| self.messages.facts(*number).hash);
-        messages.fold(self.spents.facts(short.spent()).hash, u128::wrapping_add)
+        let messages = messages.map(|number| self.messages.hash(*number));
+        messages.fold(self.spents.hash(short.spent()), u128::wrapping_add)
     }
 
     /// The sum of the hashes of all parts.
@@ -107,13 +105,16 @@ impl Tables {
     }
 }
 
+/// The numbers between those of servers and messages.
+const OTHERS: usize = 3;
+
 /// The numbers of the parts of a state, somewhere.
 #[derive(Clone, Copy)]
 pub(super) struct View<'s> {
     /// By slot.
     pub servers: &'s [u32],
-    /// Of the history and of what was spent.
-    others: &'s [u32; 2],
+    /// Of the history, of what was spent, and what is asleep.
+    others: &'s [u32; OTHERS],
     /// In the order of the messages, not of their numbers: positions mean the same as in the network.
     pub messages: &'s [u32],
     /// All of them, in this order.
@@ -143,6 +144,11 @@ impl<'s> View<'s> {
     #[inline]
     pub fn spent(&self) -> u32 {
         self.others[1]
+    }
+
+    #[inline]
+    pub fn asleep(&self) -> Asleep {
+        Asleep::from_bits(self.others[2])
     }
 
     /// The state of these parts.
@@ -220,10 +226,12 @@ impl Short {
         self.numbers.clear();
         self.numbers.extend(servers);
         self.servers = self.numbers.len();
-        self.numbers.extend([history, spent]);
+        self.numbers
+            .extend([history, spent, Asleep::NOTHING.bits()]);
     }
 
-    /// Becomes `from` with another server in `slot`, another history, other budgets, and no messages.
+    /// Becomes `from` with another server in `slot`, another history, other budgets, no messages and nothing
+    /// asleep.
     #[inline]
     pub fn begin_like(&mut self, from: View<'_>, (slot, server): (usize, u32), others: [u32; 2]) {
         self.numbers.clear();
@@ -231,6 +239,7 @@ impl Short {
         // A handful of numbers: one by one is quicker than a copy in one go.
         from.servers.iter().for_each(|server| self.push(*server));
         others.iter().for_each(|other| self.push(*other));
+        self.push(Asleep::NOTHING.bits());
         self.numbers[slot] = server;
     }
 
@@ -255,11 +264,23 @@ impl Short {
 
     /// Adds a message where it belongs.
     pub fn insert(&mut self, message: u32, tables: &Tables) {
-        let first = self.servers + 2;
+        let first = self.servers + OTHERS;
         let mut later = self.numbers[first..].iter();
         let place = later.position(|old| !tables.messages.in_order(*old, message));
         let place = place.map_or(self.numbers.len(), |place| first + place);
         self.numbers.insert(place, message);
+    }
+
+    /// How many messages there are.
+    #[inline]
+    pub fn in_flight(&self) -> usize {
+        self.numbers.len() - self.servers - OTHERS
+    }
+
+    /// So much is asleep in it.
+    #[inline]
+    pub fn set_asleep(&mut self, asleep: Asleep) {
+        self.numbers[self.servers + OTHERS - 1] = asleep.bits();
     }
 
     #[inline]
@@ -308,7 +329,7 @@ impl Block {
     #[inline]
     pub fn messages(&self, number: u32, servers: usize) -> Range<usize> {
         let range = self.range(number);
-        range.start + servers + 2..range.end
+        range.start + servers + OTHERS..range.end
     }
 
     #[inline]

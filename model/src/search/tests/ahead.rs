@@ -1,9 +1,10 @@
 //! Threads that are ahead of others, and what they tell them meanwhile. The model is the one that has a
 //! shortcut.
 
-use crate::search::expand::{Expander, Expansion, Pool, Shortcuts};
-use crate::search::fingerprints::Fingerprints;
+use crate::search::expand::{self, Emission, Expander, Expansion, Pool, Shortcuts};
+use crate::search::fingerprints::{Fingerprints, SHARDS, Tag};
 use crate::search::frontier::{Block, Frontier, Packed};
+use crate::search::parallel::Threads;
 use crate::search::selected::Selected;
 use crate::search::tally::Tally;
 use crate::search::traits::Checkable;
@@ -57,13 +58,14 @@ fn expander(cluster: &Cluster) -> Expander<'_, Cluster> {
     }
 }
 
-/// What is reported of a batch: where each witness comes first, the first violation by a step, and
-/// what was counted.
+/// What is reported of a batch: where each witness comes first, the first violation, what was counted, and
+/// how many new states each block has.
 #[derive(Debug, PartialEq, Eq)]
 struct Reported {
     witnesses: Vec<Option<(usize, u32, Option<u32>)>>,
     violation: Option<(usize, &'static str, u32, u32)>,
     tally: Tally,
+    new: Vec<usize>,
 }
 
 /// Expands `states` as one batch; `order` are the numbers of its blocks by thread, and a thread has
@@ -83,7 +85,7 @@ fn expand(cluster: &Cluster, states: &[ClusterState], order: &[Vec<usize>]) -> R
     let blocks: Vec<Block> = frontier.take(usize::MAX).expect("they are in memory");
     assert_eq!(blocks.len(), order.iter().map(Vec::len).sum::<usize>());
     let pool: Pool<'_, Cluster> = Some(Mutex::new(shortcuts));
-    let known = Fingerprints::new();
+    let mut known = Fingerprints::new();
     let mut out: Vec<Expansion> = blocks
         .iter()
         .map(|_| Expansion::new(expander.empty.clone()))
@@ -92,14 +94,31 @@ fn expand(cluster: &Cluster, states: &[ClusterState], order: &[Vec<usize>]) -> R
     let mut threads: Vec<_> = order.iter().map(|_| expander.scratch(&pool)).collect();
     for (scratch, numbers) in threads.iter_mut().zip(order) {
         for number in numbers {
-            let block = blocks[*number].bytes();
+            let block = &blocks[*number];
             expander.expand(block, &known, scratch, &mut out[*number]);
+        }
+    }
+    let mut more = [0; SHARDS];
+    out.iter()
+        .for_each(|expansion| expansion.count_by_shard(&mut more));
+    known.reserve(&more, &Threads::alone());
+    for (number, mut shard) in known.shards_mut().enumerate() {
+        expand::insert(number, &mut shard, Tag::of(1), &out);
+    }
+    known.settle();
+    // The last thread has those of the first now.
+    let mut emission = Emission::default();
+    for (scratch, numbers) in threads.iter_mut().rev().zip(order) {
+        for number in numbers {
+            let (block, out) = (&blocks[*number], &mut out[*number]);
+            expander.emit(block, false, scratch, out, &mut emission);
         }
     }
     let mut reported = Reported {
         witnesses: vec![None; expander.witness_count()],
         violation: None,
         tally: expander.empty.clone(),
+        new: out.iter().map(|out| out.reached.len()).collect(),
     };
     for (number, out) in out.iter().enumerate() {
         for (witness, found) in reported.witnesses.iter_mut().zip(&out.witnesses) {

@@ -3,6 +3,7 @@
 
 use super::two_phase::TwoPhase;
 use super::verdicts::{essence, two_phase};
+use crate::search::checkpoint::VERSION;
 use crate::search::{Limit, Search, SearchError, Verdict};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -202,7 +203,7 @@ fn another_search_is_refused() {
     let text = std::fs::read_to_string(&manifest).unwrap();
     std::fs::write(
         &manifest,
-        text.replacen("checkpoint 3 ", "checkpoint 9 ", 1),
+        text.replacen(&format!("checkpoint {VERSION} "), "checkpoint 9 ", 1),
     )
     .unwrap();
     assert!(refusal(&model, folder.path()).contains("version 9"));
