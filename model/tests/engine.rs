@@ -3,7 +3,10 @@
 use lockstep_model::search::{
     MemorySplit, Report, Search, Swarm, SwarmSettings, TimeSplit, Verdict,
 };
-use lockstep_model::{Cluster, Preset, Settings};
+use lockstep_model::{Bounds, Budget, Cluster, Preset, Settings};
+use lockstep_traces::Config;
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 
 fn cluster(name: &str) -> Cluster {
     let preset = Preset::named(name).expect("the preset exists");
@@ -11,9 +14,12 @@ fn cluster(name: &str) -> Cluster {
     Cluster::new(settings, preset.bounds)
 }
 
-/// The report without what depends on the machine.
 fn report(search: Search<'_, Cluster>) -> Report {
-    let report = search.run().expect("the search runs").report;
+    plain(search.run().expect("the search runs").report)
+}
+
+/// The report without what depends on the machine.
+fn plain(report: Report) -> Report {
     Report {
         threads: 0,
         time: TimeSplit::default(),
@@ -34,6 +40,99 @@ fn the_shortcut_changes_nothing() {
                 assert_eq!(report(search().threads(threads)), executed, "{name}");
             }
         }
+    }
+}
+
+/// Two leaders at the same time, each with something to commit and to propose: the order in which they do it
+/// matters.
+#[test]
+fn the_shortcut_changes_nothing_with_two_leaders() {
+    let config = Config {
+        servers: 3,
+        pre_vote: false,
+        check_quorum: false,
+        one_entry_per_append: false,
+        max_inflight: 2,
+    };
+    let never = Budget::Times(0);
+    let bounds = Bounds {
+        max_term: 2,
+        max_in_flight: 3,
+        timeouts: Budget::Times(2),
+        lease_expiries: never,
+        heartbeats: never,
+        quorum_checks: never,
+        proposals: Budget::Times(2),
+        restarts: never,
+        duplicates: never,
+        drops: never,
+        disturbances: never,
+    };
+    let cluster = Cluster::new(Settings::new(&config).expect("it is valid"), bounds);
+    let search = || Search::new(&cluster).coverage(true).threads(2);
+    let executed = report(search().shortcut(false));
+    assert_eq!(executed.verdict, Verdict::Exhausted);
+    assert_eq!(report(search()), executed);
+}
+
+fn budget() -> impl Strategy<Value = Budget> {
+    prop_oneof![
+        Just(Budget::Times(0)),
+        Just(Budget::Times(1)),
+        Just(Budget::Times(2)),
+        Just(Budget::Unlimited),
+    ]
+}
+
+fn any_cluster() -> impl Strategy<Value = Cluster> {
+    let settings = (2u64..=3, any::<[bool; 3]>(), 1u64..=2);
+    let limits = (1u32..=3, 1usize..=10);
+    let budgets = prop::collection::vec(budget(), 9);
+    (settings, limits, budgets).prop_map(|(settings, limits, budgets)| {
+        let (servers, [pre_vote, check_quorum, one_entry_per_append], max_inflight) = settings;
+        let (max_term, max_in_flight) = limits;
+        let config = Config {
+            servers,
+            pre_vote,
+            check_quorum,
+            one_entry_per_append,
+            max_inflight,
+        };
+        let bounds = Bounds {
+            max_term,
+            max_in_flight,
+            timeouts: budgets[0],
+            lease_expiries: budgets[1],
+            heartbeats: budgets[2],
+            quorum_checks: budgets[3],
+            proposals: budgets[4],
+            restarts: budgets[5],
+            duplicates: budgets[6],
+            drops: budgets[7],
+            disturbances: budgets[8],
+        };
+        Cluster::new(Settings::new(&config).expect("it is valid"), bounds)
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 60,
+        rng_seed: RngSeed::Fixed(12),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    /// Whatever the bounds: also the order in which states are found, which shows in the traces.
+    #[test]
+    fn the_shortcut_changes_nothing_within_any_bounds(cluster in any_cluster()) {
+        let outcome = |search: Search<'_, Cluster>| {
+            let checked = search.max_states(12_000).run().expect("the search runs");
+            let witnesses = format!("{:?}", checked.witnesses);
+            (plain(checked.report), witnesses)
+        };
+        let executed = outcome(Search::new(&cluster).shortcut(false));
+        prop_assert_eq!(outcome(Search::new(&cluster)), executed);
     }
 }
 
