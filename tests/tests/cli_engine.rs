@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 const HOLDS: i32 = 0;
 const VIOLATED: i32 = 1;
+const USAGE: i32 = 2;
 const INPUT: i32 = 3;
 const STOPPED: i32 = 4;
 
@@ -384,4 +385,22 @@ fn hidden_state_is_replayed() {
         .expect("a command");
     let (out, _) = run(here.path(), again, VIOLATED);
     assert!(out.contains("missing message"), "{out}");
+}
+
+/// Every search in a process of its own, in turns; one turn at least.
+#[test]
+fn searches_are_measured_beside_each_other() {
+    let folder = folder();
+    let arguments = "bench smoke --threads 2 --turns 2 --format json";
+    let (out, _) = run(folder.path(), arguments, HOLDS);
+    assert_eq!(fact(&out, "turns"), Some(2.into()));
+    for search in [
+        "engine/1",
+        "engine-disk/2",
+        "stateright-bfs/1",
+        "stateright-dfs/2",
+    ] {
+        assert!(out.contains(&format!("\"{search}\"")), "{out}");
+    }
+    run(folder.path(), "bench smoke --turns 0", USAGE);
 }

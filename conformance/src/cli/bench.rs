@@ -19,6 +19,10 @@ pub struct BenchArgs {
     /// The most threads
     #[arg(long, value_name = "N", default_value_t = default_threads(), value_parser = threads)]
     threads: usize,
+    /// Measure everything so many times, in turns, and take the least time and the most memory of each: on a
+    /// machine that does other things as well, one measurement says little
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    turns: u32,
     /// Do one measurement in this process and print it
     #[arg(long, value_name = "CONTENDER", hide = true)]
     measure: Option<Contender>,
@@ -46,7 +50,7 @@ pub fn run(args: &BenchArgs, progress: &Reporter) -> Result<Vec<Job>, CliError> 
     let mut jobs = Vec::new();
     let mut growth = Vec::new();
     for preset in &args.presets {
-        let (job, rows) = one(preset, args.threads, progress)?;
+        let (job, rows) = one(preset, args, progress)?;
         growth.push((preset.as_str(), rows));
         jobs.push(job);
     }
@@ -89,21 +93,28 @@ pub fn is_measurement(args: &BenchArgs) -> bool {
     args.measure.is_some()
 }
 
-fn one(preset: &str, threads: usize, progress: &Reporter) -> Result<(Job, Rows), CliError> {
+fn one(preset: &str, args: &BenchArgs, progress: &Reporter) -> Result<(Job, Rows), CliError> {
     let chosen = Chosen::preset(preset)?;
     let mut rows = Rows::new();
-    for contender in Contender::all(threads) {
-        progress.begin(format!("bench {preset}: {contender}"));
-        rows.push((contender, in_a_process(preset, contender)?));
+    let counts = |row: &Measurement| (row.distinct, row.generated);
+    let mut same = true;
+    for turn in 0..args.turns {
+        for (number, contender) in Contender::all(args.threads).into_iter().enumerate() {
+            progress.begin(format!("bench {preset}: {contender}"));
+            let measured = in_a_process(preset, contender)?;
+            if turn == 0 {
+                rows.push((contender, measured));
+            } else {
+                rows[number].1.add_turn(&measured);
+            }
+            same &= counts(&measured) == counts(&rows[0].1);
+        }
     }
     let mut job = Job::new("bench", preset, Status::Holds, "measured".to_owned());
     job.seconds = rows.iter().map(|(_, row)| row.seconds).sum();
+    job.fact("turns", args.turns);
     job.fact("protocol", chosen.switches());
     job.fact("bounds", chosen.bounds());
-    let counts = |row: &Measurement| (row.distinct, row.generated);
-    let same = rows
-        .iter()
-        .all(|(_, row)| counts(row) == counts(&rows[0].1));
     if same {
         job.passed("all searches count the same states and transitions");
     } else {

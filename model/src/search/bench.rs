@@ -93,7 +93,7 @@ impl FromStr for Contender {
 }
 
 /// One search, measured.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Measurement {
     /// Distinct states.
     pub distinct: u64,
@@ -109,6 +109,14 @@ pub struct Measurement {
 }
 
 impl Measurement {
+    /// Takes over from `again`, another turn of the same search, the times if they are shorter and the memory
+    /// if it is more.
+    pub fn add_turn(&mut self, again: &Measurement) {
+        self.seconds = self.seconds.min(again.seconds);
+        self.cpu_seconds = self.cpu_seconds.min(again.cpu_seconds);
+        self.peak_bytes = self.peak_bytes.max(again.peak_bytes);
+    }
+
     /// Distinct states a second.
     pub fn rate(&self) -> f64 {
         self.distinct as f64 / self.seconds
@@ -205,6 +213,21 @@ pub fn peak_bytes() -> u64 {
 mod tests {
     use super::*;
     use crate::search::tests::two_phase::TwoPhase;
+
+    #[test]
+    fn of_turns_the_least_time_and_the_most_memory_count() {
+        let measured = |seconds, cpu_seconds, peak_bytes| Measurement {
+            distinct: 1,
+            generated: 2,
+            seconds,
+            cpu_seconds,
+            peak_bytes,
+        };
+        let mut all = measured(2.0, 3.0, 10);
+        all.add_turn(&measured(1.0, 4.0, 9));
+        all.add_turn(&measured(3.0, 2.0, 12));
+        assert_eq!(all, measured(1.0, 2.0, 12));
+    }
 
     #[test]
     fn all_contenders_find_the_same() {
