@@ -112,13 +112,11 @@ impl Falling {
         self.servers &= !(1 << slot);
     }
 
-    /// A message that was at position `before` is at position `now`, and what can happen to it is independent of
-    /// the step if `independent` says so.
+    /// A message that the step is independent of was at position `before` and is at position `now`.
     #[inline]
-    pub fn keep(&mut self, before: usize, now: usize, independent: impl FnOnce() -> bool) {
-        if before < MESSAGES && now < MESSAGES && self.messages >> before & 1 == 1 && independent()
-        {
-            self.kept |= 1 << now;
+    pub fn keep(&mut self, before: usize, now: usize) {
+        if before < MESSAGES && now < MESSAGES {
+            self.kept |= (self.messages >> before & 1) << now;
         }
     }
 

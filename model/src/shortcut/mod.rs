@@ -94,7 +94,7 @@ fn follow(from: View<'_>, route: Route, tables: &Tables, moves: &Moves, to: &mut
             if position == copied {
                 (0..copies).for_each(|_| to.push(*message));
             } else {
-                falling.keep(position, to.in_flight(), || true);
+                falling.keep(position, to.in_flight());
                 to.push(*message);
             }
         }
@@ -123,8 +123,9 @@ fn follow(from: View<'_>, route: Route, tables: &Tables, moves: &Moves, to: &mut
             to.push(*new);
             sent = rest;
         }
-        let elsewhere = || usize::from(tables.messages.facts(*old).to) != slot;
-        falling.keep(position, to.in_flight(), elsewhere);
+        if usize::from(tables.messages.facts(*old).to) != slot {
+            falling.keep(position, to.in_flight());
+        }
         to.push(*old);
     }
     to.extend(sent);
