@@ -12,7 +12,7 @@ use lockstep_conformance::targets::spec::Spec;
 use lockstep_conformance::{
     Description, Difference, Divergence, Reaction, Target, TargetError, TargetServer,
 };
-use lockstep_model::search::Limit;
+use lockstep_engine::Limit;
 use lockstep_model::{Action, Cluster, ClusterState, Preset, Server, Settings};
 use lockstep_traces::{Config, Event, Expected, Input, NodeView, Role, ServerId, Step, Trace};
 use std::collections::HashSet;

@@ -8,7 +8,7 @@ use lockstep_conformance::targets::spec::{Spec, SpecServer};
 use lockstep_conformance::{
     Counts, Description, Difference, Fork, Reaction, Side, Target, TargetError, TargetServer,
 };
-use lockstep_model::search::{Limit, Progress, Search};
+use lockstep_engine::{Limit, Progress, Search};
 use lockstep_model::{Bounds, Budget, Cluster, Settings};
 use lockstep_traces::{Config, Field, Input, NodeView, ServerId, Trace};
 use std::cell::Cell;

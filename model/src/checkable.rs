@@ -2,9 +2,9 @@
 
 use crate::cluster::{Action, Cluster, ClusterState};
 use crate::message::Body;
-use crate::search::{Antecedent, Checkable, Shortcut, StepProperty, Symmetry};
 use crate::server::Outbox;
 use crate::shortcut::Quick;
+use lockstep_engine::{Antecedent, Checkable, Shortcut, StepProperty, Symmetry};
 use lockstep_traces::Role;
 use stateright::{Model, Property};
 

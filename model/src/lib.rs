@@ -59,8 +59,6 @@
 //! | `Progress.commit_sent` | `commit_sent` | `Progress.sentCommit` |
 //! | `Progress.inflight` | `inflight` | `Progress.Inflights` |
 
-pub mod search;
-
 mod bounds;
 mod checkable;
 mod cluster;

@@ -135,8 +135,8 @@ mutations! {
 mod tests {
     use super::Mutation;
     use crate::properties::{state_properties, step_properties};
-    use crate::search::{Report, Search, Verdict};
     use crate::{Cluster, Preset, Settings};
+    use lockstep_engine::{Report, Search, Verdict};
     use std::collections::BTreeSet;
 
     fn report(preset: &Preset, mutation: Mutation) -> Report {

@@ -1,8 +1,6 @@
 //! The engine on the specification: nothing but time may depend on how a space is searched.
 
-use lockstep_model::search::{
-    MemorySplit, Report, Search, Swarm, SwarmSettings, TimeSplit, Verdict,
-};
+use lockstep_engine::{MemorySplit, Report, Search, Swarm, SwarmSettings, TimeSplit, Verdict};
 use lockstep_model::{Bounds, Budget, Cluster, Preset, Settings};
 use lockstep_traces::Config;
 use proptest::prelude::*;

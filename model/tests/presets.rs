@@ -3,8 +3,8 @@
 //! A count that changes means that the specification or a bound has changed: understand the difference, note
 //! it in FINDINGS.md, and only then change the number.
 
+use lockstep_engine::{Report, Search, Verdict};
 use lockstep_model::properties::{Reached, witnesses};
-use lockstep_model::search::{Report, Search, Verdict};
 use lockstep_model::{Cluster, Preset, Settings};
 use stateright::{Checker, Model};
 use std::collections::{BTreeMap, BTreeSet};

@@ -6,7 +6,7 @@ use super::model::Chosen;
 use super::progress::Reporter;
 use crate::report::{Job, Status, Table};
 use clap::Args;
-use lockstep_model::search::bench::{Contender, Measurement, measure};
+use lockstep_engine::bench::{Contender, Measurement, measure};
 use std::process::Command;
 
 /// Options of `lockstep bench`.

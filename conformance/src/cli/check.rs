@@ -8,9 +8,9 @@ use crate::report::{Job, Status, Table};
 use clap::{Args, ValueEnum};
 use lockstep_conformance::divergence::replay_command;
 use lockstep_conformance::path::steps_along;
+use lockstep_engine::bench::peak_bytes;
+use lockstep_engine::{Checked, PropertyKind, Search, Verdict};
 use lockstep_model::Cluster;
-use lockstep_model::search::bench::peak_bytes;
-use lockstep_model::search::{self, Checked, PropertyKind, Search, Verdict};
 use lockstep_traces::{Header, Provenance, Trace};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -157,7 +157,7 @@ pub fn run(args: &CheckArgs, progress: &Reporter) -> Result<Vec<Job>, CliError> 
 fn save(
     chosen: &Chosen,
     verdict: &Verdict,
-    found: &search::Trace<Cluster>,
+    found: &lockstep_engine::Trace<Cluster>,
     file: &Path,
 ) -> Result<(), CliError> {
     let actions: Vec<_> = found.actions().copied().collect();
@@ -173,11 +173,11 @@ fn save(
 
 /// A witness that was asked for by name must be reached: unlike one that merely was not met within a
 /// small bound, it is what the search was for.
-fn witnesses_asked_for(job: &mut Job, report: &search::Report, only: &[String]) {
+fn witnesses_asked_for(job: &mut Job, report: &lockstep_engine::Report, only: &[String]) {
     if report.verdict != Verdict::Exhausted {
         return;
     }
-    let asked = |it: &&search::Witness| only.contains(&it.name);
+    let asked = |it: &&lockstep_engine::Witness| only.contains(&it.name);
     let mut missed = Vec::new();
     for witness in report.witnesses.iter().filter(asked) {
         match witness.depth {
@@ -195,7 +195,7 @@ fn witnesses_asked_for(job: &mut Job, report: &search::Report, only: &[String]) 
 }
 
 /// The properties that hold only because the case that they are about never came up.
-fn never_tested(report: &search::Report) -> Vec<&str> {
+fn never_tested(report: &lockstep_engine::Report) -> Vec<&str> {
     let unmet = report.antecedents.iter().filter(|it| it.held == 0);
     unmet
         .map(|it| it.property.as_str())
@@ -300,7 +300,7 @@ pub fn job(chosen: &Chosen, checked: &Checked<Cluster>) -> Result<Job, CliError>
     Ok(job)
 }
 
-fn facts(job: &mut Job, chosen: &Chosen, report: &search::Report, transitions: u64) {
+fn facts(job: &mut Job, chosen: &Chosen, report: &lockstep_engine::Report, transitions: u64) {
     let seconds = report.time.total_seconds;
     job.fact("purpose", chosen.purpose.as_str());
     job.fact("protocol", chosen.switches());
@@ -342,7 +342,7 @@ fn branching(transitions: u64, states: u64) -> Value {
     ((mean * 100.0).round() / 100.0).into()
 }
 
-fn cases(job: &mut Job, report: &search::Report) {
+fn cases(job: &mut Job, report: &lockstep_engine::Report) {
     for property in &report.checked {
         match &report.verdict {
             Verdict::Exhausted => job.passed(property),
@@ -370,7 +370,7 @@ fn cases(job: &mut Job, report: &search::Report) {
     }
 }
 
-fn tables(job: &mut Job, report: &search::Report) {
+fn tables(job: &mut Job, report: &lockstep_engine::Report) {
     let levels = report.levels.iter().enumerate().map(|(depth, it)| {
         vec![
             depth.into(),

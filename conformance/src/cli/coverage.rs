@@ -7,8 +7,8 @@ use super::progress::Reporter;
 use super::verify;
 use crate::report::{Job, Status};
 use clap::Args;
+use lockstep_engine::Verdict;
 use lockstep_model::Preset;
-use lockstep_model::search::Verdict;
 
 /// Options of `lockstep coverage`.
 #[derive(Debug, Args)]

@@ -1,7 +1,7 @@
 //! What ends a command without a verdict.
 
 use super::exit::Exit;
-use lockstep_model::search::SearchError;
+use lockstep_engine::SearchError;
 use lockstep_traces::TraceError;
 use miette::Diagnostic;
 use std::path::PathBuf;

@@ -14,7 +14,7 @@ use super::target::{TargetArgs, Visit};
 use crate::report::{Job, Status, Table};
 use clap::Args;
 use lockstep_conformance::Target;
-use lockstep_model::search::Report as Searched;
+use lockstep_engine::Report as Searched;
 use lockstep_model::{Dialect, Preset};
 use lockstep_traces::trace_files;
 use serde_json::Value;
@@ -230,7 +230,7 @@ impl<'a> Tally<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lockstep_model::search::Search;
+    use lockstep_engine::Search;
 
     fn searched(coverage: bool) -> Vec<(String, Searched)> {
         let chosen = Chosen::preset("smoke").expect("there is a preset smoke");

@@ -13,8 +13,8 @@ mod stories;
 pub(crate) mod story;
 
 use crate::path::{provenance, steps_along};
+use lockstep_engine::{Search, SearchError};
 use lockstep_model::properties::{Witness, witnesses};
-use lockstep_model::search::{Search, SearchError};
 use lockstep_model::{Action, Cluster, Preset, Settings, SettingsError};
 use lockstep_traces::{Header, Trace};
 

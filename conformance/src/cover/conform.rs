@@ -5,7 +5,7 @@ use crate::replay::{
     NotDriven, ReplayError, ReplayReport, ReplayVerdict, StepFate, replay_watched,
 };
 use crate::target::{DialectUse, Strength, Target};
-use lockstep_model::search::Limit;
+use lockstep_engine::Limit;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;

@@ -16,7 +16,7 @@ pub use conform::{CoverVerdict, CoverageReport, conform_by_cover};
 
 use crate::graph::{Companion, End, OnProgress, Options, Question, Walk};
 use crate::path::provenance;
-use lockstep_model::search::Limit;
+use lockstep_engine::Limit;
 use lockstep_model::{Action, Cluster, ClusterState, Server};
 use lockstep_traces::{Event, Expected, Header, Input, ServerId, Step, Trace};
 use rustc_hash::FxHashMap;

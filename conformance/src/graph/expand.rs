@@ -2,7 +2,7 @@
 
 use super::store::{Store, fingerprint};
 use super::{Tables, successor};
-use lockstep_model::search::Checkable;
+use lockstep_engine::Checkable;
 use lockstep_model::{Action, Cluster, ClusterState};
 use lockstep_traces::Event;
 use smallvec::SmallVec;

@@ -17,7 +17,7 @@ mod tables;
 pub(crate) use tables::Tables;
 
 use expand::{Expansion, Item, expand};
-use lockstep_model::search::{Limit, Progress};
+use lockstep_engine::{Limit, Progress};
 use lockstep_model::{Action, Cluster, ClusterState};
 use lockstep_traces::{Event, Expected, Input, ServerId};
 use serde::Serialize;

@@ -2,7 +2,7 @@
 //! bytes.
 
 use super::expand::Found;
-use lockstep_model::search::Checkable;
+use lockstep_engine::Checkable;
 use lockstep_model::{Action, Cluster, ClusterState};
 use rustc_hash::FxHashSet;
 use std::ops::Range;

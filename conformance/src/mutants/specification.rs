@@ -2,8 +2,8 @@
 
 use super::{Caught, Finding, Rung, Side};
 use crate::path::{provenance, steps_along};
+use lockstep_engine::{Checked, Report, Search, Verdict};
 use lockstep_model::properties::witnesses;
-use lockstep_model::search::{Checked, Report, Search, Verdict};
 use lockstep_model::{Action, Cluster, Mutation, Preset, Settings};
 use lockstep_traces::{Header, Trace};
 use std::time::Instant;

@@ -16,7 +16,7 @@ use crate::divergence::Divergence;
 use crate::graph::{End, OnProgress, Options, Walk};
 use crate::path::{provenance, steps_along};
 use crate::target::{Fork, Target, TargetError};
-use lockstep_model::search::Progress;
+use lockstep_engine::Progress;
 use lockstep_model::{Action, Cluster};
 use lockstep_traces::{Header, Trace};
 use pairing::{Pairing, Stop};

@@ -4,7 +4,7 @@ use super::pairing::HiddenState;
 use crate::divergence::Divergence;
 use crate::graph::Counts;
 use crate::target::{Description, Strength};
-use lockstep_model::search::Limit;
+use lockstep_engine::Limit;
 use lockstep_traces::{Field, FieldSet};
 use serde::Serialize;
 use std::collections::BTreeMap;

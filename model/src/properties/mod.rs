@@ -9,7 +9,7 @@ mod step;
 mod witness;
 
 use crate::cluster::{Action, Cluster, ClusterState};
-use crate::search::{Antecedent, StepProperty};
+use lockstep_engine::{Antecedent, StepProperty};
 use stateright::Property;
 
 pub(crate) use state::gauge;

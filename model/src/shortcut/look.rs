@@ -7,7 +7,7 @@ use super::{COPIES, NO_MESSAGE, PROPOSAL, fingerprint};
 use crate::bounds::Kind;
 use crate::cluster::{Action, Cluster, value_after};
 use crate::message::Payload;
-use crate::search::{Fate, Steps};
+use lockstep_engine::{Fate, Steps};
 
 /// A state, and what is needed to tell what its actions lead to.
 pub(super) struct Look<'q> {

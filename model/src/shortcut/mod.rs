@@ -27,8 +27,8 @@ mod tests;
 
 use crate::cluster::{Action, Cluster, ClusterState};
 use crate::codec;
-use crate::search::{Fate, Packed, Reached, Route, Shortcut, States, Steps};
 use asleep::Falling;
+use lockstep_engine::{Fate, Packed, Reached, Route, Shortcut, States, Steps};
 use lockstep_traces::Role;
 use log::Input;
 use look::Look;

@@ -1,8 +1,8 @@
 use super::asleep::Asleep;
 use super::*;
 use crate::properties::{Reads, state_properties};
-use crate::search::{Search, Verdict};
 use crate::{Bounds, Budget, Mutation, Preset, Settings};
+use lockstep_engine::{Search, Verdict};
 use lockstep_traces::Config;
 use stateright::Model;
 use std::collections::{HashMap, HashSet, VecDeque};

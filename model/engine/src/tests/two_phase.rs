@@ -2,7 +2,7 @@
 //! managers that prepare, a transaction manager that commits once all have, messages that are never
 //! lost and may be read at any time.
 
-use crate::search::{Antecedent, Checkable, StepProperty, Symmetry};
+use crate::{Antecedent, Checkable, StepProperty, Symmetry};
 use stateright::{Model, Property};
 
 /// The model, for a number of resource managers.

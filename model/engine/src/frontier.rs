@@ -36,7 +36,7 @@ impl Packed {
 
     /// Adds a state whose encoding is what `write` appends.
     #[inline]
-    pub(crate) fn push_with(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+    pub fn push_with(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         if self.states.is_multiple_of(PIECE_STATES) {
             self.starts.push(self.bytes.len());
         }
@@ -56,7 +56,7 @@ impl Packed {
     }
 
     /// The states added.
-    pub(crate) fn states(&self) -> States<'_> {
+    pub fn states(&self) -> States<'_> {
         States {
             packed: &self.bytes,
         }
@@ -86,8 +86,8 @@ pub struct States<'b> {
 
 impl<'b> States<'b> {
     /// These states, which take no place yet.
-    #[cfg(test)]
-    pub(crate) fn of(bytes: &'b mut Vec<u8>, states: &[&[u8]]) -> Self {
+    #[doc(hidden)]
+    pub fn of(bytes: &'b mut Vec<u8>, states: &[&[u8]]) -> Self {
         let mut packed = Packed::default();
         states.iter().for_each(|state| packed.push(state));
         *bytes = packed.bytes;

@@ -212,7 +212,7 @@ pub fn peak_bytes() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::search::tests::two_phase::TwoPhase;
+    use crate::tests::two_phase::TwoPhase;
 
     #[test]
     fn of_turns_the_least_time_and_the_most_memory_count() {

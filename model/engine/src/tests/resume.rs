@@ -3,8 +3,8 @@
 
 use super::two_phase::TwoPhase;
 use super::verdicts::{essence, two_phase};
-use crate::search::checkpoint::VERSION;
-use crate::search::{Limit, Search, SearchError, Verdict};
+use crate::checkpoint::VERSION;
+use crate::{Limit, Search, SearchError, Verdict};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -48,7 +48,7 @@ fn a_killed_search_is_resumed() {
             "only {resumed_midway} of {kills} kills left a checkpoint"
         );
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "search::tests::resume::the_process_to_be_killed"])
+            .args(["--exact", "tests::resume::the_process_to_be_killed"])
             .env(FOLDER, folder.path())
             .stdout(Stdio::null())
             .stderr(Stdio::null())

@@ -4,7 +4,6 @@ pub(crate) mod filter_lock;
 pub(crate) mod two_phase;
 
 mod agreement;
-mod ahead;
 mod resume;
 mod swarm;
 mod verdicts;

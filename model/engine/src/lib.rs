@@ -98,7 +98,9 @@ pub use report::{
     PropertyKind, Report, TimeSplit, Trace, Verdict, Witness,
 };
 pub use simulate::{Swarm, SwarmReport, SwarmSettings, Swarmed};
-pub use steps::{Reached, Steps};
+pub use steps::{Open, Reached, Steps};
+#[doc(hidden)]
+pub use tally::Cover;
 pub use traits::{
     Antecedent, AntecedentCondition, Checkable, Fate, Route, Shortcut, StepCondition, StepProperty,
     Symmetry, encoded,

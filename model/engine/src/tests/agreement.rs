@@ -3,8 +3,8 @@
 use super::filter_lock::{self, FilterLock};
 use super::two_phase::{Action, State, TwoPhase};
 use super::verdicts::{filter_lock, two_phase};
-use crate::search::crosscheck::{Baseline, assert_faithful, baseline};
-use crate::search::{Checkable, Search, Verdict};
+use crate::crosscheck::{Baseline, assert_faithful, baseline};
+use crate::{Checkable, Search, Verdict};
 use stateright::Model;
 use std::hash::Hash;
 
@@ -120,5 +120,5 @@ fn a_state_of_the_lock_is_what_it_was() {
         arriving: vec![true, false, true],
         behind: vec![2, 1, 0],
     };
-    assert_eq!(model.decode(&crate::search::encoded(&model, &state)), state);
+    assert_eq!(model.decode(&crate::encoded(&model, &state)), state);
 }

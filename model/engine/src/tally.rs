@@ -58,8 +58,10 @@ impl Tally {
 
 /// What coverage counts of a state or a step: the antecedents that hold, and the pair that meets.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Cover {
+pub struct Cover {
+    /// The antecedents that hold, by position.
     pub antecedents: Vec<u16>,
+    /// The pair that meets, by position.
     pub pair: Option<u32>,
 }
 

@@ -16,7 +16,7 @@ pub(super) type ProgressCallback<'a> = Box<dyn FnMut(&Progress) -> ControlFlow<(
 /// A breadth-first search of a model, level by level.
 ///
 /// ```
-/// # use lockstep_model::search::{Checkable, Search, Verdict};
+/// # use lockstep_engine::{Checkable, Search, Verdict};
 /// # use stateright::Model;
 /// struct Counter;
 /// impl Model for Counter {
@@ -34,7 +34,7 @@ pub(super) type ProgressCallback<'a> = Box<dyn FnMut(&Progress) -> ControlFlow<(
 /// let checked = Search::new(&Counter).threads(2).run()?;
 /// assert_eq!(checked.report.verdict, Verdict::Exhausted);
 /// assert_eq!((checked.report.distinct, checked.report.generated), (10, 21));
-/// # Ok::<(), lockstep_model::search::SearchError>(())
+/// # Ok::<(), lockstep_engine::SearchError>(())
 /// ```
 pub struct Search<'a, M: Checkable> {
     pub(super) model: &'a M,

@@ -22,10 +22,12 @@ pub struct Reached {
 
 /// An action that must be executed to find out what becomes of it.
 #[derive(Clone, Copy)]
-pub(crate) struct Open {
+pub struct Open {
     /// Where its successor belongs among those reached.
     pub place: usize,
+    /// The number of the action.
     pub action: u16,
+    /// The kind of the action.
     pub kind: u16,
 }
 
@@ -34,7 +36,7 @@ pub(crate) struct Open {
 pub struct Steps {
     pub(super) reached: Vec<Reached>,
     /// Of the state being listed.
-    pub(crate) open: Vec<Open>,
+    pub open: Vec<Open>,
     /// The state being listed, and how many of its actions have been.
     parent: u32,
     actions: usize,
@@ -76,7 +78,7 @@ impl Classes {
 
 impl Steps {
     /// For actions of so many kinds.
-    pub(crate) fn new(kinds: usize) -> Self {
+    pub fn new(kinds: usize) -> Self {
         Steps {
             enabled: vec![0; kinds],
             ..Steps::default()
@@ -84,7 +86,7 @@ impl Steps {
     }
 
     /// The same for another thread, with the same numbers for classes.
-    pub(crate) fn fork(&self) -> Self {
+    pub fn fork(&self) -> Self {
         Steps {
             classes: self.classes.clone(),
             ..Steps::new(self.enabled.len())
@@ -119,17 +121,18 @@ impl Steps {
         }
     }
 
-    pub(crate) fn reached(&self) -> &[Reached] {
+    /// The successors of the block so far.
+    pub fn reached(&self) -> &[Reached] {
         &self.reached
     }
 
-    pub(crate) fn reached_mut(&mut self) -> &mut [Reached] {
+    /// The successors of the block so far, to change them.
+    pub fn reached_mut(&mut self) -> &mut [Reached] {
         &mut self.reached
     }
 
     /// How many actions of the state being listed have been.
-    #[cfg(test)]
-    pub(crate) fn listed(&self) -> usize {
+    pub fn listed(&self) -> usize {
         self.actions
     }
 
@@ -140,7 +143,7 @@ impl Steps {
     }
 
     /// State number `parent` of the block comes next.
-    pub(crate) fn begin(&mut self, parent: u32) {
+    pub fn begin(&mut self, parent: u32) {
         self.parent = parent;
         self.actions = 0;
         self.steps = 0;
@@ -178,7 +181,7 @@ impl Steps {
     }
 
     /// The class of steps of this kind, or of states, with this cover.
-    pub(crate) fn class(&self, kind: Option<usize>, cover: Cover) -> u32 {
+    pub fn class(&self, kind: Option<usize>, cover: Cover) -> u32 {
         locked(&self.classes).number((kind, cover))
     }
 

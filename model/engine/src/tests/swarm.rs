@@ -2,7 +2,7 @@
 
 use super::two_phase::TwoPhase;
 use super::verdicts::{assert_real, filter_lock, two_phase};
-use crate::search::{Gap, Limit, Search, Swarm, SwarmReport, SwarmSettings, Verdict};
+use crate::{Gap, Limit, Search, Swarm, SwarmReport, SwarmSettings, Verdict};
 use std::time::Duration;
 
 fn without_time(report: &SwarmReport) -> SwarmReport {

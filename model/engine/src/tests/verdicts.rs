@@ -2,7 +2,7 @@
 
 use super::filter_lock::FilterLock;
 use super::two_phase::TwoPhase;
-use crate::search::{
+use crate::{
     Checkable, Checked, Limit, MemorySplit, PropertyKind, Report, Search, SearchError,
     StepProperty, TimeSplit, Trace, Verdict,
 };

@@ -1,7 +1,7 @@
 //! Peterson's filter lock for any number of processes ("Myths about the mutual exclusion problem",
 //! 1981): to enter, a process passes all levels, at each of which one process stays behind.
 
-use crate::search::{Checkable, StepProperty};
+use crate::{Checkable, StepProperty};
 use stateright::{Model, Property};
 
 /// The model, for a number of processes.
