@@ -3,12 +3,14 @@
 //!
 //! Nothing here knows a rule of Raft, nor which of the two sides is right.
 
+use crate::target::Output;
 use lockstep_traces::{
-    DurableImage, Emitted, Expected, Field, FieldSet, Index, NodeView, Outcome, PeerView, Role,
-    ServerId, Term,
+    DurableImage, Emitted, Expected, Field, FieldSet, Handed, Index, NodeView, Outcome, PeerView,
+    Role, ServerId, Term,
 };
 use serde::Serialize;
 use serde_json::Value;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::mem::discriminant;
 
@@ -52,6 +54,15 @@ pub enum Difference {
         /// The message that was sent.
         actual: Emitted,
     },
+    /// Something else that left the server is not what it must be.
+    WrongOutput {
+        /// What it is.
+        field: Field,
+        /// What it must be.
+        expected: Value,
+        /// What it is.
+        actual: Value,
+    },
     /// A server changed that was given nothing: the input was another's, or could not be driven.
     Bystander {
         /// The server that changed.
@@ -81,26 +92,81 @@ pub enum Difference {
     },
 }
 
+/// Everything that must be seen after an input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted<'a> {
+    /// What must have left the server.
+    pub output: Cow<'a, Output>,
+    /// Its state.
+    pub view: &'a NodeView,
+}
+
+impl<'a> Wanted<'a> {
+    /// What a trace, or the specification, expects of a server that had applied up to `applied` before
+    /// the input. That the application is handed the log from there to the new applied index, each entry
+    /// once and in order, is the definition of the applied index; no trace needs to repeat it.
+    pub fn new(expected: &'a Expected, applied: Index) -> Wanted<'a> {
+        let Expected {
+            outcome,
+            view,
+            sent,
+        } = expected;
+        let output = Output {
+            outcome: *outcome,
+            sent: sent.clone(),
+            handed: handed(view, applied),
+        };
+        Wanted {
+            output: Cow::Owned(output),
+            view,
+        }
+    }
+}
+
+/// The entries that a server with this view has handed to its application since it had applied up to
+/// `applied`.
+fn handed(view: &NodeView, applied: Index) -> Vec<Handed> {
+    let log = (1..).map(Index).zip(&view.log);
+    log.filter(|(index, _)| applied < *index && *index <= view.applied)
+        .map(|(index, entry)| Handed {
+            index,
+            entry: *entry,
+        })
+        .collect()
+}
+
 /// Everything in which the target differs from what is expected, in the fields of `shown` only: first
-/// the refusal, then the state in the order of [`Field::ALL`], then the messages. Empty if they agree.
+/// the refusal, then the state in the order of [`Field::ALL`], then the messages, then what else left the
+/// server. Empty if they agree.
 pub fn compare(
-    expected: &Expected,
-    outcome: Outcome,
-    sent: &[Emitted],
+    wanted: &Wanted<'_>,
+    output: &Output,
     view: &NodeView,
     shown: FieldSet,
 ) -> Vec<Difference> {
+    let Output {
+        outcome,
+        sent,
+        handed,
+    } = wanted.output.as_ref();
     let mut differences = Vec::new();
-    if shown.contains(Field::Outcome) && expected.outcome != outcome {
+    if shown.contains(Field::Outcome) && *outcome != output.outcome {
         differences.push(Difference::WrongRefusal {
-            expected: expected.outcome,
-            actual: outcome,
+            expected: *outcome,
+            actual: output.outcome,
         });
     }
-    differences.extend(compare_views(&expected.view, view, shown));
+    differences.extend(compare_views(wanted.view, view, shown));
     if shown.contains(Field::Messages) {
         let marks = shown.contains(Field::AfterPersist);
-        compare_messages(&expected.sent, sent, marks, &mut differences);
+        compare_messages(sent, &output.sent, marks, &mut differences);
+    }
+    if shown.contains(Field::Handed) && *handed != output.handed {
+        differences.push(Difference::WrongOutput {
+            field: Field::Handed,
+            expected: json(handed),
+            actual: json(&output.handed),
+        });
     }
     differences
 }
@@ -359,7 +425,7 @@ fn json<T: Serialize>(value: &T) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lockstep_traces::{Body, Message, ProgressState};
+    use lockstep_traces::{Body, Message, Payload, ProgressState};
 
     fn id(number: u64) -> ServerId {
         ServerId::new(number).expect("not zero")
@@ -406,6 +472,14 @@ mod tests {
         }
     }
 
+    fn output(sent: Vec<Emitted>, handed: Vec<Handed>) -> Output {
+        Output {
+            outcome: Outcome::Accepted,
+            sent,
+            handed,
+        }
+    }
+
     fn messages(expected: &[Emitted], actual: &[Emitted], shown: FieldSet) -> Vec<Difference> {
         let view = leader();
         let expected = Expected {
@@ -413,7 +487,8 @@ mod tests {
             sent: expected.to_vec(),
             view: leader(),
         };
-        compare(&expected, Outcome::Accepted, actual, &view, shown)
+        let wanted = Wanted::new(&expected, Index(0));
+        compare(&wanted, &output(actual.to_vec(), Vec::new()), &view, shown)
     }
 
     fn field_of(difference: &Difference) -> Option<Field> {
@@ -439,7 +514,7 @@ mod tests {
             (Field::Log, |view| {
                 view.log.push(lockstep_traces::Entry {
                     term: Term(1),
-                    payload: lockstep_traces::Payload::Value(1),
+                    payload: Payload::Value(1),
                 });
             }),
             (Field::Commit, |view| view.commit = Index(1)),
@@ -564,12 +639,72 @@ mod tests {
             sent: Vec::new(),
             view: leader(),
         };
-        let found = compare(&expected, Outcome::Accepted, &[], &view, FieldSet::ALL);
+        let wanted = Wanted::new(&expected, Index(0));
+        let found = compare(&wanted, &output(vec![], vec![]), &view, FieldSet::ALL);
         let wrong = Difference::WrongRefusal {
             expected: refused,
             actual: Outcome::Accepted,
         };
         assert_eq!(found, [wrong]);
+    }
+
+    /// Every way to hand something else to the application than the log between the old and the new
+    /// applied index.
+    #[test]
+    fn what_the_application_is_handed_is_compared() {
+        let entry = |value| lockstep_traces::Entry {
+            term: Term(1),
+            payload: Payload::Value(value),
+        };
+        let given = |index, value| Handed {
+            index: Index(index),
+            entry: entry(value),
+        };
+        let mut view = leader();
+        view.log = vec![entry(1), entry(2), entry(3), entry(4)];
+        (view.commit, view.applied) = (Index(3), Index(3));
+        let expected = Expected {
+            outcome: Outcome::Accepted,
+            sent: Vec::new(),
+            view: view.clone(),
+        };
+        let differs = |applied, handed: Vec<Handed>| {
+            let wanted = Wanted::new(&expected, Index(applied));
+            let found = compare(&wanted, &output(vec![], handed), &view, FieldSet::ALL);
+            let wrong = |it: &Difference| {
+                matches!(
+                    it,
+                    Difference::WrongOutput {
+                        field: Field::Handed,
+                        ..
+                    }
+                )
+            };
+            assert!(found.iter().all(wrong) && found.len() < 2, "{found:?}");
+            !found.is_empty()
+        };
+        assert!(!differs(1, vec![given(2, 2), given(3, 3)]));
+        assert!(!differs(3, vec![]), "after a restart nothing is due");
+        assert!(differs(1, vec![]), "never");
+        assert!(
+            differs(1, vec![given(2, 2), given(2, 2), given(3, 3)]),
+            "twice"
+        );
+        assert!(differs(1, vec![given(3, 3), given(2, 2)]), "other order");
+        assert!(
+            differs(1, vec![given(2, 3), given(3, 2)]),
+            "other order, renumbered"
+        );
+        assert!(differs(1, vec![given(2, 2), given(3, 9)]), "other payload");
+        assert!(differs(3, vec![given(3, 3)]), "again");
+        assert!(differs(1, vec![given(2, 2)]), "too few");
+        assert!(
+            differs(1, vec![given(2, 2), given(3, 3), given(4, 4)]),
+            "not committed"
+        );
+        let hidden = FieldSet::ALL.without(Field::Handed);
+        let wanted = Wanted::new(&expected, Index(1));
+        assert_eq!(compare(&wanted, &output(vec![], vec![]), &view, hidden), []);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Where the two sides part: the way there, and everything that differs.
 
 use crate::compare::Difference;
-use crate::target::Reaction;
-use lockstep_traces::{Emitted, NodeView, Outcome, Trace};
+use crate::target::{Output, Reaction};
+use lockstep_traces::{NodeView, Outcome, Trace};
 use serde::Serialize;
 use std::borrow::Cow;
 
@@ -21,10 +21,9 @@ pub struct Divergence {
 /// What a target did with an input.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Actual {
-    /// What the caller was told.
-    pub outcome: Outcome,
-    /// The messages that it sent.
-    pub sent: Vec<Emitted>,
+    /// Everything that left it.
+    #[serde(flatten)]
+    pub output: Output,
     /// Its state afterwards.
     pub view: NodeView,
 }
@@ -82,11 +81,7 @@ fn shell_word(text: &str) -> Cow<'_, str> {
 impl Actual {
     pub(crate) fn new(reaction: Reaction, view: NodeView) -> Option<Actual> {
         match reaction {
-            Reaction::Driven { outcome, sent } => Some(Actual {
-                outcome,
-                sent,
-                view,
-            }),
+            Reaction::Driven(output) => Some(Actual { output, view }),
             Reaction::NotDriven { .. } => None,
         }
     }

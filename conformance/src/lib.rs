@@ -28,12 +28,13 @@ pub mod product;
 pub mod replay;
 pub mod target;
 pub mod targets;
+mod timers;
 pub mod walk;
 
 pub use compare::{Difference, compare};
 pub use divergence::{Actual, Divergence, Side};
 pub use graph::{Counts, OnProgress};
 pub use target::{
-    Description, DialectUse, Fork, Observation, Reaction, Run, Strength, Target, TargetError,
-    TargetServer,
+    Description, DialectUse, Fork, Observation, Output, Reaction, Run, Strength, Target,
+    TargetError, TargetServer,
 };

@@ -7,7 +7,7 @@
 //! are left out of the long trace as long as it still goes wrong. Either way every step that remains is a
 //! (server state, input) of the graph, so the result never shows what cannot happen within the bound.
 
-use crate::compare::{Difference, compare, compare_bystander};
+use crate::compare::{Difference, Wanted, compare, compare_bystander};
 use crate::cover::Cover;
 use crate::divergence::{Actual, Divergence};
 use crate::target::{Observation, Reaction, Target, TargetError, TargetServer};
@@ -202,12 +202,12 @@ impl<T: Target> Search<'_, T> {
             };
             let (differences, actual) = match observe(&mut server, input) {
                 Ok(Observation {
-                    reaction: Reaction::Driven { outcome, sent },
+                    reaction: Reaction::Driven(output),
                     view,
                 }) => {
-                    let differences = compare(&expected, outcome, &sent, &view, shows);
-                    let reaction = Reaction::Driven { outcome, sent };
-                    (differences, Actual::new(reaction, view))
+                    let wanted = Wanted::new(&expected, before.applied);
+                    let differences = compare(&wanted, &output, &view, shows);
+                    (differences, Some(Actual { output, view }))
                 }
                 Ok(Observation {
                     reaction: Reaction::NotDriven { .. },

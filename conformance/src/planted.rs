@@ -5,8 +5,12 @@
 //! there for it. The mistakes sit in the wrapper, at its border: they need no switch in the
 //! implementation that is wrapped.
 
-use crate::target::{Description, DialectUse, Fork, Reaction, Target, TargetError, TargetServer};
-use lockstep_traces::{Config, Input, NodeView, Outcome, ServerId, Term, Trace};
+use crate::target::{
+    Description, DialectUse, Fork, Output, Reaction, Target, TargetError, TargetServer,
+};
+use lockstep_traces::{
+    Config, Handed, Index, Input, NodeView, Outcome, Payload, ServerId, Term, Trace,
+};
 use serde::Serialize;
 
 /// One mistake of every kind that the comparison tells apart.
@@ -28,11 +32,23 @@ pub enum Mistake {
     HiddenState,
     /// A restart breaks the server, as if it could not read back its own log.
     Failure,
+    /// Committed entries count as applied, and the application is handed none.
+    HandedNever,
+    /// Of the committed entries that the application is handed at once, the last comes twice.
+    HandedTwice,
+    /// Committed entries that the application is handed at once come in reverse.
+    HandedInAnotherOrder,
+    /// The application is handed entries with other payloads than those that were committed.
+    HandedChanged,
+    /// After a restart the application is handed once more what it has applied already.
+    HandedAgain,
+    /// No message waits until what it vouches for is durable.
+    NothingWaits,
 }
 
 impl Mistake {
     /// Every mistake.
-    pub const ALL: [Mistake; 7] = [
+    pub const ALL: [Mistake; 13] = [
         Mistake::WrongState,
         Mistake::WrongMessage,
         Mistake::MissingMessage,
@@ -40,6 +56,12 @@ impl Mistake {
         Mistake::WrongRefusal,
         Mistake::HiddenState,
         Mistake::Failure,
+        Mistake::HandedNever,
+        Mistake::HandedTwice,
+        Mistake::HandedInAnotherOrder,
+        Mistake::HandedChanged,
+        Mistake::HandedAgain,
+        Mistake::NothingWaits,
     ];
 }
 
@@ -100,11 +122,14 @@ impl<S: TargetServer> TargetServer for PlantedServer<S> {
         if self.restarted && self.mistake == Mistake::Failure {
             return Err(TargetError::Failed("a planted failure".to_owned()));
         }
-        let (outcome, mut sent) = match self.server.apply(input)? {
-            Reaction::Driven { outcome, sent } => (outcome, sent),
+        let Output {
+            mut outcome,
+            mut sent,
+            mut handed,
+        } = match self.server.apply(input)? {
+            Reaction::Driven(output) => output,
             not_driven @ Reaction::NotDriven { .. } => return Ok(not_driven),
         };
-        let mut outcome = outcome;
         match (self.mistake, input) {
             (Mistake::WrongMessage, Input::Propose(_)) => {
                 for emitted in &mut sent {
@@ -123,9 +148,40 @@ impl<S: TargetServer> TargetServer for PlantedServer<S> {
                 }
                 self.sulks = matches!(outcome, Outcome::Refused(_));
             }
+            (Mistake::HandedNever, _) => handed.clear(),
+            (Mistake::HandedTwice, _) => {
+                let last = handed.last().cloned();
+                handed.extend(last);
+            }
+            (Mistake::HandedInAnotherOrder, _) => handed.reverse(),
+            (Mistake::HandedChanged, _) => {
+                for given in &mut handed {
+                    given.entry.payload = match given.entry.payload {
+                        Payload::Empty => Payload::Value(1),
+                        Payload::Value(_) => Payload::Empty,
+                    };
+                }
+            }
+            (Mistake::HandedAgain, Input::Restart) => {
+                let view = self.server.view()?;
+                let log = (1..).map(Index).zip(view.log);
+                let applied = log.take_while(|(index, _)| *index <= view.applied);
+                handed = applied
+                    .map(|(index, entry)| Handed { index, entry })
+                    .collect();
+            }
+            (Mistake::NothingWaits, _) => {
+                for emitted in &mut sent {
+                    emitted.after_persist = false;
+                }
+            }
             _ => {}
         }
-        Ok(Reaction::Driven { outcome, sent })
+        Ok(Reaction::Driven(Output {
+            outcome,
+            sent,
+            handed,
+        }))
     }
 
     fn view(&mut self) -> Result<NodeView, TargetError> {

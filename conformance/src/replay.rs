@@ -12,12 +12,10 @@
 //!   inputs alone, so if it was to change, the later steps of *that* server are not compared; the other
 //!   servers of the trace go on.
 
-use crate::compare::{Difference, compare, compare_bystander, compare_start, start_view};
+use crate::compare::{Difference, Wanted, compare, compare_bystander, compare_start, start_view};
 use crate::divergence::{Actual, Divergence};
 use crate::target::{Description, Reaction, Run, Script, Target, TargetError};
-use lockstep_traces::{
-    Event, Expected, Field, FieldSet, NodeView, Outcome, ServerId, Trace, TraceError,
-};
+use lockstep_traces::{Event, Expected, FieldSet, NodeView, Outcome, ServerId, Trace, TraceError};
 use serde::Serialize;
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
@@ -119,15 +117,12 @@ impl ReplayReport {
 
     /// The fields that were compared.
     pub fn fields_compared(&self) -> FieldSet {
-        self.target.shows
+        self.target.compared()
     }
 
     /// The fields that were not, because the target does not show them.
     pub fn fields_not_compared(&self) -> FieldSet {
-        Field::ALL
-            .into_iter()
-            .filter(|field| !self.target.shows.contains(*field))
-            .collect()
+        self.target.not_shown()
     }
 
     /// What was established.
@@ -375,8 +370,8 @@ fn judge(trace: &Trace, run: Run, shown: FieldSet) -> Fate {
             fate.not_reached += 1;
             continue;
         }
-        let (outcome, sent) = match &seen.reaction {
-            Reaction::Driven { outcome, sent } => (*outcome, sent),
+        let output = match &seen.reaction {
+            Reaction::Driven(output) => output,
             Reaction::NotDriven { reason } => {
                 // It has not changed, says the target, and is held to it.
                 if let Some(moved) = compare_bystander(*server, &tracked.view, &seen.view, shown) {
@@ -393,7 +388,8 @@ fn judge(trace: &Trace, run: Run, shown: FieldSet) -> Fate {
                 continue;
             }
         };
-        let differences = compare(expected, outcome, sent, &seen.view, shown);
+        let wanted = Wanted::new(expected, tracked.view.applied);
+        let differences = compare(&wanted, output, &seen.view, shown);
         if !differences.is_empty() {
             let actual = Actual::new(seen.reaction, seen.view);
             fate.divergence = Some(divergence(trace, position, differences, actual));

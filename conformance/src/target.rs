@@ -15,13 +15,16 @@
 //! 2. **Apply**: translate the [`Input`] into calls (`campaign`, `step`, `propose`, ticks, ...), then
 //!    run the implementation until nothing is left to do: persist what it wants persisted, apply what
 //!    it commits, hand back to it the messages it addresses to itself. Collect the messages to others,
-//!    each with the mark whether it had to wait for persistence. An input that the implementation has
+//!    each with the mark whether it had to wait for persistence, and the entries that it hands to its
+//!    application. Keep the applied index of that application yourself, from what it was handed: it is
+//!    what `Restart` starts with, and no index that the implementation counts can take its place. An input that the implementation has
 //!    no way to receive is [`Reaction::NotDriven`] with the reason, and leaves the server as it was; it is
 //!    counted and named in the report, and is never a silent pass. `Restart` throws the server away and builds it again from
 //!    what was durable.
 //! 3. **View**: translate the state into a [`NodeView`]. State that the role does not have is left empty
 //!    there. A field that you cannot read is left out of [`Description::shows`] once and for all, and
-//!    whatever the view says there is not compared.
+//!    whatever the view says there is not compared. Read values, do not work them out: a field that your
+//!    adapter makes from others belongs into [`Description::derived`].
 //!
 //! That earns *edges covered*. If the server can also be copied, implement [`Fork`]: two functions more,
 //! and the verdict can be *bisimilar within the bound* (see [`Strength`]). A target that runs many
@@ -29,8 +32,11 @@
 //!
 //! `targets/lockstep_raft.rs` is a complete example of both.
 
-use lockstep_traces::{Config, Emitted, FieldSet, Input, NodeView, Outcome, ServerId, Trace};
+use lockstep_traces::{
+    Config, Emitted, Field, FieldSet, Handed, Input, NodeView, Outcome, ServerId, Trace,
+};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -44,8 +50,25 @@ pub struct Description {
     /// The fields that its views and reactions carry. The others are not compared, and every report
     /// says so.
     pub shows: FieldSet,
+    /// Fields among these whose value is made from others instead of read, so that it is wrong only if
+    /// those are; each with the reason. They do not count as compared.
+    pub derived: BTreeMap<Field, String>,
     /// How it departs from the specification by design, one sentence each; empty for most.
     pub dialect: Vec<String>,
+}
+
+impl Description {
+    /// The fields that are compared.
+    pub fn compared(&self) -> FieldSet {
+        let read = |field: &Field| !self.derived.contains_key(field);
+        self.shows.iter().filter(read).collect()
+    }
+
+    /// The fields that are not compared, because the target does not show them.
+    pub fn not_shown(&self) -> FieldSet {
+        let hidden = |field: &Field| !self.shows.contains(*field);
+        Field::ALL.into_iter().filter(hidden).collect()
+    }
 }
 
 /// An entry of a dialect, and how much it mattered in a run. An entry excuses a difference: one that
@@ -73,16 +96,22 @@ pub enum TargetError {
     Failed(String),
 }
 
+/// Everything that left a server because of an input.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Output {
+    /// What the caller was told.
+    pub outcome: Outcome,
+    /// The messages to other servers, in any order. Never one to itself.
+    pub sent: Vec<Emitted>,
+    /// The committed entries that the application was handed, in this order.
+    pub handed: Vec<Handed>,
+}
+
 /// What a server did with an input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reaction {
     /// It was given the input.
-    Driven {
-        /// What the caller was told.
-        outcome: Outcome,
-        /// The messages to other servers, in any order. Never one to itself.
-        sent: Vec<Emitted>,
-    },
+    Driven(Output),
     /// There is no way to give it this input. Its state has not changed.
     NotDriven {
         /// Why not, in a few words; reports count the inputs that were not driven by this text.

@@ -3,7 +3,9 @@
 
 mod python;
 
-use lockstep_conformance::target::{Reaction, Run, Script, Target, TargetError, TargetServer};
+use lockstep_conformance::target::{
+    Output, Reaction, Run, Script, Target, TargetError, TargetServer,
+};
 use lockstep_conformance::targets::exec::{ExecOptions, ExecTarget, Program};
 use lockstep_traces::{
     Body, Config, Field, FieldSet, Index, Input, Message, Outcome, Refusal, Role, ServerId, Term,
@@ -143,10 +145,11 @@ fn a_server_is_moved_step_by_step() {
     let mut other = target.start(&config(), id(1)).unwrap();
     server.apply(&request_vote(2, 1, 1)).unwrap();
     assert_eq!(server.view().unwrap().vote, Some(id(2)));
-    let dropped = Reaction::Driven {
+    let dropped = Reaction::Driven(Output {
         outcome: Outcome::Refused(Refusal::ProposalDropped),
         sent: Vec::new(),
-    };
+        handed: Vec::new(),
+    });
     assert_eq!(server.apply(&Input::Propose(7)).unwrap(), dropped);
     drop(server);
     other.apply(&Input::Timeout).unwrap();

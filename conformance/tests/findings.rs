@@ -7,6 +7,7 @@
 
 mod opinions;
 
+use lockstep_conformance::compare::Wanted;
 use lockstep_conformance::cover::{CoverOptions, conform_by_cover, cover_inputs};
 use lockstep_conformance::minimise::minimise;
 use lockstep_conformance::replay::{ReplayVerdict, replay};
@@ -14,8 +15,9 @@ use lockstep_conformance::targets::etcd::StorageWrites;
 use lockstep_conformance::targets::raft_rs::RaftRs;
 use lockstep_conformance::{Description, Reaction, Target, TargetError, TargetServer};
 use lockstep_model::{Cluster, Departure, Dialect, Server, Settings};
-use lockstep_traces::{Config, Field, FieldSet, Input, NodeView, ServerId, Trace};
+use lockstep_traces::{Config, Expected, Field, FieldSet, Input, NodeView, ServerId, Trace};
 use opinions::{WINDOW, etcd, go_on};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The specification in a dialect, as a target.
@@ -35,6 +37,7 @@ impl Target for Spoken {
             version: String::new(),
             // As for raft-rs, which does not have it.
             shows: FieldSet::ALL.without(Field::CommitSent),
+            derived: BTreeMap::new(),
             dialect: Vec::new(),
         }
     }
@@ -50,12 +53,16 @@ impl Target for Spoken {
 
 impl TargetServer for Speaker {
     fn apply(&mut self, input: &Input) -> Result<Reaction, TargetError> {
+        let before = self.server.view(&self.settings).applied;
         let step = self.server.step(&self.settings, input);
         self.server = step.server;
-        Ok(Reaction::Driven {
+        let expected = Expected {
             outcome: step.outcome,
+            view: self.server.view(&self.settings),
             sent: step.sent,
-        })
+        };
+        let output = Wanted::new(&expected, before).output.into_owned();
+        Ok(Reaction::Driven(output))
     }
 
     fn view(&mut self) -> Result<NodeView, TargetError> {

@@ -116,6 +116,22 @@ fn is_caught(mistake: Mistake, verdict: &Verdict) -> bool {
         Mistake::WrongRefusal => matches!(first, Some(Difference::WrongRefusal { .. })),
         Mistake::HiddenState => false,
         Mistake::Failure => matches!(first, Some(Difference::Failed { .. })),
+        Mistake::HandedNever
+        | Mistake::HandedTwice
+        | Mistake::HandedInAnotherOrder
+        | Mistake::HandedChanged
+        | Mistake::HandedAgain => matches!(
+            first,
+            Some(Difference::WrongOutput {
+                field: Field::Handed,
+                ..
+            })
+        ),
+        Mistake::NothingWaits => matches!(
+            first,
+            Some(Difference::WrongMessage { expected, actual })
+                if expected.after_persist && !actual.after_persist
+        ),
     }
 }
 

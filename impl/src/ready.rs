@@ -11,8 +11,8 @@ use crate::types::{Entry, HardState, Message, ReadState, Snapshot, SoftState};
 ///    [`snapshot`](Ready::snapshot) to storage, synchronously if [`must_sync`](Ready::must_sync).
 ///    Entries replace everything stored at and behind the first of them. A snapshot is always
 ///    written synchronously.
-/// 2. Send the [`messages`](Ready::messages). Those that
-///    [do not wait](Message::waits_for_persistence) may leave earlier, even before the write; the
+/// 2. Send the [`messages`](Ready::messages). The first
+///    [`early_messages`](Ready::early_messages) of them may leave earlier, even before the write; the
 ///    others only after it. Messages with a snapshot must be reported on, see
 ///    [`report_snapshot`](crate::RawNode::report_snapshot).
 /// 3. Apply the snapshot and the [`committed_entries`](Ready::committed_entries); for each change
@@ -40,6 +40,10 @@ pub struct Ready {
     pub committed_entries: Vec<Entry>,
     /// Messages to be sent, those that wait for persistence last.
     pub messages: Vec<Message>,
+    /// How many of the [`messages`](Ready::messages) do not wait for the write: that many from the
+    /// first on. With asynchronous storage writes all of them; those that wait are in the message to
+    /// the storage thread.
+    pub early_messages: usize,
     /// Whether the write of [`hard_state`](Ready::hard_state) and [`entries`](Ready::entries) must
     /// be durable before anything that waits for it is done: there are entries, or the term or
     /// vote changed. Of snapshots it says nothing; those must be durable always.
@@ -56,6 +60,7 @@ impl Ready {
         self.snapshot = None;
         self.committed_entries.clear();
         self.messages.clear();
+        self.early_messages = 0;
         self.must_sync = false;
     }
 }

@@ -13,8 +13,8 @@ use crate::types::Role;
 /// Counts ticks for a [`Core`] and tells it when timers fire.
 ///
 /// A follower or candidate campaigns when it has not heard from a leader for its own random
-/// timeout, drawn from `election_timeout..2 * election_timeout` anew whenever its role or term
-/// changes (Raft §5.2). A leader sends heartbeats and checks its quorum at fixed intervals.
+/// timeout, drawn from `election_timeout..2 * election_timeout` anew whenever it enters a term, or a
+/// role other than pre-candidate (Raft §5.2). A leader sends heartbeats and checks its quorum at fixed intervals.
 #[derive(Clone, Debug)]
 pub struct Timer {
     election_timeout_ticks: u32,

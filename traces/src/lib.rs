@@ -16,7 +16,7 @@ mod view;
 pub use config::Config;
 pub use event::{Event, Input, Outcome, Refusal};
 pub use ids::{Index, ServerId, Term};
-pub use message::{Body, Emitted, Entry, Message, Payload, RejectHint};
+pub use message::{Body, Emitted, Entry, Handed, Message, Payload, RejectHint};
 pub use trace::{
     Expected, FORMAT_VERSION, Header, MAX_NUMBER, MAX_SERVERS, Problem, Provenance, Step,
     TRACE_EXTENSION, Trace, TraceError, TraceReader, TraceWriter, check_header, check_step,

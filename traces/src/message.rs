@@ -21,6 +21,16 @@ pub struct Entry {
     pub payload: Payload,
 }
 
+/// A committed entry that a server handed to its application.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Handed {
+    /// The index that the server gave for it.
+    pub index: Index,
+    /// The entry.
+    pub entry: Entry,
+}
+
 /// A message between two servers. Fields that a kind of message leaves unused in raftpb are not here:
 /// a target that sends them non-zero has to say so.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

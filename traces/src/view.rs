@@ -175,11 +175,13 @@ pub enum Field {
     Messages,
     /// Which messages had to wait for persistence ([`crate::Emitted::after_persist`]).
     AfterPersist,
+    /// The committed entries handed to the application, in order ([`crate::Handed`]).
+    Handed,
 }
 
 impl Field {
     /// Every field, in the order of reports.
-    pub const ALL: [Field; 21] = [
+    pub const ALL: [Field; 22] = [
         Field::Role,
         Field::Term,
         Field::Vote,
@@ -201,6 +203,7 @@ impl Field {
         Field::Outcome,
         Field::Messages,
         Field::AfterPersist,
+        Field::Handed,
     ];
 
     /// The name of the field in traces, reports and the exec protocol.
@@ -227,6 +230,7 @@ impl Field {
             Field::Outcome => "outcome",
             Field::Messages => "messages",
             Field::AfterPersist => "after_persist",
+            Field::Handed => "handed",
         }
     }
 }

@@ -9,7 +9,7 @@ use lockstep_conformance::product::HiddenState;
 use lockstep_conformance::replay::replay;
 use lockstep_conformance::{Description, Difference, Divergence, Side, Target};
 use lockstep_model::Server;
-use lockstep_traces::{Event, Expected, Field, Input, Outcome, Step, Trace};
+use lockstep_traces::{Event, Expected, Field, FieldSet, Input, Outcome, Step, Trace};
 use serde_json::Value;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -17,16 +17,18 @@ use std::path::Path;
 /// Who was compared, and what of it.
 pub fn target_facts(job: &mut Job, target: &Description) {
     job.fact("target", format!("{} {}", target.name, target.version));
-    let fields = |shown: bool| -> Vec<&str> {
-        let all = Field::ALL.into_iter();
-        all.filter(|it| target.shows.contains(*it) == shown)
-            .map(Field::name)
-            .collect()
-    };
-    job.fact("fields compared", fields(true));
-    let missing = fields(false);
+    let names = |fields: FieldSet| -> Vec<&str> { fields.iter().map(Field::name).collect() };
+    job.fact("fields compared", names(target.compared()));
+    let missing = names(target.not_shown());
     if !missing.is_empty() {
         job.fact("fields not shown, so not compared", missing);
+    }
+    if !target.derived.is_empty() {
+        let derived: Vec<_> = target.derived.keys().map(|field| field.name()).collect();
+        job.fact("fields derived from others, so not counted", derived);
+        for (field, reason) in &target.derived {
+            job.notes.push(format!("{field} is derived: {reason}"));
+        }
     }
     for sentence in &target.dialect {
         job.notes.push(sentence.clone());
@@ -205,6 +207,7 @@ fn name(difference: &Difference) -> String {
         Difference::WrongMessage { .. } => "wrong message".to_owned(),
         Difference::MissingMessage { .. } => "missing message".to_owned(),
         Difference::ExtraMessage { .. } => "extra message".to_owned(),
+        Difference::WrongOutput { field, .. } => format!("wrong {field}"),
         Difference::Bystander { server, field, .. } => {
             format!("server {server} changed its {field} though it was given nothing")
         }
@@ -221,6 +224,9 @@ fn row(difference: &Difference) -> Vec<Value> {
             expected, actual, ..
         }
         | Difference::WrongStart {
+            expected, actual, ..
+        }
+        | Difference::WrongOutput {
             expected, actual, ..
         }
         | Difference::Bystander {

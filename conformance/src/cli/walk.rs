@@ -7,6 +7,7 @@ use super::progress::{Reporter, Tick};
 use super::target::TargetArgs;
 use crate::report::{Job, Status};
 use clap::Args;
+use lockstep_conformance::walk::jitter::{self, Jitter};
 use lockstep_conformance::walk::{WalkOptions, WalkReport, WalkVerdict, walk};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -72,7 +73,7 @@ fn one(options: &WalkOptions, trace_out: &Path, progress: &Reporter) -> Result<J
             ..Tick::default()
         })
     });
-    let mut job = job(&name, &report);
+    let mut job = job(&name, &report, &jitter::sample());
     job.seconds = clock.elapsed().as_secs_f64();
     if let Some(found) = &report.divergence {
         divergence::describe(&mut job, &found.divergence);
@@ -86,8 +87,11 @@ fn one(options: &WalkOptions, trace_out: &Path, progress: &Reporter) -> Result<J
     Ok(job)
 }
 
-fn job(name: &str, report: &WalkReport) -> Job {
+fn job(name: &str, report: &WalkReport, jitter: &Jitter) -> Job {
     let (status, verdict) = match report.verdict() {
+        WalkVerdict::Sampled if !jitter.wrong.is_empty() => {
+            (Status::Violated, "election timeouts are drawn unevenly")
+        }
         WalkVerdict::Sampled => (Status::Holds, "sampled"),
         WalkVerdict::Diverged => (Status::Violated, "diverged"),
         WalkVerdict::Interrupted => (Status::Stopped, "bounded (interrupted)"),
@@ -105,11 +109,20 @@ fn job(name: &str, report: &WalkReport) -> Job {
     job.fact("elections", counts.elections);
     job.fact("proposals taken", counts.proposals);
     job.fact("entries committed", counts.committed);
+    job.fact("election timeouts drawn", counts.draws);
     job.fact("restarts", counts.restarts);
     job.fact("highest term", counts.highest_term);
+    job.fact("election timeouts sampled", jitter.draws);
+    let even = "election timeouts are drawn evenly, each apart from the last";
+    match jitter.wrong.as_slice() {
+        [] => job.passed(even),
+        wrong => job.failed(even, Status::Violated, wrong.join("; ")),
+    }
     match &report.divergence {
-        None if status == Status::Holds => job.passed("every walk agrees at every step"),
-        None if status == Status::Violated => {
+        None if report.verdict() == WalkVerdict::Sampled => {
+            job.passed("every walk agrees at every step")
+        }
+        None if report.verdict() == WalkVerdict::NothingCommitted => {
             let text = "nothing was, so that the walks say nothing";
             job.failed("something is committed", Status::Violated, text);
         }

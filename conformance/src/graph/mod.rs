@@ -19,7 +19,7 @@ pub(crate) use tables::Tables;
 use expand::{Expansion, Item, expand};
 use lockstep_engine::{Limit, Progress};
 use lockstep_model::{Action, Cluster, ClusterState};
-use lockstep_traces::{Event, Expected, Input, ServerId};
+use lockstep_traces::{Event, Expected, Index, Input, ServerId};
 use serde::Serialize;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -51,6 +51,8 @@ pub(crate) struct Question<'a> {
     pub input: &'a Input,
     /// A number for the input: equal inputs have equal numbers.
     pub input_number: u32,
+    /// The index up to which the server has applied before it.
+    pub applied_before: Index,
     /// What the specification says must be seen.
     pub expected: &'a Expected,
 }
@@ -285,6 +287,7 @@ impl<'a, C: Companion> Walk<'a, C> {
                     companion: self.tables.companion(pairs[slot]),
                     input: &input,
                     input_number: number,
+                    applied_before: state.server(server).view(self.cluster.settings()).applied,
                     expected: &expected,
                 };
                 let next = self.companion.step(question);

@@ -2,13 +2,16 @@
 //! that their digest hides nothing.
 
 use super::report::ImplementationCounts;
-use crate::compare::{Difference, compare, compare_bystander, compare_start, compare_views};
+use crate::compare::{
+    Difference, Wanted, compare, compare_bystander, compare_start, compare_views,
+};
 use crate::digest::digest_of;
 use crate::divergence::Actual;
 use crate::graph::{Companion, Question};
 use crate::target::{Fork, Reaction, Target, TargetError, TargetServer, apply_caught};
 use lockstep_traces::{Config, Expected, FieldSet, Input, NodeView, Outcome, ServerId};
 use rustc_hash::FxHashMap;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -73,7 +76,7 @@ struct Edge {
     input: u32,
     /// The state afterwards.
     next: u32,
-    /// What the caller was told and what was sent, in any order.
+    /// Everything that left the server, the messages in any order.
     reaction: u128,
 }
 
@@ -147,17 +150,13 @@ where
     fn execute(&mut self, server: &T::Server, input: &Input) -> Result<Stepped<T::Server>, Fault> {
         self.steps += 1;
         let mut server = server.fork();
-        let (outcome, sent) = match apply_caught(&mut server, input)? {
-            Reaction::Driven { outcome, sent } => (outcome, sent),
+        let output = match apply_caught(&mut server, input)? {
+            Reaction::Driven(output) => output,
             Reaction::NotDriven { reason } => return Err(Fault::NotDriven(reason)),
         };
         let view = server.view()?;
         let digest = server.digest();
-        let actual = Actual {
-            outcome,
-            sent,
-            view,
-        };
+        let actual = Actual { output, view };
         Ok(Stepped {
             server,
             actual,
@@ -345,19 +344,12 @@ where
             Ok(again) => {
                 let first = self.known[number as usize].first.fork();
                 let first = self.execute(&first, &input)?.actual;
-                let first = Expected {
-                    outcome: first.outcome,
-                    view: first.view,
-                    sent: first.sent,
+                let first = Wanted {
+                    output: Cow::Borrowed(&first.output),
+                    view: &first.view,
                 };
                 let again = again.actual;
-                compare(
-                    &first,
-                    again.outcome,
-                    &again.sent,
-                    &again.view,
-                    FieldSet::ALL,
-                )
+                compare(&first, &again.output, &again.view, FieldSet::ALL)
             }
             Err(Fault::Target(TargetError::Setup(why))) => return Err(Stop::Setup(why)),
             Err(fault) => vec![Difference::Failed {
@@ -404,6 +396,7 @@ where
             companion,
             input,
             input_number,
+            applied_before,
             expected,
         } = question;
         self.inputs
@@ -419,13 +412,8 @@ where
             actual,
             digest,
         } = stepped;
-        let differences = compare(
-            expected,
-            actual.outcome,
-            &actual.sent,
-            &actual.view,
-            self.shown,
-        );
+        let wanted = Wanted::new(expected, applied_before);
+        let differences = compare(&wanted, &actual.output, &actual.view, self.shown);
         if !differences.is_empty() {
             return Err(Stop::Diverged(differences, Some(Box::new(actual))));
         }
@@ -453,11 +441,11 @@ where
     }
 }
 
-/// A number for what the caller was told and what was sent, in any order.
+/// A number for everything that left the server, the messages in any order.
 fn reaction(actual: &Actual) -> u128 {
-    let mut sent: Vec<_> = actual.sent.iter().collect();
-    sent.sort_unstable();
-    digest_of(&(actual.outcome, sent))
+    let mut output = actual.output.clone();
+    output.sent.sort_unstable();
+    digest_of(&output)
 }
 
 /// A second server in some state.

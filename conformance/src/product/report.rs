@@ -5,7 +5,7 @@ use crate::divergence::Divergence;
 use crate::graph::Counts;
 use crate::target::{Description, Strength};
 use lockstep_engine::Limit;
-use lockstep_traces::{Field, FieldSet};
+use lockstep_traces::FieldSet;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -99,13 +99,12 @@ pub struct ProductReport {
 impl ProductReport {
     /// The fields that were compared.
     pub fn fields_compared(&self) -> FieldSet {
-        self.target.shows
+        self.target.compared()
     }
 
     /// The fields that were not, because the target does not show them.
     pub fn fields_not_compared(&self) -> FieldSet {
-        let shows = |field: &Field| !self.target.shows.contains(*field);
-        Field::ALL.into_iter().filter(shows).collect()
+        self.target.not_shown()
     }
 
     /// Transitions of the specification that were compared per second.

@@ -9,9 +9,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The sources of the program, by file name.
-const SOURCES: [(&str, &str); 6] = [
+const SOURCES: [(&str, &str); 7] = [
     ("go.mod", include_str!("../../targets/etcd-raft/go.mod")),
     ("go.sum", include_str!("../../targets/etcd-raft/go.sum")),
+    (
+        "application.go",
+        include_str!("../../targets/etcd-raft/application.go"),
+    ),
     ("main.go", include_str!("../../targets/etcd-raft/main.go")),
     (
         "protocol.go",

@@ -13,7 +13,7 @@ pub use child::ExecError;
 pub use wire::PROTOCOL_VERSION;
 
 use crate::target::{
-    Description, Observation, Reaction, Run, Script, Target, TargetError, TargetServer,
+    Description, Observation, Output, Reaction, Run, Script, Target, TargetError, TargetServer,
 };
 use child::Connection;
 use lockstep_traces::{Config, FieldSet, Input, NodeView, ServerId};
@@ -151,6 +151,7 @@ impl Target for ExecTarget {
             name: self.says.name.clone(),
             version: self.says.version.clone(),
             shows: self.says.fields,
+            derived: self.says.derived.clone(),
             dialect: Vec::new(),
         }
     }
@@ -366,10 +367,11 @@ fn read_result(result: WireResult, before: &NodeView, shown: FieldSet) -> Result
     }
     let reaction = match (result.not_driven, result.outcome) {
         (Some(reason), None) => Reaction::NotDriven { reason },
-        (None, Some(outcome)) => Reaction::Driven {
+        (None, Some(outcome)) => Reaction::Driven(Output {
             outcome,
             sent: result.sent.into_iter().flatten().map(Into::into).collect(),
-        },
+            handed: result.handed.unwrap_or_default(),
+        }),
         _ => {
             return Err(Failure::Reply(
                 "a result needs one of `outcome`, `not_driven` and `crashed`".to_owned(),

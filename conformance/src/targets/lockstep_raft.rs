@@ -4,17 +4,24 @@
 //! timer itself is what [`crate::walk`] compares). Storage is in memory and written at once, as `Ready`
 //! asks, so that at the end of every input everything is durable and applied.
 
+mod application;
+mod view;
+mod vocabulary;
+
+pub(crate) use application::{Application, Settled, failed};
+pub(crate) use view::view;
+pub(crate) use vocabulary::to_raft;
+
 use crate::digest::digest_of;
-use crate::target::{Description, Fork, Reaction, Target, TargetError, TargetServer};
+use crate::target::{Description, Fork, Output, Reaction, Target, TargetError, TargetServer};
+use crate::timers::{Reset, Tenure};
 use bytes::Bytes;
-use lockstep_raft::tracker::Progress;
 use lockstep_raft::{
-    ConfState, Core, MemoryStorage, NodeId, PeerError, Ready, Storage, TimerEvent,
+    ConfState, Core, DropReason, Error, MemoryStorage, PeerError, TimerEvent, TimerReset,
 };
-use lockstep_traces::{
-    Body, Config, DurableImage, Emitted, Entry, FieldSet, Index, Input, Message, NodeView, Outcome,
-    Payload, PeerView, ProgressState, Refusal, RejectHint, Role, ServerId, Term,
-};
+use lockstep_traces::{Config, FieldSet, Input, NodeView, Outcome, Refusal, ServerId};
+use std::collections::BTreeMap;
+use vocabulary::node;
 
 /// The production Raft as a target.
 #[derive(Clone, Copy, Debug, Default)]
@@ -28,26 +35,32 @@ impl Target for LockstepRaft {
             name: "lockstep-raft".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             shows: FieldSet::ALL,
+            derived: BTreeMap::new(),
             dialect: Vec::new(),
         }
     }
 
     fn start(&self, config: &Config, id: ServerId) -> Result<LockstepServer, TargetError> {
-        let config = raft_config(config, id)?;
-        let core = start(&config.raft, config.storage)
+        let setup = raft_config(config, id)?;
+        let application = Application::new(&setup.storage, setup.raft.applied);
+        let core = start(&setup.raft, setup.storage)
             .map_err(|error| TargetError::Setup(error.to_string()))?;
         Ok(LockstepServer {
-            config: config.raft,
+            config: setup.raft,
+            group: config.clone(),
             core,
+            application,
         })
     }
 }
 
-/// One server: the core with its storage, and what it needs to be built again.
+/// One server: the core with its storage and application, and what it needs to be built again.
 #[derive(Clone, Debug)]
 pub struct LockstepServer {
     config: lockstep_raft::Config,
+    group: Config,
     core: Core<MemoryStorage>,
+    application: Application,
 }
 
 /// How a server of the production Raft is set up for comparison, and the storage it starts from.
@@ -85,7 +98,7 @@ pub(crate) fn raft_config(config: &Config, id: ServerId) -> Result<Setup, Target
 fn start(
     config: &lockstep_raft::Config,
     storage: MemoryStorage,
-) -> Result<Core<MemoryStorage>, lockstep_raft::Error> {
+) -> Result<Core<MemoryStorage>, Error> {
     let mut core = Core::new(config, storage)?;
     core.take_timer_reset();
     Ok(core)
@@ -93,6 +106,7 @@ fn start(
 
 impl TargetServer for LockstepServer {
     fn apply(&mut self, input: &Input) -> Result<Reaction, TargetError> {
+        let before = Tenure::from(&self.view()?);
         let result = match input {
             Input::Timeout => self.core.on_timer(TimerEvent::ElectionTimeout),
             Input::LeaseExpire => self.core.on_timer(TimerEvent::LeaseExpired),
@@ -102,13 +116,35 @@ impl TargetServer for LockstepServer {
             Input::Deliver(message) => self.core.step(to_raft(message)),
             Input::Restart => self.restart(),
         };
-        let outcome = outcome(result)?;
-        let sent = self.settle()?;
-        Ok(Reaction::Driven { outcome, sent })
+        let outcome = outcome(result, input, &self.core)?;
+        let Settled { sent, handed } = self.application.settle(&mut self.core)?;
+        let after = Tenure::from(&self.view()?);
+        // Orders to the timer. There is none here, but they are checked all the same: on every edge,
+        // where a walk sees only some. A restart has none left, since a new timer counts from zero.
+        let orders = match input {
+            Input::Restart => Reset::default(),
+            _ => Reset::of(before, input, after, &sent),
+        };
+        let TimerReset {
+            election,
+            heartbeat,
+            redraw,
+        } = self.core.take_timer_reset();
+        let given = Reset {
+            election,
+            heartbeat,
+            draw: redraw,
+        };
+        application::agree("what it orders its timer", given, orders)?;
+        Ok(Reaction::Driven(Output {
+            outcome,
+            sent,
+            handed,
+        }))
     }
 
     fn view(&mut self) -> Result<NodeView, TargetError> {
-        view(&self.core)
+        view(&self.core, &self.group)
     }
 }
 
@@ -118,339 +154,59 @@ impl Fork for LockstepServer {
     }
 
     fn digest(&self) -> u128 {
-        // Derived `Hash` all the way down: every field of the core and of the storage is in it. The
-        // configuration never changes, but for the applied index, which the core has as well.
-        digest_of(&self.core)
+        // Derived `Hash` all the way down: every field of the core and of the storage is in it, and
+        // what the application was told and handed. The configuration never changes, but for the
+        // applied index, which the application has as well.
+        digest_of(&(&self.core, &self.application))
     }
 }
 
 impl LockstepServer {
     /// The process dies, and another is started on the same storage.
-    fn restart(&mut self) -> Result<(), lockstep_raft::Error> {
-        self.config.applied = self.core.applied();
+    fn restart(&mut self) -> Result<(), Error> {
+        self.config.applied = self.application.applied();
         let storage = self.core.storage().clone();
+        self.application = Application::new(&storage, self.config.applied);
         self.core = start(&self.config, storage)?;
         Ok(())
     }
-
-    /// Does everything that is to be done: persists, sends, applies, until nothing is left.
-    fn settle(&mut self) -> Result<Vec<Emitted>, TargetError> {
-        let mut sent = Vec::new();
-        while self.core.has_ready() {
-            let ready = self.core.ready().map_err(failed)?;
-            check_sync(self.core.storage(), &ready)?;
-            persist(self.core.storage_mut(), &ready)?;
-            for message in &ready.messages {
-                let after_persist = message.waits_for_persistence();
-                sent.push(Emitted {
-                    message: from_raft(message)?,
-                    after_persist,
-                });
-            }
-            self.core.advance().map_err(failed)?;
-        }
-        // Orders to the timer; there is none here.
-        self.core.take_timer_reset();
-        Ok(sent)
-    }
 }
 
-/// What must not be lost in a crash has to be marked so.
-fn check_sync(storage: &MemoryStorage, ready: &Ready) -> Result<(), TargetError> {
-    let (stored, _) = storage
-        .initial_state()
-        .map_err(|error| failed(error.into()))?;
-    let vital = ready
-        .hard_state
-        .is_some_and(|new| (new.term, new.vote) != (stored.term, stored.vote));
-    if (vital || !ready.entries.is_empty()) && !ready.must_sync {
-        let text = "a term, a vote or entries need not be synchronised to disk, it says";
-        return Err(TargetError::Failed(text.to_owned()));
-    }
-    Ok(())
-}
-
-/// Writes what a `Ready` wants written.
-pub(crate) fn persist(storage: &mut MemoryStorage, ready: &Ready) -> Result<(), TargetError> {
-    if ready.snapshot.is_some() {
-        return Err(TargetError::Failed(
-            "it wants to install a snapshot".to_owned(),
-        ));
-    }
-    storage
-        .append(ready.entries.clone())
-        .map_err(|error| failed(error.into()))?;
-    if let Some(hard_state) = ready.hard_state {
-        storage.set_hard_state(hard_state);
-    }
-    Ok(())
-}
-
-/// What the caller of the core was told, in the vocabulary.
-pub(crate) fn outcome(result: Result<(), lockstep_raft::Error>) -> Result<Outcome, TargetError> {
-    use lockstep_raft::Error;
-    match result {
-        Ok(()) => Ok(Outcome::Accepted),
-        Err(Error::ProposalDropped(_)) => Ok(Outcome::Refused(Refusal::ProposalDropped)),
-        Err(Error::Peer(PeerError::UnknownPeer { .. })) => {
-            Ok(Outcome::Refused(Refusal::UnknownPeer))
-        }
-        Err(Error::Peer(PeerError::LocalMessage { .. })) => {
-            Ok(Outcome::Refused(Refusal::LocalMessage))
-        }
-        Err(error) => Err(failed(error)),
-    }
-}
-
-pub(crate) fn failed(error: lockstep_raft::Error) -> TargetError {
-    TargetError::Failed(error.to_string())
-}
-
-/// Everything that can be seen of a core.
-pub(crate) fn view(core: &Core<MemoryStorage>) -> Result<NodeView, TargetError> {
-    let last = core
-        .log()
-        .last_index()
-        .map_err(|error| failed(error.into()))?;
-    let first = lockstep_raft::Index(1);
-    let log = core.log().slice(first, last.next(), u64::MAX);
-    let log = log.map_err(|error| failed(error.into()))?;
-    let log = log.ok_or_else(|| TargetError::Failed("its log was compacted".to_owned()))?;
-    let role = role(core.role());
-    let mut peers = std::collections::BTreeMap::new();
-    if role == Role::Leader {
-        core.with_progress(|id, progress| {
-            if id != core.id() {
-                peers.insert(server(id), peer_view(progress));
-            }
-        });
-    }
-    let votes = core.tracker().votes.iter();
-    Ok(NodeView {
-        role,
-        term: term(core.term()),
-        vote: core.vote().map(server),
-        leader: core.leader().map(server),
-        log: entries(&log)?,
-        commit: index(core.commit()),
-        applied: index(core.applied()),
-        lease: core.lease_live() && role == Role::Follower,
-        votes: votes.map(|(id, granted)| (server(id), granted)).collect(),
-        peers,
-        durable: durable(core.storage())?,
-    })
-}
-
-fn durable(storage: &MemoryStorage) -> Result<DurableImage, TargetError> {
-    let hard_state = storage.hard_state();
-    let last = storage.last_index().map_err(|error| failed(error.into()))?;
-    let log = if last.is_zero() {
-        Vec::new()
-    } else {
-        let stored = storage.entries(lockstep_raft::Index(1), last.next(), u64::MAX);
-        stored.map_err(|error| failed(error.into()))?
+/// What the caller of the core was told of that input, in the vocabulary. What an error says beyond
+/// that is compared with what caused it.
+pub(crate) fn outcome(
+    result: Result<(), Error>,
+    input: &Input,
+    core: &Core<MemoryStorage>,
+) -> Result<Outcome, TargetError> {
+    let error = match result {
+        Ok(()) => return Ok(Outcome::Accepted),
+        Err(error) => error,
     };
-    Ok(DurableImage {
-        term: term(hard_state.term),
-        vote: hard_state.vote.map(server),
-        commit: index(hard_state.commit),
-        log: entries(&log)?,
-    })
-}
-
-fn peer_view(progress: &Progress) -> PeerView {
-    PeerView {
-        matched: index(progress.matched()),
-        next: index(progress.next()),
-        state: match progress.state() {
-            lockstep_raft::tracker::ProgressState::Probe => ProgressState::Probe,
-            lockstep_raft::tracker::ProgressState::Replicate => ProgressState::Replicate,
-            lockstep_raft::tracker::ProgressState::Snapshot => ProgressState::Snapshot,
-        },
-        paused: progress.is_paused(),
-        recent_active: progress.recent_active,
-        commit_sent: index(progress.sent_commit()),
-        inflight: progress.inflights.last_indexes().map(index).collect(),
-    }
-}
-
-fn entries(log: &[lockstep_raft::Entry]) -> Result<Vec<Entry>, TargetError> {
-    log.iter().map(entry).collect()
-}
-
-fn entry(entry: &lockstep_raft::Entry) -> Result<Entry, TargetError> {
-    let foreign = || TargetError::Failed(format!("an entry that nobody proposed: {entry:?}"));
-    if entry.kind != lockstep_raft::EntryKind::Normal {
-        return Err(foreign());
-    }
-    let payload = match entry.data.as_ref() {
-        [] => Payload::Empty,
-        digits => {
-            let digits = std::str::from_utf8(digits)
-                .ok()
-                .and_then(|text| text.parse().ok());
-            Payload::Value(digits.ok_or_else(foreign)?)
+    let refusal = match (&error, input) {
+        (Error::ProposalDropped(reason), Input::Propose(_)) => {
+            let must_be = match core.leader() {
+                None => DropReason::NoLeader,
+                Some(leader) => DropReason::ForwardingDisabled { leader },
+            };
+            application::agree("the reason of a dropped proposal", *reason, must_be)?;
+            Refusal::ProposalDropped
         }
-    };
-    Ok(Entry {
-        term: term(entry.term),
-        payload,
-    })
-}
-
-/// A message of the vocabulary as the production Raft receives it.
-pub(crate) fn to_raft(message: &Message) -> lockstep_raft::Message {
-    use lockstep_raft::Body as To;
-    let body = match &message.body {
-        Body::RequestVote {
-            last_index,
-            last_term,
-        } => To::RequestVote {
-            last: position(*last_term, *last_index),
-            force: false,
-        },
-        Body::RequestVoteResponse { granted } => To::RequestVoteResponse { granted: *granted },
-        Body::RequestPreVote {
-            last_index,
-            last_term,
-        } => To::RequestPreVote {
-            last: position(*last_term, *last_index),
-        },
-        Body::RequestPreVoteResponse { granted } => {
-            To::RequestPreVoteResponse { granted: *granted }
-        }
-        Body::AppendEntries {
-            prev_index,
-            prev_term,
-            entries,
-            commit,
-        } => To::AppendEntries {
-            prev: position(*prev_term, *prev_index),
-            entries: (1..)
-                .zip(entries)
-                .map(|(offset, entry)| raft_entry(*prev_index, offset, entry))
-                .collect(),
-            commit: lockstep_raft::Index(commit.0),
-        },
-        Body::AppendEntriesResponse { index, rejected } => To::AppendEntriesResponse {
-            index: lockstep_raft::Index(index.0),
-            rejection: rejected.map(|hint| lockstep_raft::Rejection {
-                hint_index: lockstep_raft::Index(hint.index.0),
-                hint_term: lockstep_raft::Term(hint.term.0),
-            }),
-        },
-        Body::Heartbeat { commit } => To::Heartbeat {
-            commit: lockstep_raft::Index(commit.0),
-            context: Bytes::new(),
-        },
-        Body::HeartbeatResponse => To::HeartbeatResponse {
-            context: Bytes::new(),
-        },
-    };
-    lockstep_raft::Message {
-        from: node(message.from),
-        to: node(message.to),
-        term: lockstep_raft::Term(message.term.0),
-        body,
-    }
-}
-
-fn raft_entry(prev: Index, offset: u64, entry: &Entry) -> lockstep_raft::Entry {
-    lockstep_raft::Entry {
-        term: lockstep_raft::Term(entry.term.0),
-        index: lockstep_raft::Index(prev.0 + offset),
-        kind: lockstep_raft::EntryKind::Normal,
-        data: match entry.payload {
-            Payload::Empty => Bytes::new(),
-            Payload::Value(value) => Bytes::from(value.to_string()),
-        },
-    }
-}
-
-/// A message of the production Raft in the vocabulary.
-pub(crate) fn from_raft(message: &lockstep_raft::Message) -> Result<Message, TargetError> {
-    use lockstep_raft::Body as From;
-    let foreign = || TargetError::Failed(format!("it sent what has no place here: {message:?}"));
-    let body = match &message.body {
-        From::RequestVote { last, force: false } => Body::RequestVote {
-            last_index: index(last.index),
-            last_term: term(last.term),
-        },
-        From::RequestVoteResponse { granted } => Body::RequestVoteResponse { granted: *granted },
-        From::RequestPreVote { last } => Body::RequestPreVote {
-            last_index: index(last.index),
-            last_term: term(last.term),
-        },
-        From::RequestPreVoteResponse { granted } => {
-            Body::RequestPreVoteResponse { granted: *granted }
-        }
-        From::AppendEntries {
-            prev,
-            entries: new,
-            commit,
-        } => {
-            let follow = (1..)
-                .zip(new)
-                .all(|(offset, entry)| entry.index == prev.index + offset);
-            if !follow {
-                return Err(foreign());
-            }
-            Body::AppendEntries {
-                prev_index: index(prev.index),
-                prev_term: term(prev.term),
-                entries: entries(new)?,
-                commit: index(*commit),
+        (
+            Error::Peer(
+                PeerError::UnknownPeer { from, kind } | PeerError::LocalMessage { from, kind },
+            ),
+            Input::Deliver(message),
+        ) => {
+            let message = to_raft(message);
+            let refused = (message.from, message.kind());
+            application::agree("the refused message", (*from, *kind), refused)?;
+            match error {
+                Error::Peer(PeerError::LocalMessage { .. }) => Refusal::LocalMessage,
+                _ => Refusal::UnknownPeer,
             }
         }
-        From::AppendEntriesResponse {
-            index: acknowledged,
-            rejection,
-        } => Body::AppendEntriesResponse {
-            index: index(*acknowledged),
-            rejected: rejection.map(|rejection| RejectHint {
-                index: index(rejection.hint_index),
-                term: term(rejection.hint_term),
-            }),
-        },
-        From::Heartbeat { commit, context } if context.is_empty() => Body::Heartbeat {
-            commit: index(*commit),
-        },
-        From::HeartbeatResponse { context } if context.is_empty() => Body::HeartbeatResponse,
-        _ => return Err(foreign()),
+        _ => return Err(failed(error)),
     };
-    Ok(Message {
-        from: server(message.from),
-        to: server(message.to),
-        term: term(message.term),
-        body,
-    })
-}
-
-fn position(term: Term, index: Index) -> lockstep_raft::EntryId {
-    lockstep_raft::EntryId::new(lockstep_raft::Term(term.0), lockstep_raft::Index(index.0))
-}
-
-fn role(role: lockstep_raft::Role) -> Role {
-    match role {
-        lockstep_raft::Role::Follower => Role::Follower,
-        lockstep_raft::Role::PreCandidate => Role::PreCandidate,
-        lockstep_raft::Role::Candidate => Role::Candidate,
-        lockstep_raft::Role::Leader => Role::Leader,
-    }
-}
-
-fn node(id: ServerId) -> NodeId {
-    NodeId::new(id.get()).unwrap_or_else(|| unreachable!("a server's name is never zero"))
-}
-
-fn server(id: NodeId) -> ServerId {
-    ServerId::new(id.get()).unwrap_or_else(|| unreachable!("a node's id is never zero"))
-}
-
-fn index(index: lockstep_raft::Index) -> Index {
-    Index(index.0)
-}
-
-fn term(term: lockstep_raft::Term) -> Term {
-    Term(term.0)
+    Ok(Outcome::Refused(refusal))
 }

@@ -5,6 +5,7 @@
 //! library draws for itself changes nothing. It has no clone, which makes *edges covered* the verdict
 //! that it can earn.
 
+mod application;
 mod dialect;
 mod message;
 mod storage;
@@ -12,7 +13,8 @@ mod storage;
 pub use dialect::{Normalisation, Uses};
 
 use super::dialect::departure_uses;
-use crate::target::{Description, DialectUse, Reaction, Target, TargetError, TargetServer};
+use crate::target::{Description, DialectUse, Output, Reaction, Target, TargetError, TargetServer};
+use application::{Application, Sent, Settled, agree};
 use lockstep_model::Dialect;
 use lockstep_traces::{
     Config, DurableImage, Emitted, Field, FieldSet, Index, Input, NodeView, Outcome, PeerView,
@@ -64,6 +66,12 @@ impl Target for RaftRs {
             name: "raft-rs".to_owned(),
             version: VERSION.to_owned(),
             shows: FieldSet::ALL.without(Field::CommitSent),
+            derived: BTreeMap::from([(
+                Field::Lease,
+                "worked out by the library's own rule from its election counter, leader and switch, \
+                 which are read"
+                    .to_owned(),
+            )]),
             dialect: RaftRs::DIALECT
                 .iter()
                 .map(|entry| (entry.name(), entry.reason()))
@@ -91,8 +99,10 @@ impl Target for RaftRs {
     fn start(&self, config: &Config, id: ServerId) -> Result<RaftRsServer, TargetError> {
         let voters = config.server_ids().map(ServerId::get).collect();
         let storage = SharedStorage::new(voters);
+        let node = new_node(config, id, storage.clone(), 0).map_err(TargetError::Setup)?;
         Ok(RaftRsServer {
-            node: new_node(config, id, storage.clone(), 0).map_err(TargetError::Setup)?,
+            application: Application::new(&node, 0),
+            node,
             storage,
             config: config.clone(),
             id,
@@ -131,6 +141,7 @@ fn new_node(
 /// One server.
 pub struct RaftRsServer {
     node: RawNode<SharedStorage>,
+    application: Application,
     storage: SharedStorage,
     config: Config,
     id: ServerId,
@@ -141,8 +152,8 @@ impl TargetServer for RaftRsServer {
     fn apply(&mut self, input: &Input) -> Result<Reaction, TargetError> {
         let applied = AssertUnwindSafe(|| {
             let outcome = self.call(input)?;
-            let sent = self.settle()?;
-            self.without_forwarding(outcome, sent)
+            let settled = self.application.settle(&mut self.node, &self.storage)?;
+            self.without_forwarding(outcome, settled)
         });
         // A panic leaves the server in no state to go on; the error says that it is not used again.
         match catch_unwind(applied) {
@@ -195,8 +206,9 @@ impl RaftRsServer {
                 Ok(())
             }
             Input::Restart => {
-                let applied = raft.raft_log.applied;
+                let applied = self.application.applied();
                 self.node = new_node(&self.config, self.id, self.storage.clone(), applied)?;
+                self.application = Application::new(&self.node, applied);
                 Ok(())
             }
         };
@@ -209,75 +221,54 @@ impl RaftRsServer {
         }
     }
 
-    /// Persists, sends, applies and advances until nothing is ready.
-    fn settle(&mut self) -> Result<Vec<(Message, bool)>, String> {
-        let mut sent = Vec::new();
-        while self.node.has_ready() {
-            let mut ready = self.node.ready();
-            if ready.snapshot() != &raft::eraftpb::Snapshot::default() {
-                return Err("wants a snapshot restored, though none was ever sent".to_owned());
-            }
-            sent.extend(ready.take_messages().into_iter().map(|m| (m, false)));
-            self.storage.append(ready.entries());
-            if let Some(hard) = ready.hs() {
-                self.storage.set_hard_state(hard.clone());
-            }
-            let persisted = ready.take_persisted_messages();
-            sent.extend(persisted.into_iter().map(|m| (m, true)));
-            let mut light = self.node.advance(ready);
-            if let Some(commit) = light.commit_index() {
-                self.storage.set_commit(commit);
-            }
-            sent.extend(light.take_messages().into_iter().map(|m| (m, false)));
-            self.node.advance_apply();
-        }
-        Ok(sent)
-    }
-
     /// The reaction, in which a forwarded proposal is a dropped one.
-    fn without_forwarding(
-        &self,
-        outcome: Outcome,
-        sent: Vec<(Message, bool)>,
-    ) -> Result<Reaction, String> {
-        if let [(only, _)] = sent.as_slice()
-            && only.get_msg_type() == MessageType::MsgPropose
+    fn without_forwarding(&self, outcome: Outcome, settled: Settled) -> Result<Reaction, String> {
+        let Settled { sent, handed } = settled;
+        if let [only] = sent.as_slice()
+            && only.message.get_msg_type() == MessageType::MsgPropose
         {
             self.uses.count(Normalisation::ForwardedProposal);
-            return Ok(Reaction::Driven {
+            return Ok(Reaction::Driven(Output {
                 outcome: Outcome::Refused(Refusal::ProposalDropped),
                 sent: Vec::new(),
-            });
+                handed,
+            }));
         }
         let sent = sent
             .into_iter()
-            .map(|(message, waited)| self.emitted(message, waited))
+            .map(|sent| self.emitted(sent))
             .collect::<Result<_, _>>()?;
-        Ok(Reaction::Driven { outcome, sent })
+        Ok(Reaction::Driven(Output {
+            outcome,
+            sent,
+            handed,
+        }))
     }
 
-    fn emitted(&self, message: Message, waited: bool) -> Result<Emitted, String> {
+    /// The message with its mark. The library does not decide by the kind of message what must wait: a
+    /// leader holds back nothing and everybody else everything. Where it keeps to that, the mark is the
+    /// one of the specification; where it does not, the other one, which is a difference.
+    fn emitted(&self, sent: Sent) -> Result<Emitted, String> {
+        let Sent {
+            message,
+            waited,
+            leads,
+        } = sent;
         let must_wait = matches!(
             message.get_msg_type(),
             MessageType::MsgAppendResponse
                 | MessageType::MsgRequestVoteResponse
                 | MessageType::MsgRequestPreVoteResponse
         );
-        let leads = self.node.raft.state == StateRole::Leader;
-        let after_persist = match (must_wait, waited) {
-            (false, true) => {
-                self.uses.count(Normalisation::EverythingWaits);
-                false
-            }
-            (true, false) if leads => {
-                self.uses.count(Normalisation::LeaderAnswersAtOnce);
-                true
-            }
-            _ => waited,
-        };
+        match (must_wait, waited, leads) {
+            (false, true, false) => self.uses.count(Normalisation::EverythingWaits),
+            (true, false, true) => self.uses.count(Normalisation::LeaderAnswersAtOnce),
+            _ => {}
+        }
+        let by_its_rule = waited != leads;
         Ok(Emitted {
             message: from_raft(message, &self.uses)?,
-            after_persist,
+            after_persist: must_wait == by_its_rule,
         })
     }
 
@@ -289,8 +280,7 @@ impl RaftRsServer {
             StateRole::Candidate => Role::Candidate,
             StateRole::Leader => Role::Leader,
         };
-        let campaigns = matches!(role, Role::Candidate | Role::PreCandidate);
-        let votes = raft.prs().votes().iter().filter(|_| campaigns);
+        let votes = raft.prs().votes().iter();
         let others = raft.prs().iter().filter(|(id, _)| **id != self.id.get());
         let durable = self.storage.durable();
         Ok(NodeView {
@@ -310,8 +300,9 @@ impl RaftRsServer {
                 .collect(),
             peers: match role {
                 Role::Leader => others
-                    .filter_map(|(id, progress)| Some((server(*id)?, peer(progress))))
-                    .collect(),
+                    .filter_map(|(id, progress)| Some((server(*id)?, progress)))
+                    .map(|(id, progress)| Ok((id, peer(progress)?)))
+                    .collect::<Result<_, String>>()?,
                 _ => BTreeMap::new(),
             },
             durable: DurableImage {
@@ -328,21 +319,41 @@ fn server(id: u64) -> Option<ServerId> {
     ServerId::new(id)
 }
 
-fn peer(progress: &Progress) -> PeerView {
-    PeerView {
-        matched: Index(progress.matched),
-        next: Index(progress.next_idx),
-        state: match progress.state {
+fn peer(progress: &Progress) -> Result<PeerView, String> {
+    let Progress {
+        matched,
+        next_idx,
+        state,
+        paused: _, // By `is_paused`, which takes the state into account.
+        pending_snapshot,
+        pending_request_snapshot,
+        recent_active,
+        ins,
+        commit_group_id,
+        committed_index: _, // See `Normalisation::CommitInAcknowledgements`.
+    } = progress;
+    let idle = (
+        *pending_snapshot,
+        *pending_request_snapshot,
+        *commit_group_id,
+    );
+    agree("the progress of snapshots and groups", idle, (0, 0, 0))?;
+    let inflight = inflight(progress);
+    agree("the appends in flight", ins.count(), inflight.len())?;
+    Ok(PeerView {
+        matched: Index(*matched),
+        next: Index(*next_idx),
+        state: match state {
             raft::ProgressState::Probe => ProgressState::Probe,
             raft::ProgressState::Replicate => ProgressState::Replicate,
             raft::ProgressState::Snapshot => ProgressState::Snapshot,
         },
         paused: progress.is_paused(),
-        recent_active: progress.recent_active,
+        recent_active: *recent_active,
         // The library does not remember it.
         commit_sent: Index(INVALID_INDEX),
-        inflight: inflight(progress),
-    }
+        inflight,
+    })
 }
 
 /// The last index of each append on its way. The library shows their number only, but a copy of its

@@ -4,10 +4,12 @@
 //! and finds what is planted (see [`crate::planted`]), and replaying a trace on it tells whether the
 //! trace says what the specification says today.
 
+use crate::compare::Wanted;
 use crate::digest::digest_of;
 use crate::target::{Description, Fork, Reaction, Target, TargetError, TargetServer};
 use lockstep_model::{Server, Settings};
-use lockstep_traces::{Config, FieldSet, Input, NodeView, ServerId};
+use lockstep_traces::{Config, Expected, FieldSet, Input, NodeView, ServerId};
+use std::collections::BTreeMap;
 
 /// The specification as a target.
 #[derive(Clone, Copy, Debug, Default)]
@@ -21,6 +23,7 @@ impl Target for Spec {
             name: "spec".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             shows: FieldSet::ALL,
+            derived: BTreeMap::new(),
             dialect: Vec::new(),
         }
     }
@@ -50,12 +53,16 @@ impl SpecServer {
 
 impl TargetServer for SpecServer {
     fn apply(&mut self, input: &Input) -> Result<Reaction, TargetError> {
+        let before = self.server.view(&self.settings).applied;
         let step = self.server.step(&self.settings, input);
         self.server = step.server;
-        Ok(Reaction::Driven {
+        let expected = Expected {
             outcome: step.outcome,
+            view: self.server.view(&self.settings),
             sent: step.sent,
-        })
+        };
+        let output = Wanted::new(&expected, before).output.into_owned();
+        Ok(Reaction::Driven(output))
     }
 
     fn view(&mut self) -> Result<NodeView, TargetError> {

@@ -3,13 +3,14 @@
 //! A walk reaches beyond any bound: many terms, long logs, five servers. And it is the only comparison
 //! that includes the timer: nobody tells the implementation that a timer fires, ticks do, and whenever
 //! they must have raised a timer event the specification is given the same event. What the timers count
-//! is checked against `clock.rs`, a few lines that say when etcd's timers start over.
+//! and when they draw is checked against `timers.rs`, a few lines that say when etcd's timers start over;
+//! that the timeouts are drawn evenly is for [`jitter`] to say.
 //!
 //! A walk follows from its seed alone. When it diverges its choices are thinned out until every one that
 //! is left is needed; what remains is a trace that `lockstep replay` accepts.
 
 mod choice;
-mod clock;
+pub mod jitter;
 mod shrink;
 mod world;
 
@@ -59,6 +60,8 @@ pub struct WalkCounts {
     pub committed: u64,
     /// Proposals that a leader took.
     pub proposals: u64,
+    /// Random election timeouts that were drawn.
+    pub draws: u64,
     /// Servers that crashed and came back.
     pub restarts: u64,
     /// The highest term of all walks.
@@ -276,7 +279,7 @@ mod tests {
     #[test]
     fn a_wrong_message_is_found_and_the_walk_to_it_is_short() {
         let report = walk_tampered(&walks(1000, 5), &mut go_on, |seen| {
-            for emitted in &mut seen.sent {
+            for emitted in &mut seen.output.sent {
                 if let Body::AppendEntries { commit, .. } = &mut emitted.message.body {
                     *commit = Index(commit.0.saturating_sub(1));
                 }
@@ -320,6 +323,36 @@ mod tests {
                 ..
             }
         ));
+    }
+
+    fn wrong_timer(tamper: fn(&mut Seen)) -> String {
+        let report = walk_tampered(&walks(1000, 5), &mut go_on, tamper);
+        let found = report.divergence.expect("it is found");
+        found.timer.clone().expect("it is the timer")
+    }
+
+    #[test]
+    fn a_timeout_that_is_not_drawn_anew_is_found() {
+        let text = wrong_timer(|seen| seen.drawn = false);
+        assert_eq!(text, "no new election timeout was drawn");
+        let text = wrong_timer(|seen| seen.drawn |= seen.view.role == Role::PreCandidate);
+        assert_eq!(text, "an election timeout was drawn for no reason");
+    }
+
+    #[test]
+    fn a_timeout_out_of_range_is_found() {
+        let text = wrong_timer(|seen| {
+            if seen.drawn {
+                seen.randomized_ticks += 10;
+            }
+        });
+        assert!(text.starts_with("an election timeout of "), "{text}");
+        let text = wrong_timer(|seen| {
+            if !seen.drawn {
+                seen.randomized_ticks = 10 + (seen.randomized_ticks + 1) % 10;
+            }
+        });
+        assert!(text.contains("without a draw"), "{text}");
     }
 
     #[test]

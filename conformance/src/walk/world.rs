@@ -2,18 +2,24 @@
 
 use super::WalkCounts;
 use super::choice::Choice;
-use super::clock::{Clock, ELECTION_TICKS, HEARTBEAT_TICKS};
-use crate::compare::{Difference, compare};
+use crate::compare::{Difference, Wanted, compare};
 use crate::divergence::Actual;
-use crate::target::TargetError;
-use crate::targets::lockstep_raft::{from_raft, outcome, persist, raft_config, to_raft, view};
+use crate::target::{Output, TargetError};
+use crate::targets::lockstep_raft::{Application, Settled, outcome, raft_config, to_raft, view};
+use crate::timers::{Clock, Timeouts};
 use lockstep_model::{Server, Settings};
 use lockstep_raft::{MemoryStorage, RawNode};
 use lockstep_traces::{
-    Body, Config, Emitted, Event, Expected, FieldSet, Index, Input, Message, NodeView, Outcome,
-    Role, ServerId, Step,
+    Body, Config, Event, Expected, FieldSet, Index, Input, Message, NodeView, Outcome, Role,
+    ServerId, Step,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// How the timers of every server are set.
+const TIMEOUTS: Timeouts = Timeouts {
+    election_ticks: 10,
+    heartbeat_ticks: 2,
+};
 
 /// Messages in flight beyond which the oldest is lost: a network that keeps everything would deliver
 /// only what is out of date.
@@ -21,12 +27,13 @@ const MOST_IN_FLIGHT: usize = 24;
 
 /// What is seen of the implementation after an input.
 pub(super) struct Seen {
-    pub outcome: Outcome,
-    pub sent: Vec<Emitted>,
+    pub output: Output,
     pub view: NodeView,
     pub election_elapsed_ticks: u32,
     pub heartbeat_elapsed_ticks: u32,
     pub randomized_ticks: u32,
+    /// Whether a new random timeout was drawn.
+    pub drawn: bool,
 }
 
 /// Where the two sides part.
@@ -43,9 +50,12 @@ struct Both {
     view: NodeView,
     clock: Clock,
     production: RawNode<MemoryStorage>,
+    application: Application,
     config: lockstep_raft::Config,
-    /// The random timeout that is in force.
+    /// The random timeout that was in force before the input.
     randomized_ticks: u32,
+    /// Whether the input must draw a new one.
+    draws: bool,
 }
 
 /// Both sides of a walk.
@@ -72,9 +82,10 @@ impl World {
         let server = |id: ServerId| {
             let setup = raft_config(config, id).expect("a configuration that the core takes");
             let mut raft = setup.raft;
-            raft.election_timeout_ticks = ELECTION_TICKS;
-            raft.heartbeat_timeout_ticks = HEARTBEAT_TICKS;
+            raft.election_timeout_ticks = TIMEOUTS.election_ticks;
+            raft.heartbeat_timeout_ticks = TIMEOUTS.heartbeat_ticks;
             raft.seed = seed.wrapping_mul(64).wrapping_add(id.get());
+            let application = Application::new(&setup.storage, raft.applied);
             let production = RawNode::new(&raft, setup.storage).expect("a server that starts");
             let spec = Server::new(&settings, id);
             Both {
@@ -83,7 +94,9 @@ impl World {
                 spec,
                 clock: Clock::default(),
                 randomized_ticks: production.timer().randomized_election_timeout_ticks(),
+                draws: false,
                 production,
+                application,
                 config: raft,
             }
         };
@@ -116,7 +129,8 @@ impl World {
             Choice::Tick(at) => {
                 counts.ticks += 1;
                 let server = &mut self.servers[at];
-                let events = server.clock.tick(server.view.role, server.randomized_ticks);
+                let randomized = server.randomized_ticks;
+                let events = server.clock.tick(TIMEOUTS, server.view.role, randomized);
                 counts.timer_events += events.len() as u64;
                 self.give(at, events, RawNode::tick, counts)
             }
@@ -204,7 +218,7 @@ impl World {
         }
         counts.deliveries += 1;
         let raft = to_raft(&message);
-        let step = |node: &mut RawNode<MemoryStorage>| node.step(raft);
+        let step = |node: &mut RawNode<MemoryStorage>| node.step(raft.clone());
         self.give(at, vec![Input::Deliver(message)], step, counts)
     }
 
@@ -214,10 +228,12 @@ impl World {
 
     fn restart(&mut self, at: usize, counts: &mut WalkCounts) -> Result<(), Box<Parted>> {
         let server = &mut self.servers[at];
-        server.config.applied = server.production.core().applied();
+        server.config.applied = server.application.applied();
         // Another process draws other numbers.
         server.config.seed = server.config.seed.wrapping_add(1 << 32);
         let config = server.config.clone();
+        let storage = server.production.core().storage();
+        server.application = Application::new(storage, config.applied);
         let again = move |node: &mut RawNode<MemoryStorage>| {
             *node = RawNode::new(&config, node.storage().clone())?;
             Ok(())
@@ -230,12 +246,15 @@ impl World {
         &mut self,
         at: usize,
         inputs: Vec<Input>,
-        call: impl FnOnce(&mut RawNode<MemoryStorage>) -> Result<(), lockstep_raft::Error>,
+        call: impl Fn(&mut RawNode<MemoryStorage>) -> Result<(), lockstep_raft::Error>,
         counts: &mut WalkCounts,
     ) -> Result<(), Box<Parted>> {
         let server = &mut self.servers[at];
         let was_leader = server.view.role == Role::Leader;
-        let seen = catch_unwind(AssertUnwindSafe(|| see(&mut server.production, call)));
+        let applied = server.view.applied;
+        let seen = catch_unwind(AssertUnwindSafe(|| {
+            server.see(&self.config, &inputs, &call)
+        }));
         let expected = self.expect(at, inputs, counts);
         let mut seen = match seen {
             Ok(Ok(seen)) => seen,
@@ -243,7 +262,10 @@ impl World {
             Err(_) => return Err(broke("it panicked".to_owned())),
         };
         (self.tamper)(&mut seen);
-        self.judge(at, &expected, seen)?;
+        counts.draws += u64::from(seen.drawn);
+        let randomized = seen.randomized_ticks;
+        self.judge(at, &expected, applied, seen)?;
+        self.servers[at].randomized_ticks = randomized;
         counts.refused += u64::from(expected.outcome != Outcome::Accepted);
         counts.elections += u64::from(!was_leader && expected.view.role == Role::Leader);
         counts.highest_term = counts.highest_term.max(expected.view.term.0);
@@ -272,16 +294,13 @@ impl World {
             view: server.view.clone(),
             sent: Vec::new(),
         };
+        server.draws = false;
         for input in inputs {
             counts.inputs += 1;
             let step = server.spec.step(&self.settings, &input);
             server.spec = step.server;
             let view = server.spec.view(&self.settings);
-            let redrawn = server.clock.follow(&all.view, &input, &view, &step.sent);
-            if redrawn {
-                let timer = server.production.timer();
-                server.randomized_ticks = timer.randomized_election_timeout_ticks();
-            }
+            server.draws |= server.clock.follow(&all.view, &input, &view, &step.sent);
             all.outcome = step.outcome;
             all.view.clone_from(&view);
             all.sent.extend(step.sent.iter().cloned());
@@ -304,16 +323,17 @@ impl World {
     }
 
     /// Compares what was seen with what is expected, the timers included.
-    fn judge(&self, at: usize, expected: &Expected, seen: Seen) -> Result<(), Box<Parted>> {
+    fn judge(
+        &self,
+        at: usize,
+        expected: &Expected,
+        applied: Index,
+        seen: Seen,
+    ) -> Result<(), Box<Parted>> {
         let server = &self.servers[at];
         let timer = wrong_timer(server, &seen);
-        let mut differences = compare(
-            expected,
-            seen.outcome,
-            &seen.sent,
-            &seen.view,
-            FieldSet::ALL,
-        );
+        let wanted = Wanted::new(expected, applied);
+        let mut differences = compare(&wanted, &seen.output, &seen.view, FieldSet::ALL);
         if differences.is_empty() && timer.is_none() {
             return Ok(());
         }
@@ -321,8 +341,7 @@ impl World {
             error: error.clone(),
         }));
         let actual = Actual {
-            outcome: seen.outcome,
-            sent: seen.sent,
+            output: seen.output,
             view: seen.view,
         };
         Err(Box::new(Parted {
@@ -342,34 +361,52 @@ fn broke(error: String) -> Box<Parted> {
     })
 }
 
-/// Makes a call, does everything that follows from it, and looks.
-fn see(
-    node: &mut RawNode<MemoryStorage>,
-    call: impl FnOnce(&mut RawNode<MemoryStorage>) -> Result<(), lockstep_raft::Error>,
-) -> Result<Seen, TargetError> {
-    let failed = crate::targets::lockstep_raft::failed;
-    let outcome = outcome(call(node))?;
-    let mut sent = Vec::new();
-    while node.has_ready() {
-        let ready = node.ready().map_err(failed)?;
-        persist(node.storage_mut(), &ready)?;
-        for message in &ready.messages {
-            let after_persist = message.waits_for_persistence();
-            sent.push(Emitted {
-                message: from_raft(message)?,
-                after_persist,
-            });
-        }
-        node.advance().map_err(failed)?;
+impl Both {
+    /// Makes the call that stands for these inputs, does everything that follows from it, and looks.
+    fn see(
+        &mut self,
+        group: &Config,
+        inputs: &[Input],
+        call: &impl Fn(&mut RawNode<MemoryStorage>) -> Result<(), lockstep_raft::Error>,
+    ) -> Result<Seen, TargetError> {
+        // The same on a copy whose timeout is one that is never drawn: what becomes of it shows whether
+        // there was a draw, where the value alone would not if the old one was drawn again.
+        let mut copy = self.production.clone();
+        let mark = if inputs.contains(&Input::Timeout) {
+            0
+        } else {
+            u32::MAX
+        };
+        copy.timer_mut().set_randomized_election_timeout_ticks(mark);
+        // The result is looked at below, of the server itself.
+        let _ = call(&mut copy);
+        self.application.clone().settle(&mut copy)?;
+        let drawn = copy.timer().randomized_election_timeout_ticks() != mark;
+
+        let node = &mut self.production;
+        let result = call(node);
+        let outcome = match inputs.last() {
+            Some(input) => outcome(result, input, node.core())?,
+            None => {
+                result.map_err(crate::targets::lockstep_raft::failed)?;
+                Outcome::Accepted
+            }
+        };
+        let Settled { sent, handed } = self.application.settle(node)?;
+        let timer = node.timer();
+        Ok(Seen {
+            output: Output {
+                outcome,
+                sent,
+                handed,
+            },
+            view: view(node.core(), group)?,
+            election_elapsed_ticks: timer.election_elapsed_ticks(),
+            heartbeat_elapsed_ticks: timer.heartbeat_elapsed_ticks(),
+            randomized_ticks: timer.randomized_election_timeout_ticks(),
+            drawn,
+        })
     }
-    Ok(Seen {
-        outcome,
-        sent,
-        view: view(node.core())?,
-        election_elapsed_ticks: node.timer().election_elapsed_ticks(),
-        heartbeat_elapsed_ticks: node.timer().heartbeat_elapsed_ticks(),
-        randomized_ticks: node.timer().randomized_election_timeout_ticks(),
-    })
 }
 
 /// In what the timers differ from what they must have counted.
@@ -388,14 +425,19 @@ fn wrong_timer(server: &Both, seen: &Seen) -> Option<String> {
             seen.heartbeat_elapsed_ticks, clock.heartbeat_elapsed_ticks
         ));
     }
-    if seen.randomized_ticks != server.randomized_ticks {
-        return Some("a new election timeout was drawn for no reason".to_owned());
+    match (server.draws, seen.drawn) {
+        (false, true) => return Some("an election timeout was drawn for no reason".to_owned()),
+        (true, false) => return Some("no new election timeout was drawn".to_owned()),
+        _ => {}
     }
-    if !(ELECTION_TICKS..2 * ELECTION_TICKS).contains(&seen.randomized_ticks) {
+    let (old, new) = (server.randomized_ticks, seen.randomized_ticks);
+    if !seen.drawn && old != new {
         return Some(format!(
-            "an election timeout of {} ticks was drawn",
-            seen.randomized_ticks
+            "the election timeout became {new} ticks without a draw, must be {old}"
         ));
+    }
+    if !TIMEOUTS.drawn().contains(&new) {
+        return Some(format!("an election timeout of {new} ticks was drawn"));
     }
     None
 }

@@ -88,23 +88,33 @@ func appendEntries(line []byte, entries []pb.Entry, first uint64) ([]byte, error
 	line = append(line, '[')
 	for i := range entries {
 		e := &entries[i]
-		if e.Index != first+uint64(i) || e.Type != pb.EntryNormal {
-			return line, fmt.Errorf("entry that the vocabulary cannot express: %s", raft.DescribeEntry(*e, nil))
+		if e.Index != first+uint64(i) {
+			return line, fmt.Errorf("entry at index %d that says otherwise: %s", first+uint64(i), raft.DescribeEntry(*e, nil))
 		}
 		if i > 0 {
 			line = append(line, ',')
 		}
-		line = append(line, `{"term":`...)
-		line = strconv.AppendUint(line, e.Term, 10)
-		if len(e.Data) == 0 {
-			line = append(line, `,"payload":"empty"}`...)
-		} else {
-			line = append(line, `,"payload":{"value":`...)
-			line = append(line, e.Data...)
-			line = append(line, "}}"...)
+		var err error
+		if line, err = appendEntry(line, e); err != nil {
+			return line, err
 		}
 	}
 	return append(line, ']'), nil
+}
+
+// appendEntry writes an entry without its index.
+func appendEntry(line []byte, e *pb.Entry) ([]byte, error) {
+	if e.Type != pb.EntryNormal {
+		return line, fmt.Errorf("entry that the vocabulary cannot express: %s", raft.DescribeEntry(*e, nil))
+	}
+	line = append(line, `{"term":`...)
+	line = strconv.AppendUint(line, e.Term, 10)
+	if len(e.Data) == 0 {
+		return append(line, `,"payload":"empty"}`...), nil
+	}
+	line = append(line, `,"payload":{"value":`...)
+	line = append(line, e.Data...)
+	return append(line, "}}"...), nil
 }
 
 func appendReplyHead(line []byte, r request) []byte {
@@ -118,7 +128,10 @@ func appendDescription(line []byte, version string, async bool) []byte {
 	name := "etcd-raft"
 	fields := []string{
 		"role", "term", "vote", "leader", "log", "commit", "applied", "match", "next", "progress_state",
-		"paused", "recent_active", "inflight_count", "durable", "outcome", "messages",
+		"paused", "recent_active", "inflight_count", "durable", "outcome", "messages", "handed",
+	}
+	derived := map[string]string{
+		"log": "the library shows only what it has stored: this is the durable log once more",
 	}
 	if async {
 		name = "etcd-raft-async"
@@ -127,6 +140,7 @@ func appendDescription(line []byte, version string, async bool) []byte {
 	text, err := json.Marshal(map[string]any{
 		"op": "describe", "protocol": protocolVersion, "name": name, "version": version,
 		"features": []string{"pre_vote", "check_quorum", "one_entry_per_append"}, "fields": fields,
+		"derived": derived,
 	})
 	if err != nil {
 		panic(err) // strings and numbers always have a JSON form

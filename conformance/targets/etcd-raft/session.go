@@ -48,8 +48,10 @@ type server struct {
 	electionElapsed  int
 	heartbeatElapsed int
 
-	sent     []sent
-	lastView []byte
+	application application
+	sent        []sent
+	handed      []pb.Entry
+	lastView    []byte
 }
 
 type sent struct {
@@ -110,8 +112,13 @@ func (s *server) start(applied uint64) error {
 		DisableProposalForwarding: true,
 		Logger:                    silent{},
 	})
+	if err != nil {
+		return err
+	}
 	s.node = node
 	s.leaderTerm = 0
+	hard, _, err := s.storage.InitialState()
+	s.application = application{applied: applied, soft: raft.SoftState{RaftState: raft.StateFollower}, hard: hard}
 	return err
 }
 
@@ -155,7 +162,7 @@ func (s *session) appendViews(line []byte) []byte {
 
 // apply does one input and appends its result.
 func (s *server) apply(line []byte, in input) []byte {
-	s.sent = s.sent[:0]
+	s.sent, s.handed = s.sent[:0], s.handed[:0]
 	refused, notDriven := s.drive(in)
 	if notDriven != "" {
 		return appendText(line, "not_driven", notDriven)
@@ -186,6 +193,7 @@ func (s *server) apply(line []byte, in input) []byte {
 		line = append(line, '}')
 	}
 	line = append(line, ']')
+	line = s.appendHanded(line)
 	mark := len(line)
 	line = append(line, `,"view":`...)
 	if line, changed := s.appendViewIfChanged(line); changed {
@@ -216,7 +224,7 @@ func (s *server) drive(in input) (refused, notDriven string) {
 	case deliver:
 		return refusal(s.node.Step(in.message))
 	case restart:
-		if err := s.start(s.node.BasicStatus().Applied); err != nil {
+		if err := s.start(s.application.applied); err != nil {
 			panic(err)
 		}
 		return "", ""
@@ -288,54 +296,6 @@ func (s *server) watchLeadership() {
 	}
 }
 
-// settle persists, sends, applies and advances until nothing is ready.
-func (s *server) settle() {
-	for s.node.HasReady() {
-		ready := s.node.Ready()
-		if !s.async {
-			s.persist(ready.Entries, ready.HardState)
-			for _, m := range ready.Messages {
-				s.sent = append(s.sent, sent{message: m})
-			}
-			s.node.Advance(ready)
-			continue
-		}
-		for _, m := range ready.Messages {
-			switch m.To {
-			case raft.LocalAppendThread:
-				s.persist(m.Entries, pb.HardState{Term: m.Term, Vote: m.Vote, Commit: m.Commit})
-				s.respond(m.Responses, true)
-			case raft.LocalApplyThread:
-				s.respond(m.Responses, false)
-			default:
-				s.sent = append(s.sent, sent{message: m})
-			}
-		}
-	}
-}
-
-// respond hands on what waited for a local write: to the library itself, or to the other servers.
-func (s *server) respond(messages []pb.Message, afterPersist bool) {
-	for _, m := range messages {
-		if m.To != s.id {
-			s.sent = append(s.sent, sent{message: m, afterPersist: afterPersist})
-		} else if err := s.node.Step(m); err != nil {
-			panic(err)
-		}
-	}
-}
-
-func (s *server) persist(entries []pb.Entry, hard pb.HardState) {
-	if err := s.storage.Append(entries); err != nil {
-		panic(err)
-	}
-	if !raft.IsEmptyHardState(hard) {
-		if err := s.storage.SetHardState(hard); err != nil {
-			panic(err)
-		}
-	}
-}
-
 // appendView writes what the public API shows of the server. The log is the durable one: nothing is
 // left unstable at the end of an input, and the library shows its unstable entries to nobody else.
 func (s *server) appendView(line []byte) []byte {
@@ -359,9 +319,11 @@ func (s *server) appendView(line []byte) []byte {
 	line = s.appendLog(line)
 	line = appendNumber(line, "commit", status.Commit)
 	line = appendNumber(line, "applied", status.Applied)
+	full := s.node.Status()
+	s.checkStatus(full)
 	if status.RaftState == raft.StateLeader {
 		line = append(line, `,"peers":{`...)
-		progress := s.node.Status().Progress
+		progress := full.Progress
 		first := true
 		for _, id := range s.storage.voters {
 			if pr, ok := progress[id]; ok && id != s.id {
@@ -383,6 +345,29 @@ func (s *server) appendView(line []byte) []byte {
 	line = appendServer(line, "vote", hard.Vote)
 	line = appendNumber(line, "commit", hard.Commit)
 	return append(line, "}}"...)
+}
+
+// appendHanded writes the entries that the application was handed, if there are any.
+func (s *server) appendHanded(line []byte) []byte {
+	for i := range s.handed {
+		if i == 0 {
+			line = append(line, `,"handed":[`...)
+		} else {
+			line = append(line, ',')
+		}
+		line = append(line, `{"index":`...)
+		line = strconv.AppendUint(line, s.handed[i].Index, 10)
+		line = append(line, `,"entry":`...)
+		var err error
+		if line, err = appendEntry(line, &s.handed[i]); err != nil {
+			panic(err)
+		}
+		line = append(line, '}')
+	}
+	if len(s.handed) > 0 {
+		line = append(line, ']')
+	}
+	return line
 }
 
 func (s *server) appendLog(line []byte) []byte {

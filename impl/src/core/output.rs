@@ -91,6 +91,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
         let encoded_bytes = entries_len(&ready.committed_entries);
         if self.settings.async_storage_writes {
             self.address_storage(ready, persisted);
+            ready.early_messages = ready.messages.len();
         } else {
             self.hold_back(ready, persisted, encoded_bytes);
         }
@@ -188,6 +189,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
             self.messages_after_persist
                 .extract_if(.., |it| it.to == own),
         );
+        ready.early_messages = ready.messages.len();
         ready.messages.append(&mut self.messages_after_persist);
         pending.applied = ready.committed_entries.last().map(|last| Applied {
             index: last.index,

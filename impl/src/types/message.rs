@@ -302,7 +302,7 @@ impl Message {
     /// only after everything that the sender had to persist before it is durable (thesis §3.8).
     /// Refusals are included, as in etcd.
     #[inline]
-    pub fn waits_for_persistence(&self) -> bool {
+    pub(crate) fn waits_for_persistence(&self) -> bool {
         let early = (seeded!(Ps01a) && self.kind() == MessageKind::RequestVoteResponse)
             || (seeded!(Ps08) && self.kind() == MessageKind::AppendEntriesResponse);
         if early && self.from != self.to {

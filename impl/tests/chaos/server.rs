@@ -242,10 +242,11 @@ impl Server {
         }
         let committed = running.node.core().commit();
         count_pieces(&ready.committed_entries, committed, effects.tally);
-        let (late, early): (Vec<Message>, Vec<Message>) =
-            ready.messages.into_iter().partition(|message| {
-                message.waits_for_persistence() && !self.mistakes.answers_before_sync
-            });
+        let mut early = ready.messages;
+        let late = match self.mistakes.answers_before_sync {
+            true => Vec::new(),
+            false => early.split_off(ready.early_messages),
+        };
         self.send(early, effects)?;
         if self.crashes(effects) {
             return Ok(());

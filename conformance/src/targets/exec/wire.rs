@@ -2,7 +2,7 @@
 //! written from the vocabulary, replies are read into it.
 
 use lockstep_traces::{
-    Config, DurableImage, Emitted, Entry, Field, FieldSet, Index, Input, Message, NodeView,
+    Config, DurableImage, Emitted, Entry, Field, FieldSet, Handed, Index, Input, Message, NodeView,
     Outcome, PeerView, ProgressState, Role, ServerId, Term,
 };
 use serde::{Deserialize, Deserializer, Serialize};
@@ -65,6 +65,8 @@ pub struct Description {
     pub features: Vec<String>,
     /// What it can show.
     pub fields: FieldSet,
+    /// Which of that it makes from other fields, and how.
+    pub derived: BTreeMap<Field, String>,
 }
 
 impl Description {
@@ -137,6 +139,7 @@ struct RawReply {
     version: Option<String>,
     features: Option<Vec<String>>,
     fields: Option<FieldSet>,
+    derived: Option<BTreeMap<Field, String>>,
     message: Option<String>,
 }
 
@@ -162,6 +165,7 @@ impl RawReply {
                 version: need(self.version, "version")?,
                 features: need(self.features, "features")?,
                 fields: need(self.fields, "fields")?,
+                derived: self.derived.unwrap_or_default(),
             }),
             Op::Open => Reply::Opened {
                 session: need(self.session, "session")?,
@@ -188,6 +192,8 @@ pub struct WireResult {
     pub outcome: Option<Outcome>,
     /// What was sent.
     pub sent: Option<Vec<WireEmitted>>,
+    /// The committed entries that the application was handed.
+    pub handed: Option<Vec<Handed>>,
     /// The view after it; absent if it did not change.
     pub view: Option<WireView>,
     /// The input could not be raised.
@@ -461,6 +467,7 @@ mod tests {
             version: String::new(),
             features: vec!["check_quorum".to_owned()],
             fields: FieldSet::NONE,
+            derived: BTreeMap::new(),
         };
         let config = Config {
             servers: 3,

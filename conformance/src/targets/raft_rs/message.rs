@@ -3,7 +3,7 @@
 use super::dialect::{Normalisation, Uses};
 use lockstep_traces as vocabulary;
 use lockstep_traces::{Body, Index, Payload, RejectHint, ServerId, Term};
-use raft::eraftpb::{Entry, EntryType, Message, MessageType, Snapshot};
+use raft::eraftpb::{Entry, Message, MessageType, Snapshot};
 
 /// The library's form of a message.
 pub fn to_raft(m: &vocabulary::Message) -> Message {
@@ -179,27 +179,39 @@ pub fn from_raft(mut m: Message, uses: &Uses) -> Result<vocabulary::Message, Str
 /// # Errors
 /// What the vocabulary cannot express.
 pub fn log_from_raft(entries: &[Entry], first: u64) -> Result<Vec<vocabulary::Entry>, String> {
-    entries
-        .iter()
-        .zip(first..)
-        .map(|(entry, index)| {
-            let payload = match std::str::from_utf8(&entry.data) {
-                Ok("") => Some(Payload::Empty),
-                Ok(digits) => digits.parse().ok().map(Payload::Value),
-                Err(_) => None,
-            };
-            let plain = entry.get_entry_type() == EntryType::EntryNormal
-                && entry.index == index
-                && entry.context.is_empty();
-            match payload {
-                Some(payload) if plain => Ok(vocabulary::Entry {
-                    term: Term(entry.term),
-                    payload,
-                }),
-                _ => Err(format!(
-                    "has an entry that the vocabulary cannot express at index {index}: {entry:?}"
-                )),
-            }
-        })
-        .collect()
+    let one = |(entry, index): (&Entry, u64)| {
+        if entry.index == index {
+            entry_from_raft(entry)
+        } else {
+            Err(format!(
+                "has an entry at index {index} that says otherwise: {entry:?}"
+            ))
+        }
+    };
+    entries.iter().zip(first..).map(one).collect()
+}
+
+/// An entry without its index.
+///
+/// # Errors
+/// What the vocabulary cannot express.
+pub fn entry_from_raft(entry: &Entry) -> Result<vocabulary::Entry, String> {
+    let payload = match std::str::from_utf8(&entry.data) {
+        Ok("") => Some(Payload::Empty),
+        Ok(digits) => digits.parse().ok().map(Payload::Value),
+        Err(_) => None,
+    };
+    let mut rest = entry.clone();
+    (rest.term, rest.index) = (0, 0);
+    rest.data.clear();
+    match payload {
+        // What is left is not expressed.
+        Some(payload) if rest == Entry::default() => Ok(vocabulary::Entry {
+            term: Term(entry.term),
+            payload,
+        }),
+        _ => Err(format!(
+            "has an entry that the vocabulary cannot express: {entry:?}"
+        )),
+    }
 }

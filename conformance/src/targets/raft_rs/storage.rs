@@ -34,6 +34,11 @@ impl SharedStorage {
         self.0.borrow()
     }
 
+    /// Whether it holds that entry as it is.
+    pub fn holds(&self, entry: &Entry) -> bool {
+        self.durable().entries.get(position(entry.index)) == Some(entry)
+    }
+
     pub fn set_hard_state(&self, hard: HardState) {
         self.0.borrow_mut().hard = hard;
     }

@@ -253,6 +253,7 @@ fn a_ready_is_filled_anew() {
         snapshot: Some(Snapshot::default()),
         committed_entries: vec![entry(9, 9)],
         messages: vec![message(2, 1, 9, Body::TimeoutNow)],
+        early_messages: 1,
         must_sync: true,
     };
     let mut other = node.clone();
@@ -264,6 +265,7 @@ fn a_ready_is_filled_anew() {
     used.hard_state = Some(HardState::default());
     used.snapshot = Some(Snapshot::default());
     used.must_sync = true;
+    used.early_messages = 1;
     used.read_states = vec![ReadState {
         index: Index(9),
         context: Bytes::new(),

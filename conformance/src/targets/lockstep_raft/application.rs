@@ -1,0 +1,333 @@
+//! The application around one server: it does what every [`Ready`] asks for, and holds the server to
+//! what it says.
+//!
+//! What the vocabulary has a word for goes into the [`Output`](crate::target::Output) and is compared
+//! with the specification. The rest of a `Ready` says in another way what the state says already (a
+//! soft state that changed, a hard state to be stored, what must be synchronised); each of these is
+//! compared here with the state of the server and with what it said before. `conformance/COMPARED.md`
+//! lists every field.
+
+use super::vocabulary::{from_raft, handed};
+use crate::target::TargetError;
+use lockstep_raft::types::StorageAppend;
+use lockstep_raft::{
+    Body, Core, Entry, HardState, Index, MemoryStorage, Message, NodeId, RawNode, Ready, SoftState,
+    Storage,
+};
+use lockstep_traces::{Emitted, Handed};
+use std::fmt;
+
+/// A server of the production Raft, with its timer or without.
+pub(crate) trait Node {
+    /// The server without its timer.
+    fn core(&self) -> &Core<MemoryStorage>;
+    /// Its storage, to be written.
+    fn storage_mut(&mut self) -> &mut MemoryStorage;
+    /// What has to be done for it.
+    fn ready(&mut self) -> Result<Ready, lockstep_raft::Error>;
+    /// That is done.
+    fn advance(&mut self) -> Result<(), lockstep_raft::Error>;
+    /// A message for it.
+    fn step(&mut self, message: Message) -> Result<(), lockstep_raft::Error>;
+}
+
+impl Node for Core<MemoryStorage> {
+    fn core(&self) -> &Core<MemoryStorage> {
+        self
+    }
+    fn storage_mut(&mut self) -> &mut MemoryStorage {
+        self.storage_mut()
+    }
+    fn ready(&mut self) -> Result<Ready, lockstep_raft::Error> {
+        self.ready()
+    }
+    fn advance(&mut self) -> Result<(), lockstep_raft::Error> {
+        self.advance()
+    }
+    fn step(&mut self, message: Message) -> Result<(), lockstep_raft::Error> {
+        self.step(message)
+    }
+}
+
+impl Node for RawNode<MemoryStorage> {
+    fn core(&self) -> &Core<MemoryStorage> {
+        self.core()
+    }
+    fn storage_mut(&mut self) -> &mut MemoryStorage {
+        self.storage_mut()
+    }
+    fn ready(&mut self) -> Result<Ready, lockstep_raft::Error> {
+        self.ready()
+    }
+    fn advance(&mut self) -> Result<(), lockstep_raft::Error> {
+        self.advance()
+    }
+    fn step(&mut self, message: Message) -> Result<(), lockstep_raft::Error> {
+        self.step(message)
+    }
+}
+
+/// The application of one server: what it was told and handed so far.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Application {
+    /// The index of the last entry that it was handed; survives a restart.
+    applied: Index,
+    /// Role and leader, as last told.
+    soft_state: SoftState,
+    /// Term, vote and commit index, as last told to store.
+    hard_state: HardState,
+}
+
+/// What left a server while everything that had to be done for it was done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Settled {
+    pub sent: Vec<Emitted>,
+    pub handed: Vec<Handed>,
+}
+
+impl Application {
+    /// An application that has applied up to that index, of a server that starts on that storage.
+    pub fn new(storage: &MemoryStorage, applied: Index) -> Application {
+        Application {
+            applied,
+            soft_state: SoftState::default(),
+            hard_state: storage.hard_state(),
+        }
+    }
+
+    /// The index of the last entry that it was handed.
+    pub fn applied(&self) -> Index {
+        self.applied
+    }
+
+    /// Does everything that has to be done: persists, sends, applies, until nothing is left.
+    ///
+    /// # Errors
+    ///
+    /// [`TargetError::Failed`] if the server breaks down or contradicts itself.
+    pub fn settle(&mut self, node: &mut impl Node) -> Result<Settled, TargetError> {
+        let mut settled = Settled::default();
+        while node.core().has_ready() {
+            let ready = node.ready().map_err(failed)?;
+            self.hear(&ready, node.core())?;
+            if node.core().async_storage_writes() {
+                self.deliver(node, ready, &mut settled)?;
+            } else {
+                self.work_off(node, ready, &mut settled)?;
+            }
+        }
+        let core = node.core();
+        agree(
+            "the soft state last told",
+            self.soft_state,
+            core.soft_state(),
+        )?;
+        agree(
+            "the hard state last told",
+            self.hard_state,
+            core.hard_state(),
+        )?;
+        agree("the applied index", core.applied(), self.applied)?;
+        Ok(settled)
+    }
+
+    /// Checks what a `Ready` says of the state, and takes note of it.
+    fn hear(&mut self, ready: &Ready, core: &Core<MemoryStorage>) -> Result<(), TargetError> {
+        let Ready {
+            soft_state,
+            hard_state,
+            read_states,
+            entries,
+            snapshot,
+            committed_entries,
+            messages,
+            early_messages,
+            must_sync,
+        } = ready;
+        let before = self.hard_state;
+        let changed = changed(self.soft_state, core.soft_state());
+        agree("Ready::soft_state", *soft_state, changed)?;
+        self.soft_state = core.soft_state();
+        let changed = self::changed(self.hard_state, core.hard_state());
+        agree("Ready::hard_state", *hard_state, changed)?;
+        self.hard_state = core.hard_state();
+        agree("Ready::read_states", read_states.len(), 0)?;
+        agree("Ready::snapshot", snapshot.is_some(), false)?;
+        check_entries(core.storage(), entries)?;
+        if *early_messages > messages.len() {
+            let text = format!("{early_messages} of {} messages are early", messages.len());
+            return Err(TargetError::Failed(text));
+        }
+        let vital = (before.term, before.vote) != (self.hard_state.term, self.hard_state.vote);
+        agree("Ready::must_sync", *must_sync, vital || !entries.is_empty())?;
+        let nothing = soft_state.is_none()
+            && hard_state.is_none()
+            && entries.is_empty()
+            && committed_entries.is_empty()
+            && messages.is_empty();
+        agree("a Ready without anything in it", nothing, false)
+    }
+
+    /// Without asynchronous storage writes: the four steps that `Ready` describes.
+    fn work_off(
+        &mut self,
+        node: &mut impl Node,
+        ready: Ready,
+        settled: &mut Settled,
+    ) -> Result<(), TargetError> {
+        persist(node.storage_mut(), ready.hard_state, &ready.entries)?;
+        for (position, message) in ready.messages.iter().enumerate() {
+            settled.sent.push(Emitted {
+                message: from_raft(message)?,
+                after_persist: position >= ready.early_messages,
+            });
+        }
+        self.apply(&ready.committed_entries, settled)?;
+        node.advance().map_err(failed)
+    }
+
+    /// With asynchronous storage writes: every message is delivered, those to the storage threads too.
+    fn deliver(
+        &mut self,
+        node: &mut impl Node,
+        ready: Ready,
+        settled: &mut Settled,
+    ) -> Result<(), TargetError> {
+        let (mut appends, mut applies) = (0, 0);
+        agree(
+            "Ready::early_messages",
+            ready.early_messages,
+            ready.messages.len(),
+        )?;
+        for message in ready.messages {
+            let Message {
+                from,
+                to,
+                term,
+                body,
+            } = message;
+            match (to, body) {
+                (NodeId::APPEND_THREAD, Body::StorageAppend(append)) => {
+                    appends += 1;
+                    let StorageAppend {
+                        hard_state,
+                        entries,
+                        snapshot,
+                        responses,
+                    } = *append;
+                    agree("StorageAppend: from", from, node.core().id())?;
+                    let in_term = hard_state.map_or_else(Default::default, |it| it.term);
+                    agree("StorageAppend: term", term, in_term)?;
+                    agree("StorageAppend::hard_state", hard_state, ready.hard_state)?;
+                    agree("StorageAppend::entries", &entries, &ready.entries)?;
+                    agree("StorageAppend::snapshot", snapshot.is_some(), false)?;
+                    persist(node.storage_mut(), hard_state, &entries)?;
+                    self.respond(node, responses, settled)?;
+                }
+                (NodeId::APPLY_THREAD, Body::StorageApply { entries, responses }) => {
+                    applies += 1;
+                    agree("StorageApply: from", from, node.core().id())?;
+                    agree("StorageApply: term", term.0, 0)?;
+                    agree("StorageApply::entries", &entries, &ready.committed_entries)?;
+                    self.apply(&entries, settled)?;
+                    self.respond(node, responses, settled)?;
+                }
+                (to, body) => settled.sent.push(Emitted {
+                    message: from_raft(&Message {
+                        from,
+                        to,
+                        term,
+                        body,
+                    })?,
+                    after_persist: false,
+                }),
+            }
+        }
+        let writes = ready.hard_state.is_some() || !ready.entries.is_empty();
+        if appends > 1 || (writes && appends == 0) {
+            return Err(TargetError::Failed(format!(
+                "{appends} appends in one Ready"
+            )));
+        }
+        let due = usize::from(!ready.committed_entries.is_empty());
+        agree("the number of StorageApply", applies, due)
+    }
+
+    /// Hands on what waited for a storage thread: to the server itself, or to others.
+    fn respond(
+        &mut self,
+        node: &mut impl Node,
+        responses: Vec<Message>,
+        settled: &mut Settled,
+    ) -> Result<(), TargetError> {
+        for message in responses {
+            if message.to == node.core().id() {
+                node.step(message).map_err(failed)?;
+            } else {
+                settled.sent.push(Emitted {
+                    message: from_raft(&message)?,
+                    after_persist: true,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes committed entries as they come; that they are the right ones is for the comparison to say.
+    fn apply(&mut self, entries: &[Entry], settled: &mut Settled) -> Result<(), TargetError> {
+        for entry in entries {
+            settled.handed.push(handed(entry)?);
+            self.applied = entry.index;
+        }
+        Ok(())
+    }
+}
+
+/// The new value, if it is another than the old one.
+fn changed<T: PartialEq>(old: T, new: T) -> Option<T> {
+    (old != new).then_some(new)
+}
+
+/// Entries to be stored begin with one that is not stored yet.
+fn check_entries(storage: &MemoryStorage, entries: &[Entry]) -> Result<(), TargetError> {
+    let Some(first) = entries.first() else {
+        return Ok(());
+    };
+    let stored = storage.entries(first.index, first.index.next(), u64::MAX);
+    if stored.is_ok_and(|stored| stored.first() == Some(first)) {
+        let text = format!("Ready::entries begins with an entry that is stored already: {first:?}");
+        return Err(TargetError::Failed(text));
+    }
+    Ok(())
+}
+
+fn persist(
+    storage: &mut MemoryStorage,
+    hard_state: Option<HardState>,
+    entries: &[Entry],
+) -> Result<(), TargetError> {
+    storage
+        .append(entries)
+        .map_err(|error| failed(error.into()))?;
+    if let Some(hard_state) = hard_state {
+        storage.set_hard_state(hard_state);
+    }
+    Ok(())
+}
+
+/// Two ways to say one thing must say the same.
+pub(super) fn agree<T: PartialEq + fmt::Debug>(
+    what: &str,
+    is: T,
+    must_be: T,
+) -> Result<(), TargetError> {
+    if is == must_be {
+        return Ok(());
+    }
+    let text = format!("it contradicts itself: {what} is {is:?}, must be {must_be:?}");
+    Err(TargetError::Failed(text))
+}
+
+pub(crate) fn failed(error: lockstep_raft::Error) -> TargetError {
+    TargetError::Failed(error.to_string())
+}

@@ -1,0 +1,176 @@
+//! The state of a server of the production Raft in the vocabulary.
+
+use super::application::{agree, failed};
+use super::vocabulary::{entries, index, node, role, server, term};
+use crate::target::TargetError;
+use lockstep_raft::tracker::{Configuration, Progress};
+use lockstep_raft::{BasicStatus, ConfState, Core, MemoryStorage, Status, Storage};
+use lockstep_traces::{Config, DurableImage, NodeView, PeerView, ProgressState, Role};
+use std::collections::BTreeMap;
+
+/// Everything that can be seen of a core of that group.
+pub(crate) fn view(core: &Core<MemoryStorage>, group: &Config) -> Result<NodeView, TargetError> {
+    let last = core
+        .log()
+        .last_index()
+        .map_err(|error| failed(error.into()))?;
+    let first = lockstep_raft::Index(1);
+    let log = core.log().slice(first, last.next(), u64::MAX);
+    let log = log.map_err(|error| failed(error.into()))?;
+    let log = log.ok_or_else(|| TargetError::Failed("its log was compacted".to_owned()))?;
+    check_status(core, last, group)?;
+    let role = role(core.role());
+    let mut peers = BTreeMap::new();
+    if role == Role::Leader {
+        core.with_progress(|id, progress| {
+            if id != core.id() {
+                peers.insert(server(id), peer_view(progress));
+            }
+        });
+    }
+    let votes = core.tracker().votes.iter();
+    Ok(NodeView {
+        role,
+        term: term(core.term()),
+        vote: core.vote().map(server),
+        leader: core.leader().map(server),
+        log: entries(&log, first)?,
+        commit: index(core.commit()),
+        applied: index(core.applied()),
+        // A leader is within its own lease, which is none in the vocabulary.
+        lease: core.lease_live() && role != Role::Leader,
+        votes: votes.map(|(id, granted)| (server(id), granted)).collect(),
+        peers,
+        durable: durable(core.storage())?,
+    })
+}
+
+/// The status for people and metrics says what the state says.
+fn check_status(
+    core: &Core<MemoryStorage>,
+    last: lockstep_raft::Index,
+    group: &Config,
+) -> Result<(), TargetError> {
+    let Status {
+        basic,
+        config,
+        progress,
+    } = core.status();
+    agree("Core::basic_status", basic, core.basic_status())?;
+    let BasicStatus {
+        id,
+        hard_state,
+        soft_state,
+        applied,
+        lead_transferee,
+    } = basic;
+    agree("BasicStatus::id", id, core.id())?;
+    agree("HardState::term", hard_state.term, core.term())?;
+    agree("HardState::vote", hard_state.vote, core.vote())?;
+    agree("HardState::commit", hard_state.commit, core.commit())?;
+    agree("SoftState::role", soft_state.role, core.role())?;
+    agree("SoftState::leader", soft_state.leader, core.leader())?;
+    agree("BasicStatus::applied", applied, core.applied())?;
+    agree("BasicStatus::lead_transferee", lead_transferee, None)?;
+    agree("Core::lead_transferee", core.lead_transferee(), None)?;
+    agree("Core::is_learner", core.is_learner(), false)?;
+    let leads = core.role() == lockstep_raft::Role::Leader;
+    if leads {
+        agree(
+            "the lease of a leader",
+            core.lease_live(),
+            group.check_quorum,
+        )?;
+    }
+    let voters: Vec<_> = group.server_ids().map(node).collect();
+    let members = ConfState {
+        voters: voters.clone(),
+        ..ConfState::default()
+    };
+    let Configuration {
+        voters: _,
+        auto_leave: _,
+        learners: _,
+        learners_next: _,
+    } = &config;
+    agree("Status::config", config.conf_state(), members)?;
+    let known: Vec<_> = progress.ids().collect();
+    agree(
+        "Status::progress",
+        known,
+        if leads { voters } else { Vec::new() },
+    )?;
+    for (id, progress) in &progress {
+        let tracked = core.tracker().progress.get(id);
+        agree("Status::progress", Some(progress), tracked)?;
+        agree("Progress::is_learner", progress.is_learner, false)?;
+        agree(
+            "Progress::pending_snapshot",
+            progress.pending_snapshot().0,
+            0,
+        )?;
+        let in_flight = progress.inflights.last_indexes().count();
+        agree("Inflights::len", progress.inflights.len(), in_flight)?;
+        agree(
+            "Inflights::is_empty",
+            progress.inflights.is_empty(),
+            in_flight == 0,
+        )?;
+        if id == core.id() {
+            let PeerView {
+                matched,
+                next,
+                state,
+                paused,
+                recent_active,
+                commit_sent: _, // Nothing is sent to itself.
+                inflight,
+            } = peer_view(progress);
+            agree("its own match", matched, index(last))?;
+            agree("its own next", next, index(last.next()))?;
+            agree("its own state", state, ProgressState::Replicate)?;
+            agree("its own paused", paused, false)?;
+            agree("its own recent_active", recent_active, true)?;
+            agree("its own window", inflight, Vec::new())?;
+        }
+    }
+    Ok(())
+}
+
+fn durable(storage: &MemoryStorage) -> Result<DurableImage, TargetError> {
+    let lockstep_raft::HardState {
+        term: of,
+        vote,
+        commit,
+    } = storage.hard_state();
+    let (first, last) = (lockstep_raft::Index(1), storage.last_index());
+    let last = last.map_err(|error| failed(error.into()))?;
+    let log = if last.is_zero() {
+        Vec::new()
+    } else {
+        let stored = storage.entries(first, last.next(), u64::MAX);
+        stored.map_err(|error| failed(error.into()))?
+    };
+    Ok(DurableImage {
+        term: term(of),
+        vote: vote.map(server),
+        commit: index(commit),
+        log: entries(&log, first)?,
+    })
+}
+
+fn peer_view(progress: &Progress) -> PeerView {
+    PeerView {
+        matched: index(progress.matched()),
+        next: index(progress.next()),
+        state: match progress.state() {
+            lockstep_raft::tracker::ProgressState::Probe => ProgressState::Probe,
+            lockstep_raft::tracker::ProgressState::Replicate => ProgressState::Replicate,
+            lockstep_raft::tracker::ProgressState::Snapshot => ProgressState::Snapshot,
+        },
+        paused: progress.is_paused(),
+        recent_active: progress.recent_active,
+        commit_sent: index(progress.sent_commit()),
+        inflight: progress.inflights.last_indexes().map(index).collect(),
+    }
+}
