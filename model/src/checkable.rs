@@ -1,10 +1,12 @@
 //! The cluster as the engines see it: stateright's, and our own.
 
+use crate::canonical::Orbits;
 use crate::cluster::{Action, Cluster, ClusterState};
 use crate::message::Body;
 use crate::server::Outbox;
-use crate::shortcut::Quick;
-use lockstep_engine::{Antecedent, Checkable, Shortcut, StepProperty, Symmetry};
+use lockstep_engine::{
+    Antecedent, Canonical, Checkable, Collapse, Generator, StepProperty, Symmetry,
+};
 use lockstep_traces::Role;
 use stateright::{Model, Property};
 
@@ -67,8 +69,9 @@ impl Checkable for Cluster {
         crate::properties::antecedents()
     }
 
-    fn shortcut(&self, symmetric: bool) -> Option<Box<dyn Shortcut<'_, Self> + '_>> {
-        Some(Box::new(Quick::new(self, symmetric)))
+    fn collapse(&self, symmetric: bool) -> Option<Box<dyn Collapse<'_, Self> + '_>> {
+        let orbits = || Box::new(Orbits::new(self.settings.servers())) as Box<dyn Canonical<Self>>;
+        Some(Box::new(Generator::new(self, symmetric.then(orbits))))
     }
 
     fn action_kinds(&self) -> Vec<&'static str> {
@@ -105,6 +108,6 @@ impl Symmetry for Cluster {
     }
 
     fn canonical(&self, state: &ClusterState) -> ClusterState {
-        state.canonical()
+        state.canonical(self)
     }
 }

@@ -101,7 +101,7 @@ impl Action {
     }
 
     /// The event of this kind at server `i`, unless it happens to a message.
-    fn local(kind: Kind, i: Id) -> Option<Action> {
+    pub(crate) fn local(kind: Kind, i: Id) -> Option<Action> {
         match kind {
             Kind::Timeout => Some(Action::Timeout(i)),
             Kind::LeaseExpire => Some(Action::LeaseExpire(i)),
@@ -110,19 +110,6 @@ impl Action {
             Kind::Propose => Some(Action::Propose(i)),
             Kind::Restart => Some(Action::Restart(i)),
             Kind::Duplicate | Kind::Drop => None,
-        }
-    }
-
-    /// The server and the kind, if it is an event at a server and not about a message.
-    pub(crate) fn at_server(self) -> Option<(Id, Kind)> {
-        match self {
-            Action::Timeout(i)
-            | Action::LeaseExpire(i)
-            | Action::Heartbeat(i)
-            | Action::CheckQuorum(i)
-            | Action::Propose(i)
-            | Action::Restart(i) => Some((i, self.kind()?)),
-            Action::Deliver(_) | Action::Duplicate(_) | Action::Drop(_) => None,
         }
     }
 
@@ -165,13 +152,13 @@ impl LocalEvents {
         }
     }
 
-    fn contains(self, kind: Kind) -> bool {
+    pub(crate) fn contains(self, kind: Kind) -> bool {
         self.kinds.contains(kind)
     }
 
     /// Those that the budgets allow, in the order in which they are listed.
     #[inline]
-    pub(crate) fn list(self, allowed: KindSet, list: impl FnMut(Kind)) {
+    fn list(self, allowed: KindSet, list: impl FnMut(Kind)) {
         self.kinds.and(allowed).iter().for_each(list);
     }
 }

@@ -58,11 +58,6 @@ impl ClusterState {
     }
 }
 
-/// Appends a number as it stands in the encoding of a state.
-pub(crate) fn put_number(number: u32, out: &mut Vec<u8>) {
-    Writer(out).number(number);
-}
-
 /// Appends a server as it stands in the encoding of a state.
 pub(crate) fn put_server(server: &Server, out: &mut Vec<u8>) {
     Writer(out).server(server);
@@ -106,14 +101,6 @@ pub(crate) fn take_history(bytes: &[u8]) -> History {
 /// What was spent, whose encoding is `bytes`.
 pub(crate) fn take_spent(bytes: &[u8]) -> Spent {
     Reader(bytes).spent()
-}
-
-/// Takes a number off the front, as [`put_number`] wrote it.
-pub(crate) fn take_number(bytes: &mut &[u8]) -> u32 {
-    let mut reader = Reader(bytes);
-    let number = reader.number();
-    *bytes = reader.0;
-    number
 }
 
 struct Writer<'a>(&'a mut Vec<u8>);

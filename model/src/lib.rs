@@ -60,12 +60,16 @@
 //! | `Progress.inflight` | `inflight` | `Progress.Inflights` |
 
 mod bounds;
+mod canonical;
 mod checkable;
 mod cluster;
 mod codec;
+#[cfg(test)]
+mod collapse_tests;
 mod dialect;
 mod history;
 mod ids;
+mod machine;
 mod message;
 mod mutation;
 mod network;
@@ -74,7 +78,6 @@ pub mod properties;
 mod seq;
 mod server;
 mod settings;
-mod shortcut;
 mod symmetry;
 
 pub use bounds::{Bounds, Budget, Kind, Spent};

@@ -19,6 +19,10 @@ impl Network {
         self.0.get(position)
     }
 
+    pub(crate) fn as_slice(&self) -> &[Message] {
+        &self.0
+    }
+
     /// Every copy, sorted.
     pub fn iter(&self) -> impl Iterator<Item = &Message> {
         self.0.iter()

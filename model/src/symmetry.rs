@@ -4,14 +4,14 @@
 //! still differ in how they relate to each other, so all their orders are tried and the smallest state is
 //! taken (by a number made of hashes): sorting alone would leave the order of ties to chance, and count states that are the same.
 
-use crate::cluster::ClusterState;
+use crate::cluster::{Cluster, ClusterState};
 use crate::history::History;
 use crate::ids::{Id, IdSet, MAX_SERVERS};
 use crate::message::Message;
 use crate::seq::Seq;
 use crate::server::Server;
-use crate::shortcut::sum_of_hashes;
 use arrayvec::ArrayVec;
+use lockstep_engine::incremental_hash;
 use rustc_hash::FxHasher;
 use smallvec::SmallVec;
 use std::hash::{Hash, Hasher};
@@ -35,7 +35,7 @@ impl ClusterState {
     }
 
     /// The representative of all states that this state can be renamed to, itself one of them.
-    pub fn canonical(&self) -> ClusterState {
+    pub fn canonical(&self, cluster: &Cluster) -> ClusterState {
         let servers = self.servers.iter().map(ServerMark::of);
         let messages = self.network.iter().map(MessageMark::of);
         let keys = keys(servers, messages, led(&self.history));
@@ -46,7 +46,7 @@ impl ClusterState {
         }
         for order in orders {
             let renamed = self.rename(&inverse(&order));
-            let sum = sum_of_hashes(&renamed);
+            let sum = incremental_hash(cluster, &renamed);
             if smallest.as_ref().is_none_or(|(least, _)| sum < *least) {
                 smallest = Some((sum, renamed));
             }

@@ -27,12 +27,12 @@ fn plain(report: Report) -> Report {
 }
 
 #[test]
-fn the_shortcut_changes_nothing() {
+fn collapsing_changes_nothing() {
     for name in ["smoke", "votes", "lease", "window", "single"] {
         let cluster = cluster(name);
         for coverage in [true, false] {
             let search = || Search::new(&cluster).coverage(coverage);
-            let executed = report(search().shortcut(false));
+            let executed = report(search().collapse(false));
             assert_eq!(executed.verdict, Verdict::Exhausted, "{name}");
             for threads in [1, 2] {
                 assert_eq!(report(search().threads(threads)), executed, "{name}");
@@ -44,7 +44,7 @@ fn the_shortcut_changes_nothing() {
 /// Two leaders at the same time, each with something to commit and to propose: the order in which they do it
 /// matters.
 #[test]
-fn the_shortcut_changes_nothing_with_two_leaders() {
+fn collapsing_changes_nothing_with_two_leaders() {
     let config = Config {
         servers: 3,
         pre_vote: false,
@@ -68,7 +68,7 @@ fn the_shortcut_changes_nothing_with_two_leaders() {
     };
     let cluster = Cluster::new(Settings::new(&config).expect("it is valid"), bounds);
     let search = || Search::new(&cluster).coverage(true).threads(2);
-    let executed = report(search().shortcut(false));
+    let executed = report(search().collapse(false));
     assert_eq!(executed.verdict, Verdict::Exhausted);
     assert_eq!(report(search()), executed);
 }
@@ -123,23 +123,23 @@ proptest! {
 
     /// Whatever the bounds: also the order in which states are found, which shows in the traces.
     #[test]
-    fn the_shortcut_changes_nothing_within_any_bounds(cluster in any_cluster()) {
+    fn collapsing_changes_nothing_within_any_bounds(cluster in any_cluster()) {
         let outcome = |search: Search<'_, Cluster>| {
             let checked = search.max_states(12_000).run().expect("the search runs");
             let witnesses = format!("{:?}", checked.witnesses);
             (plain(checked.report), witnesses)
         };
-        let executed = outcome(Search::new(&cluster).shortcut(false));
+        let executed = outcome(Search::new(&cluster).collapse(false));
         prop_assert_eq!(outcome(Search::new(&cluster)), executed);
     }
 }
 
 #[test]
-fn the_shortcut_changes_nothing_with_symmetry() {
+fn collapsing_changes_nothing_with_symmetry() {
     for name in ["smoke", "votes", "pair"] {
         let cluster = cluster(name);
         let search = || Search::new(&cluster).symmetry(true).coverage(true);
-        let executed = report(search().shortcut(false));
+        let executed = report(search().collapse(false));
         assert_eq!(executed.verdict, Verdict::Exhausted, "{name}");
         for threads in [1, 2] {
             assert_eq!(report(search().threads(threads)), executed, "{name}");

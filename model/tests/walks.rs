@@ -123,14 +123,14 @@ proptest! {
             state = cluster.apply(&state, &action).next;
         }
         let renamed = state.renamed(naming % ClusterState::renamings(settings.servers()));
-        prop_assert_eq!(renamed.canonical(), state.canonical());
-        prop_assert_eq!(state.canonical().canonical(), state.canonical());
+        prop_assert_eq!(renamed.canonical(&cluster), state.canonical(&cluster));
+        prop_assert_eq!(state.canonical(&cluster).canonical(&cluster), state.canonical(&cluster));
 
         // The successors of a renamed state are the renamed successors.
         let successors = |state: &ClusterState| {
             let mut actions = Vec::new();
             cluster.enabled(state, &mut actions);
-            let next = |action| cluster.apply(state, action).next.canonical();
+            let next = |action| cluster.apply(state, action).next.canonical(&cluster);
             let mut successors: Vec<ClusterState> = actions.iter().map(next).collect();
             successors.sort();
             successors

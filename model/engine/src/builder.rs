@@ -54,7 +54,7 @@ pub(super) struct Options {
     pub max_depth: Option<u32>,
     pub only: Option<Vec<String>>,
     pub coverage: bool,
-    pub shortcut: bool,
+    pub collapse: bool,
     pub on_disk: bool,
     pub spill_folder: Option<PathBuf>,
     pub checkpoint: Option<(PathBuf, Duration)>,
@@ -75,7 +75,7 @@ impl<'a, M: Checkable> Search<'a, M> {
                 max_depth: None,
                 only: None,
                 coverage: false,
-                shortcut: true,
+                collapse: true,
                 on_disk: false,
                 spill_folder: None,
                 checkpoint: None,
@@ -142,10 +142,10 @@ impl<'a, M: Checkable> Search<'a, M> {
         self
     }
 
-    /// Whether to use the model's [`shortcut`](Checkable::shortcut), if it has one (it does by default).
+    /// Whether to use the model's [`collapse`](Checkable::collapse), if it has one (it does by default).
     #[must_use]
-    pub fn shortcut(mut self, on: bool) -> Self {
-        self.options.shortcut = on;
+    pub fn collapse(mut self, on: bool) -> Self {
+        self.options.collapse = on;
         self
     }
 

@@ -4,10 +4,10 @@
 //! renaming, after everything it speaks of is on the disk. So at any moment the folder holds one
 //! whole checkpoint, and what was written after it is cut off when the search is resumed.
 
+use super::disk_fingerprints::Sealing;
 use super::error::SearchError;
-use super::records::Records;
+use super::record_file::Records;
 use super::report::{Level, TimeSplit};
-use super::sealed::Sealing;
 use super::tally::Tally;
 use serde::{Deserialize, Serialize};
 use std::io::Write;
@@ -22,8 +22,8 @@ const MANIFEST: &str = "manifest";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Subject {
     pub model: String,
-    /// Whether states are written in the model's short form.
-    pub short_forms: bool,
+    /// Whether states are written in the model's collapsed form.
+    pub collapsed: bool,
     pub symmetry: bool,
     pub count_orbits: bool,
     pub coverage: bool,
@@ -45,8 +45,8 @@ impl Subject {
         };
         if self.model != saved.model {
             differs("model", &self.model, &saved.model)
-        } else if self.short_forms != saved.short_forms {
-            differs("use of short forms", &self.short_forms, &saved.short_forms)
+        } else if self.collapsed != saved.collapsed {
+            differs("use of collapsed forms", &self.collapsed, &saved.collapsed)
         } else if self.symmetry != saved.symmetry {
             differs("symmetry", &self.symmetry, &saved.symmetry)
         } else if self.count_orbits != saved.count_orbits {
@@ -104,7 +104,7 @@ pub(super) struct Extents {
     /// Where the first waiting block begins, and the end.
     pub current: (u64, u64),
     pub next: u64,
-    /// If states are written in short forms.
+    /// If states are written in collapsed forms.
     pub meanings: Option<u64>,
 }
 

@@ -1,10 +1,10 @@
 //! The end of a search: traces are rebuilt and the report is written.
 
 use super::checkpoint::Found;
+use super::counterexample::{Ending, rebuild};
 use super::engine::{End, Violated, Walk};
 use super::error::SearchError;
 use super::fingerprints;
-use super::rebuild::{Ending, rebuild};
 use super::report::{
     ActionCount, AntecedentCount, Checked, MemorySplit, PairCount, PropertyKind, Report, Trace,
     Verdict, Witness,

@@ -3,11 +3,11 @@
 use super::builder::{Options, ProgressCallback, Search};
 use super::checkpoint::{Extents, Found, Loaded, Position, Store, Subject, frontier_name};
 use super::error::SearchError;
-use super::expand::{self, Emission, Expander, Expansion, Pool, Shortcuts, Violation};
+use super::expand::{self, Collapses, Emission, Expander, Expansion, Pool, Violation};
 use super::fingerprints::{self, Fingerprints, Tag};
 use super::frontier::{Block, Frontier, Packed};
-use super::links::Links;
 use super::parallel::Threads;
+use super::predecessors::Links;
 use super::report::{Checked, Level, Limit, MemorySplit, Progress, PropertyKind};
 use super::selected::Selected;
 use super::tally::{self, Tally};
@@ -57,16 +57,16 @@ pub(super) struct Walk<'a, M: Checkable> {
     pub current: Frontier,
     pub next: Frontier,
     /// With checkpoints: every fingerprint, in the order found.
-    log: Option<super::records::Records>,
+    log: Option<super::record_file::Records>,
     pub position: Position,
     violated: Option<Violated>,
     pub memory: MemorySplit,
     pub expansions: Vec<Expansion>,
     emissions: Vec<Emission>,
-    /// If there are any, states are known by their short forms.
-    pub shortcuts: Pool<'a, M>,
-    /// With checkpoints and shortcuts: what short forms mean.
-    meanings: Option<super::records::Records>,
+    /// If there are any, states are known by their collapsed forms.
+    pub collapses: Pool<'a, M>,
+    /// With checkpoints and collapses: what collapsed forms mean.
+    meanings: Option<super::record_file::Records>,
     pub resumed_at: Option<u64>,
     pub started: Instant,
     /// The time before a resume.
@@ -75,10 +75,10 @@ pub(super) struct Walk<'a, M: Checkable> {
     saved: Instant,
 }
 
-/// The shortcuts, if there are any, while no thread is at work.
+/// The collapses, if there are any, while no thread is at work.
 pub(super) fn locked<'p, 'a, M: Checkable>(
     pool: &'p mut Pool<'a, M>,
-) -> Option<&'p mut Shortcuts<'a, M>> {
+) -> Option<&'p mut Collapses<'a, M>> {
     let pool = pool.as_mut()?.get_mut();
     // A thread that panicked has taken the search with it.
     Some(pool.unwrap_or_else(PoisonError::into_inner))
@@ -110,14 +110,14 @@ where
         };
         let empty = Tally::new(model.action_kinds().len(), antecedents.len(), pairs);
         let kinds = empty.enabled.len();
-        let shortcut = if options.shortcut && orbit_size.is_none() {
-            model.shortcut(canonical.is_some())
+        let collapse = if options.collapse && orbit_size.is_none() {
+            model.collapse(canonical.is_some())
         } else {
             None
         };
         let subject = Subject {
             model: model.identity(),
-            short_forms: shortcut.is_some(),
+            collapsed: collapse.is_some(),
             symmetry: canonical.is_some(),
             count_orbits: orbit_size.is_some(),
             coverage: options.coverage,
@@ -157,7 +157,7 @@ where
             memory: MemorySplit::default(),
             expansions: Vec::new(),
             emissions: Vec::new(),
-            shortcuts: shortcut.map(|root| Mutex::new(Shortcuts::new(root, kinds))),
+            collapses: collapse.map(|root| Mutex::new(Collapses::new(root, kinds))),
             meanings: None,
             resumed_at: None,
             started: now,
@@ -187,8 +187,8 @@ where
             next,
             meanings,
         } = loaded;
-        if let (Some(mut file), Some(shortcuts)) = (meanings, locked(&mut self.shortcuts)) {
-            file.scan(0, |record| shortcuts.root.load(&record.bytes))?;
+        if let (Some(mut file), Some(collapses)) = (meanings, locked(&mut self.collapses)) {
+            file.scan(0, |record| collapses.root.load(&record.bytes))?;
             self.meanings = Some(file);
         }
         self.links = Links::reopen(position.initial.len() as u64, links)?;
@@ -210,7 +210,7 @@ where
         let model = self.expander.model;
         if self.store.keeps_checkpoints() {
             self.log = Some(self.store.create("fingerprints")?);
-            if self.shortcuts.is_some() {
+            if self.collapses.is_some() {
                 self.meanings = Some(self.store.create("meanings")?);
             }
         }
@@ -225,8 +225,8 @@ where
             self.position.initial_generated += 1;
             let state = self.expander.represent(state);
             let mut bytes = Vec::new();
-            let fingerprint = match locked(&mut self.shortcuts) {
-                Some(shortcuts) => shortcuts.root.shorten(&state, &mut bytes),
+            let fingerprint = match locked(&mut self.collapses) {
+                Some(collapses) => collapses.root.collapse(&state, &mut bytes),
                 None => {
                     model.encode(&state, &mut bytes);
                     fingerprints::fingerprint(&bytes)
@@ -354,10 +354,10 @@ where
     }
 
     pub fn batch_memory(&self) -> u64 {
-        let pool = self.shortcuts.as_ref().and_then(|pool| pool.lock().ok());
-        let shortcuts = pool.map_or(0, |pool| pool.memory());
+        let pool = self.collapses.as_ref().and_then(|pool| pool.lock().ok());
+        let collapses = pool.map_or(0, |pool| pool.memory());
         let expansions: u64 = self.expansions.iter().map(Expansion::memory).sum();
-        shortcuts + expansions + self.emissions.iter().map(Emission::memory).sum::<u64>()
+        collapses + expansions + self.emissions.iter().map(Emission::memory).sum::<u64>()
     }
 
     /// What can go to disk.
@@ -371,7 +371,7 @@ where
 
     pub fn disk_in_use(&self) -> u64 {
         let logs = [&self.log, &self.meanings].into_iter().flatten();
-        let logs: u64 = logs.map(super::records::Records::len).sum();
+        let logs: u64 = logs.map(super::record_file::Records::len).sum();
         let waiting = self.current.disk() + self.next.disk();
         waiting + self.links.disk() + logs + self.known.disk()
     }
@@ -388,15 +388,15 @@ where
             });
         self.emissions
             .resize_with(self.emissions.len().max(count), Emission::default);
-        if let Some(shortcuts) = locked(&mut self.shortcuts) {
-            shortcuts.root.begin_batch();
+        if let Some(collapses) = locked(&mut self.collapses) {
+            collapses.root.begin_batch();
         }
         let known = &self.known;
-        let (expander, shortcuts) = (&self.expander, &self.shortcuts);
+        let (expander, collapses) = (&self.expander, &self.collapses);
         self.threads.for_each(
             count,
             blocks.iter().zip(self.expansions.iter_mut()),
-            || expander.scratch(shortcuts),
+            || expander.scratch(collapses),
             |scratch, (block, out)| expander.expand(block, known, scratch, out),
         );
         if let Some(expansion) = self.expansions[..count]
@@ -413,7 +413,7 @@ where
         }
         let clock = Instant::now();
         let expansions = &self.expansions[..count];
-        let (expander, shortcuts) = (&self.expander, &self.shortcuts);
+        let (expander, collapses) = (&self.expander, &self.collapses);
         let tag = Tag::of(self.position.depth + 1);
         self.threads.for_each(
             count,
@@ -431,7 +431,7 @@ where
         self.threads.for_each(
             count,
             expanded.zip(&mut self.emissions),
-            || expander.scratch(shortcuts),
+            || expander.scratch(collapses),
             |scratch, ((block, expansion), out)| {
                 expander.emit(block, with_fingerprints, scratch, expansion, out);
             },
@@ -506,9 +506,9 @@ where
             .save(true, || store.create(&frontier_name(depth)))?;
         self.next
             .save(true, || store.create(&frontier_name(depth + 1)))?;
-        if let (Some(file), Some(shortcuts)) = (&mut self.meanings, locked(&mut self.shortcuts)) {
+        if let (Some(file), Some(collapses)) = (&mut self.meanings, locked(&mut self.collapses)) {
             let mut new = Vec::new();
-            shortcuts.root.save(&mut new);
+            collapses.root.save(&mut new);
             file.append(0, &new)?;
         }
         let files = [
@@ -521,14 +521,14 @@ where
         files
             .into_iter()
             .flatten()
-            .try_for_each(super::records::Records::sync)?;
+            .try_for_each(super::record_file::Records::sync)?;
         self.position.time.total_seconds = self.before + self.started.elapsed().as_secs_f64();
         let extents = Extents {
             links: self.links.disk(),
             fingerprints: log.len(),
             current: (self.current.file_offset(), self.current.disk()),
             next: self.next.disk(),
-            meanings: self.meanings.as_ref().map(super::records::Records::len),
+            meanings: self.meanings.as_ref().map(super::record_file::Records::len),
         };
         self.store.save(&self.position, extents)?;
         self.position.time.checkpoint_seconds += clock.elapsed().as_secs_f64();

@@ -7,12 +7,12 @@
 use super::builder::StateMap;
 use super::fingerprints::{Fingerprints, SHARDS, Shard, Tag, fingerprint, shard_of};
 use super::frontier::{Block, Packed};
-use super::links::LinkPiece;
+use super::predecessors::LinkPiece;
 use super::report::PropertyKind;
 use super::selected::Selected;
 use super::steps::{Reached, Steps};
 use super::tally::{Cover, Tally};
-use super::traits::{Antecedent, AntecedentCondition, Checkable, Shortcut};
+use super::traits::{Antecedent, AntecedentCondition, Checkable, Collapse};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -59,7 +59,7 @@ pub(super) struct Expansion {
     pub most_actions: usize,
     /// The successors; those that are new, once they are written.
     pub reached: Vec<Reached>,
-    /// Their encodings, if they are not found again by a shortcut.
+    /// Their encodings, if they are not found again by a collapse.
     bytes: Vec<u8>,
     /// The fingerprints of the successors that may be new and their numbers by shard, in order within
     /// each, and where each shard begins.
@@ -160,24 +160,24 @@ impl Expansion {
     }
 }
 
-/// The shortcuts of the threads, from batch to batch.
-pub(super) struct Shortcuts<'a, M: Checkable> {
+/// The collapses of the threads, from batch to batch.
+pub(super) struct Collapses<'a, M: Checkable> {
     /// Gives threads theirs, and keeps what they share.
-    pub root: Box<dyn Shortcut<'a, M> + 'a>,
+    pub root: Box<dyn Collapse<'a, M> + 'a>,
     steps: Steps,
     spare: Vec<Own<'a, M>>,
 }
 
-/// A shortcut, and where it lists what it knows.
+/// A collapse, and where it lists what it knows.
 pub(super) struct Own<'a, M: Checkable> {
-    pub shortcut: Box<dyn Shortcut<'a, M> + 'a>,
+    pub collapse: Box<dyn Collapse<'a, M> + 'a>,
     pub steps: Steps,
 }
 
-impl<'a, M: Checkable> Shortcuts<'a, M> {
+impl<'a, M: Checkable> Collapses<'a, M> {
     /// For actions of so many kinds.
-    pub fn new(root: Box<dyn Shortcut<'a, M> + 'a>, kinds: usize) -> Self {
-        Shortcuts {
+    pub fn new(root: Box<dyn Collapse<'a, M> + 'a>, kinds: usize) -> Self {
+        Collapses {
             root,
             steps: Steps::new(kinds),
             spare: Vec::new(),
@@ -194,14 +194,14 @@ impl<'a, M: Checkable> Shortcuts<'a, M> {
     /// Bytes of memory.
     pub fn memory(&self) -> u64 {
         let (root, shared) = self.root.memory();
-        let own = |own: &Own<'_, M>| own.shortcut.memory().0 + own.steps.memory();
+        let own = |own: &Own<'_, M>| own.collapse.memory().0 + own.steps.memory();
         let spare = self.spare.iter().map(own);
         root + shared + spare.sum::<u64>()
     }
 }
 
-/// Where threads get their shortcuts from, if they are to have one.
-pub(super) type Pool<'a, M> = Option<Mutex<Shortcuts<'a, M>>>;
+/// Where threads get their collapses from, if they are to have one.
+pub(super) type Pool<'a, M> = Option<Mutex<Collapses<'a, M>>>;
 
 /// What a thread needs besides, kept from block to block.
 pub(super) struct Scratch<'p, 'a, M: Checkable> {
@@ -211,7 +211,7 @@ pub(super) struct Scratch<'p, 'a, M: Checkable> {
     /// The fingerprints that the filter let pass, and the numbers of the successors.
     firsts: Vec<(u64, u32)>,
     own: Option<Own<'a, M>>,
-    /// Where the shortcut came from and goes back to.
+    /// Where the collapse came from and goes back to.
     pool: &'p Pool<'a, M>,
 }
 
@@ -239,12 +239,12 @@ where
     M: Checkable,
     M::Action: Clone,
 {
-    /// What a thread needs, with a shortcut of the pool if there is one.
+    /// What a thread needs, with a collapse of the pool if there is one.
     pub fn scratch<'p>(&self, pool: &'p Pool<'a, M>) -> Scratch<'p, 'a, M> {
         let own = pool.as_ref().and_then(|pool| {
             let mut pool = pool.lock().ok()?;
-            let fork = |pool: &Shortcuts<'a, M>| Own {
-                shortcut: pool.root.fork(),
+            let fork = |pool: &Collapses<'a, M>| Own {
+                collapse: pool.root.fork(),
                 steps: pool.steps.fork(),
             };
             pool.spare.pop().or_else(|| Some(fork(&pool)))
@@ -312,7 +312,7 @@ where
         let states = block.states();
         out.tally.expanded += u64::from(block.states);
         if let Some(mut own) = scratch.own.take() {
-            self.expand_short(states, block.states, &mut own, out);
+            self.expand_collapsed(states, block.states, &mut own, out);
             scratch.own = Some(own);
         } else {
             for (parent, encoding) in (0..).zip(states.iter()) {
@@ -349,10 +349,10 @@ where
         out.clear(expansion.tally.discovered.len());
         expansion.keep_new();
         if let Some(own) = &mut scratch.own {
-            self.emit_short(block.states(), own, expansion, &mut out.states);
+            self.emit_collapsed(block.states(), own, expansion, &mut out.states);
         } else {
             for reached in &expansion.reached {
-                let [start, end, ..] = reached.route.map(|place| place as usize);
+                let [start, end, ..] = reached.key.map(|place| place as usize);
                 out.states.push(&expansion.bytes[start..end]);
             }
         }
@@ -429,7 +429,7 @@ where
             }
             out.reached.push(Reached {
                 fingerprint,
-                route: [start as u32, out.bytes.len() as u32, 0, 0],
+                key: [start as u32, out.bytes.len() as u32, 0, 0],
                 parent,
                 action: number as u16,
                 kind: kind as u16,

@@ -6,15 +6,15 @@
 //! that is not smaller, empty slots being the largest value, and growing is one pass in order.
 //!
 //! The number of the shard says the top six bits again, so a slot has room for the depth of the state. It
-//! tells which fingerprints are old: those can be [sealed](super::sealed), which leaves little more than a
+//! tells which fingerprints are old: those can be [sealed](super::disk_fingerprints), which leaves little more than a
 //! byte of each in memory. A fingerprint is in the table or sealed, never both.
 
 #[cfg(test)]
 mod tests;
 
+use super::disk_fingerprints::{Sealed, Sealing};
 use super::error::SearchError;
 use super::parallel::Threads;
-use super::sealed::{Sealed, Sealing};
 use std::sync::{Mutex, PoisonError};
 use xxhash_rust::xxh3::xxh3_64;
 

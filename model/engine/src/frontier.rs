@@ -1,7 +1,7 @@
 //! States waiting to be expanded: encoded, in blocks, in memory or on disk.
 
 use super::error::SearchError;
-use super::records::Records;
+use super::record_file::Records;
 use super::varint;
 use std::collections::VecDeque;
 

@@ -40,23 +40,24 @@
 //! among, are merged into one sorted file when memory is short; a byte of each stays, which answers "no"
 //! for nearly all states that are new. The file is scratch: what a resume needs is in the checkpoint's log.
 //!
-//! A model may have a [`Shortcut`]: then states are not decoded, executed and encoded, but known by a short
-//! form, and what was executed and checked once, by any thread, is looked up. It may also tell that a step
-//! leads to a state that is known already (sleep sets): then it is counted, and not looked up. Nothing but the
-//! time may change by all that, and tests compare whole reports with and without.
+//! A model that is a cluster of machines ([`Machines`]) is explored by collapsed states: ids of components, which
+//! are neither decoded nor encoded, and what was executed and checked once, by any thread, is looked up. The engine
+//! also tells that a step leads to a state that is known already (sleep sets): then it is counted, and not looked
+//! up. Nothing but the time may change by all that, and tests compare whole reports with and without.
 //!
 //! | module | what it is for |
 //! | --- | --- |
 //! | `traits` | what a model tells the engine |
+//! | `cluster` | clusters of machines: collapse compression, transition memo, incremental hash, sleep sets |
 //! | `builder`, `engine`, `conclude` | a search from the request to the report |
 //! | `expand`, `parallel` | the three phases of a batch, and the threads |
-//! | `short`, `steps` | the same with a model's [`Shortcut`], which knows states by a short form |
+//! | `collapsed_states`, `steps` | the same with collapsed states |
 //! | `fingerprints` | the set of states: 9 to 12 bytes a state in the table |
-//! | `sealed` | fingerprints of old levels: 8 bytes a state on disk, 1.3 in memory |
-//! | `room` | what goes to disk, and when |
-//! | `frontier`, `links` | states that wait, and two bytes a state to rebuild paths |
-//! | `records`, `checkpoint` | files with checksums, and the manifest that makes them a checkpoint |
-//! | `rebuild` | executing a path again, with symmetry too |
+//! | `disk_fingerprints` | fingerprints of old levels: 8 bytes a state on disk, 1.3 in memory |
+//! | `memory_budget` | what goes to disk, and when |
+//! | `frontier`, `predecessors` | states that wait, and two bytes a state to rebuild paths |
+//! | `record_file`, `checkpoint` | files with checksums, and the manifest that makes them a checkpoint |
+//! | `counterexample` | executing a path again, with symmetry too |
 //! | `simulate` | random runs |
 //! | `crosscheck`, `bench` | stateright's searches on the same model |
 //!
@@ -66,22 +67,23 @@
 pub mod bench;
 mod builder;
 mod checkpoint;
+mod cluster;
+mod collapsed_states;
 mod conclude;
+mod counterexample;
 pub mod crosscheck;
+mod disk_fingerprints;
 mod engine;
 mod error;
 mod expand;
 mod fingerprints;
 mod frontier;
-mod links;
+mod memory_budget;
 mod parallel;
-mod rebuild;
-mod records;
+mod predecessors;
+mod record_file;
 mod report;
-mod room;
-mod sealed;
 mod selected;
-mod short;
 mod simulate;
 mod steps;
 mod tally;
@@ -91,6 +93,10 @@ mod traits;
 mod varint;
 
 pub use builder::Search;
+pub use cluster::{
+    Canonical, Collapsed, Component, Components, Event, Generator, Interner, KindSet, MAX_SERVERS,
+    Machines, MessageFacts, Replacement, ServerFacts, Shape, Tables, View, incremental_hash,
+};
 pub use error::SearchError;
 pub use frontier::{Packed, States};
 pub use report::{
@@ -102,6 +108,6 @@ pub use steps::{Open, Reached, Steps};
 #[doc(hidden)]
 pub use tally::Cover;
 pub use traits::{
-    Antecedent, AntecedentCondition, Checkable, Fate, Route, Shortcut, StepCondition, StepProperty,
-    Symmetry, encoded,
+    Antecedent, AntecedentCondition, Checkable, Collapse, Lookup, StepCondition, StepProperty,
+    SuccessorKey, Symmetry, encoded,
 };

@@ -481,8 +481,8 @@ where
                     ..self.settings
                 };
                 let RunViolation { init, path, .. } = violation;
-                let any = |_: &M, _: Option<super::rebuild::Step<'_, M>>, _: &M::State| true;
-                counterexample = Some(super::rebuild::rebuild(
+                let any = |_: &M, _: Option<super::counterexample::Step<'_, M>>, _: &M::State| true;
+                counterexample = Some(super::counterexample::rebuild(
                     model,
                     None,
                     init as u64,

@@ -1,7 +1,7 @@
-//! What a block of states leads to, as a shortcut lists it, and what coverage counts of that.
+//! What a block of states leads to, as a collapse lists it, and what coverage counts of that.
 
 use super::tally::{Cover, Tally};
-use super::traits::{Fate, Route};
+use super::traits::{Lookup, SuccessorKey};
 use rustc_hash::FxHashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub struct Reached {
     /// Its fingerprint.
     pub fingerprint: u64,
-    /// How a [`Shortcut`](super::Shortcut) finds it again. (Without one: where its encoding begins and ends.)
-    pub route: Route,
+    /// How a [`Collapse`](super::Collapse) finds it again. (Without one: where its encoding begins and ends.)
+    pub key: SuccessorKey,
     /// The number of the state in its block.
     pub parent: u32,
     /// The number of the action.
@@ -31,7 +31,7 @@ pub struct Open {
     pub kind: u16,
 }
 
-/// Where a [`Shortcut`](super::Shortcut) lists what becomes of the actions of states.
+/// Where a [`Collapse`](super::Collapse) lists what becomes of the actions of states.
 #[derive(Default)]
 pub struct Steps {
     pub(super) reached: Vec<Reached>,
@@ -96,23 +96,23 @@ impl Steps {
     /// The next action of the state being listed is of this kind (a position in
     /// [`Checkable::action_kinds`](super::Checkable::action_kinds)), and this becomes of it.
     #[inline(always)]
-    pub fn push(&mut self, kind: usize, fate: Fate) {
+    pub fn push(&mut self, kind: usize, lookup: Lookup) {
         let (place, action) = (self.reached.len(), self.actions as u16);
         self.actions += 1;
         self.enabled[kind] += 1;
-        match fate {
-            Fate::Beyond => {}
-            Fate::Known(class) => self.step(class),
-            Fate::Unknown => self.open.push(Open {
+        match lookup {
+            Lookup::Beyond => {}
+            Lookup::Known(class) => self.step(class),
+            Lookup::Unknown => self.open.push(Open {
                 place,
                 action,
                 kind: kind as u16,
             }),
-            Fate::Within(fingerprint, route, class) => {
+            Lookup::Within(fingerprint, key, class) => {
                 self.step(class);
                 self.reached.push(Reached {
                     fingerprint,
-                    route,
+                    key,
                     parent: self.parent,
                     action,
                     kind: kind as u16,
@@ -157,21 +157,21 @@ impl Steps {
 
     /// What became of an action that was executed; `before` are the successors of this state that were
     /// entered behind their places since it was listed.
-    pub(super) fn close(&mut self, open: Open, before: usize, fate: Fate) -> bool {
-        let (fingerprint, route) = match fate {
-            Fate::Unknown | Fate::Beyond => return false,
-            Fate::Known(class) => {
+    pub(super) fn close(&mut self, open: Open, before: usize, lookup: Lookup) -> bool {
+        let (fingerprint, key) = match lookup {
+            Lookup::Unknown | Lookup::Beyond => return false,
+            Lookup::Known(class) => {
                 self.step(class);
                 return false;
             }
-            Fate::Within(fingerprint, route, class) => {
+            Lookup::Within(fingerprint, key, class) => {
                 self.step(class);
-                (fingerprint, route)
+                (fingerprint, key)
             }
         };
         let reached = Reached {
             fingerprint,
-            route,
+            key,
             parent: self.parent,
             action: open.action,
             kind: open.kind,

@@ -53,9 +53,9 @@ pub trait Checkable: Model {
         Vec::new()
     }
 
-    /// A quicker way through the state graph, if the model has one; of representatives if
-    /// `symmetric`. It changes nothing but the time.
-    fn shortcut(&self, _symmetric: bool) -> Option<Box<dyn Shortcut<'_, Self> + '_>> {
+    /// The collapse compression of this model, if it is a [cluster of machines](crate::Machines): a
+    /// [`Generator`](crate::Generator). Of representatives if `symmetric`. It changes nothing but the time.
+    fn collapse(&self, _symmetric: bool) -> Option<Box<dyn Collapse<'_, Self> + '_>> {
         None
     }
 
@@ -83,17 +83,17 @@ pub trait Checkable: Model {
     }
 }
 
-/// What knows states by a short form, and remembers enough of the transitions executed to tell the
+/// What knows states by a collapsed form, and remembers enough of the transitions executed to tell the
 /// result of others without executing them: typically because the part of a state that an action
 /// concerns was the same once before.
 ///
-/// The engine executes what is [`Fate::Unknown`], evaluates the step properties and witnesses on it if
+/// The engine executes what is [`Lookup::Unknown`], evaluates the step properties and witnesses on it if
 /// it stays within the boundary, and hands it over to be [learned](Self::learn). What is known
 /// afterwards is neither executed nor evaluated again. So whatever a step property, a step witness, the
-/// antecedent of either or a pair looks at must be part of what the shortcut compares.
+/// antecedent of either or a pair looks at must be part of what the collapse compares.
 ///
-/// The same goes for the properties, witnesses and antecedents of states: [`is_settled`](Self::is_settled)
-/// and [`steps`](Self::steps) tell whether the questions to a state were settled for another one that cannot
+/// The same goes for the properties, witnesses and antecedents of states: [`all_hold`](Self::all_hold)
+/// and [`list`](Self::list) tell whether the questions to a state were settled for another one that cannot
 /// be told apart by them.
 ///
 /// What coverage counts is handed over as a *class*, a number that means something to the engine alone
@@ -103,18 +103,18 @@ pub trait Checkable: Model {
 /// report must not depend on who knew what when, so the engine settles for all only what nothing was found
 /// in: no violation, and no witness that is still missing. Of the states where something is found the one
 /// that comes first counts, and a thread that is ahead of the others must not keep them from finding it.
-pub trait Shortcut<'a, M: Checkable>: Send {
-    /// One for another thread. Both give the same short form to a state, and the same routes lead to it.
-    fn fork(&self) -> Box<dyn Shortcut<'a, M> + 'a>;
+pub trait Collapse<'a, M: Checkable>: Send {
+    /// One for another thread. Both give the same collapsed form to a state, and the same routes lead to it.
+    fn fork(&self) -> Box<dyn Collapse<'a, M> + 'a>;
 
-    /// Appends the short form of `state` (of its representative, with symmetry) to `out`; its
-    /// fingerprint. The fingerprint does not depend on what was met before, the short form may.
-    fn shorten(&mut self, state: &M::State, out: &mut Vec<u8>) -> u64;
+    /// Appends the collapsed form of `state` (of its representative, with symmetry) to `out`; its
+    /// fingerprint. The fingerprint does not depend on what was met before, the collapsed form may.
+    fn collapse(&mut self, state: &M::State, out: &mut Vec<u8>) -> u64;
 
-    /// The state that `short` stands for.
-    fn restore(&mut self, short: &[u8]) -> &M::State;
+    /// The state that `collapsed` stands for.
+    fn restore(&mut self, collapsed: &[u8]) -> &M::State;
 
-    /// Another batch begins: no route given so far is followed any more. To be called on the one that the
+    /// Another batch begins: no key given so far is followed any more. To be called on the one that the
     /// others are [forked](Self::fork) from, while no thread is at work with any of them.
     fn begin_batch(&mut self) {}
 
@@ -122,40 +122,40 @@ pub trait Shortcut<'a, M: Checkable>: Send {
     /// [`memory`](Self::memory) leaves it out until then. To be called like that.
     fn forget(&mut self) {}
 
-    /// Takes a block of states in their short forms, to list what they lead to; the ones before are
+    /// Takes a block of states in their collapsed forms, to list what they lead to; the ones before are
     /// forgotten. Routes from them keep their meaning until the next [batch](Self::begin_batch).
     fn read(&mut self, states: States<'_>);
 
     /// Lists what becomes of each action in state number `number` of the block, in the order of
     /// [`actions`](Model::actions). The class of the state, if it is settled.
-    fn steps(&mut self, number: u32, steps: &mut Steps) -> Option<u32>;
+    fn list(&mut self, number: u32, steps: &mut Steps) -> Option<u32>;
 
     /// The state listed last.
     fn listed(&mut self) -> &M::State;
 
-    /// Executing `action` in the state listed last led to `after`, a step of this class. Its fate, which
-    /// is not [`Fate::Unknown`]. Unless it is `for_all`, other threads must go on executing it themselves.
-    fn learn(&mut self, action: &M::Action, after: &M::State, class: u32, for_all: bool) -> Fate;
+    /// Executing `action` in the state listed last led to `after`, a step of this class. Its lookup, which
+    /// is not [`Lookup::Unknown`]. Unless it is `for_all`, other threads must go on executing it themselves.
+    fn learn(&mut self, action: &M::Action, after: &M::State, class: u32, for_all: bool) -> Lookup;
 
     /// Takes a block of states that some thread has [read](Self::read) in this batch, and appends the short
     /// forms of `new` successors of theirs to `out`. States are numbered in the order of blocks and of
-    /// `new`, and must be read in the order of their numbers: that is what [`Fate::Known`] relies on.
+    /// `new`, and must be read in the order of their numbers: that is what [`Lookup::Known`] relies on.
     fn write(&mut self, states: States<'_>, new: &[Reached], out: &mut Packed);
 
     /// Whether it is settled that every property of states holds in number `number` of those written last.
-    fn is_settled(&self, number: usize) -> bool;
+    fn all_hold(&self, number: usize) -> bool;
 
     /// Settles that every property of states holds in number `number` of those written last.
-    fn settle_properties(&mut self, number: usize);
+    fn note_all_hold(&mut self, number: usize);
 
     /// Settles, for all threads, that the state last listed is of this class, and no witness that is
     /// missing.
-    fn settle_state(&mut self, class: u32);
+    fn note_class(&mut self, class: u32);
 
-    /// Appends what short forms mean, as far as it was not saved before.
+    /// Appends what collapsed forms mean, as far as it was not saved before.
     fn save(&mut self, out: &mut Vec<u8>);
 
-    /// Takes over what short forms mean from what was saved, in the same order.
+    /// Takes over what collapsed forms mean from what was saved, in the same order.
     fn load(&mut self, saved: &[u8]);
 
     /// Bytes of memory of this one alone, and bytes that are shared by all forks.
@@ -164,20 +164,20 @@ pub trait Shortcut<'a, M: Checkable>: Send {
 
 /// What becomes of an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum Lookup {
     /// It must be executed to find out.
     Unknown,
     /// It leads beyond the boundary, or nowhere.
     Beyond,
     /// It leads to the state with this fingerprint, within the boundary, by a step of this class.
-    Within(u64, Route, u32),
+    Within(u64, SuccessorKey, u32),
     /// It leads within the boundary, by a step of this class, to a state that was found from a state with a
     /// lower number.
     Known(u32),
 }
 
-/// How a shortcut finds a successor again: numbers that mean something to it alone.
-pub type Route = [u32; 4];
+/// How a collapse finds a successor again: numbers that mean something to it alone.
+pub type SuccessorKey = [u32; 4];
 
 /// A model whose states can be permuted without changing what they do: for every permutation `p`,
 /// the successors of `p(s)` are the permuted successors of `s`, and every property holds in `p(s)`

@@ -10,7 +10,7 @@
 
 use super::error::SearchError;
 use super::fingerprints::OWN_PAGES;
-use super::records::Records;
+use super::record_file::Records;
 use std::ops::Range;
 use std::path::PathBuf;
 

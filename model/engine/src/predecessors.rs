@@ -5,7 +5,7 @@
 //! numbers of the parents ascend: a link is the difference to the parent before, and the action.
 
 use super::error::SearchError;
-use super::records::Records;
+use super::record_file::Records;
 use super::varint;
 
 /// The least links in a segment, in which one has to be looked up one by one.

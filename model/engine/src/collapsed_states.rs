@@ -1,20 +1,20 @@
-//! Expanding blocks of states that are known by the short forms of a model's
-//! [`Shortcut`](super::traits::Shortcut).
+//! Expanding blocks of states that are known by the collapsed forms of a model's
+//! [`Collapse`](super::traits::Collapse).
 
 use super::expand::{Expander, Expansion, Own};
 use super::frontier::{Packed, States};
 use super::report::PropertyKind;
 use super::steps::Reached;
 use super::tally::Cover;
-use super::traits::{Checkable, Fate};
+use super::traits::{Checkable, Lookup};
 
 impl<'a, M> Expander<'a, M>
 where
     M: Checkable,
     M::Action: Clone,
 {
-    /// [`expand`](Self::expand) the states of a block, of which there are `count`, with a shortcut.
-    pub fn expand_short(
+    /// [`expand`](Self::expand) the states of a block, of which there are `count`, with a collapse.
+    pub fn expand_collapsed(
         &self,
         states: States<'_>,
         count: u32,
@@ -24,7 +24,7 @@ where
         // Every block of a batch has a list of its own: how much memory that takes must not depend on the threads.
         std::mem::swap(&mut own.steps.reached, &mut out.reached);
         own.steps.clear();
-        own.shortcut.read(states);
+        own.collapse.read(states);
         for parent in 0..count {
             self.list(parent, own, out);
         }
@@ -33,46 +33,46 @@ where
         std::mem::swap(&mut own.steps.reached, &mut out.reached);
     }
 
-    /// Writes the new states that were reached from `states`, and looks at them, with a shortcut.
-    pub fn emit_short(
+    /// Writes the new states that were reached from `states`, and looks at them, with a collapse.
+    pub fn emit_collapsed(
         &self,
         states: States<'_>,
         own: &mut Own<'a, M>,
         expansion: &mut Expansion,
         out: &mut Packed,
     ) {
-        let shortcut = &mut *own.shortcut;
-        shortcut.write(states, &expansion.reached, out);
+        let collapse = &mut *own.collapse;
+        collapse.write(states, &expansion.reached, out);
         if self.selected.always.is_empty() {
             return;
         }
         for (number, short) in out.states().iter().enumerate() {
-            if shortcut.is_settled(number) {
+            if collapse.all_hold(number) {
                 continue;
             }
-            if let Some(property) = self.violated_by(shortcut.restore(short)) {
+            if let Some(property) = self.violated_by(collapse.restore(short)) {
                 let Reached { parent, action, .. } = expansion.reached[number];
                 expansion.note_violation(property, PropertyKind::State, parent, action.into());
                 break;
             }
-            shortcut.settle_properties(number);
+            collapse.note_all_hold(number);
         }
     }
 
     /// Lists the successors of one state.
     fn list(&self, parent: u32, own: &mut Own<'a, M>, out: &mut Expansion) {
         own.steps.begin(parent);
-        let class = own.shortcut.steps(parent, &mut own.steps);
+        let class = own.collapse.list(parent, &mut own.steps);
         own.steps.end();
         if self.coverage || self.misses_states() {
             let class = class.unwrap_or_else(|| {
-                let state = own.shortcut.listed();
+                let state = own.collapse.listed();
                 let found = self.look_at(state, parent, out);
                 let cover = self.cover(|| self.cover_of_state(state));
                 let class = own.steps.class(None, cover);
                 // A thread that is further back may meet the like, and it would be the first.
                 if !found {
-                    own.shortcut.settle_state(class);
+                    own.collapse.note_class(class);
                 }
                 class
             });
@@ -84,15 +84,15 @@ where
         out.tally.terminal += u64::from(own.steps.is_terminal());
     }
 
-    /// Executes what the shortcut does not know of a state, which learns it.
+    /// Executes what the collapse does not know of a state, which learns it.
     fn execute(&self, parent: u32, own: &mut Own<'a, M>, out: &mut Expansion) {
         let mut actions = Vec::new();
-        self.model.actions(own.shortcut.listed(), &mut actions);
+        self.model.actions(own.collapse.listed(), &mut actions);
         let mut entered = 0;
         for open in std::mem::take(&mut own.steps.open) {
             let number = usize::from(open.action);
             let action = &actions[number];
-            let state = own.shortcut.listed();
+            let state = own.collapse.listed();
             let Some(after) = self.model.next_state(state, action.clone()) else {
                 continue;
             };
@@ -101,9 +101,9 @@ where
             let kind = Some(usize::from(open.kind));
             let cover = self.cover(|| self.cover_of_step(state, action, &after));
             let class = own.steps.class(kind, cover);
-            let fate = own.shortcut.learn(action, &after, class, !found);
-            debug_assert_ne!(fate, Fate::Unknown);
-            entered += usize::from(own.steps.close(open, entered, fate));
+            let lookup = own.collapse.learn(action, &after, class, !found);
+            debug_assert_ne!(lookup, Lookup::Unknown);
+            entered += usize::from(own.steps.close(open, entered, lookup));
         }
     }
 

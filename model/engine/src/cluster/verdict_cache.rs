@@ -17,12 +17,12 @@ const MOST_SETS: usize = 1 << 15;
 /// The places of a set, together a line of the processor's caches.
 const WAYS: usize = 4;
 /// In the second word of a place: every property that depends on nothing else holds. Above are bits of the
-/// footprint, below the classes of states without and with messages in flight, each one more than it is,
+/// hash, below the classes of states without and with messages in flight, each one more than it is,
 /// or zero.
-const GOOD: u64 = 1 << 32;
+const ALL_HOLD: u64 = 1 << 32;
 
 /// The view that one thread has of the table. What it says is certain, and it may have forgotten anything.
-pub(super) struct Seen {
+pub(super) struct VerdictCache {
     shared: Arc<Shared>,
     sets: Arc<[Set]>,
 }
@@ -39,11 +39,11 @@ struct Shared {
 struct Set([Place; WAYS]);
 
 /// What is known of servers and history with 95 bits of their hash: the key, mixed with the data, and the
-/// data. Both are zero where nothing was noted: this says nothing of the footprint that is zero.
+/// data. Both are zero where nothing was noted: this says nothing of the hash that is zero.
 #[derive(Default)]
 struct Place([AtomicU64; 2]);
 
-/// The bits of a footprint by which it is known.
+/// The bits of a hash by which it is known.
 #[derive(Clone, Copy)]
 struct Name {
     key: u64,
@@ -53,10 +53,10 @@ struct Name {
 
 impl Name {
     #[inline]
-    fn of(footprint: u128) -> Name {
+    fn of(hash: u128) -> Name {
         Name {
-            key: (footprint >> 64) as u64,
-            low: (footprint as u64) << 33,
+            key: (hash >> 64) as u64,
+            low: (hash as u64) << 33,
         }
     }
 }
@@ -88,10 +88,10 @@ fn new_sets(count: usize) -> Arc<[Set]> {
     (0..count).map(|_| Set::default()).collect()
 }
 
-/// The set of a footprint, of which the low bits suffice.
+/// The set of a hash, of which the low bits suffice.
 #[inline]
-fn set_for(sets: &[Set], footprint: u128) -> &Set {
-    &sets[footprint as usize & (sets.len() - 1)]
+fn set_for(sets: &[Set], hash: u128) -> &Set {
+    &sets[hash as usize & (sets.len() - 1)]
 }
 
 /// Where `name` is in `sets`, or where it may go.
@@ -110,10 +110,10 @@ fn shift_of(messages: bool) -> u32 {
     16 * u32::from(messages)
 }
 
-impl Seen {
+impl VerdictCache {
     pub fn new() -> Self {
         let sets = new_sets(FIRST_SETS);
-        Seen {
+        VerdictCache {
             shared: Arc::new(Shared {
                 sets: Mutex::new(sets.clone()),
                 taken: AtomicUsize::new(0),
@@ -126,7 +126,7 @@ impl Seen {
     pub fn fork(&self) -> Self {
         let shared = self.shared.clone();
         let sets = shared.current().clone();
-        Seen { shared, sets }
+        VerdictCache { shared, sets }
     }
 
     /// Begins an empty table for all threads.
@@ -165,37 +165,37 @@ impl Seen {
     }
 
     #[inline]
-    fn find(&self, footprint: u128) -> Option<u64> {
-        let name = Name::of(footprint);
-        let Set(places) = set_for(&self.sets, footprint);
+    fn find(&self, hash: u128) -> Option<u64> {
+        let name = Name::of(hash);
+        let Set(places) = set_for(&self.sets, hash);
         places.iter().find_map(|place| place.of(name))
     }
 
     /// Whether every property that depends on servers and history alone is known to hold.
     #[inline]
-    pub fn is_good(&self, footprint: u128) -> bool {
-        self.find(footprint).is_some_and(|data| data & GOOD != 0)
+    pub fn all_hold(&self, hash: u128) -> bool {
+        self.find(hash).is_some_and(|data| data & ALL_HOLD != 0)
     }
 
     /// The class of states with or without messages, if it is remembered.
     #[inline]
-    pub fn class(&self, footprint: u128, messages: bool) -> Option<u32> {
-        let data = self.find(footprint)?;
+    pub fn class(&self, hash: u128, messages: bool) -> Option<u32> {
+        let data = self.find(hash)?;
         u32::from((data >> shift_of(messages)) as u16).checked_sub(1)
     }
 
-    /// Brings the places of these footprints into the caches of the processor.
-    pub fn touch(&self, footprints: impl Iterator<Item = u128>) {
-        let sets = footprints.map(|footprint| set_for(&self.sets, footprint));
+    /// Brings the places of these hashes into the caches of the processor.
+    pub fn touch(&self, hashes: impl Iterator<Item = u128>) {
+        let sets = hashes.map(|hash| set_for(&self.sets, hash));
         let places = sets.map(|Set(places)| places[0].load().0);
         std::hint::black_box(places.fold(0, std::ops::BitXor::bitxor));
     }
 
-    pub fn note_good(&self, footprint: u128) {
-        self.note(footprint, 0, GOOD);
+    pub fn note_all_hold(&self, hash: u128) {
+        self.note(hash, 0, ALL_HOLD);
     }
 
-    pub fn note_class(&self, footprint: u128, messages: bool, class: u32) {
+    pub fn note_class(&self, hash: u128, messages: bool, class: u32) {
         // Of classes there are a few dozen. One with a higher number is not remembered.
         let class = u16::try_from(class).ok();
         let class = class
@@ -203,15 +203,15 @@ impl Seen {
             .unwrap_or_default();
         let shift = shift_of(messages);
         self.note(
-            footprint,
+            hash,
             u64::from(u16::MAX) << shift,
             u64::from(class) << shift,
         );
     }
 
-    /// Replaces `old` bits of what is known of this footprint by `new` ones.
-    fn note(&self, footprint: u128, old: u64, new: u64) {
-        let name = Name::of(footprint);
+    /// Replaces `old` bits of what is known of this hash by `new` ones.
+    fn note(&self, hash: u128, old: u64, new: u64) {
+        let name = Name::of(hash);
         let place = place_for(&self.sets, name);
         let known = place.of(name).unwrap_or_else(|| {
             if place.is_free() {
@@ -242,38 +242,38 @@ mod tests {
     use std::collections::HashMap;
 
     proptest! {
-        /// What it says was noted of just that footprint, and while there is room it has all.
+        /// What it says was noted of just that hash, and while there is room it has all.
         #[test]
         fn it_says_nothing_but_what_was_noted(
             notes in prop::collection::vec((0u128..50, 0u128..50, prop::option::of((any::<bool>(), 0u32..70_000))), 1..400)
         ) {
-            let seen = Seen::new();
+            let cache = VerdictCache::new();
             let mut noted: HashMap<u128, (bool, [Option<u32>; 2])> = HashMap::new();
             for (high, low, what) in notes {
                 // Many of one set: what tells them apart is above the bits that name it.
-                let footprint = (high / 8) << 66 | (low / 4) << 20 | (low % 4);
+                let hash = (high / 8) << 66 | (low / 4) << 20 | (low % 4);
                 match what {
                     None => {
-                        seen.note_good(footprint);
-                        noted.entry(footprint).or_default().0 = true;
+                        cache.note_all_hold(hash);
+                        noted.entry(hash).or_default().0 = true;
                     }
                     Some((messages, class)) => {
-                        seen.note_class(footprint, messages, class);
+                        cache.note_class(hash, messages, class);
                         let known = (class < u32::from(u16::MAX)).then_some(class);
-                        noted.entry(footprint).or_default().1[usize::from(messages)] = known;
+                        noted.entry(hash).or_default().1[usize::from(messages)] = known;
                     }
                 }
-                let (good, classes) = noted[&footprint];
-                prop_assert!(!seen.is_good(footprint) || good);
+                let (good, classes) = noted[&hash];
+                prop_assert!(!cache.all_hold(hash) || good);
                 for messages in [false, true] {
-                    let class = seen.class(footprint, messages);
+                    let class = cache.class(hash, messages);
                     prop_assert!(class.is_none() || class == classes[usize::from(messages)]);
                 }
             }
-            for (footprint, (good, classes)) in noted {
-                prop_assert!(!seen.is_good(footprint) || good);
+            for (hash, (good, classes)) in noted {
+                prop_assert!(!cache.all_hold(hash) || good);
                 for messages in [false, true] {
-                    let class = seen.class(footprint, messages);
+                    let class = cache.class(hash, messages);
                     prop_assert!(class.is_none() || class == classes[usize::from(messages)]);
                 }
             }
@@ -282,125 +282,125 @@ mod tests {
 
     #[test]
     fn it_remembers_most_of_what_fits() {
-        let mut seen = Seen::new();
-        let hash = |number: u32| xxhash_rust::xxh3::xxh3_128(&number.to_le_bytes());
+        let mut cache = VerdictCache::new();
+        let hash_of = |number: u32| xxhash_rust::xxh3::xxh3_128(&number.to_le_bytes());
         let count = (MOST_SETS * WAYS / 2) as u32;
         for number in 0..count {
-            seen.note_good(hash(number));
-            seen.catch_up();
+            cache.note_all_hold(hash_of(number));
+            cache.catch_up();
         }
-        let kept = (0..count).filter(|number| seen.is_good(hash(*number)));
+        let kept = (0..count).filter(|number| cache.all_hold(hash_of(*number)));
         let kept = kept.count() as u32;
         assert!(kept > count / 10 * 9, "{kept} of {count}");
-        assert!((count..2 * count).all(|number| !seen.is_good(hash(number))));
+        assert!((count..2 * count).all(|number| !cache.all_hold(hash_of(number))));
     }
 
-    /// Three footprints with the same low half.
+    /// Three hashes with the same low half.
     fn neighbours() -> [u128; 3] {
         [1, 2, 3].map(|high| high << 64 | 7)
     }
 
     #[test]
     fn what_one_thread_notes_the_other_finds() {
-        let mut one = Seen::new();
+        let mut one = VerdictCache::new();
         let other = one.fork();
         let [a, b, c] = neighbours();
         one.note_class(a, true, 5);
-        other.note_good(a);
+        other.note_all_hold(a);
         other.note_class(b, false, 6);
-        for seen in [&one, &other] {
-            assert!(seen.is_good(a) && !seen.is_good(b) && !seen.is_good(c));
-            assert_eq!([true, false].map(|m| seen.class(a, m)), [Some(5), None]);
-            assert_eq!([true, false].map(|m| seen.class(b, m)), [None, Some(6)]);
-            assert_eq!([true, false].map(|m| seen.class(c, m)), [None, None]);
+        for cache in [&one, &other] {
+            assert!(cache.all_hold(a) && !cache.all_hold(b) && !cache.all_hold(c));
+            assert_eq!([true, false].map(|m| cache.class(a, m)), [Some(5), None]);
+            assert_eq!([true, false].map(|m| cache.class(b, m)), [None, Some(6)]);
+            assert_eq!([true, false].map(|m| cache.class(c, m)), [None, None]);
         }
         one.forget();
         one.catch_up();
-        assert!(!one.is_good(a));
+        assert!(!one.all_hold(a));
     }
 
     /// A note of which another thread has overwritten one word so far.
     #[test]
     fn what_is_torn_is_not_believed() {
-        let seen = Seen::new();
+        let cache = VerdictCache::new();
         let [a, b, _] = neighbours();
-        let words = |footprint: u128, class| {
-            seen.note_good(footprint);
-            seen.note_class(footprint, true, class);
-            place_for(&seen.sets, Name::of(footprint)).load()
+        let words = |hash: u128, class| {
+            cache.note_all_hold(hash);
+            cache.note_class(hash, true, class);
+            place_for(&cache.sets, Name::of(hash)).load()
         };
         let (of_a, of_b) = (words(a, 1), words(b, 2));
-        let place = place_for(&seen.sets, Name::of(a));
+        let place = place_for(&cache.sets, Name::of(a));
         assert_eq!(place.load(), of_a);
         for (first, second) in [(of_a.0, of_b.1), (of_b.0, of_a.1), (of_a.0, 0), (0, of_a.1)] {
             place.0[0].store(first, Relaxed);
             place.0[1].store(second, Relaxed);
-            assert!(!seen.is_good(a), "{first:x} {second:x}");
-            assert_eq!(seen.class(a, true), None);
-            assert_eq!(seen.class(b, true), Some(2), "that one is whole");
+            assert!(!cache.all_hold(a), "{first:x} {second:x}");
+            assert_eq!(cache.class(a, true), None);
+            assert_eq!(cache.class(b, true), Some(2), "that one is whole");
         }
-        seen.note_class(a, true, 3);
-        assert_eq!(seen.class(a, true), Some(3));
-        assert!(!seen.is_good(a), "that was forgotten");
+        cache.note_class(a, true, 3);
+        assert_eq!(cache.class(a, true), Some(3));
+        assert!(!cache.all_hold(a), "that was forgotten");
     }
 
     /// One thread finds the table half full, and the other goes on with the old one for a while.
     #[test]
     fn it_grows_for_all_threads() {
-        let mut one = Seen::new();
+        let mut one = VerdictCache::new();
         let mut other = one.fork();
-        let hash = |number: u32| xxhash_rust::xxh3::xxh3_128(&number.to_le_bytes());
+        let hash_of = |number: u32| xxhash_rust::xxh3::xxh3_128(&number.to_le_bytes());
         let taken = || one.shared.taken.load(Relaxed);
         let noted = (0..).take_while(|number| {
-            one.note_class(hash(*number), false, *number);
+            one.note_class(hash_of(*number), false, *number);
             taken() < FIRST_SETS * WAYS / 2
         });
         let half = noted.count() as u32;
         let kept: Vec<u32> = (0..=half)
-            .filter(|number| one.class(hash(*number), false).is_some())
+            .filter(|number| one.class(hash_of(*number), false).is_some())
             .collect();
         other.catch_up();
         assert_eq!(
             other.shared_memory(),
             2 * size_of_val::<[Set]>(&one.sets) as u64
         );
-        one.note_good(hash(half + 1));
-        assert!(one.is_good(hash(half + 1)) && !other.is_good(hash(half + 1)));
-        other.note_good(hash(half + 2));
+        one.note_all_hold(hash_of(half + 1));
+        assert!(one.all_hold(hash_of(half + 1)) && !other.all_hold(hash_of(half + 1)));
+        other.note_all_hold(hash_of(half + 2));
         one.catch_up();
         assert!(Arc::ptr_eq(&one.sets, &other.sets));
-        assert!(one.is_good(hash(half + 2)));
+        assert!(one.all_hold(hash_of(half + 2)));
         for number in kept {
-            assert_eq!(one.class(hash(number), false), Some(number));
+            assert_eq!(one.class(hash_of(number), false), Some(number));
         }
     }
 
-    /// Whatever two threads do to a place at the same time, what is said of a footprint was noted of it.
+    /// Whatever two threads do to a place at the same time, what is said of a hash was noted of it.
     #[test]
     fn threads_do_not_mislead_each_other() {
-        let seen = Seen::new();
+        let cache = VerdictCache::new();
         let class_of = |number: u32| number.wrapping_mul(0x9e37_79b9) >> 17;
-        let work = |mut seen: Seen, seed: u32| {
+        let work = |mut cache: VerdictCache, seed: u32| {
             let mut found = 0;
             for step in 0..2_000_000u32 {
                 // Eight that share four places.
                 let mixed = (step ^ seed).wrapping_mul(0x85eb_ca6b);
                 let number = (mixed ^ mixed >> 13).wrapping_mul(0xc2b2_ae35) >> 29;
-                let footprint = u128::from(number) << 125 | 7;
-                if let Some(class) = seen.class(footprint, true) {
+                let hash = u128::from(number) << 125 | 7;
+                if let Some(class) = cache.class(hash, true) {
                     assert_eq!(class, class_of(number));
                     found += 1;
                 }
-                seen.note_class(footprint, true, class_of(number));
+                cache.note_class(hash, true, class_of(number));
                 if step % 1000 == 0 {
-                    seen.catch_up();
+                    cache.catch_up();
                 }
             }
             found
         };
         let found = std::thread::scope(|scope| {
-            let other = scope.spawn(|| work(seen.fork(), 0));
-            work(seen.fork(), 1 << 31) + other.join().expect("nothing wrong is said")
+            let other = scope.spawn(|| work(cache.fork(), 0));
+            work(cache.fork(), 1 << 31) + other.join().expect("nothing wrong is said")
         });
         assert!(found > 1000, "{found}");
     }

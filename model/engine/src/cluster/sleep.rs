@@ -12,16 +12,16 @@
 //! look-up changes neither what is found nor from where.
 //!
 //! Actions are independent if they concern different servers, or one of them only the network and the other
-//! another message, neither changes the history, and neither is a proposal, whose value depends on all logs.
+//! another message, neither changes the history, and neither is an input whose parameter depends on the whole cluster.
 //! Two that budgets allow in one order they allow in the other, as long as the first is counted or needs no
 //! budget: so what is not counted puts nothing to sleep. Whether *q* is within the bound is a matter of the
 //! messages in flight in *p*, which are noted down too.
 
-use crate::ids::MAX_SERVERS;
+use super::MAX_SERVERS;
 
 /// What is asleep in a state, in 16 bits.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Asleep(u16);
+pub(super) struct SleepSet(u16);
 
 /// The messages that it has bits for; those at later positions are awake.
 const MESSAGES: usize = 8;
@@ -31,12 +31,12 @@ const SERVERS: u16 = (1 << MAX_SERVERS) - 1;
 const FIRST_MORE: u32 = MAX_SERVERS as u32;
 const MOST_MORE: usize = 7;
 
-impl Asleep {
+impl SleepSet {
     /// Nothing is.
-    pub const NOTHING: Asleep = Asleep(0);
+    pub const NOTHING: SleepSet = SleepSet(0);
 
     pub fn from_bits(bits: u32) -> Self {
-        Asleep(bits as u16)
+        SleepSet(bits as u16)
     }
 
     pub fn bits(self) -> u32 {
@@ -63,21 +63,21 @@ impl Asleep {
 
     /// What is asleep after what happened to the message at `position` of so many, but for what that woke.
     #[inline]
-    pub fn after_message(self, position: usize, in_flight: usize) -> Falling {
+    pub fn after_message(self, position: usize, in_flight: usize) -> Builder {
         let before = (1 << position.min(MESSAGES)) - 1;
-        self.falling(SERVERS, before, in_flight)
+        self.builder(SERVERS, before, in_flight)
     }
 
     /// What is asleep after an event without a message at the server in `slot`, with so many messages in flight,
     /// but for what that woke.
     #[inline]
-    pub fn after_event(self, slot: usize, in_flight: usize) -> Falling {
-        self.falling((1 << slot) - 1, 0, in_flight)
+    pub fn after_event(self, slot: usize, in_flight: usize) -> Builder {
+        self.builder((1 << slot) - 1, 0, in_flight)
     }
 
     #[inline]
-    fn falling(self, servers: u16, messages: u16, in_flight: usize) -> Falling {
-        Falling {
+    fn builder(self, servers: u16, messages: u16, in_flight: usize) -> Builder {
+        Builder {
             servers: self.0 & SERVERS | servers,
             messages: self.0 >> FIRST_MESSAGE | messages,
             kept: 0,
@@ -87,7 +87,7 @@ impl Asleep {
 }
 
 /// What is asleep in the state that is being written.
-pub(super) struct Falling {
+pub(super) struct Builder {
     servers: u16,
     /// By position in the state before.
     messages: u16,
@@ -97,9 +97,9 @@ pub(super) struct Falling {
     most: usize,
 }
 
-impl Falling {
+impl Builder {
     /// In a step that nothing is independent of.
-    pub const NOTHING: Falling = Falling {
+    pub const NOTHING: Builder = Builder {
         servers: 0,
         messages: 0,
         kept: 0,
@@ -122,11 +122,11 @@ impl Falling {
 
     /// What is asleep, with so many messages in flight now.
     #[inline]
-    pub fn asleep(self, in_flight: usize) -> Asleep {
+    pub fn asleep(self, in_flight: usize) -> SleepSet {
         let more = self.most.saturating_sub(in_flight);
         if more > MOST_MORE {
-            return Asleep::NOTHING;
+            return SleepSet::NOTHING;
         }
-        Asleep(self.servers | (more as u16) << FIRST_MORE | self.kept << FIRST_MESSAGE)
+        SleepSet(self.servers | (more as u16) << FIRST_MORE | self.kept << FIRST_MESSAGE)
     }
 }

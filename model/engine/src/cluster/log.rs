@@ -1,31 +1,30 @@
-//! What threads tell each other of moves.
+//! The steps that threads publish to each other.
 
-use super::moves::Move;
-use crate::bounds::Kind;
+use super::memo::Effect;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Moves are forgotten when they exceed so many bytes in a thread.
+/// Steps are forgotten when they exceed so many bytes in a thread.
 const MAX_MEMORY: usize = 48 << 20;
 
 /// What a server got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Input {
-    /// An event without a message, other than a proposal.
-    Event(Kind),
-    /// The delivery of the message of this number.
+    /// A local input of this kind that has no parameter.
+    Local(usize),
+    /// A local input of this kind with this parameter.
+    Parametric(usize, u32),
+    /// The delivery of the message with this id.
     Delivery(u32),
-    /// A proposal of the payload of this code.
-    Proposal(u32),
 }
 
-/// The moves that any thread made. A *place* is a position here: it means the same move in all threads.
+/// The steps that any thread executed. A *place* is a position here: it means the same step in all threads.
 ///
 /// Nobody has to take the lock to see whether there is news. The numbers beside it say no more than that,
 /// and whoever needs to know what the news is takes the lock: so relaxed loads and stores do.
 #[derive(Default)]
 pub(super) struct Log {
-    told: Mutex<Told>,
+    published: Mutex<Published>,
     len: AtomicUsize,
     /// How often everything was forgotten.
     generation: AtomicU32,
@@ -33,17 +32,17 @@ pub(super) struct Log {
     memory: AtomicUsize,
 }
 
-/// What was told so far.
+/// What was published so far.
 #[derive(Default)]
-pub(super) struct Told {
+pub(super) struct Published {
     pub entries: Vec<Entry>,
-    /// The messages sent, move by move.
+    /// The messages sent, step by step.
     pub sent: Vec<u32>,
 }
 
-/// A move, and what it is the move of.
+/// A step, and what it is the step of.
 pub(super) struct Entry {
-    pub moved: Move,
+    pub effect: Effect,
     pub before: u32,
     pub input: Input,
     /// Whether all may find it. Otherwise it has this place, and other threads must execute it themselves.
@@ -51,20 +50,22 @@ pub(super) struct Entry {
 }
 
 impl Log {
-    pub fn told(&self) -> MutexGuard<'_, Told> {
-        // What is told is whole before its length is known: nothing is left half done if a thread panics.
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn published(&self) -> MutexGuard<'_, Published> {
+        // What is published is whole before its length is known: nothing is left half done if a thread panics.
+        self.published
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many moves there are, or were a moment ago.
+    /// How many steps there are, or were a moment ago.
     #[inline]
     pub fn len(&self) -> usize {
         self.len.load(Relaxed)
     }
 
     /// Lets everybody know that there is news.
-    pub fn note_len(&self, told: &Told) {
-        self.len.store(told.entries.len(), Relaxed);
+    pub fn note_len(&self, published: &Published) {
+        self.len.store(published.entries.len(), Relaxed);
     }
 
     pub fn generation(&self) -> u32 {
@@ -86,18 +87,18 @@ impl Log {
 
     /// Forgets everything, while no thread is at work.
     pub fn forget(&self) {
-        let mut told = self.told();
-        *told = Told::default();
-        self.note_len(&told);
+        let mut published = self.published();
+        *published = Published::default();
+        self.note_len(&published);
         self.memory.store(0, Relaxed);
         self.generation.fetch_add(1, Relaxed);
     }
 
     /// Bytes of memory.
     pub fn memory(&self) -> u64 {
-        let told = self.told();
-        let entries = told.entries.capacity() * size_of::<Entry>();
-        (entries + told.sent.capacity() * size_of::<u32>()) as u64
+        let published = self.published();
+        let entries = published.entries.capacity() * size_of::<Entry>();
+        (entries + published.sent.capacity() * size_of::<u32>()) as u64
     }
 }
 

@@ -4,7 +4,7 @@ use super::checkpoint::frontier_name;
 use super::engine::{Walk, locked};
 use super::error::SearchError;
 use super::fingerprints::{SHARDS, Tag, shard_of};
-use super::records::Records;
+use super::record_file::Records;
 use super::traits::Checkable;
 
 /// How many levels of fingerprints stay in memory, the one that is being found included, as long as there
@@ -48,9 +48,9 @@ where
             // What is left of the current level goes last, and only if that is enough: otherwise the
             // batch is put back, and must not come behind it in the file.
             if table + batch + kept > max {
-                // What shortcuts remember can be found out again.
-                if let Some(shortcuts) = locked(&mut self.shortcuts) {
-                    shortcuts.forget();
+                // What collapses remember can be found out again.
+                if let Some(collapses) = locked(&mut self.collapses) {
+                    collapses.forget();
                 }
                 batch = self.batch_memory();
             }

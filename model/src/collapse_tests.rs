@@ -1,8 +1,11 @@
-use super::asleep::Asleep;
-use super::*;
-use crate::properties::{Reads, state_properties};
-use crate::{Bounds, Budget, Mutation, Preset, Settings};
-use lockstep_engine::{Search, Verdict};
+//! Collapsed states of the cluster: what is remembered is what is executed.
+
+use crate::properties::{Reached as When, Reads, state_properties, witnesses};
+use crate::{Action, Bounds, Budget, Cluster, ClusterState, Mutation, Preset, Settings};
+use lockstep_engine::{
+    Checkable, Collapse, Component, Lookup, Packed, Reached, Search, States, Steps, SuccessorKey,
+    Verdict,
+};
 use lockstep_traces::Config;
 use stateright::Model;
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -58,16 +61,22 @@ fn explore(cluster: &Cluster, count: usize) -> Vec<ClusterState> {
     states
 }
 
+type Quick<'a> = Box<dyn Collapse<'a, Cluster> + 'a>;
+
+fn generator(cluster: &Cluster, symmetric: bool) -> Quick<'_> {
+    cluster.collapse(symmetric).expect("a cluster has one")
+}
+
 fn shorten(quick: &mut Quick<'_>, state: &ClusterState) -> (Vec<u8>, u64) {
     let mut short = Vec::new();
-    let fingerprint = quick.shorten(state, &mut short);
+    let fingerprint = quick.collapse(state, &mut short);
     (short, fingerprint)
 }
 
-fn reached(parent: u32, fingerprint: u64, route: Route) -> Reached {
+fn reached(parent: u32, fingerprint: u64, key: SuccessorKey) -> Reached {
     Reached {
         fingerprint,
-        route,
+        key,
         parent,
         action: 0,
         kind: 0,
@@ -78,7 +87,7 @@ fn reached(parent: u32, fingerprint: u64, route: Route) -> Reached {
 #[test]
 fn what_is_remembered_is_what_is_executed() {
     let cluster = every_event();
-    let mut quick = Quick::new(&cluster, false);
+    let mut quick = generator(&cluster, false);
     let (mut remembered, mut beyond, mut executed) = (0, 0, 0);
     let mut packed = Vec::new();
     for state in explore(&cluster, 20_000) {
@@ -88,44 +97,44 @@ fn what_is_remembered_is_what_is_executed() {
         let mut steps = Steps::new(Action::KINDS.len());
         steps.class(None, Default::default());
         steps.begin(0);
-        quick.steps(0, &mut steps);
+        quick.list(0, &mut steps);
         let mut actions = Vec::new();
         cluster.actions(&state, &mut actions);
         assert_eq!(steps.listed(), actions.len());
-        let mut fates = vec![(None, Fate::Beyond); actions.len()];
+        let mut lookups = vec![(None, Lookup::Beyond); actions.len()];
         for reached in steps.reached() {
-            let fate = Fate::Within(reached.fingerprint, reached.route, 0);
-            fates[usize::from(reached.action)] = (Some(reached.kind), fate);
+            let lookup = Lookup::Within(reached.fingerprint, reached.key, 0);
+            lookups[usize::from(reached.action)] = (Some(reached.kind), lookup);
         }
         for open in &steps.open {
-            fates[usize::from(open.action)] = (Some(open.kind), Fate::Unknown);
+            lookups[usize::from(open.action)] = (Some(open.kind), Lookup::Unknown);
         }
-        for (action, (kind, fate)) in actions.into_iter().zip(fates) {
+        for (action, (kind, lookup)) in actions.into_iter().zip(lookups) {
             let kind = kind.map(usize::from);
             assert!(kind.is_none_or(|kind| kind == action.number()));
             let after = cluster
                 .next_state(&state, action)
                 .expect("every action leads somewhere");
-            let fate = match fate {
-                Fate::Unknown => {
+            let lookup = match lookup {
+                Lookup::Unknown => {
                     executed += 1;
                     quick.learn(&action, &after, 0, true)
                 }
-                fate => {
+                lookup => {
                     remembered += 1;
-                    fate
+                    lookup
                 }
             };
             if !cluster.within_boundary(&after) {
-                assert_eq!(fate, Fate::Beyond, "{action:?} in {state:?}");
+                assert_eq!(lookup, Lookup::Beyond, "{action:?} in {state:?}");
                 beyond += 1;
                 continue;
             }
-            let Fate::Within(fingerprint, route, 0) = fate else {
-                panic!("{fate:?} of {action:?} in {state:?}");
+            let Lookup::Within(fingerprint, key, 0) = lookup else {
+                panic!("{lookup:?} of {action:?} in {state:?}");
             };
             let mut written = Packed::default();
-            quick.write(block, &[reached(0, fingerprint, route)], &mut written);
+            quick.write(block, &[reached(0, fingerprint, key)], &mut written);
             let written = written.states().iter().next().expect("one was written");
             assert_eq!(quick.restore(written), &after, "{action:?} in {state:?}");
             assert_eq!(shorten(&mut quick, &after).1, fingerprint);
@@ -142,7 +151,7 @@ fn what_is_remembered_is_what_is_executed() {
 #[test]
 fn a_state_is_its_fingerprint() {
     let cluster = every_event();
-    let mut quick = Quick::new(&cluster, false);
+    let mut quick = generator(&cluster, false);
     let mut by_fingerprint = HashMap::new();
     let states = explore(&cluster, 20_000);
     for state in &states {
@@ -155,17 +164,17 @@ fn a_state_is_its_fingerprint() {
     let mut fork = quick.fork();
     let mut saved = Vec::new();
     quick.save(&mut saved);
-    let mut loaded = Quick::new(&cluster, false);
+    let mut loaded = generator(&cluster, false);
     loaded.load(&saved);
     for state in states.iter().rev() {
         let (short, fingerprint) = shorten(&mut quick, state);
         let mut forked = Vec::new();
-        assert_eq!(fork.shorten(state, &mut forked), fingerprint);
+        assert_eq!(fork.collapse(state, &mut forked), fingerprint);
         assert_eq!(forked, short);
         assert_eq!(shorten(&mut loaded, state), (short, fingerprint));
     }
     // In a process of its own a state may have another short form, but it has the same fingerprint.
-    let mut fresh = Quick::new(&cluster, false);
+    let mut fresh = generator(&cluster, false);
     for state in states.iter().rev().take(1000) {
         let fingerprint = shorten(&mut quick, state).1;
         assert_eq!(shorten(&mut fresh, state).1, fingerprint);
@@ -191,7 +200,6 @@ fn mixtures(states: &[ClusterState]) -> Vec<ClusterState> {
 #[test]
 fn properties_read_what_they_say() {
     let cluster = every_event();
-    let mut quick = Quick::new(&cluster, false);
     let states = explore(&cluster, 20_000);
     let late = &states[states.len() / 2..];
     let mut violated: HashMap<&str, u32> = HashMap::new();
@@ -206,10 +214,11 @@ fn properties_read_what_they_say() {
             *violated.entry(property.name).or_default() += u32::from(!holds);
             let as_read = match property.reads {
                 Reads::Servers => (property.holds)(&cluster, &bare),
-                Reads::MessageTerms => {
-                    let short = Short::of(&state, &mut quick.tables, &cluster);
-                    quick.terms_within_limits(short.view())
-                }
+                Reads::MessageTerms => state.network.iter().all(|message| {
+                    let facts = message.facts(&cluster);
+                    let server = state.servers.get(usize::from(facts.gauge));
+                    server.is_none_or(|server| server.term >= facts.least_gauge)
+                }),
             };
             assert_eq!(holds, as_read, "{} of {state:?}", property.name);
             let says = match property.reads {
@@ -225,8 +234,8 @@ fn properties_read_what_they_say() {
             spent: crate::Spent::default(),
             ..state.clone()
         };
-        for witness in crate::properties::witnesses() {
-            if let crate::properties::Reached::State(reached) = witness.reached {
+        for witness in witnesses() {
+            if let When::State(reached) = witness.reached {
                 assert_eq!(reached(&cluster, &state), reached(&cluster, &bare));
             }
         }
@@ -236,17 +245,6 @@ fn properties_read_what_they_say() {
     assert!(violated["message_terms_inv"] > 0);
     assert!(violated["match_is_replicated_inv"] > 0);
     assert!(said_something.len() >= 3, "{said_something:?}");
-}
-
-/// That everything holds of servers and history is not enough where the term of a message is too high.
-#[test]
-fn messages_have_to_be_within_their_terms_as_well() {
-    let cluster = every_event();
-    let mut quick = Quick::new(&cluster, false);
-    quick.written = vec![(77, true), (77, false), (78, true)];
-    assert!((0..3).all(|number| !quick.is_settled(number)));
-    quick.settle_properties(0);
-    assert!(quick.is_settled(0) && !quick.is_settled(1) && !quick.is_settled(2));
 }
 
 /// A search that goes on from a checkpoint again and again, each time with numbers loaded from a file.
@@ -278,8 +276,8 @@ fn planted_mistakes_are_found_all_the_same() {
         let preset = Preset::named(mutation.preset()).expect("there is such a preset");
         let settings = Settings::new(&preset.config).expect("presets are sensible");
         let cluster = Cluster::new(settings.with_mutation(*mutation), preset.bounds);
-        let verdict = |shortcut| {
-            let search = Search::new(&cluster).shortcut(shortcut).threads(2);
+        let verdict = |collapse| {
+            let search = Search::new(&cluster).collapse(collapse).threads(2);
             search.run().expect("nothing goes to disk").report.verdict
         };
         let quick = verdict(true);
@@ -299,11 +297,11 @@ struct Explored {
 }
 
 impl Explored {
-    /// Where the states of `block` lead: number of the state, fingerprint, and route.
+    /// Where the states of `block` lead: number of the state, fingerprint, and key.
     fn successors<'a>(
         &mut self,
         cluster: &Cluster,
-        quick: &mut (dyn Shortcut<'a, Cluster> + 'a),
+        quick: &mut (dyn Collapse<'a, Cluster> + 'a),
         block: States<'_>,
     ) -> Vec<Reached> {
         quick.read(block);
@@ -311,7 +309,7 @@ impl Explored {
         for parent in 0..block.iter().count() as u32 {
             let mut steps = Steps::new(Action::KINDS.len());
             steps.begin(parent);
-            quick.steps(parent, &mut steps);
+            quick.list(parent, &mut steps);
             self.steps += steps.listed();
             let listed = steps.reached().iter();
             successors.extend(listed.map(|it| Reached { parent, ..*it }));
@@ -323,8 +321,8 @@ impl Explored {
                 let after = cluster.next_state(&state, action);
                 let after = after.expect("every action leads somewhere");
                 self.executed += 1;
-                if let Fate::Within(fingerprint, route, _) = quick.learn(&action, &after, 0, true) {
-                    successors.push(reached(parent, fingerprint, route));
+                if let Lookup::Within(fingerprint, key, _) = quick.learn(&action, &after, 0, true) {
+                    successors.push(reached(parent, fingerprint, key));
                 }
             }
         }
@@ -336,9 +334,9 @@ impl Explored {
 /// written by another one than that which found it.
 fn explore_by(handles: usize, symmetric: bool, forget: bool) -> Explored {
     let cluster = every_event();
-    let mut root = Quick::new(&cluster, symmetric);
+    let mut root = generator(&cluster, symmetric);
     // It was told nothing.
-    let mut witness = Quick::new(&cluster, symmetric);
+    let mut witness = generator(&cluster, symmetric);
     let mut quicks: Vec<_> = (0..handles).map(|_| root.fork()).collect();
     let mut explored = Explored::default();
     let mut waiting = Vec::new();
@@ -349,7 +347,7 @@ fn explore_by(handles: usize, symmetric: bool, forget: bool) -> Explored {
     }
     for level in 0..10 {
         if forget && level % 3 == 2 {
-            Shortcut::forget(&mut root);
+            root.forget();
         }
         root.begin_batch();
         let blocks: Vec<Vec<&[u8]>> = waiting
@@ -400,75 +398,4 @@ fn what_one_thread_executed_no_other_executes() {
         assert_eq!(forgetful.states, alone.states);
         assert!(forgetful.executed > alone.executed + alone.executed / 10);
     }
-}
-
-/// What is said to be known is found on the same level at the latest, and what changes the history neither
-/// sleeps nor puts anything to sleep.
-#[test]
-fn what_is_asleep_is_found_all_the_same() {
-    let cluster = every_event();
-    let servers = cluster.settings().servers();
-    let mut quick = Quick::new(&cluster, false);
-    let mut found = HashSet::new();
-    let mut waiting = Vec::new();
-    for state in cluster.init_states() {
-        let (short, fingerprint) = shorten(&mut quick, &state);
-        found.insert(fingerprint);
-        waiting.push(short);
-    }
-    let (mut asleep, mut changes) = (0, 0);
-    for _ in 0..14 {
-        let mut packed = Vec::new();
-        let shorts: Vec<_> = waiting.iter().map(Vec::as_slice).collect();
-        let block = States::of(&mut packed, &shorts);
-        quick.begin_batch();
-        quick.read(block);
-        let mut known = Vec::new();
-        let mut new = Vec::new();
-        for parent in 0..waiting.len() as u32 {
-            let mut steps = Steps::new(Action::KINDS.len());
-            steps.class(None, Default::default());
-            steps.begin(parent);
-            quick.steps(parent, &mut steps);
-            let state = quick.listed().clone();
-            let mut actions = Vec::new();
-            cluster.actions(&state, &mut actions);
-            for action in actions {
-                let after = cluster.next_state(&state, action);
-                let after = after.expect("every action leads somewhere");
-                let fate = match quick.fate(&action) {
-                    Fate::Unknown => quick.learn(&action, &after, 0, true),
-                    fate => fate,
-                };
-                match fate {
-                    Fate::Unknown | Fate::Beyond => {}
-                    Fate::Known(_) => {
-                        assert_eq!(after.history, state.history, "{action:?} in {state:?}");
-                        known.push(shorten(&mut quick, &after).1);
-                    }
-                    Fate::Within(fingerprint, route, _) => {
-                        if found.insert(fingerprint) {
-                            let changed = after.history != state.history;
-                            new.push((reached(parent, fingerprint, route), changed));
-                        }
-                    }
-                }
-            }
-        }
-        assert!(known.iter().all(|fingerprint| found.contains(fingerprint)));
-        asleep += known.len();
-        let mut written = Packed::default();
-        let all: Vec<_> = new.iter().map(|(reached, _)| *reached).collect();
-        quick.write(block, &all, &mut written);
-        waiting.clear();
-        for (short, (_, changed)) in written.states().iter().zip(new) {
-            let mut block = Block::default();
-            block.push(short);
-            assert!(!changed || block.view(0, servers).asleep() == Asleep::NOTHING);
-            changes += usize::from(changed);
-            waiting.push(short.to_vec());
-        }
-    }
-    assert!(asleep > found.len() / 4, "{asleep} of {}", found.len());
-    assert!(changes > 100, "{changes}");
 }

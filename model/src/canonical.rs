@@ -1,29 +1,30 @@
-//! Renaming servers in short forms: each part is renamed once, and known by number ever after.
+//! The canonical form of collapsed states: each component is renamed once, and known by its id ever after.
 
-use super::parts::{Part, Parts};
-use super::short::{Short, Tables, View};
 use crate::cluster::Cluster;
 use crate::ids::Id;
 use crate::symmetry::{
     Keys, MessageMark, Renaming, ServerMark, inverse, keys, led, nth_renaming, number_of, orders,
     rename_history, rename_message, rename_server,
 };
+use lockstep_engine::{Canonical, Collapsed, Component, Interner, View};
+
+type Tables = lockstep_engine::Tables<Cluster>;
 
 /// Not renamed yet.
 const UNKNOWN: u32 = u32::MAX;
 
-/// Parts of one kind under every renaming.
+/// Components of one kind under every renaming.
 #[derive(Default)]
 struct Renamed(Vec<u32>);
 
 impl Renamed {
-    /// The number of part `number` under renaming `renaming` of `renamings`, which `rename` finds out.
-    fn get<P: Part>(
+    /// The id of component `number` under renaming `renaming` of `renamings`, which `rename` finds out.
+    fn get<C: Component<Cluster>>(
         &mut self,
         (number, renaming, renamings): (u32, usize, usize),
-        parts: &mut Parts<P>,
+        components: &mut Interner<Cluster, C>,
         cluster: &Cluster,
-        rename: impl FnOnce(&P) -> P,
+        rename: impl FnOnce(&C) -> C,
     ) -> u32 {
         let place = number as usize * renamings + renaming;
         if let Some(renamed) = self.0.get(place)
@@ -31,8 +32,8 @@ impl Renamed {
         {
             return *renamed;
         }
-        let renamed = rename(parts.part(number));
-        let renamed = parts.number(&renamed, cluster);
+        let renamed = rename(components.component(number));
+        let renamed = components.id(&renamed, cluster);
         if place >= self.0.len() {
             self.0.resize((number as usize + 1) * renamings, UNKNOWN);
         }
@@ -42,7 +43,7 @@ impl Renamed {
 }
 
 /// What there is to know of renamings.
-pub(super) struct Orbits {
+pub(crate) struct Orbits {
     /// By number, each with its inverse.
     renamings: Vec<(Renaming, Renaming)>,
     servers: Renamed,
@@ -74,11 +75,78 @@ impl Orbits {
         }
     }
 
-    /// Becomes, in `to`, the representative of `from`, whose messages may be in any order.
-    pub fn represent(
+    fn keys(&mut self, state: View<'_>, tables: &Tables) -> Keys {
+        let servers = tables.servers.components();
+        let marks = servers[self.server_marks.len()..].iter();
+        self.server_marks.extend(marks.map(ServerMark::of));
+        let messages = tables.messages.components();
+        let marks = messages[self.message_marks.len()..].iter();
+        self.message_marks.extend(marks.map(MessageMark::of));
+        for history in &tables.histories.components()[self.history_marks.len()..] {
+            let mut sums: Keys = self.renamings[0].0.iter().map(|_| 0).collect();
+            for (id, mark) in led(history) {
+                sums[id.slot()] = sums[id.slot()].wrapping_add(mark);
+            }
+            self.history_marks.push(sums);
+        }
+        let history = self.history_marks[state.history() as usize]
+            .iter()
+            .enumerate();
+        keys(
+            state
+                .servers
+                .iter()
+                .map(|number| self.server_marks[*number as usize]),
+            state
+                .messages
+                .iter()
+                .map(|number| self.message_marks[*number as usize]),
+            history.map(|(slot, sum)| (Id::from_slot(slot), *sum)),
+        )
+    }
+
+    fn rename(
         &mut self,
         from: View<'_>,
-        to: &mut Short,
+        renaming: usize,
+        to: &mut Collapsed,
+        tables: &mut Tables,
+        cluster: &Cluster,
+    ) {
+        let count = self.renamings.len();
+        let (names, back) = &self.renamings[renaming];
+        let place = (from.history(), renaming, count);
+        let rename = |history: &_| rename_history(history, names);
+        let history = self
+            .histories
+            .get(place, &mut tables.histories, cluster, rename);
+        let servers = back.iter().map(|slot| {
+            let place = (from.servers[usize::from(*slot)], renaming, count);
+            let rename = |server: &_| rename_server(server, names, back);
+            self.servers
+                .get(place, &mut tables.servers, cluster, rename)
+        });
+        to.begin(servers, history, from.budgets());
+        for message in from.messages {
+            let place = (*message, renaming, count);
+            let rename = |message: &_| rename_message(message, names);
+            let message = self
+                .messages
+                .get(place, &mut tables.messages, cluster, rename);
+            to.insert(message, tables);
+        }
+    }
+}
+
+impl Canonical<Cluster> for Orbits {
+    fn fork(&self) -> Box<dyn Canonical<Cluster>> {
+        Box::new(Orbits::new(self.renamings[0].0.len()))
+    }
+
+    fn represent(
+        &mut self,
+        from: View<'_>,
+        to: &mut Collapsed,
         tables: &mut Tables,
         cluster: &Cluster,
     ) {
@@ -96,70 +164,7 @@ impl Orbits {
         self.rename(from, renaming, to, tables, cluster);
     }
 
-    fn keys(&mut self, short: View<'_>, tables: &Tables) -> Keys {
-        let servers = tables.servers.parts();
-        let marks = servers[self.server_marks.len()..].iter();
-        self.server_marks.extend(marks.map(ServerMark::of));
-        let messages = tables.messages.parts();
-        let marks = messages[self.message_marks.len()..].iter();
-        self.message_marks.extend(marks.map(MessageMark::of));
-        for history in &tables.histories.parts()[self.history_marks.len()..] {
-            let mut sums: Keys = self.renamings[0].0.iter().map(|_| 0).collect();
-            for (id, mark) in led(history) {
-                sums[id.slot()] = sums[id.slot()].wrapping_add(mark);
-            }
-            self.history_marks.push(sums);
-        }
-        let history = self.history_marks[short.history() as usize]
-            .iter()
-            .enumerate();
-        keys(
-            short
-                .servers
-                .iter()
-                .map(|number| self.server_marks[*number as usize]),
-            short
-                .messages
-                .iter()
-                .map(|number| self.message_marks[*number as usize]),
-            history.map(|(slot, sum)| (Id::from_slot(slot), *sum)),
-        )
-    }
-
-    fn rename(
-        &mut self,
-        from: View<'_>,
-        renaming: usize,
-        to: &mut Short,
-        tables: &mut Tables,
-        cluster: &Cluster,
-    ) {
-        let count = self.renamings.len();
-        let (names, back) = &self.renamings[renaming];
-        let place = (from.history(), renaming, count);
-        let rename = |history: &_| rename_history(history, names);
-        let history = self
-            .histories
-            .get(place, &mut tables.histories, cluster, rename);
-        let servers = back.iter().map(|slot| {
-            let place = (from.servers[usize::from(*slot)], renaming, count);
-            let rename = |server: &_| rename_server(server, names, back);
-            self.servers
-                .get(place, &mut tables.servers, cluster, rename)
-        });
-        to.begin(servers, history, from.spent());
-        for message in from.messages {
-            let place = (*message, renaming, count);
-            let rename = |message: &_| rename_message(message, names);
-            let message = self
-                .messages
-                .get(place, &mut tables.messages, cluster, rename);
-            to.insert(message, tables);
-        }
-    }
-
-    /// Bytes of memory.
-    pub fn memory(&self) -> u64 {
+    fn memory(&self) -> u64 {
         let renamed = [&self.servers, &self.messages, &self.histories];
         let renamed: usize = renamed.iter().map(|renamed| renamed.0.capacity() * 4).sum();
         (renamed

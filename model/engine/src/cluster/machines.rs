@@ -1,0 +1,207 @@
+//! What a cluster of machines tells the engine: its components, and how the environment treats them.
+
+use crate::traits::Checkable;
+use crate::varint;
+
+/// A part of the states of `M` that is interned: there are thousands where there are millions of states.
+pub trait Component<M>: Clone + Send {
+    /// What is asked of it over and over, in a few bytes: the components themselves do not fit into the
+    /// caches of a processor.
+    type Facts: Send;
+
+    /// Tells the kinds of component apart in hashes.
+    const KIND: u64;
+
+    /// Appends the encoding of the component: equal components, and only those, have equal ones.
+    fn encode(&self, out: &mut Vec<u8>);
+
+    /// The component that [`encode`](Self::encode) turned into `bytes`.
+    fn decode(bytes: &[u8], model: &M) -> Self;
+
+    /// The facts of this component.
+    fn facts(&self, model: &M) -> Self::Facts;
+}
+
+/// A model that is a cluster of machines: deterministic servers, a network of messages, a history for
+/// properties, and budgets for the environment. The engine collapses its states ([`Generator`]) and executes a
+/// step of a server once for each distinct (state of the server, input).
+///
+/// An action happens to one server ([`Event::Local`]) or to one message in flight ([`Event::Message`]). A server
+/// that moves depends on its own state and the input alone, changes no other server, and sends messages. The
+/// [actions](stateright::Model::actions) of a state are listed in this order: server by server the local inputs
+/// that are enabled, by kind; then for each distinct message, in order, its delivery, duplication and loss.
+///
+/// [`Generator`]: super::Generator
+pub trait Machines: Checkable<State: Send> + Sync + Sized {
+    /// The state of one server; the slot of the server is part of it.
+    type Server: Component<Self, Facts = ServerFacts>;
+    /// A message in flight.
+    type Message: Component<Self, Facts = MessageFacts> + Ord;
+    /// What properties remember.
+    type History: Component<Self, Facts = ()>;
+    /// What the environment has spent.
+    type Budgets: Component<Self, Facts = KindSet>;
+
+    /// How many servers there are, and what the environment does.
+    fn shape(&self) -> Shape;
+
+    /// The components of a state.
+    fn components<'s>(&self, state: &'s Self::State) -> Components<'s, Self>;
+
+    /// Replaces components of a state.
+    fn replace(&self, state: &mut Self::State, new: Replacement<'_, Self>);
+
+    /// The event that an action is.
+    fn event(&self, action: &Self::Action) -> Event;
+
+    /// The parameter of a local input whose kind is [parametric](Shape::parametric), such as the value that a
+    /// proposal carries: from the [levels](ServerFacts::level) of all servers.
+    fn parameter(&self, levels: &mut dyn Iterator<Item = u64>) -> u32;
+
+    /// The budgets after one more event of this kind.
+    fn spend(&self, budgets: &Self::Budgets, kind: usize) -> Self::Budgets;
+
+    /// The history after a server moved to `after`, if that is [recorded](ServerFacts::recorded); `note` is the
+    /// [note](ServerFacts::note) of the server before.
+    fn record(&self, history: &Self::History, after: &Self::Server, note: u32) -> Self::History;
+}
+
+/// The numbers of a cluster, and the kinds of its actions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// How many servers there are, at most [`MAX_SERVERS`](super::MAX_SERVERS).
+    pub servers: usize,
+    /// How many messages may be in flight at once, copies counted.
+    pub max_in_flight: usize,
+    /// The kinds of local input are those below this number, as positions in
+    /// [`action_kinds`](Checkable::action_kinds).
+    pub local_kinds: usize,
+    /// The kind of a delivery.
+    pub deliver: usize,
+    /// The kind of a duplication.
+    pub duplicate: usize,
+    /// The kind of a loss.
+    pub drop: usize,
+    /// The kinds of local input whose parameter depends on the whole cluster. They are independent of nothing.
+    pub parametric: KindSet,
+}
+
+/// The components of a state.
+pub struct Components<'s, M: Machines> {
+    /// The servers, by slot.
+    pub servers: &'s [M::Server],
+    /// The messages in flight, sorted, each copy by itself.
+    pub messages: &'s [M::Message],
+    /// The history.
+    pub history: &'s M::History,
+    /// What was spent.
+    pub budgets: &'s M::Budgets,
+}
+
+/// Components that replace those of a state.
+pub struct Replacement<'s, M: Machines> {
+    /// Servers, with their slots.
+    pub servers: Vec<(usize, &'s M::Server)>,
+    /// All messages in flight, sorted; `None` if they stay.
+    pub messages: Option<Vec<&'s M::Message>>,
+    /// The history; `None` if it stays.
+    pub history: Option<&'s M::History>,
+    /// What was spent.
+    pub budgets: &'s M::Budgets,
+}
+
+/// What happens to a server or to a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The server in this slot gets an input of this kind.
+    Local(usize, usize),
+    /// The message at this position is subject to an action of this kind.
+    Message(usize, usize),
+}
+
+/// A set of kinds of action.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KindSet(u16);
+
+impl KindSet {
+    /// No kind.
+    pub const EMPTY: KindSet = KindSet(0);
+
+    /// Whether `kind` is a member.
+    #[inline]
+    pub fn contains(self, kind: usize) -> bool {
+        self.0 >> kind & 1 == 1
+    }
+
+    /// The set with `kind` as a member or not.
+    ///
+    /// # Panics
+    ///
+    /// If `kind` is 16 or more.
+    #[must_use]
+    pub fn with(self, kind: usize, member: bool) -> KindSet {
+        assert!(kind < 16, "a model has at most 16 kinds of action");
+        KindSet(self.0 & !(1 << kind) | u16::from(member) << kind)
+    }
+
+    /// The members of both sets.
+    #[inline]
+    #[must_use]
+    pub fn and(self, other: KindSet) -> KindSet {
+        KindSet(self.0 & other.0)
+    }
+
+    /// The members, ascending.
+    #[inline]
+    pub fn iter(self) -> impl Iterator<Item = usize> {
+        let mut rest = self.0;
+        std::iter::from_fn(move || {
+            let kind = (rest != 0).then(|| rest.trailing_zeros() as usize)?;
+            rest &= rest - 1;
+            Some(kind)
+        })
+    }
+}
+
+/// Facts of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerFacts {
+    /// What a [parameter](Machines::parameter) depends on.
+    pub level: u64,
+    /// What limits messages, such as the term.
+    pub gauge: u32,
+    /// What the history has to know of the server before a step.
+    pub note: u32,
+    /// Its slot.
+    pub slot: u8,
+    /// The kinds of local input that are more than refused or ignored.
+    pub local: KindSet,
+    /// Whether the history has something to remember when a step leads here.
+    pub recorded: bool,
+    /// Whether a server in this state is within the boundary.
+    pub within: bool,
+}
+
+/// Facts of a message in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MessageFacts {
+    /// Its place among messages, as far as 64 bits tell: of two, the one with the lower rank comes first, and
+    /// equal ranks tell nothing.
+    pub rank: u64,
+    /// The least [gauge](ServerFacts::gauge) that the server in `gauge` must have while it is in flight.
+    pub least_gauge: u32,
+    /// The slot of that server; beyond all slots if there is none.
+    pub gauge: u8,
+    /// The slot of the recipient.
+    pub to: u8,
+}
+
+/// Appends a number to an encoding.
+pub(super) fn put_number(number: u32, out: &mut Vec<u8>) {
+    varint::put(number.into(), out);
+}
+
+/// Takes a number off an encoding.
+pub(super) fn take_number(bytes: &mut &[u8]) -> u32 {
+    varint::take(bytes) as u32
+}

@@ -1,0 +1,208 @@
+//! The cluster as a cluster of machines: the specification's server is the machine.
+
+use crate::bounds::{Bounds, Kind, Spent};
+use crate::cluster::{Action, Cluster, ClusterState, LocalEvents, highest_value, value_after};
+use crate::codec;
+use crate::history::History;
+use crate::ids::Id;
+use crate::message::{Message, Payload};
+use crate::network::Network;
+use crate::properties::gauge;
+use crate::server::Server;
+use lockstep_engine::{
+    Component, Components, Event, KindSet, Machines, MessageFacts, Replacement, ServerFacts, Shape,
+};
+use lockstep_traces::Role;
+
+impl Machines for Cluster {
+    type Server = Server;
+    type Message = Message;
+    type History = History;
+    type Budgets = Spent;
+
+    fn shape(&self) -> Shape {
+        Shape {
+            servers: self.settings.servers(),
+            max_in_flight: self.bounds.max_in_flight,
+            local_kinds: Action::Restart(FIRST).number() + 1,
+            deliver: Action::Deliver(0).number(),
+            duplicate: Action::Duplicate(0).number(),
+            drop: Action::Drop(0).number(),
+            parametric: KindSet::EMPTY.with(Action::Propose(FIRST).number(), true),
+        }
+    }
+
+    fn components<'s>(&self, state: &'s ClusterState) -> Components<'s, Self> {
+        Components {
+            servers: &state.servers,
+            messages: state.network.as_slice(),
+            history: &state.history,
+            budgets: &state.spent,
+        }
+    }
+
+    fn replace(&self, state: &mut ClusterState, new: Replacement<'_, Self>) {
+        for (slot, server) in new.servers {
+            state.servers[slot].clone_from(server);
+        }
+        if let Some(messages) = new.messages {
+            state.network = Network::from_sorted(messages.into_iter().cloned());
+        }
+        if let Some(history) = new.history {
+            state.history.clone_from(history);
+        }
+        state.spent = *new.budgets;
+    }
+
+    fn event(&self, action: &Action) -> Event {
+        match action {
+            Action::Deliver(position) | Action::Duplicate(position) | Action::Drop(position) => {
+                Event::Message(*position as usize, action.number())
+            }
+            Action::Timeout(i)
+            | Action::LeaseExpire(i)
+            | Action::Heartbeat(i)
+            | Action::CheckQuorum(i)
+            | Action::Propose(i)
+            | Action::Restart(i) => Event::Local(i.slot(), action.number()),
+        }
+    }
+
+    fn parameter(&self, highest: &mut dyn Iterator<Item = u64>) -> u32 {
+        let payload = Payload::value(value_after(highest));
+        payload.unwrap_or(Payload::EMPTY).code()
+    }
+
+    fn spend(&self, spent: &Spent, kind: usize) -> Spent {
+        let mut after = *spent;
+        if let Some(kind) = budget_of(kind) {
+            after.spend(kind, &self.bounds);
+        }
+        after
+    }
+
+    fn record(&self, history: &History, after: &Server, committed: u32) -> History {
+        let mut history = history.clone();
+        history.record(after, committed);
+        history
+    }
+}
+
+/// The first server; what happens does not depend on to whom.
+const FIRST: Id = match Id::new(1) {
+    Some(id) => id,
+    None => panic!("one is not zero"),
+};
+
+/// What budget an action of this kind is counted in.
+fn budget_of(kind: usize) -> Option<Kind> {
+    Kind::ALL.into_iter().find(|of| number_of(*of) == kind)
+}
+
+/// The kind of action that is counted in this budget, as a position in [`Action::KINDS`].
+fn number_of(kind: Kind) -> usize {
+    let local = Action::local(kind, FIRST);
+    let action = local.unwrap_or(match kind {
+        Kind::Duplicate => Action::Duplicate(0),
+        _ => Action::Drop(0),
+    });
+    action.number()
+}
+
+fn numbers(kinds: impl Iterator<Item = Kind>) -> KindSet {
+    kinds.fold(KindSet::EMPTY, |set, kind| set.with(number_of(kind), true))
+}
+
+impl Component<Cluster> for Server {
+    type Facts = ServerFacts;
+    const KIND: u64 = 1;
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.push(self.id.get());
+        codec::put_server(self, out);
+    }
+
+    fn decode(bytes: &[u8], cluster: &Cluster) -> Self {
+        let id = Id::new(bytes[0]).expect("a server has a name");
+        codec::take_server(&bytes[1..], id, cluster.settings().servers())
+    }
+
+    fn facts(&self, cluster: &Cluster) -> ServerFacts {
+        let explored = LocalEvents::that_matter(self);
+        ServerFacts {
+            level: highest_value(self),
+            gauge: self.term,
+            note: self.commit,
+            slot: self.id.slot() as u8,
+            local: numbers(
+                Kind::ALL
+                    .into_iter()
+                    .filter(|kind| explored.contains(*kind)),
+            ),
+            recorded: self.role == Role::Leader,
+            within: cluster.may_be(self),
+        }
+    }
+}
+
+impl Component<Cluster> for Message {
+    type Facts = MessageFacts;
+    const KIND: u64 = 2;
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        codec::put_message(self, out);
+    }
+
+    fn decode(bytes: &[u8], _: &Cluster) -> Self {
+        codec::take_message(bytes)
+    }
+
+    fn facts(&self, _: &Cluster) -> MessageFacts {
+        let (gauge, more) = gauge(self);
+        let names = u64::from(self.from.get()) << 40 | u64::from(self.to.get()) << 32;
+        MessageFacts {
+            // What messages are ordered by first: sender, recipient, term.
+            rank: names | u64::from(self.term),
+            least_gauge: self.term.saturating_sub(more),
+            gauge: gauge.slot() as u8,
+            to: self.to.slot() as u8,
+        }
+    }
+}
+
+impl Component<Cluster> for History {
+    type Facts = ();
+    const KIND: u64 = 3;
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        codec::put_history(self, out);
+    }
+
+    fn decode(bytes: &[u8], _: &Cluster) -> Self {
+        codec::take_history(bytes)
+    }
+
+    fn facts(&self, _: &Cluster) {}
+}
+
+impl Component<Cluster> for Spent {
+    type Facts = KindSet;
+    const KIND: u64 = 4;
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        codec::put_spent(self, out);
+    }
+
+    fn decode(bytes: &[u8], _: &Cluster) -> Self {
+        codec::take_spent(bytes)
+    }
+
+    fn facts(&self, cluster: &Cluster) -> KindSet {
+        let bounds: &Bounds = cluster.bounds();
+        numbers(
+            Kind::ALL
+                .into_iter()
+                .filter(|kind| bounds.allow(*kind, self)),
+        )
+    }
+}
