@@ -269,7 +269,7 @@ fn short_forms_survive_a_checkpoint() {
     }
 }
 
-/// A search by shortcut finds what one without it finds: the same violation, by as short a way.
+/// A search of collapsed states finds what one without it finds: the same violation, by as short a way.
 #[test]
 fn planted_mistakes_are_found_all_the_same() {
     for mutation in Mutation::ALL {

@@ -5,6 +5,9 @@ use super::machines::{KindSet, Machines, Replacement};
 use super::sleep::SleepSet;
 use std::ops::Range;
 
+/// By kind of event, the id of the budgets afterwards, and what that changes in the incremental hash.
+type Spending = Box<[(u32, u128)]>;
+
 /// The components that states are made of, as one thread knows them.
 pub struct Tables<M: Machines> {
     /// The servers.
@@ -17,7 +20,7 @@ pub struct Tables<M: Machines> {
     pub budgets: Interner<M, M::Budgets>,
     /// For each of the budgets, once it was asked for: the id after one more event of each kind, and what that
     /// changes in the incremental hash.
-    spent: Vec<Option<Box<[(u32, u128)]>>>,
+    spent: Vec<Option<Spending>>,
 }
 
 impl<M: Machines> Tables<M> {
@@ -79,7 +82,7 @@ impl<M: Machines> Tables<M> {
             let after = self.budgets.id(&after, model);
             (after, self.budgets.hash(after).wrapping_sub(hash))
         });
-        let after: Box<[_]> = after.collect();
+        let after: Spending = after.collect();
         let known = self.spent.len().max(budgets as usize + 1);
         self.spent.resize(known, None);
         self.spent[budgets as usize] = Some(after);

@@ -365,7 +365,7 @@ impl Component<Ring> for Node {
             note: 0,
             slot: self.slot,
             local: Ring::local(self),
-            recorded: self.sum > 0 && !(ring.forgetful && self.sum % 2 == 0),
+            recorded: self.sum > 0 && !(ring.forgetful && self.sum.is_multiple_of(2)),
             within: self.sum <= ring.max_sum,
         }
     }
