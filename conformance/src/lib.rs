@@ -12,6 +12,10 @@
 //! * [`walk`]: random walks by ticks.
 //! * [`targets`]: the implementations.
 //! * [`minimise`]: the shortest way to a divergence.
+//! * [`explore`]: the state graph in a browser.
+//! * [`export`]: traces and small graphs for other tools.
+//! * [`show`]: traces as diagrams and pages.
+//! * [`words`]: events, messages and states in words.
 //! * [`planted`]: targets with one deliberate mistake each, to show that the comparison finds it.
 
 pub mod compare;
@@ -19,6 +23,8 @@ pub mod corpus;
 pub mod cover;
 pub mod digest;
 pub mod divergence;
+pub mod explore;
+pub mod export;
 mod graph;
 pub mod minimise;
 pub mod mutants;
@@ -26,10 +32,12 @@ pub mod path;
 pub mod planted;
 pub mod product;
 pub mod replay;
+pub mod show;
 pub mod target;
 pub mod targets;
 mod timers;
 pub mod walk;
+pub mod words;
 
 pub use compare::{Difference, compare};
 pub use divergence::{Actual, Divergence, Side};

@@ -65,7 +65,7 @@ pub fn provenance(generator: &str, preset: Option<&str>, cluster: &Cluster) -> P
 }
 
 /// The name of the field of [`lockstep_model::Bounds`] that holds the budget of a kind.
-fn budget_name(kind: Kind) -> &'static str {
+pub(crate) fn budget_name(kind: Kind) -> &'static str {
     match kind {
         Kind::Timeout => "timeouts",
         Kind::LeaseExpire => "lease_expiries",

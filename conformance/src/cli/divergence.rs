@@ -3,13 +3,14 @@
 use super::error::CliError;
 use super::model::Chosen;
 use super::target::TargetArgs;
-use crate::report::steps::{self, StepTable};
+use crate::report::steps::StepTable;
 use crate::report::{Job, Table};
 use lockstep_conformance::product::HiddenState;
 use lockstep_conformance::replay::replay;
+use lockstep_conformance::words;
 use lockstep_conformance::{Description, Difference, Divergence, Side, Target};
 use lockstep_model::Server;
-use lockstep_traces::{Event, Expected, Field, FieldSet, Input, Outcome, Step, Trace};
+use lockstep_traces::{Event, Expected, Field, FieldSet, Input, Step, Trace};
 use serde_json::Value;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -37,7 +38,11 @@ pub fn target_facts(job: &mut Job, target: &Description) {
 
 /// What differs, in a line.
 pub fn summary(found: &Divergence) -> String {
-    let kinds: Vec<_> = found.differences.iter().map(name).collect();
+    let kinds: Vec<_> = found
+        .differences
+        .iter()
+        .map(words::difference_name)
+        .collect();
     format!("step {}: {}", found.trace.steps.len(), kinds.join(", "))
 }
 
@@ -51,7 +56,7 @@ pub fn describe(job: &mut Job, found: &Divergence) {
     job.steps = Some(StepTable::new(title, steps));
     let at = steps
         .last()
-        .map(|step| steps::event(&step.event))
+        .map(|step| words::event(&step.event))
         .unwrap_or_default();
     job.fact("diverges at", format!("step {}: {at}", steps.len()));
     if let Some(side) = found.refused_by() {
@@ -81,7 +86,7 @@ pub fn describe_hidden(job: &mut Job, hidden: &HiddenState) {
             server,
             input: input.clone(),
         });
-        events.map(|event| steps::event(&event)).collect()
+        events.map(|event| words::event(&event)).collect()
     };
     let at = match &hidden.input {
         Some(input) => format!(
@@ -191,61 +196,7 @@ fn hidden_way(chosen: &Chosen, hidden: &HiddenState, inputs: &[Input]) -> Trace 
     }
 }
 
-fn name(difference: &Difference) -> String {
-    match difference {
-        Difference::WrongState {
-            field, peer: None, ..
-        } => format!("wrong {field}"),
-        Difference::WrongState {
-            field,
-            peer: Some(peer),
-            ..
-        } => {
-            format!("wrong {field} of peer {peer}")
-        }
-        Difference::WrongRefusal { .. } => "wrong refusal".to_owned(),
-        Difference::WrongMessage { .. } => "wrong message".to_owned(),
-        Difference::MissingMessage { .. } => "missing message".to_owned(),
-        Difference::ExtraMessage { .. } => "extra message".to_owned(),
-        Difference::WrongOutput { field, .. } => format!("wrong {field}"),
-        Difference::Bystander { server, field, .. } => {
-            format!("server {server} changed its {field} though it was given nothing")
-        }
-        Difference::WrongStart { server, field, .. } => {
-            format!("server {server} starts with a wrong {field}")
-        }
-        Difference::Failed { .. } => "the target broke down".to_owned(),
-    }
-}
-
 fn row(difference: &Difference) -> Vec<Value> {
-    let (expected, actual) = match difference {
-        Difference::WrongState {
-            expected, actual, ..
-        }
-        | Difference::WrongStart {
-            expected, actual, ..
-        }
-        | Difference::WrongOutput {
-            expected, actual, ..
-        }
-        | Difference::Bystander {
-            expected, actual, ..
-        } => (expected.to_string(), actual.to_string()),
-        Difference::WrongRefusal { expected, actual } => (outcome(*expected), outcome(*actual)),
-        Difference::WrongMessage { expected, actual } => {
-            (steps::emitted(expected), steps::emitted(actual))
-        }
-        Difference::MissingMessage { expected } => (steps::emitted(expected), "nothing".to_owned()),
-        Difference::ExtraMessage { actual } => ("nothing".to_owned(), steps::emitted(actual)),
-        Difference::Failed { error } => ("an answer".to_owned(), error.clone()),
-    };
-    vec![name(difference).into(), expected.into(), actual.into()]
-}
-
-fn outcome(outcome: Outcome) -> String {
-    match outcome {
-        Outcome::Accepted => "accepted".to_owned(),
-        Outcome::Refused(why) => format!("refused: {why:?}"),
-    }
+    let said = words::difference(difference);
+    vec![said.what.into(), said.expected.into(), said.actual.into()]
 }

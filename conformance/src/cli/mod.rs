@@ -17,6 +17,7 @@ mod mutants;
 mod output;
 mod progress;
 mod replay;
+mod show;
 mod simulate;
 mod stateright;
 mod target;
@@ -59,8 +60,10 @@ enum Verb {
     Generate(generate::GenerateArgs),
     /// Search the presets and show what they meet, and what they miss
     Coverage(coverage::CoverageArgs),
-    /// Show the state graph in a browser: stateright's Explorer, on loopback
+    /// Explore the state graph in a browser: step by step, with a sequence diagram, on loopback
     Explore(explore::ExploreArgs),
+    /// Show a trace as a table, a sequence diagram (text, SVG, Mermaid), or a page
+    Show(show::ShowArgs),
     /// Simulate the specification: a swarm of random runs, for spaces that no search ends
     Simulate(simulate::SimulateArgs),
     /// Measure the engine beside stateright's searches
@@ -88,6 +91,7 @@ impl Verb {
             Verb::Presets => "presets",
             Verb::Check(_) => "check",
             Verb::Explore(_) => "explore",
+            Verb::Show(_) => "show",
             Verb::Replay(_) => "replay",
         }
     }
@@ -158,7 +162,11 @@ fn jobs(verb: &Verb, progress: &progress::Reporter) -> Result<Option<Vec<Job>>, 
         Verb::Presets => list::presets()?,
         Verb::Check(args) => check::run(args, progress)?,
         Verb::Explore(args) => {
-            explore::run(args)?;
+            explore::run(args, progress)?;
+            return Ok(None);
+        }
+        Verb::Show(args) => {
+            show::run(args, output::terminal_width())?;
             return Ok(None);
         }
         Verb::Replay(args) => replay::run(args, progress)?,

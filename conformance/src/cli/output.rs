@@ -85,7 +85,8 @@ impl OutputArgs {
     }
 }
 
-fn terminal_width() -> Option<u16> {
+/// The width of the terminal that standard output is, if it is one.
+pub fn terminal_width() -> Option<u16> {
     comfy_table::Table::new().width()
 }
 

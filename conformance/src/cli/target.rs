@@ -108,6 +108,15 @@ impl TargetArgs {
         }
     }
 
+    /// The same with a deliberate mistake added, if one is named.
+    ///
+    /// # Errors
+    /// There is no such mistake.
+    pub fn planted(mut self, mistake: Option<&str>) -> Result<TargetArgs, CliError> {
+        self.plant = mistake.map(plant).transpose().map_err(CliError::Usage)?;
+        Ok(self)
+    }
+
     /// The dialect of the specification that the target is held to.
     pub fn dialect(&self) -> Dialect {
         match self.target.as_str() {

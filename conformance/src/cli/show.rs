@@ -1,0 +1,131 @@
+//! `lockstep show`: a trace as a table, a diagram, or a page.
+
+use super::error::CliError;
+use super::output::write_file;
+use super::target::{TargetArgs, Visit};
+use crate::report::steps::StepTable;
+use clap::{Args, ValueEnum};
+use lockstep_conformance::export;
+use lockstep_conformance::show::{self, Story};
+use lockstep_conformance::{Target, show::Beside};
+use lockstep_traces::{FieldSet, Trace};
+use std::io::Write;
+use std::path::PathBuf;
+
+/// Options of `lockstep show`.
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// The trace
+    #[arg(value_name = "TRACE")]
+    trace: PathBuf,
+    /// The form
+    #[arg(long = "as", value_enum, default_value_t = Form::Table)]
+    form: Form,
+    /// Write to this file instead of standard output
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Show this implementation beside what the trace expects, differences marked
+    #[arg(long, value_name = "TARGET")]
+    target: Option<String>,
+}
+
+/// The form of a trace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Form {
+    /// A table of steps: event, changes, messages sent
+    Table,
+    /// A sequence diagram in text, for a terminal
+    Text,
+    /// A sequence diagram in SVG
+    Svg,
+    /// A sequence diagram for Mermaid
+    Mermaid,
+    /// A page with a step slider, the servers and the diagram; it needs nothing else
+    Html,
+    /// The Informal Trace Format of Apalache, in JSON
+    Itf,
+    /// A log with vector clocks, for `ShiViz`
+    Shiviz,
+}
+
+/// Shows one trace.
+///
+/// # Errors
+/// The trace cannot be read, the target cannot be started, or the result cannot be written.
+pub fn run(args: &ShowArgs, width: Option<u16>) -> Result<(), CliError> {
+    let trace = Trace::read(&args.trace)?;
+    let mut story = Story::of_trace(&trace);
+    let mut notes = Vec::new();
+    if let Some(name) = &args.target {
+        let target = TargetArgs::named(name);
+        let (beside, shown) = target.visit(StandBeside(&trace))?;
+        beside.tell(&mut story, shown);
+        notes.push(match beside.first_difference() {
+            Some(step) => format!("{name} differs first at step {}.", step + 1),
+            None => format!("{name} agrees at every step."),
+        });
+    }
+    let text = match args.form {
+        Form::Table => table(&trace, &story, width),
+        Form::Text => show::diagram(&story, width.map_or(80, usize::from)),
+        Form::Svg => show::svg(&story),
+        Form::Mermaid => show::mermaid(&story),
+        Form::Html => show::page(&story, &notes),
+        Form::Itf => export::itf(&trace),
+        Form::Shiviz => export::shiviz(&story),
+    };
+    if matches!(args.form, Form::Table | Form::Text) && args.out.is_none() {
+        notes.insert(0, story.purpose.clone());
+        for note in &notes {
+            eprintln!("{note}");
+        }
+    }
+    match &args.out {
+        Some(path) => write_file(path, text.as_bytes()),
+        None => {
+            let mut out = std::io::stdout().lock();
+            let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+            written.map_err(|source| CliError::Output {
+                path: PathBuf::from("standard output"),
+                source,
+            })
+        }
+    }
+}
+
+/// The step table, and below it what differs.
+fn table(trace: &Trace, story: &Story, width: Option<u16>) -> String {
+    use crate::report::human::{Style, render_table};
+    let style = Style {
+        width: width.or(Some(100)),
+        ..Style::default()
+    };
+    let steps = StepTable::new(trace.header.name.clone(), &trace.steps);
+    let mut text = format!("{}\n", render_table(&steps.to_table(), style));
+    for (number, step) in story.steps.iter().enumerate() {
+        for it in &step.differences {
+            text += &format!(
+                "step {}: {}: expected {}, is {}\n",
+                number + 1,
+                it.what,
+                it.expected,
+                it.actual
+            );
+        }
+    }
+    text
+}
+
+/// Drives a target along a trace.
+struct StandBeside<'a>(&'a Trace);
+
+impl Visit for StandBeside<'_> {
+    type Output = (Beside, FieldSet);
+
+    fn visit<T: Target>(self, target: T) -> Result<Self::Output, CliError> {
+        let StandBeside(trace) = self;
+        let shown = target.description().shows;
+        let beside = show::beside(&target, &trace.header.config, &trace.steps)?;
+        Ok((beside, shown))
+    }
+}

@@ -1,0 +1,215 @@
+//! A model as a word in an address: a preset, and what departs from it.
+
+use lockstep_model::{Bounds, Budget, Cluster, Dialect, Preset, Settings};
+use lockstep_traces::Config;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// A model with the word that names it.
+#[derive(Clone, Debug)]
+pub struct NamedModel {
+    /// The word.
+    pub key: String,
+    /// The preset.
+    pub preset: &'static Preset,
+    /// The model.
+    pub cluster: Cluster,
+}
+
+/// Why a word names no model.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ModelError(String);
+
+/// A switch or bound, and its value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Setting {
+    /// Its name, as on the command line with `_` for `-`.
+    pub name: &'static str,
+    /// Its value.
+    pub value: String,
+}
+
+impl NamedModel {
+    /// The model of a word: a preset's name, then `~name=value` for each change.
+    ///
+    /// # Errors
+    ///
+    /// There is no such preset, no such setting, or the value makes no sense.
+    pub fn parse(key: &str, dialect: Dialect) -> Result<NamedModel, ModelError> {
+        let mut parts = key.split('~');
+        let name = parts.next().unwrap_or_default();
+        let preset = Preset::named(name).ok_or_else(|| {
+            let names: Vec<_> = Preset::all().iter().map(|preset| preset.name).collect();
+            ModelError(format!(
+                "there is no preset {name:?}; there are {}",
+                names.join(", ")
+            ))
+        })?;
+        let (mut config, mut bounds) = (preset.config.clone(), preset.bounds);
+        for part in parts {
+            let (name, value) = part.split_once('=').unwrap_or((part, ""));
+            change(&mut config, &mut bounds, name, value).ok_or_else(|| {
+                let known: Vec<_> = settings(&config, &bounds)
+                    .iter()
+                    .map(|it| it.name)
+                    .collect();
+                ModelError(format!(
+                    "{part:?} is no setting with a value; settings are {}",
+                    known.join(", ")
+                ))
+            })?;
+        }
+        NamedModel::new(preset, &config, bounds, dialect)
+    }
+
+    /// The model of this configuration within these bounds, as changes of a preset.
+    ///
+    /// # Errors
+    ///
+    /// The specification has no such configuration.
+    pub fn new(
+        preset: &'static Preset,
+        config: &Config,
+        bounds: Bounds,
+        dialect: Dialect,
+    ) -> Result<NamedModel, ModelError> {
+        let checked = Settings::new(config).map_err(|error| ModelError(error.to_string()))?;
+        let usual = settings(&preset.config, &preset.bounds);
+        let mut key = preset.name.to_owned();
+        for (now, usual) in settings(config, &bounds).iter().zip(&usual) {
+            if now != usual {
+                key.push_str(&format!("~{}={}", now.name, now.value));
+            }
+        }
+        Ok(NamedModel {
+            key,
+            preset,
+            cluster: Cluster::new(checked.with_dialect(dialect), bounds),
+        })
+    }
+
+    /// The model in which a trace can be followed: its configuration, and the bounds that its header names.
+    ///
+    /// # Errors
+    ///
+    /// The specification has no such configuration.
+    pub fn of_trace(
+        header: &lockstep_traces::Header,
+        dialect: Dialect,
+    ) -> Result<NamedModel, ModelError> {
+        let named = header.made.preset.as_deref().and_then(Preset::named);
+        let alike = || {
+            let mut presets = Preset::all().iter();
+            presets.find(|preset| preset.config == header.config)
+        };
+        let preset = named.or_else(alike).unwrap_or(&Preset::all()[0]);
+        let bounds = if named.is_some() && header.made.bounds.is_empty() {
+            preset.bounds
+        } else {
+            named_bounds(&header.made.bounds)
+        };
+        NamedModel::new(preset, &header.config, bounds, dialect)
+    }
+}
+
+/// The bounds that a header names; the others are unlimited.
+fn named_bounds(named: &BTreeMap<String, u64>) -> Bounds {
+    let mut bounds = Bounds::UNLIMITED;
+    let mut config = Preset::all()[0].config.clone();
+    for (name, value) in named {
+        // A bound that this version does not know limits nothing here.
+        let _ = change(&mut config, &mut bounds, name, &value.to_string());
+    }
+    bounds
+}
+
+/// Every switch and bound. The patterns name every field, so that a new one is not forgotten.
+pub fn settings(config: &Config, bounds: &Bounds) -> Vec<Setting> {
+    let Config {
+        servers,
+        pre_vote,
+        check_quorum,
+        one_entry_per_append,
+        max_inflight,
+    } = config;
+    let Bounds {
+        max_term,
+        max_in_flight,
+        timeouts,
+        lease_expiries,
+        heartbeats,
+        quorum_checks,
+        proposals,
+        restarts,
+        duplicates,
+        drops,
+        disturbances,
+    } = bounds;
+    let size = |unlimited: bool, value: String| {
+        if unlimited {
+            "unlimited".to_owned()
+        } else {
+            value
+        }
+    };
+    let rows = [
+        ("servers", servers.to_string()),
+        ("pre_vote", pre_vote.to_string()),
+        ("check_quorum", check_quorum.to_string()),
+        ("one_entry_per_append", one_entry_per_append.to_string()),
+        ("max_inflight", max_inflight.to_string()),
+        (
+            "max_term",
+            size(*max_term == u32::MAX, max_term.to_string()),
+        ),
+        (
+            "max_in_flight",
+            size(*max_in_flight == usize::MAX, max_in_flight.to_string()),
+        ),
+        ("timeouts", timeouts.to_string()),
+        ("lease_expiries", lease_expiries.to_string()),
+        ("heartbeats", heartbeats.to_string()),
+        ("quorum_checks", quorum_checks.to_string()),
+        ("proposals", proposals.to_string()),
+        ("restarts", restarts.to_string()),
+        ("duplicates", duplicates.to_string()),
+        ("drops", drops.to_string()),
+        ("disturbances", disturbances.to_string()),
+    ];
+    let rows = rows.into_iter();
+    rows.map(|(name, value)| Setting { name, value }).collect()
+}
+
+/// Sets one switch or bound; `None` if there is none of that name or the value makes no sense.
+fn change(config: &mut Config, bounds: &mut Bounds, name: &str, value: &str) -> Option<()> {
+    let unlimited = value == "unlimited";
+    match name {
+        "servers" => config.servers = value.parse().ok()?,
+        "pre_vote" => config.pre_vote = value.parse().ok()?,
+        "check_quorum" => config.check_quorum = value.parse().ok()?,
+        "one_entry_per_append" => config.one_entry_per_append = value.parse().ok()?,
+        "max_inflight" => config.max_inflight = value.parse().ok()?,
+        "max_term" if unlimited => bounds.max_term = u32::MAX,
+        "max_term" => bounds.max_term = value.parse().ok()?,
+        "max_in_flight" if unlimited => bounds.max_in_flight = usize::MAX,
+        "max_in_flight" => bounds.max_in_flight = value.parse().ok()?,
+        _ => {
+            let budget: Budget = value.parse().ok()?;
+            let place = match name {
+                "timeouts" => &mut bounds.timeouts,
+                "lease_expiries" => &mut bounds.lease_expiries,
+                "heartbeats" => &mut bounds.heartbeats,
+                "quorum_checks" => &mut bounds.quorum_checks,
+                "proposals" => &mut bounds.proposals,
+                "restarts" => &mut bounds.restarts,
+                "duplicates" => &mut bounds.duplicates,
+                "drops" => &mut bounds.drops,
+                "disturbances" => &mut bounds.disturbances,
+                _ => return None,
+            };
+            *place = budget;
+        }
+    }
+    Some(())
+}

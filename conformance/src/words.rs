@@ -1,0 +1,425 @@
+//! Events, messages and states in words: one place for every table, diagram and page.
+
+use crate::compare::{Difference, start_view};
+use lockstep_traces::{
+    Body, Emitted, Entry, Event, Expected, Index, Input, Message, NodeView, Outcome, Payload,
+    PeerView, ProgressState, Refusal, Role, ServerId,
+};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// What an input changed at a server and what it sent, line by line.
+pub fn describe(before: &NodeView, expected: &Expected) -> String {
+    let sent = expected
+        .sent
+        .iter()
+        .map(|it| format!("sends {}", emitted(it)));
+    let lines = changes(Some(before), expected).into_iter().chain(sent);
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// What an input changed at a server, field by field; "nothing" is said in words.
+pub fn changes(old: Option<&NodeView>, expected: &Expected) -> Vec<String> {
+    let mut rows = Vec::new();
+    if let Outcome::Refused(why) = expected.outcome {
+        rows.push(format!("refused: {}", refusal(why)));
+    }
+    let initial = start_view();
+    let (old, new) = (old.unwrap_or(&initial), &expected.view);
+    let mut change = |name: &str, old: String, new: String| {
+        if old != new {
+            rows.push(format!("{name} {old} → {new}"));
+        }
+    };
+    change("role", role(old.role), role(new.role));
+    change("term", old.term.to_string(), new.term.to_string());
+    change("vote", server(old.vote), server(new.vote));
+    change("leader", server(old.leader), server(new.leader));
+    change("lease", live(old.lease), live(new.lease));
+    change("votes", votes(&old.votes), votes(&new.votes));
+    change("log", log(&old.log), log(&new.log));
+    change("commit", old.commit.to_string(), new.commit.to_string());
+    change("applied", old.applied.to_string(), new.applied.to_string());
+    for (id, peer) in &new.peers {
+        let before = old.peers.get(id).map_or_else(|| "–".to_owned(), progress);
+        change(&format!("peer {id}"), before, progress(peer));
+    }
+    let durable = |view: &NodeView| {
+        let image = &view.durable;
+        let same = image.term == view.term
+            && image.vote == view.vote
+            && image.commit == view.commit
+            && image.log == view.log;
+        if same {
+            "current".to_owned()
+        } else {
+            let (term, vote) = (image.term, server(image.vote));
+            format!(
+                "term {term} vote {vote} commit {} log {}",
+                image.commit,
+                log(&image.log)
+            )
+        }
+    };
+    change("durable", durable(old), durable(new));
+    if rows.is_empty() {
+        rows.push("nothing".to_owned());
+    }
+    rows
+}
+
+/// An event in words: the moving server first, as in the specification's action names.
+pub fn event(event: &Event) -> String {
+    match event {
+        Event::Server { server, input } => match input {
+            Input::Timeout => format!("Timeout({server})"),
+            Input::LeaseExpire => format!("LeaseExpire({server})"),
+            Input::Heartbeat => format!("Heartbeat({server})"),
+            Input::CheckQuorum => format!("CheckQuorum({server})"),
+            Input::Propose(value) => format!("Propose({server}, {value})"),
+            Input::Deliver(it) => format!("Deliver {}", message(it)),
+            Input::Restart => format!("Restart({server})"),
+        },
+        Event::Duplicate(it) => format!("Duplicate {}", message(it)),
+        Event::Drop(it) => format!("Drop {}", message(it)),
+    }
+}
+
+fn refusal(why: Refusal) -> &'static str {
+    match why {
+        Refusal::ProposalDropped => "proposal dropped",
+        Refusal::UnknownPeer => "unknown peer",
+        Refusal::LocalMessage => "local message",
+    }
+}
+
+/// An event as a sentence, for readers who do not know the names of inputs.
+pub fn sentence(event: &Event) -> String {
+    match event {
+        Event::Server { server, input } => match input {
+            Input::Timeout => format!("server {server}'s election timer fires"),
+            Input::LeaseExpire => format!("the leader's lease at server {server} runs out"),
+            Input::Heartbeat => format!("server {server}'s heartbeat timer fires"),
+            Input::CheckQuorum => format!("server {server} checks its quorum"),
+            Input::Propose(value) => format!("a client proposes {value} at server {server}"),
+            Input::Deliver(it) => format!("deliver {}", message_sentence(it)),
+            Input::Restart => format!("server {server} crashes and restarts"),
+        },
+        Event::Duplicate(it) => format!("duplicate {}", message_sentence(it)),
+        Event::Drop(it) => format!("lose {}", message_sentence(it)),
+    }
+}
+
+/// The kind of an event: the key of its input in a trace, or what the network does.
+pub fn event_kind(event: &Event) -> &'static str {
+    match event {
+        Event::Server { input, .. } => input.name(),
+        Event::Duplicate(_) => "duplicate",
+        Event::Drop(_) => "drop",
+    }
+}
+
+/// An input that is not a message, in as few words as fit beside a lifeline.
+pub fn input_label(input: &Input) -> String {
+    match input {
+        Input::Timeout => "election timeout".to_owned(),
+        Input::LeaseExpire => "lease runs out".to_owned(),
+        Input::Heartbeat => "heartbeat timer".to_owned(),
+        Input::CheckQuorum => "quorum check".to_owned(),
+        Input::Propose(value) => format!("client proposes {value}"),
+        Input::Deliver(it) => message_label(it),
+        Input::Restart => "crash, restart".to_owned(),
+    }
+}
+
+/// A message as a sentence: from, to, kind, term, and what it says.
+pub fn message_sentence(message: &Message) -> String {
+    let Message {
+        from,
+        to,
+        term,
+        body,
+    } = message;
+    let says = match body {
+        Body::RequestVote {
+            last_index,
+            last_term,
+        }
+        | Body::RequestPreVote {
+            last_index,
+            last_term,
+        } => format!(", last entry {last_index}@{last_term}"),
+        Body::RequestVoteResponse { granted } | Body::RequestPreVoteResponse { granted } => {
+            if *granted { ", granted" } else { ", rejected" }.to_owned()
+        }
+        Body::AppendEntries {
+            prev_index,
+            prev_term,
+            entries,
+            commit,
+        } => {
+            let span = entry_span(*prev_index, entries.len());
+            format!(", {span} after {prev_index}@{prev_term}, commit {commit}")
+        }
+        Body::AppendEntriesResponse {
+            index,
+            rejected: None,
+        } => format!(", accepted up to {index}"),
+        Body::AppendEntriesResponse {
+            index,
+            rejected: Some(hint),
+        } => format!(", rejected {index}, hint {}@{}", hint.index, hint.term),
+        Body::Heartbeat { commit } => format!(", commit {commit}"),
+        Body::HeartbeatResponse => String::new(),
+    };
+    format!("{from}→{to} {} term {term}{says}", message_kind(body))
+}
+
+/// A message in as few words as fit on an arrow: kind, and what matters most of what it says.
+pub fn message_label(message: &Message) -> String {
+    let kind = message_kind(&message.body);
+    match &message.body {
+        Body::AppendEntries {
+            prev_index,
+            entries,
+            ..
+        } if !entries.is_empty() => {
+            let first = prev_index.0 + 1;
+            let last = prev_index.0 + entries.len() as u64;
+            if first == last {
+                format!("{kind} {first}")
+            } else {
+                format!("{kind} {first}..{last}")
+            }
+        }
+        Body::RequestVoteResponse { granted } | Body::RequestPreVoteResponse { granted } => {
+            let sign = if *granted { '✓' } else { '✗' };
+            format!("{} {sign}", kind.replace("Request", ""))
+        }
+        Body::AppendEntriesResponse {
+            index,
+            rejected: None,
+        } => format!("AppendResponse ✓{index}"),
+        Body::AppendEntriesResponse {
+            index,
+            rejected: Some(_),
+        } => format!("AppendResponse ✗{index}"),
+        _ => kind.to_owned(),
+    }
+}
+
+/// The paper's name of a kind of message.
+pub fn message_kind(body: &Body) -> &'static str {
+    match body {
+        Body::RequestVote { .. } => "RequestVote",
+        Body::RequestVoteResponse { .. } => "RequestVoteResponse",
+        Body::RequestPreVote { .. } => "RequestPreVote",
+        Body::RequestPreVoteResponse { .. } => "RequestPreVoteResponse",
+        Body::AppendEntries { .. } => "AppendEntries",
+        Body::AppendEntriesResponse { .. } => "AppendEntriesResponse",
+        Body::Heartbeat { .. } => "Heartbeat",
+        Body::HeartbeatResponse => "HeartbeatResponse",
+    }
+}
+
+fn entry_span(prev: Index, entries: usize) -> String {
+    let (first, last) = (prev.0 + 1, prev.0 + entries as u64);
+    match entries {
+        0 => "no entries".to_owned(),
+        1 => format!("entry {first}"),
+        _ => format!("entries {first}..{last}"),
+    }
+}
+
+/// A message that was sent, and whether it had to wait until something was durable.
+pub fn emitted(emitted: &Emitted) -> String {
+    let wait = if emitted.after_persist {
+        " (after persist)"
+    } else {
+        ""
+    };
+    format!("{}{wait}", message(&emitted.message))
+}
+
+/// A message in one line: from, to, kind, term, and what it says.
+pub fn message(message: &Message) -> String {
+    let Message {
+        from,
+        to,
+        term,
+        body,
+    } = message;
+    let kind = message_kind(body);
+    let says = match body {
+        Body::RequestVote {
+            last_index,
+            last_term,
+        } => format!(" last {last_index}@{last_term}"),
+        Body::RequestVoteResponse { granted } => grant(*granted),
+        Body::RequestPreVote {
+            last_index,
+            last_term,
+        } => format!(" last {last_index}@{last_term}"),
+        Body::RequestPreVoteResponse { granted } => grant(*granted),
+        Body::AppendEntries {
+            prev_index,
+            prev_term,
+            entries,
+            commit,
+        } => {
+            let entries = log(entries);
+            format!(" prev {prev_index}@{prev_term} entries {entries} commit {commit}")
+        }
+        Body::AppendEntriesResponse {
+            index,
+            rejected: None,
+        } => format!(" accepted {index}"),
+        Body::AppendEntriesResponse {
+            index,
+            rejected: Some(hint),
+        } => {
+            format!(" rejected {index} hint {}@{}", hint.index, hint.term)
+        }
+        Body::Heartbeat { commit } => format!(" commit {commit}"),
+        Body::HeartbeatResponse => String::new(),
+    };
+    format!("{from}→{to} {kind} term {term}{says}")
+}
+
+fn grant(granted: bool) -> String {
+    if granted { " granted" } else { " refused" }.to_owned()
+}
+
+/// A role in a word.
+pub fn role(role: Role) -> String {
+    match role {
+        Role::Follower => "Follower",
+        Role::PreCandidate => "PreCandidate",
+        Role::Candidate => "Candidate",
+        Role::Leader => "Leader",
+    }
+    .to_owned()
+}
+
+fn server(id: Option<ServerId>) -> String {
+    id.map_or_else(|| "–".to_owned(), |id| id.to_string())
+}
+
+fn live(lease: bool) -> String {
+    if lease { "live" } else { "none" }.to_owned()
+}
+
+fn votes(votes: &BTreeMap<ServerId, bool>) -> String {
+    let sign = |granted: bool| if granted { '+' } else { '-' };
+    let votes = votes
+        .iter()
+        .map(|(id, granted)| format!("{}{id}", sign(*granted)));
+    format!("{{{}}}", votes.collect::<Vec<_>>().join(" "))
+}
+
+/// A log as its entries, each `value@term`; an empty entry is `∅`.
+pub fn log(entries: &[Entry]) -> String {
+    let entries = entries.iter().map(|entry| match entry.payload {
+        Payload::Empty => format!("∅@{}", entry.term),
+        Payload::Value(value) => format!("{value}@{}", entry.term),
+    });
+    format!("[{}]", entries.collect::<Vec<_>>().join(" "))
+}
+
+fn progress(peer: &PeerView) -> String {
+    let state = match peer.state {
+        ProgressState::Probe => "Probe",
+        ProgressState::Replicate => "Replicate",
+        ProgressState::Snapshot => "Snapshot",
+    };
+    let mut text = format!(
+        "{state} match {} next {} commit sent {}",
+        peer.matched, peer.next, peer.commit_sent
+    );
+    if peer.paused {
+        text.push_str(" paused");
+    }
+    if peer.recent_active {
+        text.push_str(" active");
+    }
+    if !peer.inflight.is_empty() {
+        let inflight: Vec<_> = peer.inflight.iter().map(ToString::to_string).collect();
+        text.push_str(&format!(" inflight {}", inflight.join(" ")));
+    }
+    text
+}
+
+/// What differs, without the two values.
+pub fn difference_name(difference: &Difference) -> String {
+    match difference {
+        Difference::WrongState {
+            field, peer: None, ..
+        } => format!("wrong {field}"),
+        Difference::WrongState {
+            field,
+            peer: Some(peer),
+            ..
+        } => {
+            format!("wrong {field} of peer {peer}")
+        }
+        Difference::WrongRefusal { .. } => "wrong refusal".to_owned(),
+        Difference::WrongMessage { .. } => "wrong message".to_owned(),
+        Difference::MissingMessage { .. } => "missing message".to_owned(),
+        Difference::ExtraMessage { .. } => "extra message".to_owned(),
+        Difference::WrongOutput { field, .. } => format!("wrong {field}"),
+        Difference::Bystander { server, field, .. } => {
+            format!("server {server} changed its {field} though it was given nothing")
+        }
+        Difference::WrongStart { server, field, .. } => {
+            format!("server {server} starts with a wrong {field}")
+        }
+        Difference::Failed { .. } => "the target broke down".to_owned(),
+    }
+}
+
+/// A difference in words: what differs, what it must be, and what it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SaidDifference {
+    /// What differs.
+    pub what: String,
+    /// What it must be.
+    pub expected: String,
+    /// What it is.
+    pub actual: String,
+}
+
+/// A difference in words.
+pub fn difference(difference: &Difference) -> SaidDifference {
+    let (expected, actual) = match difference {
+        Difference::WrongState {
+            expected, actual, ..
+        }
+        | Difference::WrongStart {
+            expected, actual, ..
+        }
+        | Difference::WrongOutput {
+            expected, actual, ..
+        }
+        | Difference::Bystander {
+            expected, actual, ..
+        } => (expected.to_string(), actual.to_string()),
+        Difference::WrongRefusal { expected, actual } => (outcome(*expected), outcome(*actual)),
+        Difference::WrongMessage { expected, actual } => (emitted(expected), emitted(actual)),
+        Difference::MissingMessage { expected } => (emitted(expected), "nothing".to_owned()),
+        Difference::ExtraMessage { actual } => ("nothing".to_owned(), emitted(actual)),
+        Difference::Failed { error } => ("an answer".to_owned(), error.clone()),
+    };
+    SaidDifference {
+        what: difference_name(difference),
+        expected,
+        actual,
+    }
+}
+
+/// What the caller of an input is told.
+pub fn outcome(outcome: Outcome) -> String {
+    match outcome {
+        Outcome::Accepted => "accepted".to_owned(),
+        Outcome::Refused(why) => format!("refused: {}", refusal(why)),
+    }
+}
