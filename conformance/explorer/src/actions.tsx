@@ -100,7 +100,8 @@ export function Actions({ page, beyond, onBeyond, onTake }: ActionsProps) {
 }
 
 function Key({ of }: { of: string | undefined }) {
-  return of === undefined ? null : <kbd aria-hidden="true">{of}</kbd>;
+  // Drawn by the style: it is no part of the button's name.
+  return of === undefined ? null : <span class="key" data-key={of} />;
 }
 
 function RoleOf({ page, server }: { page: Page; server: number }) {

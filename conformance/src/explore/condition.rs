@@ -130,9 +130,12 @@ impl Atom {
     }
 }
 
+/// For a condition and settings: what each server met before answered, atom by atom.
+type Answers = (String, FxHashMap<Server, Box<[bool]>>);
+
 thread_local! {
     /// The answers of servers met before: there are few distinct ones among millions of states.
-    static ANSWERS: RefCell<(String, FxHashMap<Server, Box<[bool]>>)> = RefCell::default();
+    static ANSWERS: RefCell<Answers> = RefCell::default();
 }
 
 impl Condition {

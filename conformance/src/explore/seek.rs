@@ -1,6 +1,6 @@
 //! The shortest way to a condition, and the edges of a small graph: both by the engine.
 
-use lockstep_model::search::{Checkable, Limit, Search, SearchError, StepProperty, Verdict};
+use lockstep_engine::{Checkable, Limit, Search, SearchError, StepProperty, Verdict};
 use lockstep_model::{Action, Cluster, ClusterState};
 use stateright::{Model, Property};
 use std::ops::ControlFlow;

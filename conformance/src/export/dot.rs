@@ -2,7 +2,7 @@
 
 use crate::explore::seek::{Reach, Sought, shortest};
 use crate::words;
-use lockstep_model::search::SearchError;
+use lockstep_engine::SearchError;
 use lockstep_model::{Action, Cluster, ClusterState};
 use lockstep_traces::Role;
 use std::collections::HashMap;

@@ -25,7 +25,10 @@ fn a_trace_in_the_informal_trace_format() {
             let name = variable.as_str().expect("a name");
             assert!(!state[name].is_null(), "{name} at {index}");
         }
-        assert_eq!(state["servers"]["#map"].as_array().map(Vec::len), Some(3));
+        assert_eq!(
+            state["servers"]["#map"].as_array().map(Vec::len),
+            Some(trace.header.config.servers as usize)
+        );
     }
     let last = states.last().expect("a state");
     let story = Story::of_trace(&trace);
@@ -71,7 +74,7 @@ fn cluster(preset: &str) -> Cluster {
 fn a_small_graph_in_dot() {
     let cluster = cluster("single");
     let graph = Graph::of(&cluster, 1_000).expect("it is small");
-    let report = lockstep_model::search::Search::new(&cluster)
+    let report = lockstep_engine::Search::new(&cluster)
         .run()
         .expect("it can be searched")
         .report;

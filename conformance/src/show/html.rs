@@ -5,7 +5,8 @@ use super::svg::{escape, svg};
 use serde::Serialize;
 
 const SCRIPT: &str = include_str!("../../explorer/dist/show.js");
-const STYLE: &str = include_str!("../../explorer/dist/style.css");
+/// The style of every page.
+pub const STYLE: &str = include_str!("../../explorer/dist/style.css");
 
 /// What the script of the page is given.
 #[derive(Serialize)]

@@ -13,8 +13,8 @@ mod tests;
 mod text;
 
 pub use beside::{Beside, BesideStep, beside};
-pub use html::page;
+pub use html::{STYLE, page};
 pub use mermaid::mermaid;
 pub use story::{Actual, Fate, Flight, Mark, Story, StoryStep};
-pub use svg::svg;
+pub use svg::{escape, svg};
 pub use text::diagram;

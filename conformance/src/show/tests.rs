@@ -54,7 +54,7 @@ fn pictures_are_well_formed() {
         let rows = picture.matches("class=\"lk-row").count();
         assert_eq!(rows, story.steps.len());
         assert!(balanced(&picture), "{}", story.name);
-        assert!(!picture.contains("NaN") && !picture.contains("inf"));
+        assert!(!picture.contains("NaN") && !picture.contains("\"inf\""));
         for width in [60, 80, 120] {
             let text = diagram(&story, width);
             let widest = text.lines().map(|it| it.chars().count()).max();
@@ -108,11 +108,11 @@ fn no_text_breaks_out_of_a_page() {
     trace.header.purpose = "</script><script>alert(1)</script> & \"<!--".to_owned();
     let html = page(&Story::of_trace(&trace), &[trace.header.purpose.clone()]);
     assert_eq!(html.matches("</script>").count(), 2);
-    assert!(!html.contains("<script>alert"));
-    assert!(
-        !html.contains("http://")
-            || html.matches("http://").count() == html.matches("http://www.w3.org/").count()
-    );
+    let (before, data) = html.split_once("id=\"data\">").expect("there is data");
+    assert!(!before.contains("<script>alert") && !data.contains("<!--"));
+    // Names of namespaces are no addresses.
+    let addresses = html.matches("http://").count();
+    assert_eq!(addresses, html.matches("http://www.w3.org/").count());
 }
 
 /// The production Raft agrees along every trace of the corpus, and each planted mistake shows at the step at

@@ -127,10 +127,13 @@ impl<'a> Canvas<'a> {
                 *cell = if *cell == '│' { '┼' } else { '─' };
             }
             cells[from] = if from < to { '├' } else { '┤' };
+            // Between two lifelines, in the last lane before the recipient.
+            let half = self.lane / 2;
+            let middle = if from < to { to - half } else { to + half };
             if lost.is_some() {
-                cells[usize::midpoint(from, to)] = 'x';
+                cells[middle] = 'x';
             } else if step.server.is_none() {
-                cells[usize::midpoint(from, to)] = '2';
+                cells[middle] = '2';
             } else {
                 cells[to] = '●';
                 let before = if from < to { to - 1 } else { to + 1 };

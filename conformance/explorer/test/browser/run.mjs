@@ -119,7 +119,7 @@ const tests = {
       await deliver(page, text);
       await atStep(page, ++step);
     }
-    await page.locator(".card.role-leader").getByText("leader", { exact: true }).waitFor();
+    await page.locator(".card.role-leader .chip.role").waitFor();
     assert.equal(await page.locator(".picture svg .lk-mark.lk-leader").count(), 1);
     assert.equal(await page.locator(".picture svg .lk-row").count(), 6);
     assert.equal(await page.locator(".picture svg .lk-cross").count(), 1);
