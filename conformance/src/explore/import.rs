@@ -2,7 +2,7 @@
 
 use super::link::{Walked, menu};
 use super::models::{ModelError, NamedModel};
-use crate::compare::compare;
+use crate::compare::{Wanted, compare};
 use crate::words::{self, SaidDifference};
 use lockstep_model::{Cluster, Dialect};
 use lockstep_traces::{Event, Expected, FieldSet, Trace, TraceError};
@@ -111,10 +111,11 @@ fn disagreement(
         view: transition.next.server(server).view(cluster.settings()),
         sent: transition.sent,
     };
+    let applied = before.server(server).view(cluster.settings()).applied;
+    let theirs = Wanted::new(said, applied);
     let differences = compare(
-        &expected,
-        said.outcome,
-        &said.sent,
+        &Wanted::new(&expected, applied),
+        &theirs.output,
         &said.view,
         FieldSet::ALL,
     );

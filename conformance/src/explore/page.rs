@@ -6,7 +6,7 @@ use crate::path::{budget_name, steps_along};
 use crate::show::{Beside, Story, svg};
 use crate::words;
 use lockstep_model::properties::{Reached, state_properties, step_properties, witnesses};
-use lockstep_model::{Action, Budget, Cluster, ClusterState, Kind};
+use lockstep_model::{Action, Bounds, Budget, Cluster, ClusterState, Kind};
 use lockstep_traces::{Event, FieldSet, Input, Message, Outcome, ServerId, Step};
 use serde::Serialize;
 
@@ -245,11 +245,19 @@ fn actions(cluster: &Cluster, state: &ClusterState) -> (Vec<ServerActions>, Vec<
         })
         .collect();
     messages.sort_by_key(|(message, _)| (message.to, message.from));
-    let mut enabled = Vec::new();
+    let (mut enabled, mut matter) = (Vec::new(), Vec::new());
     cluster.enabled(state, &mut enabled);
+    Cluster::new(*cluster.settings(), Bounds::UNLIMITED).enabled(state, &mut matter);
     for (number, action) in menu(cluster, state).into_iter().enumerate() {
         let event = cluster.event(state, &action);
-        let row = row(cluster, state, action, number, enabled.contains(&action));
+        let standing = if enabled.contains(&action) {
+            Standing::Enabled
+        } else if matter.contains(&action) {
+            Standing::Spent
+        } else {
+            Standing::Idle
+        };
+        let row = row(cluster, state, action, number, standing);
         match event {
             Event::Server {
                 input: Input::Deliver(message),
@@ -274,12 +282,23 @@ fn actions(cluster: &Cluster, state: &ClusterState) -> (Vec<ServerActions>, Vec<
     (servers, messages)
 }
 
+/// How an action stands to the bounds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// It is enabled.
+    Enabled,
+    /// It would be, but for a budget.
+    Spent,
+    /// It is an input that the server ignores or refuses.
+    Idle,
+}
+
 fn row(
     cluster: &Cluster,
     state: &ClusterState,
     action: Action,
     number: usize,
-    enabled: bool,
+    standing: Standing,
 ) -> ActionRow {
     let event = cluster.event(state, &action);
     let transition = cluster.apply(state, &action);
@@ -295,10 +314,10 @@ fn row(
             many => format!("sends {many} messages"),
         },
     };
-    let disabled = if enabled && transition.within_bound {
-        None
-    } else {
-        Some(reason(cluster, state, action, &transition.next, enabled))
+    let disabled = match standing {
+        Standing::Enabled if transition.within_bound => None,
+        Standing::Idle => Some("means nothing in this role".to_owned()),
+        _ => Some(reason(cluster, state, action, &transition.next)),
     };
     ActionRow {
         link: encode(&[number]),
@@ -310,13 +329,7 @@ fn row(
 }
 
 /// Why an action is not taken within the bounds.
-fn reason(
-    cluster: &Cluster,
-    state: &ClusterState,
-    action: Action,
-    next: &ClusterState,
-    enabled: bool,
-) -> String {
+fn reason(cluster: &Cluster, state: &ClusterState, action: Action, next: &ClusterState) -> String {
     let bounds = cluster.bounds();
     if let Some(kind) = action.kind() {
         if let Budget::Times(limit) = bounds.budget(kind) {
@@ -335,9 +348,6 @@ fn reason(
             let spent = state.spent().disturbances();
             return format!("budget spent: {spent} of {limit} disturbances");
         }
-    }
-    if !enabled {
-        return "means nothing in this role".to_owned();
     }
     let term = next.servers().map(|it| it.term().0).max().unwrap_or(0);
     if term > u64::from(bounds.max_term) {

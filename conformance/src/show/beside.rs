@@ -1,7 +1,7 @@
 //! An implementation beside the specification, along a trace.
 
 use super::story::Story;
-use crate::compare::{Difference, compare, compare_bystander, compare_start, start_view};
+use crate::compare::{Difference, Wanted, compare, compare_bystander, compare_start, start_view};
 use crate::divergence::Actual;
 use crate::target::{Reaction, Run, Script, Target, TargetError};
 use lockstep_traces::{Config, Event, FieldSet, NodeView, ServerId, Step};
@@ -97,15 +97,12 @@ fn judge(config: &Config, steps: &[Step], run: Run, shown: FieldSet) -> Beside {
                 return beside;
             };
             match observation.reaction {
-                Reaction::Driven { outcome, sent } => {
+                Reaction::Driven(output) => {
                     let view = observation.view;
-                    let differences = compare(expected, outcome, &sent, &view, shown);
+                    let wanted = Wanted::new(expected, views[&server].applied);
+                    let differences = compare(&wanted, &output, &view, shown);
                     told.differences.extend(differences);
-                    told.actual = Some(Actual {
-                        outcome,
-                        sent,
-                        view,
-                    });
+                    told.actual = Some(Actual { output, view });
                 }
                 Reaction::NotDriven { reason } => {
                     // It has not changed, says the target, and is held to it.

@@ -181,8 +181,8 @@ impl Story {
             return;
         };
         step.actual = actual.map(|it| Actual {
-            outcome: words::outcome(it.outcome),
-            sent: it.sent.iter().map(words::emitted).collect(),
+            outcome: words::outcome(it.output.outcome),
+            sent: it.output.sent.iter().map(words::emitted).collect(),
             view: it.view.clone(),
         });
         step.differences = differences.iter().map(words::difference).collect();
