@@ -5,7 +5,7 @@
 //! * [`mod@compare`]: what "the two agree" means, field by field and message by message.
 //! * [`corpus`]: the traces that are checked in, and how each is made.
 //! * [`cover`]: traces that cover a graph, and conformance of targets that cannot be copied.
-//! * [`mutants`]: real mistakes, planted, and what catches them.
+//! * [`seeded`]: real mistakes, seeded one at a time, and what catches them.
 //! * [`replay`]: traces on any target; needs no specification.
 //! * [`product`]: the exhaustive product of the specification and an implementation.
 //! * [`divergence`]: where the two sides part.
@@ -27,11 +27,11 @@ pub mod explore;
 pub mod export;
 mod graph;
 pub mod minimise;
-pub mod mutants;
 pub mod path;
 pub mod planted;
 pub mod product;
 pub mod replay;
+pub mod seeded;
 pub mod show;
 pub mod target;
 pub mod targets;

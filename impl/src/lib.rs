@@ -14,7 +14,6 @@ pub mod observer;
 pub mod quorum;
 mod raw_node;
 mod ready;
-mod seeded;
 mod status;
 pub mod storage;
 mod timer;
@@ -29,8 +28,6 @@ pub use log::{RaftLog, Unstable};
 pub use observer::{Event, NoObserver, Observer};
 pub use raw_node::RawNode;
 pub use ready::Ready;
-#[cfg(feature = "seeded-bugs")]
-pub use seeded::{Bug, activate};
 pub use status::{BasicStatus, Status};
 pub use storage::{MemoryStorage, Storage};
 pub use timer::Timer;

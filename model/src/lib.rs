@@ -71,7 +71,6 @@ mod history;
 mod ids;
 mod machine;
 mod message;
-mod mutation;
 mod network;
 mod presets;
 pub mod properties;
@@ -86,7 +85,6 @@ pub use dialect::{Departure, Dialect};
 pub use history::History;
 pub use ids::{Id, IdSet, MAX_SERVERS, OutOfRange};
 #[doc(hidden)]
-pub use mutation::Mutation;
 pub use presets::Preset;
 pub use server::{Server, Step};
 pub use settings::{Settings, SettingsError};

@@ -2,7 +2,6 @@
 
 use crate::dialect::{Departure, Dialect};
 use crate::ids::{Id, MAX_SERVERS};
-use crate::mutation::Mutation;
 use lockstep_traces::Config;
 use thiserror::Error;
 
@@ -15,7 +14,6 @@ pub struct Settings {
     pub(crate) one_entry_per_append: bool,
     pub(crate) max_inflight: u32,
     dialect: Dialect,
-    mutation: Mutation,
 }
 
 /// Why a configuration cannot be specified.
@@ -51,7 +49,6 @@ impl Settings {
             one_entry_per_append: config.one_entry_per_append,
             max_inflight,
             dialect: Dialect::ETCD,
-            mutation: Mutation::None,
         })
     }
 
@@ -100,23 +97,5 @@ impl Settings {
     /// Whether one rule differs from that of etcd's raft.
     pub(crate) fn departs(&self, departure: Departure) -> bool {
         self.dialect.has(departure)
-    }
-
-    /// The settings with a mistake planted: for tests that the checks catch it, nothing else.
-    #[cfg(any(test, feature = "seeded-bugs"))]
-    #[doc(hidden)]
-    #[must_use]
-    pub fn with_mutation(self, mutation: Mutation) -> Settings {
-        Settings { mutation, ..self }
-    }
-
-    /// Whether this mistake is planted.
-    pub(crate) fn planted(&self, mutation: Mutation) -> bool {
-        cfg!(any(test, feature = "seeded-bugs")) && self.mutation == mutation
-    }
-
-    /// Whether any mistake is planted.
-    pub(crate) fn is_mutant(&self) -> bool {
-        cfg!(any(test, feature = "seeded-bugs")) && self.mutation != Mutation::None
     }
 }

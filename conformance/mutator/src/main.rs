@@ -1,12 +1,15 @@
 //! `cargo run --release -p lockstep-mutator`: tries every mechanical mutant of the production Raft.
+//! `cargo run -p lockstep-mutator -- seeded`: builds the binary that `lockstep mutants` runs.
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use lockstep_mutator::campaign::{self, Results};
+use lockstep_mutator::checkout::Failure;
 use lockstep_mutator::ladder::{Baseline, Rung, Side};
 use lockstep_mutator::reasons::Reasons;
 use lockstep_mutator::report::{Class, Report};
 use lockstep_mutator::schema::Numbered;
-use lockstep_mutator::workspace::{Copy, Failure};
+use lockstep_mutator::seeded;
+use lockstep_mutator::workspace::{CORE, Copy};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -17,7 +20,10 @@ use std::time::Duration;
 /// Exit code 0: every mutant is killed or explained. 1: there are survivors without an explanation, or
 /// explanations that are out of date. 2: the run could not be made.
 #[derive(Debug, Parser)]
+#[command(args_conflicts_with_subcommands = true)]
 struct Arguments {
+    #[command(subcommand)]
+    other: Option<Other>,
     /// Only the mutants with these short names; may be given more than once
     #[arg(long, value_name = "ID")]
     only: Vec<String>,
@@ -68,6 +74,16 @@ struct Arguments {
     workspace: PathBuf,
 }
 
+#[derive(Debug, Subcommand)]
+enum Other {
+    /// Build the binary with every seeded bug in it, and print its place and the list of the bugs as JSON
+    Seeded {
+        /// The workspace
+        #[arg(long, value_name = "DIR", default_value = ".")]
+        workspace: PathBuf,
+    },
+}
+
 fn main() -> ExitCode {
     match run(&Arguments::parse()) {
         Ok(true) => ExitCode::SUCCESS,
@@ -80,12 +96,18 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<bool, Failure> {
+    if let Some(Other::Seeded { workspace }) = &arguments.other {
+        let built = seeded::build(&workspace.canonicalize()?)?;
+        let text = serde_json::to_string(&built).map_err(|error| Failure(error.to_string()))?;
+        println!("{text}");
+        return Ok(true);
+    }
     let reasons = fs::read_to_string(&arguments.reasons)
         .map_err(|error| Failure(format!("{}: {error}", arguments.reasons.display())))?;
     let reasons = Reasons::read(&reasons).map_err(Failure)?;
     fs::create_dir_all(&arguments.out)?;
     let out = arguments.out.canonicalize()?;
-    let mut copy = Copy::make(&arguments.workspace, &out)?;
+    let mut copy = Copy::make(&arguments.workspace, &out, CORE)?;
     if arguments.list {
         for it in copy.mutants.iter().filter(|it| arguments.asks_for(it)) {
             let mutant = &it.mutant;

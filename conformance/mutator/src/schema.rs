@@ -116,11 +116,13 @@ impl Writer<'_> {
     }
 }
 
-fn opening(number: usize) -> String {
+/// The comment before the text of a mutant or seeded bug.
+pub(crate) fn opening(number: usize) -> String {
     format!("/*m{number}{{*/")
 }
 
-fn closing(number: usize) -> String {
+/// The comment after the text of a mutant or seeded bug.
+pub(crate) fn closing(number: usize) -> String {
     format!("/*}}m{number}*/")
 }
 

@@ -1,68 +1,60 @@
 //! A copy of the workspace in which every mutant waits for its number, and the programs built from it.
 
+use crate::checkout::{Checkout, Failure, Messages, cargo, write_if_changed};
 use crate::find::find;
-use crate::mutant::{Shape, fnv};
+use crate::mutant::Shape;
+use crate::package::{IMPLEMENTATION, Package};
 use crate::schema::{Numbered, mutants_at, schema};
 use crate::switch;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
-/// What is mutated: files and folders of `impl/src`.
-pub const MUTATED: [&str; 9] = [
-    "core",
-    "log",
-    "tracker",
-    "quorum",
-    "confchange",
-    "raw_node.rs",
-    "ready.rs",
-    "status.rs",
-    "timer.rs",
-];
-
-/// What is left out of those, with the tests: drawings for people, and checks of debug builds only.
-const LEFT_OUT: [&str; 2] = ["quorum/describe.rs", "core/invariants.rs"];
-
-/// What the copy holds.
-const COPIED: [&str; 7] = [
-    "Cargo.toml",
-    "Cargo.lock",
-    "traces",
-    "model",
-    "impl",
-    "conformance",
-    "tests",
-];
-
-/// The module with the switch.
-const SWITCH: &str = "impl/src/lockstep_mutant.rs";
-
-/// Something went wrong outside of the mutants.
-#[derive(Debug)]
-pub struct Failure(pub String);
-
-impl std::fmt::Display for Failure {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
+/// The sources that are mutated.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject {
+    /// Their package.
+    pub package: Package,
+    /// Files and folders, from the folder of the sources.
+    pub mutated: &'static [&'static str],
+    /// Files of those that are left out; tests are left out always.
+    pub left_out: &'static [&'static str],
 }
 
-impl std::error::Error for Failure {}
+/// The core of the production Raft, without drawings for people and checks of debug builds.
+pub const CORE: Subject = Subject {
+    package: IMPLEMENTATION,
+    mutated: &[
+        "core",
+        "log",
+        "tracker",
+        "quorum",
+        "confchange",
+        "raw_node.rs",
+        "ready.rs",
+        "status.rs",
+        "timer.rs",
+    ],
+    left_out: &["quorum/describe.rs", "core/invariants.rs"],
+};
 
-impl From<io::Error> for Failure {
-    fn from(error: io::Error) -> Failure {
-        Failure(error.to_string())
+impl Subject {
+    /// The name of a mutated file from the folder of the sources; `None` for every other file.
+    fn name(&self, path: &Path) -> Option<String> {
+        let inner = path.strip_prefix(self.package.sources).ok()?;
+        let is_test = inner.iter().any(|it| it == "tests" || it == "tests.rs");
+        let is = |it: &&str| inner.starts_with(it);
+        let is_mutated = self.mutated.iter().any(is) && !self.left_out.iter().any(is);
+        (is_mutated && !is_test).then(|| inner.to_string_lossy().into_owned())
     }
 }
 
 /// A copy with its mutants.
 #[derive(Debug)]
 pub struct Copy {
+    subject: Subject,
     folder: PathBuf,
     target: PathBuf,
     /// Every mutant, by its number less one.
@@ -75,40 +67,19 @@ pub struct Copy {
 }
 
 impl Copy {
-    /// Copies the workspace at `from` into the folder `to`, and finds the mutants of its core.
+    /// Copies the workspace at `from` into the folder `to`, and finds the mutants of the subject.
     ///
     /// # Errors
     ///
     /// Files cannot be read or written, or are no Rust.
-    pub fn make(from: &Path, to: &Path) -> Result<Copy, Failure> {
+    pub fn make(from: &Path, to: &Path, subject: Subject) -> Result<Copy, Failure> {
         let folder = to.join("workspace");
-        let mut wanted = BTreeMap::new();
-        for name in COPIED {
-            collect(from, Path::new(name), &mut wanted)?;
-        }
-        let mut fingerprint = fnv(b"1");
-        for (path, bytes) in &wanted {
-            let name = path.to_string_lossy();
-            if name.ends_with(".md") || name.starts_with("conformance/mutator") {
-                continue;
-            }
-            fingerprint = fnv(&[&fingerprint.to_le_bytes(), name.as_bytes(), bytes].concat());
-        }
+        let mut sources = Checkout::read(from)?;
+        let fingerprint = sources.fingerprint();
         let mut texts = BTreeMap::new();
-        for (path, bytes) in &wanted {
-            let name = path.to_string_lossy();
-            let inner = name.strip_prefix("impl/src/").unwrap_or_default();
-            let is = |it: &&str| {
-                inner == *it
-                    || inner
-                        .strip_prefix(*it)
-                        .is_some_and(|rest| rest.starts_with('/'))
-            };
-            let is_test = path.iter().any(|it| it == "tests" || it == "tests.rs");
-            if MUTATED.iter().any(is) && !LEFT_OUT.iter().any(is) && !is_test {
-                let text = String::from_utf8(bytes.clone())
-                    .map_err(|_| Failure(format!("{name} is no text")))?;
-                texts.insert(inner.to_owned(), text);
+        for path in sources.paths() {
+            if let Some(name) = subject.name(path) {
+                texts.insert(name, sources.text(path)?.to_owned());
             }
         }
         let mut mutants = Vec::new();
@@ -123,25 +94,14 @@ impl Copy {
                 mutant,
             })
             .collect();
-        remove_others(&folder, &folder, &wanted)?;
-        for (path, bytes) in &wanted {
-            let inner = path.strip_prefix("impl/src").ok().map(Path::to_path_buf);
-            let inner = inner.map(|it| it.to_string_lossy().into_owned());
-            let is_rewritten = inner
-                .as_ref()
-                .is_some_and(|it| it == "lib.rs" || texts.contains_key(it));
-            if !is_rewritten {
-                write_if_changed(&folder.join(path), bytes)?;
-            }
-        }
-        let lib = wanted
-            .get(Path::new("impl/src/lib.rs"))
-            .ok_or_else(|| Failure("there is no impl/src/lib.rs".to_owned()))?;
-        let lib = [lib.as_slice(), b"\nmod lockstep_mutant;\n"].concat();
-        write_if_changed(&folder.join("impl/src/lib.rs"), &lib)?;
-        let module = switch::module(mutants.len());
-        write_if_changed(&folder.join(SWITCH), module.as_bytes())?;
+        let package = Path::new(subject.package.sources);
+        let lib = package.join("lib.rs");
+        let with_switch = format!("{}\nmod lockstep_mutant;\n", sources.text(&lib)?);
+        sources.put(lib, with_switch);
+        sources.put(package.join(switch::FILE), switch::module(1, mutants.len()));
+        sources.write(&folder, |path| subject.name(path).is_none())?;
         Ok(Copy {
+            subject,
             folder,
             target: to.join("build"),
             mutants,
@@ -212,7 +172,8 @@ impl Copy {
                 .filter(|it| it.mutant.file == *name && !self.unviable.contains(&it.number))
                 .collect();
             let schema = schema(text, &mutants, "crate::lockstep_mutant::active");
-            write_if_changed(&self.folder.join("impl/src").join(name), schema.as_bytes())?;
+            let path = self.folder.join(self.subject.package.sources).join(name);
+            write_if_changed(&path, schema.as_bytes())?;
             schemata.insert(name.clone(), schema);
         }
         Ok(schemata)
@@ -220,17 +181,13 @@ impl Copy {
 
     /// The numbers of the mutants that the compiler does not accept.
     fn check(&self, schemata: &BTreeMap<String, String>) -> Result<BTreeSet<usize>, Failure> {
-        let messages = self.cargo(&["check", "-p", "lockstep-raft", "--lib"], false)?;
+        let messages = self.cargo(&["check", "-p", self.subject.package.name, "--lib"])?;
         let mut dropped = BTreeSet::new();
         let mut others = Vec::new();
-        for message in &messages.lines {
-            let message = &message["message"];
-            if message["level"] != "error" {
-                continue;
-            }
+        for message in messages.errors() {
             let mut at = Vec::new();
             for span in message["spans"].as_array().into_iter().flatten() {
-                at.extend(mutants_of(span, schemata));
+                at.extend(self.mutants_of(span, schemata));
                 if span["is_primary"] == true && !at.is_empty() {
                     break;
                 }
@@ -255,12 +212,12 @@ impl Copy {
     /// not jump away any more. It is the jump between the places that the error names.
     fn jumps_between(&self, spans: &Value, schemata: &BTreeMap<String, String>) -> Vec<usize> {
         let spans = spans.as_array().map_or(&[][..], Vec::as_slice);
-        let Some((schema, _)) = spans.first().and_then(|it| place_of(it, schemata)) else {
+        let Some((schema, _)) = spans.first().and_then(|it| self.place_of(it, schemata)) else {
             return Vec::new();
         };
         let places: Vec<_> = spans
             .iter()
-            .filter_map(|it| place_of(it, schemata))
+            .filter_map(|it| self.place_of(it, schemata))
             .map(|(_, place)| place)
             .collect();
         let start = places.iter().map(|it| it.start).min().unwrap_or_default();
@@ -284,130 +241,33 @@ impl Copy {
     ///
     /// They cannot be built.
     pub fn build(&self, arguments: &[&str]) -> Result<Vec<(String, PathBuf)>, Failure> {
-        let messages = self.cargo(arguments, true)?;
+        let messages = self.cargo(arguments)?;
         if !messages.success {
-            return Err(Failure(format!("cargo {} fails", arguments.join(" "))));
+            let arguments = arguments.join(" ");
+            return Err(Failure(format!("cargo {arguments}:\n{}", messages.stderr)));
         }
-        let programs = messages.lines.iter().filter_map(|it| {
-            let path = it["executable"].as_str()?;
-            Some((
-                it["target"]["name"].as_str()?.to_owned(),
-                PathBuf::from(path),
-            ))
-        });
-        Ok(programs.collect())
+        Ok(messages.programs())
     }
 
-    fn cargo(&self, arguments: &[&str], show: bool) -> Result<Messages, Failure> {
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let format = match show {
-            true => "--message-format=json-render-diagnostics",
-            false => "--message-format=json",
-        };
-        let output = Command::new(cargo)
-            .args(arguments)
-            .args([format, "--locked"])
-            .current_dir(&self.folder)
-            .env("CARGO_TARGET_DIR", &self.target)
-            // The warnings of generated code help nobody.
-            .stderr(
-                match show && std::env::var_os("LOCKSTEP_SHOW_CARGO").is_some() {
-                    true => Stdio::inherit(),
-                    false => Stdio::piped(),
-                },
-            )
-            .output()?;
-        let text = String::from_utf8_lossy(&output.stdout);
-        let lines = text
-            .lines()
-            .filter_map(|line| serde_json::from_str(line).ok())
-            .collect();
-        if !output.status.success() && show {
-            let text = String::from_utf8_lossy(&output.stderr);
-            let from = text.find("error").unwrap_or_default();
-            return Err(Failure(format!(
-                "cargo {}: {}",
-                arguments.join(" "),
-                &text[from..]
-            )));
-        }
-        Ok(Messages {
-            success: output.status.success(),
-            lines,
-        })
+    fn cargo(&self, arguments: &[&str]) -> Result<Messages, Failure> {
+        let environment = [("CARGO_TARGET_DIR", self.target.as_path())];
+        cargo(&self.folder, arguments, &environment)
     }
-}
 
-struct Messages {
-    success: bool,
-    lines: Vec<Value>,
-}
-
-fn mutants_of(span: &Value, schemata: &BTreeMap<String, String>) -> Vec<usize> {
-    place_of(span, schemata).map_or(Vec::new(), |(schema, place)| mutants_at(schema, place))
-}
-
-fn place_of<'a>(
-    span: &Value,
-    schemata: &'a BTreeMap<String, String>,
-) -> Option<(&'a str, Range<usize>)> {
-    let file = span["file_name"].as_str()?;
-    let schema = schemata.get(file.strip_prefix("impl/src/")?)?;
-    let place = |name: &str| Some(span[name].as_u64()? as usize);
-    Some((schema, place("byte_start")?..place("byte_end")?))
-}
-
-fn collect(root: &Path, path: &Path, into: &mut BTreeMap<PathBuf, Vec<u8>>) -> Result<(), Failure> {
-    let name = path.file_name().map(|it| it.to_string_lossy().into_owned());
-    if name.is_some_and(|name| name.starts_with('.') || name == "target") {
-        return Ok(());
+    fn mutants_of(&self, span: &Value, schemata: &BTreeMap<String, String>) -> Vec<usize> {
+        let place = self.place_of(span, schemata);
+        place.map_or(Vec::new(), |(schema, place)| mutants_at(schema, place))
     }
-    let full = root.join(path);
-    if full.is_dir() {
-        for entry in fs::read_dir(&full)? {
-            collect(root, &path.join(entry?.file_name()), into)?;
-        }
-    } else {
-        let bytes =
-            fs::read(&full).map_err(|error| Failure(format!("{}: {error}", full.display())))?;
-        into.insert(path.to_path_buf(), bytes);
-    }
-    Ok(())
-}
 
-/// A file that is the same keeps its time, so that it is not compiled again.
-fn write_if_changed(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    if fs::read(path).is_ok_and(|old| old == bytes) {
-        return Ok(());
+    fn place_of<'a>(
+        &self,
+        span: &Value,
+        schemata: &'a BTreeMap<String, String>,
+    ) -> Option<(&'a str, Range<usize>)> {
+        let file = Path::new(span["file_name"].as_str()?);
+        let name = file.strip_prefix(self.subject.package.sources).ok()?;
+        let schema = schemata.get(name.to_str()?)?;
+        let place = |name: &str| Some(span[name].as_u64()? as usize);
+        Some((schema, place("byte_start")?..place("byte_end")?))
     }
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
-    }
-    fs::write(path, bytes)
-}
-
-/// What an earlier copy left and the workspace has not.
-fn remove_others(
-    root: &Path,
-    folder: &Path,
-    wanted: &BTreeMap<PathBuf, Vec<u8>>,
-) -> io::Result<()> {
-    let Ok(entries) = fs::read_dir(folder) else {
-        return Ok(());
-    };
-    for entry in entries {
-        let path = entry?.path();
-        if path.is_dir() {
-            remove_others(root, &path, wanted)?;
-        } else if let Ok(name) = path.strip_prefix(root)
-            && name
-                .extension()
-                .is_some_and(|it| it == "rs" || it == "ndjson")
-            && !wanted.contains_key(name)
-            && name != Path::new(SWITCH)
-        {
-            fs::remove_file(&path)?;
-        }
-    }
-    Ok(())
 }

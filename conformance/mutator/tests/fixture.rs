@@ -58,7 +58,7 @@ fn rung(folder: &Path, text: &str, mutants: &[Numbered]) -> Rung {
     fs::write(folder.join("main.rs"), source).unwrap();
     fs::write(
         folder.join("lockstep_mutant.rs"),
-        switch::module(mutants.len()),
+        switch::module(1, mutants.len()),
     )
     .unwrap();
     let program = folder.join("fixture");

@@ -24,7 +24,7 @@ pub struct CheckArgs {
     #[command(flatten)]
     pub limits: LimitArgs,
     #[command(flatten)]
-    plant: PlantArgs,
+    pub plant: PlantArgs,
     /// The engine: Lockstep's own, or stateright's breadth-first search as a cross-check
     #[arg(long, value_enum, default_value_t = Engine::Lockstep)]
     engine: Engine,
@@ -35,7 +35,7 @@ pub struct CheckArgs {
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
     /// Keep a checkpoint in this folder
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with = "plant")]
     checkpoint: Option<PathBuf>,
     /// Seconds between checkpoints
     #[arg(

@@ -19,7 +19,7 @@ pub struct ConformArgs {
     #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
-    target: TargetArgs,
+    pub target: TargetArgs,
     #[command(flatten)]
     limits: LimitArgs,
     /// Where the way to a divergence is written, as a trace

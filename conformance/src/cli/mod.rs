@@ -2,6 +2,7 @@
 
 mod bench;
 mod check;
+mod child;
 mod conform;
 mod cover;
 mod coverage;
@@ -15,6 +16,7 @@ mod list;
 mod model;
 mod mutants;
 mod output;
+mod plant;
 mod progress;
 mod replay;
 mod show;
@@ -28,6 +30,7 @@ use crate::report::{Job, Status};
 use clap::{Parser, Subcommand};
 use error::CliError;
 use exit::Exit;
+use lockstep_conformance::seeded::Side;
 use output::OutputArgs;
 
 /// Does this code do what Raft says, and nothing else?
@@ -68,7 +71,7 @@ enum Verb {
     Simulate(simulate::SimulateArgs),
     /// Measure the engine beside stateright's searches
     Bench(bench::BenchArgs),
-    /// Plant real mistakes one at a time and show what catches each; needs a build that has them
+    /// Seed real mistakes one at a time and show what catches each; needs a checkout of the sources
     Mutants(mutants::MutantsArgs),
     /// List the implementations, with their versions and the fields that they show
     Targets(list::TargetsArgs),
@@ -77,6 +80,19 @@ enum Verb {
 }
 
 impl Verb {
+    /// The bug that the command line seeds.
+    fn seeds(&self) -> Result<Option<(Side, &str)>, CliError> {
+        let specification = |id| (Side::Specification, id);
+        match self {
+            Verb::Check(args) => Ok(args.plant.id().map(specification)),
+            Verb::Simulate(args) => Ok(args.plant.id().map(specification)),
+            Verb::Verify(args) => args.target.seeded_beside_the_specification(),
+            Verb::Conform(args) => args.target.seeded_beside_the_specification(),
+            Verb::Replay(args) => args.target.seeded(),
+            _ => Ok(None),
+        }
+    }
+
     fn name(&self) -> &'static str {
         match self {
             Verb::Verify(_) => "verify",
@@ -121,6 +137,9 @@ pub fn main() -> Exit {
 }
 
 fn run(cli: &Cli) -> Result<Exit, CliError> {
+    if let Some((side, id)) = cli.verb.seeds()? {
+        plant::enter(side, id)?;
+    }
     let progress = progress::Reporter::new(cli.output.quiet);
     let clock = std::time::Instant::now();
     let jobs = match jobs(&cli.verb, &progress) {
@@ -157,7 +176,13 @@ fn jobs(verb: &Verb, progress: &progress::Reporter) -> Result<Option<Vec<Job>>, 
             }
             jobs
         }
-        Verb::Mutants(args) => mutants::run(args, progress)?,
+        Verb::Mutants(args) => {
+            let jobs = mutants::run(args, progress)?;
+            if args.is_one_of_many() {
+                return Ok(None);
+            }
+            jobs
+        }
         Verb::Targets(args) => list::targets(args)?,
         Verb::Presets => list::presets()?,
         Verb::Check(args) => check::run(args, progress)?,

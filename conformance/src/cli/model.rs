@@ -2,8 +2,6 @@
 
 use super::error::CliError;
 use clap::Args;
-#[cfg(feature = "seeded-bugs")]
-use lockstep_model::Mutation;
 use lockstep_model::{Bounds, Budget, Cluster, Dialect, Preset, Settings};
 use std::collections::BTreeMap;
 
@@ -72,58 +70,33 @@ struct BoundArgs {
     disturbances: Option<Budget>,
 }
 
-/// A mistake planted in the specification. Only a build with the feature `seeded-bugs` has the option.
+/// A bug that is seeded into the specification.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Model")]
 pub struct PlantArgs {
-    /// Plant a mistake of the catalogue in the specification, such as CM-04; only this build has the
-    /// option, and `lockstep mutants` has the list
-    #[cfg(feature = "seeded-bugs")]
-    #[arg(long, value_name = "ID", value_parser = named_mutation)]
-    plant: Option<Mutation>,
+    /// Seed a bug of the catalogue into the specification, such as CM-04: builds a copy of the sources, so
+    /// it needs a checkout. conformance/seeded/specification.toml is the list
+    #[arg(long, value_name = "ID")]
+    plant: Option<String>,
 }
 
-/// The planted mistake of that name.
-#[cfg(feature = "seeded-bugs")]
-pub fn named_mutation(id: &str) -> Result<Mutation, String> {
-    let mut all = Mutation::ALL.iter().copied();
-    all.find(|mutation| mutation.id() == id).ok_or_else(|| {
-        let ids: Vec<_> = Mutation::ALL.iter().map(|it| it.id()).collect();
-        format!(
-            "the mistakes planted in the specification are {}",
-            ids.join(", ")
-        )
-    })
-}
-
-#[cfg(not(feature = "seeded-bugs"))]
 impl PlantArgs {
-    /// The model as it is: this build has no mistakes.
-    pub fn within(&self, chosen: Chosen) -> Chosen {
-        chosen
+    /// The name of the bug.
+    pub fn id(&self) -> Option<&str> {
+        self.plant.as_deref()
     }
 
-    /// The options again, as they would be typed, each after a space.
-    pub fn command_line(&self) -> String {
-        String::new()
-    }
-}
-
-#[cfg(feature = "seeded-bugs")]
-impl PlantArgs {
-    /// The model with the mistake that was asked for.
+    /// The model, named after the bug that is seeded into it.
     pub fn within(&self, mut chosen: Chosen) -> Chosen {
-        if let Some(mutation) = self.plant {
-            let settings = chosen.cluster.settings().with_mutation(mutation);
-            chosen.cluster = Cluster::new(settings, *chosen.cluster.bounds());
-            chosen.name = format!("{} with {} planted", chosen.name, mutation.id());
+        if let Some(id) = &self.plant {
+            chosen.name = format!("{} with the seeded bug {id}", chosen.name);
         }
         chosen
     }
 
     /// The options again, as they would be typed, each after a space.
     pub fn command_line(&self) -> String {
-        let id = self.plant.map(Mutation::id);
+        let id = self.plant.as_ref();
         id.map(|id| format!(" --plant {id}")).unwrap_or_default()
     }
 }

@@ -1,8 +1,25 @@
-//! `lockstep mutants`: real mistakes, planted one at a time, and the rung that catches each.
+//! `lockstep mutants`: real mistakes, seeded one at a time, and the rung that catches each.
 
+use super::child;
+use super::error::CliError;
+use super::output::write_file;
+use super::plant;
+use super::progress::{Reporter, Tick};
+use crate::report::{Job, Status, Table};
 use clap::Args;
-use lockstep_conformance::mutants::Rung;
-use std::path::PathBuf;
+use lockstep_conformance::seeded::catalogue::{Entry, catalogue, entry_of};
+use lockstep_conformance::seeded::report::{explanations, markdown, must_be_caught, unaccounted};
+use lockstep_conformance::seeded::{
+    Bug, Build, CONTROL, Finding, Rung, Side, reached, seeded, try_control, try_implementation,
+    try_specification,
+};
+use lockstep_model::Preset;
+use lockstep_traces::{Trace, trace_files};
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
 
 /// Options of `lockstep mutants`.
 #[derive(Debug, Args)]
@@ -10,7 +27,7 @@ pub struct MutantsArgs {
     /// The rungs to climb, in this order; all of them if none is named
     #[arg(long, value_name = "RUNG")]
     rung: Vec<Rung>,
-    /// Only these planted mistakes, such as EL-01; may be given more than once
+    /// Only these seeded bugs, such as EL-01; may be given more than once
     #[arg(long, value_name = "ID")]
     only: Vec<String>,
     /// The traces of the rung `corpus`
@@ -19,325 +36,376 @@ pub struct MutantsArgs {
     /// Write the table for people to this file
     #[arg(long, value_name = "FILE")]
     markdown: Option<PathBuf>,
-    /// Write the trace that shows each mistake into this folder
+    /// Write the trace that shows each bug into this folder
     #[arg(long, value_name = "DIR")]
     traces: Option<PathBuf>,
-    /// Fail only for a mistake that the list of this file says these rungs catch, and that they do not;
+    /// Fail only for a bug that the list of this file says these rungs catch, and that they do not;
     /// the list is the JSON that `--write-expected` wrote
     #[arg(long, value_name = "FILE")]
     expected: Option<PathBuf>,
-    /// Write what caught which mistake, for `--expected`
+    /// Write which rung caught which bug, for `--expected`
     #[arg(long, value_name = "FILE", conflicts_with = "expected")]
     write_expected: Option<PathBuf>,
+    /// Try the bug that is switched on in this process, and print the finding as JSON
+    #[arg(long = "try", value_name = "BUG", hide = true)]
+    this: Option<String>,
 }
 
-#[cfg(not(feature = "seeded-bugs"))]
-pub use absent::run;
-#[cfg(feature = "seeded-bugs")]
-pub use planted::run;
+/// The rung that caught a bug, by side and name.
+type Expected = BTreeMap<String, Rung>;
 
-#[cfg(not(feature = "seeded-bugs"))]
-mod absent {
-    use super::MutantsArgs;
-    use crate::cli::error::CliError;
-    use crate::cli::progress::Reporter;
-    use crate::report::Job;
+/// The longest time that all rungs may take for one bug.
+const LIMIT: Duration = Duration::from_secs(3600);
 
-    /// This build has no mistake planted, as it should be.
-    ///
-    /// # Errors
-    /// Always: there is nothing to try.
-    pub fn run(args: &MutantsArgs, _progress: &Reporter) -> Result<Vec<Job>, CliError> {
-        // Named, so that options which nothing reads in this build are still known to be used.
-        let MutantsArgs {
-            rung: _,
-            only: _,
-            corpus: _,
-            markdown: _,
-            traces: _,
-            expected: _,
-            write_expected: _,
-        } = args;
-        Err(CliError::Usage(
-            "this build has no planted mistakes; a build that has them is made and run by \
-             `cargo run --release --features seeded-bugs -- mutants`"
-                .to_owned(),
-        ))
+impl MutantsArgs {
+    /// Whether this process only tries one bug, for another process.
+    pub fn is_one_of_many(&self) -> bool {
+        self.this.is_some()
     }
-}
 
-#[cfg(feature = "seeded-bugs")]
-mod planted {
-    use super::MutantsArgs;
-    use crate::cli::error::CliError;
-    use crate::cli::output::write_file;
-    use crate::cli::progress::{Reporter, Tick};
-    use crate::report::{Job, Status, Table};
-    use lockstep_conformance::mutants::catalogue::{Entry, catalogue, entry_of};
-    use lockstep_conformance::mutants::report::{
-        explanations, markdown, must_be_caught, unaccounted,
-    };
-    use lockstep_conformance::mutants::{
-        CONTROL, Finding, Rung, Side, planted, try_control, try_implementation, try_specification,
-    };
-    use lockstep_model::Mutation;
-    use lockstep_raft::Bug;
-    use lockstep_traces::{Trace, trace_files};
-    use std::collections::BTreeMap;
-    use std::ops::ControlFlow;
-    use std::path::Path;
-
-    /// Which rung caught a mistake, by side and name.
-    type Expected = BTreeMap<String, Rung>;
-
-    /// Plants and tries every mistake that was asked for.
-    ///
-    /// # Errors
-    /// No mistake has such a name, the corpus is missing or damaged, or a file cannot be written.
-    pub fn run(args: &MutantsArgs, progress: &Reporter) -> Result<Vec<Job>, CliError> {
-        let rungs = match args.rung.as_slice() {
+    fn rungs(&self) -> Vec<Rung> {
+        match self.rung.as_slice() {
             [] => Rung::ALL.to_vec(),
             rungs => rungs.to_vec(),
-        };
-        let corpus = match rungs.contains(&Rung::Corpus) {
-            true => read_corpus(&args.corpus)?,
-            false => Vec::new(),
-        };
-        let expected = args.expected.as_deref().map(read_expected).transpose()?;
-        let entries = catalogue();
-        progress.begin("mutants");
-        let findings = try_all(&args.only, &rungs, &corpus, progress)?;
-        if let Some(path) = &args.markdown {
-            write_file(path, markdown(&entries, &findings).as_bytes())?;
         }
-        if let Some(path) = &args.write_expected {
-            let caught = findings
-                .iter()
-                .filter_map(|it| Some((it.key(), it.caught.as_ref()?.rung)));
-            let list: Expected = caught.collect();
-            let mut text = serde_json::to_string_pretty(&list).unwrap_or_default();
-            text.push('\n');
-            write_file(path, text.as_bytes())?;
-        }
-        if let Some(folder) = &args.traces {
-            save_traces(folder, &findings)?;
-        }
-        let mut jobs = vec![account(&entries)];
-        jobs.extend(
-            [Side::Implementation, Side::Specification]
-                .into_iter()
-                .filter_map(|side| job(side, &findings, &rungs, &entries, expected.as_ref())),
-        );
-        Ok(jobs)
     }
+}
 
-    /// Whether every entry of the catalogue is planted, waits for something or is explained.
-    fn account(entries: &[Entry]) -> Job {
-        let gaps = unaccounted(entries, &planted(), &explanations());
-        let waiting = entries.iter().filter(|it| it.waits_for.is_some()).count();
-        let verdict = match gaps.len() {
-            0 => "every entry is accounted for".to_owned(),
-            gaps => format!("{gaps} entries are not accounted for"),
-        };
-        let mut job = Job::new("mutants", "the catalogue", Status::Holds, verdict);
-        job.fact("entries", entries.len());
-        job.fact("planted mistakes", planted().len());
-        job.fact("entries that wait for a feature", waiting);
-        for gap in gaps {
-            job.failed(gap, Status::Violated, "not accounted for");
-        }
-        job
+/// Tries every bug that was asked for.
+///
+/// # Errors
+/// No bug has such a name, the build with the bugs cannot be made, the corpus is missing or damaged, or a
+/// file cannot be written.
+pub fn run(args: &MutantsArgs, progress: &Reporter) -> Result<Vec<Job>, CliError> {
+    if let Some(bug) = &args.this {
+        try_this(args, bug)?;
+        return Ok(Vec::new());
     }
+    let rungs = args.rungs();
+    let expected = args.expected.as_deref().map(read_expected).transpose()?;
+    if rungs.contains(&Rung::Corpus) {
+        read_corpus(&args.corpus)?;
+    }
+    if let Some(folder) = &args.traces {
+        make_folder(folder)?;
+    }
+    let entries = catalogue();
+    progress.begin("mutants");
+    let build = plant::build(&mut || {
+        progress.tick(&Tick {
+            unit: "bugs",
+            note: "building the copy with the seeded bugs".to_owned(),
+            ..Tick::default()
+        })
+    })?;
+    let findings = try_all(args, &build, progress)?;
+    if let Some(path) = &args.markdown {
+        write_file(path, markdown(&entries, &findings).as_bytes())?;
+    }
+    if let Some(path) = &args.write_expected {
+        let caught = findings
+            .iter()
+            .filter_map(|it| Some((it.key(), it.caught.as_ref()?.rung)));
+        let list: Expected = caught.collect();
+        let mut text = serde_json::to_string_pretty(&list).unwrap_or_default();
+        text.push('\n');
+        write_file(path, text.as_bytes())?;
+    }
+    let mut jobs = vec![account(&entries, &build)];
+    jobs.extend(
+        [Side::Implementation, Side::Specification]
+            .into_iter()
+            .filter_map(|side| job(side, &findings, &rungs, &entries, expected.as_ref())),
+    );
+    jobs.extend(searched(&build, &findings));
+    Ok(jobs)
+}
 
-    fn try_all(
-        only: &[String],
-        rungs: &[Rung],
-        corpus: &[(String, Trace)],
-        progress: &Reporter,
-    ) -> Result<Vec<Finding>, CliError> {
-        let asked = |id: &str| only.is_empty() || only.iter().any(|it| it == id);
-        let mut findings = Vec::new();
-        let mut report = |finding: Finding| {
-            let note = match &finding.caught {
-                Some(caught) => format!("{}: {}", finding.id, caught.rung),
-                None => format!("{}: not caught", finding.id),
+/// Whether every entry of the catalogue is seeded, waits for something or is explained.
+fn account(entries: &[Entry], build: &Build) -> Job {
+    let seeded = seeded(build.bugs.iter().map(|bug| (bug.side, bug.id.as_str())));
+    let gaps = unaccounted(entries, &seeded, &explanations());
+    let waiting = entries.iter().filter(|it| it.waits_for.is_some()).count();
+    let verdict = match gaps.len() {
+        0 => "every entry is accounted for".to_owned(),
+        gaps => format!("{gaps} entries are not accounted for"),
+    };
+    let mut job = Job::new("mutants", "the catalogue", Status::Holds, verdict);
+    job.fact("entries", entries.len());
+    job.fact("seeded bugs", seeded.len());
+    job.fact("entries that wait for a feature", waiting);
+    for gap in gaps {
+        job.failed(gap, Status::Violated, "not accounted for");
+    }
+    job
+}
+
+fn try_all(
+    args: &MutantsArgs,
+    build: &Build,
+    progress: &Reporter,
+) -> Result<Vec<Finding>, CliError> {
+    let asked = |id: &str| args.only.is_empty() || args.only.iter().any(|it| it == id);
+    let mut findings: Vec<Finding> = Vec::new();
+    // In the order of the report.
+    for side in [Side::Implementation, Side::Specification] {
+        let bugs = build.bugs.iter().filter(|bug| bug.side == side);
+        for bug in bugs.filter(|bug| asked(&bug.id)) {
+            let note = match findings.last() {
+                Some(last) => match &last.caught {
+                    Some(caught) => format!("{}: {}", last.id, caught.rung),
+                    None => format!("{}: not caught", last.id),
+                },
+                None => String::new(),
             };
-            findings.push(finding);
             let tick = Tick {
                 done: findings.len() as u64,
-                unit: "mistakes",
+                unit: "bugs",
                 note,
                 ..Tick::default()
             };
-            progress.tick(&tick)
-        };
-        let bugs = Bug::ALL.iter().filter(|bug| asked(bug.id()));
-        let mutations = Mutation::ALL.iter().filter(|it| asked(it.id()));
-        let mut flow = ControlFlow::Continue(());
-        for bug in bugs {
-            if flow.is_continue() {
-                flow = report(try_implementation(*bug, rungs, corpus));
-            }
+            findings.push(try_one(args, build, bug, &mut || progress.tick(&tick))?);
         }
-        for mutation in mutations {
-            if flow.is_continue() {
-                flow = report(try_specification(*mutation, rungs));
-            }
-        }
-        if flow.is_continue() && asked(CONTROL) {
-            let control = try_control().map_err(|error| CliError::Usage(error.to_string()))?;
-            flow = report(control);
-        }
-        if flow.is_break() {
-            return Err(CliError::Usage("interrupted before the end".to_owned()));
-        }
-        if findings.is_empty() {
-            let text = format!("no planted mistake is called {}", only.join(" or "));
-            return Err(CliError::Usage(text));
-        }
-        Ok(findings)
     }
-
-    fn read_corpus(folder: &Path) -> Result<Vec<(String, Trace)>, CliError> {
-        let mut traces = Vec::new();
-        for path in trace_files(folder)? {
-            traces.push((path.display().to_string(), Trace::read(&path)?));
-        }
-        Ok(traces)
+    if asked(CONTROL) {
+        findings.push(try_control().map_err(|error| CliError::Usage(error.to_string()))?);
     }
-
-    fn read_expected(path: &Path) -> Result<Expected, CliError> {
-        let place =
-            |error: &dyn std::fmt::Display| CliError::Input(format!("{}: {error}", path.display()));
-        let text = std::fs::read_to_string(path).map_err(|error| place(&error))?;
-        let list: Expected = serde_json::from_str(&text).map_err(|error| place(&error))?;
-        if list.is_empty() {
-            return Err(place(&"the list is empty"));
-        }
-        Ok(list)
+    if findings.is_empty() {
+        let text = format!("no seeded bug is called {}", args.only.join(" or "));
+        return Err(CliError::Usage(text));
     }
+    Ok(findings)
+}
 
-    fn save_traces(folder: &Path, findings: &[Finding]) -> Result<(), CliError> {
-        let failed = |path: &Path, source| CliError::Output {
-            path: path.to_owned(),
+/// Tries one bug in a process of its own.
+fn try_one(
+    args: &MutantsArgs,
+    build: &Build,
+    bug: &Bug,
+    poll: &mut dyn FnMut() -> ControlFlow<()>,
+) -> Result<Finding, CliError> {
+    let failed = |text: String| CliError::Usage(format!("{}: {text}", bug.key()));
+    let text = serde_json::to_string(bug).map_err(|error| failed(error.to_string()))?;
+    let mut command = plant::with(build, &[bug]);
+    command.args(["mutants", "--try", &text, "--corpus"]);
+    command.arg(&args.corpus).stderr(Stdio::piped());
+    for rung in args.rungs() {
+        command.args(["--rung", &rung.to_string()]);
+    }
+    if let Some(folder) = &args.traces {
+        command.arg("--traces").arg(folder);
+    }
+    let ended = child::run(command, LIMIT, poll).map_err(failed)?;
+    if !ended.status.success() {
+        let stderr = String::from_utf8_lossy(&ended.stderr);
+        return Err(failed(format!("{}: {stderr}", ended.status)));
+    }
+    serde_json::from_slice(&ended.stdout).map_err(|error| failed(error.to_string()))
+}
+
+/// Tries the bug that is switched on in this process.
+fn try_this(args: &MutantsArgs, bug: &str) -> Result<(), CliError> {
+    let usage = |error: serde_json::Error| CliError::Usage(error.to_string());
+    let bug: Bug = serde_json::from_str(bug).map_err(usage)?;
+    plant::enter(bug.side, &bug.id)?;
+    let rungs = args.rungs();
+    let finding = match bug.side {
+        Side::Implementation => {
+            let corpus = match rungs.contains(&Rung::Corpus) {
+                true => read_corpus(&args.corpus)?,
+                false => Vec::new(),
+            };
+            try_implementation(&bug, &rungs, &corpus)
+        }
+        Side::Specification => try_specification(&bug, &rungs),
+    };
+    if let Some(folder) = &args.traces
+        && let Some(trace) = finding.caught.as_ref().and_then(|it| it.trace.as_ref())
+    {
+        let path = folder.join(format!("{}.ndjson", finding.key().replace(' ', "-")));
+        let failed = |source| CliError::Output {
+            path: path.clone(),
             source,
         };
-        std::fs::create_dir_all(folder).map_err(|source| failed(folder, source))?;
-        for finding in findings {
-            let Some(trace) = finding.caught.as_ref().and_then(|it| it.trace.as_ref()) else {
-                continue;
-            };
-            let path = folder.join(format!("{}.ndjson", finding.key().replace(' ', "-")));
-            trace.save(&path).map_err(|source| failed(&path, source))?;
-        }
-        Ok(())
+        trace.save(&path).map_err(failed)?;
     }
+    println!("{}", serde_json::to_string(&finding).map_err(usage)?);
+    Ok(())
+}
 
-    fn job(
-        side: Side,
-        findings: &[Finding],
-        rungs: &[Rung],
-        entries: &[Entry],
-        expected: Option<&Expected>,
-    ) -> Option<Job> {
-        let findings: Vec<_> = findings.iter().filter(|it| it.side == side).collect();
-        if findings.is_empty() {
-            return None;
-        }
-        let caught = findings.iter().filter(|it| it.caught.is_some()).count();
-        let name = match side {
-            Side::Implementation => "planted in the production Raft",
-            Side::Specification => "planted in the specification",
-        };
-        let verdict = format!("{caught} of {} caught", findings.len());
-        let mut job = Job::new("mutants", name, Status::Holds, verdict);
-        job.seconds = findings.iter().map(|it| it.seconds).sum();
-        let climbed: Vec<_> = rungs.iter().map(Rung::to_string).collect();
-        job.fact("rungs", climbed.join(", "));
-        job.fact("mistakes", findings.len());
-        for rung in rungs {
-            let by = |it: &&&Finding| it.caught.as_ref().is_some_and(|it| it.rung == *rung);
-            job.fact(
-                &format!("caught by {rung}"),
-                findings.iter().filter(by).count(),
-            );
-        }
-        for finding in &findings {
-            judge(&mut job, finding, rungs, entries, expected);
-        }
-        job.tables.push(table(&findings));
-        job.detail = serde_json::to_value(&findings).unwrap_or_default();
-        Some(job)
+fn read_corpus(folder: &Path) -> Result<Vec<(String, Trace)>, CliError> {
+    let mut traces = Vec::new();
+    for path in trace_files(folder)? {
+        traces.push((path.display().to_string(), Trace::read(&path)?));
     }
+    Ok(traces)
+}
 
-    /// Whether a mistake that is not caught is a failure: against the list of what is expected, if there
-    /// is one; else if it endangers more than liveness and nobody has explained it.
-    fn judge(
-        job: &mut Job,
-        finding: &Finding,
-        rungs: &[Rung],
-        entries: &[Entry],
-        expected: Option<&Expected>,
-    ) {
-        let case = format!("{} is caught", finding.id);
-        let explained = explanations().remove(&finding.key());
-        if finding.caught.is_some() {
-            match explained {
-                Some(_) => {
-                    let text = "it is caught, and there is an explanation why it cannot be";
-                    job.failed(case, Status::Violated, text);
-                }
-                None => job.passed(case),
+fn read_expected(path: &Path) -> Result<Expected, CliError> {
+    let place =
+        |error: &dyn std::fmt::Display| CliError::Input(format!("{}: {error}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|error| place(&error))?;
+    let list: Expected = serde_json::from_str(&text).map_err(|error| place(&error))?;
+    if list.is_empty() {
+        return Err(place(&"the list is empty"));
+    }
+    Ok(list)
+}
+
+fn make_folder(folder: &Path) -> Result<(), CliError> {
+    std::fs::create_dir_all(folder).map_err(|source| CliError::Output {
+        path: folder.to_owned(),
+        source,
+    })
+}
+
+fn job(
+    side: Side,
+    findings: &[Finding],
+    rungs: &[Rung],
+    entries: &[Entry],
+    expected: Option<&Expected>,
+) -> Option<Job> {
+    let findings: Vec<_> = findings.iter().filter(|it| it.side == side).collect();
+    if findings.is_empty() {
+        return None;
+    }
+    let caught = findings.iter().filter(|it| it.caught.is_some()).count();
+    let name = match side {
+        Side::Implementation => "seeded in the production Raft",
+        Side::Specification => "seeded in the specification",
+    };
+    let verdict = format!("{caught} of {} caught", findings.len());
+    let mut job = Job::new("mutants", name, Status::Holds, verdict);
+    job.seconds = findings.iter().map(|it| it.seconds).sum();
+    let climbed: Vec<_> = rungs.iter().map(Rung::to_string).collect();
+    job.fact("rungs", climbed.join(", "));
+    job.fact("bugs", findings.len());
+    for rung in rungs {
+        let by = |it: &&&Finding| it.caught.as_ref().is_some_and(|it| it.rung == *rung);
+        job.fact(
+            &format!("caught by {rung}"),
+            findings.iter().filter(by).count(),
+        );
+    }
+    for finding in &findings {
+        judge(&mut job, finding, rungs, entries, expected);
+    }
+    job.tables.push(table(&findings));
+    job.detail = serde_json::to_value(&findings).unwrap_or_default();
+    Some(job)
+}
+
+/// Whether a bug that is not caught is a failure: against the list of what is expected, if there is one;
+/// else if it endangers more than liveness and nobody has explained it.
+fn judge(
+    job: &mut Job,
+    finding: &Finding,
+    rungs: &[Rung],
+    entries: &[Entry],
+    expected: Option<&Expected>,
+) {
+    let case = format!("{} is caught", finding.id);
+    let explained = explanations().remove(&finding.key());
+    if finding.caught.is_some() {
+        match explained {
+            Some(_) => {
+                let text = "it is caught, and there is an explanation why it cannot be";
+                job.failed(case, Status::Violated, text);
             }
-            return;
+            None => job.passed(case),
         }
-        let (fails, why) = match expected {
-            Some(list) => match list.get(&finding.key()) {
-                Some(rung) if rungs.contains(rung) => (true, format!("the rung {rung} used to")),
-                _ => (false, "no rung that was climbed is expected to".to_owned()),
-            },
-            None => match explained {
-                Some(why) => (false, why),
-                // A mistake that is not of the catalogue is one of our own, made to be caught.
-                None => (
-                    entry_of(entries, &finding.id).is_none_or(must_be_caught),
-                    "no rung that was climbed catches it".to_owned(),
-                ),
-            },
-        };
-        if fails {
-            job.failed(case, Status::Violated, why);
-        } else {
-            job.notes
-                .push(format!("{} is not caught: {why}", finding.id));
-        }
+        return;
     }
+    let (fails, why) = match expected {
+        Some(list) => match list.get(&finding.key()) {
+            Some(rung) if rungs.contains(rung) => (true, format!("the rung {rung} used to")),
+            _ => (false, "no rung that was climbed is expected to".to_owned()),
+        },
+        None => match explained {
+            Some(why) => (false, why),
+            // A bug that is not of the catalogue is one of our own, made to be caught.
+            None => (
+                entry_of(entries, &finding.id).is_none_or(must_be_caught),
+                "no rung that was climbed catches it".to_owned(),
+            ),
+        },
+    };
+    if fails {
+        job.failed(case, Status::Violated, why);
+    } else {
+        job.notes
+            .push(format!("{} is not caught: {why}", finding.id));
+    }
+}
 
-    fn table(findings: &[&Finding]) -> Table {
-        let columns = [
-            "mistake",
-            "caught by",
-            "seen in",
-            "states",
-            "seconds",
-            "events",
-        ];
-        let rows = findings.iter().map(|finding| match &finding.caught {
-            Some(it) => vec![
-                finding.id.as_str().into(),
-                format!("{}: {}", it.rung, it.run).into(),
-                it.by.as_str().into(),
-                it.states.into(),
-                it.seconds.into(),
-                it.steps.into(),
-            ],
-            None => vec![finding.id.as_str().into(), "nothing".into()],
-        });
-        Table {
-            title: "Mistakes and what catches them".to_owned(),
-            columns: columns.map(str::to_owned).to_vec(),
-            rows: rows.collect(),
-            shown: true,
+fn table(findings: &[&Finding]) -> Table {
+    let columns = ["bug", "caught by", "seen in", "states", "seconds", "events"];
+    let rows = findings.iter().map(|finding| match &finding.caught {
+        Some(it) => vec![
+            finding.id.as_str().into(),
+            format!("{}: {}", it.rung, it.run).into(),
+            it.by.as_str().into(),
+            it.states.into(),
+            it.seconds.into(),
+            it.steps.into(),
+        ],
+        None => vec![finding.id.as_str().into(), "nothing".into()],
+    });
+    Table {
+        title: "Seeded bugs and what catches them".to_owned(),
+        columns: columns.map(str::to_owned).to_vec(),
+        rows: rows.collect(),
+        shown: true,
+    }
+}
+
+/// Whether each bug in the specification is noticed by the property or witness that it names, in the
+/// preset that it names, by a search with and one without shortcut.
+fn searched(build: &Build, findings: &[Finding]) -> Option<Job> {
+    let mut healthy: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut job = Job::new(
+        "mutants",
+        "each by its property",
+        Status::Holds,
+        String::new(),
+    );
+    let mut wrong = 0;
+    for finding in findings {
+        let key = finding.key();
+        let bug = build.bugs.iter().find(|bug| bug.key() == key);
+        let Some((Some(by), name)) = bug.map(|bug| (&bug.caught_by, &bug.preset)) else {
+            continue;
+        };
+        let case = format!("{}: {by}", finding.id);
+        let result = match (&finding.searched, name.as_deref().and_then(Preset::named)) {
+            (Some(searched), Some(preset)) if searched.same_without_shortcut => {
+                let mut usual = || {
+                    let usual = healthy.entry(preset.name.to_owned());
+                    usual.or_insert_with(|| reached(preset)).contains(by)
+                };
+                match &searched.violated {
+                    Some(violated) if violated == by => Ok(()),
+                    Some(violated) => Err(format!("{violated} is violated")),
+                    None if !searched.reached.contains(by) && usual() => Ok(()),
+                    None => Err("nothing is violated, and the witness is as without it".to_owned()),
+                }
+            }
+            (Some(_), Some(_)) => Err("a search without shortcut finds something else".to_owned()),
+            _ => Err(format!("there is no preset {name:?}")),
+        };
+        match result {
+            Ok(()) => job.passed(case),
+            Err(why) => {
+                wrong += 1;
+                job.failed(case, Status::Violated, why);
+            }
         }
     }
+    let all = job.cases.len();
+    job.verdict = format!(
+        "{} of {all} are noticed by the property they name",
+        all - wrong
+    );
+    (all > 0).then_some(job)
 }

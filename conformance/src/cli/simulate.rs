@@ -20,7 +20,7 @@ pub struct SimulateArgs {
     #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
-    plant: PlantArgs,
+    pub plant: PlantArgs,
     /// What decides all runs
     #[arg(long, value_name = "SEED", default_value_t = 0)]
     seed: u64,

@@ -4,6 +4,7 @@ use super::error::CliError;
 use clap::Args;
 use lockstep_conformance::divergence::replay_command;
 use lockstep_conformance::planted::{Mistake, Planted};
+use lockstep_conformance::seeded::Side;
 use lockstep_conformance::targets::etcd::{self, EtcdError, StorageWrites};
 use lockstep_conformance::targets::exec::{ExecOptions, ExecTarget, Program};
 use lockstep_conformance::targets::lockstep_raft::LockstepRaft;
@@ -12,11 +13,6 @@ use lockstep_conformance::targets::spec::Spec;
 use lockstep_conformance::{Fork, Target, TargetError};
 use lockstep_model::Dialect;
 use std::time::Duration;
-#[cfg(feature = "seeded-bugs")]
-use {
-    super::model::named_mutation, lockstep_conformance::mutants::MistakenSpec,
-    lockstep_model::Mutation, lockstep_raft::Bug,
-};
 
 /// The names that `--target` takes, each with what it is.
 pub const TARGETS: [(&str, &str); 6] = [
@@ -56,14 +52,10 @@ pub struct TargetArgs {
     /// Inputs that the target has no way to receive are no failure; they are counted and named
     #[arg(long)]
     pub partial: bool,
-    /// Add a deliberate mistake to the target, to see that it is caught; in this build also a planted one
-    /// of lockstep-raft or spec, such as EL-01
-    #[arg(
-        long,
-        value_name = "MISTAKE",
-        hide = cfg!(not(feature = "seeded-bugs")),
-        value_parser = plant
-    )]
+    /// Seed a bug of the catalogue into lockstep-raft or spec, such as EL-01: builds a copy of the sources, so
+    /// it needs a checkout. conformance/seeded/ has the lists. Or put a mistake around any target, such
+    /// as wrong_state, to see that it is caught
+    #[arg(long, value_name = "ID", value_parser = |text: &str| Ok::<_, std::convert::Infallible>(plant(text)))]
     plant: Option<Plant>,
 }
 
@@ -72,8 +64,7 @@ pub struct TargetArgs {
 enum Plant {
     /// Around it, at its border.
     Around(Mistake),
-    /// Within it: a mistake that a real Raft shipped, by its name in the catalogue.
-    #[cfg(feature = "seeded-bugs")]
+    /// Within it: a seeded bug, by its name.
     Within(String),
 }
 
@@ -138,7 +129,6 @@ impl TargetArgs {
         let name = match &self.plant {
             None => None,
             Some(Plant::Around(mistake)) => mistake_name(mistake),
-            #[cfg(feature = "seeded-bugs")]
             Some(Plant::Within(id)) => Some(id.clone()),
         };
         if let Some(name) = name {
@@ -147,15 +137,49 @@ impl TargetArgs {
         command
     }
 
+    /// The bug that is seeded into the target, and the text that it is in.
+    ///
+    /// # Errors
+    /// A seeded bug is asked for in a target that has none.
+    pub fn seeded(&self) -> Result<Option<(Side, &str)>, CliError> {
+        let Some(Plant::Within(id)) = &self.plant else {
+            return Ok(None);
+        };
+        match self.target.as_str() {
+            "lockstep-raft" => Ok(Some((Side::Implementation, id))),
+            "spec" => Ok(Some((Side::Specification, id))),
+            target => Err(CliError::Usage(format!(
+                "bugs are seeded into lockstep-raft and spec, not into {target:?}; the mistakes that any \
+                 target can be given are {}",
+                Mistake::ALL
+                    .iter()
+                    .filter_map(mistake_name)
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            ))),
+        }
+    }
+
+    /// The same, for a comparison with the specification.
+    ///
+    /// # Errors
+    /// A seeded bug is asked for in a target that has none, or in the specification, which would be compared
+    /// with itself.
+    pub fn seeded_beside_the_specification(&self) -> Result<Option<(Side, &str)>, CliError> {
+        match self.seeded()? {
+            Some((Side::Specification, id)) => Err(CliError::Usage(format!(
+                "the specification would be compared with itself, with the bug on both sides: \
+                 `lockstep check --plant {id}` looks for it with properties"
+            ))),
+            other => Ok(other),
+        }
+    }
+
     /// Starts the target and hands it over.
     ///
     /// # Errors
     /// There is no such target, it cannot be started, or the visitor fails.
     pub fn visit<V: Visit>(&self, visitor: V) -> Result<V::Output, CliError> {
-        #[cfg(feature = "seeded-bugs")]
-        if let Some(mutation) = self.plant_within()? {
-            return visitor.visit(MistakenSpec(mutation));
-        }
         match self.target.as_str() {
             "spec" => self.plant_and(Spec, visitor),
             "lockstep-raft" => self.plant_and(LockstepRaft, visitor),
@@ -177,10 +201,6 @@ impl TargetArgs {
     /// # Errors
     /// There is no such target, it cannot be copied, or the visitor fails.
     pub fn visit_fork<V: VisitFork>(&self, visitor: V) -> Result<V::Output, CliError> {
-        #[cfg(feature = "seeded-bugs")]
-        if let Some(mutation) = self.plant_within()? {
-            return visitor.visit(MistakenSpec(mutation));
-        }
         match self.target.as_str() {
             "lockstep-raft" => self.plant_and_fork(LockstepRaft, visitor),
             "spec" => self.plant_and_fork(Spec, visitor),
@@ -211,29 +231,6 @@ impl TargetArgs {
         match self.plant {
             Some(Plant::Around(mistake)) => visitor.visit(Planted::new(target, mistake)),
             _ => visitor.visit(target),
-        }
-    }
-
-    /// Switches on the mistake that was asked for, if it is one of the production Raft; one of the
-    /// specification is handed back.
-    #[cfg(feature = "seeded-bugs")]
-    fn plant_within(&self) -> Result<Option<Mutation>, CliError> {
-        let Some(Plant::Within(id)) = &self.plant else {
-            return Ok(None);
-        };
-        let missing = || {
-            let text = format!("{id} is not planted in the target {:?}", self.target);
-            CliError::Usage(text)
-        };
-        match self.target.as_str() {
-            "lockstep-raft" => {
-                let mut bugs = Bug::ALL.iter().copied();
-                let bug = bugs.find(|bug| bug.id() == id).ok_or_else(missing)?;
-                lockstep_raft::activate(Some(bug));
-                Ok(None)
-            }
-            "spec" => named_mutation(id).map(Some).map_err(|_| missing()),
-            _ => Err(missing()),
         }
     }
 
@@ -289,18 +286,11 @@ impl From<TargetError> for CliError {
     }
 }
 
-fn plant(text: &str) -> Result<Plant, String> {
+fn plant(text: &str) -> Plant {
     let named = |mistake: &Mistake| mistake_name(mistake).as_deref() == Some(text);
-    let found = Mistake::ALL.into_iter().find(named);
-    #[cfg(feature = "seeded-bugs")]
-    if found.is_none() {
-        let within = Bug::ALL.iter().any(|bug| bug.id() == text) || named_mutation(text).is_ok();
-        if within {
-            return Ok(Plant::Within(text.to_owned()));
-        }
-    }
-    let found = found.map(Plant::Around);
-    found.ok_or_else(|| format!("the mistakes are {:?}", Mistake::ALL))
+    let found = Mistake::ALL.into_iter().find(named).map(Plant::Around);
+    // Only the build with the seeded bugs knows their names.
+    found.unwrap_or_else(|| Plant::Within(text.to_owned()))
 }
 
 /// The name of a mistake on the command line.

@@ -25,7 +25,7 @@ use std::path::PathBuf;
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
     #[command(flatten)]
-    target: TargetArgs,
+    pub target: TargetArgs,
     /// The traces to replay
     #[arg(long, value_name = "DIR", default_value = "traces/corpus")]
     corpus: PathBuf,

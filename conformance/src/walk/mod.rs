@@ -18,7 +18,6 @@ use crate::divergence::Divergence;
 use choice::{Choice, choices};
 use lockstep_traces::{Config, Header, Provenance, Trace};
 use serde::Serialize;
-#[cfg(any(test, feature = "seeded-bugs"))]
 pub(crate) use shrink::shrink;
 use std::ops::ControlFlow;
 use world::{Seen, World};

@@ -3,7 +3,6 @@
 use super::Core;
 use crate::error::{DropReason, Error};
 use crate::observer::{Event, Observer};
-use crate::seeded::seeded;
 use crate::storage::Storage;
 use crate::types::{Body, Message, Role};
 
@@ -11,8 +10,6 @@ impl<S: Storage, O: Observer> Core<S, O> {
     pub(super) fn step_candidate(&mut self, message: Message) -> Result<(), Error> {
         match message.body {
             Body::Propose { .. } => self.drop_proposal(DropReason::NoLeader),
-            Body::AppendEntries { .. } if seeded!(El13a) => Ok(()),
-            Body::Heartbeat { .. } if seeded!(El13b) => Ok(()),
             Body::AppendEntries { .. } | Body::Heartbeat { .. } | Body::InstallSnapshot { .. } => {
                 // Somebody else won this term (§5.2).
                 self.become_follower(message.term, Some(message.from));

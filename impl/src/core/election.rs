@@ -4,7 +4,6 @@ use super::Core;
 use crate::error::Error;
 use crate::observer::{Ballot, CampaignObstacle, Event, Observer, VoteRequest};
 use crate::quorum::VoteResult;
-use crate::seeded::seeded;
 use crate::storage::Storage;
 use crate::types::{Body, Entry, EntryId, EntryKind, Message, NodeId, Role, Term};
 
@@ -30,9 +29,6 @@ impl<S: Storage, O: Observer> Core<S, O> {
         }
         self.watch
             .report(Event::ElectionStarted { term: self.term });
-        if seeded!(Pr06) && self.tracker.is_singleton() {
-            return self.become_leader();
-        }
         self.run(match transfer {
             false if self.settings.pre_vote => Campaign::PreVote,
             _ => Campaign::Vote { force: transfer },
@@ -40,7 +36,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
     }
 
     fn campaign_obstacle(&self) -> Result<Option<CampaignObstacle>, Error> {
-        Ok(if self.role == Role::Leader && !seeded!(El11) {
+        Ok(if self.role == Role::Leader {
             Some(CampaignObstacle::AlreadyLeader)
         } else if !self.promotable() {
             Some(CampaignObstacle::NotPromotable)
@@ -96,15 +92,8 @@ impl<S: Storage, O: Observer> Core<S, O> {
     fn become_pre_candidate(&mut self) {
         debug_assert!(self.role != Role::Leader);
         // Term, vote and timers stay: nothing happened yet, this server only asks.
-        if !seeded!(El07a) {
-            self.tracker.votes.clear();
-        }
-        if !seeded!(Pv04) {
-            self.leader = None;
-        }
-        if seeded!(El04) {
-            self.vote = None;
-        }
+        self.tracker.votes.clear();
+        self.leader = None;
         self.lease = false;
         self.role = Role::PreCandidate;
         self.watch
@@ -180,12 +169,8 @@ impl<S: Storage, O: Observer> Core<S, O> {
         let pre = ballot == Ballot::PreVote;
         let free = self.vote == Some(from)
             || (self.vote.is_none() && self.leader.is_none())
-            || (pre && term > self.term)
-            || (seeded!(El15) && !pre)
-            || (seeded!(Sp05) && self.vote.is_some_and(|vote| vote.get() == 1));
-        let eligible = self.log.is_up_to_date(candidate_last)?
-            || seeded!(El01)
-            || (seeded!(El14) && pre && self.role == Role::Leader);
+            || (pre && term > self.term);
+        let eligible = self.log.is_up_to_date(candidate_last)?;
         if !free || !eligible {
             return self.reject_vote(ballot, from, candidate_last);
         }
@@ -194,10 +179,6 @@ impl<S: Storage, O: Observer> Core<S, O> {
         self.report_request(Event::VoteGranted, ballot, from, candidate_last)?;
         // A grant carries the term that was asked for: for a pre-vote, that is not the own one.
         if pre {
-            let term = if seeded!(Pv02) { self.term } else { term };
-            if seeded!(Pv06) {
-                self.lease = self.settings.check_quorum && self.leader.is_some();
-            }
             self.send_at(term, from, Body::RequestPreVoteResponse { granted: true });
         } else {
             self.send_at(term, from, Body::RequestVoteResponse { granted: true });

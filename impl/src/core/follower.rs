@@ -4,7 +4,6 @@ use super::Core;
 use crate::config::ReadOnly;
 use crate::error::{DropReason, Error};
 use crate::observer::{Event, Observer, TransferObstacle};
-use crate::seeded::seeded;
 use crate::storage::Storage;
 use crate::types::{Body, Entry, EntryId, Index, Message, NodeId, ReadState, Rejection, Term};
 
@@ -16,9 +15,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
                 entries,
                 commit,
             } => {
-                if !seeded!(Pv07) || self.log.matches(prev)? {
-                    self.hear_from_leader(message.from);
-                }
+                self.hear_from_leader(message.from);
                 self.handle_append(message.from, prev, entries, commit)?;
             }
             Body::Heartbeat { commit, context } => {
@@ -29,10 +26,6 @@ impl<S: Storage, O: Observer> Core<S, O> {
             Body::InstallSnapshot { snapshot } => {
                 self.hear_from_leader(message.from);
                 self.handle_snapshot(message.from, *snapshot)?;
-            }
-            Body::Propose { entries } if seeded!(Rp14) => self.append(entries)?,
-            Body::RequestPreVoteResponse { granted: true } if seeded!(Pv08) => {
-                self.start_election(true)?;
             }
             Body::Propose { .. } => {
                 let Some(leader) = self.leader else {
@@ -102,7 +95,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
         entries: Vec<Entry>,
         commit: Index,
     ) -> Result<(), Error> {
-        if prev.index < self.log.committed() && !seeded!(Rp13) {
+        if prev.index < self.log.committed() {
             // An old append. All that it could tell is committed, which the leader should know.
             self.acknowledge(leader, self.log.committed());
             return Ok(());
@@ -111,11 +104,6 @@ impl<S: Storage, O: Observer> Core<S, O> {
             .log
             .maybe_append(prev, entries, commit, &mut self.watch)?
         {
-            let last = if seeded!(Rp04) {
-                self.log.last_index()?
-            } else {
-                last
-            };
             self.acknowledge(leader, last);
             return Ok(());
         }

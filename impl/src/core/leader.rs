@@ -3,7 +3,6 @@
 use super::Core;
 use crate::error::Error;
 use crate::observer::{Event, Observer};
-use crate::seeded::seeded;
 use crate::storage::Storage;
 use crate::tracker::ProgressState;
 use crate::types::{Body, EntryId, Index, Message, NodeId, Rejection, Role, Term};
@@ -52,7 +51,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
     pub(super) fn leader_timeout_passed(&mut self) -> Result<(), Error> {
         if self.settings.check_quorum {
             let own = self.settings.id;
-            if !self.tracker.quorum_active() && !seeded!(Cq08) {
+            if !self.tracker.quorum_active() {
                 // Another leader may have been elected on the other side of a partition; clients
                 // had better ask there (thesis §6.2).
                 self.watch.report(Event::QuorumLost);
@@ -73,7 +72,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
         let Some(progress) = self.tracker.progress.get_mut(from) else {
             return Ok(());
         };
-        progress.recent_active |= !seeded!(Cq05b);
+        progress.recent_active = true;
         let old = !progress.maybe_update(index);
         // An acknowledgement that says nothing new still ends probing, for instance after a
         // message was reported lost though the log is complete.
@@ -142,7 +141,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
         let Some(progress) = self.tracker.progress.get_mut(from) else {
             return Ok(());
         };
-        progress.recent_active |= !seeded!(Cq05c);
+        progress.recent_active = true;
         if progress.maybe_decrease_to(index, next_probe) {
             self.watch.report(Event::ProgressDecreased {
                 peer: from,
@@ -161,8 +160,8 @@ impl<S: Storage, O: Observer> Core<S, O> {
         let Some(progress) = self.tracker.progress.get_mut(from) else {
             return Ok(());
         };
-        progress.recent_active |= !seeded!(Cq05a);
-        progress.flow_paused &= seeded!(Fc02);
+        progress.recent_active = true;
+        progress.flow_paused = false;
         // A probe may have been lost, or all that fills the window: heartbeats keep it going. With
         // a full window the append is empty, and its answer tells what arrived.
         if progress.matched() < last || progress.state() == ProgressState::Probe {

@@ -28,7 +28,6 @@ use crate::config::{Config, ReadOnly};
 use crate::error::{ConfigError, Error, StorageError};
 use crate::log::RaftLog;
 use crate::observer::{Ballot, Event, NoObserver, Observer, Watch};
-use crate::seeded::seeded;
 use crate::storage::Storage;
 use crate::tracker::ProgressTracker;
 use crate::types::{
@@ -224,9 +223,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
     }
 
     fn load(&mut self, stored: &HardState, last: EntryId) -> Result<(), StorageError> {
-        let forgotten =
-            (seeded!(El16) && last.index.is_zero()) || (seeded!(Ps12) && !last.index.is_zero());
-        if stored.is_empty() || forgotten {
+        if stored.is_empty() {
             return Ok(());
         }
         let compacted = self.log.committed();
@@ -238,7 +235,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
         }
         self.log.commit_to(stored.commit);
         self.term = stored.term;
-        self.vote = stored.vote.filter(|_| !seeded!(Ps01b));
+        self.vote = stored.vote;
         Ok(())
     }
 
@@ -289,7 +286,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
     /// [`Error::Storage`].
     pub fn on_timer(&mut self, event: TimerEvent) -> Result<(), Error> {
         match (event, self.role) {
-            (TimerEvent::ElectionTimeout, Role::Leader) if !seeded!(El11) => {}
+            (TimerEvent::ElectionTimeout, Role::Leader) => {}
             (TimerEvent::ElectionTimeout, _) => {
                 self.lease = false;
                 self.start_election(false)?;
@@ -341,11 +338,6 @@ impl<S: Storage, O: Observer> Core<S, O> {
                 }
                 self.catch_up_with_term(&message);
             } else if message.term < self.term {
-                if seeded!(Cq07)
-                    && let Some(progress) = self.tracker.progress.get_mut(message.from)
-                {
-                    progress.recent_active = true;
-                }
                 return self.answer_stale(message);
             }
         }
@@ -389,17 +381,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
     }
 
     fn answer_stale(&mut self, message: Message) -> Result<(), Error> {
-        match message.kind() {
-            MessageKind::RequestVoteResponse if seeded!(El05) && self.role == Role::Candidate => {
-                return self.step_candidate(message);
-            }
-            MessageKind::AppendEntriesResponse if seeded!(Rp07) && self.role == Role::Leader => {
-                return self.step_leader(message);
-            }
-            _ => {}
-        }
-        let wakes_leader =
-            self.settings.check_quorum || (self.settings.pre_vote && !seeded!(Pv01b));
+        let wakes_leader = self.settings.check_quorum || self.settings.pre_vote;
         match message.body {
             // A leader of an older term gets no vote requests of ours that would tell it, if
             // those are pre-votes or are ignored for its own lease. This empty acknowledgement
@@ -408,7 +390,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
                 self.acknowledge(message.from, Index::ZERO);
             }
             // A pre-candidate behind in term must hear of it, or neither side could ever win.
-            Body::RequestPreVote { last } if !seeded!(Pv01a) => {
+            Body::RequestPreVote { last } => {
                 self.reject_vote(Ballot::PreVote, message.from, last)?;
             }
             Body::StorageAppendResponse { last, snapshot } => {
@@ -483,9 +465,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
         };
         self.lead_transferee = None;
         self.timeout_now_sent = false;
-        if !seeded!(El07b) {
-            self.tracker.votes.clear();
-        }
+        self.tracker.votes.clear();
         self.blank_progress();
         self.pending_conf_index = Index::ZERO;
         self.uncommitted_bytes = 0;
@@ -504,7 +484,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
         self.reset(term);
         self.role = Role::Follower;
         self.leader = leader;
-        self.lease = (leader.is_some() || seeded!(Cq02)) && self.settings.check_quorum;
+        self.lease = leader.is_some() && self.settings.check_quorum;
         self.watch.report(Event::BecameFollower { term });
     }
 

@@ -4,7 +4,6 @@ use super::Core;
 use crate::error::{CallError, Error};
 use crate::observer::Observer;
 use crate::ready::Ready;
-use crate::seeded::seeded;
 use crate::storage::Storage;
 use crate::types::{
     Body, EntryId, Index, Message, NodeId, StorageAppend, Term, entries_len, payloads_len,
@@ -83,8 +82,8 @@ impl<S: Storage, O: Observer> Core<S, O> {
         ready.soft_state = (soft_state != self.told_soft_state).then_some(soft_state);
         ready.hard_state = (hard_state != self.told_hard_state).then_some(hard_state);
         ready.must_sync = !ready.entries.is_empty()
-            || (hard_state.term != self.told_hard_state.term && !seeded!(Ps15))
-            || (hard_state.vote != self.told_hard_state.vote && !seeded!(Ps15));
+            || hard_state.term != self.told_hard_state.term
+            || hard_state.vote != self.told_hard_state.vote;
         std::mem::swap(&mut ready.read_states, &mut self.read_states);
         std::mem::swap(&mut ready.messages, &mut self.messages);
         let persisted = self.persisted_by(ready)?;

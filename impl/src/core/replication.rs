@@ -5,7 +5,6 @@ use bytes::Bytes;
 use super::Core;
 use crate::error::{Error, StorageError};
 use crate::observer::{Event, Observer, SnapshotObstacle};
-use crate::seeded::seeded;
 use crate::storage::Storage;
 use crate::tracker::ProgressState;
 use crate::types::{Body, EntryId, NodeId, payloads_len};
@@ -58,12 +57,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
         };
         // With a full window only empty appends go out: if all of the window was lost, the answer
         // to one shows it. (The window can be full without the pause after a heartbeat.)
-        let full = progress.state() == ProgressState::Replicate
-            && progress.inflights.is_full()
-            && !seeded!(Fc03b);
-        if full && seeded!(Fc03a) {
-            return Ok(false);
-        }
+        let full = progress.state() == ProgressState::Replicate && progress.inflights.is_full();
         let entries = match full {
             true => Vec::new(),
             false => match self

@@ -4,7 +4,6 @@ use super::Core;
 use super::proposal::defect;
 use crate::error::{CallError, Error, PeerError};
 use crate::observer::Observer;
-use crate::seeded::seeded;
 use crate::storage::Storage;
 use crate::types::{
     Body, Entry, EntryId, Index, Message, MessageKind, NodeId, Role, Snapshot, Term,
@@ -29,7 +28,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
             if !asked {
                 return Err(PeerError::LocalMessage { from, kind }.into());
             }
-        } else if kind.is_response() && !self.tracker.progress.contains(from) && !seeded!(Pr05) {
+        } else if kind.is_response() && !self.tracker.progress.contains(from) {
             return Err(PeerError::UnknownPeer { from, kind }.into());
         }
         let reason = match self.defect_of_sender(kind, from) {

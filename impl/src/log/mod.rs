@@ -6,7 +6,6 @@ mod unstable;
 
 use crate::error::StorageError;
 use crate::observer::{Event, Observer, Watch};
-use crate::seeded::seeded;
 use crate::storage::Storage;
 use crate::types::{Entry, EntryId, EntryKind, Index, Snapshot, Term, entries_len, limit_count};
 
@@ -225,8 +224,7 @@ impl<S: Storage> RaftLog<S> {
     }
 
     pub(crate) fn matches(&self, id: EntryId) -> Result<bool, StorageError> {
-        let own = self.term(id.index)?;
-        Ok(own == Some(id.term) || (seeded!(Rp02) && own.is_none()))
+        Ok(self.term(id.index)? == Some(id.term))
     }
 
     /// The highest position up to `index` whose term is at most `term` or unknown, and its term
@@ -245,11 +243,7 @@ impl<S: Storage> RaftLog<S> {
                         index,
                     });
                 }
-                Some(own) if seeded!(Rp12a) && own == term => index = index.prev(),
-                Some(own) if own <= term => {
-                    let index = if seeded!(Rp12b) { index.next() } else { index };
-                    return Ok(EntryId { term: own, index });
-                }
+                Some(own) if own <= term => return Ok(EntryId { term: own, index }),
                 Some(_) => index = index.prev(),
             }
         }
@@ -272,22 +266,13 @@ impl<S: Storage> RaftLog<S> {
             return Ok(None);
         }
         let last_new = prev.index + entries.len() as u64;
-        let conflict = match self.find_conflict(&entries, watch)? {
-            None if seeded!(Rp01) && !entries.is_empty() => Some(0),
-            conflict => conflict,
-        };
-        if let Some(at) = conflict {
+        if let Some(at) = self.find_conflict(&entries, watch)? {
             // What is left is moved as a whole.
             entries.drain(..at);
             self.unstable
                 .append(entries.into_iter(), prev.index + (at as u64 + 1), watch);
         }
-        let validated = if seeded!(Rp05) {
-            self.last_index()?
-        } else {
-            last_new
-        };
-        self.commit_to(commit.min(validated));
+        self.commit_to(commit.min(last_new));
         Ok(Some(last_new))
     }
 
@@ -329,28 +314,16 @@ impl<S: Storage> RaftLog<S> {
 
     /// Commits up to a position, which must be in the log; never less than before.
     pub(crate) fn commit_to(&mut self, index: Index) {
-        let least = if seeded!(Sp03) {
-            Index::ZERO
-        } else {
-            self.committed
-        };
-        self.committed = least.max(index);
+        self.committed = self.committed.max(index);
     }
 
     /// A leader's commit (§5.4.2): only an entry of its own term commits by counting.
     pub(crate) fn maybe_commit(&mut self, id: EntryId) -> Result<bool, StorageError> {
-        let may_commit = (self.matches(id)? || seeded!(Cm01))
-            && (!seeded!(Cm02) || self.term(self.committed.next())? == Some(id.term))
-            && (!seeded!(Cm11) || id.index == self.last_index()?);
-        if id.index > self.committed && !id.term.is_zero() && may_commit {
-            self.commit_to(if seeded!(Cm10) {
-                self.committed.next()
-            } else {
-                id.index
-            });
-            return Ok(true);
+        let rises = id.index > self.committed && !id.term.is_zero() && self.matches(id)?;
+        if rises {
+            self.commit_to(id.index);
         }
-        Ok(false)
+        Ok(rises)
     }
 
     /// Everything is replaced by a snapshot, which is committed by its nature.

@@ -5,7 +5,6 @@ use std::fmt;
 use smallvec::{SmallVec, smallvec};
 
 use super::{IdSet, UNBOUNDED, VoteResult, describe};
-use crate::seeded::seeded;
 use crate::types::{Index, NodeId};
 
 /// A set of voters that decides by majority.
@@ -67,10 +66,7 @@ impl MajorityConfig {
         }
         // In ascending order the last `quorum_len` indexes belong to a majority, and the first of
         // those is what all of that majority has.
-        let position = match seeded!(Cm04) {
-            true => indexes.len() - 1,
-            false => indexes.len() - self.quorum_len(),
-        };
+        let position = indexes.len() - self.quorum_len();
         // There are few: sorting them in place beats anything cleverer.
         indexes.sort_unstable();
         indexes[position]

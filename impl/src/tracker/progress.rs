@@ -3,7 +3,6 @@
 use std::fmt;
 
 use super::Inflights;
-use crate::seeded::seeded;
 use crate::types::Index;
 
 /// How the leader sends to a follower.
@@ -175,7 +174,7 @@ impl Progress {
     /// The follower acknowledged everything up to `index`, which the caller has checked to be part
     /// of the leader's log. False, and nothing changes, if that was known already.
     pub fn maybe_update(&mut self, index: Index) -> bool {
-        if index <= self.matched && !seeded!(Rp09) {
+        if index <= self.matched {
             return false;
         }
         self.matched = index;
@@ -202,12 +201,7 @@ impl Progress {
             return false;
         }
         let hinted = rejected.min(Index(match_hint.0.saturating_add(1)));
-        let least = if seeded!(Rp10) {
-            Index(1)
-        } else {
-            self.matched.next()
-        };
-        self.set_next(hinted.max(least));
+        self.set_next(hinted.max(self.matched.next()));
         self.regress_sent_commit();
         self.flow_paused = false;
         true

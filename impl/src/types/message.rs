@@ -1,7 +1,6 @@
 //! Messages between servers, and between a server and its storage threads.
 
 use super::{Entry, EntryId, HardState, Index, NodeId, Snapshot, Term};
-use crate::seeded::seeded;
 use bytes::Bytes;
 
 /// A message and where it goes.
@@ -303,11 +302,6 @@ impl Message {
     /// Refusals are included, as in etcd.
     #[inline]
     pub(crate) fn waits_for_persistence(&self) -> bool {
-        let early = (seeded!(Ps01a) && self.kind() == MessageKind::RequestVoteResponse)
-            || (seeded!(Ps08) && self.kind() == MessageKind::AppendEntriesResponse);
-        if early && self.from != self.to {
-            return false;
-        }
         matches!(
             self.body,
             Body::AppendEntriesResponse { .. }

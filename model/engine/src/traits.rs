@@ -31,8 +31,8 @@ pub trait Checkable: Model {
     /// whatever comes back from a disk has passed a checksum first.
     fn decode(&self, bytes: &[u8]) -> Self::State;
 
-    /// One line that names the model with everything that shapes its state space: settings, bounds,
-    /// planted mistakes. A checkpoint of a model of another identity is refused.
+    /// One line that names the model with everything that shapes its state space: settings and
+    /// bounds. A checkpoint of a model of another identity is refused.
     fn identity(&self) -> String;
 
     /// Properties of steps, evaluated on every transition that stays within the boundary, also on

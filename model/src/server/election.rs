@@ -4,7 +4,6 @@
 use super::{Own, Progress, Server, Turn};
 use crate::ids::{Id, IdSet};
 use crate::message::{Body, Message, Payload, Position};
-use crate::mutation::Mutation;
 use lockstep_traces::Role;
 use std::sync::Arc;
 
@@ -14,9 +13,7 @@ impl Turn<'_> {
         if self.i.role == Role::Leader {
             return;
         }
-        if self.settings.planted(Mutation::LeadsWithoutTerm) && self.settings.servers() == 1 {
-            self.become_leader();
-        } else if self.settings.pre_vote {
+        if self.settings.pre_vote {
             self.start_pre_vote();
         } else {
             self.start_election();
@@ -28,13 +25,8 @@ impl Turn<'_> {
     fn start_pre_vote(&mut self) {
         let i = &mut *self.i;
         i.role = Role::PreCandidate;
-        if !self.settings.planted(Mutation::LeaderNotForgotten) {
-            i.leader = None;
-            i.lease = false;
-        }
-        if self.settings.planted(Mutation::VoteClearedByPreVote) {
-            i.vote = None;
-        }
+        i.leader = None;
+        i.lease = false;
         i.granted = IdSet::EMPTY;
         i.refused = IdSet::EMPTY;
         let last = i.log.last();
@@ -43,12 +35,8 @@ impl Turn<'_> {
 
     /// Enters a new term as candidate and asks everybody for their vote (paper, section 5.2).
     fn start_election(&mut self) {
-        let granted = self.i.granted;
         self.enter(self.i.term + 1, Role::Candidate, None);
         self.i.vote = Some(self.i.id);
-        if self.settings.planted(Mutation::VotesNotReset) {
-            self.i.granted = granted;
-        }
         let last = self.i.log.last();
         self.request(self.i.term, Body::RequestVote { last });
     }
@@ -95,11 +83,7 @@ impl Turn<'_> {
     /// Whether less than an election timeout has passed since the server heard from the leader that it
     /// knows. A leader hears itself all the time.
     pub(super) fn in_lease(&self) -> bool {
-        let planted = |mutation| self.settings.planted(mutation);
-        let live = self.i.lease
-            || self.i.role == Role::Leader
-            || planted(Mutation::LeaseWithoutLeader) && self.i.leader.is_none();
-        self.settings.check_quorum && live && !planted(Mutation::LeaseIgnored)
+        self.settings.check_quorum && (self.i.lease || self.i.role == Role::Leader)
     }
 
     /// The timer that the lease is read from starts again.
@@ -126,8 +110,7 @@ impl Turn<'_> {
     pub(super) fn handle_vote_request(&mut self, m: &Message, last: Position, pre: bool) {
         let granted = self.may_vote(m, pre) && self.is_up_to_date(last);
         // A grant carries the term asked for: the asker would ignore an older one.
-        let own = pre && self.settings.planted(Mutation::GrantAtOwnTerm);
-        let term = if granted && !own { m.term } else { self.i.term };
+        let term = if granted { m.term } else { self.i.term };
         let body = if pre {
             Body::RequestPreVoteResponse { granted }
         } else {
@@ -145,23 +128,17 @@ impl Turn<'_> {
     /// it knows, and a pre-vote for a later term is no vote.
     fn may_vote(&self, m: &Message, pre: bool) -> bool {
         let free = self.i.vote.is_none() && self.i.leader.is_none();
-        self.i.vote == Some(m.from)
-            || free
-            || pre && m.term > self.i.term
-            || self.settings.planted(Mutation::VoteTwice)
-            || self.settings.planted(Mutation::NoneIsServerOne)
-                && self.i.vote == Some(Id::from_slot(0))
+        self.i.vote == Some(m.from) || free || pre && m.term > self.i.term
     }
 
     /// "The voter denies its vote if its own log is more up-to-date than that of the candidate" (paper,
     /// section 5.4.1).
     fn is_up_to_date(&self, last: Position) -> bool {
-        last >= self.i.log.last() || self.settings.planted(Mutation::VoteWithoutUpToDateLog)
+        last >= self.i.log.last()
     }
 
     /// An answer to the request of a (pre-)candidate; the first of each server counts.
     pub(super) fn count_vote(&mut self, j: Id, granted: bool) {
-        let granted = granted || self.settings.planted(Mutation::RefusalCountsAsVote);
         let quorum = self.settings.quorum();
         let Server {
             granted: yes,
@@ -198,8 +175,7 @@ impl Turn<'_> {
                 peer.recent_active = false;
             }
         }
-        let stays = self.settings.planted(Mutation::StaysLeaderAlone);
-        if active < self.settings.quorum() && !stays {
+        if active < self.settings.quorum() {
             self.become_follower(self.i.term, None);
         }
     }

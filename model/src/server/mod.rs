@@ -13,8 +13,7 @@ pub use progress::{Flow, Progress};
 
 use crate::dialect::Departure;
 use crate::ids::{Id, IdSet, MAX_SERVERS};
-use crate::message::{Body, Entry, Message, Payload};
-use crate::mutation::Mutation;
+use crate::message::{Body, Message, Payload};
 use crate::settings::Settings;
 use arrayvec::ArrayVec;
 use lockstep_traces::{Emitted, Input, Outcome, Refusal, Role, ServerId};
@@ -283,9 +282,7 @@ impl Turn<'_> {
             // PreVote or CheckQuorum cannot depose it by asking for votes either: an empty
             // acknowledgement at the higher term does (thesis, section 6.2 has the problem).
             Body::AppendEntries { .. } | Body::Heartbeat { .. }
-                if self.settings.check_quorum
-                    || self.settings.pre_vote
-                        && !self.settings.planted(Mutation::StaleLeaderNotTold) =>
+                if self.settings.check_quorum || self.settings.pre_vote =>
             {
                 self.reply(m, Body::AppendEntriesAccepted { index: 0 });
             }
@@ -293,11 +290,6 @@ impl Turn<'_> {
             // ever be elected.
             Body::RequestPreVote { .. } => {
                 self.reply(m, Body::RequestPreVoteResponse { granted: false });
-            }
-            Body::RequestVoteResponse { .. }
-                if self.settings.planted(Mutation::StaleVoteCounted) =>
-            {
-                self.handle(m);
             }
             _ => {}
         }
@@ -313,17 +305,7 @@ impl Turn<'_> {
             Body::RequestVote { .. } | Body::RequestPreVote { .. } if self.in_lease() => {
                 return false;
             }
-            Body::RequestPreVote { .. } if self.settings.planted(Mutation::PreVoteRaisesTerm) => {
-                self.become_follower(m.term, None);
-            }
             Body::RequestPreVote { .. } | Body::RequestPreVoteResponse { granted: true } => {}
-            _ if self.settings.planted(Mutation::AppendsAfterStepDown)
-                && self.i.role == Role::Leader =>
-            {
-                self.become_follower(m.term, None);
-                let (term, payload) = (m.term, Payload::from_code(1));
-                self.i.log.push(Entry { term, payload });
-            }
             Body::AppendEntries { .. } | Body::Heartbeat { .. } => {
                 self.become_follower(m.term, Some(m.from));
             }
@@ -358,13 +340,8 @@ impl Turn<'_> {
             }
             Body::Heartbeat { commit } => {
                 if self.hear_leader(m) {
-                    if self.settings.planted(Mutation::CommitMayFall) {
-                        self.i.commit = *commit;
-                    }
                     self.commit_to(*commit);
-                    let ahead = self.settings.planted(Mutation::HeartbeatResponseAhead);
-                    let term = self.i.term + u32::from(ahead);
-                    self.send(m.from, term, Body::HeartbeatResponse);
+                    self.reply(m, Body::HeartbeatResponse);
                 }
             }
             Body::AppendEntriesAccepted { index } => self.handle_accepted(m.from, *index),
@@ -386,36 +363,12 @@ impl Turn<'_> {
             ..Server::initial(i.id)
         };
         *i = durable;
-        if self.settings.is_mutant() {
-            self.forget_in_restart();
-        }
-    }
-
-    /// What planted mistakes lose in a restart.
-    fn forget_in_restart(&mut self) {
-        let i = &mut *self.i;
-        let planted = |mutation| self.settings.planted(mutation);
-        let blank = planted(Mutation::EmptyServerForgets) && i.log.last_index() == 0;
-        if planted(Mutation::VoteLostInRestart) || blank {
-            i.vote = None;
-        }
-        if planted(Mutation::TermLostInRestart) || blank {
-            i.term = 0;
-        }
-        if planted(Mutation::EntryLostInRestart) {
-            i.log.truncate(i.log.last_index().saturating_sub(1));
-            i.commit = i.commit.min(i.log.last_index());
-        }
     }
 
     /// A client's value is appended by a leader and dropped by everybody else.
     fn propose(&mut self, payload: Payload) -> Outcome {
         if self.i.role != Role::Leader {
             return Outcome::Refused(Refusal::ProposalDropped);
-        }
-        if self.settings.planted(Mutation::LeaderReplacesEntry) {
-            let last = self.i.log.last_index();
-            self.i.log.truncate(self.i.commit.max(last - 1));
         }
         self.append_own(payload);
         self.broadcast_append();

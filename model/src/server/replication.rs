@@ -5,7 +5,6 @@ use super::{Own, Progress, Turn};
 use crate::dialect::Departure;
 use crate::ids::{Id, MAX_SERVERS};
 use crate::message::{Body, Entries, Entry, Message, Payload, Position};
-use crate::mutation::Mutation;
 use arrayvec::ArrayVec;
 use std::sync::Arc;
 
@@ -42,8 +41,6 @@ impl Turn<'_> {
             peer.window_is_full(settings.max_inflight),
             settings.one_entry_per_append,
         ) {
-            (true, _) if settings.planted(Mutation::FullWindowSilent) => return false,
-            (true, true) if settings.planted(Mutation::WindowIgnored) => 1,
             (true, _) => 0,
             (false, true) => 1,
             (false, false) => usize::MAX,
@@ -75,17 +72,12 @@ impl Turn<'_> {
     /// match there.
     pub(super) fn broadcast_heartbeat(&mut self) {
         let settings = self.settings;
-        let unbounded = settings.planted(Mutation::HeartbeatCommitUnbounded);
         for j in self.others() {
             let commit = self.i.commit;
             let Some(peer) = self.peer_mut(j) else {
                 return;
             };
-            let commit = if unbounded {
-                commit
-            } else {
-                commit.min(peer.matched)
-            };
+            let commit = commit.min(peer.matched);
             peer.told_commit(settings, commit);
             self.send(j, self.i.term, Body::Heartbeat { commit });
         }
@@ -101,22 +93,14 @@ impl Turn<'_> {
     ) {
         // What is committed here is in the leader's log: no need to look at an older append.
         if prev.index < self.i.commit {
-            if self.settings.planted(Mutation::StaleAppendTruncates) {
-                self.i.log.truncate(prev.index);
-            }
             let index = self.i.commit;
             return self.reply(m, Body::AppendEntriesAccepted { index });
         }
-        let unchecked = self.settings.planted(Mutation::PreviousTermUnchecked)
-            && prev.index <= self.i.log.last_index();
-        if !self.i.log.matches(prev) && !unchecked {
+        if !self.i.log.matches(prev) {
             let upper = prev.index.min(self.i.log.last_index());
             let hint = self.i.log.conflict_hint(upper, prev.term);
             let index = prev.index;
             return self.reply(m, Body::AppendEntriesRejected { index, hint });
-        }
-        if self.settings.planted(Mutation::TruncatesAlways) {
-            self.i.log.truncate(prev.index);
         }
         self.i.log.merge(prev.index, entries);
         let index = prev.index + entries.len() as u32;
@@ -138,12 +122,8 @@ impl Turn<'_> {
         let Some(peer) = self.peer_mut(j) else {
             return;
         };
-        peer.recent_active |= !settings.planted(Mutation::ResponseIsNoActivity);
+        peer.recent_active = true;
         let was_paused = peer.paused;
-        if settings.planted(Mutation::MatchMayFall) && index < peer.matched {
-            (peer.matched, peer.next) = (index, index + 1);
-            peer.inflight = Default::default();
-        }
         // Nothing behind the log was ever sent.
         if index > last_index || !peer.acknowledged(settings, index) {
             return;
@@ -166,9 +146,6 @@ impl Turn<'_> {
     /// leader's log of a higher term is passed over (paper, end of section 5.3, and beyond).
     pub(super) fn handle_rejected(&mut self, j: Id, index: u32, hint: Position) {
         let settings = self.settings;
-        if settings.planted(Mutation::RefusalCountsAsAcknowledgement) {
-            return self.handle_accepted(j, index);
-        }
         let next_probe = match hint.term {
             0 => hint.index,
             term => self.i.log.conflict_hint(hint.index, term).index,
@@ -176,11 +153,8 @@ impl Turn<'_> {
         let Some(peer) = self.peer_mut(j) else {
             return;
         };
-        peer.recent_active |= !settings.planted(Mutation::ResponseIsNoActivity);
-        if settings.planted(Mutation::NextBelowMatch) && peer.flow == super::Flow::Replicate {
-            peer.become_probe();
-            peer.next = index.min(next_probe + 1).max(1);
-        } else if peer.refused(settings, index, next_probe) {
+        peer.recent_active = true;
+        if peer.refused(settings, index, next_probe) {
             self.send_append(j, true);
         }
     }
@@ -192,7 +166,7 @@ impl Turn<'_> {
         let Some(peer) = self.peer_mut(j) else {
             return;
         };
-        peer.recent_active |= !settings.planted(Mutation::ResponseIsNoActivity);
+        peer.recent_active = true;
         peer.heard(settings);
         if peer.matched < last_index || peer.flow == super::Flow::Probe {
             self.send_append(j, true);
@@ -204,15 +178,10 @@ impl Turn<'_> {
     /// Returns whether the commit index rose.
     fn advance_commit(&mut self) -> bool {
         let index = self.majority_match();
-        let of_own_term = self.i.log.term_at(index) == Some(self.i.term)
-            || self.settings.planted(Mutation::CommitsOldTermByCounting);
-        let of_own_term = of_own_term
-            && !(self.settings.planted(Mutation::StopsAtOldTerm)
-                && self.i.log.term_at(self.i.commit + 1) != Some(self.i.term));
+        let of_own_term = self.i.log.term_at(index) == Some(self.i.term);
         let rises = index > self.i.commit && of_own_term;
         if rises {
-            let one = self.settings.planted(Mutation::CommitsOneAtATime);
-            self.i.commit = if one { self.i.commit + 1 } else { index };
+            self.i.commit = index;
         }
         rises
     }
@@ -234,9 +203,7 @@ impl Turn<'_> {
             })
             .collect();
         matched.sort_unstable();
-        let few = usize::from(self.settings.planted(Mutation::MajorityTooSmall));
-        let quorum = self.settings.quorum() - few;
-        let place = matched.len() - matched.len().min(quorum);
+        let place = matched.len() - matched.len().min(self.settings.quorum());
         matched.get(place).copied().unwrap_or(0)
     }
 

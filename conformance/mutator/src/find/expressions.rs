@@ -1,7 +1,6 @@
 //! Changes of expressions.
 
 use super::Finder;
-use super::seeded::{is_pattern, known};
 use super::values::is_assignment;
 use crate::mutant::{Operator, Shape};
 use crate::plain::Kind;
@@ -13,8 +12,8 @@ use syn::{
 
 impl Finder<'_> {
     pub(super) fn expression(&mut self, expr: &Expr) {
-        // What depends on planted mistakes alone is constant, and what observers are told is not compared.
-        if known(expr).is_some() || self.is_for_observers(expr) {
+        // What observers are told is not compared.
+        if self.is_for_observers(expr) {
             return;
         }
         match expr {
@@ -68,7 +67,6 @@ impl Finder<'_> {
 
     fn binary(&mut self, it: &ExprBinary) {
         use Operator::{Arithmetic, Assignment, Comparison, Logic};
-        let constant = known(&it.left).is_some() || known(&it.right).is_some();
         let pattern = holds_pattern(&it.left) || holds_pattern(&it.right);
         let (operator, others): (Operator, &[&str]) = match it.op {
             BinOp::Lt(_) => (Comparison, &["<=", "==", ">"]),
@@ -96,8 +94,7 @@ impl Finder<'_> {
             BinOp::BitOrAssign(_) => (Assignment, &["&="]),
             _ => (Arithmetic, &[]),
         };
-        let stays = constant || (pattern && operator == Logic);
-        if !stays {
+        if !(pattern && operator == Logic) {
             let (left, right) = (self.of(&it.left).to_owned(), self.of(&it.right).to_owned());
             for other in others {
                 self.replace(it, operator, format!("{left} {other} {right}"));
@@ -112,25 +109,21 @@ impl Finder<'_> {
             for operand in [&it.left, &it.right] {
                 let joined = matches!(&**operand, Expr::Binary(inner)
                     if std::mem::discriminant(&inner.op) == std::mem::discriminant(&it.op));
-                if !constant && !joined {
+                if !joined {
                     self.condition(operand, &[neutral]);
                 }
             }
         }
-        if known(&it.left).is_none() {
-            match is_assignment(&it.op) {
-                true => visit::visit_expr(self, &it.left),
-                false => self.visit_expr(&it.left),
-            }
+        match is_assignment(&it.op) {
+            true => visit::visit_expr(self, &it.left),
+            false => self.visit_expr(&it.left),
         }
-        if known(&it.right).is_none() {
-            self.visit_expr(&it.right);
-        }
+        self.visit_expr(&it.right);
     }
 
     /// A condition, which becomes constant, and is negated unless a change of its operator does so.
     fn condition(&mut self, condition: &Expr, values: &[&str]) {
-        if known(condition).is_some() || holds_pattern(condition) {
+        if holds_pattern(condition) {
             return;
         }
         for value in values {
@@ -149,18 +142,11 @@ impl Finder<'_> {
     }
 
     fn branch(&mut self, it: &ExprIf) {
-        let value = known(&it.cond);
-        if value.is_none() {
-            self.condition(&it.cond, &["true", "false"]);
-            self.chained(&it.cond);
-            self.visit_expr(&it.cond);
-        }
-        if value != Some(false) {
-            self.visit_block(&it.then_branch);
-        }
-        if value != Some(true)
-            && let Some((_, otherwise)) = &it.else_branch
-        {
+        self.condition(&it.cond, &["true", "false"]);
+        self.chained(&it.cond);
+        self.visit_expr(&it.cond);
+        self.visit_block(&it.then_branch);
+        if let Some((_, otherwise)) = &it.else_branch {
             self.visit_expr(otherwise);
         }
     }
@@ -179,25 +165,16 @@ impl Finder<'_> {
     }
 
     fn choice(&mut self, it: &ExprMatch) {
-        let value = known(&it.expr);
-        if value.is_none() {
-            self.visit_expr(&it.expr);
-        }
+        self.visit_expr(&it.expr);
         let rest = it
             .arms
             .iter()
             .rposition(|arm| arm.guard.is_none() && takes_all(&arm.pat));
         for (at, arm) in it.arms.iter().enumerate() {
-            let guard = arm.guard.as_ref().map(|(_, guard)| &**guard);
-            let dead = guard.is_some_and(|guard| known(guard) == Some(false))
-                || value.is_some_and(|value| is_pattern(&arm.pat, !value));
-            if dead {
-                continue;
-            }
-            if value.is_none() && rest.is_some_and(|rest| at < rest) {
+            if rest.is_some_and(|rest| at < rest) {
                 self.arm(arm);
             }
-            if let Some(guard) = guard.filter(|guard| known(guard).is_none()) {
+            if let Some((_, guard)) = &arm.guard {
                 // Always false is an arm that is never taken.
                 self.condition(guard, &["true"]);
                 self.visit_expr(guard);

@@ -1,12 +1,10 @@
 //! Finds every change that can be made to a file.
 //!
 //! Left out: tests, `const` contexts, patterns and types, macros (with them assertions, `matches!` and
-//! formatted text), implementations of `Debug` and `Display`, what only an observer is told, the check of
-//! invariants in debug builds, and everything that is only there for the planted mistakes of the feature
-//! `seeded-bugs`, which are constant in this build.
+//! formatted text), implementations of `Debug` and `Display`, what only an observer is told, and the check of
+//! invariants in debug builds.
 
 mod expressions;
-mod seeded;
 mod values;
 
 use crate::mutant::{Mutant, Operator, Shape};
@@ -258,10 +256,7 @@ impl<'ast> Visit<'ast> for Finder<'_> {
 /// Whether an item is not part of the mutated build, or no behaviour.
 fn is_left_out(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| match &attribute.meta {
-        Meta::List(list) if list.path.is_ident("cfg") => {
-            let condition = list.tokens.to_string();
-            condition == "test" || condition.contains("seeded-bugs")
-        }
+        Meta::List(list) if list.path.is_ident("cfg") => list.tokens.to_string() == "test",
         Meta::Path(path) => path.is_ident("test"),
         _ => false,
     })

@@ -1,7 +1,6 @@
 //! What a function or a branch ends with, and statements.
 
 use super::Finder;
-use super::seeded::{is_pattern, known};
 use crate::mutant::{Operator, Shape};
 use crate::plain::Kind;
 use syn::spanned::Spanned;
@@ -21,25 +20,14 @@ impl Finder<'_> {
             Expr::Paren(it) => self.values_of(&it.expr, kind),
             Expr::Block(it) => self.values_of_block(&it.block, kind),
             Expr::If(it) => {
-                let condition = known(&it.cond);
-                if condition != Some(false) {
-                    self.values_of_block(&it.then_branch, kind);
-                }
-                if condition != Some(true)
-                    && let Some((_, otherwise)) = &it.else_branch
-                {
+                self.values_of_block(&it.then_branch, kind);
+                if let Some((_, otherwise)) = &it.else_branch {
                     self.values_of(otherwise, kind);
                 }
             }
             Expr::Match(it) => {
-                let value = known(&it.expr);
                 for arm in &it.arms {
-                    let guard = arm.guard.as_ref().and_then(|(_, guard)| known(guard));
-                    let dead = guard == Some(false)
-                        || value.is_some_and(|value| is_pattern(&arm.pat, !value));
-                    if !dead {
-                        self.values_of(&arm.body, kind);
-                    }
+                    self.values_of(&arm.body, kind);
                 }
             }
             Expr::Lit(_)
@@ -52,7 +40,7 @@ impl Finder<'_> {
             | Expr::Macro(_) => {}
             // The constant is changed where it stands.
             Expr::Call(it) if matches!(it.args.first(), Some(Expr::Lit(_))) => {}
-            _ if self.is_for_observers(expr) || known(expr).is_some() => {}
+            _ if self.is_for_observers(expr) => {}
             _ => {
                 for value in kind.values() {
                     self.replace(expr, Operator::Value, value);

@@ -8,7 +8,7 @@ use stateright::{Model, Property};
 #[derive(Clone, Debug)]
 pub(crate) struct FilterLock {
     pub processes: u8,
-    /// The planted mistake: a process looks only at the one before it, not at all others.
+    /// The mistake: a process looks only at the one before it, not at all others.
     pub short_sighted: bool,
     /// The boundary: no process is in its level more than this deep.
     pub deepest: u8,

@@ -127,7 +127,7 @@ fn a_bounded_search_goes_on_with_more() {
     }
 }
 
-/// With the planted mistake.
+/// With the mistake.
 fn hasty(managers: u8) -> TwoPhase {
     TwoPhase {
         managers,

@@ -9,7 +9,7 @@ use stateright::{Model, Property};
 #[derive(Clone, Debug)]
 pub(crate) struct TwoPhase {
     pub managers: u8,
-    /// The planted mistake: the transaction manager commits when one is still missing.
+    /// The mistake: the transaction manager commits when one is still missing.
     pub hasty: bool,
 }
 

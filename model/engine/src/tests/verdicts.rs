@@ -93,7 +93,7 @@ fn two_phase_commit_has_the_published_counts() {
 }
 
 #[test]
-fn a_planted_mistake_gives_a_shortest_counterexample() {
+fn a_mistake_gives_a_shortest_counterexample() {
     let model = TwoPhase {
         managers: 4,
         hasty: true,

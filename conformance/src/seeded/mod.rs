@@ -1,42 +1,65 @@
-//! Real mistakes, planted one at a time, and the rung of the ladder that catches each.
+//! Seeded bugs: real mistakes, one at a time, and the rung of the ladder that catches each.
 //!
 //! A tool that looks for mistakes should say how many it finds. The [`catalogue`] lists mistakes that
-//! real implementations and specifications of Raft shipped. Those that apply are planted, in the
-//! production Raft and in the specification, behind the cargo feature `seeded-bugs`, which no release
-//! has. The ladder is climbed until a rung catches the mistake; the answer is data, and
-//! [`markdown`](report::markdown) makes the document for people of it.
+//! real implementations and specifications of Raft shipped. Those that apply are written down as edits of
+//! the production Raft and of the specification (`conformance/seeded/`), which the package
+//! `lockstep-mutator` applies to copies of the sources; no other build has them. The ladder is climbed until
+//! a rung catches the bug; the answer is data, and [`markdown`](report::markdown) makes the document for
+//! people of it.
 //!
-//! Not here: the places of the mistakes (one line each where they were made), and mechanical mutation.
+//! Everything here that tries a bug runs in a process of the build with the bugs, in which one of them is
+//! switched on.
 
 pub mod catalogue;
-pub mod report;
-
-#[cfg(feature = "seeded-bugs")]
 mod control;
-#[cfg(feature = "seeded-bugs")]
 mod implementation;
-#[cfg(feature = "seeded-bugs")]
-mod planted_spec;
-#[cfg(feature = "seeded-bugs")]
+pub mod report;
 mod specification;
-// Its tests need no planted mistake.
-#[cfg(any(test, feature = "seeded-bugs"))]
 mod thin;
 
-#[cfg(feature = "seeded-bugs")]
 pub use control::try_control;
-#[cfg(feature = "seeded-bugs")]
 pub use implementation::try_implementation;
-#[cfg(feature = "seeded-bugs")]
-pub use planted_spec::MistakenSpec;
-#[cfg(feature = "seeded-bugs")]
-pub use specification::try_specification;
+pub use specification::{reached, try_specification};
 
-#[cfg(feature = "seeded-bugs")]
 use lockstep_model::Preset;
 use lockstep_traces::Trace;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::path::PathBuf;
+
+/// The build with the seeded bugs, as `lockstep-mutator seeded` describes it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Build {
+    /// The binary.
+    pub program: PathBuf,
+    /// Its bugs.
+    pub bugs: Vec<Bug>,
+}
+
+/// A seeded bug.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bug {
+    /// The number by which it is switched on.
+    pub number: usize,
+    /// The text it is in.
+    pub side: Side,
+    /// Its name in the catalogue, with a letter where an entry is seeded in several ways.
+    pub id: String,
+    /// Its effect, in a sentence.
+    pub what: String,
+    /// Of a bug in the specification: the property that a search finds violated first, or the witness that
+    /// is no longer reached.
+    pub caught_by: Option<String>,
+    /// The preset of that search.
+    pub preset: Option<String>,
+}
+
+impl Bug {
+    /// Its name in lists of both sides: `implementation EL-01`.
+    pub fn key(&self) -> String {
+        format!("{} {}", self.side, self.id)
+    }
+}
 
 /// The steps of the ladder, the cheapest first.
 #[derive(
@@ -89,7 +112,7 @@ impl fmt::Display for Rung {
     }
 }
 
-/// Where a mistake is planted.
+/// The text that a bug is seeded into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Side {
@@ -108,17 +131,19 @@ impl fmt::Display for Side {
     }
 }
 
-/// What became of one planted mistake.
-#[derive(Clone, Debug, Serialize)]
+/// The result of trying one seeded bug.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Finding {
-    /// The name in the catalogue, with a letter where an entry is planted in several ways.
+    /// The name in the catalogue, with a letter where an entry is seeded in several ways.
     pub id: String,
-    /// Where it is planted.
+    /// The text it is in.
     pub side: Side,
-    /// What the mistake does, in a sentence.
+    /// Its effect, in a sentence.
     pub what: String,
-    /// What caught it, if anything did.
+    /// The first rung that caught it, if any did.
     pub caught: Option<Caught>,
+    /// The search that must notice it, of a bug in the specification.
+    pub searched: Option<Searched>,
     /// Seconds spent on all rungs that were tried.
     pub seconds: f64,
 }
@@ -130,8 +155,21 @@ impl Finding {
     }
 }
 
-/// How a mistake was caught.
-#[derive(Clone, Debug, Serialize)]
+/// The search of the preset that a bug in the specification names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Searched {
+    /// The preset.
+    pub preset: String,
+    /// The property that is violated.
+    pub violated: Option<String>,
+    /// The witnesses that are reached.
+    pub reached: Vec<String>,
+    /// Whether a search without shortcut has the same verdict.
+    pub same_without_shortcut: bool,
+}
+
+/// How a bug was caught.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Caught {
     /// By which rung.
     pub rung: Rung,
@@ -152,32 +190,23 @@ pub struct Caught {
     pub trace: Option<Trace>,
 }
 
-/// Every mistake that is planted in this build, with its side.
-#[cfg(feature = "seeded-bugs")]
-pub fn planted() -> Vec<(Side, &'static str)> {
-    let bugs = lockstep_raft::Bug::ALL.iter();
-    let mutations = lockstep_model::Mutation::ALL.iter();
-    bugs.map(|bug| (Side::Implementation, bug.id()))
-        .chain(mutations.map(|it| (Side::Specification, it.id())))
-        .chain([(Side::Specification, CONTROL)])
-        .collect()
+/// The names of bugs with their sides, and the control, which needs no edit.
+pub fn seeded<'a>(bugs: impl IntoIterator<Item = (Side, &'a str)>) -> Vec<(Side, &'a str)> {
+    let control = [(Side::Specification, CONTROL)];
+    bugs.into_iter().chain(control).collect()
 }
 
 /// The entry of the catalogue that is a control.
-#[cfg(feature = "seeded-bugs")]
 pub const CONTROL: &str = "SP-02";
 
 /// States after which a run of the ladder gives up.
-#[cfg(feature = "seeded-bugs")]
 const MAX_STATES: u64 = 3_000_000;
 
-#[cfg(feature = "seeded-bugs")]
 fn smoke() -> &'static Preset {
     Preset::named("smoke").expect("there is a preset smoke")
 }
 
 /// The presets of `lockstep verify` without `smoke`; `default`, the largest, last.
-#[cfg(feature = "seeded-bugs")]
 fn other_ci_presets() -> impl Iterator<Item = &'static Preset> {
     let others = || {
         Preset::all()
@@ -188,7 +217,6 @@ fn other_ci_presets() -> impl Iterator<Item = &'static Preset> {
     small.chain(others().filter(|it| it.name == "default"))
 }
 
-#[cfg(feature = "seeded-bugs")]
 fn bigger_presets() -> impl Iterator<Item = &'static Preset> {
     Preset::all().iter().filter(|it| !it.ci)
 }

@@ -203,6 +203,7 @@ mod tests {
                 steps: 3,
                 trace: None,
             }),
+            searched: None,
             seconds: 0.5,
         }
     }

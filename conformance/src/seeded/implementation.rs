@@ -1,7 +1,7 @@
-//! A mistake in the production Raft: does it diverge from the specification?
+//! A bug in the production Raft: does it diverge from the specification?
 
 use super::thin::thin;
-use super::{Caught, Finding, Rung, Side};
+use super::{Bug, Caught, Finding, Rung};
 use crate::compare::Difference;
 use crate::divergence::Divergence;
 use crate::product::{Product, Verdict};
@@ -9,34 +9,27 @@ use crate::replay::replay;
 use crate::targets::lockstep_raft::LockstepRaft;
 use crate::walk::{WalkOptions, walk};
 use lockstep_model::{Cluster, Preset, Settings};
-use lockstep_raft::Bug;
 use lockstep_traces::Trace;
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-/// One mistake at a time: the switch is one for the process.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-
-/// Climbs the ladder with one mistake planted in the production Raft. `corpus` are the traces of the
+/// Climbs the ladder with the production Raft as it is in this process. `corpus` are the traces of the
 /// first rung.
 ///
 /// # Panics
 ///
-/// If a preset cannot be set up, or the target cannot be started even without a mistake.
-pub fn try_implementation(bug: Bug, rungs: &[Rung], corpus: &[(String, Trace)]) -> Finding {
+/// If a preset cannot be set up.
+pub fn try_implementation(bug: &Bug, rungs: &[Rung], corpus: &[(String, Trace)]) -> Finding {
     let clock = Instant::now();
-    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    lockstep_raft::activate(Some(bug));
     let caught = rungs.iter().find_map(|rung| climb(*rung, corpus));
-    lockstep_raft::activate(None);
     Finding {
-        id: bug.id().to_owned(),
-        side: Side::Implementation,
-        what: bug.what().to_owned(),
+        id: bug.id.clone(),
+        side: bug.side,
+        what: bug.what.clone(),
         caught,
+        searched: None,
         seconds: clock.elapsed().as_secs_f64(),
     }
 }

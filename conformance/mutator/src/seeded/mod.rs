@@ -1,0 +1,117 @@
+//! Seeded bugs: mistakes that people made, each written as an edit of the sources.
+//!
+//! The rules of the specification and of the production Raft know nothing of them. `conformance/seeded/`
+//! lists them; [`apply`] puts all of them into copies of the sources, each behind its number, and
+//! [`build`] makes one binary of the copies, in which an environment variable says which of them is active.
+
+mod apply;
+mod build;
+mod tokens;
+
+pub use apply::apply;
+pub use build::{Built, Listed, apply_all, build};
+
+use crate::checkout::Failure;
+use crate::package::{IMPLEMENTATION, Package, SPECIFICATION};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+/// The folder of the lists, from the top of the checkout.
+pub const FOLDER: &str = "conformance/seeded";
+
+/// The text that a bug is seeded into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Side {
+    /// The specification.
+    Specification,
+    /// The production Raft.
+    Implementation,
+}
+
+impl Side {
+    /// Both, in the order of their numbers.
+    pub const ALL: [Side; 2] = [Side::Specification, Side::Implementation];
+
+    /// The package that holds the text.
+    pub fn package(self) -> Package {
+        match self {
+            Side::Specification => SPECIFICATION,
+            Side::Implementation => IMPLEMENTATION,
+        }
+    }
+
+    fn file(self) -> &'static str {
+        match self {
+            Side::Specification => "specification.toml",
+            Side::Implementation => "implementation.toml",
+        }
+    }
+}
+
+/// One seeded bug.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bug {
+    /// Its name in the catalogue, with a letter where an entry is seeded in several ways.
+    pub id: String,
+    /// The effect, in a sentence.
+    pub what: String,
+    /// Of a bug in the specification: the property that a search finds violated first, or the witness that
+    /// is no longer reached.
+    pub caught_by: Option<String>,
+    /// The preset of that search.
+    pub preset: Option<String>,
+    /// The changes of the sources; all of them are made together.
+    pub edit: Vec<Edit>,
+}
+
+/// One change of one function.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Edit {
+    /// The file, from the folder `src` of the package.
+    pub file: String,
+    /// The function, `name` or `Type::name`.
+    pub function: String,
+    /// The text that is replaced. It is compared token by token, so that neither spaces nor comments
+    /// matter, and stands exactly once in the body of the function.
+    pub find: String,
+    /// The text that stands there instead.
+    pub replace: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct List {
+    bug: Vec<Bug>,
+}
+
+/// Reads the bugs of one side, in the order of the list.
+///
+/// # Errors
+///
+/// The list is missing or malformed, names a bug twice, or has a bug that changes nothing.
+pub fn read(workspace: &Path, side: Side) -> Result<Vec<Bug>, Failure> {
+    let path = workspace.join(FOLDER).join(side.file());
+    let place = |error: &dyn std::fmt::Display| Failure(format!("{}: {error}", path.display()));
+    let text = fs::read_to_string(&path).map_err(|error| place(&error))?;
+    let list: List = toml::from_str(&text).map_err(|error| place(&error))?;
+    let mut ids = BTreeSet::new();
+    for bug in &list.bug {
+        if !ids.insert(&bug.id) {
+            return Err(place(&format!("there are two bugs {}", bug.id)));
+        }
+        if bug.edit.is_empty() {
+            return Err(place(&format!("{} has no edit", bug.id)));
+        }
+        let searched = bug.caught_by.is_some() && bug.preset.is_some();
+        if searched != (side == Side::Specification) {
+            let text = "a bug in the specification, and no other, has caught_by and preset";
+            return Err(place(&format!("{}: {text}", bug.id)));
+        }
+    }
+    Ok(list.bug)
+}

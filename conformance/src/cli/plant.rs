@@ -1,0 +1,110 @@
+//! `--plant ID`: the same command line in the build with the seeded bugs, with one of them switched on.
+//!
+//! Seeded bugs are edits of the sources (`conformance/seeded/`). No other build has them, so a command that
+//! plants one makes that build (Cargo does nothing if it is up to date) and becomes its binary.
+
+use super::child;
+use super::error::CliError;
+use lockstep_conformance::seeded::{Bug, Build, Side};
+use std::convert::Infallible;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+/// Name of the environment variable with the numbers of the bugs that are switched on.
+const ACTIVE: &str = "LOCKSTEP_MUTANT";
+
+/// The folder that tells a checkout.
+const LISTS: &str = "conformance/seeded";
+
+/// The longest time that the build may take.
+const BUILD_LIMIT: Duration = Duration::from_secs(1800);
+
+/// Whether the sources of this binary had seeded bugs in them.
+pub fn is_seeded_build() -> bool {
+    option_env!("LOCKSTEP_SEEDED_BUILD").is_some()
+}
+
+/// Goes on only in a process that has this bug switched on; every other process becomes one.
+///
+/// # Errors
+/// There is no such bug, or the build cannot be made.
+pub fn enter(side: Side, id: &str) -> Result<(), CliError> {
+    if is_seeded_build() {
+        return match std::env::var_os(ACTIVE) {
+            Some(_) => Ok(()),
+            None => Err(CliError::Usage(format!("{ACTIVE} is not set"))),
+        };
+    }
+    let build = build(&mut || ControlFlow::Continue(()))?;
+    let of_side = || build.bugs.iter().filter(|bug| bug.side == side);
+    let Some(bug) = of_side().find(|bug| bug.id == id) else {
+        let ids: Vec<_> = of_side().map(|bug| bug.id.as_str()).collect();
+        return Err(CliError::Usage(format!(
+            "there is no seeded bug {id} in the {side}; there are {}",
+            ids.join(", ")
+        )));
+    };
+    let mut command = with(&build, &[bug]);
+    command.args(std::env::args_os().skip(1));
+    Err(match go_on_as(command) {
+        Ok(never) => match never {},
+        Err(error) => CliError::Usage(format!("{}: {error}", build.program.display())),
+    })
+}
+
+/// The binary of the build with these bugs switched on, at most one on each side.
+pub fn with(build: &Build, bugs: &[&Bug]) -> Command {
+    let numbers: Vec<_> = bugs.iter().map(|bug| bug.number.to_string()).collect();
+    let mut command = Command::new(&build.program);
+    command.env(ACTIVE, numbers.join(","));
+    command
+}
+
+/// Makes the build.
+///
+/// # Errors
+/// There is no checkout or no Cargo, an edit does not apply any more, or the build fails.
+pub fn build(poll: &mut dyn FnMut() -> ControlFlow<()>) -> Result<Build, CliError> {
+    let checkout = checkout()?;
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command
+        .args(["run", "--quiet", "-p", "lockstep-mutator", "--", "seeded"])
+        .current_dir(&checkout);
+    let failed = |text: String| CliError::Usage(format!("the build with the seeded bugs: {text}"));
+    let ended = child::run(command, BUILD_LIMIT, poll).map_err(failed)?;
+    if !ended.status.success() {
+        return Err(failed("it cannot be made; the reason is above".to_owned()));
+    }
+    serde_json::from_slice(&ended.stdout).map_err(|error| failed(error.to_string()))
+}
+
+/// The top of the checkout: around the current folder, or where this binary was compiled.
+fn checkout() -> Result<PathBuf, CliError> {
+    let here = std::env::current_dir().unwrap_or_default();
+    let compiled = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
+    let mut places = here.ancestors().chain(compiled);
+    let found = places.find(|place| place.join(LISTS).is_dir());
+    found.map(Path::to_path_buf).ok_or_else(|| {
+        CliError::Usage(format!(
+            "seeded bugs are edits of Lockstep's sources, and there is no checkout of them here: no \
+             folder above {} has a {LISTS}",
+            here.display()
+        ))
+    })
+}
+
+/// Replaces this process.
+#[cfg(unix)]
+fn go_on_as(mut command: Command) -> std::io::Result<Infallible> {
+    use std::os::unix::process::CommandExt;
+    Err(command.exec())
+}
+
+/// Waits for the other process and ends with its code.
+#[cfg(not(unix))]
+fn go_on_as(mut command: Command) -> std::io::Result<Infallible> {
+    let status = command.status()?;
+    std::process::exit(status.code().unwrap_or(2))
+}

@@ -1,0 +1,128 @@
+//! A bug in the specification: is a property violated, or a witness no longer reached?
+
+use super::{Bug, Caught, Finding, Rung, Searched};
+use crate::path::{provenance, steps_along};
+use lockstep_engine::{Checked, Report, Search, Verdict};
+use lockstep_model::properties::witnesses;
+use lockstep_model::{Action, Cluster, Preset, Settings};
+use lockstep_traces::{Header, Trace};
+use std::time::Instant;
+
+/// Searches with the specification as it is in this process, preset after preset.
+///
+/// # Panics
+///
+/// If a preset cannot be set up or searched.
+pub fn try_specification(bug: &Bug, rungs: &[Rung]) -> Finding {
+    let clock = Instant::now();
+    let caught = rungs.iter().find_map(|rung| climb(bug, *rung));
+    let preset = bug.preset.as_deref().and_then(Preset::named);
+    Finding {
+        id: bug.id.clone(),
+        side: bug.side,
+        what: bug.what.clone(),
+        caught,
+        searched: preset.map(searched),
+        seconds: clock.elapsed().as_secs_f64(),
+    }
+}
+
+/// The search that the bug names, and whether the shortcut changes its verdict.
+fn searched(preset: &Preset) -> Searched {
+    let found = check(preset, true).report;
+    let plain = check(preset, false).report;
+    Searched {
+        preset: preset.name.to_owned(),
+        violated: match &found.verdict {
+            Verdict::Violated { property, .. } => Some(property.clone()),
+            _ => None,
+        },
+        reached: names_reached(&found),
+        same_without_shortcut: plain.verdict == found.verdict
+            && names_reached(&plain) == names_reached(&found),
+    }
+}
+
+/// The witnesses that a preset reaches with the specification as it is in this process.
+///
+/// # Panics
+///
+/// If the preset cannot be set up or searched.
+pub fn reached(preset: &Preset) -> Vec<String> {
+    names_reached(&check(preset, true).report)
+}
+
+fn names_reached(report: &Report) -> Vec<String> {
+    let reached = report.witnesses.iter().filter(|it| it.depth.is_some());
+    reached.map(|witness| witness.name.clone()).collect()
+}
+
+fn climb(bug: &Bug, rung: Rung) -> Option<Caught> {
+    match rung {
+        // Neither compares anything with a property.
+        Rung::Corpus | Rung::Walks => None,
+        Rung::Smoke => search(bug, rung, super::smoke()),
+        Rung::Ci => super::other_ci_presets().find_map(|it| search(bug, rung, it)),
+        Rung::Bigger => super::bigger_presets().find_map(|it| search(bug, rung, it)),
+    }
+}
+
+fn search(bug: &Bug, rung: Rung, preset: &Preset) -> Option<Caught> {
+    let clock = Instant::now();
+    let checked = check(preset, true);
+    let (by, trace) = match &checked.report.verdict {
+        Verdict::Violated { property, .. } => {
+            let found = checked.counterexample.as_ref()?;
+            let actions: Vec<_> = found.actions().copied().collect();
+            let trace = trace(bug, preset, property, &actions);
+            (property.clone(), Some(trace))
+        }
+        Verdict::Exhausted => (missed(&checked.report, preset)?, None),
+        Verdict::Bounded { .. } => return None,
+    };
+    Some(Caught {
+        rung,
+        run: preset.name.to_owned(),
+        by,
+        panicked: false,
+        states: checked.report.distinct,
+        seconds: clock.elapsed().as_secs_f64(),
+        steps: trace.as_ref().map_or(0, |trace| trace.steps.len()),
+        trace,
+    })
+}
+
+/// A rule that is too strict violates nothing: it makes something impossible. Each witness names a preset
+/// that reaches it, and the corpus holds the way there: one that is not reached there fails the corpus.
+fn missed(report: &Report, preset: &Preset) -> Option<String> {
+    let named = witnesses().iter().filter(|it| it.preset == preset.name);
+    let gone: Vec<_> = named
+        .map(|witness| witness.name)
+        .filter(|name| report.unreached().any(|unreached| unreached == *name))
+        .collect();
+    (!gone.is_empty()).then(|| format!("not reached: {}", gone.join(", ")))
+}
+
+fn check(preset: &Preset, shortcut: bool) -> Checked<Cluster> {
+    Search::new(&cluster(preset))
+        .shortcut(shortcut)
+        .threads(2)
+        .max_states(super::MAX_STATES)
+        .run()
+        .expect("a search in memory needs nothing")
+}
+
+fn cluster(preset: &Preset) -> Cluster {
+    let settings = Settings::new(&preset.config).expect("presets are valid");
+    Cluster::new(settings, preset.bounds)
+}
+
+fn trace(bug: &Bug, preset: &Preset, property: &str, actions: &[Action]) -> Trace {
+    let cluster = cluster(preset);
+    let purpose = format!("{} in the specification violates {property}", bug.id);
+    let made = provenance("lockstep mutants", Some(preset.name), &cluster);
+    Trace {
+        header: Header::new("seeded-bug", purpose, preset.config.clone(), made),
+        steps: steps_along(&cluster, actions),
+    }
+}

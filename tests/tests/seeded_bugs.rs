@@ -1,0 +1,97 @@
+//! The lists of seeded bugs: every edit applies to the sources as they are, and every bug is of the
+//! catalogue, as every entry of the catalogue is of the lists. That each bug is caught is for
+//! `lockstep mutants`, which `.ci/run` runs.
+
+use assert_cmd::Command;
+use lockstep_conformance::seeded::catalogue::catalogue;
+use lockstep_conformance::seeded::report::{explanations, unaccounted};
+use lockstep_conformance::seeded::{self, Rung};
+use lockstep_model::Preset;
+use lockstep_model::properties::{state_properties, step_properties, witnesses};
+use lockstep_mutator::checkout::Checkout;
+use lockstep_mutator::seeded::{Listed, Side, apply_all};
+use lockstep_tests::binary;
+use std::collections::{BTreeMap, BTreeSet};
+
+fn listed() -> Vec<Listed> {
+    let repository = binary::repository();
+    let mut sources = Checkout::read(&repository).expect("the sources can be read");
+    apply_all(&repository, &mut sources).expect("every edit applies")
+}
+
+/// The sides have the same names in both packages.
+fn side(bug: &Listed) -> seeded::Side {
+    match bug.side {
+        Side::Specification => seeded::Side::Specification,
+        Side::Implementation => seeded::Side::Implementation,
+    }
+}
+
+#[test]
+fn every_bug_has_an_entry_and_every_entry_a_bug() {
+    let bugs = listed();
+    let names = bugs.iter().map(|bug| (side(bug), bug.id.as_str()));
+    let gaps = unaccounted(&catalogue(), &seeded::seeded(names), &explanations());
+    assert!(gaps.is_empty(), "{gaps:#?}");
+}
+
+/// The list of what CI expects names bugs, and leaves out none but those that nobody can catch.
+#[test]
+fn the_expected_list_is_of_these_bugs() {
+    let path = binary::repository().join("conformance/src/seeded/expected.json");
+    let text = std::fs::read_to_string(path).expect("the list can be read");
+    let expected: BTreeMap<String, Rung> = serde_json::from_str(&text).expect("it is a list");
+    let bugs = listed();
+    let names = bugs.iter().map(|bug| (side(bug), bug.id.as_str()));
+    let keys = seeded::seeded(names).into_iter();
+    let keys: BTreeSet<_> = keys.map(|(side, id)| format!("{side} {id}")).collect();
+    let expected: BTreeSet<_> = expected
+        .into_keys()
+        .chain(explanations().into_keys())
+        .collect();
+    assert_eq!(keys, expected);
+}
+
+#[test]
+fn every_property_has_a_bug_that_it_is_to_catch() {
+    let bugs = listed();
+    let states = state_properties().iter().map(|property| property.name);
+    let steps = step_properties().iter().map(|property| property.name);
+    let properties: Vec<_> = states.chain(steps).collect();
+    for name in &properties {
+        let by_name = |bug: &Listed| bug.caught_by.as_deref() == Some(name);
+        assert!(bugs.iter().any(by_name), "{name}");
+    }
+    for bug in bugs.iter().filter(|bug| bug.side == Side::Specification) {
+        let name = bug.caught_by.as_deref().unwrap_or_default();
+        let is_witness = witnesses().iter().any(|witness| witness.name == name);
+        assert!(is_witness || properties.contains(&name), "{}", bug.id);
+        let preset = bug.preset.as_deref().and_then(Preset::named);
+        assert!(preset.is_some(), "{}: {:?}", bug.id, bug.preset);
+    }
+}
+
+/// Without a checkout there is nothing to build; the text says so.
+#[test]
+fn a_binary_without_sources_says_what_it_lacks() {
+    let help = Command::from_std(binary::lockstep())
+        .args(["mutants", "--help"])
+        .assert()
+        .success();
+    let text = String::from_utf8_lossy(&help.get_output().stdout).into_owned();
+    assert!(text.contains("needs a checkout"), "{text}");
+}
+
+/// Bugs are seeded into two targets only, and that is said before anything is built.
+#[test]
+fn a_target_without_seeded_bugs_is_refused() {
+    for target in ["raft-rs", "etcd", "exec:cat"] {
+        let assert = Command::from_std(binary::lockstep())
+            .args(["conform", "--plant", "EL-01", "--target", target])
+            .assert()
+            .code(2);
+        let text = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
+        assert!(text.contains("into lockstep-raft and spec"), "{text}");
+        assert!(text.contains("wrong_state"), "{text}");
+    }
+}
