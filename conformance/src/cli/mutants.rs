@@ -10,7 +10,7 @@ use clap::Args;
 use lockstep_conformance::seeded::catalogue::{Entry, catalogue, entry_of};
 use lockstep_conformance::seeded::report::{explanations, markdown, must_be_caught, unaccounted};
 use lockstep_conformance::seeded::{
-    Bug, Build, CONTROL, Finding, Rung, Side, reached, seeded, try_control, try_implementation,
+    Bug, Build, CONTROL, Finding, Rung, Side, search_for, seeded, try_control, try_implementation,
     try_specification,
 };
 use lockstep_model::Preset;
@@ -117,7 +117,7 @@ pub fn run(args: &MutantsArgs, progress: &Reporter) -> Result<Vec<Job>, CliError
             .into_iter()
             .filter_map(|side| job(side, &findings, &rungs, &entries, expected.as_ref())),
     );
-    jobs.extend(searched(&build, &findings));
+    jobs.extend(searched(&findings));
     Ok(jobs)
 }
 
@@ -362,8 +362,7 @@ fn table(findings: &[&Finding]) -> Table {
 
 /// Whether each bug in the specification is noticed by the property or witness that it names, in the
 /// preset that it names, by a search with and one without shortcut.
-fn searched(build: &Build, findings: &[Finding]) -> Option<Job> {
-    let mut healthy: BTreeMap<String, Vec<String>> = BTreeMap::new();
+fn searched(findings: &[Finding]) -> Option<Job> {
     let mut job = Job::new(
         "mutants",
         "each by its property",
@@ -372,28 +371,22 @@ fn searched(build: &Build, findings: &[Finding]) -> Option<Job> {
     );
     let mut wrong = 0;
     for finding in findings {
-        let key = finding.key();
-        let bug = build.bugs.iter().find(|bug| bug.key() == key);
-        let Some((Some(by), name)) = bug.map(|bug| (&bug.caught_by, &bug.preset)) else {
+        let Some(searched) = &finding.searched else {
             continue;
         };
-        let case = format!("{}: {by}", finding.id);
-        let result = match (&finding.searched, name.as_deref().and_then(Preset::named)) {
-            (Some(searched), Some(preset)) if searched.same_without_shortcut => {
-                let mut usual = || {
-                    let usual = healthy.entry(preset.name.to_owned());
-                    usual.or_insert_with(|| reached(preset)).contains(by)
-                };
-                match &searched.violated {
-                    Some(violated) if violated == by => Ok(()),
-                    Some(violated) => Err(format!("{violated} is violated")),
-                    None if !searched.reached.contains(by) && usual() => Ok(()),
-                    None => Err("nothing is violated, and the witness is as without it".to_owned()),
-                }
+        let result = match searched {
+            it if !it.same_without_shortcut => {
+                Err("a search without shortcut finds something else")
             }
-            (Some(_), Some(_)) => Err("a search without shortcut finds something else".to_owned()),
-            _ => Err(format!("there is no preset {name:?}")),
+            it if it.violated => Ok(()),
+            it if it.reached => Err("the witness is reached all the same"),
+            // Otherwise it is a property that holds, or a witness that is not reached, but would be.
+            it => match Preset::named(&it.preset).map(|preset| search_for(&it.only, preset)) {
+                Some(without) if without.reached => Ok(()),
+                _ => Err("the property holds"),
+            },
         };
+        let case = format!("{}: {}", finding.id, searched.only);
         match result {
             Ok(()) => job.passed(case),
             Err(why) => {

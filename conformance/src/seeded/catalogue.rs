@@ -22,12 +22,12 @@ pub struct Entry {
     pub violates: String,
     /// Where it was made and mended.
     pub source: String,
-    /// The feature that the specification would need before the entry can be planted, one of
+    /// The feature that the specification would need before the entry can be seeded, one of
     /// [`FEATURES`]; `None` for the entries that apply today.
     pub waits_for: Option<String>,
-    /// Of an entry that applies: why it is not planted on a side.
+    /// Of an entry that applies: why it is not seeded on a side.
     #[serde(default)]
-    pub not_planted: BTreeMap<Side, String>,
+    pub not_seeded: BTreeMap<Side, String>,
 }
 
 /// What an entry can wait for: parts of Raft that the specification does not have yet.
@@ -55,9 +55,9 @@ pub fn catalogue() -> Vec<Entry> {
     serde_json::from_str(CATALOGUE).expect("the catalogue is valid JSON")
 }
 
-/// The entry that a planted mistake belongs to: its own name, less the letter of a variant.
-pub fn entry_of<'a>(entries: &'a [Entry], planted: &str) -> Option<&'a Entry> {
-    let id = planted.trim_end_matches(|c: char| c.is_ascii_lowercase());
+/// The entry that a seeded bug belongs to: its own name, less the letter of a variant.
+pub fn entry_of<'a>(entries: &'a [Entry], bug: &str) -> Option<&'a Entry> {
+    let id = bug.trim_end_matches(|c: char| c.is_ascii_lowercase());
     entries.iter().find(|entry| entry.id == id)
 }
 

@@ -19,7 +19,7 @@ mod thin;
 
 pub use control::try_control;
 pub use implementation::try_implementation;
-pub use specification::{reached, try_specification};
+pub use specification::{search_for, try_specification};
 
 use lockstep_model::Preset;
 use lockstep_traces::Trace;
@@ -47,8 +47,7 @@ pub struct Bug {
     pub id: String,
     /// Its effect, in a sentence.
     pub what: String,
-    /// Of a bug in the specification: the property that a search finds violated first, or the witness that
-    /// is no longer reached.
+    /// Of a bug in the specification: a property that is violated, or a witness that is no longer reached.
     pub caught_by: Option<String>,
     /// The preset of that search.
     pub preset: Option<String>,
@@ -160,10 +159,12 @@ impl Finding {
 pub struct Searched {
     /// The preset.
     pub preset: String,
-    /// The property that is violated.
-    pub violated: Option<String>,
-    /// The witnesses that are reached.
-    pub reached: Vec<String>,
+    /// The property or witness that it looks at, and nothing else.
+    pub only: String,
+    /// Whether that is a property that is violated.
+    pub violated: bool,
+    /// Whether that is a witness that is reached.
+    pub reached: bool,
     /// Whether a search without shortcut has the same verdict.
     pub same_without_shortcut: bool,
 }

@@ -17,44 +17,39 @@ pub fn try_specification(bug: &Bug, rungs: &[Rung]) -> Finding {
     let clock = Instant::now();
     let caught = rungs.iter().find_map(|rung| climb(bug, *rung));
     let preset = bug.preset.as_deref().and_then(Preset::named);
+    let searched = bug.caught_by.as_deref().zip(preset);
     Finding {
         id: bug.id.clone(),
         side: bug.side,
         what: bug.what.clone(),
         caught,
-        searched: preset.map(searched),
+        searched: searched.map(|(name, preset)| search_for(name, preset)),
         seconds: clock.elapsed().as_secs_f64(),
     }
 }
 
-/// The search that the bug names, and whether the shortcut changes its verdict.
-fn searched(preset: &Preset) -> Searched {
-    let found = check(preset, true).report;
-    let plain = check(preset, false).report;
-    Searched {
-        preset: preset.name.to_owned(),
-        violated: match &found.verdict {
-            Verdict::Violated { property, .. } => Some(property.clone()),
-            _ => None,
-        },
-        reached: names_reached(&found),
-        same_without_shortcut: plain.verdict == found.verdict
-            && names_reached(&plain) == names_reached(&found),
-    }
-}
-
-/// The witnesses that a preset reaches with the specification as it is in this process.
+/// A search for one property or witness, with the specification as it is in this process, and whether the
+/// shortcut changes its result.
 ///
 /// # Panics
 ///
-/// If the preset cannot be set up or searched.
-pub fn reached(preset: &Preset) -> Vec<String> {
-    names_reached(&check(preset, true).report)
-}
-
-fn names_reached(report: &Report) -> Vec<String> {
-    let reached = report.witnesses.iter().filter(|it| it.depth.is_some());
-    reached.map(|witness| witness.name.clone()).collect()
+/// If the preset cannot be set up, or there is nothing of that name.
+pub fn search_for(name: &str, preset: &Preset) -> Searched {
+    let search = |shortcut| {
+        let cluster = cluster(preset);
+        let search = Search::new(&cluster).threads(2).shortcut(shortcut);
+        let search = search.only([name]).max_states(super::MAX_STATES);
+        search.run().expect("the name is that of a property").report
+    };
+    let (found, plain) = (search(true), search(false));
+    let reached = |report: &Report| report.witnesses.iter().any(|it| it.depth.is_some());
+    Searched {
+        preset: preset.name.to_owned(),
+        only: name.to_owned(),
+        violated: matches!(found.verdict, Verdict::Violated { .. }),
+        reached: reached(&found),
+        same_without_shortcut: plain.verdict == found.verdict && reached(&plain) == reached(&found),
+    }
 }
 
 fn climb(bug: &Bug, rung: Rung) -> Option<Caught> {
@@ -69,7 +64,7 @@ fn climb(bug: &Bug, rung: Rung) -> Option<Caught> {
 
 fn search(bug: &Bug, rung: Rung, preset: &Preset) -> Option<Caught> {
     let clock = Instant::now();
-    let checked = check(preset, true);
+    let checked = check(preset);
     let (by, trace) = match &checked.report.verdict {
         Verdict::Violated { property, .. } => {
             let found = checked.counterexample.as_ref()?;
@@ -103,9 +98,8 @@ fn missed(report: &Report, preset: &Preset) -> Option<String> {
     (!gone.is_empty()).then(|| format!("not reached: {}", gone.join(", ")))
 }
 
-fn check(preset: &Preset, shortcut: bool) -> Checked<Cluster> {
+fn check(preset: &Preset) -> Checked<Cluster> {
     Search::new(&cluster(preset))
-        .shortcut(shortcut)
         .threads(2)
         .max_states(super::MAX_STATES)
         .run()

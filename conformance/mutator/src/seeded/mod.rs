@@ -59,8 +59,7 @@ pub struct Bug {
     pub id: String,
     /// The effect, in a sentence.
     pub what: String,
-    /// Of a bug in the specification: the property that a search finds violated first, or the witness that
-    /// is no longer reached.
+    /// Of a bug in the specification: a property that is violated, or a witness that is no longer reached.
     pub caught_by: Option<String>,
     /// The preset of that search.
     pub preset: Option<String>,
