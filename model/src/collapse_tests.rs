@@ -4,7 +4,6 @@ use crate::properties::{Reached as When, Reads, state_properties, witnesses};
 use crate::{Action, Bounds, Budget, Cluster, ClusterState, Settings};
 use lockstep_engine::{
     Checkable, Collapse, Component, Lookup, Packed, Reached, Search, States, Steps, SuccessorKey,
-    Verdict,
 };
 use lockstep_traces::Config;
 use stateright::Model;

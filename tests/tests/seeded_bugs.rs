@@ -71,17 +71,6 @@ fn every_property_has_a_bug_that_it_is_to_catch() {
     }
 }
 
-/// Without a checkout there is nothing to build; the text says so.
-#[test]
-fn a_binary_without_sources_says_what_it_lacks() {
-    let help = Command::from_std(binary::lockstep())
-        .args(["mutants", "--help"])
-        .assert()
-        .success();
-    let text = String::from_utf8_lossy(&help.get_output().stdout).into_owned();
-    assert!(text.contains("needs a checkout"), "{text}");
-}
-
 /// Bugs are seeded into two targets only, and that is said before anything is built.
 #[test]
 fn a_target_without_seeded_bugs_is_refused() {

@@ -10,6 +10,7 @@ use lockstep_conformance::Target;
 use lockstep_conformance::explore::models::NamedModel;
 use lockstep_conformance::explore::seek::Reach;
 use lockstep_conformance::explore::server::{Settings, Stand, serve};
+use lockstep_conformance::seeded::Side;
 use lockstep_model::{Dialect, Preset};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -22,8 +23,9 @@ pub struct ExploreArgs {
     /// Step this implementation along and show it beside the specification, differences in red
     #[arg(long, value_name = "TARGET")]
     target: Option<String>,
-    /// Add a deliberate mistake to the target, to see where it shows
-    #[arg(long, value_name = "MISTAKE", hide = true, requires = "target")]
+    /// Seed a bug of the catalogue into lockstep-raft, such as EL-01, or put a mistake around any target, such
+    /// as wrong_state, to see where it shows
+    #[arg(long, value_name = "ID", requires = "target")]
     plant: Option<String>,
     /// The port; 0 takes one that is free
     #[arg(long, value_name = "PORT", default_value_t = 3000)]
@@ -39,6 +41,22 @@ pub struct ExploreArgs {
     search_states: u64,
 }
 
+impl ExploreArgs {
+    fn target(&self, name: &str) -> TargetArgs {
+        TargetArgs::named(name).planted(self.plant.as_deref())
+    }
+
+    /// The bug that is seeded into the target, and the text that it is in.
+    ///
+    /// # Errors
+    /// A seeded bug is asked for in a target that has none, or in the specification.
+    pub fn seeded(&self) -> Result<Option<(Side, String)>, CliError> {
+        let target = self.target.as_deref();
+        let seeded = target.map(|name| self.target(name).seeded_beside_the_specification());
+        Ok(seeded.transpose()?.flatten())
+    }
+}
+
 /// Serves until Ctrl-C.
 ///
 /// # Errors
@@ -46,7 +64,7 @@ pub struct ExploreArgs {
 pub fn run(args: &ExploreArgs, progress: &Reporter) -> Result<(), CliError> {
     match &args.target {
         Some(name) => {
-            let target = TargetArgs::named(name).planted(args.plant.as_deref())?;
+            let target = args.target(name);
             let dialect = target.dialect();
             target.available()?;
             target.visit(Beside {

@@ -71,7 +71,7 @@ enum Verb {
     Simulate(simulate::SimulateArgs),
     /// Measure the engine beside stateright's searches
     Bench(bench::BenchArgs),
-    /// Seed real mistakes one at a time and show what catches each; needs a checkout of the sources
+    /// Seed real bugs one at a time and show what catches each; needs a checkout
     Mutants(mutants::MutantsArgs),
     /// List the implementations, with their versions and the fields that they show
     Targets(list::TargetsArgs),
@@ -81,14 +81,15 @@ enum Verb {
 
 impl Verb {
     /// The bug that the command line seeds.
-    fn seeds(&self) -> Result<Option<(Side, &str)>, CliError> {
-        let specification = |id| (Side::Specification, id);
+    fn seeds(&self) -> Result<Option<(Side, String)>, CliError> {
+        let specification = |id: &str| (Side::Specification, id.to_owned());
         match self {
             Verb::Check(args) => Ok(args.plant.id().map(specification)),
             Verb::Simulate(args) => Ok(args.plant.id().map(specification)),
             Verb::Verify(args) => args.target.seeded_beside_the_specification(),
             Verb::Conform(args) => args.target.seeded_beside_the_specification(),
             Verb::Replay(args) => args.target.seeded(),
+            Verb::Explore(args) => args.seeded(),
             _ => Ok(None),
         }
     }
@@ -138,7 +139,7 @@ pub fn main() -> Exit {
 
 fn run(cli: &Cli) -> Result<Exit, CliError> {
     if let Some((side, id)) = cli.verb.seeds()? {
-        plant::enter(side, id)?;
+        plant::enter(side, &id)?;
     }
     let progress = progress::Reporter::new(cli.output.quiet);
     let clock = std::time::Instant::now();

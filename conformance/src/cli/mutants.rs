@@ -361,7 +361,7 @@ fn table(findings: &[&Finding]) -> Table {
 }
 
 /// Whether each bug in the specification is noticed by the property or witness that it names, in the
-/// preset that it names, by a search with and one without shortcut.
+/// preset that it names, by a search with and one without collapsed states.
 fn searched(findings: &[Finding]) -> Option<Job> {
     let mut job = Job::new(
         "mutants",
@@ -375,8 +375,8 @@ fn searched(findings: &[Finding]) -> Option<Job> {
             continue;
         };
         let result = match searched {
-            it if !it.same_without_shortcut => {
-                Err("a search without shortcut finds something else")
+            it if !it.same_without_collapse => {
+                Err("a search without collapsed states finds something else")
             }
             it if it.violated => Ok(()),
             it if it.reached => Err("the witness is reached all the same"),

@@ -67,7 +67,9 @@ pub fn with(build: &Build, bugs: &[&Bug]) -> Command {
 /// # Errors
 /// There is no checkout or no Cargo, an edit does not apply any more, or the build fails.
 pub fn build(poll: &mut dyn FnMut() -> ControlFlow<()>) -> Result<Build, CliError> {
-    let checkout = checkout()?;
+    let here = std::env::current_dir().unwrap_or_default();
+    let compiled = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
+    let checkout = checkout(&here, compiled)?;
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command
         .args(["run", "--quiet", "-p", "lockstep-mutator", "--", "seeded"])
@@ -81,9 +83,7 @@ pub fn build(poll: &mut dyn FnMut() -> ControlFlow<()>) -> Result<Build, CliErro
 }
 
 /// The top of the checkout: around the current folder, or where this binary was compiled.
-fn checkout() -> Result<PathBuf, CliError> {
-    let here = std::env::current_dir().unwrap_or_default();
-    let compiled = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
+fn checkout(here: &Path, compiled: Option<&Path>) -> Result<PathBuf, CliError> {
     let mut places = here.ancestors().chain(compiled);
     let found = places.find(|place| place.join(LISTS).is_dir());
     found.map(Path::to_path_buf).ok_or_else(|| {
@@ -107,4 +107,22 @@ fn go_on_as(mut command: Command) -> std::io::Result<Infallible> {
 fn go_on_as(mut command: Command) -> std::io::Result<Infallible> {
     let status = command.status()?;
     std::process::exit(status.code().unwrap_or(2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_checkout_the_error_says_so() {
+        let folder = tempfile::tempdir().expect("there is a place for temporary files");
+        let (here, inner) = (folder.path(), folder.path().join("inner"));
+        let error = checkout(&inner, None).expect_err("there is none");
+        assert!(error.to_string().contains("no checkout"), "{error}");
+        assert_eq!(error.exit(), crate::cli::exit::Exit::Usage);
+        std::fs::create_dir_all(here.join(LISTS)).expect("it can be made");
+        assert_eq!(checkout(&inner, None).expect("it is above"), here);
+        let elsewhere = Path::new("/nonexistent");
+        assert_eq!(checkout(elsewhere, Some(here)).expect("it was there"), here);
+    }
 }

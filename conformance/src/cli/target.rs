@@ -99,13 +99,11 @@ impl TargetArgs {
         }
     }
 
-    /// The same with a deliberate mistake added, if one is named.
-    ///
-    /// # Errors
-    /// There is no such mistake.
-    pub fn planted(mut self, mistake: Option<&str>) -> Result<TargetArgs, CliError> {
-        self.plant = mistake.map(plant).transpose().map_err(CliError::Usage)?;
-        Ok(self)
+    /// The same with a seeded bug, or with a deliberate mistake around it, if one is named.
+    #[must_use]
+    pub fn planted(mut self, name: Option<&str>) -> TargetArgs {
+        self.plant = name.map(plant);
+        self
     }
 
     /// The dialect of the specification that the target is held to.
@@ -141,13 +139,13 @@ impl TargetArgs {
     ///
     /// # Errors
     /// A seeded bug is asked for in a target that has none.
-    pub fn seeded(&self) -> Result<Option<(Side, &str)>, CliError> {
+    pub fn seeded(&self) -> Result<Option<(Side, String)>, CliError> {
         let Some(Plant::Within(id)) = &self.plant else {
             return Ok(None);
         };
         match self.target.as_str() {
-            "lockstep-raft" => Ok(Some((Side::Implementation, id))),
-            "spec" => Ok(Some((Side::Specification, id))),
+            "lockstep-raft" => Ok(Some((Side::Implementation, id.clone()))),
+            "spec" => Ok(Some((Side::Specification, id.clone()))),
             target => Err(CliError::Usage(format!(
                 "bugs are seeded into lockstep-raft and spec, not into {target:?}; the mistakes that any \
                  target can be given are {}",
@@ -165,7 +163,7 @@ impl TargetArgs {
     /// # Errors
     /// A seeded bug is asked for in a target that has none, or in the specification, which would be compared
     /// with itself.
-    pub fn seeded_beside_the_specification(&self) -> Result<Option<(Side, &str)>, CliError> {
+    pub fn seeded_beside_the_specification(&self) -> Result<Option<(Side, String)>, CliError> {
         match self.seeded()? {
             Some((Side::Specification, id)) => Err(CliError::Usage(format!(
                 "the specification would be compared with itself, with the bug on both sides: \

@@ -145,6 +145,7 @@ fn found(divergence: Divergence, states: u64) -> Found {
 fn name(difference: &Difference) -> String {
     match difference {
         Difference::WrongState { field, .. }
+        | Difference::WrongOutput { field, .. }
         | Difference::Bystander { field, .. }
         | Difference::WrongStart { field, .. } => field.to_string(),
         Difference::WrongRefusal { .. } => "wrong refusal".to_owned(),

@@ -165,8 +165,8 @@ pub struct Searched {
     pub violated: bool,
     /// Whether that is a witness that is reached.
     pub reached: bool,
-    /// Whether a search without shortcut has the same verdict.
-    pub same_without_shortcut: bool,
+    /// Whether a search without collapsed states has the same verdict.
+    pub same_without_collapse: bool,
 }
 
 /// How a bug was caught.

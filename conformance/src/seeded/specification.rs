@@ -29,15 +29,15 @@ pub fn try_specification(bug: &Bug, rungs: &[Rung]) -> Finding {
 }
 
 /// A search for one property or witness, with the specification as it is in this process, and whether the
-/// shortcut changes its result.
+/// collapse of states changes its result.
 ///
 /// # Panics
 ///
 /// If the preset cannot be set up, or there is nothing of that name.
 pub fn search_for(name: &str, preset: &Preset) -> Searched {
-    let search = |shortcut| {
+    let search = |collapse| {
         let cluster = cluster(preset);
-        let search = Search::new(&cluster).threads(2).shortcut(shortcut);
+        let search = Search::new(&cluster).threads(2).collapse(collapse);
         let search = search.only([name]).max_states(super::MAX_STATES);
         search.run().expect("the name is that of a property").report
     };
@@ -48,7 +48,7 @@ pub fn search_for(name: &str, preset: &Preset) -> Searched {
         only: name.to_owned(),
         violated: matches!(found.verdict, Verdict::Violated { .. }),
         reached: reached(&found),
-        same_without_shortcut: plain.verdict == found.verdict && reached(&plain) == reached(&found),
+        same_without_collapse: plain.verdict == found.verdict && reached(&plain) == reached(&found),
     }
 }
 
