@@ -1,7 +1,7 @@
 // A server as a card. The fields that have a picture of their own come first; every other field of the view is
 // shown by its name, whatever it is.
 
-import type { Entry, Json, View } from "./types";
+import type { Actual, Entry, Json, View } from "./types";
 import { changedFields, fieldLabel, plain, roleLabel, same } from "./story";
 
 /** Fields that the head, the log or a picture of the card shows. */
@@ -13,13 +13,13 @@ interface CardProps {
   /** The state before the last step, to mark what it changed. */
   before: View;
   /** What the implementation shows. */
-  actual?: View | undefined;
+  actual?: Actual | undefined;
   moved: boolean;
 }
 
 export function Card({ server, view, before, actual, moved }: CardProps) {
   const changed = changedFields(before, view);
-  const wrong = actual ? changedFields(actual, view) : new Set<string>();
+  const wrong = new Set(actual?.wrong);
   const mark = (field: string) =>
     `${changed.has(field) ? " changed" : ""}${wrong.has(field) ? " wrong" : ""}`;
   const rest = Object.keys(view).filter((field) => !PICTURED.has(field));
@@ -66,7 +66,7 @@ export function Card({ server, view, before, actual, moved }: CardProps) {
       {peers && Object.keys(peers).length > 0 && (
         <Peers peers={peers} before={before["peers"] as typeof peers} mark={mark("peers")} />
       )}
-      {actual && wrong.size > 0 && <Actual view={view} actual={actual} wrong={wrong} />}
+      {actual && wrong.size > 0 && <Differences view={view} actual={actual.view} wrong={wrong} />}
     </article>
   );
 }
@@ -157,7 +157,7 @@ function Peers({ peers, before, mark }: { peers: PeerMap; before: PeerMap | unde
   );
 }
 
-function Actual({ view, actual, wrong }: { view: View; actual: View; wrong: Set<string> }) {
+function Differences({ view, actual, wrong }: { view: View; actual: View; wrong: Set<string> }) {
   return (
     <table class="wrongs">
       <caption class="label">the implementation differs</caption>

@@ -1,6 +1,6 @@
 // Pure functions of a story.
 
-import type { Flight, Json, Story, View } from "./types";
+import type { Actual, Flight, Json, Story, View } from "./types";
 
 /** The state of a server after `steps` steps. */
 export function viewAfter(story: Story, server: number, steps: number): View {
@@ -12,10 +12,10 @@ export function viewAfter(story: Story, server: number, steps: number): View {
 }
 
 /** The last step, before or at `steps`, at which the implementation showed this server. */
-export function actualAfter(story: Story, server: number, steps: number): View | undefined {
+export function actualAfter(story: Story, server: number, steps: number): Actual | undefined {
   for (let at = Math.min(steps, story.steps.length) - 1; at >= 0; at--) {
     const step = story.steps[at];
-    if (step?.server === server) return step.actual?.view;
+    if (step?.server === server) return step.actual;
   }
   return undefined;
 }

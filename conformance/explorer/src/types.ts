@@ -24,6 +24,14 @@ export interface Difference {
   actual: string;
 }
 
+/** What the implementation did, and the fields of the view that differ in what is compared. */
+export interface Actual {
+  outcome: string;
+  sent: string[];
+  view: View;
+  wrong: string[];
+}
+
 export interface Rule {
   name: string;
   source: string;
@@ -42,7 +50,7 @@ export interface Step {
   changes: string[];
   sent: string[];
   rules?: Rule[];
-  actual?: { outcome: string; sent: string[]; view: View };
+  actual?: Actual;
   differences?: Difference[];
 }
 
@@ -66,7 +74,6 @@ export interface Story {
   start: View;
   steps: Step[];
   flights: Flight[];
-  shown?: string[];
 }
 
 export interface Setting {

@@ -8,9 +8,11 @@ use crate::report::{Job, Status, Table};
 use clap::{Args, ValueEnum};
 use lockstep_conformance::divergence::replay_command;
 use lockstep_conformance::path::steps_along;
+use lockstep_conformance::show::Story;
 use lockstep_engine::bench::peak_bytes;
 use lockstep_engine::{Checked, PropertyKind, Search, Verdict};
 use lockstep_model::Cluster;
+use lockstep_model::properties::witnesses;
 use lockstep_traces::{Header, Provenance, Trace};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -279,8 +281,13 @@ pub fn job(chosen: &Chosen, checked: &Checked<Cluster>) -> Result<Job, CliError>
             &found.actions().copied().collect::<Vec<_>>(),
         );
         let title = format!("A shortest path to the violation, {} steps", steps.len());
+        let mut story = Story::of_steps(&chosen.cluster.settings().config(), &steps);
+        story.name = format!("counterexample of {}", chosen.name);
+        story.purpose = format!("{title}: {}", report.verdict);
         job.steps = Some(StepTable::new(title, &steps));
+        job.story = Some(Box::new(story));
     }
+    job.witnesses = witness_stories(chosen, checked);
     let idle = report.actions.iter().filter(|it| it.fired == 0);
     let idle: Vec<_> = idle.map(|it| it.kind.as_str()).collect();
     if !idle.is_empty() && status == Status::Holds {
@@ -298,6 +305,22 @@ pub fn job(chosen: &Chosen, checked: &Checked<Cluster>) -> Result<Job, CliError>
     }
     job.detail = serde_json::to_value(report).unwrap_or_default();
     Ok(job)
+}
+
+/// The shortest paths to the witnesses that were reached.
+fn witness_stories(chosen: &Chosen, checked: &Checked<Cluster>) -> Vec<Story> {
+    let config = chosen.cluster.settings().config();
+    let stories = checked.witnesses.iter().map(|(name, trace)| {
+        let actions: Vec<_> = trace.actions().copied().collect();
+        let mut story = Story::of_steps(&config, &steps_along(&chosen.cluster, &actions));
+        story.name.clone_from(name);
+        let witness = witnesses().iter().find(|it| it.name == name);
+        let what = witness.map_or("", |it| it.story);
+        let preset = &chosen.name;
+        story.purpose = format!("A shortest path of {preset} to this: {what}.");
+        story
+    });
+    stories.collect()
 }
 
 fn facts(job: &mut Job, chosen: &Chosen, report: &lockstep_engine::Report, transitions: u64) {

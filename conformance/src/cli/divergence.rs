@@ -7,6 +7,7 @@ use crate::report::steps::StepTable;
 use crate::report::{Job, Table};
 use lockstep_conformance::product::HiddenState;
 use lockstep_conformance::replay::replay;
+use lockstep_conformance::show::Story;
 use lockstep_conformance::words;
 use lockstep_conformance::{Description, Difference, Divergence, Side, Target};
 use lockstep_model::Server;
@@ -54,6 +55,7 @@ pub fn describe(job: &mut Job, found: &Divergence) {
         steps.len()
     );
     job.steps = Some(StepTable::new(title, steps));
+    job.story = Some(Box::new(Story::of_divergence(found)));
     let at = steps
         .last()
         .map(|step| words::event(&step.event))

@@ -12,13 +12,17 @@ mod error;
 pub mod exit;
 mod explore;
 mod generate;
+mod graph;
 mod list;
 mod model;
 mod mutants;
 mod output;
+mod pages;
 mod plant;
 mod progress;
 mod replay;
+mod report;
+mod shell;
 mod show;
 mod simulate;
 mod stateright;
@@ -27,7 +31,7 @@ mod verify;
 mod walk;
 
 use crate::report::{Job, Status};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use error::CliError;
 use exit::Exit;
 use lockstep_conformance::seeded::Side;
@@ -67,6 +71,10 @@ enum Verb {
     Explore(explore::ExploreArgs),
     /// Show a trace as a table, a sequence diagram (text, SVG, Mermaid), or a page
     Show(show::ShowArgs),
+    /// Put results in JSON on one page: verdicts, plots, coverage, witnesses
+    Report(report::ReportArgs),
+    /// Write the state graph of a small model in DOT, for Graphviz
+    Graph(graph::GraphArgs),
     /// Simulate the specification: a swarm of random runs, for spaces that no search ends
     Simulate(simulate::SimulateArgs),
     /// Measure the engine beside stateright's searches
@@ -77,6 +85,10 @@ enum Verb {
     Targets(list::TargetsArgs),
     /// List the presets, with their purposes and bounds
     Presets,
+    /// Print completions for a shell
+    Completions(shell::CompletionsArgs),
+    /// Write manual pages, one for each verb
+    Man(shell::ManArgs),
 }
 
 impl Verb {
@@ -106,6 +118,10 @@ impl Verb {
             Verb::Mutants(_) => "mutants",
             Verb::Targets(_) => "targets",
             Verb::Presets => "presets",
+            Verb::Report(_) => "report",
+            Verb::Graph(_) => "graph",
+            Verb::Completions(_) => "completions",
+            Verb::Man(_) => "man",
             Verb::Check(_) => "check",
             Verb::Explore(_) => "explore",
             Verb::Show(_) => "show",
@@ -196,6 +212,22 @@ fn jobs(verb: &Verb, progress: &progress::Reporter) -> Result<Option<Vec<Job>>, 
             return Ok(None);
         }
         Verb::Replay(args) => replay::run(args, progress)?,
+        Verb::Report(args) => {
+            report::run(args)?;
+            return Ok(None);
+        }
+        Verb::Graph(args) => {
+            graph::run(args)?;
+            return Ok(None);
+        }
+        Verb::Completions(args) => {
+            shell::completions(args, Cli::command())?;
+            return Ok(None);
+        }
+        Verb::Man(args) => {
+            shell::man(args, Cli::command())?;
+            return Ok(None);
+        }
     };
     Ok(Some(jobs))
 }

@@ -1,6 +1,7 @@
 //! Where results and errors go.
 
 use super::error::CliError;
+use super::pages::write_report;
 use crate::report::{Failure, Report, human, json, junit};
 use clap::{Args, ValueEnum};
 use std::io::{IsTerminal, Write};
@@ -16,6 +17,10 @@ pub struct OutputArgs {
     /// Also write the result as JUnit XML to this file
     #[arg(long, value_name = "FILE", global = true)]
     junit: Option<PathBuf>,
+    /// Also write a page for the result to this folder, and one for every counterexample, divergence and
+    /// witness
+    #[arg(long, value_name = "DIR", global = true)]
+    report: Option<PathBuf>,
     /// Also list every assertion that holds, and all tables
     #[arg(short, long, global = true)]
     verbose: bool,
@@ -37,6 +42,10 @@ impl OutputArgs {
     pub fn write(&self, report: &Report) -> Result<(), CliError> {
         if let Some(path) = &self.junit {
             write_file(path, junit::render(report).as_bytes())?;
+        }
+        if let Some(folder) = &self.report {
+            let page = write_report(folder, report)?;
+            eprintln!("{}", page.display());
         }
         let text = match self.format {
             Format::Human => human::render(report, self.style()),

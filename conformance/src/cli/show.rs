@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use lockstep_conformance::export;
 use lockstep_conformance::show::{self, Story};
 use lockstep_conformance::{Target, show::Beside};
-use lockstep_traces::{FieldSet, Trace};
+use lockstep_traces::Trace;
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -58,8 +58,8 @@ pub fn run(args: &ShowArgs, width: Option<u16>) -> Result<(), CliError> {
     let mut notes = Vec::new();
     if let Some(name) = &args.target {
         let target = TargetArgs::named(name);
-        let (beside, shown) = target.visit(StandBeside(&trace))?;
-        beside.tell(&mut story, shown);
+        let beside = target.visit(StandBeside(&trace))?;
+        beside.tell(&mut story);
         notes.push(match beside.first_difference() {
             Some(step) => format!("{name} differs first at step {}.", step + 1),
             None => format!("{name} agrees at every step."),
@@ -120,12 +120,10 @@ fn table(trace: &Trace, story: &Story, width: Option<u16>) -> String {
 struct StandBeside<'a>(&'a Trace);
 
 impl Visit for StandBeside<'_> {
-    type Output = (Beside, FieldSet);
+    type Output = Beside;
 
     fn visit<T: Target>(self, target: T) -> Result<Self::Output, CliError> {
         let StandBeside(trace) = self;
-        let shown = target.description().shows;
-        let beside = show::beside(&target, &trace.header.config, &trace.steps)?;
-        Ok((beside, shown))
+        Ok(show::beside(&target, &trace.header.config, &trace.steps)?)
     }
 }

@@ -7,7 +7,7 @@ use crate::show::{Beside, Story, svg};
 use crate::words;
 use lockstep_model::properties::{Reached, state_properties, step_properties, witnesses};
 use lockstep_model::{Action, Bounds, Budget, Cluster, ClusterState, Kind};
-use lockstep_traces::{Event, FieldSet, Input, Message, Outcome, ServerId, Step};
+use lockstep_traces::{Event, Input, Message, Outcome, ServerId, Step};
 use serde::Serialize;
 
 /// A state, the way to it, and what may happen next.
@@ -181,13 +181,13 @@ impl Visit {
 }
 
 /// The page of a visit; `beside` is what the implementation did along the steps.
-pub fn page(model: &NamedModel, visit: &Visit, beside: Option<(&Beside, FieldSet)>) -> Page {
+pub fn page(model: &NamedModel, visit: &Visit, beside: Option<&Beside>) -> Page {
     let cluster = &model.cluster;
     let config = cluster.settings().config();
     let mut story = Story::of_steps(&config, &visit.steps(cluster));
     story.name = model.key.clone();
-    if let Some((beside, shown)) = beside {
-        beside.tell(&mut story, shown);
+    if let Some(beside) = beside {
+        beside.tell(&mut story);
     }
     let state = visit.state();
     let (servers, messages) = actions(cluster, state);
@@ -205,7 +205,7 @@ pub fn page(model: &NamedModel, visit: &Visit, beside: Option<(&Beside, FieldSet
         properties: properties(cluster, &path),
         witnesses: reached(cluster, &path),
         within_bounds: cluster.is_within(state),
-        diverged_at: beside.and_then(|(it, _)| it.first_difference()),
+        diverged_at: beside.and_then(Beside::first_difference),
         story,
     }
 }

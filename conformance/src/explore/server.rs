@@ -369,8 +369,7 @@ impl Explorer {
         let model = self.model(query)?;
         let visit = Explorer::visit(&model, query)?;
         let beside = self.beside(&model, &visit)?;
-        let shown = self.target.as_ref().map(|(who, _)| who.shows);
-        let page = page(&model, &visit, beside.as_ref().zip(shown));
+        let page = page(&model, &visit, beside.as_ref());
         Ok(Reply::json(&page))
     }
 
@@ -537,8 +536,8 @@ impl Explorer {
             at: path.actions.len(),
             walked: path,
         };
-        if let (Some(beside), Some((who, _))) = (self.beside(&model, &only)?, &self.target) {
-            beside.tell(&mut story, who.shows);
+        if let Some(beside) = self.beside(&model, &only)? {
+            beside.tell(&mut story);
         }
         let (kind, text) = match form {
             "trace" => {

@@ -31,6 +31,9 @@ impl Style {
     }
 }
 
+/// The width of a diagram where there is no terminal.
+const NARROW: u16 = 80;
+
 /// The whole report.
 pub fn render(report: &Report, style: Style) -> String {
     let mut out = String::new();
@@ -114,6 +117,11 @@ pub fn render_job(job: &Job, style: Style) -> String {
     }
     if let Some(table) = &job.differences {
         writeln!(out, "\n{}:\n{}", table.title, render_table(table, style)).expect(INFALLIBLE);
+    }
+    if let Some(story) = &job.story {
+        let width = usize::from(style.width.unwrap_or(NARROW));
+        let diagram = lockstep_conformance::show::diagram(story, width);
+        writeln!(out, "\nThe same as a diagram:\n{diagram}").expect(INFALLIBLE);
     }
     for note in &job.notes {
         writeln!(out, "  {note}").expect(INFALLIBLE);

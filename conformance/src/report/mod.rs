@@ -4,11 +4,13 @@
 pub mod human;
 pub mod json;
 pub mod junit;
+pub mod page;
 pub mod steps;
 #[cfg(test)]
 mod tests;
 
 use lockstep_conformance::DialectUse;
+use lockstep_conformance::show::Story;
 use serde::Serialize;
 use serde_json::Value;
 use steps::StepTable;
@@ -137,6 +139,12 @@ pub struct Job {
     /// Expected and actual, where they differ.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub differences: Option<Table>,
+    /// The same path, ready to be drawn.
+    #[serde(skip)]
+    pub story: Option<Box<Story>>,
+    /// Shortest paths to the witnesses reached, ready to be drawn.
+    #[serde(skip)]
+    pub witnesses: Vec<Story>,
     /// What else a person should be told, in whole sentences.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
@@ -160,6 +168,8 @@ impl Job {
             dialect: Vec::new(),
             steps: None,
             differences: None,
+            story: None,
+            witnesses: Vec::new(),
             notes: Vec::new(),
             detail: Value::Null,
         }

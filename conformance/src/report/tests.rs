@@ -119,3 +119,34 @@ fn uuid_free(xml: &str) -> &str {
 fn every_kind_of_step() {
     insta::assert_snapshot!(StepTable::new("golden", &golden().steps).to_text());
 }
+
+/// The page names every job with its verdict, escapes what others wrote, and links what is there.
+#[test]
+fn as_a_page() {
+    let mut report = sample();
+    report.jobs[0].name = "<script>alert(1)</script>".to_owned();
+    let value = serde_json::to_value(&report).expect("plain data");
+    let none = std::collections::BTreeSet::new();
+    let html = page::render(std::slice::from_ref(&value), &none);
+    assert!(!html.contains("<script"));
+    for job in &report.jobs {
+        let verdict = lockstep_conformance::show::escape(&job.verdict);
+        assert!(html.contains(&verdict), "{verdict}");
+    }
+    let violated = report
+        .jobs
+        .iter()
+        .find(|job| job.status == Status::Violated)
+        .expect("the sample has one");
+    let file = page::page_name(&violated.kind, &violated.name);
+    assert!(!html.contains(&file));
+    let html = page::render(&[value], &[file.clone()].into());
+    assert!(html.contains(&format!("<a href=\"{file}\">")));
+    assert!(html.contains("model/FINDINGS.md"));
+}
+
+#[test]
+fn files_of_pages_have_plain_names() {
+    let name = page::page_name("conform", "smoke on exec:python3 ../x.py --a=b");
+    assert_eq!(name, "conform-smoke-on-exec-python3----x-py---a-b.html");
+}

@@ -36,7 +36,7 @@ impl Beside {
     }
 
     /// Puts it beside the steps of a story of the same path.
-    pub fn tell(&self, story: &mut Story, shown: FieldSet) {
+    pub fn tell(&self, story: &mut Story) {
         for (number, step) in self.steps.iter().enumerate() {
             story.set_actual(number, step.actual.as_ref(), &step.differences);
         }
@@ -45,7 +45,6 @@ impl Beside {
             let broke = [Difference::Failed { error }];
             story.set_actual(self.steps.len(), None, &broke);
         }
-        story.shown = Some(shown);
     }
 }
 

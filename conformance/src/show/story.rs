@@ -4,8 +4,8 @@ use crate::compare::{Difference, start_view};
 use crate::divergence::{self, Divergence};
 use crate::words::{self, SaidDifference};
 use lockstep_traces::{
-    Config, Emitted, Event, FieldSet, Index, Input, Message, NodeView, Outcome, Role, ServerId,
-    Step, Term, Trace,
+    Config, Emitted, Event, Index, Input, Message, NodeView, Outcome, Role, ServerId, Step, Term,
+    Trace,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -27,9 +27,6 @@ pub struct Story {
     pub steps: Vec<StoryStep>,
     /// The messages, in the order in which they were sent.
     pub flights: Vec<Flight>,
-    /// The fields that the implementation shows, if one stands beside the specification.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub shown: Option<FieldSet>,
 }
 
 /// One step.
@@ -76,6 +73,8 @@ pub struct Actual {
     pub sent: Vec<String>,
     /// Its state afterwards.
     pub view: NodeView,
+    /// The fields of the view that differ in what is compared.
+    pub wrong: Vec<&'static str>,
 }
 
 /// What a step changed of that which a lifeline shows.
@@ -140,12 +139,11 @@ impl Story {
     }
 
     /// The story of a divergence: expected beside actual at the last step.
-    pub fn of_divergence(found: &Divergence, shown: FieldSet) -> Story {
+    pub fn of_divergence(found: &Divergence) -> Story {
         let mut story = Story::of_trace(&found.trace);
         let actual = found.actual.as_ref();
         let last = story.steps.len().saturating_sub(1);
         story.set_actual(last, actual, &found.differences);
-        story.shown = Some(shown);
         story
     }
 
@@ -159,7 +157,6 @@ impl Story {
             start: start_view(),
             steps: Vec::with_capacity(steps.len()),
             flights: Vec::new(),
-            shown: None,
         };
         let mut views: BTreeMap<ServerId, NodeView> = BTreeMap::new();
         for (position, step) in steps.iter().enumerate() {
@@ -184,6 +181,7 @@ impl Story {
             outcome: words::outcome(it.output.outcome),
             sent: it.output.sent.iter().map(words::emitted).collect(),
             view: it.view.clone(),
+            wrong: wrong_fields(differences),
         });
         step.differences = differences.iter().map(words::difference).collect();
     }
@@ -274,6 +272,20 @@ impl Story {
             }
         }
     }
+}
+
+/// The fields of a view, as traces name them, in which the two sides differ.
+fn wrong_fields(differences: &[Difference]) -> Vec<&'static str> {
+    let fields = differences.iter().filter_map(|it| match it {
+        Difference::WrongState { peer: Some(_), .. } => Some("peers"),
+        Difference::WrongState { field, .. }
+        | Difference::Bystander { field, .. }
+        | Difference::WrongStart { field, .. } => Some(field.name()),
+        _ => None,
+    });
+    let mut fields: Vec<_> = fields.collect();
+    fields.dedup();
+    fields
 }
 
 fn label(event: &Event) -> Option<String> {

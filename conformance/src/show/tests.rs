@@ -2,7 +2,6 @@
 
 use super::{Fate, Story, beside, diagram, mermaid, page, svg};
 use crate::planted::{Mistake, Planted};
-use crate::target::Target;
 use crate::targets::lockstep_raft::LockstepRaft;
 use lockstep_traces::{Trace, trace_files};
 use std::path::Path;
@@ -142,7 +141,7 @@ fn a_mistake_shows_where_it_happens() {
         assert_eq!(extra.first_difference(), first, "{}", trace.header.name);
         let Some(step) = first else { continue };
         let mut story = Story::of_trace(&trace);
-        extra.tell(&mut story, target.description().shows);
+        extra.tell(&mut story);
         assert_eq!(story.steps[step].differences[0].what, "extra message");
         assert!(svg(&story).contains("lk-differs"));
     }

@@ -7,7 +7,7 @@
 import { chromium } from "playwright-core";
 import { spawn, spawnSync } from "node:child_process";
 import { createRequire } from "node:module";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import assert from "node:assert/strict";
@@ -322,6 +322,46 @@ const tests = {
   },
 };
 
+tests["the page of a report"] = async () => {
+  const folder = join(profile, "report");
+  const run = (...args) => spawnSync(program, [...args, "--quiet"], { timeout: PATIENCE, maxBuffer: 1 << 28 });
+  const json = (name, ...args) => {
+    const path = join(profile, name);
+    writeFileSync(path, run(...args, "--format", "json").stdout);
+    return path;
+  };
+  assert.equal(run("check", "--preset", "smoke", "--report", folder).status, 0);
+  const results = [
+    join(folder, "report.json"),
+    json("coverage.json", "coverage", "smoke"),
+    json("replay.json", "replay", corpus("story-figure-8-committed"), "--target", "lockstep-raft"),
+  ];
+  const alone = join(profile, "divergence");
+  const planted = run("conform", "--preset", "smoke", "--plant", "wrong_message", "--report", alone, "--trace-out", join(profile, "d.ndjson"));
+  assert.equal(planted.status, 1, String(planted.stderr));
+  const bad = await open(pathToFileURL(join(alone, "index.html")).href);
+  await bad.locator(".wrong-jobs", { hasText: "wrong message" }).waitFor();
+  await shot(bad, "report-of-a-divergence");
+  await accessible(bad, "the report of a divergence");
+  await bad.getByRole("link", { name: "its trace, step by step" }).click();
+  await bad.locator(".laststep .wrongs", { hasText: "wrong message" }).waitFor();
+  await shot(bad, "divergence");
+  await bad.close();
+  assert.equal(run("report", ...results, "--out", folder).status, 0);
+  const page = await open(pathToFileURL(join(folder, "index.html")).href);
+  await page.getByRole("heading", { name: "Lockstep report" }).waitFor();
+  assert.equal(await page.locator(".plots figure").count(), 1);
+  assert.equal(await page.locator(".matrix tbody tr").count(), 9);
+  await page.screenshot({ path: join(reports, "report.png"), fullPage: true });
+  await accessible(page, "a report");
+  await page.emulateMedia({ colorScheme: "dark" });
+  await page.screenshot({ path: join(reports, "report-dark.png"), fullPage: true });
+  await accessible(page, "a dark report");
+  await page.getByRole("link", { name: "a server leads" }).click();
+  await page.locator("#app svg .lk-mark.lk-leader").waitFor();
+  await page.close();
+};
+
 let failed = 0;
 const only = process.env.ONLY;
 for (const [name, run] of Object.entries(tests)) {
@@ -348,7 +388,8 @@ for (const [name, run] of Object.entries(tests)) {
       new Promise((end) => (child.exitCode === null ? child.once("exit", end) : end(child.exitCode))),
       new Promise((end) => setTimeout(() => end("still running"), 20_000)),
     ]);
-    if (code !== 0) {
+    // Code 4 says that a signal ended it.
+    if (code !== 0 && code !== 4) {
       failed += 1;
       console.error(`FAILED ${name}: after Ctrl-C the Explorer ended with ${code}`);
       child.kill("SIGKILL");
