@@ -231,10 +231,41 @@ fn the_explorer_answers_on_loopback() {
         assert!(next.contains(part), "{part} is missing in {next}");
     }
     assert!(get(address, "/").contains("<html"), "the page itself");
+    let start: Value = json_of(&get(address, "/api/start"));
+    assert_eq!(start["model"], "smoke");
+    let page: Value = json_of(&get(address, "/api/state?model=smoke&path=00"));
+    assert_eq!(page["at"], 2);
+    assert!(
+        page["svg"]
+            .as_str()
+            .is_some_and(|it| it.starts_with("<svg"))
+    );
+    assert!(get(address, "/stateright/").contains("Stateright"));
+    // A page elsewhere that resolves its own name to this address gets nothing.
+    let foreign = ask(address, "GET /api/start", "example.com");
+    assert!(foreign.starts_with("HTTP/1.1 403"), "{foreign}");
+    let wrong = ask(address, "GET /api/state?model=smoke&path=%21", address);
+    assert!(
+        wrong.starts_with("HTTP/1.1 400") && wrong.contains("no character"),
+        "{wrong}"
+    );
+}
+
+/// The JSON after the head of an answer.
+fn json_of(answer: &str) -> Value {
+    let (_, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+    serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {body}"))
+}
+
+/// A request that is answered.
+fn get(address: &str, path: &str) -> String {
+    let answer = ask(address, &format!("GET {path}"), address);
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    answer
 }
 
 /// A request in the plainest form; the server listens a moment after it has said where.
-fn get(address: &str, path: &str) -> String {
+fn ask(address: &str, request: &str, host: &str) -> String {
     let mut stream = (0..100)
         .find_map(|_| {
             let stream = TcpStream::connect(address).ok();
@@ -246,12 +277,10 @@ fn get(address: &str, path: &str) -> String {
         .expect("the Explorer listens");
     write!(
         stream,
-        "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+        "{request} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
     )
     .expect("a request");
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).expect("an answer");
-    let answer = String::from_utf8_lossy(&answer).into_owned();
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    answer
+    String::from_utf8_lossy(&answer).into_owned()
 }

@@ -12,6 +12,7 @@ use lockstep_conformance::explore::seek::Reach;
 use lockstep_conformance::explore::server::{Settings, Stand, serve};
 use lockstep_conformance::seeded::Side;
 use lockstep_model::{Dialect, Preset};
+use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -121,9 +122,13 @@ fn explore(
         let beside = beside.map_or_else(String::new, |it| {
             format!(" beside {} {}", it.name, it.version)
         });
-        println!("{}{beside}: http://{address}/", chosen.name);
-        println!("stateright's own Explorer: http://{address}/stateright/");
-        println!("Ctrl-C ends it.");
+        let text = format!(
+            "{}{beside}: http://{address}/\nstateright's own Explorer: http://{address}/stateright/\nCtrl-C \
+             ends it.\n",
+            chosen.name
+        );
+        // Whoever started it may have read enough; the page is there all the same.
+        let _ = std::io::stdout().write_all(text.as_bytes());
     };
     serve(settings, target, &stop, ready).map_err(|error| usage(&error))
 }
