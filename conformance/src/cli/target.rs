@@ -7,7 +7,7 @@ use lockstep_conformance::planted::{Mistake, Planted};
 use lockstep_conformance::seeded::Side;
 use lockstep_conformance::targets::etcd::{self, EtcdError, StorageWrites};
 use lockstep_conformance::targets::exec::{ExecOptions, ExecTarget, Program};
-use lockstep_conformance::targets::lockstep_raft::LockstepRaft;
+use lockstep_conformance::targets::lockstep_raft::{AsyncLockstepRaft, LockstepRaft};
 use lockstep_conformance::targets::raft_rs::RaftRs;
 use lockstep_conformance::targets::spec::Spec;
 use lockstep_conformance::{Fork, Target, TargetError};
@@ -15,10 +15,14 @@ use lockstep_model::Dialect;
 use std::time::Duration;
 
 /// The names that `--target` takes, each with what it is.
-pub const TARGETS: [(&str, &str); 6] = [
+pub const TARGETS: [(&str, &str); 7] = [
     (
         "lockstep-raft",
         "the production Raft in `impl/`, in process",
+    ),
+    (
+        "lockstep-raft-async",
+        "the same with asynchronous storage writes",
     ),
     ("raft-rs", "TiKV's raft-rs, in process"),
     (
@@ -43,7 +47,7 @@ pub const TARGETS: [(&str, &str); 6] = [
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Target")]
 pub struct TargetArgs {
-    /// The implementation: lockstep-raft, raft-rs, etcd, etcd-async, spec, or exec:CMD; `lockstep targets` says more
+    /// The implementation: lockstep-raft, lockstep-raft-async, raft-rs, etcd, etcd-async, spec, or exec:CMD; `lockstep targets` says more
     #[arg(long, value_name = "TARGET", default_value = "lockstep-raft")]
     pub target: String,
     /// Seconds that a program behind the exec protocol may take for one reply
@@ -181,6 +185,7 @@ impl TargetArgs {
         match self.target.as_str() {
             "spec" => self.plant_and(Spec, visitor),
             "lockstep-raft" => self.plant_and(LockstepRaft, visitor),
+            "lockstep-raft-async" => self.plant_and(AsyncLockstepRaft, visitor),
             "raft-rs" => self.plant_and(RaftRs::new(), visitor),
             "etcd" => self.plant_and(self.etcd(StorageWrites::Synchronous)?, visitor),
             "etcd-async" => self.plant_and(self.etcd(StorageWrites::Asynchronous)?, visitor),
@@ -201,6 +206,7 @@ impl TargetArgs {
     pub fn visit_fork<V: VisitFork>(&self, visitor: V) -> Result<V::Output, CliError> {
         match self.target.as_str() {
             "lockstep-raft" => self.plant_and_fork(LockstepRaft, visitor),
+            "lockstep-raft-async" => self.plant_and_fork(AsyncLockstepRaft, visitor),
             "spec" => self.plant_and_fork(Spec, visitor),
             _ => Err(self.unknown()),
         }
@@ -208,7 +214,10 @@ impl TargetArgs {
 
     /// Whether [`TargetArgs::visit_fork`] knows the target.
     pub fn forks(&self) -> bool {
-        matches!(self.target.as_str(), "lockstep-raft" | "spec")
+        matches!(
+            self.target.as_str(),
+            "lockstep-raft" | "lockstep-raft-async" | "spec"
+        )
     }
 
     fn plant_and<T: Target, V: Visit>(&self, target: T, visitor: V) -> Result<V::Output, CliError> {

@@ -27,30 +27,42 @@ use vocabulary::node;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LockstepRaft;
 
+/// The production Raft with asynchronous storage writes: what has to be done comes as messages to the
+/// storage threads. Here they are delivered at once, so that it must do the same as without.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AsyncLockstepRaft;
+
 impl Target for LockstepRaft {
     type Server = LockstepServer;
 
     fn description(&self) -> Description {
-        Description {
-            name: "lockstep-raft".to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            shows: FieldSet::ALL,
-            derived: BTreeMap::new(),
-            dialect: Vec::new(),
-        }
+        description("lockstep-raft")
     }
 
     fn start(&self, config: &Config, id: ServerId) -> Result<LockstepServer, TargetError> {
-        let setup = raft_config(config, id)?;
-        let application = Application::new(&setup.storage, setup.raft.applied);
-        let core = start(&setup.raft, setup.storage)
-            .map_err(|error| TargetError::Setup(error.to_string()))?;
-        Ok(LockstepServer {
-            config: setup.raft,
-            group: config.clone(),
-            core,
-            application,
-        })
+        LockstepServer::new(config, id, false)
+    }
+}
+
+impl Target for AsyncLockstepRaft {
+    type Server = LockstepServer;
+
+    fn description(&self) -> Description {
+        description("lockstep-raft-async")
+    }
+
+    fn start(&self, config: &Config, id: ServerId) -> Result<LockstepServer, TargetError> {
+        LockstepServer::new(config, id, true)
+    }
+}
+
+fn description(name: &str) -> Description {
+    Description {
+        name: name.to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        shows: FieldSet::ALL,
+        derived: BTreeMap::new(),
+        dialect: Vec::new(),
     }
 }
 
@@ -162,6 +174,23 @@ impl Fork for LockstepServer {
 }
 
 impl LockstepServer {
+    fn new(
+        config: &Config,
+        id: ServerId,
+        async_storage_writes: bool,
+    ) -> Result<LockstepServer, TargetError> {
+        let Setup { mut raft, storage } = raft_config(config, id)?;
+        raft.async_storage_writes = async_storage_writes;
+        let application = Application::new(&storage, raft.applied);
+        let core = start(&raft, storage).map_err(|error| TargetError::Setup(error.to_string()))?;
+        Ok(LockstepServer {
+            config: raft,
+            group: config.clone(),
+            core,
+            application,
+        })
+    }
+
     /// The process dies, and another is started on the same storage.
     fn restart(&mut self) -> Result<(), Error> {
         self.config.applied = self.application.applied();

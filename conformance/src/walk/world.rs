@@ -85,6 +85,8 @@ impl World {
             raft.election_timeout_ticks = TIMEOUTS.election_ticks;
             raft.heartbeat_timeout_ticks = TIMEOUTS.heartbeat_ticks;
             raft.seed = seed.wrapping_mul(64).wrapping_add(id.get());
+            // With the first three bits of the seed every combination of switches occurs both ways.
+            raft.async_storage_writes = seed & 8 != 0;
             let application = Application::new(&setup.storage, raft.applied);
             let production = RawNode::new(&raft, setup.storage).expect("a server that starts");
             let spec = Server::new(&settings, id);
