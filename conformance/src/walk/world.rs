@@ -87,6 +87,10 @@ impl World {
             raft.seed = seed.wrapping_mul(64).wrapping_add(id.get());
             // With the first three bits of the seed every combination of switches occurs both ways.
             raft.async_storage_writes = seed & 8 != 0;
+            // Committed entries come one by one, or all that there are.
+            if seed & 16 != 0 {
+                raft.max_committed_bytes_per_ready = 1;
+            }
             let application = Application::new(&setup.storage, raft.applied);
             let production = RawNode::new(&raft, setup.storage).expect("a server that starts");
             let spec = Server::new(&settings, id);

@@ -63,7 +63,6 @@ func (s *server) settle() {
 	status := s.node.BasicStatus()
 	agree("the soft state last told", s.application.soft, status.SoftState)
 	agree("the hard state last told", s.application.hard, status.HardState)
-	agree("the applied index", status.Applied, s.application.applied)
 }
 
 // hear checks what a Ready says of the state, and takes note of it.
@@ -96,6 +95,8 @@ func (s *server) hear(ready raft.Ready) {
 // hand takes committed entries as they come; that they are the right ones is for the comparison to say.
 func (s *server) hand(entries []pb.Entry) {
 	for _, e := range entries {
+		term, err := s.storage.Term(e.Index)
+		agree("an entry is stored when it is handed out", err == nil && term == e.Term, true)
 		s.handed = append(s.handed, e)
 		s.application.applied = e.Index
 	}

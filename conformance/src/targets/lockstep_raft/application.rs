@@ -23,8 +23,8 @@ pub(crate) trait Node {
     fn core(&self) -> &Core<MemoryStorage>;
     /// Its storage, to be written.
     fn storage_mut(&mut self) -> &mut MemoryStorage;
-    /// What has to be done for it.
-    fn ready(&mut self) -> Result<Ready, lockstep_raft::Error>;
+    /// What has to be done for it, into a value that is used again.
+    fn ready_into(&mut self, ready: &mut Ready) -> Result<(), lockstep_raft::Error>;
     /// That is done.
     fn advance(&mut self) -> Result<(), lockstep_raft::Error>;
     /// A message for it.
@@ -38,8 +38,8 @@ impl Node for Core<MemoryStorage> {
     fn storage_mut(&mut self) -> &mut MemoryStorage {
         self.storage_mut()
     }
-    fn ready(&mut self) -> Result<Ready, lockstep_raft::Error> {
-        self.ready()
+    fn ready_into(&mut self, ready: &mut Ready) -> Result<(), lockstep_raft::Error> {
+        self.ready_into(ready)
     }
     fn advance(&mut self) -> Result<(), lockstep_raft::Error> {
         self.advance()
@@ -56,8 +56,8 @@ impl Node for RawNode<MemoryStorage> {
     fn storage_mut(&mut self) -> &mut MemoryStorage {
         self.storage_mut()
     }
-    fn ready(&mut self) -> Result<Ready, lockstep_raft::Error> {
-        self.ready()
+    fn ready_into(&mut self, ready: &mut Ready) -> Result<(), lockstep_raft::Error> {
+        self.ready_into(ready)
     }
     fn advance(&mut self) -> Result<(), lockstep_raft::Error> {
         self.advance()
@@ -107,13 +107,15 @@ impl Application {
     /// [`TargetError::Failed`] if the server breaks down or contradicts itself.
     pub fn settle(&mut self, node: &mut impl Node) -> Result<Settled, TargetError> {
         let mut settled = Settled::default();
+        // Used again and again: what is left in it from the last time would show.
+        let mut ready = Ready::default();
         while node.core().has_ready() {
-            let ready = node.ready().map_err(failed)?;
+            node.ready_into(&mut ready).map_err(failed)?;
             self.hear(&ready, node.core())?;
             if node.core().async_storage_writes() {
-                self.deliver(node, ready, &mut settled)?;
+                self.deliver(node, &ready, &mut settled)?;
             } else {
-                self.work_off(node, ready, &mut settled)?;
+                self.work_off(node, &ready, &mut settled)?;
             }
         }
         let core = node.core();
@@ -127,7 +129,6 @@ impl Application {
             self.hard_state,
             core.hard_state(),
         )?;
-        agree("the applied index", core.applied(), self.applied)?;
         Ok(settled)
     }
 
@@ -172,17 +173,21 @@ impl Application {
     fn work_off(
         &mut self,
         node: &mut impl Node,
-        ready: Ready,
+        ready: &Ready,
         settled: &mut Settled,
     ) -> Result<(), TargetError> {
         persist(node.storage_mut(), ready.hard_state, &ready.entries)?;
         for (position, message) in ready.messages.iter().enumerate() {
+            let after_persist = position >= ready.early_messages;
+            if after_persist {
+                check_vouched(node.core().storage(), message)?;
+            }
             settled.sent.push(Emitted {
                 message: from_raft(message)?,
-                after_persist: position >= ready.early_messages,
+                after_persist,
             });
         }
-        self.apply(&ready.committed_entries, settled)?;
+        self.apply(node.core().storage(), &ready.committed_entries, settled)?;
         node.advance().map_err(failed)
     }
 
@@ -190,7 +195,7 @@ impl Application {
     fn deliver(
         &mut self,
         node: &mut impl Node,
-        ready: Ready,
+        ready: &Ready,
         settled: &mut Settled,
     ) -> Result<(), TargetError> {
         let (mut appends, mut applies) = (0, 0);
@@ -199,14 +204,14 @@ impl Application {
             ready.early_messages,
             ready.messages.len(),
         )?;
-        for message in ready.messages {
+        for message in &ready.messages {
             let Message {
                 from,
                 to,
                 term,
                 body,
             } = message;
-            match (to, body) {
+            match (*to, body) {
                 (NodeId::APPEND_THREAD, Body::StorageAppend(append)) => {
                     appends += 1;
                     let StorageAppend {
@@ -214,31 +219,26 @@ impl Application {
                         entries,
                         snapshot,
                         responses,
-                    } = *append;
-                    agree("StorageAppend: from", from, node.core().id())?;
+                    } = append.as_ref();
+                    agree("StorageAppend: from", *from, node.core().id())?;
                     let in_term = hard_state.map_or_else(Default::default, |it| it.term);
-                    agree("StorageAppend: term", term, in_term)?;
-                    agree("StorageAppend::hard_state", hard_state, ready.hard_state)?;
-                    agree("StorageAppend::entries", &entries, &ready.entries)?;
+                    agree("StorageAppend: term", *term, in_term)?;
+                    agree("StorageAppend::hard_state", *hard_state, ready.hard_state)?;
+                    agree("StorageAppend::entries", entries, &ready.entries)?;
                     agree("StorageAppend::snapshot", snapshot.is_some(), false)?;
-                    persist(node.storage_mut(), hard_state, &entries)?;
+                    persist(node.storage_mut(), *hard_state, entries)?;
                     self.respond(node, responses, settled)?;
                 }
                 (NodeId::APPLY_THREAD, Body::StorageApply { entries, responses }) => {
                     applies += 1;
-                    agree("StorageApply: from", from, node.core().id())?;
+                    agree("StorageApply: from", *from, node.core().id())?;
                     agree("StorageApply: term", term.0, 0)?;
-                    agree("StorageApply::entries", &entries, &ready.committed_entries)?;
-                    self.apply(&entries, settled)?;
+                    agree("StorageApply::entries", entries, &ready.committed_entries)?;
+                    self.apply(node.core().storage(), entries, settled)?;
                     self.respond(node, responses, settled)?;
                 }
-                (to, body) => settled.sent.push(Emitted {
-                    message: from_raft(&Message {
-                        from,
-                        to,
-                        term,
-                        body,
-                    })?,
+                _ => settled.sent.push(Emitted {
+                    message: from_raft(message)?,
                     after_persist: false,
                 }),
             }
@@ -257,15 +257,16 @@ impl Application {
     fn respond(
         &mut self,
         node: &mut impl Node,
-        responses: Vec<Message>,
+        responses: &[Message],
         settled: &mut Settled,
     ) -> Result<(), TargetError> {
         for message in responses {
             if message.to == node.core().id() {
-                node.step(message).map_err(failed)?;
+                node.step(message.clone()).map_err(failed)?;
             } else {
+                check_vouched(node.core().storage(), message)?;
                 settled.sent.push(Emitted {
-                    message: from_raft(&message)?,
+                    message: from_raft(message)?,
                     after_persist: true,
                 });
             }
@@ -274,8 +275,17 @@ impl Application {
     }
 
     /// Takes committed entries as they come; that they are the right ones is for the comparison to say.
-    fn apply(&mut self, entries: &[Entry], settled: &mut Settled) -> Result<(), TargetError> {
+    fn apply(
+        &mut self,
+        storage: &MemoryStorage,
+        entries: &[Entry],
+        settled: &mut Settled,
+    ) -> Result<(), TargetError> {
         for entry in entries {
+            if !holds(storage, entry) {
+                let text = format!("it hands out an entry that is not stored: {entry:?}");
+                return Err(TargetError::Failed(text));
+            }
             settled.handed.push(handed(entry)?);
             self.applied = entry.index;
         }
@@ -290,15 +300,48 @@ fn changed<T: PartialEq>(old: T, new: T) -> Option<T> {
 
 /// Entries to be stored begin with one that is not stored yet.
 fn check_entries(storage: &MemoryStorage, entries: &[Entry]) -> Result<(), TargetError> {
-    let Some(first) = entries.first() else {
-        return Ok(());
-    };
-    let stored = storage.entries(first.index, first.index.next(), u64::MAX);
-    if stored.is_ok_and(|stored| stored.first() == Some(first)) {
-        let text = format!("Ready::entries begins with an entry that is stored already: {first:?}");
-        return Err(TargetError::Failed(text));
+    match entries.first() {
+        Some(first) if holds(storage, first) => {
+            let text = format!("it wants an entry stored that is stored already: {first:?}");
+            Err(TargetError::Failed(text))
+        }
+        _ => Ok(()),
     }
-    Ok(())
+}
+
+/// What a message vouches for is stored when it leaves: the term, a vote that is given, the entries that
+/// are acknowledged.
+fn check_vouched(storage: &MemoryStorage, message: &Message) -> Result<(), TargetError> {
+    let Message {
+        from: _,
+        to,
+        term,
+        body,
+    } = message;
+    let stored = storage.hard_state();
+    let last = storage.last_index().map_err(|error| failed(error.into()))?;
+    let vouched = match body {
+        // It is given in the term that was asked for, which does not exist yet.
+        Body::RequestPreVoteResponse { granted: true } => true,
+        Body::RequestVoteResponse { granted: true } => {
+            (stored.term, stored.vote) == (*term, Some(*to))
+        }
+        Body::AppendEntriesResponse {
+            index,
+            rejection: None,
+        } => stored.term >= *term && last >= *index,
+        _ => stored.term >= *term,
+    };
+    if vouched {
+        return Ok(());
+    }
+    let text = format!("what it vouches for is not stored ({stored:?}, last {last}): {message:?}");
+    Err(TargetError::Failed(text))
+}
+
+fn holds(storage: &MemoryStorage, entry: &Entry) -> bool {
+    let stored = storage.entries(entry.index, entry.index.next(), u64::MAX);
+    stored.is_ok_and(|stored| stored.first() == Some(entry))
 }
 
 fn persist(
@@ -331,3 +374,6 @@ pub(super) fn agree<T: PartialEq + fmt::Debug>(
 pub(crate) fn failed(error: lockstep_raft::Error) -> TargetError {
     TargetError::Failed(error.to_string())
 }
+
+#[cfg(test)]
+mod tests;
