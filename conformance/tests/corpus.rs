@@ -5,7 +5,7 @@ use lockstep_conformance::Target;
 use lockstep_conformance::corpus::corpus;
 use lockstep_conformance::planted::{Mistake, Planted};
 use lockstep_conformance::replay::{ReplayReport, ReplayVerdict, replay};
-use lockstep_conformance::targets::lockstep_raft::LockstepRaft;
+use lockstep_conformance::targets::lockstep_raft::{AsyncLockstepRaft, LockstepRaft};
 use lockstep_conformance::targets::spec::Spec;
 use lockstep_traces::{TRACE_EXTENSION, Trace, trace_files};
 use std::collections::BTreeSet;
@@ -54,7 +54,11 @@ fn replay_corpus<T: Target>(target: &T) -> ReplayReport {
 
 #[test]
 fn both_sides_replay_the_corpus() {
-    for report in [replay_corpus(&Spec), replay_corpus(&LockstepRaft)] {
+    for report in [
+        replay_corpus(&Spec),
+        replay_corpus(&LockstepRaft),
+        replay_corpus(&AsyncLockstepRaft),
+    ] {
         assert_eq!(
             report.verdict(),
             ReplayVerdict::Agreed,

@@ -2,7 +2,7 @@
 
 use lockstep_conformance::planted::{Mistake, Planted};
 use lockstep_conformance::product::{Product, Verdict};
-use lockstep_conformance::targets::lockstep_raft::LockstepRaft;
+use lockstep_conformance::targets::lockstep_raft::{AsyncLockstepRaft, LockstepRaft};
 use lockstep_conformance::{Fork, Target, TargetServer};
 use lockstep_model::{Bounds, Budget, Cluster, Settings};
 use lockstep_traces::{Config, FieldSet, Input, ServerId};
@@ -33,9 +33,21 @@ fn cluster(config: &Config) -> Cluster {
     Cluster::new(Settings::new(config).expect("a good configuration"), bounds)
 }
 
-/// The four settings of the election switches, with and without pipelining of entries.
 #[test]
 fn the_production_raft_is_bisimilar_to_the_specification() {
+    is_bisimilar(&LockstepRaft);
+}
+
+#[test]
+fn with_asynchronous_storage_writes_it_is_too() {
+    is_bisimilar(&AsyncLockstepRaft);
+}
+
+/// The four settings of the election switches, with and without pipelining of entries.
+fn is_bisimilar<T: Target>(target: &T)
+where
+    T::Server: Fork,
+{
     let mut states = Vec::new();
     for (pre_vote, check_quorum) in [(true, true), (true, false), (false, true), (false, false)] {
         let one_entry_per_append = pre_vote != check_quorum;
@@ -45,9 +57,7 @@ fn the_production_raft_is_bisimilar_to_the_specification() {
             one_entry_per_append,
             ..FULL
         };
-        let report = Product::new(&cluster(&config), &LockstepRaft)
-            .threads(2)
-            .run();
+        let report = Product::new(&cluster(&config), target).threads(2).run();
         let report = report.expect("it starts");
         assert!(
             matches!(report.verdict, Verdict::Bisimilar),

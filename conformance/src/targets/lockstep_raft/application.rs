@@ -221,9 +221,9 @@ impl Application {
                         responses,
                     } = append.as_ref();
                     agree("StorageAppend: from", *from, node.core().id())?;
+                    agree("StorageAppend::hard_state", *hard_state, ready.hard_state)?;
                     let in_term = hard_state.map_or_else(Default::default, |it| it.term);
                     agree("StorageAppend: term", *term, in_term)?;
-                    agree("StorageAppend::hard_state", *hard_state, ready.hard_state)?;
                     agree("StorageAppend::entries", entries, &ready.entries)?;
                     agree("StorageAppend::snapshot", snapshot.is_some(), false)?;
                     persist(node.storage_mut(), *hard_state, entries)?;
