@@ -56,7 +56,10 @@ pub struct Config {
     /// seeds, or they campaign in step; the same seed repeats the same run.
     pub seed: u64,
     /// The last entry that the application has applied durably. Zero lets everything that is
-    /// still in the log be handed out again.
+    /// still in the log be handed out again. Entries up to here are not, so
+    /// [`Storage::initial_state`](crate::Storage::initial_state) must have every change of
+    /// membership among them. A storage whose configuration is that of its snapshot, such as
+    /// [`MemoryStorage`](crate::MemoryStorage), goes with the index of that snapshot, or zero.
     pub applied: Index,
     /// Lets the application write its log and apply its entries in threads of its own, each at
     /// its own pace (thesis §10.2.1; as etcd's `AsyncStorageWrites`). [`Ready`](crate::Ready) then carries

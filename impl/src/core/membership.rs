@@ -3,10 +3,11 @@
 use bytes::Bytes;
 
 use super::Core;
-use crate::confchange::Changer;
+use crate::confchange::{Changer, ConfChangeError};
 use crate::error::{CallError, Error};
 use crate::observer::{Event, Observer};
 use crate::storage::Storage;
+use crate::tracker::{Configuration, ProgressMap, ProgressTracker};
 use crate::types::{
     Body, ConfChangeV2, ConfState, Entry, EntryKind, Index, Message, Role, Term, entries_len,
     payloads_len,
@@ -22,15 +23,9 @@ impl<S: Storage, O: Observer> Core<S, O> {
     /// [`CallError::ConfChange`] if the change does not fit the active configuration, which is
     /// then unchanged; [`Error::Storage`].
     pub fn apply_conf_change(&mut self, change: &ConfChangeV2) -> Result<ConfState, Error> {
-        let changer = Changer::new(&self.tracker, self.log.last_index()?);
-        let changed = if change.leaves_joint() {
-            changer.leave_joint()
-        } else if let Some(auto_leave) = change.enter_joint() {
-            changer.enter_joint(auto_leave, &change.changes)
-        } else {
-            changer.simple(&change.changes)
-        };
-        (self.tracker.config, self.tracker.progress) = changed.map_err(CallError::ConfChange)?;
+        (self.tracker.config, self.tracker.progress) =
+            changed(&self.tracker, self.log.last_index()?, change)
+                .map_err(CallError::ConfChange)?;
         let result = self.react_to_configuration();
         self.check_invariants();
         result.map(|()| self.tracker.config.conf_state())
@@ -146,5 +141,21 @@ impl<S: Storage, O: Observer> Core<S, O> {
             }
             Err(error) => Err(error),
         }
+    }
+}
+
+/// Configuration and progress after a change.
+pub(super) fn changed(
+    tracker: &ProgressTracker,
+    last: Index,
+    change: &ConfChangeV2,
+) -> Result<(Configuration, ProgressMap), ConfChangeError> {
+    let changer = Changer::new(tracker, last);
+    if change.leaves_joint() {
+        changer.leave_joint()
+    } else if let Some(auto_leave) = change.enter_joint() {
+        changer.enter_joint(auto_leave, &change.changes)
+    } else {
+        changer.simple(&change.changes)
     }
 }

@@ -18,14 +18,14 @@ mod reads;
 mod replication;
 mod snapshot;
 mod status;
+mod stored;
 #[cfg(test)]
 mod tests;
 mod transfer;
 mod validate;
 
-use crate::confchange;
 use crate::config::{Config, ReadOnly};
-use crate::error::{ConfigError, Error, StorageError};
+use crate::error::Error;
 use crate::log::RaftLog;
 use crate::observer::{Ballot, Event, NoObserver, Observer, Watch};
 use crate::storage::Storage;
@@ -35,6 +35,7 @@ use crate::types::{
 };
 use output::Pending;
 use reads::{ReadRequest, Reads};
+use stored::{Start, examine};
 
 pub use leader::SnapshotStatus;
 
@@ -153,8 +154,9 @@ impl<S: Storage> Core<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] for parameters that do not fit together, [`Error::Storage`] for a storage
-    /// that fails or contradicts itself.
+    /// [`Error::Config`] for parameters that do not fit together, or an applied index that does not
+    /// fit the storage; [`Error::Storage`] for a storage that fails, or contradicts itself in a way
+    /// that has more than one reading (the README lists all pairs of stored values).
     pub fn new(config: &Config, storage: S) -> Result<Core<S>, Error> {
         Core::with_observer(config, storage, NoObserver)
     }
@@ -168,14 +170,14 @@ impl<S: Storage, O: Observer> Core<S, O> {
     /// Those of [`Core::new`].
     pub fn with_observer(config: &Config, storage: S, observer: O) -> Result<Core<S, O>, Error> {
         config.validate()?;
-        let (hard_state, conf_state) = storage.initial_state()?;
+        let Start {
+            hard_state,
+            told,
+            applied,
+            tracker,
+        } = examine(config, &storage)?;
         let log = RaftLog::new(storage, config.applying_limit())?;
         let last = log.last_id()?;
-        let mut tracker =
-            ProgressTracker::new(config.max_inflight_messages, config.max_inflight_bytes);
-        (tracker.config, tracker.progress) = confchange::restore(&tracker, last.index, &conf_state)
-            .map_err(|error| StorageError::Corrupt(error.to_string()))?;
-
         let mut core = Core {
             settings: Settings::from(config),
             term: Term::ZERO,
@@ -205,11 +207,13 @@ impl<S: Storage, O: Observer> Core<S, O> {
             },
         };
         core.note_configuration();
-        core.load(&hard_state, last)?;
-        core.load_applied(config.applied)?;
+        core.load(&hard_state);
+        if let Some(applied) = applied {
+            core.log.applied_to(applied, 0);
+        }
         core.become_follower(core.term, None);
         core.told_soft_state = core.soft_state();
-        core.told_hard_state = core.hard_state();
+        core.told_hard_state = told;
 
         core.watch.report(Event::Created {
             config: &core.tracker.config,
@@ -222,37 +226,10 @@ impl<S: Storage, O: Observer> Core<S, O> {
         Ok(core)
     }
 
-    fn load(&mut self, stored: &HardState, last: EntryId) -> Result<(), StorageError> {
-        if stored.is_empty() {
-            return Ok(());
-        }
-        let compacted = self.log.committed();
-        if stored.commit < compacted || stored.commit > last.index {
-            return Err(StorageError::Corrupt(format!(
-                "commit index {} is outside of the log {compacted}..={}",
-                stored.commit, last.index
-            )));
-        }
+    fn load(&mut self, stored: &HardState) {
         self.log.commit_to(stored.commit);
         self.term = stored.term;
         self.vote = stored.vote;
-        Ok(())
-    }
-
-    fn load_applied(&mut self, applied: Index) -> Result<(), ConfigError> {
-        if applied.is_zero() {
-            return Ok(());
-        }
-        let (first, commit) = (self.log.applied(), self.log.committed());
-        if applied < first || applied > commit {
-            return Err(ConfigError::Applied {
-                applied,
-                first,
-                commit,
-            });
-        }
-        self.log.applied_to(applied, 0);
-        Ok(())
     }
 
     /// Takes in a message: from another server, or a response of a storage thread. What follows from

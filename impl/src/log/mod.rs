@@ -31,15 +31,11 @@ pub struct RaftLog<S> {
 }
 
 impl<S: Storage> RaftLog<S> {
-    /// The log as storage has it, committed and applied up to its compaction.
+    /// The log as storage has it, committed and applied up to its compaction. The ends must be in
+    /// order.
     pub(crate) fn new(storage: S, max_applying_bytes: u64) -> Result<RaftLog<S>, StorageError> {
         let compacted = storage.first_index()?.prev();
         let last = storage.last_index()?;
-        if last < compacted {
-            return Err(StorageError::Corrupt(format!(
-                "the last entry {last} lies before the last compacted one {compacted}"
-            )));
-        }
         Ok(RaftLog {
             storage,
             unstable: Unstable::new(last.next()),

@@ -22,7 +22,8 @@ use crate::types::{ConfState, Entry, HardState, Index, Snapshot, Term};
 /// An error other than those named by a method means that the storage cannot be trusted any more;
 /// it is passed on as [`Error::Storage`](crate::Error::Storage).
 pub trait Storage {
-    /// The stored hard state (default if none) and the membership as of the last snapshot.
+    /// The stored hard state (default if none) and the membership as of the last snapshot, or as of
+    /// [`Config::applied`](crate::Config::applied).
     fn initial_state(&self) -> Result<(HardState, ConfState), StorageError>;
 
     /// The entries from `low` up to but without `high`, cut off so that their

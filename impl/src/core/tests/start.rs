@@ -1,11 +1,12 @@
 //! A server that starts with what its storage holds.
 
-use super::cluster::{id, storage};
+use super::cluster::{entry, id, ids, storage};
 use crate::config::Config;
 use crate::core::Core;
 use crate::error::{ConfigError, Error, StorageError};
-use crate::storage::MemoryStorage;
+use crate::storage::{MemoryStorage, Storage};
 use crate::types::*;
+use crate::wire;
 
 fn committed(commit: u64) -> HardState {
     HardState {
@@ -38,21 +39,329 @@ fn parameters_that_do_not_fit_are_refused() {
     assert!(matches!(result, Err(Error::Config(_))));
 }
 
-#[test]
-fn a_commit_index_outside_of_the_log_is_corrupt() {
-    for (commit, fits) in [(1, false), (2, true), (3, true), (4, true), (5, false)] {
-        match start(compacted(commit), 0) {
-            Ok(node) => {
-                assert!(fits, "{commit}");
-                assert_eq!(node.hard_state(), committed(commit));
-            }
-            Err(error) => {
-                assert!(!fits, "{commit}");
-                let is_corrupt = matches!(error, Error::Storage(StorageError::Corrupt(_)));
-                assert!(is_corrupt, "{error}");
-            }
-        }
+/// What is stored, field by field: a storage of the application's own, which may say anything.
+#[derive(Clone, Debug)]
+struct Says {
+    hard_state: HardState,
+    members: ConfState,
+    first: u64,
+    last: u64,
+    /// From `first - 1` on.
+    terms: Vec<u64>,
+    snapshot: Snapshot,
+    entries: MemoryStorage,
+}
+
+impl Storage for Says {
+    fn initial_state(&self) -> Result<(HardState, ConfState), StorageError> {
+        Ok((self.hard_state, self.members.clone()))
     }
+
+    fn entries(&self, low: Index, high: Index, max: u64) -> Result<Vec<Entry>, StorageError> {
+        self.entries.entries(low, high, max)
+    }
+
+    fn term(&self, index: Index) -> Result<Term, StorageError> {
+        let at = (index.0 + 1).checked_sub(self.first);
+        let term = at.and_then(|at| self.terms.get(at as usize));
+        term.map(|&term| Term(term))
+            .ok_or(StorageError::Unavailable)
+    }
+
+    fn first_index(&self) -> Result<Index, StorageError> {
+        Ok(Index(self.first))
+    }
+
+    fn last_index(&self) -> Result<Index, StorageError> {
+        Ok(Index(self.last))
+    }
+
+    fn snapshot(&self) -> Result<Snapshot, StorageError> {
+        Ok(self.snapshot.clone())
+    }
+}
+
+fn members(voters: &[u64]) -> ConfState {
+    ConfState {
+        voters: ids(voters),
+        ..ConfState::default()
+    }
+}
+
+/// Entries 1 to 4 of terms 1, 1, 2, 3, the first two compacted and in a snapshot; three committed.
+fn sound() -> Says {
+    let entries = compacted(3);
+    Says {
+        hard_state: committed(3),
+        members: members(&[1, 2]),
+        first: 3,
+        last: 4,
+        terms: vec![1, 2, 3],
+        snapshot: entries.snapshot().unwrap(),
+        entries,
+    }
+}
+
+/// The hard state with which a server starts from this storage, or what it says against it.
+fn verdict(applied: u64, change: impl FnOnce(&mut Says)) -> Result<HardState, String> {
+    let mut says = sound();
+    change(&mut says);
+    let mut config = Config::new(id(1));
+    config.applied = Index(applied);
+    match Core::new(&config, says) {
+        Ok(node) => Ok(node.hard_state()),
+        Err(error @ (Error::Storage(StorageError::Corrupt(_)) | Error::Config(_))) => {
+            Err(error.to_string())
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// The start is refused, and what is said names all of this.
+fn refused(names: &[&str], applied: u64, change: impl FnOnce(&mut Says)) {
+    let error = verdict(applied, change).unwrap_err();
+    let words: Vec<&str> = error.split([' ', ',', ';', ':']).collect();
+    for name in names {
+        assert!(words.contains(name), "{name} is not in {error:?}");
+    }
+}
+
+const LIMIT: u64 = u64::MAX / 2;
+
+#[test]
+fn what_does_not_contradict_itself_is_taken_as_it_is() {
+    assert_eq!(verdict(3, |_| ()), Ok(committed(3)));
+    let other = Some(id(9)); // It was removed since.
+    let changed = verdict(0, |says| says.hard_state.vote = other);
+    assert_eq!(changed.map(|state| state.vote), Ok(other));
+    assert_eq!(
+        verdict(0, |says| says.hard_state.term = Term(LIMIT)).map(|it| it.term),
+        Ok(Term(LIMIT))
+    );
+}
+
+#[test]
+fn hard_state_with_itself() {
+    refused(&["vote", "2", "0"], 0, |says| {
+        says.hard_state.term = Term(0)
+    });
+    refused(&["append-thread", "3"], 0, |says| {
+        says.hard_state.vote = Some(NodeId::APPEND_THREAD);
+    });
+    refused(&["9223372036854775808", "9223372036854775807"], 0, |says| {
+        says.hard_state.term = Term(LIMIT + 1);
+    });
+}
+
+#[test]
+fn a_term_below_that_of_the_last_entry_is_raised_and_its_vote_dropped() {
+    for (term, vote) in [(0, None), (1, Some(id(2))), (2, Some(id(1))), (2, None)] {
+        let start = verdict(0, |says| {
+            (says.hard_state.term, says.hard_state.vote) = (Term(term), vote)
+        });
+        let (term, vote, commit) = (Term(3), None, Index(3));
+        assert_eq!(start, Ok(HardState { term, vote, commit }));
+    }
+    // One entry and nothing else: there is no snapshot that could be a seed.
+    let mut storage = storage(&[1, 2], &[1], HardState::default());
+    assert_eq!(start(storage.clone(), 0).unwrap().term(), Term(1));
+    // A snapshot alone, of a term that it cannot have been made for.
+    storage.append([entry(2, 1), entry(2, 2)]).unwrap();
+    let snapshot = storage
+        .create_snapshot(Index(2), None, "".into())
+        .unwrap()
+        .clone();
+    let mut restored = MemoryStorage::new();
+    restored.apply_snapshot(snapshot).unwrap();
+    let node = start(restored, 0).unwrap();
+    assert_eq!(
+        (node.term(), node.vote(), node.commit()),
+        (Term(2), None, Index(2))
+    );
+}
+
+#[test]
+fn what_was_raised_is_stored_with_the_next_ready() {
+    let mut storage = storage(&[1, 2], &[1, 5], committed(1));
+    let mut node = start(storage.clone(), 1).unwrap();
+    let ready = node.ready().unwrap();
+    let raised = HardState {
+        term: Term(5),
+        vote: None,
+        commit: Index(1),
+    };
+    assert_eq!((ready.hard_state, ready.must_sync), (Some(raised), true));
+    // A commit index that was raised is written when there is something else to write.
+    storage.set_hard_state(committed(0));
+    storage.set_hard_state(HardState {
+        term: Term(5),
+        ..committed(0)
+    });
+    storage.create_snapshot(Index(1), None, "".into()).unwrap();
+    let node = start(storage, 1).unwrap();
+    assert_eq!((node.commit(), node.has_ready()), (Index(1), false));
+}
+
+#[test]
+fn a_group_may_be_seeded_with_a_snapshot_of_term_one() {
+    let mut seed = storage(&[1, 2], &[1, 1], HardState::default());
+    let snapshot = seed
+        .create_snapshot(Index(2), None, "".into())
+        .unwrap()
+        .clone();
+    let mut storage = MemoryStorage::new();
+    storage.apply_snapshot(snapshot).unwrap();
+    let node = start(storage.clone(), 2).unwrap();
+    assert_eq!(
+        (node.term(), node.commit(), node.has_ready()),
+        (Term(0), Index(2), false)
+    );
+    // Anything behind it, or a stored commit index, and it is no seed.
+    let mut more = storage.clone();
+    more.append([entry(1, 3)]).unwrap();
+    assert_eq!(start(more, 2).unwrap().term(), Term(1));
+    storage.set_hard_state(HardState {
+        commit: Index(2),
+        ..HardState::default()
+    });
+    assert_eq!(start(storage, 2).unwrap().term(), Term(1));
+}
+
+#[test]
+fn a_commit_index_below_what_is_compacted_or_in_the_snapshot_is_raised() {
+    for commit in 0..=2 {
+        assert_eq!(
+            verdict(2, |says| says.hard_state.commit = Index(commit)),
+            Ok(committed(2))
+        );
+        let mut inside = compacted(commit);
+        inside.create_snapshot(Index(4), None, "".into()).unwrap();
+        assert_eq!(start(inside, 4).unwrap().commit(), Index(4));
+    }
+    // A storage that cannot show its snapshot now still knows what it has compacted.
+    let mut beyond = compacted(0);
+    beyond.compact(Index(3)).unwrap();
+    assert!(beyond.snapshot().is_err());
+    assert_eq!(start(beyond, 3).unwrap().commit(), Index(3));
+}
+
+#[test]
+fn a_commit_index_beyond_the_log_is_refused() {
+    assert_eq!(
+        verdict(0, |says| says.hard_state.commit = Index(4)),
+        Ok(committed(4))
+    );
+    refused(&["5", "4"], 0, |says| says.hard_state.commit = Index(5));
+}
+
+#[test]
+fn log_with_itself() {
+    refused(&["0", "1"], 0, |says| says.first = 0);
+    refused(&["1", "2"], 0, |says| says.last = 1);
+    refused(&["9223372036854775808", "9223372036854775807"], 0, |says| {
+        says.last = LIMIT + 1
+    });
+    refused(&["3", "4"], 0, |says| says.terms.truncate(2));
+    refused(&["4", "2", "1"], 0, |says| says.terms = vec![1, 2, 1]);
+    refused(&["3", "1", "2"], 0, |says| says.terms = vec![2, 1, 2]);
+    refused(&["4", "9223372036854775808"], 0, |says| {
+        says.terms = vec![1, 2, LIMIT + 1]
+    });
+}
+
+#[test]
+fn snapshot_with_log() {
+    let position = |says: &mut Says, index, term| {
+        says.snapshot.metadata.index = Index(index);
+        says.snapshot.metadata.term = Term(term);
+    };
+    refused(&["5", "4"], 0, |says| position(says, 5, 3));
+    refused(&["1", "2"], 0, |says| position(says, 1, 1));
+    refused(&["4", "2", "3"], 0, |says| position(says, 4, 2));
+    assert_eq!(verdict(0, |says| position(says, 4, 3)), Ok(committed(4)));
+    // None at all: one has to be made before a server that lags behind can be helped.
+    assert_eq!(
+        verdict(2, |says| says.snapshot = Snapshot::default()),
+        Ok(committed(3))
+    );
+}
+
+#[test]
+fn configuration_with_itself_and_with_the_snapshot() {
+    refused(&["2"], 0, |says| says.members.learners = ids(&[2]));
+    refused(&["2", "voters"], 0, |says| {
+        says.members = ConfState::default()
+    });
+    refused(&["2", "voters=(1", "voters=(1"], 2, |says| {
+        says.members = members(&[1, 2, 3])
+    });
+    // The same in another order.
+    assert!(verdict(2, |says| says.members = members(&[2, 1])).is_ok());
+    // Of a later entry: the storage follows what is applied.
+    assert!(verdict(3, |says| says.members = members(&[1, 2, 3])).is_ok());
+}
+
+#[test]
+fn applied_with_configuration() {
+    let add = |node| ConfChange {
+        node: Some(id(node)),
+        ..ConfChange::default()
+    };
+    let change = |index, node| Entry {
+        kind: EntryKind::ConfChange,
+        data: wire::encode_conf_change(&add(node)),
+        ..entry(1, index)
+    };
+    let mut storage = storage(
+        &[1, 2],
+        &[1],
+        HardState {
+            commit: Index(3),
+            ..committed(3)
+        },
+    );
+    let state = storage.hard_state();
+    storage.append([change(2, 3), change(3, 4)]).unwrap();
+    storage.set_hard_state(state);
+    // Nothing is applied that the configuration lacks.
+    for applied in [0, 1] {
+        assert!(start(storage.clone(), applied).is_ok());
+    }
+    let error = start(storage.clone(), 2).unwrap_err().to_string();
+    for name in ["2", "voters=(1 2 3)", "voters=(1 2)", "0"] {
+        assert!(error.contains(name), "{error}");
+    }
+    // A snapshot says which configuration goes with which entry.
+    storage
+        .create_snapshot(Index(2), Some(members(&[1, 2, 3])), "".into())
+        .unwrap();
+    assert!(start(storage.clone(), 2).is_ok());
+    assert!(start(storage, 3).is_err());
+
+    // A group that was bootstrapped has its first members in its log.
+    let mut bootstrapped = MemoryStorage::new();
+    bootstrapped.append([change(1, 1), change(2, 2)]).unwrap();
+    bootstrapped.set_hard_state(committed(2));
+    assert!(start(bootstrapped.clone(), 0).is_ok());
+    let error = start(bootstrapped, 2).unwrap_err().to_string();
+    assert!(
+        error.contains("voters=(1 2)") && error.contains("none"),
+        "{error}"
+    );
+
+    // A change that changes nothing, or that nobody can have applied, contradicts nothing.
+    let mut again = super::cluster::storage(&[1, 2], &[1], committed(1));
+    again
+        .append([
+            change(2, 2),
+            Entry {
+                data: "?".into(),
+                ..change(3, 3)
+            },
+        ])
+        .unwrap();
+    again.set_hard_state(committed(3));
+    assert!(start(again, 3).is_ok());
 }
 
 #[test]
