@@ -237,12 +237,12 @@ impl Group {
         };
         while node.has_ready() {
             let ready = node.ready()?;
-            // First persist, then send, then apply.
+            // First persist (entries and hard state in one step), then send, then apply.
             let storage = node.storage_mut();
-            storage.append(ready.entries)?;
-            if let Some(hard_state) = ready.hard_state {
-                storage.set_hard_state(hard_state);
+            if let Some(snapshot) = ready.snapshot {
+                storage.apply_snapshot(snapshot)?;
             }
+            storage.write(ready.entries, ready.hard_state)?;
             self.network.extend(ready.messages);
             for entry in &ready.committed_entries {
                 // The empty entry that opens a term is no proposal.

@@ -92,10 +92,7 @@ pub struct Config {
     ///                 if let Some(snapshot) = work.snapshot {
     ///                     storage.apply_snapshot(snapshot)?;
     ///                 }
-    ///                 storage.append(work.entries)?;
-    ///                 if let Some(hard_state) = work.hard_state {
-    ///                     storage.set_hard_state(hard_state);
-    ///                 }
+    ///                 storage.write(work.entries, work.hard_state)?; // In one atomic step.
     ///                 work.responses
     ///             }
     ///             // For the apply thread.

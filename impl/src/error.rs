@@ -1,6 +1,7 @@
 //! What can go wrong, divided by who is to blame: the caller, a peer, the storage, or a bug.
 
 use crate::confchange::ConfChangeError;
+use crate::observer::{CampaignObstacle, ConfChangeObstacle, TransferObstacle};
 use crate::types::{Index, MessageKind, NodeId};
 use thiserror::Error as ThisError;
 
@@ -14,6 +15,10 @@ pub enum Error {
     /// The proposal was not appended and never will be (caller: retry later or elsewhere).
     #[error("proposal dropped: {0}")]
     ProposalDropped(#[from] DropReason),
+    /// The request cannot be served here and now, and changed nothing (caller: retry later or
+    /// elsewhere).
+    #[error("request refused: {0}")]
+    Refused(#[from] Refusal),
     /// The call is not allowed in this state (caller).
     #[error("invalid call: {0}")]
     Call(#[from] CallError),
@@ -41,7 +46,9 @@ impl Error {
     /// Who is to blame.
     pub const fn blame(&self) -> Blame {
         match self {
-            Error::Config(_) | Error::ProposalDropped(_) | Error::Call(_) => Blame::Caller,
+            Error::Config(_) | Error::ProposalDropped(_) | Error::Refused(_) | Error::Call(_) => {
+                Blame::Caller
+            }
             Error::Peer(_) => Blame::Peer,
             Error::Storage(_) => Blame::Storage,
         }
@@ -127,6 +134,39 @@ pub enum DropReason {
     /// The entries would exceed the limit on uncommitted payload bytes.
     #[error("too many uncommitted bytes")]
     UncommittedLimit,
+    /// The change of membership does not fit the configuration that this leader has applied.
+    #[error("change of membership: {0}")]
+    ConfChange(ConfChangeObstacle),
+}
+
+/// Why a request that is no proposal was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ThisError)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// Nobody is known to lead: there is nobody to ask, or to forget.
+    #[error("no leader is known")]
+    NoLeader,
+    /// Only a leader can use this.
+    #[error("this server does not lead")]
+    NotLeader,
+    /// Only a follower can do this.
+    #[error("this server does not follow")]
+    NotFollower,
+    /// The configuration has no such server.
+    #[error("{0} is not in the configuration")]
+    UnknownServer(NodeId),
+    /// No snapshot is on its way to that server.
+    #[error("no snapshot is on its way to {0}")]
+    NoSnapshot(NodeId),
+    /// With [`ReadOnly::LeaseBased`](crate::ReadOnly::LeaseBased) a follower must not forget its leader.
+    #[error("reads by lease rest on the leader that is to be forgotten")]
+    LeaseBasedReads,
+    /// This server cannot campaign.
+    #[error("this server cannot campaign: {0}")]
+    Campaign(CampaignObstacle),
+    /// Leadership cannot be transferred to that server.
+    #[error("leadership cannot be transferred: {0}")]
+    Transfer(TransferObstacle),
 }
 
 /// What a caller did wrong.
@@ -151,6 +191,9 @@ pub enum CallError {
     /// `ready` before the last `Ready` was advanced.
     #[error("the last Ready was not advanced")]
     NotAdvanced,
+    /// `advance` before any `Ready` was taken, or a second time.
+    #[error("there is no Ready to advance")]
+    NothingToAdvance,
     /// `advance` with asynchronous storage writes, where responses take its place.
     #[error("advance has no place with asynchronous storage writes")]
     AdvanceAsync,

@@ -7,6 +7,7 @@ pub mod confchange;
 mod config;
 mod core;
 mod error;
+mod health;
 mod log;
 #[cfg(feature = "node")]
 pub mod node;
@@ -23,7 +24,10 @@ pub mod wire;
 
 pub use config::{Config, ReadOnly};
 pub use core::{Core, SnapshotStatus, TimerEvent, TimerReset};
-pub use error::{Blame, CallError, ConfigError, DropReason, Error, PeerError, StorageError};
+pub use error::{
+    Blame, CallError, ConfigError, DropReason, Error, PeerError, Refusal, StorageError,
+};
+pub use health::{RefusedMessages, ShortLog};
 pub use log::{RaftLog, Unstable};
 pub use observer::{Event, NoObserver, Observer};
 pub use raw_node::RawNode;

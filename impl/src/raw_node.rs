@@ -5,6 +5,7 @@ use bytes::Bytes;
 use crate::config::Config;
 use crate::core::{Core, SnapshotStatus};
 use crate::error::Error;
+use crate::health::Health;
 use crate::observer::{NoObserver, Observer};
 use crate::ready::Ready;
 use crate::status::{BasicStatus, Status};
@@ -35,10 +36,10 @@ use crate::types::{ConfChange, ConfChangeV2, ConfState, Entry, Message, NodeId};
 ///     let ready = node.ready()?;
 ///     // 1. Persist. A server with a disk does it there.
 ///     let storage = node.storage_mut();
-///     storage.append(&ready.entries[..])?;
-///     if let Some(hard_state) = ready.hard_state {
-///         storage.set_hard_state(hard_state);
+///     if let Some(snapshot) = ready.snapshot {
+///         storage.apply_snapshot(snapshot)?;
 ///     }
+///     storage.write(ready.entries, ready.hard_state)?; // In one atomic step.
 ///     // 2. Send `ready.messages`: there is nobody else here. 3. Apply.
 ///     for entry in &ready.committed_entries {
 ///         match wire::conf_change_of(entry)? {
@@ -63,6 +64,7 @@ use crate::types::{ConfChange, ConfChangeV2, ConfState, Entry, Message, NodeId};
 pub struct RawNode<S, O = NoObserver> {
     core: Core<S, O>,
     timer: Timer,
+    health: Health,
 }
 
 impl<S: Storage> RawNode<S> {
@@ -87,6 +89,7 @@ impl<S: Storage, O: Observer> RawNode<S, O> {
         let mut node = RawNode {
             core,
             timer: Timer::new(config),
+            health: Health::default(),
         };
         node.timer.follow(&mut node.core);
         Ok(node)
@@ -124,14 +127,17 @@ impl<S: Storage, O: Observer> RawNode<S, O> {
     ///
     /// Those of [`Core::step`].
     pub fn step(&mut self, message: Message) -> Result<(), Error> {
-        self.call(|core| core.step(message))
+        self.health.look_at(&self.core, &message);
+        let result = self.call(|core| core.step(message));
+        self.health.note(&result);
+        result
     }
 
     /// Campaigns at once; see [`Core::campaign`].
     ///
     /// # Errors
     ///
-    /// [`Error::Storage`].
+    /// Those of [`Core::campaign`].
     pub fn campaign(&mut self) -> Result<(), Error> {
         self.call(Core::campaign)
     }
@@ -277,14 +283,15 @@ impl<S: Storage, O: Observer> RawNode<S, O> {
     /// let reads = settle(&mut servers)?;
     /// assert_eq!(reads[0].context, "my read");
     /// // What is read after this much was applied is not stale.
-    /// assert!(servers[0].basic_status().applied >= reads[0].index);
+    /// let index = reads[0].index.expect("it was not given up");
+    /// assert!(servers[0].basic_status().applied >= index);
     /// # Ok(())
     /// # }
     /// ```
     ///
     /// # Errors
     ///
-    /// [`Error::Storage`].
+    /// Those of [`Core::read_index`].
     pub fn read_index(&mut self, context: Bytes) -> Result<(), Error> {
         self.call(|core| core.read_index(context))
     }
@@ -306,20 +313,28 @@ impl<S: Storage, O: Observer> RawNode<S, O> {
     ///
     /// # Errors
     ///
-    /// [`Error::Storage`].
+    /// Those of [`Core::transfer_leader`].
     pub fn transfer_leader(&mut self, transferee: NodeId) -> Result<(), Error> {
         self.call(|core| core.transfer_leader(transferee))
     }
 
     /// Forgets who leads (as etcd's `ForgetLeader`); see [`Core::forget_leader`].
-    pub fn forget_leader(&mut self) {
-        self.call(Core::forget_leader);
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Core::forget_leader`].
+    pub fn forget_leader(&mut self) -> Result<(), Error> {
+        self.call(Core::forget_leader)
     }
 
     /// Reports that a server could not be reached (as etcd's `ReportUnreachable`); see
     /// [`Core::report_unreachable`].
-    pub fn report_unreachable(&mut self, id: NodeId) {
-        self.call(|core| core.report_unreachable(id));
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Core::report_unreachable`].
+    pub fn report_unreachable(&mut self, id: NodeId) -> Result<(), Error> {
+        self.call(|core| core.report_unreachable(id))
     }
 
     /// Reports what became of a snapshot (as etcd's `ReportSnapshot`); see
@@ -343,18 +358,24 @@ impl<S: Storage, O: Observer> RawNode<S, O> {
     /// settle_but_lose(&mut servers, |message| message.kind() == MessageKind::InstallSnapshot)?;
     /// let state = |leader: &Node| leader.status().progress.get(id(3)).unwrap().state();
     /// assert_eq!(state(&servers[0]), ProgressState::Snapshot);
-    /// servers[0].report_snapshot(id(3), SnapshotStatus::Failed);
+    /// servers[0].report_snapshot(id(3), SnapshotStatus::Failed)?;
     /// assert_eq!(state(&servers[0]), ProgressState::Probe);
     ///
     /// servers[0].tick()?; // The next heartbeat brings a second try.
     /// settle(&mut servers)?;
-    /// servers[0].report_snapshot(id(3), SnapshotStatus::Finished);
     /// assert_eq!(servers[2].storage().snapshot()?.data, "state of the application");
+    /// // Its acknowledgement was faster than the report, which is of no use any more.
+    /// let late = servers[0].report_snapshot(id(3), SnapshotStatus::Finished);
+    /// assert_eq!(late, Err(Refusal::NoSnapshot(id(3)).into()));
     /// # Ok(())
     /// # }
     /// ```
-    pub fn report_snapshot(&mut self, id: NodeId, status: SnapshotStatus) {
-        self.call(|core| core.report_snapshot(id, status));
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Core::report_snapshot`].
+    pub fn report_snapshot(&mut self, id: NodeId, status: SnapshotStatus) -> Result<(), Error> {
+        self.call(|core| core.report_snapshot(id, status))
     }
 
     /// Whether there is anything to do.
@@ -410,7 +431,11 @@ impl<S: Storage, O: Observer> RawNode<S, O> {
     /// # }
     /// ```
     pub fn status(&self) -> Status {
-        self.core.status()
+        Status {
+            short_logs: self.health.short_logs(&self.core),
+            refused: self.health.refused.clone(),
+            ..self.core.status()
+        }
     }
 
     /// Shows the progress of every member; see [`Core::with_progress`].

@@ -1,16 +1,17 @@
 //! What a server has to have done for it.
 
-use crate::types::{Entry, HardState, Message, ReadState, Snapshot, SoftState};
+use crate::types::{Entry, HardState, Message, NodeId, ReadState, Snapshot, SoftState};
 
 /// What has to be done for a server: persist, send, apply (what must be durable before which
 /// message: thesis §3.8; the division: etcd's `Ready`).
 ///
 /// In the default mode, in this order:
 ///
-/// 1. Write [`hard_state`](Ready::hard_state), [`entries`](Ready::entries) and
-///    [`snapshot`](Ready::snapshot) to storage, synchronously if [`must_sync`](Ready::must_sync).
-///    Entries replace everything stored at and behind the first of them. A snapshot is always
-///    written synchronously.
+/// 1. Write the [`snapshot`](Ready::snapshot) to storage; it replaces the log. It is always written
+///    synchronously. Then write [`entries`](Ready::entries) and [`hard_state`](Ready::hard_state), in
+///    *one atomic step*, synchronously if [`must_sync`](Ready::must_sync). Entries replace everything
+///    stored at and behind the first of them. [`Storage`](crate::Storage) says what a crash in
+///    between may leave, and what goes wrong in any other order.
 /// 2. Send the [`messages`](Ready::messages). The first
 ///    [`early_messages`](Ready::early_messages) of them may leave earlier, even before the write; the
 ///    others only after it. Messages with a snapshot must be reported on, see
@@ -26,16 +27,23 @@ use crate::types::{Entry, HardState, Message, ReadState, Snapshot, SoftState};
 /// Entries share their payload with the server's own log and must be left as they are.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Ready {
-    /// Role and leader, if they changed. Need not be stored.
+    /// Role and leader, if they changed. Need not be stored. Proposals that were made under another
+    /// leader, and have not come back among the committed entries, are in doubt from now on: they may
+    /// still be committed, or never.
     pub soft_state: Option<SoftState>,
-    /// Term, vote and commit index to be stored, if they changed.
-    pub hard_state: Option<HardState>,
-    /// Reads that may be served once their index is applied.
+    /// Answers to [`read_index`](crate::RawNode::read_index): reads that may be served once their
+    /// index is applied, and reads that were given up.
     pub read_states: Vec<ReadState>,
-    /// Entries to be stored.
-    pub entries: Vec<Entry>,
-    /// A snapshot to be stored and applied. There are no entries then.
+    /// Servers to which leadership was to be transferred, and will not be: the transfer took too
+    /// long, was replaced by another one, or the server is no voter any more. A transfer that is not
+    /// given up ends with this server's leadership, see [`soft_state`](Ready::soft_state).
+    pub aborted_transfers: Vec<NodeId>,
+    /// A snapshot to be stored, in place of the whole log, and applied. It is stored first.
     pub snapshot: Option<Snapshot>,
+    /// Entries to be stored, together with the hard state.
+    pub entries: Vec<Entry>,
+    /// Term, vote and commit index to be stored, if they changed, together with the entries.
+    pub hard_state: Option<HardState>,
     /// Entries to be applied. They are stored already or among [`entries`](Ready::entries).
     pub committed_entries: Vec<Entry>,
     /// Messages to be sent, those that wait for persistence last.
@@ -56,6 +64,7 @@ impl Ready {
         self.soft_state = None;
         self.hard_state = None;
         self.read_states.clear();
+        self.aborted_transfers.clear();
         self.entries.clear();
         self.snapshot = None;
         self.committed_entries.clear();

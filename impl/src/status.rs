@@ -1,5 +1,8 @@
 //! The state of a server for people and for metrics.
 
+use std::fmt;
+
+use crate::health::{RefusedMessages, ShortLog};
 use crate::tracker::{Configuration, ProgressMap};
 use crate::types::{HardState, Index, NodeId, SoftState};
 
@@ -27,4 +30,50 @@ pub struct Status {
     pub config: Configuration,
     /// At a leader the progress of every member, itself included; elsewhere empty.
     pub progress: ProgressMap,
+    /// At a leader that [`RawNode`](crate::RawNode) drives: the members whose logs are shorter than
+    /// what they acknowledged.
+    pub short_logs: Vec<ShortLog>,
+    /// The messages that [`RawNode::step`](crate::RawNode::step) refused.
+    pub refused: RefusedMessages,
+}
+
+impl fmt::Display for Status {
+    /// Several lines for people: the server, at a leader each member, and what is wrong.
+    ///
+    /// ```text
+    /// 1: Leader of term 2, commit 21, applied 21, voters=(1 2 3)
+    ///   1: StateReplicate match=21 next=22
+    ///   2: StateReplicate match=21 next=22
+    ///   3: StateReplicate match=21 next=22 inactive; acknowledged entry 21 and now has 0 at most
+    /// 2 messages refused, the last: malformed Heartbeat from 2: it commits what this server does not have
+    /// ```
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let BasicStatus {
+            id,
+            hard_state,
+            soft_state,
+            applied,
+            ..
+        } = &self.basic;
+        write!(
+            f,
+            "{id}: {:?} of term {}, commit {}, applied {applied}, {}",
+            soft_state.role, hard_state.term, hard_state.commit, self.config
+        )?;
+        for (id, progress) in &self.progress {
+            write!(f, "\n  {id}: {progress}")?;
+            if let Some(short) = self.short_logs.iter().find(|short| short.id == id) {
+                let (acknowledged, shown) = (short.acknowledged, short.shown);
+                write!(
+                    f,
+                    "; acknowledged entry {acknowledged} and now has {shown} at most"
+                )?;
+            }
+        }
+        match (&self.refused.last, self.refused.count) {
+            (None, _) => Ok(()),
+            (Some(last), 1) => write!(f, "\n1 message refused: {last}"),
+            (Some(last), count) => write!(f, "\n{count} messages refused, the last: {last}"),
+        }
+    }
 }

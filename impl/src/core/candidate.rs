@@ -1,8 +1,8 @@
 //! What a candidate or pre-candidate does with messages of its term.
 
 use super::Core;
-use crate::error::{DropReason, Error};
-use crate::observer::{Event, Observer};
+use crate::error::{DropReason, Error, Refusal};
+use crate::observer::{Event, Observer, TransferObstacle};
 use crate::storage::Storage;
 use crate::types::{Body, Message, Role};
 
@@ -10,6 +10,8 @@ impl<S: Storage, O: Observer> Core<S, O> {
     pub(super) fn step_candidate(&mut self, message: Message) -> Result<(), Error> {
         match message.body {
             Body::Propose { .. } => self.drop_proposal(DropReason::NoLeader),
+            Body::ReadIndex { .. } => Err(Refusal::NoLeader.into()),
+            Body::TransferLeader => Err(Refusal::Transfer(TransferObstacle::NoLeader).into()),
             Body::AppendEntries { .. } | Body::Heartbeat { .. } | Body::InstallSnapshot { .. } => {
                 // Somebody else won this term (§5.2).
                 self.become_follower(message.term, Some(message.from));

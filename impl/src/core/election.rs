@@ -17,22 +17,26 @@ enum Campaign {
 }
 
 impl<S: Storage, O: Observer> Core<S, O> {
-    /// Starts an election if that makes sense. A transfer skips the pre-vote: the leader itself
-    /// wants to be replaced.
-    pub(super) fn start_election(&mut self, transfer: bool) -> Result<(), Error> {
+    /// Starts an election, or tells what is in the way. A transfer skips the pre-vote: the leader
+    /// itself wants to be replaced.
+    pub(super) fn start_election(
+        &mut self,
+        transfer: bool,
+    ) -> Result<Option<CampaignObstacle>, Error> {
         if let Some(obstacle) = self.campaign_obstacle()? {
             self.watch.report(Event::CampaignRefused {
                 obstacle,
                 term: self.term,
             });
-            return Ok(());
+            return Ok(Some(obstacle));
         }
         self.watch
             .report(Event::ElectionStarted { term: self.term });
         self.run(match transfer {
             false if self.settings.pre_vote => Campaign::PreVote,
             _ => Campaign::Vote { force: transfer },
-        })
+        })?;
+        Ok(None)
     }
 
     fn campaign_obstacle(&self) -> Result<Option<CampaignObstacle>, Error> {
@@ -94,6 +98,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
         // Term, vote and timers stay: nothing happened yet, this server only asks.
         self.tracker.votes.clear();
         self.leader = None;
+        self.give_up_reads();
         self.lease = false;
         self.role = Role::PreCandidate;
         self.watch

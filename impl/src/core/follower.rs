@@ -2,10 +2,10 @@
 
 use super::Core;
 use crate::config::ReadOnly;
-use crate::error::{DropReason, Error};
+use crate::error::{DropReason, Error, Refusal};
 use crate::observer::{Event, Observer, TransferObstacle};
 use crate::storage::Storage;
-use crate::types::{Body, Entry, EntryId, Index, Message, NodeId, ReadState, Rejection, Term};
+use crate::types::{Body, Entry, EntryId, Index, Message, NodeId, Rejection, Term};
 
 impl<S: Storage, O: Observer> Core<S, O> {
     pub(super) fn step_follower(&mut self, message: Message) -> Result<(), Error> {
@@ -38,20 +38,19 @@ impl<S: Storage, O: Observer> Core<S, O> {
             }
             Body::ReadIndex { .. } => match self.leader {
                 Some(leader) => self.forward(message, leader, Term::ZERO),
-                None => self
-                    .watch
-                    .report(Event::ReadIndexDropped { term: self.term }),
+                None => {
+                    self.watch
+                        .report(Event::ReadIndexDropped { term: self.term });
+                    return Err(Refusal::NoLeader.into());
+                }
             },
-            Body::ReadIndexResponse { index, context } => {
-                self.read_states.push(ReadState { index, context });
-            }
+            Body::ReadIndexResponse { index, context } => self.take_answer(index, context),
             Body::TransferLeader => match self.leader {
                 Some(leader) => self.forward(message, leader, self.term),
-                None => self.watch.report(Event::TransferIgnored {
-                    to: message.from,
-                    obstacle: TransferObstacle::NoLeader,
-                    term: self.term,
-                }),
+                None => {
+                    let obstacle = TransferObstacle::NoLeader;
+                    return self.refuse_transfer(message.from, obstacle);
+                }
             },
             Body::TimeoutNow => {
                 self.watch.report(Event::TimeoutNowReceived {
@@ -60,7 +59,10 @@ impl<S: Storage, O: Observer> Core<S, O> {
                 });
                 self.start_election(true)?;
             }
-            Body::ForgetLeader => self.handle_forget_leader(),
+            Body::ForgetLeader => {
+                // Nobody hears whether it was refused.
+                let _ = self.handle_forget_leader();
+            }
             _ => {}
         }
         Ok(())
@@ -75,17 +77,20 @@ impl<S: Storage, O: Observer> Core<S, O> {
         });
     }
 
-    pub(super) fn handle_forget_leader(&mut self) {
+    pub(super) fn handle_forget_leader(&mut self) -> Result<(), Refusal> {
         if self.settings.read_only == ReadOnly::LeaseBased {
             // The leader's lease rests on this follower not voting for anybody else.
             self.watch.report(Event::ForgetLeaderIgnored);
-        } else if let Some(leader) = self.leader.take() {
-            self.lease = false;
-            self.watch.report(Event::LeaderForgotten {
-                leader,
-                term: self.term,
-            });
+            return Err(Refusal::LeaseBasedReads);
         }
+        let leader = self.leader.take().ok_or(Refusal::NoLeader)?;
+        self.lease = false;
+        self.watch.report(Event::LeaderForgotten {
+            leader,
+            term: self.term,
+        });
+        self.give_up_reads();
+        Ok(())
     }
 
     fn handle_append(

@@ -31,6 +31,9 @@ impl<S: Storage, O: Observer> Core<S, O> {
         if !matches!(self.role, Role::Candidate | Role::PreCandidate) {
             debug_assert!(self.tracker.votes.is_empty());
         }
+        if self.role != Role::Follower || self.leader.is_none() {
+            debug_assert!(self.forwarded_reads.is_empty());
+        }
         if self.role != Role::Leader {
             debug_assert_eq!(
                 (self.pending_conf_index, self.uncommitted_bytes),

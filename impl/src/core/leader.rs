@@ -1,7 +1,8 @@
 //! What a leader does with messages of its term.
 
 use super::Core;
-use crate::error::Error;
+use super::proposal::Misfits;
+use crate::error::{Error, Refusal};
 use crate::observer::{Event, Observer};
 use crate::storage::Storage;
 use crate::tracker::ProgressState;
@@ -19,7 +20,7 @@ pub enum SnapshotStatus {
 impl<S: Storage, O: Observer> Core<S, O> {
     pub(super) fn step_leader(&mut self, message: Message) -> Result<(), Error> {
         match message.body {
-            Body::Propose { entries } => return self.handle_proposal(entries),
+            Body::Propose { entries } => return self.handle_proposal(entries, Misfits::Replace),
             Body::ReadIndex { context } => return self.handle_read(message.from, context),
             Body::ForgetLeader => return Ok(()),
             _ => {}
@@ -28,7 +29,10 @@ impl<S: Storage, O: Observer> Core<S, O> {
         if !self.tracker.progress.contains(message.from) {
             self.watch
                 .report(Event::UnknownPeerIgnored { from: message.from });
-            return Ok(());
+            return match message.body {
+                Body::TransferLeader => Err(Refusal::UnknownServer(message.from).into()),
+                _ => Ok(()),
+            };
         }
         match message.body {
             Body::AppendEntriesResponse {
@@ -63,8 +67,8 @@ impl<S: Storage, O: Observer> Core<S, O> {
             }
         }
         // A transfer that took longer than this will not succeed any more (thesis §3.10).
-        self.lead_transferee = None;
-        Ok(())
+        self.give_up_transfer();
+        self.leave_joint_if_due()
     }
 
     /// The log of a follower (or the own stable one) agrees with this one up to `index`.
@@ -172,14 +176,19 @@ impl<S: Storage, O: Observer> Core<S, O> {
     }
 
     /// The transport reports that it could not reach a server: the leader probes it from what it
-    /// is known to have (as etcd's `ReportUnreachable`). Ignored except by a leader.
-    pub fn report_unreachable(&mut self, id: NodeId) {
+    /// is known to have (as etcd's `ReportUnreachable`).
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::NotLeader`] and [`Refusal::UnknownServer`]: the report is of no use here, as often
+    /// when leaders and members change. A transport may well ignore it.
+    pub fn report_unreachable(&mut self, id: NodeId) -> Result<(), Error> {
         if self.role != Role::Leader {
-            return;
+            return Err(Refusal::NotLeader.into());
         }
         let Some(progress) = self.tracker.progress.get_mut(id) else {
             self.watch.report(Event::UnknownPeerIgnored { from: id });
-            return;
+            return Err(Refusal::UnknownServer(id).into());
         };
         // Whatever is on its way has probably been lost.
         if progress.state() == ProgressState::Replicate {
@@ -188,21 +197,27 @@ impl<S: Storage, O: Observer> Core<S, O> {
         self.watch
             .report(Event::PeerUnreachable { peer: id, progress });
         self.check_invariants();
+        Ok(())
     }
 
     /// The application reports what became of a snapshot message. A leader that gets no report
     /// sends nothing more to that server, until the server itself acknowledges something (Raft §7;
     /// as etcd's `ReportSnapshot`).
-    pub fn report_snapshot(&mut self, id: NodeId, status: SnapshotStatus) {
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::NotLeader`], [`Refusal::UnknownServer`] and [`Refusal::NoSnapshot`]: the report comes
+    /// too late, or twice. A transport may well ignore it.
+    pub fn report_snapshot(&mut self, id: NodeId, status: SnapshotStatus) -> Result<(), Error> {
         if self.role != Role::Leader {
-            return;
+            return Err(Refusal::NotLeader.into());
         }
         let Some(progress) = self.tracker.progress.get_mut(id) else {
             self.watch.report(Event::UnknownPeerIgnored { from: id });
-            return;
+            return Err(Refusal::UnknownServer(id).into());
         };
         if progress.state() != ProgressState::Snapshot {
-            return;
+            return Err(Refusal::NoSnapshot(id).into());
         }
         let failed = status == SnapshotStatus::Failed;
         if failed {
@@ -218,5 +233,6 @@ impl<S: Storage, O: Observer> Core<S, O> {
         // Delivered: its acknowledgement tells how to go on. Failed: wait for a heartbeat.
         progress.flow_paused = true;
         self.check_invariants();
+        Ok(())
     }
 }

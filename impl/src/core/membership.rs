@@ -46,30 +46,31 @@ impl<S: Storage, O: Observer> Core<S, O> {
             self.blank_progress();
             return Ok(());
         }
-        if self.is_learner || !self.tracker.progress.contains(self.settings.id) {
-            // A removed leader goes on until somebody else is elected, unless told otherwise
-            // (thesis §4.2.2).
-            if self.settings.step_down_on_removal {
-                self.become_follower(self.term, None);
-            }
+        let member = !self.is_learner && self.tracker.progress.contains(self.settings.id);
+        // A removed leader goes on until somebody else is elected, unless told otherwise
+        // (thesis §4.2.2).
+        if !member && self.settings.step_down_on_removal {
+            self.become_follower(self.term, None);
             return Ok(());
         }
         if self.tracker.config.voters.incoming.is_empty() {
             return Ok(());
         }
         if self.maybe_commit()? {
-            // The quorum may have become smaller.
+            // The quorum may have become smaller. A removed leader counts once more, too: those who
+            // have what it waits for may have said so already.
             self.release_postponed_reads()?;
             self.broadcast_append()?;
-        } else {
+        } else if member {
             // New members need not wait for the next proposal or heartbeat.
             self.broadcast_entries()?;
         }
+        self.recount_reads();
         if self
             .lead_transferee
             .is_some_and(|to| !self.tracker.is_voter(to))
         {
-            self.lead_transferee = None;
+            self.give_up_transfer();
         }
         Ok(())
     }
@@ -113,8 +114,8 @@ impl<S: Storage, O: Observer> Core<S, O> {
         Ok(())
     }
 
-    /// Proposes to leave the joint configuration. If a transfer of leadership is in the way, the
-    /// next applied entry tries again, or the next leader.
+    /// Proposes to leave the joint configuration. If a transfer of leadership is in the way, its end
+    /// tries again, or the next leader.
     fn leave_joint(&mut self) -> Result<(), Error> {
         let id = self.settings.id;
         // No payload at all is the change that leaves, and is never refused for its size.

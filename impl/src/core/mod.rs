@@ -24,8 +24,12 @@ mod tests;
 mod transfer;
 mod validate;
 
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
 use crate::config::{Config, ReadOnly};
-use crate::error::Error;
+use crate::error::{Error, Refusal};
 use crate::log::RaftLog;
 use crate::observer::{Ballot, Event, NoObserver, Observer, Watch};
 use crate::storage::Storage;
@@ -82,6 +86,8 @@ pub struct Core<S, O = NoObserver> {
     /// Messages, to this server too, that may leave when everything before them is persisted.
     messages_after_persist: Vec<Message>,
     read_states: Vec<ReadState>,
+    /// Transfers of leadership that were given up.
+    aborted_transfers: Vec<NodeId>,
 
     /// At a leader: who shall lead next.
     lead_transferee: Option<NodeId>,
@@ -97,6 +103,9 @@ pub struct Core<S, O = NoObserver> {
     reads: Reads,
     /// At a leader: reads that wait for the first committed entry of the term.
     postponed_reads: Vec<ReadRequest>,
+    /// At a follower: own reads that its leader was asked for, oldest first.
+    /// Invariant: only while a leader is known.
+    forwarded_reads: VecDeque<Bytes>,
 
     timer_reset: TimerReset,
     /// What the application was last told.
@@ -197,6 +206,8 @@ impl<S: Storage, O: Observer> Core<S, O> {
             uncommitted_bytes: 0,
             reads: Reads::default(),
             postponed_reads: Vec::new(),
+            forwarded_reads: VecDeque::new(),
+            aborted_transfers: Vec::new(),
             timer_reset: TimerReset::default(),
             told_soft_state: SoftState::default(),
             told_hard_state: HardState::default(),
@@ -237,7 +248,8 @@ impl<S: Storage, O: Observer> Core<S, O> {
     /// [`take_timer_reset`](Core::take_timer_reset). Whom the message is addressed to is not looked at:
     /// the transport has brought it here. One that is refused has changed nothing, and one that is
     /// stale, repeated or out of order is no error (Raft §5.1; the transport may lose, repeat and
-    /// reorder messages).
+    /// reorder messages). Nor is a request of another server for a read or a transfer that cannot be
+    /// served: the observer is told.
     ///
     /// With [asynchronous writes](Config::async_storage_writes) a storage response is known by
     /// [`Message::from`] alone, so the transport must refuse messages from peers that bear the id
@@ -252,7 +264,11 @@ impl<S: Storage, O: Observer> Core<S, O> {
         self.validate(&message)?;
         let result = self.handle(message);
         self.check_invariants();
-        result
+        match result {
+            // Nobody here waits for it, and its term may have been news.
+            Err(Error::Refused(_)) => Ok(()),
+            result => result,
+        }
     }
 
     /// Takes in the passing of time; see [`TimerEvent`]. Events that mean nothing in the current
@@ -289,21 +305,29 @@ impl<S: Storage, O: Observer> Core<S, O> {
     ///
     /// # Errors
     ///
-    /// [`Error::Storage`].
+    /// [`Refusal::Campaign`] with the reason; [`Error::Storage`].
     pub fn campaign(&mut self) -> Result<(), Error> {
         let result = self.start_election(false);
         self.check_invariants();
-        result
+        match result? {
+            Some(obstacle) => Err(Refusal::Campaign(obstacle).into()),
+            None => Ok(()),
+        }
     }
 
     /// A follower forgets who leads (and so may vote for another); for applications that know by
-    /// other means that the leader is gone. Ignored elsewhere, and with lease-based reads (as etcd's
-    /// `ForgetLeader`).
-    pub fn forget_leader(&mut self) {
-        if self.role == Role::Follower {
-            self.handle_forget_leader();
-        }
+    /// other means that the leader is gone (as etcd's `ForgetLeader`).
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::NotFollower`], [`Refusal::NoLeader`], and [`Refusal::LeaseBasedReads`].
+    pub fn forget_leader(&mut self) -> Result<(), Error> {
+        let result = match self.role {
+            Role::Follower => self.handle_forget_leader(),
+            _ => Err(Refusal::NotFollower),
+        };
         self.check_invariants();
+        Ok(result?)
     }
 
     /// The message is valid; the term decides first (Raft §5.1).
@@ -446,8 +470,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
         self.blank_progress();
         self.pending_conf_index = Index::ZERO;
         self.uncommitted_bytes = 0;
-        self.reads = Reads::default();
-        self.postponed_reads.clear();
+        self.give_up_reads();
     }
 
     /// Progress means nothing except at a leader.
@@ -467,6 +490,9 @@ impl<S: Storage, O: Observer> Core<S, O> {
 
     /// A follower heard from its leader.
     fn hear_from_leader(&mut self, leader: NodeId) {
+        if self.leader != Some(leader) {
+            self.give_up_reads();
+        }
         self.leader = Some(leader);
         self.lease = self.settings.check_quorum;
         self.timer_reset.election = true;

@@ -46,6 +46,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
             || (self.hard_state() != self.told_hard_state && !self.hard_state().is_empty())
             || self.log.next_unstable_snapshot().is_some()
             || !self.read_states.is_empty()
+            || !self.aborted_transfers.is_empty()
     }
 
     /// Takes what has to be done, see [`Ready`].
@@ -85,6 +86,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
             || hard_state.term != self.told_hard_state.term
             || hard_state.vote != self.told_hard_state.vote;
         std::mem::swap(&mut ready.read_states, &mut self.read_states);
+        std::mem::swap(&mut ready.aborted_transfers, &mut self.aborted_transfers);
         std::mem::swap(&mut ready.messages, &mut self.messages);
         let persisted = self.persisted_by(ready)?;
         let encoded_bytes = entries_len(&ready.committed_entries);
@@ -110,6 +112,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
     ///
     /// # Errors
     ///
+    /// [`CallError::NothingToAdvance`] if no `Ready` was taken since the last time;
     /// [`CallError::AdvanceAsync`] with asynchronous storage writes; [`Error::Storage`].
     pub fn advance(&mut self) -> Result<(), Error> {
         if self.settings.async_storage_writes {
@@ -121,7 +124,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
             applied,
         }) = self.pending.take()
         else {
-            return Ok(());
+            return Err(CallError::NothingToAdvance.into());
         };
         for message in messages.drain(..) {
             // Nobody waits for an answer of this server to itself.

@@ -8,7 +8,8 @@ use crate::error::{CallError, DropReason, Error};
 use crate::observer::{ConfChangeObstacle, Event, Observer, ProposedConfChange};
 use crate::storage::Storage;
 use crate::types::{
-    Body, ConfChange, ConfChangeV2, Entry, EntryKind, Index, Message, NodeId, Term, payloads_len,
+    Body, ConfChange, ConfChangeV2, Entry, EntryKind, Index, Message, NodeId, Role, Term,
+    payloads_len,
 };
 use crate::wire;
 
@@ -29,7 +30,10 @@ impl<S: Storage, O: Observer> Core<S, O> {
     ///
     /// # Errors
     ///
-    /// Those of [`propose`](Core::propose); [`CallError::EmptyProposal`] if there are none;
+    /// Those of [`propose`](Core::propose); [`DropReason::ConfChange`] at a leader, for a change of
+    /// membership that it cannot take now (unless
+    /// [`conf_change_validation`](crate::Config::conf_change_validation) is off);
+    /// [`CallError::EmptyProposal`] if there are none;
     /// [`CallError::Undecodable`] for an entry that says to be a change of membership and is none;
     /// [`ConfChangeError::ReservedId`] for one that names a storage thread.
     pub fn propose_entries(&mut self, entries: Vec<Entry>) -> Result<(), Error> {
@@ -42,14 +46,13 @@ impl<S: Storage, O: Observer> Core<S, O> {
         self.propose_checked(entries)
     }
 
-    /// Proposes a change of membership of the simple kind. A leader that cannot take it now
-    /// appends an empty entry in its place, unless
+    /// Proposes a change of membership of the simple kind. A leader that cannot take now what a
+    /// follower passes on appends an empty entry in its place (as etcd does always), unless
     /// [`conf_change_validation`](crate::Config::conf_change_validation) is off.
     ///
     /// # Errors
     ///
-    /// Those of [`propose`](Core::propose); [`ConfChangeError::ReservedId`] for a change that names
-    /// a storage thread.
+    /// Those of [`propose_entries`](Core::propose_entries).
     pub fn propose_conf_change(&mut self, change: &ConfChange) -> Result<(), Error> {
         let data = wire::encode_conf_change(change);
         self.propose_entries(vec![Entry::proposal(EntryKind::ConfChange, data)])
@@ -60,8 +63,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
     ///
     /// # Errors
     ///
-    /// Those of [`propose`](Core::propose); [`ConfChangeError::ReservedId`] for a change that names
-    /// a storage thread.
+    /// Those of [`propose_entries`](Core::propose_entries).
     pub fn propose_conf_change_v2(&mut self, change: &ConfChangeV2) -> Result<(), Error> {
         let data = wire::encode_conf_change_v2(change);
         self.propose_entries(vec![Entry::proposal(EntryKind::ConfChangeV2, data)])
@@ -69,13 +71,15 @@ impl<S: Storage, O: Observer> Core<S, O> {
 
     fn propose_checked(&mut self, entries: Vec<Entry>) -> Result<(), Error> {
         let id = self.settings.id;
-        let body = Body::Propose { entries };
-        let result = self.handle(Message {
-            from: id,
-            to: id,
-            term: Term::ZERO,
-            body,
-        });
+        let result = match self.role {
+            Role::Leader => self.handle_proposal(entries, Misfits::Refuse),
+            _ => self.handle(Message {
+                from: id,
+                to: id,
+                term: Term::ZERO,
+                body: Body::Propose { entries },
+            }),
+        };
         self.check_invariants();
         result
     }
@@ -89,7 +93,11 @@ impl<S: Storage, O: Observer> Core<S, O> {
     }
 
     /// A leader takes a proposal.
-    pub(super) fn handle_proposal(&mut self, mut entries: Vec<Entry>) -> Result<(), Error> {
+    pub(super) fn handle_proposal(
+        &mut self,
+        mut entries: Vec<Entry>,
+        misfits: Misfits,
+    ) -> Result<(), Error> {
         if !self.tracker.progress.contains(self.settings.id) {
             return self.drop_proposal(DropReason::NotMember);
         }
@@ -103,6 +111,11 @@ impl<S: Storage, O: Observer> Core<S, O> {
                 continue;
             };
             match self.conf_change_obstacle(&change, pending) {
+                Some(obstacle)
+                    if self.settings.conf_change_validation && misfits == Misfits::Refuse =>
+                {
+                    return self.drop_proposal(DropReason::ConfChange(obstacle));
+                }
                 Some(obstacle) if self.settings.conf_change_validation => {
                     self.watch.report(Event::ConfChangeIgnored {
                         change: change.borrowed(),
@@ -171,6 +184,15 @@ impl<S: Storage, O: Observer> Core<S, O> {
         self.acknowledge(self.settings.id, last);
         Ok(())
     }
+}
+
+/// The fate of a change of membership that a leader cannot take now.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Misfits {
+    /// The proposal is refused, and whoever made it is told.
+    Refuse,
+    /// An empty entry takes its place. Nobody waits for an answer.
+    Replace,
 }
 
 /// A change of membership as it was proposed.

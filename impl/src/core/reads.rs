@@ -10,7 +10,17 @@ use crate::error::Error;
 use crate::observer::Observer;
 use crate::quorum::{IdSet, VoteResult};
 use crate::storage::Storage;
-use crate::types::{Body, Index, Message, NodeId, ReadState, Term};
+use crate::types::{Body, Index, Message, NodeId, ReadState, Role, Term};
+
+/// The number of reads of which a follower keeps account while its leader is asked.
+pub(super) const MAX_FORWARDED_READS: usize = 1 << 12;
+
+fn given_up(context: Bytes) -> ReadState {
+    ReadState {
+        index: None,
+        context,
+    }
+}
 
 /// A read that somebody asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -89,14 +99,19 @@ impl<S: Storage, O: Observer> Core<S, O> {
     /// [`ReadState`] with this context in a later `Ready`: the read may be served once everything
     /// up to its index is applied (thesis §6.4). A follower asks its leader.
     ///
-    /// There may never be an answer: without a leader, when leadership changes, when a message is
-    /// lost. Ask again after a timeout.
+    /// A read that this server gives up, since the leader that was asked lost its leadership (as far as
+    /// this server knows), comes back as a [`ReadState`] without an index. The network may still lose
+    /// the question or the answer of a follower: ask again after a timeout. A follower keeps account
+    /// of the last 4,096 reads; an older one is given up.
     ///
     /// # Errors
     ///
-    /// [`Error::Storage`].
+    /// [`Refusal::NoLeader`]; [`Error::Storage`].
+    ///
+    /// [`Refusal::NoLeader`]: crate::Refusal::NoLeader
     pub fn read_index(&mut self, context: Bytes) -> Result<(), Error> {
         let id = self.settings.id;
+        let forwarded = (self.role == Role::Follower).then(|| context.clone());
         let body = Body::ReadIndex { context };
         let result = self.handle(Message {
             from: id,
@@ -104,8 +119,40 @@ impl<S: Storage, O: Observer> Core<S, O> {
             term: Term::ZERO,
             body,
         });
+        if result.is_ok() {
+            self.forwarded_reads.extend(forwarded);
+            if self.forwarded_reads.len() > MAX_FORWARDED_READS {
+                let oldest = self.forwarded_reads.pop_front();
+                self.read_states.extend(oldest.map(given_up));
+            }
+        }
         self.check_invariants();
         result
+    }
+
+    /// The leader has answered a read. Answers that come twice, or after the read was given up, are
+    /// dropped: there is one answer to a request.
+    pub(super) fn take_answer(&mut self, index: Index, context: Bytes) {
+        let asked = self.forwarded_reads.iter().position(|it| *it == context);
+        if let Some(at) = asked {
+            self.forwarded_reads.remove(at);
+            let index = Some(index);
+            self.read_states.push(ReadState { index, context });
+        }
+    }
+
+    /// Nobody will answer what this server was asked or has asked. Other servers that asked it see for
+    /// themselves that their leader has changed.
+    pub(super) fn give_up_reads(&mut self) {
+        let rounds = std::mem::take(&mut self.reads).rounds;
+        let own = rounds
+            .into_iter()
+            .map(|round| round.request)
+            .chain(self.postponed_reads.drain(..))
+            .filter(|request| request.from == self.settings.id)
+            .map(|request| request.context);
+        let contexts = own.chain(self.forwarded_reads.drain(..));
+        self.read_states.extend(contexts.map(given_up));
     }
 
     pub(super) fn handle_read(&mut self, from: NodeId, context: Bytes) -> Result<(), Error> {
@@ -166,15 +213,33 @@ impl<S: Storage, O: Observer> Core<S, O> {
             .voters
             .vote_result(|id| acks.contains(id).then_some(true));
         if result == VoteResult::Won {
-            for round in self.reads.close_up_to(number) {
-                self.answer_read(round.request, round.index);
-            }
+            self.answer_rounds(number);
+        }
+    }
+
+    /// The configuration has changed: those who have answered may be a quorum now, and whoever has
+    /// not may never answer.
+    pub(super) fn recount_reads(&mut self) {
+        let voters = &self.tracker.config.voters;
+        let confirmed = self.reads.rounds.iter().rev().find(|round| {
+            let answered = |id| round.acks.contains(id).then_some(true);
+            voters.vote_result(answered) == VoteResult::Won
+        });
+        if let Some(number) = confirmed.map(|round| round.number) {
+            self.answer_rounds(number);
+        }
+    }
+
+    fn answer_rounds(&mut self, number: u64) {
+        for round in self.reads.close_up_to(number) {
+            self.answer_read(round.request, round.index);
         }
     }
 
     fn answer_read(&mut self, request: ReadRequest, index: Index) {
         let ReadRequest { from, context } = request;
         if from == self.settings.id {
+            let index = Some(index);
             self.read_states.push(ReadState { index, context });
         } else {
             self.send(from, Body::ReadIndexResponse { index, context });

@@ -1,6 +1,7 @@
 //! What can be seen of a server from outside.
 
 use super::Core;
+use crate::health::RefusedMessages;
 use crate::log::RaftLog;
 use crate::observer::Observer;
 use crate::status::{BasicStatus, Status};
@@ -120,6 +121,8 @@ impl<S: Storage, O: Observer> Core<S, O> {
                 Role::Leader => self.tracker.progress.clone(),
                 _ => ProgressMap::default(),
             },
+            short_logs: Vec::new(),
+            refused: RefusedMessages::default(),
         }
     }
 

@@ -1,18 +1,23 @@
 //! Handing over leadership (thesis §3.10).
 
 use super::Core;
-use crate::error::Error;
+use crate::error::{Error, Refusal};
 use crate::observer::{Event, Observer, TransferObstacle};
 use crate::storage::Storage;
 use crate::types::{Body, Message, NodeId, Term};
 
 impl<S: Storage, O: Observer> Core<S, O> {
     /// Hands leadership over to a voter, as soon as that has the whole log; until then proposals
-    /// are dropped. Given up after an election timeout (thesis §3.10). A follower asks its leader.
+    /// are dropped. Given up after an election timeout (thesis §3.10), or when another transfer is
+    /// asked for: then [`Ready::aborted_transfers`] says so. A leader that is to hand over to itself
+    /// gives a transfer up at once. A follower asks its leader, and does not hear what came of it
+    /// except by who leads.
     ///
     /// # Errors
     ///
-    /// [`Error::Storage`].
+    /// [`Refusal::Transfer`] with the reason; [`Error::Storage`].
+    ///
+    /// [`Ready::aborted_transfers`]: crate::Ready::aborted_transfers
     pub fn transfer_leader(&mut self, transferee: NodeId) -> Result<(), Error> {
         let (to, body) = (self.settings.id, Body::TransferLeader);
         let result = self.handle(Message {
@@ -28,7 +33,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
     /// A leader is asked to hand over to a member.
     pub(super) fn handle_transfer(&mut self, to: NodeId) -> Result<(), Error> {
         let Some(progress) = self.tracker.progress.get(to) else {
-            return Ok(());
+            return Err(Refusal::UnknownServer(to).into());
         };
         let (learner, complete) = (
             progress.is_learner,
@@ -36,10 +41,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
         );
         let term = self.term;
         if learner {
-            let obstacle = TransferObstacle::Learner;
-            self.watch
-                .report(Event::TransferIgnored { to, obstacle, term });
-            return Ok(());
+            return self.refuse_transfer(to, TransferObstacle::Learner);
         }
         if self.lead_transferee == Some(to) {
             let obstacle = TransferObstacle::InProgress;
@@ -47,15 +49,16 @@ impl<S: Storage, O: Observer> Core<S, O> {
                 .report(Event::TransferIgnored { to, obstacle, term });
             return Ok(());
         }
-        if let Some(previous) = self.lead_transferee.take() {
-            self.watch
-                .report(Event::TransferAborted { to: previous, term });
+        let previous = self.give_up_transfer();
+        if let Some(to) = previous {
+            self.watch.report(Event::TransferAborted { to, term });
         }
         if to == self.settings.id {
-            let obstacle = TransferObstacle::AlreadyLeader;
-            self.watch
-                .report(Event::TransferIgnored { to, obstacle, term });
-            return Ok(());
+            let refused = self.refuse_transfer(to, TransferObstacle::AlreadyLeader);
+            if previous.is_none() {
+                return refused;
+            }
+            return self.leave_joint_if_due();
         }
         self.watch.report(Event::TransferStarted { to, term });
         // The transfer has one election timeout from now.
@@ -68,6 +71,25 @@ impl<S: Storage, O: Observer> Core<S, O> {
             return Ok(());
         }
         self.send_append(to)
+    }
+
+    /// A transfer that is under way will not be completed by this leader. What waited for its end is to
+    /// be tried again, see [`leave_joint_if_due`](Core::leave_joint_if_due).
+    pub(super) fn give_up_transfer(&mut self) -> Option<NodeId> {
+        let previous = self.lead_transferee.take();
+        self.aborted_transfers.extend(previous);
+        previous
+    }
+
+    pub(super) fn refuse_transfer(
+        &mut self,
+        to: NodeId,
+        obstacle: TransferObstacle,
+    ) -> Result<(), Error> {
+        let term = self.term;
+        self.watch
+            .report(Event::TransferIgnored { to, obstacle, term });
+        Err(Refusal::Transfer(obstacle).into())
     }
 
     /// A member acknowledged something; if it is to lead and has all of the log now, it may.

@@ -10,8 +10,8 @@
 //! One task of the application runs the loop that [`RawNode`] documents:
 //!
 //! 1. [`ready`](Node::ready) waits for work.
-//! 2. Persist its entries, hard state and snapshot (through [`SharedStorage`], or through a storage of
-//!    the application's own that is shared with the server).
+//! 2. Persist its snapshot, then its entries and hard state in one atomic step (through
+//!    [`SharedStorage`], or through a storage of the application's own that is shared with the server).
 //! 3. Send its messages.
 //! 4. Apply its committed entries; each change of membership goes through
 //!    [`apply_conf_change`](Node::apply_conf_change).
@@ -59,10 +59,10 @@
 //! while applied.is_empty() {
 //!     let ready = node.ready().await?;
 //!     storage.with(|memory| {
-//!         if let Some(state) = ready.hard_state {
-//!             memory.set_hard_state(state);
+//!         if let Some(snapshot) = ready.snapshot {
+//!             memory.apply_snapshot(snapshot)?;
 //!         }
-//!         memory.append(ready.entries)
+//!         memory.write(ready.entries, ready.hard_state) // In one atomic step.
 //!     })?;
 //!     for entry in ready.committed_entries {
 //!         match wire::conf_change_of(&entry)? {
@@ -297,11 +297,12 @@ impl Node {
     }
 
     /// Says that the last [`Ready`] is dealt with: its entries are durable, its committed entries
-    /// applied. If there is none, nothing happens. Not to be called with asynchronous storage writes.
+    /// applied. Not to be called with asynchronous storage writes.
     ///
     /// # Errors
     ///
-    /// [`NodeError::Refused`] with asynchronous storage writes, else the server has ended.
+    /// [`NodeError::Refused`] if there is no `Ready` to advance, or with asynchronous storage writes;
+    /// else the server has ended.
     pub async fn advance(&self) -> Result<(), NodeError> {
         self.request(Command::Advance).await?
     }
@@ -337,8 +338,8 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// As [`propose`](Node::propose). A change that does not fit the current configuration is no
-    /// error: it becomes an empty entry.
+    /// As [`propose`](Node::propose). A change that does not fit the configuration of this leader is
+    /// refused; one that is passed on to a leader which cannot take it becomes an empty entry there.
     pub async fn propose_conf_change(&self, change: &ConfChange) -> Result<(), NodeError> {
         let data = wire::encode_conf_change(change);
         self.propose_entry(Entry::proposal(EntryKind::ConfChange, data))
@@ -372,7 +373,8 @@ impl Node {
     /// [`Message::from`] alone, see [`RawNode::step`](crate::RawNode::step).
     ///
     /// `Ok` says that it is queued. What the server thinks of it shows in what it does; a message that
-    /// it must not accept is ignored.
+    /// it must not accept changes nothing, and is counted in [`Status::refused`] with the reason of
+    /// the last one.
     ///
     /// # Errors
     ///
@@ -395,11 +397,11 @@ impl Node {
             .await?
     }
 
-    /// Starts an election, if the server may.
+    /// Starts an election.
     ///
     /// # Errors
     ///
-    /// The server has ended.
+    /// [`NodeError::Refused`] if the server may not campaign, else the server has ended.
     pub async fn campaign(&self) -> Result<(), NodeError> {
         self.request(Command::Campaign).await?
     }
@@ -408,7 +410,8 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// The server has ended. A transfer that does not come about is no error.
+    /// [`NodeError::Refused`] with the reason, else the server has ended. A transfer that is given up
+    /// later shows in [`Ready::aborted_transfers`] of the leader.
     pub async fn transfer_leadership(&self, to: NodeId) -> Result<(), NodeError> {
         self.request(|reply| Command::TransferLeadership { to, reply })
             .await?
@@ -418,18 +421,19 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// The server has ended.
+    /// [`NodeError::Refused`] with the reason, else the server has ended.
     pub async fn forget_leader(&self) -> Result<(), NodeError> {
         self.request(Command::ForgetLeader).await?
     }
 
-    /// Asks for a position from which a read is linearizable. It comes in
-    /// [`Ready::read_states`] with the same context, or, if messages are lost or there is no
-    /// leader, never: then ask again, with another context.
+    /// Asks for a position from which a read is linearizable. The answer comes in
+    /// [`Ready::read_states`] with the same context: the position, or that the read was given up. If
+    /// a message between a follower and its leader is lost there is no answer: ask again after a
+    /// timeout.
     ///
     /// # Errors
     ///
-    /// The server has ended.
+    /// [`NodeError::Refused`] if no leader is known, else the server has ended.
     pub async fn read_index(&self, context: impl Into<Bytes>) -> Result<(), NodeError> {
         let context = context.into();
         self.request(|reply| Command::ReadIndex { context, reply })
@@ -449,7 +453,8 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// The server has ended.
+    /// [`NodeError::Refused`] if the report is of no use here, which a transport may ignore; else the
+    /// server has ended.
     pub async fn report_unreachable(&self, peer: NodeId) -> Result<(), NodeError> {
         self.request(|reply| Command::ReportUnreachable { peer, reply })
             .await?
@@ -460,7 +465,8 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// The server has ended.
+    /// [`NodeError::Refused`] if the report is of no use here, which a transport may ignore; else the
+    /// server has ended.
     pub async fn report_snapshot(
         &self,
         peer: NodeId,

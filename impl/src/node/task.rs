@@ -128,10 +128,7 @@ impl<S: Storage, O: Observer> Task<S, O> {
                 answer(reply, self.raw.advance())
             }
             Command::Campaign(reply) => answer(reply, self.raw.campaign()),
-            Command::ForgetLeader(reply) => {
-                self.raw.forget_leader();
-                answer(reply, Ok(()))
-            }
+            Command::ForgetLeader(reply) => answer(reply, self.raw.forget_leader()),
             Command::ApplyConfChange { change, reply } => {
                 answer(reply, self.raw.apply_conf_change(&change))
             }
@@ -140,17 +137,13 @@ impl<S: Storage, O: Observer> Task<S, O> {
             }
             Command::ReadIndex { context, reply } => answer(reply, self.raw.read_index(context)),
             Command::ReportUnreachable { peer, reply } => {
-                self.raw.report_unreachable(peer);
-                answer(reply, Ok(()))
+                answer(reply, self.raw.report_unreachable(peer))
             }
             Command::ReportSnapshot {
                 peer,
                 status,
                 reply,
-            } => {
-                self.raw.report_snapshot(peer, status);
-                answer(reply, Ok(()))
-            }
+            } => answer(reply, self.raw.report_snapshot(peer, status)),
             Command::Status { reply } => {
                 let _ = reply.send(self.raw.status());
                 Ok(())

@@ -5,6 +5,7 @@ use crate::tracker::{Configuration, Progress};
 use crate::types::{
     ConfChange, ConfChangeV2, ConfState, EntryId, Index, MessageKind, NodeId, Role, Term,
 };
+use thiserror::Error as ThisError;
 
 /// Which of the two kinds of election a vote belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -33,16 +34,20 @@ pub struct VoteRequest {
 }
 
 /// Why a server does not start the election that it is asked or due to start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ThisError)]
 #[non_exhaustive]
 pub enum CampaignObstacle {
     /// It leads already.
+    #[error("it leads already")]
     AlreadyLeader,
     /// It is no voter, or a snapshot waits to be installed.
+    #[error("it is no voter, or a snapshot waits to be installed")]
     NotPromotable,
     /// A committed change of membership is not applied yet: the server does not know who may vote.
+    #[error("a committed change of membership is not applied yet")]
     UnappliedConfChange,
     /// The largest term there is has been reached.
+    #[error("the largest term has been reached")]
     TermExhausted,
 }
 
@@ -56,10 +61,11 @@ pub enum ProposedConfChange<'a> {
 }
 
 /// Why a leader puts an empty entry in place of a proposed change of membership.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ThisError)]
 #[non_exhaustive]
 pub enum ConfChangeObstacle {
     /// An earlier change may not be applied yet.
+    #[error("an earlier one may be at {index}, and only {applied} is applied")]
     Pending {
         /// Where the earlier change is at most.
         index: Index,
@@ -67,8 +73,10 @@ pub enum ConfChangeObstacle {
         applied: Index,
     },
     /// The configuration is joint, and this change does not leave it.
+    #[error("the configuration is joint and must be left first")]
     MustLeaveJoint,
     /// The change leaves a joint configuration, and the configuration is not joint.
+    #[error("the configuration is not joint")]
     NotJoint,
 }
 
@@ -106,16 +114,20 @@ pub enum StableMismatch {
 }
 
 /// Why a request to hand over leadership is ignored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ThisError)]
 #[non_exhaustive]
 pub enum TransferObstacle {
     /// The server that should lead is a learner.
+    #[error("the server is a learner")]
     Learner,
     /// Leadership is being handed over to the same server already.
+    #[error("it is being transferred there already")]
     InProgress,
     /// The server leads already.
+    #[error("the server leads already")]
     AlreadyLeader,
     /// This server is no leader and knows of none to ask.
+    #[error("no leader is known")]
     NoLeader,
 }
 

@@ -55,13 +55,33 @@ impl MemoryStorage {
         self.hard_state
     }
 
-    /// Stores the hard state.
+    /// Stores entries and hard state of one [`Ready`](crate::Ready) in one step: both or neither, as
+    /// a storage on disk has to. A snapshot of the same `Ready` is [applied](Self::apply_snapshot)
+    /// before. [`Storage`] says why.
+    ///
+    /// # Errors
+    /// Those of [`append`](Self::append), and nothing is stored.
+    pub fn write(
+        &mut self,
+        entries: impl Into<Vec<Entry>>,
+        hard_state: Option<HardState>,
+    ) -> Result<(), StorageError> {
+        self.append(entries)?;
+        if let Some(hard_state) = hard_state {
+            self.hard_state = hard_state;
+        }
+        Ok(())
+    }
+
+    /// Stores a hard state alone, to set up a storage. A running server's goes with its entries, by
+    /// [`write`](Self::write).
     pub fn set_hard_state(&mut self, hard_state: HardState) {
         self.hard_state = hard_state;
     }
 
     /// Appends entries, in place of everything that is held at and after the first of them. Entries
-    /// that were compacted already are left out (Raft §5.3).
+    /// that were compacted already are left out (Raft §5.3). Entries of a running server go with its
+    /// hard state, by [`write`](Self::write).
     ///
     /// # Errors
     /// [`StorageError::Corrupt`], and nothing is stored, if the entries are not consecutive or if
@@ -140,7 +160,7 @@ impl MemoryStorage {
         Ok(&self.snapshot)
     }
 
-    /// Installs a snapshot in place of the whole log (Raft §7).
+    /// Installs a snapshot in place of the whole log (Raft §7), in one step.
     ///
     /// # Errors
     /// [`StorageError::SnapshotOutOfDate`], and nothing changes, if there is a snapshot of that index
@@ -293,6 +313,27 @@ mod tests {
         let mut following = storage();
         following.append([entry(7, 3)]).unwrap();
         assert_eq!(following.last_index(), Ok(Index(7)));
+    }
+
+    #[test]
+    fn a_write_stores_both_or_neither() {
+        let hard_state = HardState {
+            term: Term(4),
+            ..HardState::default()
+        };
+        let mut written = storage();
+        written.write([entry(7, 4)], Some(hard_state)).unwrap();
+        assert_eq!(
+            (written.last_index(), written.hard_state()),
+            (Ok(Index(7)), hard_state)
+        );
+        let before = written.clone();
+        assert!(written.write([entry(9, 5)], None).is_err());
+        let default = Some(HardState::default());
+        assert!(written.write([entry(9, 5)], default).is_err());
+        assert_eq!(written, before);
+        written.write([], None).unwrap();
+        assert_eq!(written, before);
     }
 
     #[test]

@@ -15,6 +15,32 @@ use crate::types::{ConfState, Entry, HardState, Index, Snapshot, Term};
 /// append thread) tells it, through whatever access its storage has; see
 /// [`RawNode::storage_mut`](crate::RawNode::storage_mut).
 ///
+/// # What a crash may leave
+///
+/// The writes of one [`Ready`](crate::Ready), or of one
+/// [`StorageAppend`](crate::StorageAppend), are two steps, in this order:
+///
+/// 1. the snapshot, if there is one. It replaces the whole log: storing it and dropping the entries
+///    is one atomic step.
+/// 2. the entries and the hard state, as *one* atomic step (one record of a write-ahead log, one
+///    transaction, one batch).
+///
+/// After a crash at any point in between, the server starts again and has broken no promise, since
+/// every message that vouches for a write leaves after it. No other order is safe, and none that
+/// takes entries and hard state apart:
+///
+/// * hard state first: the new commit index covers old entries that the new ones were to replace,
+///   and the server applies what was never committed; or it lies beyond the log, and the server does
+///   not start;
+/// * entries first: the log has a change of membership that could only be proposed since the one
+///   before it was committed, and the commit index that says so is lost. The server may campaign
+///   under the configuration before both, whose majorities need not overlap with those of the others;
+/// * snapshot last: the commit index lies beyond the log, and the server does not start.
+///
+/// [`MemoryStorage::write`] is the second step in memory.
+///
+/// # Contract
+///
 /// Two rules hold the two sides together. What was handed out to be persisted must be visible here
 /// once its acknowledgement (`advance` or the storage response) was given, and nothing that is
 /// visible may change except by later writes of that kind and by compaction of applied entries.

@@ -180,15 +180,16 @@ pub enum Body {
     },
 }
 
-/// Work for the append thread, all of which must be durable before any of the responses leaves.
+/// Work for the append thread, all of which must be durable before any of the responses leaves. First
+/// the snapshot, then entries and hard state as one atomic step; see [`Storage`](crate::Storage).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct StorageAppend {
-    /// The hard state, if it changed.
-    pub hard_state: Option<HardState>,
+    /// A snapshot to install, if any, in place of the whole log.
+    pub snapshot: Option<Snapshot>,
     /// Entries to append; they replace all that is stored at and after the first one.
     pub entries: Vec<Entry>,
-    /// A snapshot to install, if any; never together with entries.
-    pub snapshot: Option<Snapshot>,
+    /// The hard state, if it changed.
+    pub hard_state: Option<HardState>,
     /// Messages to deliver, each to its addressee, when everything is durable.
     pub responses: Vec<Message>,
 }

@@ -45,11 +45,12 @@ pub struct SoftState {
     pub role: Role,
 }
 
-/// Permission to serve a linearizable read (thesis §6.4).
+/// The answer to a request for a linearizable read (thesis §6.4).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ReadState {
-    /// The read may be served once everything up to this index is applied.
-    pub index: Index,
+    /// The read may be served once everything up to this index is applied. `None`: it was given up,
+    /// since the leader that was asked lost its leadership, as far as this server knows. Ask again.
+    pub index: Option<Index>,
     /// The context that the application gave with its request.
     pub context: Bytes,
 }

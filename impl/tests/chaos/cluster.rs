@@ -336,13 +336,14 @@ impl Cluster {
         } else if self.rng.random_bool(0.1)
             && let Some(running) = self.running_mut(message.from)
         {
-            running.node.report_unreachable(message.to);
+            // A report that comes too late is refused.
+            let _ = running.node.report_unreachable(message.to);
         }
     }
 
     fn report(&mut self, message: &Message, status: SnapshotStatus) {
         if let Some(running) = self.running_mut(message.from) {
-            running.node.report_snapshot(message.to, status);
+            let _ = running.node.report_snapshot(message.to, status);
         }
     }
 
@@ -510,7 +511,8 @@ impl Cluster {
             running
                 .node
                 .read_index(context)
-                .expect("nobody refuses a read")
+                .or_else(refused)
+                .expect("nobody leads, at worst")
         })?;
         self.tally.count("reads");
         // Nobody else was asked: the lease was enough, as there are always several voters.
@@ -542,7 +544,10 @@ impl Cluster {
 
     fn campaign(&mut self, at: usize) -> Checked {
         self.input(at, |running| {
-            running.node.campaign().expect("a campaign cannot fail")
+            let campaign = running.node.campaign();
+            campaign
+                .or_else(refused)
+                .expect("it may not campaign, at worst");
         })
     }
 
@@ -582,5 +587,13 @@ fn count_windows(server: &Observed, config: &Config, tally: &mut Tally) {
                 },
             );
         }
+    }
+}
+
+/// A request that cannot be served is no mistake.
+fn refused(error: Error) -> Result<(), Error> {
+    match error {
+        Error::Refused(_) => Ok(()),
+        other => Err(other),
     }
 }

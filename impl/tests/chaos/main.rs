@@ -106,6 +106,8 @@ fn the_first_seeds_meet_every_option_and_limit() {
         ("seeds that took a majority away", 3),
         ("crashes", 1_000),
         ("snapshots", 400),
+        ("reads given up", 10),
+        ("transfers given up", 10),
         ("configurations", 400),
     ]);
     assert!(lacking.is_empty(), "{lacking:?}\nin\n{total}");

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use bytes::Bytes;
 use lockstep_raft::{ConfChangeV2, Index, NodeId, Role};
 
 use crate::cluster::{Cluster, ELECTION_TIMEOUT_TICKS, FIRST_MEMBERS, id};
@@ -101,24 +100,21 @@ impl Cluster {
         Ok(())
     }
 
-    /// An explicit transition is left by whoever asked for it. An automatic one is left when it, or
-    /// the next entry, is applied: in between, a transfer of leadership may have been in the way.
+    /// An explicit transition is left by whoever asked for it.
     fn leave_joint(&mut self) -> Checked {
         let Some(leader) = self.leader() else {
             return Ok(());
         };
         self.input(leader, |running| {
             let config = &running.node.core().tracker().config;
-            if !config.voters.is_joint() {
-                return;
+            if config.voters.is_joint() && !config.auto_leave {
+                // Refused if it is under way already.
+                drop(
+                    running
+                        .node
+                        .propose_conf_change_v2(&ConfChangeV2::default()),
+                );
             }
-            // Refused if it is under way already.
-            drop(match config.auto_leave {
-                true => running.node.propose(Bytes::new()),
-                false => running
-                    .node
-                    .propose_conf_change_v2(&ConfChangeV2::default()),
-            });
         })
     }
 

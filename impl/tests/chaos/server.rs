@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use lockstep_raft::{
     Blame, Body, Config, Entry, EntryKind, HardState, Index, MemoryStorage, Message, NodeId,
-    RawNode, Snapshot, Storage as _, StorageAppend, wire,
+    RawNode, Ready, Snapshot, Storage as _, StorageAppend, wire,
 };
 use rand::Rng as _;
 use rand::rngs::SmallRng;
@@ -173,12 +173,8 @@ impl Server {
         let members = (!self.mistakes.stale_membership).then_some(members);
         let storage = running.node.storage_mut();
         let data = Bytes::copy_from_slice(&state.to_le_bytes());
-        // The thread that applies may be ahead of the one that writes the commit index, which a
-        // restart needs to cover the snapshot.
-        if storage.hard_state().commit < index {
-            return;
-        }
-        // That there is nothing newer to make a snapshot of is no reason to fail.
+        // The thread that applies may be ahead of the one that writes the commit index: a restart
+        // raises that to the snapshot. That there is nothing newer to make a snapshot of is no reason to fail.
         if storage.create_snapshot(index, members, data).is_ok() {
             let _ = storage.compact(Index(index.0.saturating_sub(keep)));
         }
@@ -205,8 +201,7 @@ impl Server {
                     snapshot,
                     responses,
                 } = *append;
-                self.write(hard_state, &entries, snapshot);
-                if self.crashes(effects) {
+                if !self.write(hard_state, &entries, snapshot, effects) || self.crashes(effects) {
                     return Ok(());
                 }
                 self.sync();
@@ -233,13 +228,7 @@ impl Server {
             return Ok(());
         };
         let ready = running.node.ready().expect("the last one was advanced");
-        for state in &ready.read_states {
-            let read = state.context.as_ref().try_into().map(u64::from_le_bytes);
-            let read = read.expect("our own context");
-            effects
-                .history
-                .read_granted(self.config.id, read, state.index)?;
-        }
+        answered(self.config.id, &ready, effects)?;
         let committed = running.node.core().commit();
         count_pieces(&ready.committed_entries, committed, effects.tally);
         let mut early = ready.messages;
@@ -252,8 +241,9 @@ impl Server {
             return Ok(());
         }
         let must_sync = ready.must_sync || ready.snapshot.is_some();
-        self.write(ready.hard_state, &ready.entries, ready.snapshot.clone());
-        if self.crashes(effects) {
+        let snapshot = ready.snapshot.clone();
+        if !self.write(ready.hard_state, &ready.entries, snapshot, effects) || self.crashes(effects)
+        {
             return Ok(());
         }
         if must_sync {
@@ -279,13 +269,7 @@ impl Server {
             .node
             .ready()
             .expect("asynchronous writes need no advance");
-        for state in &ready.read_states {
-            let read = state.context.as_ref().try_into().map(u64::from_le_bytes);
-            let read = read.expect("our own context");
-            effects
-                .history
-                .read_granted(self.config.id, read, state.index)?;
-        }
+        answered(self.config.id, &ready, effects)?;
         let mut outgoing = Vec::new();
         for message in ready.messages {
             if let Body::StorageApply { entries, .. } = &message.body {
@@ -300,23 +284,27 @@ impl Server {
         self.send(outgoing, effects)
     }
 
+    /// The two steps in which a `Ready` is written, with a crash between them if chance wants it;
+    /// false if there was one.
     fn write(
         &mut self,
         hard_state: Option<HardState>,
         entries: &[Entry],
         snapshot: Option<Snapshot>,
-    ) {
+        effects: &mut Effects<'_>,
+    ) -> bool {
+        if let (Some(snapshot), Some(running)) = (snapshot, &mut self.running) {
+            known(running.node.storage_mut().apply_snapshot(snapshot));
+            self.sync();
+            if self.crashes(effects) {
+                return false;
+            }
+        }
         let Some(running) = &mut self.running else {
-            return;
+            return false;
         };
-        let storage = running.node.storage_mut();
-        if let Some(snapshot) = snapshot {
-            known(storage.apply_snapshot(snapshot));
-        }
-        known(storage.append(entries));
-        if let Some(hard_state) = hard_state {
-            storage.set_hard_state(hard_state);
-        }
+        known(running.node.storage_mut().write(entries, hard_state));
+        true
     }
 
     fn sync(&mut self) {
@@ -409,6 +397,20 @@ impl Server {
         }
         crashes
     }
+}
+
+fn answered(id: NodeId, ready: &Ready, effects: &mut Effects<'_>) -> Checked {
+    for state in &ready.read_states {
+        let read = state.context.as_ref().try_into().map(u64::from_le_bytes);
+        let read = read.expect("our own context");
+        match state.index {
+            Some(index) => effects.history.read_granted(id, read, index)?,
+            None => effects.tally.count("reads given up"),
+        }
+    }
+    let aborted = ready.aborted_transfers.len() as u64;
+    effects.tally.add("transfers given up", aborted);
+    Ok(())
 }
 
 fn count_pieces(handed_out: &[Entry], committed: Index, tally: &mut Tally) {

@@ -32,11 +32,7 @@ fn persist(node: &mut Node, ready: &Ready) -> Result<(), Error> {
     if let Some(snapshot) = &ready.snapshot {
         storage.apply_snapshot(snapshot.clone())?;
     }
-    storage.append(&ready.entries[..])?;
-    if let Some(hard_state) = ready.hard_state {
-        storage.set_hard_state(hard_state);
-    }
-    Ok(())
+    Ok(storage.write(&ready.entries[..], ready.hard_state)?)
 }
 
 /// Lets the servers work, and delivers their messages, until there is nothing left to do.

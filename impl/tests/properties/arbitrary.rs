@@ -334,10 +334,12 @@ impl Cluster {
             Op::Read(at) => self.call(at, |core| core.read_index(Bytes::from_static(b"r"))),
             Op::Transfer(at, to) => self.call(at, |core| core.transfer_leader(id(to))),
             Op::Campaign(at) => self.call(at, Core::campaign),
-            Op::Forget(at) => self.servers[at].core.forget_leader(),
-            Op::Unreachable(at, peer) => self.servers[at].core.report_unreachable(id(peer)),
+            Op::Forget(at) => self.call(at, Core::forget_leader),
+            Op::Unreachable(at, peer) => {
+                self.call(at, |core| core.report_unreachable(id(peer)));
+            }
             Op::SnapshotReport(at, peer, status) => {
-                self.servers[at].core.report_snapshot(id(peer), status);
+                self.call(at, |core| core.report_snapshot(id(peer), status));
             }
             Op::Work { server, advance } => self.work(server, advance),
             Op::Compact(at) => self.servers[at].compact(),
@@ -381,15 +383,13 @@ impl Cluster {
         let ready = server.core.ready().expect("nothing is held");
         let storage = server.core.storage_mut();
         if let Some(snapshot) = &ready.snapshot {
-            assert!(ready.entries.is_empty(), "a snapshot and entries at once");
             storage
                 .apply_snapshot(snapshot.clone())
                 .expect("newer than what is there");
         }
-        storage.append(ready.entries).expect("no gap");
-        if let Some(hard_state) = ready.hard_state {
-            storage.set_hard_state(hard_state);
-        }
+        storage
+            .write(ready.entries, ready.hard_state)
+            .expect("no gap");
         for entry in &ready.committed_entries {
             let change = match entry.kind {
                 EntryKind::Normal => continue,

@@ -98,10 +98,13 @@ pub(super) fn ready(ready: &Ready) -> String {
         text += &format!("HardState {}\n", hard_state(state));
     }
     if !ready.read_states.is_empty() {
-        let states = ready
-            .read_states
-            .iter()
-            .map(|state| format!("{{{} {}}}", state.index, list(state.context.iter())));
+        let states = ready.read_states.iter().filter_map(|state| {
+            Some(format!(
+                "{{{} {}}}",
+                state.index?,
+                list(state.context.iter())
+            ))
+        });
         text += &format!("ReadStates {}\n", list(states));
     }
     if !ready.entries.is_empty() {

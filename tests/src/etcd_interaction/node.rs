@@ -81,17 +81,16 @@ impl Node {
         snapshot: Option<&Snapshot>,
     ) -> Result<(), String> {
         let memory = &mut self.raft.storage_mut().memory;
-        if let Some(state) = hard_state {
-            memory.set_hard_state(state);
-        }
         let written = match snapshot {
             Some(_) if !entries.is_empty() => {
                 return Err("can't apply snapshot and entries at the same time".to_owned());
             }
             Some(snapshot) => memory.apply_snapshot(snapshot.clone()),
-            None => memory.append(entries),
+            None => Ok(()),
         };
-        written.map_err(|e| error_sentence(&e.into()))
+        written
+            .and_then(|()| memory.write(entries, hard_state))
+            .map_err(|e| error_sentence(&e.into()))
     }
 
     /// Applies entries to the state machine, which appends every command to the content of its last

@@ -138,6 +138,7 @@ impl Application {
             soft_state,
             hard_state,
             read_states,
+            aborted_transfers,
             entries,
             snapshot,
             committed_entries,
@@ -153,6 +154,7 @@ impl Application {
         agree("Ready::hard_state", *hard_state, changed)?;
         self.hard_state = core.hard_state();
         agree("Ready::read_states", read_states.len(), 0)?;
+        agree("Ready::aborted_transfers", aborted_transfers.len(), 0)?;
         agree("Ready::snapshot", snapshot.is_some(), false)?;
         check_entries(core.storage(), entries)?;
         if *early_messages > messages.len() {
@@ -350,12 +352,8 @@ fn persist(
     entries: &[Entry],
 ) -> Result<(), TargetError> {
     storage
-        .append(entries)
-        .map_err(|error| failed(error.into()))?;
-    if let Some(hard_state) = hard_state {
-        storage.set_hard_state(hard_state);
-    }
-    Ok(())
+        .write(entries, hard_state)
+        .map_err(|error| failed(error.into()))
 }
 
 /// Two ways to say one thing must say the same.

@@ -39,13 +39,10 @@ pub(super) fn perform(node: &mut Core<MemoryStorage>, work: Message) -> Vec<Mess
                 responses,
             } = *append;
             let storage = node.storage_mut();
-            if let Some(hard_state) = hard_state {
-                storage.set_hard_state(hard_state);
-            }
             if let Some(snapshot) = snapshot {
                 storage.apply_snapshot(snapshot).unwrap();
             }
-            storage.append(entries).unwrap();
+            storage.write(entries, hard_state).unwrap();
             responses
         }
         Body::StorageApply { responses, .. } => responses,

@@ -3,6 +3,8 @@
 use super::cluster::{Cluster, entry, id, message, storage};
 use crate::core::TimerEvent;
 use crate::core::validate::NUMBER_LIMIT;
+use crate::error::Refusal;
+use crate::observer::CampaignObstacle;
 use crate::storage::Storage as _;
 use crate::tracker::ProgressState;
 use crate::types::*;
@@ -12,7 +14,9 @@ fn a_leader_does_not_campaign() {
     let mut cluster = Cluster::new(3, |_| ());
     cluster.elect(1);
     let before = cluster.node(1).clone();
-    cluster.node_mut(1).campaign().unwrap();
+    let refused = cluster.node_mut(1).campaign();
+    let obstacle = CampaignObstacle::AlreadyLeader;
+    assert_eq!(refused, Err(Refusal::Campaign(obstacle).into()));
     assert!(*cluster.node(1) == before);
 }
 
@@ -40,11 +44,13 @@ fn terms_come_to_an_end_before_numbers_do() {
         };
         let storages = vec![storage(&[1, 2], &[], hard_state); 2];
         let mut cluster = Cluster::with_storages(storages, |_| ());
-        cluster.node_mut(1).campaign().unwrap();
-        cluster.node(1).role()
+        (cluster.node_mut(1).campaign(), cluster.node(1).role())
     };
-    assert_eq!(role_after_campaign_in(NUMBER_LIMIT - 1), Role::Candidate);
-    assert_eq!(role_after_campaign_in(NUMBER_LIMIT), Role::Follower);
+    let candidate = (Ok(()), Role::Candidate);
+    assert_eq!(role_after_campaign_in(NUMBER_LIMIT - 1), candidate);
+    let refusal = Refusal::Campaign(CampaignObstacle::TermExhausted);
+    let follower = (Err(refusal.into()), Role::Follower);
+    assert_eq!(role_after_campaign_in(NUMBER_LIMIT), follower);
 }
 
 /// Three servers with a log of two entries, and server 1 the leader of term 2, its own entry of that term

@@ -120,10 +120,9 @@ impl Cluster {
             if let Some(snapshot) = &ready.snapshot {
                 storage.apply_snapshot(snapshot.clone()).unwrap();
             }
-            storage.append(ready.entries.clone()).unwrap();
-            if let Some(hard_state) = ready.hard_state {
-                storage.set_hard_state(hard_state);
-            }
+            storage
+                .write(ready.entries.clone(), ready.hard_state)
+                .unwrap();
             let cut = &self.cut;
             self.network.extend(
                 ready

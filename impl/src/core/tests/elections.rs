@@ -3,6 +3,8 @@
 use super::cluster::{Cluster, id, ids, message, storage};
 use crate::config::Config;
 use crate::core::Core;
+use crate::error::Refusal;
+use crate::observer::CampaignObstacle;
 use crate::types::*;
 
 fn vote_request(from: u64, to: u64, term: u64, last: (u64, u64)) -> Message {
@@ -232,7 +234,8 @@ fn a_server_with_a_committed_change_to_apply_does_not_campaign() {
     let mut node = Core::new(&config, crate::MemoryStorage::new()).unwrap();
     node.bootstrap(&[(id(1), "".into()), (id(2), "".into())])
         .unwrap();
-    node.campaign().unwrap();
+    let unapplied = Refusal::Campaign(CampaignObstacle::UnappliedConfChange);
+    assert_eq!(node.campaign(), Err(unapplied.into()));
     assert_eq!(node.role(), Role::Follower);
     let ready = node.ready().unwrap();
     assert_eq!(ready.committed_entries.len(), 2);

@@ -100,12 +100,13 @@ fn a_server_ahead_in_term_wakes_its_stale_leader() {
 fn a_follower_that_forgets_its_leader_votes_for_another() {
     let mut cluster = Cluster::new(3, check_quorum);
     cluster.elect(1);
-    cluster.node_mut(2).forget_leader();
+    cluster.node_mut(2).forget_leader().unwrap();
     assert_eq!(
         (cluster.node(2).leader(), cluster.node(2).lease_live()),
         (None, false)
     );
-    cluster.node_mut(1).forget_leader();
+    let refused = cluster.node_mut(1).forget_leader();
+    assert_eq!(refused, Err(crate::Refusal::NotFollower.into()));
     assert_eq!(cluster.node(1).leader(), Some(id(1)), "not at a leader");
     cluster.timeout(3);
     cluster.work(3);

@@ -1,7 +1,9 @@
 //! Thesis §4.
 
 use super::cluster::{Cluster, id, ids};
-use crate::core::TimerEvent;
+use crate::core::{Core, TimerEvent};
+use crate::error::DropReason;
+use crate::observer::ConfChangeObstacle;
 use crate::storage::MemoryStorage;
 use crate::types::*;
 
@@ -78,7 +80,7 @@ fn all_voters_are_replaced_through_a_joint_configuration() {
 }
 
 #[test]
-fn after_a_transfer_that_failed_the_next_applied_entry_leaves_the_joint_configuration() {
+fn a_transfer_that_failed_leaves_the_joint_configuration_that_waited_for_it() {
     use ConfChangeKind::{AddNode, RemoveNode};
     let mut cluster = cluster(3, 4, false);
     let change = change(Transition::Auto, &[(AddNode, 4), (RemoveNode, 3)]);
@@ -93,12 +95,69 @@ fn after_a_transfer_that_failed_the_next_applied_entry_leaves_the_joint_configur
         .on_timer(TimerEvent::CheckQuorum)
         .unwrap();
     cluster.settle();
-    // The end of the transfer proposes nothing by itself, as in etcd.
+    // Nothing else has happened since, and nothing else need happen.
     assert_eq!(cluster.node(1).lead_transferee(), None);
+    assert_eq!(conf_state(&cluster, 1).voters_outgoing, []);
+}
+
+#[test]
+fn a_transfer_that_is_taken_back_leaves_the_joint_configuration_that_waited_for_it() {
+    use ConfChangeKind::{AddNode, RemoveNode};
+    let mut cluster = cluster(3, 4, false);
+    let change = change(Transition::Auto, &[(AddNode, 4), (RemoveNode, 3)]);
+    cluster.node_mut(1).propose_conf_change_v2(&change).unwrap();
+    cluster.isolate(3);
+    cluster.node_mut(1).transfer_leader(id(3)).unwrap();
+    cluster.settle();
     assert_eq!(conf_state(&cluster, 1).voters_outgoing, ids(&[1, 2, 3]));
-    cluster.node_mut(1).propose("next".into()).unwrap();
+    cluster.node_mut(1).transfer_leader(id(1)).unwrap();
     cluster.settle();
     assert_eq!(conf_state(&cluster, 1).voters_outgoing, []);
+}
+
+/// Of voters 1 and 2, server 1 leads and is removed. With asynchronous writes server 2 has what comes
+/// after the change before server 1 has: 2 is the quorum, and 1 counts no more.
+#[test]
+fn a_removed_leader_commits_what_the_others_have() {
+    let mut node = super::async_writes::node(&[1, 2]);
+    node.campaign().unwrap();
+    let vote = Body::RequestVoteResponse { granted: true };
+    perform_all(&mut node);
+    node.step(super::cluster::message(2, 1, 1, vote)).unwrap();
+    let remove = change(Transition::Auto, &[(ConfChangeKind::RemoveNode, 1)]);
+    perform_all(&mut node);
+    let acknowledge = |node: &mut Core<MemoryStorage>, index| {
+        let (index, rejection) = (Index(index), None);
+        let body = Body::AppendEntriesResponse { index, rejection };
+        node.step(super::cluster::message(2, 1, 1, body)).unwrap();
+    };
+    acknowledge(&mut node, 1);
+    perform_all(&mut node);
+    node.propose_conf_change_v2(&remove).unwrap();
+    perform_all(&mut node);
+    node.propose("x".into()).unwrap();
+    // The write of the command is on its way when its acknowledgement by server 2 arrives.
+    let (_, mut work) = super::async_writes::ready(&mut node);
+    acknowledge(&mut node, 3);
+    assert_eq!(node.commit(), Index(2));
+    node.apply_conf_change(&remove).unwrap();
+    assert_eq!((node.role(), node.commit()), (Role::Leader, Index(3)));
+    assert_eq!(work.len(), 1);
+    let responses = super::async_writes::perform(&mut node, work.remove(0));
+    assert!(!responses.is_empty());
+}
+
+fn perform_all(node: &mut Core<MemoryStorage>) {
+    while node.has_ready() {
+        let (_, work) = super::async_writes::ready(node);
+        for work in work {
+            for response in super::async_writes::perform(node, work) {
+                if response.to == id(1) {
+                    node.step(response).unwrap();
+                }
+            }
+        }
+    }
 }
 
 #[test]
@@ -112,13 +171,19 @@ fn an_explicit_joint_configuration_stays_until_it_is_left() {
         (joint.voters, joint.voters_outgoing),
         (ids(&[1, 2]), ids(&[1]))
     );
-    // Another change is not taken: an empty entry comes in its place.
+    // Another change is not taken, and whoever proposes it hears why.
     let another = change(Transition::Auto, &[(ConfChangeKind::RemoveNode, 2)]);
-    cluster
-        .node_mut(1)
-        .propose_conf_change_v2(&another)
-        .unwrap();
+    let before = cluster.node(1).clone();
+    let refused = cluster.node_mut(1).propose_conf_change_v2(&another);
+    let must_leave = DropReason::ConfChange(ConfChangeObstacle::MustLeaveJoint);
+    assert_eq!(refused, Err(must_leave.into()));
+    assert!(*cluster.node(1) == before);
+    // If a follower passes it on, an empty entry comes in its place.
+    let refused = cluster.node_mut(2).propose_conf_change_v2(&another);
+    assert_eq!(refused, Ok(()));
+    let last = cluster.node(1).log().last_index().unwrap();
     cluster.settle();
+    assert_eq!(cluster.node(1).commit(), last.next());
     assert_eq!(conf_state(&cluster, 1).voters, ids(&[1, 2]));
     cluster
         .node_mut(1)
@@ -133,12 +198,28 @@ fn an_explicit_joint_configuration_stays_until_it_is_left() {
 #[test]
 fn one_change_at_a_time() {
     let mut cluster = cluster(1, 3, false);
-    for node in [2, 3] {
-        let change = change(Transition::Auto, &[(ConfChangeKind::AddNode, node)]);
-        cluster.node_mut(1).propose_conf_change_v2(&change).unwrap();
-    }
+    let change = |node| change(Transition::Auto, &[(ConfChangeKind::AddNode, node)]);
+    let leader = cluster.node_mut(1);
+    leader.propose_conf_change_v2(&change(2)).unwrap();
+    let (index, applied) = (leader.pending_conf_index(), leader.applied());
+    let pending = ConfChangeObstacle::Pending { index, applied };
+    let refused = leader.propose_conf_change_v2(&change(3));
+    assert_eq!(refused, Err(DropReason::ConfChange(pending).into()));
+    // Of several entries none is taken, then.
+    let data = crate::wire::encode_conf_change_v2(&change(3));
+    let entries = vec![
+        Entry::proposal(EntryKind::Normal, "x".into()),
+        Entry::proposal(EntryKind::ConfChangeV2, data),
+    ];
+    assert!(leader.propose_entries(entries).is_err());
     cluster.settle();
     assert_eq!(conf_state(&cluster, 1).voters, ids(&[1, 2]));
+    assert!(cluster.applied[0].is_empty());
+    // There is nothing to leave.
+    let leave = ConfChangeV2::default();
+    let refused = cluster.node_mut(1).propose_conf_change_v2(&leave);
+    let not_joint = DropReason::ConfChange(ConfChangeObstacle::NotJoint);
+    assert_eq!(refused, Err(not_joint.into()));
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod async_writes;
 mod bootstrap;
 mod campaigns;
 mod cluster;
+mod crashes;
 mod elections;
 mod leases;
 mod limits;

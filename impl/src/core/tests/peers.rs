@@ -3,6 +3,7 @@
 use super::cluster::{Cluster, id, message};
 use super::snapshots::lagging;
 use crate::core::SnapshotStatus;
+use crate::error::Refusal;
 use crate::tracker::{Progress, ProgressState};
 use crate::types::*;
 
@@ -57,7 +58,8 @@ fn a_failed_snapshot_is_probed_from_the_match() {
     acknowledge(&mut cluster, 2);
     cluster
         .node_mut(1)
-        .report_snapshot(id(3), SnapshotStatus::Failed);
+        .report_snapshot(id(3), SnapshotStatus::Failed)
+        .unwrap();
     let failed = progress(&cluster);
     assert_eq!(failed.state(), ProgressState::Probe);
     assert_eq!((failed.next(), failed.is_paused()), (Index(3), true));
@@ -69,8 +71,15 @@ fn a_report_on_a_snapshot_that_is_not_on_its_way_changes_nothing() {
     let mut cluster = lagging();
     let before = cluster.node(1).clone();
     for status in [SnapshotStatus::Finished, SnapshotStatus::Failed] {
-        cluster.node_mut(1).report_snapshot(id(2), status);
-        cluster.node_mut(1).report_snapshot(id(9), status);
+        for (peer, refusal) in [
+            (2, Refusal::NoSnapshot(id(2))),
+            (9, Refusal::UnknownServer(id(9))),
+        ] {
+            let refused = cluster.node_mut(1).report_snapshot(id(peer), status);
+            assert_eq!(refused, Err(refusal.into()));
+        }
+        let refused = cluster.node_mut(1).report_unreachable(id(9));
+        assert_eq!(refused, Err(Refusal::UnknownServer(id(9)).into()));
         assert!(*cluster.node(1) == before);
     }
 }
@@ -80,9 +89,11 @@ fn a_report_at_a_follower_changes_nothing() {
     let mut cluster = with_snapshot_on_its_way();
     let before = cluster.node(2).clone();
     for node in [1, 3] {
-        cluster.node_mut(2).report_unreachable(id(node));
+        let refused = cluster.node_mut(2).report_unreachable(id(node));
+        assert_eq!(refused, Err(Refusal::NotLeader.into()));
         let status = SnapshotStatus::Finished;
-        cluster.node_mut(2).report_snapshot(id(node), status);
+        let refused = cluster.node_mut(2).report_snapshot(id(node), status);
+        assert_eq!(refused, Err(Refusal::NotLeader.into()));
         assert!(*cluster.node(2) == before);
     }
 }
@@ -92,15 +103,16 @@ fn a_report_at_a_follower_changes_nothing() {
 fn an_unreachable_server_that_is_not_replicated_to_stays_as_it_is() {
     let mut cluster = with_snapshot_on_its_way();
     let before = progress(&cluster);
-    cluster.node_mut(1).report_unreachable(id(3));
+    cluster.node_mut(1).report_unreachable(id(3)).unwrap();
     assert_eq!(progress(&cluster), before);
     cluster
         .node_mut(1)
-        .report_snapshot(id(3), SnapshotStatus::Finished);
+        .report_snapshot(id(3), SnapshotStatus::Finished)
+        .unwrap();
     let before = progress(&cluster);
     assert_eq!(before.state(), ProgressState::Probe);
     assert!(before.is_paused());
-    cluster.node_mut(1).report_unreachable(id(3));
+    cluster.node_mut(1).report_unreachable(id(3)).unwrap();
     assert_eq!(progress(&cluster), before);
 }
 
@@ -114,7 +126,7 @@ fn a_hint_without_a_term_is_taken_as_it_is() {
         cluster.propose(1, data).unwrap();
     }
     cluster.settle();
-    cluster.node_mut(1).report_unreachable(id(3));
+    cluster.node_mut(1).report_unreachable(id(3)).unwrap();
     // A refusal of an old probe is none; this is one of the last.
     let index = progress(&cluster).next().prev();
     assert!(index < Index(3));

@@ -4,6 +4,8 @@ use bytes::Bytes;
 
 use super::cluster::{Cluster, id, ids, message};
 use crate::config::{Config, ReadOnly};
+use crate::core::reads::MAX_FORWARDED_READS;
+use crate::error::Refusal;
 use crate::types::*;
 
 fn check_quorum(cluster: &mut Cluster, number: u64) {
@@ -26,7 +28,7 @@ fn ask(cluster: &mut Cluster, number: u64, context: &'static str) {
 fn answers(cluster: &mut Cluster, number: u64) -> Vec<(u64, String)> {
     let answer = |read: ReadState| {
         (
-            read.index.0,
+            read.index.expect("it was not given up").0,
             String::from_utf8(read.context.into()).unwrap(),
         )
     };
@@ -241,24 +243,164 @@ fn a_leader_alone_answers_at_once_unless_it_is_no_voter() {
     }
 }
 
+/// The reads that a server has given up, by what it has ready.
+fn given_up(cluster: &mut Cluster, number: u64) -> Vec<String> {
+    let reads = cluster.work(number).into_iter();
+    let reads = reads.flat_map(|ready| ready.read_states);
+    let contexts = reads.map(|read| {
+        assert_eq!(read.index, None);
+        String::from_utf8(read.context.into()).unwrap()
+    });
+    contexts.collect()
+}
+
+fn request_vote() -> Body {
+    let last = EntryId::new(Term(1), Index(1));
+    Body::RequestVote { last, force: false }
+}
+
 #[test]
-fn reads_are_forgotten_with_the_leadership() {
+fn reads_that_wait_are_given_up_with_the_leadership() {
     let mut cluster = Cluster::new(3, |_| ());
     cluster.elect(1);
     ask(&mut cluster, 1, "r");
+    ask(&mut cluster, 1, "s");
+    ask(&mut cluster, 2, "of another server");
+    cluster.work(2);
+    while let Some(message) = cluster.network.pop_front() {
+        if message.kind() == MessageKind::ReadIndex {
+            cluster.deliver(message);
+        }
+    }
     cluster.work(1);
-    let last = EntryId::new(Term(1), Index(1));
-    cluster.deliver(message(2, 1, 2, Body::RequestVote { last, force: false }));
+    cluster.deliver(message(2, 1, 2, request_vote()));
+    assert_eq!(given_up(&mut cluster, 1), ["r", "s"]);
+    // The other one sees for itself that its leader has changed.
+    cluster.network.clear();
+    cluster.deliver(message(3, 2, 2, request_vote()));
+    assert_eq!(given_up(&mut cluster, 2), ["of another server"]);
     cluster.elect(1);
     assert_eq!(settle(&mut cluster), []);
 }
 
 #[test]
-fn without_a_leader_a_read_is_dropped() {
+fn reads_that_wait_for_the_first_commit_are_given_up_too() {
     let mut cluster = Cluster::new(3, |_| ());
-    ask(&mut cluster, 1, "r");
-    cluster.timeout(2);
-    ask(&mut cluster, 2, "r");
+    cluster.timeout(1);
     cluster.work(1);
-    assert!(cluster.network.is_empty());
+    cluster.deliver(message(
+        2,
+        1,
+        1,
+        Body::RequestVoteResponse { granted: true },
+    ));
+    cluster.work(1);
+    ask(&mut cluster, 1, "r");
+    assert_eq!(answers(&mut cluster, 1), []);
+    cluster.deliver(message(2, 1, 2, request_vote()));
+    assert_eq!(given_up(&mut cluster, 1), ["r"]);
+}
+
+#[test]
+fn a_follower_gives_up_its_reads_when_it_loses_its_leader() {
+    type Loss = fn(&mut Cluster);
+    let losses: [(&str, Loss); 4] = [
+        ("a new term", |cluster| {
+            cluster.deliver(message(3, 2, 2, request_vote()));
+        }),
+        ("its own campaign", |cluster| cluster.timeout(2)),
+        ("forgotten", |cluster| {
+            cluster.node_mut(2).forget_leader().unwrap();
+        }),
+        ("another leader of that term", |cluster| {
+            let (commit, context) = (Index(0), Bytes::new());
+            cluster.deliver(message(3, 2, 1, Body::Heartbeat { commit, context }));
+        }),
+    ];
+    for pre_vote in [false, true] {
+        for (what, lose) in losses {
+            let mut cluster = Cluster::new(3, |config| config.pre_vote = pre_vote);
+            cluster.elect(1);
+            ask(&mut cluster, 2, "r");
+            assert_eq!(given_up(&mut cluster, 2), [""; 0]);
+            // What its leader says meanwhile changes nothing.
+            cluster.heartbeat(1);
+            cluster.work(1);
+            let heartbeat = cluster.network.pop_back().unwrap();
+            cluster.deliver(Message {
+                to: id(2),
+                ..heartbeat
+            });
+            assert_eq!(given_up(&mut cluster, 2), [""; 0], "{what}");
+            lose(&mut cluster);
+            assert_eq!(given_up(&mut cluster, 2), ["r"], "{what}");
+        }
+    }
+}
+
+#[test]
+fn a_read_gets_one_answer() {
+    let mut cluster = Cluster::new(3, |_| ());
+    cluster.elect(1);
+    ask(&mut cluster, 2, "r");
+    let answer = |context: &'static str| {
+        let (index, context) = (Index(1), Bytes::from(context));
+        message(1, 2, 1, Body::ReadIndexResponse { index, context })
+    };
+    cluster.deliver(answer("nobody asked"));
+    cluster.deliver(answer("r"));
+    cluster.deliver(answer("r"));
+    assert_eq!(answers(&mut cluster, 2), [(1, "r".to_owned())]);
+    cluster.node_mut(2).forget_leader().unwrap();
+    assert_eq!(given_up(&mut cluster, 2), [""; 0]);
+}
+
+#[test]
+fn a_follower_keeps_account_of_so_many_reads() {
+    let mut cluster = Cluster::new(3, |_| ());
+    cluster.elect(1);
+    ask(&mut cluster, 2, "first");
+    for _ in 1..MAX_FORWARDED_READS {
+        ask(&mut cluster, 2, "r");
+    }
+    assert_eq!(cluster.node(2).read_states, []);
+    ask(&mut cluster, 2, "one more");
+    assert_eq!(given_up(&mut cluster, 2), ["first"]);
+}
+
+#[test]
+fn without_a_leader_a_read_is_refused() {
+    let mut cluster = Cluster::new(3, |_| ());
+    for _ in ["follower", "candidate"] {
+        let refused = cluster.node_mut(1).read_index(Bytes::from("r"));
+        assert_eq!(refused, Err(Refusal::NoLeader.into()));
+        cluster.timeout(1);
+    }
+    // Nor is one taken that another server passes on, but nobody here waits for it.
+    let context = Bytes::from("r");
+    let before = cluster.node(2).clone();
+    cluster.deliver(message(3, 2, 0, Body::ReadIndex { context }));
+    assert!(*cluster.node(2) == before);
+}
+
+/// Server 2 has not answered when it is removed, and never will: server 1 is the quorum now.
+#[test]
+fn a_read_does_not_wait_for_a_server_that_was_removed() {
+    let mut cluster = Cluster::new(2, |_| ());
+    cluster.elect(1);
+    let remove = ConfChangeV2 {
+        changes: vec![ConfChangeSingle::new(ConfChangeKind::RemoveNode, id(2))],
+        ..ConfChangeV2::default()
+    };
+    cluster.node_mut(1).propose_conf_change_v2(&remove).unwrap();
+    cluster.work(1);
+    ask(&mut cluster, 1, "r");
+    ask(&mut cluster, 1, "s");
+    assert_eq!(answers(&mut cluster, 1), []);
+    let index = cluster.node(1).log().last_index().unwrap();
+    let rejection = None;
+    let body = Body::AppendEntriesResponse { index, rejection };
+    cluster.deliver(message(2, 1, 1, body));
+    let answered = answers(&mut cluster, 1);
+    assert_eq!(answered, [(1, "r".to_owned()), (1, "s".to_owned())]);
 }

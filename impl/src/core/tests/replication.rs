@@ -270,7 +270,7 @@ fn appends_that_were_lost_are_found_out_by_heartbeats() {
 fn an_unreachable_follower_is_probed() {
     let mut cluster = Cluster::new(3, |_| ());
     cluster.elect(1);
-    cluster.node_mut(1).report_unreachable(id(2));
+    cluster.node_mut(1).report_unreachable(id(2)).unwrap();
     let state = |cluster: &Cluster| {
         cluster
             .node(1)

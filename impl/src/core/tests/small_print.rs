@@ -82,7 +82,7 @@ fn leadership_does_not_go_to_a_learner() {
     let storages = vec![MemoryStorage::with_conf_state(conf_state); 3];
     let mut cluster = Cluster::with_storages(storages, |_| ());
     cluster.elect(1);
-    cluster.node_mut(1).transfer_leader(id(3)).unwrap();
+    cluster.node_mut(1).transfer_leader(id(3)).unwrap_err();
     assert_eq!(cluster.node(1).lead_transferee(), None);
     assert!(!cluster.node(1).has_ready());
 }
@@ -96,7 +96,7 @@ fn who_shall_lead_and_lags_gets_what_it_lacks_at_once_and_leads_with_all_of_it_o
     cluster.propose(1, "y").unwrap();
     cluster.settle();
     cluster.heal();
-    cluster.node_mut(1).report_unreachable(id(3));
+    cluster.node_mut(1).report_unreachable(id(3)).unwrap();
     cluster.node_mut(1).transfer_leader(id(3)).unwrap();
     cluster.work(1);
     let sent: Vec<_> = cluster.network.drain(..).collect();
@@ -246,9 +246,10 @@ fn a_ready_is_filled_anew() {
         soft_state: Some(SoftState::default()),
         hard_state: Some(HardState::default()),
         read_states: vec![ReadState {
-            index: Index(9),
+            index: Some(Index(9)),
             context: Bytes::new(),
         }],
+        aborted_transfers: vec![id(9)],
         entries: vec![entry(9, 9)],
         snapshot: Some(Snapshot::default()),
         committed_entries: vec![entry(9, 9)],
@@ -267,9 +268,10 @@ fn a_ready_is_filled_anew() {
     used.must_sync = true;
     used.early_messages = 1;
     used.read_states = vec![ReadState {
-        index: Index(9),
+        index: Some(Index(9)),
         context: Bytes::new(),
     }];
+    used.aborted_transfers = vec![id(9)];
     node.ready_into(&mut used).unwrap_err();
     assert_eq!(used, Ready::default());
 }
@@ -420,7 +422,7 @@ fn a_snapshot_is_a_sign_of_life_of_the_leader() {
     let mut cluster = Cluster::new(3, |config| config.check_quorum = true);
     cluster.elect(1);
     let node = cluster.node_mut(2);
-    node.forget_leader();
+    node.forget_leader().unwrap();
     node.take_timer_reset();
     assert_eq!((node.leader(), node.lease_live()), (None, false));
     let install = snapshot(1, 1, node.tracker().config.conf_state());

@@ -99,7 +99,8 @@ fn replication_waits_for_the_snapshot() {
     // It was lost: after a report and a heartbeat there is another one.
     cluster
         .node_mut(1)
-        .report_snapshot(id(3), SnapshotStatus::Failed);
+        .report_snapshot(id(3), SnapshotStatus::Failed)
+        .unwrap();
     assert_eq!(state(&cluster), ProgressState::Probe);
     cluster.heartbeat(1);
     cluster.settle();
@@ -119,7 +120,8 @@ fn a_delivered_snapshot_is_probed_behind() {
     }
     cluster
         .node_mut(1)
-        .report_snapshot(id(3), SnapshotStatus::Finished);
+        .report_snapshot(id(3), SnapshotStatus::Finished)
+        .unwrap();
     let progress = cluster.node(1).tracker().progress.get(id(3)).unwrap();
     assert_eq!(
         (progress.state(), progress.next()),
@@ -140,7 +142,7 @@ fn a_silent_follower_gets_no_snapshot() {
         cluster.heartbeat(1);
         cluster.settle();
     }
-    cluster.node_mut(1).report_unreachable(id(3));
+    cluster.node_mut(1).report_unreachable(id(3)).unwrap();
     cluster.heal();
     cluster.propose(1, "d").unwrap();
     cluster.work(1);

@@ -166,6 +166,6 @@ fn a_report_on_a_snapshot_reaches_the_leader() {
     };
     use crate::tracker::ProgressState::{Probe, Snapshot};
     assert_eq!(state(&node), (Snapshot, Index(1)));
-    node.report_snapshot(id(2), SnapshotStatus::Failed);
+    node.report_snapshot(id(2), SnapshotStatus::Failed).unwrap();
     assert_eq!(state(&node), (Probe, Index(0)));
 }

@@ -2,7 +2,8 @@
 
 use super::cluster::{Cluster, id};
 use crate::core::TimerEvent;
-use crate::error::DropReason;
+use crate::error::{DropReason, Refusal};
+use crate::observer::TransferObstacle;
 use crate::types::*;
 
 #[test]
@@ -81,13 +82,69 @@ fn a_second_transfer_replaces_the_first() {
 }
 
 #[test]
-fn transfers_that_make_no_sense_are_ignored() {
+fn transfers_that_make_no_sense_are_refused() {
+    let transfer = |obstacle| Refusal::Transfer(obstacle);
     let mut cluster = Cluster::new(3, |_| ());
-    cluster.node_mut(1).transfer_leader(id(2)).unwrap();
-    assert!(!cluster.node(1).has_ready(), "nobody to ask");
+    let nobody = transfer(TransferObstacle::NoLeader);
+    let refused = cluster.node_mut(1).transfer_leader(id(2));
+    assert_eq!(refused, Err(nobody.into()));
+    cluster.timeout(1);
+    let refused = cluster.node_mut(1).transfer_leader(id(2));
+    assert_eq!(refused, Err(nobody.into()), "nor does a candidate know");
     cluster.elect(1);
-    for nobody in [1, 9] {
-        cluster.node_mut(1).transfer_leader(id(nobody)).unwrap();
-        assert_eq!(cluster.node(1).lead_transferee(), None);
+    for (to, refusal) in [
+        (1, transfer(TransferObstacle::AlreadyLeader)),
+        (9, Refusal::UnknownServer(id(9))),
+    ] {
+        let refused = cluster.node_mut(1).transfer_leader(id(to));
+        assert_eq!(refused, Err(refusal.into()));
+        assert!(!cluster.node(1).has_ready());
     }
+    let demote = ConfChangeSingle::new(ConfChangeKind::AddLearner, id(3));
+    let demote = ConfChangeV2 {
+        changes: vec![demote],
+        ..ConfChangeV2::default()
+    };
+    cluster.node_mut(1).propose_conf_change_v2(&demote).unwrap();
+    cluster.settle();
+    let refused = cluster.node_mut(1).transfer_leader(id(3));
+    assert_eq!(refused, Err(transfer(TransferObstacle::Learner).into()));
+}
+
+/// The servers to which leadership was not transferred after all, by what server 1 has ready.
+fn aborted(cluster: &mut Cluster) -> Vec<NodeId> {
+    let done = cluster.work(1).into_iter();
+    done.flat_map(|ready| ready.aborted_transfers).collect()
+}
+
+#[test]
+fn a_transfer_that_is_given_up_is_reported() {
+    let mut cluster = Cluster::new(3, |_| ());
+    cluster.elect(1);
+    cluster.isolate(2);
+    cluster.isolate(3);
+    cluster.node_mut(1).transfer_leader(id(3)).unwrap();
+    assert_eq!(aborted(&mut cluster), []);
+    // The same once more is not another one; another one replaces it.
+    cluster.node_mut(1).transfer_leader(id(3)).unwrap();
+    assert_eq!(aborted(&mut cluster), []);
+    cluster.node_mut(1).transfer_leader(id(2)).unwrap();
+    assert_eq!(aborted(&mut cluster), [id(3)]);
+    // One to the leader itself gives it up.
+    cluster.node_mut(1).transfer_leader(id(1)).unwrap();
+    assert_eq!(aborted(&mut cluster), [id(2)]);
+    // So does time.
+    cluster.node_mut(1).transfer_leader(id(3)).unwrap();
+    let event = TimerEvent::CheckQuorum;
+    cluster.node_mut(1).on_timer(event).unwrap();
+    assert_eq!(aborted(&mut cluster), [id(3)]);
+    cluster.node_mut(1).on_timer(event).unwrap();
+    assert_eq!(aborted(&mut cluster), []);
+    // One that succeeds is none.
+    cluster.heal();
+    cluster.node_mut(1).transfer_leader(id(3)).unwrap();
+    assert_eq!(aborted(&mut cluster), []);
+    cluster.settle();
+    assert_eq!(cluster.node(3).role(), Role::Leader);
+    assert_eq!(aborted(&mut cluster), []);
 }
