@@ -55,7 +55,12 @@ fn check_status(
         basic,
         config,
         progress,
+        short_logs,
+        refused,
     } = core.status();
+    // Only who drives a core knows these.
+    agree("Status::short_logs", short_logs.len(), 0)?;
+    agree("Status::refused", refused.count, 0)?;
     agree("Core::basic_status", basic, core.basic_status())?;
     let BasicStatus {
         id,
