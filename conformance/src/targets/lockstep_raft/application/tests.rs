@@ -106,9 +106,12 @@ fn every_contradiction_is_found_out() {
         ("Ready::must_sync", |it| it.must_sync = false),
         ("Ready::read_states", |it| {
             it.read_states.push(ReadState {
-                index: Index(0),
+                index: Some(Index(0)),
                 context: "".into(),
             });
+        }),
+        ("Ready::aborted_transfers", |it| {
+            it.aborted_transfers.push(NodeId::APPLY_THREAD);
         }),
         ("Ready::snapshot", |it| {
             it.snapshot = Some(Snapshot::default())
