@@ -6,6 +6,7 @@
 //! * [`corpus`]: the traces that are checked in, and how each is made.
 //! * [`cover`]: traces that cover a graph, and conformance of targets that cannot be copied.
 //! * [`seeded`]: real mistakes, seeded one at a time, and what catches them.
+//! * [`stop`]: the request to stop, which all long work hears.
 //! * [`replay`]: traces on any target; needs no specification.
 //! * [`product`]: the exhaustive product of the specification and an implementation.
 //! * [`divergence`]: where the two sides part.
@@ -33,6 +34,7 @@ pub mod product;
 pub mod replay;
 pub mod seeded;
 pub mod show;
+pub mod stop;
 pub mod target;
 pub mod targets;
 mod timers;

@@ -10,6 +10,7 @@
 use crate::compare::{Difference, Wanted, compare, compare_bystander};
 use crate::cover::Cover;
 use crate::divergence::{Actual, Divergence};
+use crate::stop;
 use crate::target::{Observation, Reaction, Target, TargetError, TargetServer};
 use lockstep_model::{Server, Settings};
 use lockstep_traces::{Event, Expected, Input, ServerId, Step, Trace};
@@ -161,7 +162,7 @@ impl<T: Target> Search<'_, T> {
         while piece > 0 {
             let mut position = 0;
             let mut shorter = false;
-            while position < inputs.len() && self.runs < MAX_RUNS {
+            while position < inputs.len() && self.runs < MAX_RUNS && !stop::requested() {
                 let end = (position + piece).min(inputs.len());
                 let mut candidate = inputs.clone();
                 candidate.drain(position..end);

@@ -94,6 +94,10 @@ impl<T: Target> Target for Planted<T> {
         self.target.dialect_uses(traces)
     }
 
+    fn accepts(&self, config: &Config) -> Result<(), TargetError> {
+        self.target.accepts(config)
+    }
+
     fn start(&self, config: &Config, id: ServerId) -> Result<Self::Server, TargetError> {
         let server = self.target.start(config, id)?;
         Ok(PlantedServer {

@@ -14,6 +14,7 @@
 
 use crate::compare::{Difference, Wanted, compare, compare_bystander, compare_start, start_view};
 use crate::divergence::{Actual, Divergence};
+use crate::stop;
 use crate::target::{Description, Reaction, Run, Script, Target, TargetError};
 use lockstep_traces::{Event, Expected, FieldSet, NodeView, Outcome, ServerId, Trace, TraceError};
 use serde::Serialize;
@@ -236,6 +237,7 @@ pub(crate) fn replay_watched<T: Target, B: Borrow<Trace>>(
         batch.push((source, trace));
     }
     replay_batch(target, &batch, &mut report, watch)?;
+    report.interrupted |= stop::requested();
     Ok(report)
 }
 
@@ -255,14 +257,21 @@ fn replay_batch<T: Target, B: Borrow<Trace>>(
         .collect();
     let mut fates: Vec<Option<Fate>> = batch.iter().map(|_| None).collect();
     let shown = report.target.shows;
-    target.run(
+    let ended = target.run(
         &first.borrow().header.config,
         &scripts,
         &mut |position, run| {
             fates[position] = Some(judge(batch[position].1.borrow(), run, shown));
         },
-    )?;
+    );
+    match ended {
+        Err(TargetError::Interrupted) => report.interrupted = true,
+        ended => ended?,
+    }
     for ((source, trace), fate) in batch.iter().zip(fates) {
+        if fate.is_none() && report.interrupted {
+            continue;
+        }
         let lost = || TargetError::Setup(format!("the target lost the trace {source}"));
         let fate = fate.ok_or_else(lost)?;
         let number = report.traces as usize;

@@ -32,6 +32,7 @@
 //!
 //! `targets/lockstep_raft.rs` is a complete example of both.
 
+use crate::stop;
 use lockstep_traces::{
     Config, Emitted, Field, FieldSet, Handed, Input, NodeView, Outcome, ServerId, Trace,
 };
@@ -94,6 +95,9 @@ pub enum TargetError {
     /// in the vocabulary. A fault of the implementation, reported as a divergence at that input.
     #[error("the target failed: {0}")]
     Failed(String),
+    /// The work is to stop, and the target was not waited for.
+    #[error("interrupted")]
+    Interrupted,
 }
 
 /// Everything that left a server because of an input.
@@ -133,6 +137,16 @@ pub trait Target {
     ///
     /// [`TargetError::Setup`] if the implementation cannot be started with this configuration.
     fn start(&self, config: &Config, id: ServerId) -> Result<Self::Server, TargetError>;
+
+    /// Whether servers of a cluster so configured can be started. By default, one is.
+    ///
+    /// # Errors
+    ///
+    /// [`TargetError::Setup`] with what is missing.
+    fn accepts(&self, config: &Config) -> Result<(), TargetError> {
+        let first = config.server_ids().next();
+        first.map_or(Ok(()), |id| self.start(config, id).map(drop))
+    }
 
     /// Runs scripts, each on a cluster of its own that starts afresh, and hands what happened to `done`
     /// with the position of the script, in any order of scripts. The default steps one script after
@@ -307,6 +321,9 @@ fn drive<S: TargetServer>(
         run.initial.push(server.view()?);
     }
     for (id, input) in &script.steps {
+        if stop::requested() {
+            return Err(TargetError::Interrupted);
+        }
         let Some((_, server)) = servers.iter_mut().find(|(name, _)| name == id) else {
             return Err(TargetError::Setup(format!(
                 "the cluster has no server {id}"

@@ -1,13 +1,21 @@
 //! `lockstep bench`: the engine beside stateright's searches, on the same models in the same run.
 
 use super::check::{default_threads, threads};
+use super::child;
 use super::error::CliError;
 use super::model::Chosen;
 use super::progress::Reporter;
+use super::streams;
 use crate::report::{Job, Status, Table};
 use clap::Args;
+use lockstep_conformance::stop;
 use lockstep_engine::bench::{Contender, Measurement, measure};
-use std::process::Command;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// The longest time that one search may take.
+const LIMIT: Duration = Duration::from_secs(24 * 3600);
 
 /// Options of `lockstep bench`.
 #[derive(Debug, Args)]
@@ -41,23 +49,28 @@ pub fn run(args: &BenchArgs, progress: &Reporter) -> Result<Vec<Job>, CliError> 
             ));
         };
         let measured = measure(Chosen::preset(preset)?.cluster, contender)?;
-        println!(
-            "{}",
-            serde_json::to_string(&measured).map_err(|error| CliError::Usage(error.to_string()))?
-        );
+        let mut line =
+            serde_json::to_string(&measured).map_err(|error| CliError::Usage(error.to_string()))?;
+        line.push('\n');
+        streams::print(&line).map_err(|error| CliError::Usage(error.to_string()))?;
         return Ok(Vec::new());
     }
-    let mut jobs = Vec::new();
+    // Each before the first minute.
+    for preset in &args.presets {
+        Chosen::preset(preset)?;
+    }
     let mut growth = Vec::new();
     for preset in &args.presets {
-        let (job, rows) = one(preset, args, progress)?;
-        growth.push((preset.as_str(), rows));
-        jobs.push(job);
+        progress.job("bench", preset, || {
+            let (job, rows) = one(preset, args, progress)?;
+            growth.push((preset.as_str(), rows));
+            Ok(job)
+        })?;
     }
     if growth.len() > 1 {
-        jobs.push(growing(&growth));
+        progress.keep(growing(&growth));
     }
-    Ok(jobs)
+    Ok(Vec::new())
 }
 
 type Rows = Vec<(Contender, Measurement)>;
@@ -96,12 +109,18 @@ pub fn is_measurement(args: &BenchArgs) -> bool {
 fn one(preset: &str, args: &BenchArgs, progress: &Reporter) -> Result<(Job, Rows), CliError> {
     let chosen = Chosen::preset(preset)?;
     let mut rows = Rows::new();
+    let room = progress
+        .temporary_folder()
+        .map_err(|source| CliError::Output {
+            path: std::env::temp_dir(),
+            source,
+        })?;
     let counts = |row: &Measurement| (row.distinct, row.generated);
     let mut same = true;
     for turn in 0..args.turns {
         for (number, contender) in Contender::all(args.threads).into_iter().enumerate() {
             progress.begin(format!("bench {preset}: {contender}"));
-            let measured = in_a_process(preset, contender)?;
+            let measured = in_a_process(preset, contender, room.path())?;
             if turn == 0 {
                 rows.push((contender, measured));
             } else {
@@ -167,13 +186,22 @@ fn one(preset: &str, args: &BenchArgs, progress: &Reporter) -> Result<(Job, Rows
     Ok((job, rows))
 }
 
-fn in_a_process(preset: &str, contender: Contender) -> Result<Measurement, CliError> {
+/// The measurement of a process of its own, whose temporary files are in this folder.
+fn in_a_process(preset: &str, contender: Contender, room: &Path) -> Result<Measurement, CliError> {
     let failed = |what: &str| CliError::Usage(format!("{contender} on {preset}: {what}"));
     let program = std::env::current_exe().map_err(|error| failed(&error.to_string()))?;
-    let output = Command::new(program)
+    let mut command = Command::new(program);
+    command
         .args(["bench", preset, "--measure", &contender.to_string()])
-        .output()
-        .map_err(|error| failed(&error.to_string()))?;
+        .env("TMPDIR", room)
+        .stderr(Stdio::piped());
+    let output = child::run(command, LIMIT, stop::flow).map_err(|error| {
+        if stop::requested() {
+            CliError::Interrupted
+        } else {
+            failed(&error)
+        }
+    })?;
     if !output.status.success() {
         return Err(failed(String::from_utf8_lossy(&output.stderr).trim()));
     }

@@ -3,6 +3,7 @@
 use super::error::CliError;
 use super::model::{Chosen, ModelArgs, PlantArgs};
 use super::progress::{self, Reporter, Tick};
+use super::side_file::SideFile;
 use crate::report::steps::StepTable;
 use crate::report::{Job, Status, Table};
 use clap::{Args, ValueEnum};
@@ -15,7 +16,7 @@ use lockstep_model::Cluster;
 use lockstep_model::properties::witnesses;
 use lockstep_traces::{Header, Provenance, Trace};
 use serde_json::Value;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Options of `lockstep check`.
@@ -64,7 +65,7 @@ pub struct LimitArgs {
     pub threads: usize,
     /// Memory for states, in MiB; what does not fit goes to disk: the states that wait, the ways to
     /// all of them, and the fingerprints of those found long ago
-    #[arg(long, value_name = "MIB")]
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(..=MOST_MEBIBYTES))]
     pub memory: Option<u64>,
     /// Stop after so many distinct states
     #[arg(long, value_name = "N")]
@@ -102,10 +103,18 @@ pub fn default_threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// The number of threads on the command line: at least one.
+/// More memory than any machine has, in MiB; the number of bytes still fits.
+const MOST_MEBIBYTES: u64 = 1 << 40;
+
+/// The number of threads on the command line: at least one, and not so many that they only wait for each
+/// other.
 pub fn threads(text: &str) -> Result<usize, String> {
+    let most = (4 * default_threads()).max(64);
     match text.parse() {
         Ok(0) => Err("at least one thread is needed".to_owned()),
+        Ok(threads) if threads > most => Err(format!(
+            "at most {most} threads, four times what this machine can run at once or 64"
+        )),
         Ok(threads) => Ok(threads),
         Err(error) => Err(format!("{error}")),
     }
@@ -126,8 +135,14 @@ pub fn run(args: &CheckArgs, progress: &Reporter) -> Result<Vec<Job>, CliError> 
         }
         return super::stateright::run(&chosen, &args.limits, progress).map(|job| vec![job]);
     }
+    let path = args.trace_out.as_ref();
+    let trace_out = path.map(|path| SideFile::named(path, progress));
+    let room = room_on_disk(&args.limits, progress)?;
     let mut search =
         limited(&chosen.cluster, &args.limits, &chosen.name, progress).symmetry(args.symmetry);
+    if let Some(room) = &room {
+        search = search.spill_folder(room.path());
+    }
     if !args.only.is_empty() {
         search = search.only(args.only.iter().cloned());
     }
@@ -137,15 +152,17 @@ pub fn run(args: &CheckArgs, progress: &Reporter) -> Result<Vec<Job>, CliError> 
             .resume(args.resume);
     }
     let checked = search.run()?;
-    if let (Some(path), Some(found)) = (&args.trace_out, &checked.counterexample) {
-        save(&chosen, &checked.report.verdict, found, path)?;
-    }
     let mut job = job(&chosen, &checked)?;
-    if let (Some(path), Some(_)) = (&args.trace_out, &checked.counterexample) {
-        let again = replay_command(&path.display().to_string(), "spec");
-        let plant = args.plant.command_line();
-        job.notes
-            .push(format!("the counterexample, again: {again}{plant}"));
+    if let (Some(file), Some(found)) = (&trace_out, &checked.counterexample) {
+        let trace = counterexample(&chosen, &checked.report.verdict, found);
+        job.notes.push(match file.save(&trace, progress) {
+            Ok(()) => {
+                let again = replay_command(&file.path().display().to_string(), "spec");
+                let plant = args.plant.command_line();
+                format!("the counterexample, again: {again}{plant}")
+            }
+            Err(error) => format!("the counterexample is not saved: {error}"),
+        });
     }
     if args.resume && checked.resumed_at.is_none() {
         let text = "there was no checkpoint to go on from: it started from the beginning";
@@ -155,20 +172,27 @@ pub fn run(args: &CheckArgs, progress: &Reporter) -> Result<Vec<Job>, CliError> 
     Ok(vec![job])
 }
 
-/// Writes a counterexample as a trace.
-fn save(
+/// A counterexample as a trace.
+fn counterexample(
     chosen: &Chosen,
     verdict: &Verdict,
     found: &lockstep_engine::Trace<Cluster>,
-    file: &Path,
-) -> Result<(), CliError> {
+) -> Trace {
     let actions: Vec<_> = found.actions().copied().collect();
-    let trace = Trace {
+    Trace {
         header: header(chosen, "counterexample", &verdict.to_string()),
         steps: steps_along(&chosen.cluster, &actions),
-    };
-    trace.save(file).map_err(|source| CliError::Output {
-        path: file.to_owned(),
+    }
+}
+
+/// A folder for what does not fit into memory, if memory is limited.
+fn room_on_disk(
+    limits: &LimitArgs,
+    progress: &Reporter,
+) -> Result<Option<tempfile::TempDir>, CliError> {
+    let folder = limits.memory.map(|_| progress.temporary_folder());
+    folder.transpose().map_err(|source| CliError::Output {
+        path: std::env::temp_dir(),
         source,
     })
 }
@@ -302,6 +326,9 @@ pub fn job(chosen: &Chosen, checked: &Checked<Cluster>) -> Result<Job, CliError>
             "not reached within this bound: {}",
             unreached.join(", ")
         ));
+    }
+    if let Some(trouble) = &checked.trouble {
+        job.notes.push(format!("a file failed: {trouble}"));
     }
     job.detail = serde_json::to_value(report).unwrap_or_default();
     Ok(job)
@@ -533,14 +560,14 @@ mod tests {
         };
         let folder = tempfile::tempdir().expect("there is a place for temporary files");
         let file = folder.path().join("found.ndjson");
-        save(&chosen, &verdict, path, &file).expect("it is written");
+        let found = counterexample(&chosen, &verdict, path);
+        found.save(&file).expect("it is written");
         let trace = Trace::read(&file).expect("it is a trace");
         assert_eq!(trace.header.purpose, verdict.to_string());
         assert_eq!(trace.steps.len(), path.steps.len());
         let read = [Ok(("found".to_owned(), trace))];
         let report = replay(&Spec, read, &mut |_| ControlFlow::Continue(())).expect("it runs");
         assert_eq!(report.verdict(), ReplayVerdict::Agreed);
-        assert!(save(&chosen, &verdict, path, folder.path()).is_err());
     }
 
     #[test]

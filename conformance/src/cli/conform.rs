@@ -1,16 +1,16 @@
 //! `lockstep conform`: an implementation against every edge of the specification's state graph.
 
 use super::check::LimitArgs;
-use super::divergence;
+use super::divergence::{self, TraceOutArgs};
 use super::error::CliError;
 use super::model::{Chosen, ModelArgs};
 use super::progress::{self, Reporter, Tick};
+use super::side_file::SideFile;
 use super::target::{TargetArgs, VisitFork};
 use crate::report::{Job, Status};
 use clap::Args;
 use lockstep_conformance::product::{Product, ProductReport, Verdict};
 use lockstep_conformance::{Fork, Target};
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Options of `lockstep conform`.
@@ -22,9 +22,8 @@ pub struct ConformArgs {
     pub target: TargetArgs,
     #[command(flatten)]
     limits: LimitArgs,
-    /// Where the way to a divergence is written, as a trace
-    #[arg(long, value_name = "FILE", default_value = "divergence.ndjson")]
-    trace_out: PathBuf,
+    #[command(flatten)]
+    trace_out: TraceOutArgs,
 }
 
 /// Compares one target with one model.
@@ -37,15 +36,8 @@ pub fn run(args: &ConformArgs, progress: &Reporter) -> Result<Vec<Job>, CliError
         let text = "a comparison has no depth limit; bound the model instead";
         return Err(CliError::Usage(text.to_owned()));
     }
-    args.target.available()?;
-    one(
-        &chosen,
-        &args.target,
-        &args.limits,
-        &args.trace_out,
-        progress,
-    )
-    .map(|job| vec![job])
+    let trace_out = args.trace_out.file(progress);
+    one(&chosen, &args.target, &args.limits, &trace_out, progress).map(|job| vec![job])
 }
 
 /// The comparison of one target with one model, as strong as the target allows.
@@ -53,7 +45,7 @@ pub fn one(
     chosen: &Chosen,
     target: &TargetArgs,
     limits: &LimitArgs,
-    trace_out: &Path,
+    trace_out: &SideFile,
     progress: &Reporter,
 ) -> Result<Job, CliError> {
     if target.forks() {
@@ -74,7 +66,7 @@ struct Exhaust<'a> {
     chosen: &'a Chosen,
     target: &'a TargetArgs,
     limits: &'a LimitArgs,
-    trace_out: &'a Path,
+    trace_out: &'a SideFile,
     progress: &'a Reporter,
 }
 
@@ -92,6 +84,7 @@ impl VisitFork for Exhaust<'_> {
             ..
         } = self;
         let name = format!("{} on {}", chosen.name, self.target.target);
+        target.accepts(&chosen.cluster.settings().config())?;
         progress.begin(format!("conform {name}"));
         let mut product = Product::new(&chosen.cluster, &target)
             .threads(limits.threads)
@@ -118,11 +111,17 @@ impl VisitFork for Exhaust<'_> {
         match &report.verdict {
             Verdict::Diverged(found) => {
                 divergence::describe(&mut job, found);
-                divergence::save(&mut job, found, self.target, self.trace_out)?;
+                divergence::save(
+                    &mut job,
+                    &found.trace,
+                    self.target,
+                    self.trace_out,
+                    progress,
+                );
             }
             Verdict::DigestHidesState(hidden) => {
-                let (options, path) = (self.target, self.trace_out);
-                divergence::save_hidden(&mut job, hidden, chosen, &target, options, path)?;
+                let trace = divergence::hidden_trace(&mut job, hidden, chosen, &target);
+                divergence::save(&mut job, &trace, self.target, self.trace_out, progress);
             }
             _ => {}
         }

@@ -7,6 +7,7 @@ use super::divergence;
 use super::error::CliError;
 use super::model::Chosen;
 use super::progress::{Reporter, Tick};
+use super::side_file::SideFile;
 use super::target::{TargetArgs, Visit};
 use crate::report::human::grouped;
 use crate::report::{Job, Status};
@@ -15,7 +16,6 @@ use lockstep_conformance::cover::{
     Cover, CoverOptions, CoverVerdict, CoverageReport, conform_by_cover, cover_inputs,
 };
 use lockstep_conformance::minimise::minimise;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Makes the traces and replays them.
@@ -26,23 +26,22 @@ pub fn one(
     chosen: &Chosen,
     target: &TargetArgs,
     limits: &LimitArgs,
-    trace_out: &Path,
+    trace_out: &SideFile,
     progress: &Reporter,
 ) -> Result<Job, CliError> {
     let clock = Instant::now();
-    let cover = cover_inputs(&chosen.cluster, options(chosen, limits, progress));
     let name = format!("{} on {}", chosen.name, target.target);
     let (mut job, found) = target.visit(Drive {
         name,
         chosen,
-        cover,
+        limits,
         target,
         progress,
     })?;
     job.seconds = clock.elapsed().as_secs_f64();
     if let Some(found) = found {
         divergence::describe(&mut job, &found);
-        divergence::save(&mut job, &found, target, trace_out)?;
+        divergence::save(&mut job, &found.trace, target, trace_out, progress);
     }
     Ok(job)
 }
@@ -58,6 +57,7 @@ pub fn options<'a>(
         threads: limits.threads,
         preset: (!chosen.changed).then(|| chosen.preset.clone()),
         max_states: limits.max_states,
+        max_memory: limits.memory.map(|mebibytes| mebibytes << 20),
         max_time: limits.timeout.map(Duration::from_secs),
         on_progress: Box::new(|it| {
             progress.tick(&Tick {
@@ -74,7 +74,7 @@ pub fn options<'a>(
 struct Drive<'a> {
     name: String,
     chosen: &'a Chosen,
-    cover: Cover,
+    limits: &'a LimitArgs,
     target: &'a TargetArgs,
     progress: &'a Reporter,
 }
@@ -88,10 +88,13 @@ impl Visit for Drive<'_> {
         let Drive {
             name,
             chosen,
-            cover,
+            limits,
             progress,
             ..
         } = &self;
+        // Before the graph is searched, which can take minutes.
+        target.accepts(&chosen.cluster.settings().config())?;
+        let cover = &cover_inputs(&chosen.cluster, options(chosen, limits, progress));
         progress.begin(format!("conform {name}"));
         let clock = Instant::now();
         let traces = cover.traces.len();

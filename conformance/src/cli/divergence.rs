@@ -1,10 +1,12 @@
 //! A divergence for people: the way there, and expected and actual, field by field.
 
-use super::error::CliError;
 use super::model::Chosen;
+use super::progress::Reporter;
+use super::side_file::SideFile;
 use super::target::TargetArgs;
 use crate::report::steps::StepTable;
 use crate::report::{Job, Table};
+use clap::Args;
 use lockstep_conformance::product::HiddenState;
 use lockstep_conformance::replay::replay;
 use lockstep_conformance::show::Story;
@@ -14,7 +16,25 @@ use lockstep_model::Server;
 use lockstep_traces::{Event, Expected, Field, FieldSet, Input, Step, Trace};
 use serde_json::Value;
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::PathBuf;
+
+/// Where the way to a divergence goes, unless the options say otherwise.
+const USUAL_FILE: &str = "divergence.ndjson";
+
+/// The option that says where the way to a divergence goes.
+#[derive(Debug, Args)]
+pub struct TraceOutArgs {
+    /// Where the way to a divergence is written, as a trace [default: divergence.ndjson]
+    #[arg(long, value_name = "FILE")]
+    trace_out: Option<PathBuf>,
+}
+
+impl TraceOutArgs {
+    /// The file, which is tried if it was asked for.
+    pub fn file(&self, reporter: &Reporter) -> SideFile {
+        SideFile::or_usual(self.trace_out.as_deref(), USUAL_FILE, reporter)
+    }
+}
 
 /// Who was compared, and what of it.
 pub fn target_facts(job: &mut Job, target: &Description) {
@@ -116,58 +136,48 @@ pub fn describe_hidden(job: &mut Job, hidden: &HiddenState) {
     ));
 }
 
-/// Saves the way there as a trace and says how to replay it.
+/// Saves the way there as a trace and says how to replay it, or why it is not saved.
 pub fn save(
     job: &mut Job,
-    found: &Divergence,
+    trace: &Trace,
     target: &TargetArgs,
-    path: &Path,
-) -> Result<(), CliError> {
-    let fail = |source| CliError::Output {
-        path: path.to_owned(),
-        source,
-    };
-    found.trace.save(path).map_err(fail)?;
-    let again = target.replay_command(&path.display().to_string());
-    job.notes.push(format!("repeat it with: {again}"));
-    Ok(())
+    file: &SideFile,
+    reporter: &Reporter,
+) {
+    job.notes.push(match file.save(trace, reporter) {
+        Ok(()) => {
+            let again = target.replay_command(&file.path().display().to_string());
+            format!("repeat it with: {again}")
+        }
+        Err(error) => format!("the way there is not saved: {error}"),
+    });
 }
 
-/// Saves the way on which a target with hidden state departs from the specification, and says how to
-/// replay it; if neither way departs, the second one.
-///
-/// # Errors
-/// The target cannot be started again, or the trace cannot be written.
-pub fn save_hidden<T: Target>(
+/// Of the two ways to one digest of a target with hidden state, the one on which it departs from the
+/// specification; if neither does, the second, which a note says.
+pub fn hidden_trace<T: Target>(
     job: &mut Job,
     hidden: &HiddenState,
     chosen: &Chosen,
     target: &T,
-    options: &TargetArgs,
-    path: &Path,
-) -> Result<(), CliError> {
+) -> Trace {
     let way = |inputs: &[Input]| hidden_way(chosen, hidden, inputs);
     let mut saved = way(&hidden.second_path);
     let mut departs = false;
     for trace in [way(&hidden.first_path), saved.clone()] {
         let read = [Ok((trace.header.name.clone(), trace))];
-        let report = replay(target, read, &mut |_| ControlFlow::Continue(()))?;
-        if let Some((_, found)) = report.divergence {
+        // What was found stands, whether or not the target can be started again.
+        let report = replay(target, read, &mut |_| ControlFlow::Continue(()));
+        if let Some((_, found)) = report.ok().and_then(|report| report.divergence) {
             (saved, departs) = (found.trace, true);
         }
     }
-    saved.save(path).map_err(|source| CliError::Output {
-        path: path.to_owned(),
-        source,
-    })?;
     if !departs {
         let text = "either way, taken alone, does what the specification says: it is the digest that is \
                     wrong; the second way is saved";
         job.notes.push(text.to_owned());
     }
-    let again = options.replay_command(&path.display().to_string());
-    job.notes.push(format!("repeat it with: {again}"));
-    Ok(())
+    saved
 }
 
 /// One of the two ways of a server to the same digest, and the input after it, as a trace.

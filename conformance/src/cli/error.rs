@@ -24,6 +24,10 @@ pub enum CliError {
         /// Why not.
         why: String,
     },
+    /// The work was asked to stop before there was anything to report.
+    #[error("interrupted")]
+    #[diagnostic(code(stopped))]
+    Interrupted,
     /// A trace is not one.
     #[error(transparent)]
     #[diagnostic(
@@ -51,10 +55,16 @@ pub enum CliError {
 }
 
 impl CliError {
+    /// Whether a report says it, and not an error message.
+    pub fn is_a_result(&self) -> bool {
+        matches!(self, CliError::Skipped { .. } | CliError::Interrupted)
+    }
+
     /// The exit code of this error.
     pub fn exit(&self) -> Exit {
         match self {
             CliError::Skipped { .. } => Exit::Holds,
+            CliError::Interrupted => Exit::Stopped,
             CliError::Usage(_) | CliError::Output { .. } => Exit::Usage,
             CliError::Trace(_) | CliError::Input(_) => Exit::Input,
             CliError::Search(error) => match error {

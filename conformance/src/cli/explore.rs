@@ -4,15 +4,17 @@ use super::check::default_threads;
 use super::error::CliError;
 use super::model::ModelArgs;
 use super::progress::Reporter;
+use super::streams;
 use super::target::{TargetArgs, Visit};
+use crate::report::Job;
 use clap::Args;
 use lockstep_conformance::Target;
 use lockstep_conformance::explore::models::NamedModel;
 use lockstep_conformance::explore::seek::Reach;
 use lockstep_conformance::explore::server::{Settings, Stand, serve};
 use lockstep_conformance::seeded::Side;
+use lockstep_conformance::stop;
 use lockstep_model::{Dialect, Preset};
-use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -58,16 +60,15 @@ impl ExploreArgs {
     }
 }
 
-/// Serves until Ctrl-C.
+/// Serves until the process is asked to stop.
 ///
 /// # Errors
 /// The model or the target does not exist, or the address is taken.
-pub fn run(args: &ExploreArgs, progress: &Reporter) -> Result<(), CliError> {
+pub fn run(args: &ExploreArgs, progress: &Reporter) -> Result<Vec<Job>, CliError> {
     match &args.target {
         Some(name) => {
             let target = args.target(name);
             let dialect = target.dialect();
-            target.available()?;
             target.visit(Beside {
                 args,
                 dialect,
@@ -86,9 +87,9 @@ struct Beside<'a> {
 }
 
 impl Visit for Beside<'_> {
-    type Output = ();
+    type Output = Vec<Job>;
 
-    fn visit<T: Target>(self, target: T) -> Result<(), CliError> {
+    fn visit<T: Target>(self, target: T) -> Result<Vec<Job>, CliError> {
         explore(self.args, self.dialect, Some(&target), self.progress)
     }
 }
@@ -98,7 +99,7 @@ fn explore(
     dialect: Dialect,
     target: Option<&dyn Stand>,
     progress: &Reporter,
-) -> Result<(), CliError> {
+) -> Result<Vec<Job>, CliError> {
     let chosen = args.model.choose()?.in_dialect(dialect);
     let usage = |error: &dyn std::fmt::Display| CliError::Usage(error.to_string());
     let missing = || CliError::Usage(format!("there is no preset {:?}", chosen.preset));
@@ -117,18 +118,20 @@ fn explore(
             time: Duration::from_secs(args.search_timeout),
         },
     };
-    let stop = || progress.interrupted();
+    progress.begin(format!("explore {}", chosen.name));
     let ready = |address: SocketAddr| {
         let beside = beside.map_or_else(String::new, |it| {
             format!(" beside {} {}", it.name, it.version)
         });
         let text = format!(
-            "{}{beside}: http://{address}/\nstateright's own Explorer: http://{address}/stateright/\nCtrl-C \
-             ends it.\n",
+            "{}{beside}: http://{address}/\n\
+             stateright's own Explorer: http://{address}/stateright/\n\
+             Ctrl-C ends it.\n",
             chosen.name
         );
-        // Whoever started it may have read enough; the page is there all the same.
-        let _ = std::io::stdout().write_all(text.as_bytes());
+        // Whoever knows the address need not read it.
+        let _ = streams::print(&text);
     };
-    serve(settings, target, &stop, ready).map_err(|error| usage(&error))
+    serve(settings, target, &stop::requested, ready).map_err(|error| usage(&error))?;
+    Ok(vec![progress.unfinished("interrupted")])
 }

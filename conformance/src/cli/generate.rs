@@ -3,14 +3,17 @@
 use super::check::LimitArgs;
 use super::cover;
 use super::error::CliError;
-use super::model::ModelArgs;
-use super::progress::Reporter;
+use super::model::{Chosen, ModelArgs};
+use super::pages;
+use super::progress::{Reporter, Tick};
 use crate::report::{Job, Status};
 use clap::{Args, ValueEnum};
-use lockstep_conformance::corpus::corpus;
-use lockstep_conformance::cover::{Cover, CoverOptions, cover_edges, cover_inputs};
-use lockstep_model::Cluster;
+use lockstep_conformance::corpus::{CorpusError, corpus};
+use lockstep_conformance::cover::{Streamed, cover_inputs, stream_edges};
+use lockstep_conformance::stop;
+use lockstep_engine::Limit;
 use lockstep_traces::{TRACE_EXTENSION, Trace};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -45,32 +48,80 @@ enum What {
 /// # Errors
 /// The model does not exist, there is nothing to cover, or a file cannot be written.
 pub fn run(args: &GenerateArgs, progress: &Reporter) -> Result<Vec<Job>, CliError> {
+    if args.limits.max_depth.is_some() {
+        let text = "a cover has no depth limit; bound the model instead";
+        return Err(CliError::Usage(text.to_owned()));
+    }
+    let folder = Folder::make(&args.out)?;
     let job = match args.cover {
-        What::Inputs => covering(args, "(server state, input)", cover_inputs, progress)?,
-        What::Edges => covering(args, "transitions", cover_edges, progress)?,
-        What::Corpus => whole_corpus(args, progress)?,
+        What::Inputs => inputs(args, &folder, progress)?,
+        What::Edges => edges(args, &folder, progress)?,
+        What::Corpus => whole_corpus(args, &folder, progress)?,
     };
     Ok(vec![job])
 }
 
-fn covering(
-    args: &GenerateArgs,
-    what: &str,
-    make: fn(&Cluster, CoverOptions<'_>) -> Cover,
-    progress: &Reporter,
-) -> Result<Job, CliError> {
+fn inputs(args: &GenerateArgs, folder: &Folder, progress: &Reporter) -> Result<Job, CliError> {
     let chosen = args.model.choose()?;
     let clock = Instant::now();
-    let made = make(
-        &chosen.cluster,
-        cover::options(&chosen, &args.limits, progress),
-    );
-    if made.traces.is_empty() {
-        let text = "there is nothing to cover within the bound, so there is no trace to write";
-        return Err(CliError::Usage(text.to_owned()));
+    let options = cover::options(&chosen, &args.limits, progress);
+    let made = cover_inputs(&chosen.cluster, options);
+    let mut streamed = Streamed {
+        distinct: made.distinct,
+        states: made.states,
+        stopped_by: made.stopped_by,
+        ..Streamed::default()
+    };
+    for trace in &made.traces {
+        if stop::requested() {
+            streamed.stopped_by = Some(Limit::Interrupted);
+            break;
+        }
+        folder.save(trace)?;
+        streamed.traces += 1;
+        streamed.steps += trace.steps.len() as u64;
     }
-    save(&made.traces, &args.out)?;
+    covered(args, &chosen, "(server state, input)", &streamed, clock)
+}
+
+fn edges(args: &GenerateArgs, folder: &Folder, progress: &Reporter) -> Result<Job, CliError> {
+    let chosen = args.model.choose()?;
+    let clock = Instant::now();
+    let options = cover::options(&chosen, &args.limits, progress);
+    let mut failed = None;
+    let mut written = 0;
+    let streamed = stream_edges(&chosen.cluster, options, &mut |trace, _| {
+        match folder.save(&trace) {
+            Ok(()) => written += 1,
+            Err(error) => {
+                failed = Some(error);
+                return ControlFlow::Break(());
+            }
+        }
+        progress.tick(&Tick {
+            done: written,
+            unit: "traces written",
+            ..Tick::default()
+        })
+    });
+    match failed {
+        Some(error) => Err(error),
+        None => covered(args, &chosen, "transitions", &streamed, clock),
+    }
+}
+
+fn covered(
+    args: &GenerateArgs,
+    chosen: &Chosen,
+    what: &str,
+    made: &Streamed,
+    clock: Instant,
+) -> Result<Job, CliError> {
     let (status, verdict) = match made.stopped_by {
+        None if made.traces == 0 => {
+            let text = "there is nothing to cover within the bound, so there is no trace to write";
+            return Err(CliError::Usage(text.to_owned()));
+        }
         None => (Status::Holds, "every one covered".to_owned()),
         Some(limit) => (Status::Stopped, format!("bounded ({limit})")),
     };
@@ -78,18 +129,27 @@ fn covering(
     job.seconds = clock.elapsed().as_secs_f64();
     job.fact("covers", what);
     job.fact("distinct", made.distinct);
-    job.fact("traces", made.traces.len());
-    job.fact("steps", made.steps());
+    job.fact("traces", made.traces);
+    job.fact("steps", made.steps);
     job.fact("protocol", chosen.switches());
     job.fact("bounds", chosen.bounds());
     Ok(job)
 }
 
-fn whole_corpus(args: &GenerateArgs, progress: &Reporter) -> Result<Job, CliError> {
+fn whole_corpus(
+    args: &GenerateArgs,
+    folder: &Folder,
+    progress: &Reporter,
+) -> Result<Job, CliError> {
     progress.begin("generate the corpus");
     let clock = Instant::now();
-    let traces = corpus(args.limits.threads).map_err(|error| CliError::Usage(error.to_string()))?;
-    save(&traces, &args.out)?;
+    let traces = corpus(args.limits.threads).map_err(|error| match error {
+        CorpusError::Interrupted => CliError::Interrupted,
+        error => CliError::Usage(error.to_string()),
+    })?;
+    for trace in &traces {
+        folder.save(trace)?;
+    }
     let name = args.out.display().to_string();
     let mut job = Job::new(
         "generate",
@@ -106,16 +166,29 @@ fn whole_corpus(args: &GenerateArgs, progress: &Reporter) -> Result<Job, CliErro
     Ok(job)
 }
 
-/// Writes each trace to a file with its name.
-pub fn save(traces: &[Trace], folder: &Path) -> Result<(), CliError> {
-    let fail = |path: &Path| {
-        let path = path.to_owned();
-        move |source| CliError::Output { path, source }
-    };
-    std::fs::create_dir_all(folder).map_err(fail(folder))?;
-    for trace in traces {
-        let path = folder.join(format!("{}.{TRACE_EXTENSION}", trace.header.name));
-        trace.save(&path).map_err(fail(&path))?;
+/// The folder that the traces are written to, one file each.
+struct Folder<'a>(&'a Path);
+
+impl Folder<'_> {
+    /// Makes the folder, and a file in it to see that it can be written.
+    fn make(path: &Path) -> Result<Folder<'_>, CliError> {
+        pages::make(path)?;
+        Ok(Folder(path))
     }
-    Ok(())
+
+    /// Writes a trace to a file with its name.
+    fn save(&self, trace: &Trace) -> Result<(), CliError> {
+        let path = self
+            .0
+            .join(format!("{}.{TRACE_EXTENSION}", trace.header.name));
+        trace.save(&path).map_err(failed(&path))
+    }
+}
+
+fn failed(path: &Path) -> impl Fn(std::io::Error) -> CliError + use<> {
+    let path = path.to_owned();
+    move |source| CliError::Output {
+        path: path.clone(),
+        source,
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::error::CliError;
 use super::model::ModelArgs;
-use super::output::write_file;
+use super::streams;
 use clap::Args;
 use lockstep_conformance::export::{Graph, GraphError, dot};
 use std::path::PathBuf;
@@ -31,11 +31,5 @@ pub fn run(args: &GraphArgs) -> Result<(), CliError> {
         too_large @ GraphError::TooLarge(_) => CliError::Usage(too_large.to_string()),
     })?;
     let text = dot(&graph, &chosen.cluster, &chosen.name);
-    match &args.out {
-        Some(path) => write_file(path, text.as_bytes()),
-        None => {
-            print!("{text}");
-            Ok(())
-        }
-    }
+    streams::deliver(args.out.as_deref(), &text)
 }

@@ -24,18 +24,26 @@ mod replay;
 mod report;
 mod shell;
 mod show;
+mod side_file;
+mod signals;
 mod simulate;
 mod stateright;
+mod streams;
+mod supervise;
 mod target;
 mod verify;
 mod walk;
 
-use crate::report::{Job, Status};
+use crate::report::{Job, Report, Status};
 use clap::{CommandFactory, Parser, Subcommand};
 use error::CliError;
 use exit::Exit;
 use lockstep_conformance::seeded::Side;
 use output::OutputArgs;
+use progress::Reporter;
+use std::sync::Arc;
+use std::time::Instant;
+use supervise::{Outcome, supervise};
 
 /// Does this code do what Raft says, and nothing else?
 ///
@@ -132,69 +140,90 @@ impl Verb {
 
 /// Runs the command line of this process.
 pub fn main() -> Exit {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
+    match Cli::try_parse() {
+        Ok(cli) => run(cli),
         Err(error) => {
             // `--help` and `--version` come this way too; only a mistake is one.
             let mistake = error.use_stderr();
-            return match (error.print(), mistake) {
-                (Ok(()), false) => Exit::Holds,
-                _ => Exit::Usage,
-            };
-        }
-    };
-    match run(&cli) {
-        Ok(exit) => exit,
-        Err(error) => {
-            let exit = error.exit();
-            cli.output.error(cli.verb.name(), error);
-            exit
+            match error.print() {
+                Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Exit::Usage,
+                _ if mistake => Exit::Usage,
+                _ => Exit::Holds,
+            }
         }
     }
 }
 
-fn run(cli: &Cli) -> Result<Exit, CliError> {
-    if let Some((side, id)) = cli.verb.seeds()? {
-        plant::enter(side, &id)?;
-    }
-    let progress = progress::Reporter::new(cli.output.quiet);
-    let clock = std::time::Instant::now();
-    let jobs = match jobs(&cli.verb, &progress) {
-        Ok(Some(jobs)) => jobs,
-        Ok(None) => return Ok(Exit::Holds),
-        Err(CliError::Skipped { target, why }) => vec![Job::new(
-            cli.verb.name(),
-            target,
-            Status::Skipped,
-            format!("skipped: {why}"),
-        )],
-        Err(error) => return Err(error),
+fn run(cli: Cli) -> Exit {
+    let clock = Instant::now();
+    let reporter = Arc::new(Reporter::new(cli.output.quiet));
+    let cli = Arc::new(cli);
+    let work = {
+        let (cli, reporter) = (Arc::clone(&cli), Arc::clone(&reporter));
+        move || {
+            cli.output.begin(&reporter);
+            if let Some((side, id)) = cli.verb.seeds()? {
+                plant::enter(side, &id)?;
+            }
+            jobs(&cli.verb, &reporter)
+        }
     };
-    progress.finish();
-    let seconds = clock.elapsed().as_secs_f64();
-    let report = crate::report::Report::new(cli.verb.name(), seconds, jobs);
-    cli.output.write(&report)?;
-    Ok(Exit::from(report.status))
+    let result = match supervise(&reporter, work) {
+        Outcome::Done(result) => result,
+        Outcome::Deaf => Ok(Some(vec![reporter.unfinished("interrupted")])),
+        Outcome::Panicked => Ok(Some(vec![reporter.unfinished("it panicked")])),
+    };
+    reporter.finish();
+    let mut done = reporter.done();
+    let exit = match result {
+        Ok(None) if done.is_empty() => Exit::Holds,
+        Err(error) if done.is_empty() && !error.is_a_result() => {
+            let exit = error.exit();
+            cli.output.error(cli.verb.name(), error, &reporter);
+            exit
+        }
+        result => {
+            done.extend(last_jobs(cli.verb.name(), result));
+            let seconds = clock.elapsed().as_secs_f64();
+            let unwritten = reporter.all_unwritten();
+            let report = Report::new(cli.verb.name(), seconds, done, unwritten);
+            cli.output.write(report, &reporter)
+        }
+    };
+    reporter.clean_up();
+    exit
+}
+
+/// The jobs that a verb hands back, after those that it has reported.
+fn last_jobs(verb: &str, result: Result<Option<Vec<Job>>, CliError>) -> Vec<Job> {
+    match result {
+        Ok(jobs) => jobs.unwrap_or_default(),
+        Err(CliError::Skipped { target, why }) => {
+            let verdict = format!("skipped: {why}");
+            vec![Job::new(verb, target, Status::Skipped, verdict)]
+        }
+        Err(error) => vec![Job::not_reached(verb, "", &error.to_string())],
+    }
 }
 
 /// Does what was asked; `None` for a verb that has shown its result itself.
-fn jobs(verb: &Verb, progress: &progress::Reporter) -> Result<Option<Vec<Job>>, CliError> {
+fn jobs(verb: &Verb, reporter: &Reporter) -> Result<Option<Vec<Job>>, CliError> {
     let jobs = match verb {
-        Verb::Verify(args) => verify::run(args, progress)?,
-        Verb::Conform(args) => conform::run(args, progress)?,
-        Verb::Walk(args) => walk::run(args, progress)?,
-        Verb::Generate(args) => generate::run(args, progress)?,
-        Verb::Coverage(args) => coverage::run(args, progress)?,
-        Verb::Simulate(args) => simulate::run(args, progress)?,
+        Verb::Verify(args) => verify::run(args, reporter)?,
+        Verb::Conform(args) => conform::run(args, reporter)?,
+        Verb::Walk(args) => walk::run(args, reporter)?,
+        Verb::Generate(args) => generate::run(args, reporter)?,
+        Verb::Coverage(args) => coverage::run(args, reporter)?,
+        Verb::Simulate(args) => simulate::run(args, reporter)?,
         Verb::Bench(args) => {
-            let jobs = bench::run(args, progress)?;
+            let jobs = bench::run(args, reporter)?;
             if bench::is_measurement(args) {
                 return Ok(None);
             }
             jobs
         }
         Verb::Mutants(args) => {
-            let jobs = mutants::run(args, progress)?;
+            let jobs = mutants::run(args, reporter)?;
             if args.is_one_of_many() {
                 return Ok(None);
             }
@@ -202,16 +231,13 @@ fn jobs(verb: &Verb, progress: &progress::Reporter) -> Result<Option<Vec<Job>>, 
         }
         Verb::Targets(args) => list::targets(args)?,
         Verb::Presets => list::presets()?,
-        Verb::Check(args) => check::run(args, progress)?,
-        Verb::Explore(args) => {
-            explore::run(args, progress)?;
-            return Ok(None);
-        }
+        Verb::Check(args) => check::run(args, reporter)?,
+        Verb::Explore(args) => explore::run(args, reporter)?,
         Verb::Show(args) => {
             show::run(args, output::terminal_width())?;
             return Ok(None);
         }
-        Verb::Replay(args) => replay::run(args, progress)?,
+        Verb::Replay(args) => replay::run(args, reporter)?,
         Verb::Report(args) => {
             report::run(args)?;
             return Ok(None);

@@ -2,9 +2,10 @@
 
 use super::child;
 use super::error::CliError;
-use super::output::write_file;
 use super::plant;
 use super::progress::{Reporter, Tick};
+use super::side_file::SideFile;
+use super::streams;
 use crate::report::{Job, Status, Table};
 use clap::Args;
 use lockstep_conformance::seeded::catalogue::{Entry, catalogue, entry_of};
@@ -13,6 +14,7 @@ use lockstep_conformance::seeded::{
     Bug, Build, CONTROL, Finding, Rung, Side, search_for, seeded, try_control, try_implementation,
     try_specification,
 };
+use lockstep_conformance::stop;
 use lockstep_model::Preset;
 use lockstep_traces::{Trace, trace_files};
 use std::collections::BTreeMap;
@@ -89,6 +91,11 @@ pub fn run(args: &MutantsArgs, progress: &Reporter) -> Result<Vec<Job>, CliError
     if let Some(folder) = &args.traces {
         make_folder(folder)?;
     }
+    let side = |path: &Option<PathBuf>| {
+        let path = path.as_ref();
+        path.map(|path| SideFile::named(path, progress))
+    };
+    let (page, list) = (side(&args.markdown), side(&args.write_expected));
     let entries = catalogue();
     progress.begin("mutants");
     let build = plant::build(&mut || {
@@ -99,17 +106,19 @@ pub fn run(args: &MutantsArgs, progress: &Reporter) -> Result<Vec<Job>, CliError
         })
     })?;
     let findings = try_all(args, &build, progress)?;
-    if let Some(path) = &args.markdown {
-        write_file(path, markdown(&entries, &findings).as_bytes())?;
+    let cut = stop::requested();
+    // What is written of a part would pass for the whole. A failure is in the report.
+    if let Some(file) = page.filter(|_| !cut) {
+        let _ = file.write(markdown(&entries, &findings).as_bytes(), progress);
     }
-    if let Some(path) = &args.write_expected {
+    if let Some(file) = list.filter(|_| !cut) {
         let caught = findings
             .iter()
             .filter_map(|it| Some((it.key(), it.caught.as_ref()?.rung)));
         let list: Expected = caught.collect();
         let mut text = serde_json::to_string_pretty(&list).unwrap_or_default();
         text.push('\n');
-        write_file(path, text.as_bytes())?;
+        let _ = file.write(text.as_bytes(), progress);
     }
     let mut jobs = vec![account(&entries, &build)];
     jobs.extend(
@@ -118,6 +127,10 @@ pub fn run(args: &MutantsArgs, progress: &Reporter) -> Result<Vec<Job>, CliError
             .filter_map(|side| job(side, &findings, &rungs, &entries, expected.as_ref())),
     );
     jobs.extend(searched(&findings));
+    if cut {
+        let name = "the other bugs";
+        jobs.push(Job::not_reached("mutants", name, "interrupted"));
+    }
     Ok(jobs)
 }
 
@@ -164,7 +177,10 @@ fn try_all(
                 note,
                 ..Tick::default()
             };
-            findings.push(try_one(args, build, bug, &mut || progress.tick(&tick))?);
+            match try_one(args, build, bug, &mut || progress.tick(&tick)) {
+                Err(CliError::Interrupted) => return Ok(findings),
+                found => findings.push(found?),
+            }
         }
     }
     if asked(CONTROL) {
@@ -184,7 +200,10 @@ fn try_one(
     bug: &Bug,
     poll: &mut dyn FnMut() -> ControlFlow<()>,
 ) -> Result<Finding, CliError> {
-    let failed = |text: String| CliError::Usage(format!("{}: {text}", bug.key()));
+    let failed = |text: String| match stop::requested() {
+        true => CliError::Interrupted,
+        false => CliError::Usage(format!("{}: {text}", bug.key())),
+    };
     let text = serde_json::to_string(bug).map_err(|error| failed(error.to_string()))?;
     let mut command = plant::with(build, &[bug]);
     command.args(["mutants", "--try", &text, "--corpus"]);
@@ -229,8 +248,8 @@ fn try_this(args: &MutantsArgs, bug: &str) -> Result<(), CliError> {
         };
         trace.save(&path).map_err(failed)?;
     }
-    println!("{}", serde_json::to_string(&finding).map_err(usage)?);
-    Ok(())
+    let line = format!("{}\n", serde_json::to_string(&finding).map_err(usage)?);
+    streams::print(&line).map_err(|error| CliError::Usage(error.to_string()))
 }
 
 fn read_corpus(folder: &Path) -> Result<Vec<(String, Trace)>, CliError> {

@@ -1,11 +1,15 @@
 //! Where results and errors go.
 
 use super::error::CliError;
-use super::pages::write_report;
+use super::exit::Exit;
+use super::pages::{make, write_report};
+use super::progress::Reporter;
+use super::side_file::SideFile;
+use super::streams::{self, say};
 use crate::report::{Failure, Report, human, json, junit};
 use clap::{Args, ValueEnum};
-use std::io::{IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::io::IsTerminal;
+use std::path::PathBuf;
 
 /// Options of every verb that prints a report.
 #[derive(Debug, Args)]
@@ -38,39 +42,61 @@ enum Format {
 }
 
 impl OutputArgs {
-    /// Writes the report to standard output and to the files that were asked for.
-    pub fn write(&self, report: &Report) -> Result<(), CliError> {
+    /// Tries the files that were asked for.
+    pub fn begin(&self, reporter: &Reporter) {
         if let Some(path) = &self.junit {
-            write_file(path, junit::render(report).as_bytes())?;
+            SideFile::named(path, reporter);
+        }
+        if let Some(folder) = &self.report
+            && let Err(error) = make(folder)
+        {
+            reporter.warn(format!("{error}; the work is done all the same"));
+        }
+    }
+
+    /// Writes the report to the files that were asked for and to standard output.
+    pub fn write(&self, mut report: Report, reporter: &Reporter) -> Exit {
+        if let Some(path) = &self.junit {
+            let text = junit::render(&report);
+            let written = SideFile::at(path).write(text.as_bytes(), reporter);
+            report = report.with_unwritten(written.err().into_iter().collect());
         }
         if let Some(folder) = &self.report {
-            let page = write_report(folder, report)?;
-            eprintln!("{}", page.display());
+            match write_report(folder, &report) {
+                Ok(page) => say(page.display()),
+                Err(error) => {
+                    say(&error);
+                    report = report.with_unwritten(vec![error.to_string()]);
+                }
+            }
         }
         let text = match self.format {
-            Format::Human => human::render(report, self.style()),
-            Format::Json => json::render(report),
+            Format::Human => human::render(&report, self.style()),
+            Format::Json => json::render(&report),
         };
-        let mut out = std::io::stdout().lock();
-        out.write_all(text.as_bytes())
-            .and_then(|()| out.flush())
-            .map_err(|source| CliError::Output {
-                path: PathBuf::from("standard output"),
-                source,
-            })
+        match (streams::print(&text), report.exit()) {
+            (Err(error), exit) => {
+                say(format!("standard output: cannot be written: {error}"));
+                match exit {
+                    Exit::Holds => Exit::Usage,
+                    exit => exit,
+                }
+            }
+            (Ok(()), exit) => exit,
+        }
     }
 
     /// Tells a person why there is no report, and whatever was to read the report that there is none.
-    pub fn error(&self, command: &str, error: CliError) {
+    pub fn error(&self, command: &str, error: CliError, reporter: &Reporter) {
         let failure = Failure::new(command, &error.to_string(), error.exit().code());
-        if let Some(path) = &self.junit
-            && let Err(unwritten) = write_file(path, junit::render_failure(&failure).as_bytes())
-        {
-            eprintln!("{unwritten}");
+        if let Some(path) = &self.junit {
+            let text = junit::render_failure(&failure);
+            // That it cannot be written is said where it is found out.
+            let _ = SideFile::at(path).write(text.as_bytes(), reporter);
         }
         if matches!(self.format, Format::Json) {
-            // Whoever closed standard output does not want to know.
-            let _ = std::io::stdout().write_all(json::render_failure(&failure).as_bytes());
+            // The error is on standard error too.
+            let _ = streams::print(&json::render_failure(&failure));
         }
         // Every error says what is beneath it in its own line, so a list of causes would repeat that.
         let handler = || {
@@ -80,7 +106,7 @@ impl OutputArgs {
         };
         // It fails if there is a hook already; then the causes are listed.
         let _ = miette::set_hook(Box::new(move |_| Box::new(handler())));
-        eprintln!("{:?}", miette::Report::new(error));
+        say(format!("{:?}", miette::Report::new(error)));
     }
 
     fn style(&self) -> human::Style {
@@ -97,12 +123,4 @@ impl OutputArgs {
 /// The width of the terminal that standard output is, if it is one.
 pub fn terminal_width() -> Option<u16> {
     comfy_table::Table::new().width()
-}
-
-/// Writes a whole file.
-pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
-    std::fs::write(path, bytes).map_err(|source| CliError::Output {
-        path: path.to_owned(),
-        source,
-    })
 }

@@ -1,7 +1,7 @@
 //! `--report DIR`: a page for the result, and one for every trace that it shows.
 
 use super::error::CliError;
-use super::output::write_file;
+use super::streams::write_file;
 use crate::report::{Job, Report, json, page};
 use lockstep_conformance::show;
 use serde_json::Value;
@@ -52,8 +52,13 @@ fn write_page(
     Ok(path)
 }
 
-fn make(folder: &Path) -> Result<(), CliError> {
-    fs::create_dir_all(folder).map_err(|source| CliError::Output {
+/// Makes a folder, unless it is there, and sees whether a file can be made in it.
+///
+/// # Errors
+/// It cannot.
+pub fn make(folder: &Path) -> Result<(), CliError> {
+    let made = fs::create_dir_all(folder).and_then(|()| tempfile::tempfile_in(folder));
+    made.map(drop).map_err(|source| CliError::Output {
         path: folder.to_owned(),
         source,
     })

@@ -6,6 +6,7 @@
 use super::child;
 use super::error::CliError;
 use lockstep_conformance::seeded::{Bug, Build, Side};
+use lockstep_conformance::stop;
 use std::convert::Infallible;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -37,7 +38,7 @@ pub fn enter(side: Side, id: &str) -> Result<(), CliError> {
             None => Err(CliError::Usage(format!("{ACTIVE} is not set"))),
         };
     }
-    let build = build(&mut || ControlFlow::Continue(()))?;
+    let build = build(&mut stop::flow)?;
     let of_side = || build.bugs.iter().filter(|bug| bug.side == side);
     let Some(bug) = of_side().find(|bug| bug.id == id) else {
         let ids: Vec<_> = of_side().map(|bug| bug.id.as_str()).collect();
@@ -74,7 +75,10 @@ pub fn build(poll: &mut dyn FnMut() -> ControlFlow<()>) -> Result<Build, CliErro
     command
         .args(["run", "--quiet", "-p", "lockstep-mutator", "--", "seeded"])
         .current_dir(&checkout);
-    let failed = |text: String| CliError::Usage(format!("the build with the seeded bugs: {text}"));
+    let failed = |text: String| match stop::requested() {
+        true => CliError::Interrupted,
+        false => CliError::Usage(format!("the build with the seeded bugs: {text}")),
+    };
     let ended = child::run(command, BUILD_LIMIT, poll).map_err(failed)?;
     if !ended.status.success() {
         return Err(failed("it cannot be made; the reason is above".to_owned()));

@@ -1,12 +1,16 @@
 //! Progress on standard error: a line that rewrites itself on a terminal, a plain line every few seconds
 //! elsewhere, so that the log of a CI server shows that work goes on.
 
+use super::error::CliError;
+use super::streams::say;
+use crate::report::Job;
 use crate::report::human::grouped;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use lockstep_conformance::stop;
 use std::io::IsTerminal;
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How often work should call [`Reporter::tick`].
@@ -28,34 +32,132 @@ pub struct Tick {
     pub note: String,
 }
 
-/// Shows progress, and hears Ctrl-C: the first one asks the work to stop, so that what was found until
-/// then is still reported; the second one ends the process as usual.
+/// What a command has come to: its progress, the jobs that are done, and whether it must stop.
 pub struct Reporter {
     bar: Option<ProgressBar>,
     plain: Option<Mutex<Instant>>,
-    interrupted: Arc<AtomicBool>,
-    job: Mutex<(String, Instant)>,
+    job: Mutex<Current>,
+    done: Mutex<Vec<Job>>,
+    unwritten: Mutex<Vec<String>>,
+    temporary: Mutex<Vec<PathBuf>>,
+}
+
+/// The job at work.
+struct Current {
+    name: String,
+    since: Instant,
+    /// How far it was when that was last said.
+    at: String,
 }
 
 impl Reporter {
     /// A reporter for the standard error of this process.
     pub fn new(quiet: bool) -> Reporter {
         let terminal = std::io::stderr().is_terminal();
-        let interrupted = Arc::new(AtomicBool::new(false));
-        let heard = Arc::clone(&interrupted);
-        let handler = move || {
-            if heard.swap(true, Ordering::Relaxed) {
-                std::process::exit(130);
-            }
-        };
-        if let Err(error) = ctrlc::set_handler(handler) {
-            eprintln!("Ctrl-C will end the process without a report: {error}");
-        }
         Reporter {
             bar: (terminal && !quiet).then(spinner),
             plain: (!terminal && !quiet).then(|| Mutex::new(Instant::now())),
-            interrupted,
-            job: Mutex::new((String::new(), Instant::now())),
+            job: Mutex::new(Current {
+                name: String::new(),
+                since: Instant::now(),
+                at: String::new(),
+            }),
+            done: Mutex::default(),
+            unwritten: Mutex::default(),
+            temporary: Mutex::default(),
+        }
+    }
+
+    /// Does one of several pieces of work and keeps its result. After a request to stop it is not begun,
+    /// which its result says. An error that comes after other results does not throw them away: it becomes
+    /// a result itself, of work that was stopped.
+    ///
+    /// # Errors
+    /// That of the work, if nothing is done yet.
+    pub fn job(
+        &self,
+        kind: &str,
+        name: &str,
+        work: impl FnOnce() -> Result<Job, CliError>,
+    ) -> Result<(), CliError> {
+        let job = if stop::requested() {
+            Job::not_reached(kind, name, "interrupted before it began")
+        } else {
+            match work() {
+                Ok(job) => job,
+                Err(error) if lock(&self.done).is_empty() => return Err(error),
+                Err(error) => Job::not_reached(kind, name, &error.to_string()),
+            }
+        };
+        lock(&self.done).push(job);
+        Ok(())
+    }
+
+    /// Keeps a result.
+    pub fn keep(&self, job: Job) {
+        lock(&self.done).push(job);
+    }
+
+    /// Adds a note to the last result.
+    pub fn note(&self, text: &str) {
+        let mut done = lock(&self.done);
+        done.iter_mut()
+            .last()
+            .into_iter()
+            .for_each(|job| job.notes.push(text.to_owned()));
+    }
+
+    /// The jobs that are done so far.
+    pub fn done(&self) -> Vec<Job> {
+        lock(&self.done).clone()
+    }
+
+    /// The job at work, as one that has no answer.
+    pub fn unfinished(&self, why: &str) -> Job {
+        let current = lock(&self.job);
+        let (kind, name) = current.name.split_once(' ').unwrap_or(("", &current.name));
+        let mut job = Job::not_reached(kind, name, why);
+        job.seconds = current.since.elapsed().as_secs_f64();
+        if !current.at.is_empty() {
+            job.fact("reached", current.at.as_str());
+        }
+        job
+    }
+
+    /// Says on standard error what must be known before the work is done.
+    pub fn warn(&self, text: impl std::fmt::Display) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| say(text)),
+            None => say(text),
+        }
+    }
+
+    /// A file that was asked for is not there, for this reason.
+    pub fn unwritten(&self, error: String) {
+        self.warn(&error);
+        lock(&self.unwritten).push(error);
+    }
+
+    /// The files that were asked for and are not there.
+    pub fn all_unwritten(&self) -> Vec<String> {
+        lock(&self.unwritten).clone()
+    }
+
+    /// A folder for temporary files, which is gone when the process ends, however that is.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn temporary_folder(&self) -> std::io::Result<tempfile::TempDir> {
+        let folder = tempfile::Builder::new().prefix("lockstep-").tempdir()?;
+        lock(&self.temporary).push(folder.path().to_owned());
+        Ok(folder)
+    }
+
+    /// Removes temporary folders that nobody else is going to remove.
+    pub fn clean_up(&self) {
+        for folder in lock(&self.temporary).drain(..) {
+            // Most are gone already.
+            let _ = std::fs::remove_dir_all(folder);
         }
     }
 
@@ -65,35 +167,37 @@ impl Reporter {
         if let Some(bar) = &self.bar {
             bar.set_message(format!("{name} …"));
         }
-        *self.job.lock().unwrap_or_else(PoisonError::into_inner) = (name, Instant::now());
+        *lock(&self.job) = Current {
+            name,
+            since: Instant::now(),
+            at: String::new(),
+        };
     }
 
     /// Shows how far the work is; [`ControlFlow::Break`] if it should stop.
     pub fn tick(&self, tick: &Tick) -> ControlFlow<()> {
-        let line = || {
-            let job = self.job.lock().unwrap_or_else(PoisonError::into_inner);
-            describe(&job.0, job.1.elapsed(), tick)
+        let line = {
+            let mut job = lock(&self.job);
+            let line = describe(&job.name, job.since.elapsed(), tick);
+            let at = line.strip_prefix(&job.name).unwrap_or(&line);
+            job.at = at.trim_start_matches([':', ' ']).to_owned();
+            line
         };
-        if let Some(bar) = &self.bar {
-            bar.set_message(line());
-        }
         if let Some(last) = &self.plain {
-            let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut last = lock(last);
             if last.elapsed() >= PLAIN_INTERVAL {
                 *last = Instant::now();
-                eprintln!("{}", line());
+                say(&line);
             }
         }
-        if self.interrupted() {
+        if let Some(bar) = &self.bar {
+            bar.set_message(line);
+        }
+        if stop::requested() {
             ControlFlow::Break(())
         } else {
             ControlFlow::Continue(())
         }
-    }
-
-    /// Whether Ctrl-C was pressed.
-    pub fn interrupted(&self) -> bool {
-        self.interrupted.load(Ordering::Relaxed)
     }
 
     /// Leaves the terminal clean for the result.
@@ -102,6 +206,11 @@ impl Reporter {
             bar.finish_and_clear();
         }
     }
+}
+
+/// A panic while the lock was held leaves nothing half done here.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn spinner() -> ProgressBar {

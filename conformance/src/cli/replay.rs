@@ -9,9 +9,10 @@ use crate::report::{Job, Status, Table};
 use clap::Args;
 use lockstep_conformance::Target;
 use lockstep_conformance::replay::{NotDriven, ReplayError, ReplayReport, ReplayVerdict, replay};
-use lockstep_traces::{Trace, trace_files};
+use lockstep_conformance::stop;
+use lockstep_traces::{Trace, TraceError, TraceReader, trace_files};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// Options of `lockstep replay`.
@@ -67,10 +68,10 @@ impl Visit for Replay<'_> {
         self.progress.begin(format!("replay {}", self.name));
         let clock = Instant::now();
         let files = self.files.len();
-        let traces = self
-            .files
-            .iter()
-            .map(|path| Trace::read(path).map(|trace| (path.display().to_string(), trace)));
+        let traces = self.files.iter().map_while(|path| {
+            let trace = read(path).transpose()?;
+            Some(trace.map(|trace| (path.display().to_string(), trace)))
+        });
         let report = replay(&target, traces, &mut |it| {
             self.progress.tick(&Tick {
                 done: it.compared,
@@ -83,6 +84,20 @@ impl Visit for Replay<'_> {
         job.seconds = clock.elapsed().as_secs_f64();
         Ok(job)
     }
+}
+
+/// Reads a trace; `None` if there was a request to stop before its end.
+fn read(path: &Path) -> Result<Option<Trace>, TraceError> {
+    let mut reader = TraceReader::open(path)?;
+    let header = reader.header().clone();
+    let mut steps = Vec::new();
+    for step in reader.by_ref() {
+        if stop::requested() {
+            return Ok(None);
+        }
+        steps.push(step?);
+    }
+    Ok(Some(Trace { header, steps }))
 }
 
 /// What a replay says, as a job.

@@ -2,6 +2,7 @@
 
 use super::error::CliError;
 use super::pages::write_reports;
+use super::streams;
 use clap::Args;
 use serde_json::Value;
 use std::path::PathBuf;
@@ -37,6 +38,5 @@ pub fn run(args: &ReportArgs) -> Result<(), CliError> {
         reports.push(report);
     }
     let page = write_reports(&args.out, &reports)?;
-    println!("{}", page.display());
-    Ok(())
+    streams::deliver(None, &format!("{}\n", page.display()))
 }

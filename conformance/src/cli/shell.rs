@@ -1,6 +1,7 @@
 //! `lockstep completions` and `lockstep man`: help for shells and for `man`, made from the command line itself.
 
 use super::error::CliError;
+use super::streams;
 use clap::{Args, Command};
 use clap_complete::Shell;
 use std::path::PathBuf;
@@ -28,10 +29,7 @@ pub struct ManArgs {
 pub fn completions(args: &CompletionsArgs, mut command: Command) -> Result<(), CliError> {
     let mut text = Vec::new();
     clap_complete::generate(args.shell, &mut command, "lockstep", &mut text);
-    std::io::Write::write_all(&mut std::io::stdout(), &text).map_err(|source| CliError::Output {
-        path: PathBuf::from("standard output"),
-        source,
-    })
+    streams::deliver(None, &String::from_utf8_lossy(&text))
 }
 
 /// Writes the manual pages.
@@ -45,6 +43,5 @@ pub fn man(args: &ManArgs, command: Command) -> Result<(), CliError> {
     };
     std::fs::create_dir_all(&args.out).map_err(fail)?;
     clap_mangen::generate_to(command, &args.out).map_err(fail)?;
-    println!("{}", args.out.display());
-    Ok(())
+    streams::deliver(None, &format!("{}\n", args.out.display()))
 }

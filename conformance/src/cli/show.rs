@@ -1,7 +1,7 @@
 //! `lockstep show`: a trace as a table, a diagram, or a page.
 
 use super::error::CliError;
-use super::output::write_file;
+use super::streams::{self, say};
 use super::target::{TargetArgs, Visit};
 use crate::report::steps::StepTable;
 use clap::{Args, ValueEnum};
@@ -9,7 +9,6 @@ use lockstep_conformance::export;
 use lockstep_conformance::show::{self, Story};
 use lockstep_conformance::{Target, show::Beside};
 use lockstep_traces::Trace;
-use std::io::Write;
 use std::path::PathBuf;
 
 /// Options of `lockstep show`.
@@ -77,20 +76,10 @@ pub fn run(args: &ShowArgs, width: Option<u16>) -> Result<(), CliError> {
     if matches!(args.form, Form::Table | Form::Text) && args.out.is_none() {
         notes.insert(0, story.purpose.clone());
         for note in &notes {
-            eprintln!("{note}");
+            say(note);
         }
     }
-    match &args.out {
-        Some(path) => write_file(path, text.as_bytes()),
-        None => {
-            let mut out = std::io::stdout().lock();
-            let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-            written.map_err(|source| CliError::Output {
-                path: PathBuf::from("standard output"),
-                source,
-            })
-        }
-    }
+    streams::deliver(args.out.as_deref(), &text)
 }
 
 /// The step table, and below it what differs.

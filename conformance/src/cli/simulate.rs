@@ -3,11 +3,13 @@
 use super::check::{default_threads, threads};
 use super::error::CliError;
 use super::model::{Chosen, ModelArgs, PlantArgs};
-use super::progress::Reporter;
+use super::progress::{Reporter, Tick};
+use super::side_file::SideFile;
 use crate::report::steps::StepTable;
 use crate::report::{Job, Status, Table};
 use clap::Args;
 use lockstep_conformance::path::steps_along;
+use lockstep_conformance::stop;
 use lockstep_engine::{Limit, Swarm, SwarmSettings, Swarmed, Verdict};
 use lockstep_model::Cluster;
 use lockstep_traces::Trace;
@@ -64,9 +66,21 @@ pub fn run(args: &SimulateArgs, progress: &Reporter) -> Result<Vec<Job>, CliErro
         walks: args.walks,
         steps: args.steps,
     };
+    let path = args.trace_out.as_ref();
+    let trace_out = path.map(|path| SideFile::named(path, progress));
     let mut swarm = Swarm::new(&chosen.cluster)
         .settings(settings)
-        .threads(args.threads);
+        .threads(args.threads)
+        .stop(stop::requested)
+        .on_progress(|done| {
+            let tick = Tick {
+                done,
+                unit: "runs",
+                ..Tick::default()
+            };
+            // The stop is asked for more often.
+            let _ = progress.tick(&tick);
+        });
     if let Some(seconds) = args.timeout {
         swarm = swarm.max_time(Duration::from_secs(seconds));
     }
@@ -74,18 +88,6 @@ pub fn run(args: &SimulateArgs, progress: &Reporter) -> Result<Vec<Job>, CliErro
         swarm = swarm.only(args.only.iter().cloned());
     }
     let swarmed = swarm.run()?;
-    if let (Some(path), Some(found)) = (&args.trace_out, &swarmed.counterexample) {
-        let actions: Vec<_> = found.actions().copied().collect();
-        let verdict = swarmed.report.verdict.to_string();
-        let trace = Trace {
-            header: super::check::header(&chosen, "simulated-counterexample", &verdict),
-            steps: steps_along(&chosen.cluster, &actions),
-        };
-        trace.save(path).map_err(|source| CliError::Output {
-            path: path.clone(),
-            source,
-        })?;
-    }
     let only = args.only.iter().map(|name| format!(" --only {name}"));
     let options = format!(
         "{}{}{}",
@@ -93,7 +95,19 @@ pub fn run(args: &SimulateArgs, progress: &Reporter) -> Result<Vec<Job>, CliErro
         args.plant.command_line(),
         only.collect::<String>()
     );
-    Ok(vec![job(&chosen, &options, &swarmed)?])
+    let mut job = job(&chosen, &options, &swarmed)?;
+    if let (Some(file), Some(found)) = (&trace_out, &swarmed.counterexample) {
+        let actions: Vec<_> = found.actions().copied().collect();
+        let verdict = swarmed.report.verdict.to_string();
+        let trace = Trace {
+            header: super::check::header(&chosen, "simulated-counterexample", &verdict),
+            steps: steps_along(&chosen.cluster, &actions),
+        };
+        if let Err(error) = file.save(&trace, progress) {
+            job.notes.push(format!("the walk is not saved: {error}"));
+        }
+    }
+    Ok(vec![job])
 }
 
 fn job(chosen: &Chosen, model: &str, swarmed: &Swarmed<Cluster>) -> Result<Job, CliError> {

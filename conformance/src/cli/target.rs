@@ -12,6 +12,7 @@ use lockstep_conformance::targets::raft_rs::RaftRs;
 use lockstep_conformance::targets::spec::Spec;
 use lockstep_conformance::{Fork, Target, TargetError};
 use lockstep_model::Dialect;
+use lockstep_traces::Config;
 use std::time::Duration;
 
 /// The names that `--target` takes, each with what it is.
@@ -43,6 +44,9 @@ pub const TARGETS: [(&str, &str); 7] = [
     ),
 ];
 
+/// Nobody waits longer for one reply: a year.
+const MOST_PATIENCE_SECONDS: u64 = 365 * 24 * 3600;
+
 /// An implementation.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Target")]
@@ -51,7 +55,7 @@ pub struct TargetArgs {
     #[arg(long, value_name = "TARGET", default_value = "lockstep-raft")]
     pub target: String,
     /// Seconds that a program behind the exec protocol may take for one reply
-    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=MOST_PATIENCE_SECONDS))]
     reply_timeout: u64,
     /// Inputs that the target has no way to receive are no failure; they are counted and named
     #[arg(long)]
@@ -246,15 +250,23 @@ impl TargetArgs {
         Ok(etcd::start(&cache, writes, self.options())?)
     }
 
-    /// Whether what the target needs is here, as far as that is known without starting it.
+    /// Starts the target once and asks whether it takes these configurations.
     ///
     /// # Errors
-    /// [`CliError::Skipped`] for etcd's raft where there is no Go.
-    pub fn available(&self) -> Result<(), CliError> {
-        match self.target.as_str() {
-            "etcd" | "etcd-async" => Ok(etcd::find_go()?),
-            _ => Ok(()),
+    /// There is no such target, it cannot be started, or it does not take one of them.
+    pub fn ready(&self, configs: &[Config]) -> Result<(), CliError> {
+        struct Accepts<'a>(&'a [Config]);
+
+        impl Visit for Accepts<'_> {
+            type Output = ();
+
+            fn visit<T: Target>(self, target: T) -> Result<(), CliError> {
+                let all = self.0.iter().map(|config| target.accepts(config));
+                Ok(all.collect::<Result<(), _>>()?)
+            }
         }
+
+        self.visit(Accepts(configs))
     }
 
     fn options(&self) -> ExecOptions {
@@ -289,7 +301,10 @@ impl From<EtcdError> for CliError {
 
 impl From<TargetError> for CliError {
     fn from(error: TargetError) -> CliError {
-        CliError::Usage(error.to_string())
+        match error {
+            TargetError::Interrupted => CliError::Interrupted,
+            error => CliError::Usage(error.to_string()),
+        }
     }
 }
 

@@ -6,17 +6,17 @@
 use super::check::{self, LimitArgs};
 use super::conform;
 use super::dialect;
+use super::divergence::TraceOutArgs;
 use super::error::CliError;
 use super::model::Chosen;
 use super::progress::Reporter;
 use super::replay::Replay;
-use super::target::{TargetArgs, Visit};
+use super::target::TargetArgs;
 use crate::report::{Job, Status, Table};
 use clap::Args;
-use lockstep_conformance::Target;
-use lockstep_engine::Report as Searched;
+use lockstep_engine::{Report as Searched, Verdict};
 use lockstep_model::{Dialect, Preset};
-use lockstep_traces::trace_files;
+use lockstep_traces::{Trace, trace_files};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -32,9 +32,8 @@ pub struct VerifyArgs {
     /// Threads; the result is the same for any number
     #[arg(long, value_name = "N", default_value_t = check::default_threads(), value_parser = check::threads)]
     threads: usize,
-    /// Where the way to a divergence is written, as a trace
-    #[arg(long, value_name = "FILE", default_value = "divergence.ndjson")]
-    trace_out: PathBuf,
+    #[command(flatten)]
+    trace_out: TraceOutArgs,
 }
 
 /// Everything, in order; a job that fails does not keep the others from running.
@@ -42,69 +41,69 @@ pub struct VerifyArgs {
 /// # Errors
 /// The target cannot be started, or the corpus is missing or damaged.
 pub fn run(args: &VerifyArgs, progress: &Reporter) -> Result<Vec<Job>, CliError> {
-    // Before minutes of work: a missing corpus, or a target that does not start, is found at once.
+    let presets: Vec<_> = Preset::all().iter().filter(|preset| preset.ci).collect();
+    let mut chosen = Vec::new();
+    for preset in &presets {
+        chosen.push(Chosen::preset(preset.name)?);
+    }
+    let trace_out = args.trace_out.file(progress);
+    // Before minutes of work: a missing or damaged corpus, or a target that does not start or does not know
+    // what the presets need, is found at once.
     let corpus = in_corpus(args.target.dialect());
     let files = match corpus {
         Ok(()) => trace_files(&args.corpus)?,
         Err(_) => Vec::new(),
     };
-    args.target.visit(Describe)?;
+    for file in &files {
+        Trace::read(file)?;
+    }
+    let configs = chosen.iter().map(|it| it.cluster.settings().config());
+    args.target.ready(&configs.collect::<Vec<_>>())?;
     let limits = LimitArgs::threads(args.threads);
-    let mut jobs = Vec::new();
     let mut searched = Vec::new();
-    let mut chosen = Vec::new();
-    for preset in Preset::all().iter().filter(|preset| preset.ci) {
-        chosen.push(Chosen::preset(preset.name)?);
-    }
     for chosen in &chosen {
-        let checked = check::limited(&chosen.cluster, &limits, &chosen.name, progress).run()?;
-        jobs.push(check::job(chosen, &checked)?);
-        searched.push((chosen.name.clone(), checked.report));
+        progress.job("check", &chosen.name, || {
+            let search = check::limited(&chosen.cluster, &limits, &chosen.name, progress);
+            let checked = search.run()?;
+            let job = check::job(chosen, &checked)?;
+            searched.push((chosen.name.clone(), checked.report));
+            Ok(job)
+        })?;
     }
-    jobs.push(coverage(&searched));
+    let names: Vec<_> = presets.iter().map(|preset| preset.name).collect();
+    progress.job("coverage", &names.join(", "), || {
+        Ok(coverage(&names, &searched))
+    })?;
     for chosen in chosen {
         let chosen = &chosen.in_dialect(args.target.dialect());
-        jobs.push(conform::one(
-            chosen,
-            &args.target,
-            &limits,
-            &args.trace_out,
-            progress,
-        )?);
+        let name = format!("{} on {}", chosen.name, args.target.target);
+        progress.job("conform", &name, || {
+            conform::one(chosen, &args.target, &limits, &trace_out, progress)
+        })?;
     }
-    jobs.extend(dialect::together(&jobs));
+    if let Some(job) = dialect::together(&progress.done()) {
+        progress.keep(job);
+    }
     match corpus {
         Ok(()) => {
             let name = format!("{} on {}", args.corpus.display(), args.target.target);
-            jobs.push(args.target.visit(Replay {
-                name,
-                files,
-                target: &args.target,
-                progress,
-            })?);
+            progress.job("replay", &name, || {
+                args.target.visit(Replay {
+                    name: name.clone(),
+                    files,
+                    target: &args.target,
+                    progress,
+                })
+            })?;
         }
-        Err(why) => {
-            // There is a comparison for each preset, so there is a last job.
-            let notes = jobs.last_mut().map(|job| &mut job.notes);
-            notes.into_iter().for_each(|it| it.push(why.to_owned()));
-        }
+        Err(why) => progress.note(why),
     }
     if args.target.target == "lockstep-raft" {
-        jobs.push(super::walk::standard(&args.trace_out, progress)?);
+        progress.job("walk", "on lockstep-raft", || {
+            super::walk::standard(&trace_out, progress)
+        })?;
     }
-    Ok(jobs)
-}
-
-/// Starts the target and asks what it is, no more.
-struct Describe;
-
-impl Visit for Describe {
-    type Output = ();
-
-    fn visit<T: Target>(self, target: T) -> Result<(), CliError> {
-        target.description();
-        Ok(())
-    }
+    Ok(Vec::new())
 }
 
 /// Whether a target that is held to this dialect can be held to the corpus; if not, why not.
@@ -119,11 +118,17 @@ fn in_corpus(dialect: Dialect) -> Result<(), &'static str> {
     }
 }
 
-/// Whether the searches together met everything that there is to meet. A property that was never put to
-/// the test, an action that never fired, a pair that never met or a witness that no search reached is a
-/// gap, and a gap is a failure: what was not met was not checked.
-pub fn coverage(searched: &[(String, Searched)]) -> Job {
-    let names: Vec<_> = searched.iter().map(|(name, _)| name.as_str()).collect();
+/// Whether searches of these presets together met everything that there is to meet. A property that was
+/// never put to the test, an action that never fired, a pair that never met or a witness that no search
+/// reached is a gap, and a gap is a failure: what was not met was not checked. As long as a search is
+/// missing or did not come to its end, though, nobody knows what it would have met.
+pub fn coverage(names: &[&str], searched: &[(String, Searched)]) -> Job {
+    let open = open_searches(names, searched);
+    let gap = if open.is_empty() {
+        Status::Violated
+    } else {
+        Status::Stopped
+    };
     let mut job = Job::new("coverage", names.join(", "), Status::Holds, String::new());
     let mut tally = Tally::default();
     for (preset, report) in searched {
@@ -152,17 +157,13 @@ pub fn coverage(searched: &[(String, Searched)]) -> Job {
         job.fact(plural, format!("{met} of {}", rows.len()));
         if rows.is_empty() {
             gaps += 1;
-            job.failed(
-                plural,
-                Status::Violated,
-                "there is nothing of this kind to meet",
-            );
+            job.failed(plural, gap, "there is nothing of this kind to meet");
         }
         for ((_, name), (times, _)) in rows {
             if *times == 0 {
                 gaps += 1;
                 let text = "met in none of the presets".to_owned();
-                job.failed(format!("{kind} {name}"), Status::Violated, text);
+                job.failed(format!("{kind} {name}"), gap, text);
             } else {
                 job.passed(format!("{kind} {name}"));
             }
@@ -173,6 +174,11 @@ pub fn coverage(searched: &[(String, Searched)]) -> Job {
         1 => "1 gap".to_owned(),
         gaps => format!("{gaps} gaps"),
     };
+    if !open.is_empty() {
+        job.verdict = format!("bounded ({})", open.join(", "));
+        let text = format!("{} so far", if gaps == 0 { "no gaps" } else { "gaps" });
+        job.failed("the presets were searched to their ends", gap, text);
+    }
     let rows = |wanted: &str, cell: fn(&(u64, Vec<&str>)) -> Value| {
         let rows = tally.0.iter().filter(|((kind, _), _)| *kind == wanted);
         rows.map(|((_, name), met)| vec![name.as_str().into(), cell(met)])
@@ -204,6 +210,19 @@ pub fn coverage(searched: &[(String, Searched)]) -> Job {
     job
 }
 
+/// The presets that were not searched to their ends, and why not.
+fn open_searches(names: &[&str], searched: &[(String, Searched)]) -> Vec<String> {
+    let mut open = Vec::new();
+    for name in names {
+        match searched.iter().find(|(searched, _)| searched == name) {
+            Some((_, report)) if report.verdict == Verdict::Exhausted => {}
+            Some((_, report)) => open.push(format!("{name}: {}", report.verdict)),
+            None => open.push(format!("{name}: not searched")),
+        }
+    }
+    open
+}
+
 /// How often each kind of action was possible, over all searches.
 fn enabled(searched: &[(String, Searched)]) -> BTreeMap<&str, u64> {
     let mut enabled = BTreeMap::new();
@@ -232,25 +251,43 @@ mod tests {
     use super::*;
     use lockstep_engine::Search;
 
+    const NAMES: [&str; 1] = ["single"];
+
+    /// A search of a space so small that it meets little.
     fn searched(coverage: bool) -> Vec<(String, Searched)> {
-        let chosen = Chosen::preset("smoke").expect("there is a preset smoke");
-        let search = Search::new(&chosen.cluster).coverage(coverage).max_depth(3);
+        let chosen = Chosen::preset("single").expect("there is a preset single");
+        let search = Search::new(&chosen.cluster).coverage(coverage);
         let checked = search.run().expect("the search needs nothing");
         vec![(chosen.name, checked.report)]
     }
 
     #[test]
     fn what_was_never_met_is_a_gap() {
-        let job = coverage(&searched(true));
+        let job = coverage(&NAMES, &searched(true));
         assert_eq!(job.status, Status::Violated);
         assert!(job.cases.iter().any(|case| case.status == Status::Violated));
+    }
+
+    /// What a search would have met behind its limit, or after an interruption, nobody knows.
+    #[test]
+    fn without_the_end_of_every_search_there_are_neither_gaps_nor_none() {
+        let mut cut = searched(true);
+        cut[0].1.verdict = Verdict::Bounded {
+            stopped_by: lockstep_engine::Limit::Interrupted,
+        };
+        let more = ["single", "smoke"];
+        for job in [coverage(&NAMES, &cut), coverage(&more, &searched(true))] {
+            assert_eq!(job.status, Status::Stopped, "{}", job.verdict);
+            let violated = |case: &&crate::report::Case| case.status == Status::Violated;
+            assert_eq!(job.cases.iter().find(violated).map(|it| &it.name), None);
+        }
     }
 
     /// A search that counted nothing must not look like one that missed nothing.
     #[test]
     fn nothing_counted_is_a_gap() {
-        assert_eq!(coverage(&searched(false)).status, Status::Violated);
-        assert_eq!(coverage(&[]).status, Status::Violated);
+        assert_eq!(coverage(&NAMES, &searched(false)).status, Status::Violated);
+        assert_eq!(coverage(&[], &[]).status, Status::Violated);
     }
 
     /// The corpus carries what etcd does: a target with another dialect would fail for what it is excused.
@@ -280,7 +317,7 @@ mod tests {
             it.depth = Some(1);
         }
         both.push(("full".to_owned(), full));
-        let job = coverage(&both);
+        let job = coverage(&["single", "full"], &both);
         assert_eq!(
             (job.status, job.verdict.as_str()),
             (Status::Holds, "no gaps")

@@ -1,15 +1,15 @@
 //! `lockstep walk`: random walks by ticks through the production Raft and the specification, timers
 //! included.
 
-use super::divergence;
+use super::divergence::{self, TraceOutArgs};
 use super::error::CliError;
 use super::progress::{Reporter, Tick};
+use super::side_file::SideFile;
 use super::target::TargetArgs;
 use crate::report::{Job, Status};
 use clap::Args;
 use lockstep_conformance::walk::jitter::{self, Jitter};
 use lockstep_conformance::walk::{WalkOptions, WalkReport, WalkVerdict, walk};
-use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// Options of `lockstep walk`.
@@ -24,9 +24,8 @@ pub struct WalkArgs {
     /// How many choices each walk makes
     #[arg(long, value_name = "N", default_value_t = 1000)]
     steps: usize,
-    /// Where the way to a divergence is written, as a trace
-    #[arg(long, value_name = "FILE", default_value = "divergence.ndjson")]
-    trace_out: PathBuf,
+    #[command(flatten)]
+    trace_out: TraceOutArgs,
 }
 
 /// Does the walks that were asked for.
@@ -44,11 +43,12 @@ pub fn run(args: &WalkArgs, progress: &Reporter) -> Result<Vec<Job>, CliError> {
         steps: args.steps,
         config: None,
     };
-    one(&options, &args.trace_out, progress).map(|job| vec![job])
+    let trace_out = args.trace_out.file(progress);
+    one(&options, &trace_out, progress).map(|job| vec![job])
 }
 
 /// The walks of CI: 100 of 1,000 choices.
-pub fn standard(trace_out: &Path, progress: &Reporter) -> Result<Job, CliError> {
+pub fn standard(trace_out: &SideFile, progress: &Reporter) -> Result<Job, CliError> {
     let options = WalkOptions {
         first_seed: 0,
         walks: 100,
@@ -58,7 +58,7 @@ pub fn standard(trace_out: &Path, progress: &Reporter) -> Result<Job, CliError> 
     one(&options, trace_out, progress)
 }
 
-fn one(options: &WalkOptions, trace_out: &Path, progress: &Reporter) -> Result<Job, CliError> {
+fn one(options: &WalkOptions, trace_out: &SideFile, progress: &Reporter) -> Result<Job, CliError> {
     let name = format!(
         "{} seeds from {} on lockstep-raft",
         options.walks, options.first_seed
@@ -78,7 +78,13 @@ fn one(options: &WalkOptions, trace_out: &Path, progress: &Reporter) -> Result<J
     if let Some(found) = &report.divergence {
         divergence::describe(&mut job, &found.divergence);
         let target = TargetArgs::named("lockstep-raft");
-        divergence::save(&mut job, &found.divergence, &target, trace_out)?;
+        divergence::save(
+            &mut job,
+            &found.divergence.trace,
+            &target,
+            trace_out,
+            progress,
+        );
         job.notes.push(format!(
             "with the timers, it is repeated by: {}",
             found.command()

@@ -13,10 +13,15 @@ mod stories;
 pub(crate) mod story;
 
 use crate::path::{provenance, steps_along};
+use crate::stop;
 use lockstep_engine::{Search, SearchError};
 use lockstep_model::properties::{Witness, witnesses};
 use lockstep_model::{Action, Cluster, Preset, Settings, SettingsError};
 use lockstep_traces::{Header, Trace};
+use std::time::Duration;
+
+/// How often a request to stop is looked for.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// The command that makes the corpus, as the traces name it.
 const GENERATOR: &str = "lockstep generate --cover corpus";
@@ -51,6 +56,9 @@ pub enum CorpusError {
         /// What could not happen.
         what: String,
     },
+    /// It was asked to stop.
+    #[error("interrupted")]
+    Interrupted,
     /// The search failed.
     #[error(transparent)]
     Search(#[from] SearchError),
@@ -95,11 +103,15 @@ fn witness_traces(preset: &Preset, threads: usize) -> Result<Vec<Trace>, CorpusE
     }
     let cluster = Cluster::new(Settings::new(&preset.config)?, preset.bounds);
     let names = wanted.iter().map(|it| it.name);
-    let found = Search::new(&cluster)
+    let searched = Search::new(&cluster)
         .threads(threads)
         .only(names)
-        .run()?
-        .witnesses;
+        .on_progress(LOOK, |_| stop::flow())
+        .run()?;
+    if stop::requested() {
+        return Err(CorpusError::Interrupted);
+    }
+    let found = searched.witnesses;
     let made = |it: &&Witness| {
         let way = found.iter().find(|(name, _)| name == it.name);
         let (_, way) = way.ok_or_else(|| CorpusError::NotReached {

@@ -4,7 +4,7 @@ use super::{Cover, Covered};
 use crate::replay::{
     NotDriven, ReplayError, ReplayReport, ReplayVerdict, StepFate, replay_watched,
 };
-use crate::target::{DialectUse, Strength, Target};
+use crate::target::{DialectUse, Strength, Target, TargetError};
 use lockstep_engine::Limit;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -163,13 +163,24 @@ pub fn conform_by_cover<T: Target>(
         .filter(|(why, _)| why.changes_nothing)
         .map(|(_, count)| count)
         .sum();
-    let verdict = match (replay.verdict(), cover.stopped_by) {
+    let mut stopped_by = cover.stopped_by;
+    let dialect = match target.dialect_uses(&cover.traces) {
+        Ok(dialect) => dialect,
+        // A divergence stands without it.
+        Err(_) if replay.divergence.is_some() => Vec::new(),
+        Err(TargetError::Interrupted) => {
+            stopped_by = Some(Limit::Interrupted);
+            Vec::new()
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let verdict = match (replay.verdict(), stopped_by) {
         (ReplayVerdict::Diverged, _) => CoverVerdict::Diverged,
-        _ if items_compared == 0 => CoverVerdict::NothingCompared,
+        (_, Some(stopped_by)) => CoverVerdict::Bounded { stopped_by },
         (ReplayVerdict::Interrupted, _) => CoverVerdict::Bounded {
             stopped_by: Limit::Interrupted,
         },
-        (_, Some(stopped_by)) => CoverVerdict::Bounded { stopped_by },
+        _ if items_compared == 0 => CoverVerdict::NothingCompared,
         _ if items_compared == cover.distinct => CoverVerdict::EdgesCovered,
         _ if items_compared + idle == cover.distinct => CoverVerdict::CoveredWhereDriven,
         _ => CoverVerdict::PartlyCovered,
@@ -180,7 +191,7 @@ pub fn conform_by_cover<T: Target>(
         items_compared,
         items: cover.distinct,
         not_driven,
-        dialect: target.dialect_uses(&cover.traces)?,
+        dialect,
         replay,
     })
 }

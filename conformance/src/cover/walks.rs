@@ -1,6 +1,7 @@
 //! Walks from one node that together take every edge of a graph. Greedy: to take every edge with the
 //! least steps is not worth its price here.
 
+use crate::stop;
 use std::collections::VecDeque;
 
 /// How many nodes are looked at for the nearest edge that was not taken, before a new walk is begun.
@@ -137,11 +138,14 @@ impl Ways {
 }
 
 /// Walks from `start`, as edges, that take every edge which can be reached from there at least once.
-/// Each goes on while an edge that was not taken is near, up to `longest` edges.
+/// A request to stop leaves out the rest. Each goes on while an edge that was not taken is near, up to `longest` edges.
 pub(super) fn walks(graph: &mut Graph, start: u32, longest: usize) -> Vec<Vec<u32>> {
     let mut ways = Ways::new(graph, start);
     let mut walks = Vec::new();
     while let Some((mut walk, mut node)) = ways.nearest_open(graph) {
+        if stop::requested() {
+            break;
+        }
         while walk.len() < longest {
             if let Some((edge, to)) = graph.take(node) {
                 walk.push(edge);

@@ -16,6 +16,7 @@ mod tables;
 
 pub(crate) use tables::Tables;
 
+use crate::stop;
 use expand::{Expansion, Item, expand};
 use lockstep_engine::{Limit, Progress};
 use lockstep_model::{Action, Cluster, ClusterState};
@@ -335,6 +336,9 @@ impl<'a, C: Companion> Walk<'a, C> {
             .is_some_and(|limit| self.elapsed() >= limit)
         {
             return Some(Limit::Time);
+        }
+        if stop::requested() {
+            return Some(Limit::Interrupted);
         }
         let (when, states) = self.reported;
         let since = when.elapsed();

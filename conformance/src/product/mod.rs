@@ -16,7 +16,7 @@ use crate::divergence::Divergence;
 use crate::graph::{End, OnProgress, Options, Walk};
 use crate::path::{provenance, steps_along};
 use crate::target::{Fork, Target, TargetError};
-use lockstep_engine::Progress;
+use lockstep_engine::{Limit, Progress};
 use lockstep_model::{Action, Cluster};
 use lockstep_traces::{Header, Trace};
 use pairing::{Pairing, Stop};
@@ -126,6 +126,9 @@ where
     fn stopped(&self, stop: Stop, path: &[Action]) -> Result<Verdict, TargetError> {
         match stop {
             Stop::Setup(why) => Err(TargetError::Setup(why)),
+            Stop::Interrupted => Ok(Verdict::Bounded {
+                stopped_by: Limit::Interrupted,
+            }),
             Stop::Hidden(hidden) => Ok(Verdict::DigestHidesState(hidden)),
             Stop::Diverged(differences, actual) => {
                 let trace = self.trace_of(path);

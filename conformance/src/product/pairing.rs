@@ -8,6 +8,7 @@ use crate::compare::{
 use crate::digest::digest_of;
 use crate::divergence::Actual;
 use crate::graph::{Companion, Question};
+use crate::stop;
 use crate::target::{Fork, Reaction, Target, TargetError, TargetServer, apply_caught};
 use lockstep_traces::{Config, Expected, FieldSet, Input, NodeView, Outcome, ServerId};
 use rustc_hash::FxHashMap;
@@ -38,6 +39,8 @@ pub(super) enum Stop {
     Diverged(Vec<Difference>, Option<Box<Actual>>),
     /// Its digest hides state.
     Hidden(Box<HiddenState>),
+    /// It was asked to.
+    Interrupted,
 }
 
 /// Why an input has no result.
@@ -53,6 +56,7 @@ impl From<Fault> for Stop {
     fn from(fault: Fault) -> Stop {
         let error = match fault {
             Fault::Target(TargetError::Setup(why)) => return Stop::Setup(why),
+            Fault::Target(TargetError::Interrupted) => return Stop::Interrupted,
             Fault::Target(TargetError::Failed(error)) => error,
             Fault::NotDriven(_) => fault.to_string(),
         };
@@ -258,6 +262,9 @@ where
     pub fn rerun(&mut self) -> Result<(), Stop> {
         let mut seconds: FxHashMap<u32, Second<T::Server>> = FxHashMap::default();
         for number in 0..self.known.len() as u32 {
+            if stop::requested() {
+                return Err(Stop::Interrupted);
+            }
             self.assert_untouched(number)?;
             let mut second = match seconds.remove(&number) {
                 Some(second) => second,
@@ -352,6 +359,7 @@ where
                 compare(&first, &again.output, &again.view, FieldSet::ALL)
             }
             Err(Fault::Target(TargetError::Setup(why))) => return Err(Stop::Setup(why)),
+            Err(Fault::Target(TargetError::Interrupted)) => return Err(Stop::Interrupted),
             Err(fault) => vec![Difference::Failed {
                 error: fault.to_string(),
             }],

@@ -9,6 +9,7 @@ pub mod steps;
 #[cfg(test)]
 mod tests;
 
+use crate::cli::exit::Exit;
 use lockstep_conformance::DialectUse;
 use lockstep_conformance::show::Story;
 use serde::Serialize;
@@ -34,13 +35,17 @@ pub struct Report {
     pub exit_code: u8,
     /// Wall-clock time, in seconds.
     pub seconds: f64,
+    /// The files that were asked for and could not be written, each with the reason. They leave the status
+    /// as it is.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unwritten: Vec<String>,
     /// What was done, in order.
     pub jobs: Vec<Job>,
 }
 
 impl Report {
     /// The report of these jobs. Without a job nothing was checked, and that never holds.
-    pub fn new(command: &str, seconds: f64, jobs: Vec<Job>) -> Report {
+    pub fn new(command: &str, seconds: f64, jobs: Vec<Job>, unwritten: Vec<String>) -> Report {
         let worst = jobs.iter().map(|job| job.status).max();
         let status = worst.unwrap_or(Status::Stopped);
         Report {
@@ -48,9 +53,28 @@ impl Report {
             lockstep: env!("CARGO_PKG_VERSION").to_owned(),
             command: command.to_owned(),
             status,
-            exit_code: crate::cli::exit::Exit::from(status).code(),
+            exit_code: Exit::from(status).code(),
             seconds,
+            unwritten: Vec::new(),
             jobs,
+        }
+        .with_unwritten(unwritten)
+    }
+
+    /// The same, with files more that could not be written. A command that found nothing wrong has then not
+    /// done all that was asked; every other exit code stays.
+    #[must_use]
+    pub fn with_unwritten(mut self, more: Vec<String>) -> Report {
+        self.unwritten.extend(more);
+        self.exit_code = self.exit().code();
+        self
+    }
+
+    /// What the process says to whoever started it.
+    pub fn exit(&self) -> Exit {
+        match Exit::from(self.status) {
+            Exit::Holds if !self.unwritten.is_empty() => Exit::Usage,
+            exit => exit,
         }
     }
 }
@@ -154,6 +178,14 @@ pub struct Job {
 }
 
 impl Job {
+    /// A job whose answer was not reached, and why.
+    pub fn not_reached(kind: &str, name: &str, why: &str) -> Job {
+        let first = why.lines().next().unwrap_or_default();
+        let mut job = Job::new(kind, name, Status::Stopped, format!("stopped ({first})"));
+        job.failed("it was done to the end", Status::Stopped, why);
+        job
+    }
+
     /// A job about which nothing is known yet but what it is.
     pub fn new(kind: &str, name: impl Into<String>, status: Status, verdict: String) -> Job {
         Job {

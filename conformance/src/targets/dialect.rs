@@ -5,6 +5,7 @@
 //! adapter makes (they are a matter of form, and the adapter counts them). The uses of the first kind are
 //! counted here, on the specification alone.
 
+use crate::stop;
 use crate::target::{DialectUse, TargetError};
 use lockstep_model::{Departure, Dialect, Server, Settings};
 use lockstep_traces::{Event, Trace};
@@ -20,6 +21,9 @@ use std::collections::BTreeMap;
 pub fn departure_uses(traces: &[Trace], dialect: Dialect) -> Result<Vec<DialectUse>, TargetError> {
     let mut uses: Vec<(Departure, u64)> = dialect.iter().map(|entry| (entry, 0)).collect();
     for trace in traces {
+        if stop::requested() {
+            return Err(TargetError::Interrupted);
+        }
         let settings = Settings::new(&trace.header.config)
             .map_err(|error| TargetError::Setup(error.to_string()))?
             .with_dialect(dialect);

@@ -156,6 +156,10 @@ impl Target for ExecTarget {
         }
     }
 
+    fn accepts(&self, config: &Config) -> Result<(), TargetError> {
+        self.check_features(config)
+    }
+
     fn start(&self, config: &Config, id: ServerId) -> Result<ExecServer, TargetError> {
         self.check_features(config)?;
         let mut link = lock(&self.link);

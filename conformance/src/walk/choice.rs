@@ -1,6 +1,6 @@
 //! What a walk does, chosen at random in advance. A choice is resolved where it is made (the message at
 //! a position modulo the number in flight), so that a walk from which choices were taken out is still a
-//! walk.
+//! walk. They are drawn as they are made: a walk may be longer than memory.
 
 use lockstep_traces::Config;
 use rand::rngs::SmallRng;
@@ -40,10 +40,14 @@ pub(super) fn config(seed: u64) -> Config {
 
 /// The choices of the walk with this seed. Weighted so that leaders are elected, keep their followers
 /// for a while, and commit: as many deliveries as messages come up, some ticks, few faults.
-pub(super) fn choices(seed: u64, steps: usize, config: &Config) -> Vec<Choice> {
+pub(super) fn choices(
+    seed: u64,
+    steps: usize,
+    config: &Config,
+) -> impl Iterator<Item = Choice> + use<> {
     let mut random = SmallRng::seed_from_u64(seed);
     let servers = usize::try_from(config.servers).unwrap_or(usize::MAX);
-    let mut choose = || {
+    let choose = move |_| {
         let server = random.random_range(0..servers);
         let message = random.random_range(0..1 << 16);
         match random.random_range(0..1000) {
@@ -57,5 +61,5 @@ pub(super) fn choices(seed: u64, steps: usize, config: &Config) -> Vec<Choice> {
             _ => Choice::Stranger(server),
         }
     };
-    (0..steps).map(|_| choose()).collect()
+    (0..steps).map(choose)
 }

@@ -15,6 +15,7 @@ mod shrink;
 mod world;
 
 use crate::divergence::Divergence;
+use crate::stop;
 use choice::{Choice, choices};
 use lockstep_traces::{Config, Header, Provenance, Trace};
 use serde::Serialize;
@@ -131,7 +132,10 @@ impl WalkDivergence {
     }
 }
 
-/// Does the walks, one after the other, until one differs. `progress` is called after each.
+/// How many choices are made between two calls for progress.
+const PROGRESS_CHOICES: u64 = 512;
+
+/// Does the walks, one after the other, until one differs. `progress` is called now and then.
 pub fn walk(
     options: &WalkOptions,
     progress: &mut dyn FnMut(&WalkCounts) -> ControlFlow<()>,
@@ -150,46 +154,82 @@ fn walk_tampered(
         divergence: None,
         interrupted: false,
     };
-    for seed in (options.first_seed..).take(usize::try_from(options.walks).unwrap_or(usize::MAX)) {
+    for number in 0..options.walks {
+        let seed = options.first_seed.wrapping_add(number);
         let config = options
             .config
             .clone()
             .unwrap_or_else(|| choice::config(seed));
-        let choices = choices(seed, options.steps, &config);
-        let walked = take_walk(seed, &config, &choices, tamper, &mut report.counts);
-        if let Err(at) = walked {
-            let needed = shrink::shrink(choices[..at].to_vec(), &mut |choices| {
-                take_walk(seed, &config, choices, tamper, &mut WalkCounts::default()).err()
-            });
-            let world = World::new(seed, &config, tamper);
-            report.divergence = Some(Box::new(diverged(world, seed, at, &needed)));
-            return report;
+        let choices = || choices(seed, options.steps, &config);
+        let walked = take_walk(
+            seed,
+            &config,
+            choices(),
+            tamper,
+            &mut report.counts,
+            progress,
+        );
+        match walked {
+            Walked::Agreed => {}
+            Walked::Interrupted => {
+                report.interrupted = true;
+                return report;
+            }
+            Walked::Parted(at) => {
+                let needed = shrink::shrink(choices().take(at).collect(), &mut |choices| {
+                    let choices = choices.iter().copied();
+                    let (counts, progress) = (&mut WalkCounts::default(), &mut |_: &WalkCounts| {
+                        stop::flow()
+                    });
+                    match take_walk(seed, &config, choices, tamper, counts, progress) {
+                        Walked::Parted(at) => Some(at),
+                        Walked::Agreed | Walked::Interrupted => None,
+                    }
+                });
+                let world = World::new(seed, &config, tamper).recording();
+                report.divergence = Some(Box::new(diverged(world, seed, at, &needed)));
+                return report;
+            }
         }
         if progress(&report.counts).is_break() {
-            report.interrupted = true;
+            report.interrupted = number + 1 < options.walks;
             return report;
         }
     }
     report
 }
 
-/// Makes these choices. The error is how many were made when the sides differed.
+/// How a walk ended.
+enum Walked {
+    Agreed,
+    Interrupted,
+    /// After how many choices the sides differed.
+    Parted(usize),
+}
+
+/// Makes these choices.
 fn take_walk(
     seed: u64,
     config: &Config,
-    choices: &[Choice],
+    choices: impl Iterator<Item = Choice>,
     tamper: fn(&mut Seen),
     counts: &mut WalkCounts,
-) -> Result<(), usize> {
+    progress: &mut dyn FnMut(&WalkCounts) -> ControlFlow<()>,
+) -> Walked {
     let mut world = World::new(seed, config, tamper);
     counts.walks += 1;
-    for (position, choice) in choices.iter().enumerate() {
+    for (position, choice) in choices.enumerate() {
         counts.steps += 1;
-        if world.make(*choice, counts).is_err() {
-            return Err(position + 1);
+        if world.make(choice, counts).is_err() {
+            return Walked::Parted(position + 1);
+        }
+        // In a walk that is long enough to have long logs, a choice takes a while.
+        let due = counts.steps.is_multiple_of(PROGRESS_CHOICES) || stop::requested();
+        if due && progress(counts).is_break() {
+            return Walked::Interrupted;
         }
     }
-    Ok(())
+    Walked::Agreed
 }
 
 /// The divergence that these choices lead to.

@@ -1,7 +1,10 @@
 //! Delta debugging: takes out of a list whatever is not needed for it to fail.
 
+use crate::stop;
+
 /// The shortest list that was found to fail still, made from `list` by leaving out elements.
-/// `fails_after` says after how many elements a list fails, if it does; `list` must fail.
+/// `fails_after` says after how many elements a list fails, if it does; `list` must fail. A request to stop
+/// ends it with the shortest so far.
 pub(crate) fn shrink<T: Copy>(
     mut list: Vec<T>,
     fails_after: &mut dyn FnMut(&[T]) -> Option<usize>,
@@ -10,7 +13,7 @@ pub(crate) fn shrink<T: Copy>(
     while size > 0 {
         let mut from = 0;
         let before = list.len();
-        while from < list.len() {
+        while from < list.len() && !stop::requested() {
             let until = (from + size).min(list.len());
             let without: Vec<T> = [&list[..from], &list[until..]].concat();
             match fails_after(&without) {
@@ -22,7 +25,7 @@ pub(crate) fn shrink<T: Copy>(
             }
         }
         // The last sweep is repeated while it still finds something.
-        if size > 1 || list.len() == before {
+        if size > 1 || list.len() == before || stop::requested() {
             size /= 2;
         }
     }

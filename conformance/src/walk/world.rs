@@ -67,7 +67,8 @@ pub(super) struct World {
     isolated: Option<usize>,
     next_value: u64,
     highest_commit: Index,
-    steps: Vec<Step>,
+    /// Every event so far, if they are to be a trace.
+    steps: Option<Vec<Step>>,
     tamper: fn(&mut Seen),
 }
 
@@ -114,8 +115,21 @@ impl World {
             isolated: None,
             next_value: 1,
             highest_commit: Index(0),
-            steps: Vec::new(),
+            steps: None,
             tamper,
+        }
+    }
+
+    /// The same, which keeps every event for a trace.
+    pub fn recording(mut self) -> World {
+        self.steps = Some(Vec::new());
+        self
+    }
+
+    fn record(&mut self, event: impl FnOnce() -> (Event, Option<Expected>)) {
+        if let Some(steps) = &mut self.steps {
+            let (event, expected) = event();
+            steps.push(Step { event, expected });
         }
     }
 
@@ -124,9 +138,9 @@ impl World {
         &self.config
     }
 
-    /// Every event so far with what the specification expects.
+    /// Every event so far with what the specification expects; nothing unless it is recording.
     pub fn into_steps(self) -> Vec<Step> {
-        self.steps
+        self.steps.unwrap_or_default()
     }
 
     /// Makes a choice on both sides and compares.
@@ -150,10 +164,7 @@ impl World {
             Choice::Drop(message) => {
                 if let Some(position) = self.pick(message) {
                     let message = self.network.remove(position);
-                    self.steps.push(Step {
-                        event: Event::Drop(message),
-                        expected: None,
-                    });
+                    self.record(|| (Event::Drop(message), None));
                 }
                 Ok(())
             }
@@ -161,10 +172,7 @@ impl World {
                 if let Some(position) = self.pick(message) {
                     let message = self.network[position].clone();
                     self.network.push(message.clone());
-                    self.steps.push(Step {
-                        event: Event::Duplicate(message),
-                        expected: None,
-                    });
+                    self.record(|| (Event::Duplicate(message), None));
                 }
                 Ok(())
             }
@@ -216,10 +224,7 @@ impl World {
             .isolated
             .is_some_and(|isolated| isolated == at || self.servers[isolated].id == message.from);
         if lost {
-            self.steps.push(Step {
-                event: Event::Drop(message),
-                expected: None,
-            });
+            self.record(|| (Event::Drop(message), None));
             return Ok(());
         }
         counts.deliveries += 1;
@@ -284,10 +289,7 @@ impl World {
         }
         while self.network.len() > MOST_IN_FLIGHT {
             let message = self.network.remove(0);
-            self.steps.push(Step {
-                event: Event::Drop(message),
-                expected: None,
-            });
+            self.record(|| (Event::Drop(message), None));
         }
         Ok(())
     }
@@ -310,19 +312,21 @@ impl World {
             all.outcome = step.outcome;
             all.view.clone_from(&view);
             all.sent.extend(step.sent.iter().cloned());
-            let expected = Expected {
-                outcome: step.outcome,
-                view,
-                sent: step.sent,
-            };
-            let event = Event::Server {
-                server: server.id,
-                input,
-            };
-            self.steps.push(Step {
-                event,
-                expected: Some(expected),
-            });
+            if let Some(steps) = &mut self.steps {
+                let expected = Expected {
+                    outcome: step.outcome,
+                    view,
+                    sent: step.sent,
+                };
+                let event = Event::Server {
+                    server: server.id,
+                    input,
+                };
+                steps.push(Step {
+                    event,
+                    expected: Some(expected),
+                });
+            }
         }
         server.view.clone_from(&all.view);
         all

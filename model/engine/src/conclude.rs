@@ -22,7 +22,8 @@ where
             End::Exhausted => (Verdict::Exhausted, None),
             End::Stopped(stopped_by) => (Verdict::Bounded { stopped_by }, None),
             End::Violated(violated) => {
-                let trace = self.counterexample(&violated)?;
+                let trace = self.counterexample(&violated);
+                let trace = self.unless_a_file_fails(trace)?;
                 let Violated { property, kind, at } = violated;
                 let property = property.to_owned();
                 (
@@ -31,7 +32,7 @@ where
                         kind,
                         depth: at.depth,
                     },
-                    Some(trace),
+                    trace,
                 )
             }
         };
@@ -42,7 +43,22 @@ where
             counterexample,
             witnesses,
             resumed_at: self.resumed_at,
+            trouble: self.trouble,
         })
+    }
+
+    /// The path, or none if a file of the search could not be read: the verdict stands without it.
+    fn unless_a_file_fails(
+        &mut self,
+        path: Result<Trace<M>, SearchError>,
+    ) -> Result<Option<Trace<M>>, SearchError> {
+        match path {
+            Err(error) if error.is_of_the_disk() => {
+                self.trouble.get_or_insert(error);
+                Ok(None)
+            }
+            path => path.map(Some),
+        }
     }
 
     fn witnesses(&mut self) -> Result<Vec<(String, Trace<M>)>, SearchError> {
@@ -60,7 +76,7 @@ where
                 }
                 None => self.step_trace(found, steps[number - states.len()].condition, true),
             };
-            traces.push((name, trace?));
+            traces.extend(self.unless_a_file_fails(trace)?.map(|trace| (name, trace)));
         }
         Ok(traces)
     }

@@ -24,9 +24,20 @@ where
     M::Action: Clone,
 {
     let mut walk = Walk::start(search)?;
-    let end = walk.walk()?;
     // Damage that was done after the last time would otherwise pass for an answer.
-    walk.known.verify()?;
+    let end = match walk
+        .walk()
+        .and_then(|end| walk.known.verify().map(|()| end))
+    {
+        Ok(end) => end,
+        // What was found until then is still true.
+        Err(error) if error.is_of_the_disk() => {
+            walk.trouble.get_or_insert(error);
+            let found = walk.violated.take();
+            found.map_or(End::Stopped(Limit::Disk), End::Violated)
+        }
+        Err(error) => return Err(error),
+    };
     walk.finish(end)
 }
 
@@ -68,6 +79,8 @@ pub(super) struct Walk<'a, M: Checkable> {
     /// With checkpoints and collapses: what collapsed forms mean.
     meanings: Option<super::record_file::Records>,
     pub resumed_at: Option<u64>,
+    /// The first failure of a file that left the answer as it is, or cut the search off.
+    pub trouble: Option<SearchError>,
     pub started: Instant,
     /// The time before a resume.
     pub before: f64,
@@ -160,6 +173,7 @@ where
             collapses: collapse.map(|root| Mutex::new(Collapses::new(root, kinds))),
             meanings: None,
             resumed_at: None,
+            trouble: None,
             started: now,
             before: 0.0,
             reported: (now, 0),
@@ -277,8 +291,7 @@ where
             }
             if self.current.is_empty() {
                 if self.next.is_empty() {
-                    self.save_checkpoint()?;
-                    return Ok(End::Exhausted);
+                    return self.save_last_checkpoint(End::Exhausted);
                 }
                 let done = std::mem::replace(
                     &mut self.current,
@@ -290,8 +303,7 @@ where
                 self.position.depth += 1;
             }
             if let Some(limit) = self.limit_reached() {
-                self.save_checkpoint()?;
-                return Ok(End::Stopped(limit));
+                return self.save_last_checkpoint(End::Stopped(limit));
             }
             let due = self
                 .options
@@ -302,8 +314,7 @@ where
                 self.save_checkpoint()?;
             }
             if let Some(limit) = self.batch()? {
-                self.save_checkpoint()?;
-                return Ok(End::Stopped(limit));
+                return self.save_last_checkpoint(End::Stopped(limit));
             }
         }
     }
@@ -492,6 +503,15 @@ where
         }
         self.position.next += u64::from(block.states);
         Ok(())
+    }
+
+    /// Saves a checkpoint after the end; a file that fails does not change the answer.
+    fn save_last_checkpoint(&mut self, end: End) -> Result<End, SearchError> {
+        match self.save_checkpoint() {
+            Err(error) if error.is_of_the_disk() => drop(self.trouble.get_or_insert(error)),
+            saved => saved?,
+        }
+        Ok(end)
     }
 
     /// Makes the state between two batches a checkpoint, if any are kept.

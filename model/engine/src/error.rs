@@ -64,3 +64,12 @@ pub enum SearchError {
         reason: String,
     },
 }
+
+impl SearchError {
+    /// Whether the system could not read or write, on a full disk for example. What was found before is then
+    /// as true as ever; not so with a file that has been cut short, which is damage.
+    pub(super) fn is_of_the_disk(&self) -> bool {
+        let cut_short = std::io::ErrorKind::UnexpectedEof;
+        matches!(self, SearchError::Io { source, .. } if source.kind() != cut_short)
+    }
+}

@@ -1,5 +1,6 @@
 //! What a search hands back: the verdict with its bound, the counts, and the traces.
 
+use super::error::SearchError;
 use serde::{Deserialize, Serialize};
 use stateright::Model;
 use std::fmt;
@@ -62,6 +63,8 @@ pub enum Limit {
     Time,
     /// The states at the greatest depth allowed were found and not expanded.
     Depth,
+    /// A file of the search could not be read or written, on a full disk for example.
+    Disk,
     /// The progress callback asked for the end.
     Interrupted,
     /// The runs of a simulation are done; a simulation never exhausts a space.
@@ -75,6 +78,7 @@ impl fmt::Display for Limit {
             Limit::Memory => "memory",
             Limit::Time => "time",
             Limit::Depth => "depth",
+            Limit::Disk => "disk",
             Limit::Interrupted => "interrupted",
             Limit::Runs => "runs",
         })
@@ -365,4 +369,7 @@ pub struct Checked<M: Model> {
     pub witnesses: Vec<(String, Trace<M>)>,
     /// The distinct states found before, if the search went on from a checkpoint.
     pub resumed_at: Option<u64>,
+    /// The first failure of a file: the cause of [`Limit::Disk`], or of a path or checkpoint that is missing
+    /// beside another verdict.
+    pub trouble: Option<SearchError>,
 }

@@ -20,9 +20,10 @@ use super::traits::{Antecedent, AntecedentCondition, Checkable};
 use rustc_hash::FxHashSet;
 use serde::{Deserialize, Serialize};
 use stateright::Model;
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How many actions are tried in a state before one that leads to a state already seen is taken.
@@ -32,6 +33,9 @@ const TRIES: usize = 3;
 const TEMPERAMENTS: [u64; 4] = [0, 0, 1, 16];
 /// A walk ends after so many steps in a row that lead to nothing the run has not seen.
 const STALE: u32 = 64;
+
+/// A run remembers at most so many of the states that it has seen; after that, none is new to it.
+const MOST_SEEN: usize = 1 << 22;
 
 /// A swarm of simulations of a model.
 ///
@@ -43,7 +47,14 @@ pub struct Swarm<'a, M: Checkable> {
     threads: usize,
     max_time: Option<Duration>,
     only: Option<Vec<String>>,
+    stop: Option<Stop<'a>>,
+    progress: Option<Progress<'a>>,
 }
+
+/// Asks whether to stop; called by every thread, at every step.
+type Stop<'a> = Box<dyn Fn() -> bool + Sync + 'a>;
+/// Is told the number of runs that are done, by any thread.
+type Progress<'a> = Box<dyn Fn(u64) + Sync + 'a>;
 
 /// What decides all runs of a swarm. `Display` writes it in one line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,6 +150,8 @@ impl<'a, M: Checkable> Swarm<'a, M> {
             threads: 1,
             max_time: None,
             only: None,
+            stop: None,
+            progress: None,
         }
     }
 
@@ -160,6 +173,21 @@ impl<'a, M: Checkable> Swarm<'a, M> {
     #[must_use]
     pub fn max_time(mut self, time: Duration) -> Self {
         self.max_time = Some(time);
+        self
+    }
+
+    /// Stops, in the middle of a run if need be, once `stop` says so. What was met until then is in the
+    /// report, and its verdict is bounded by the interruption.
+    #[must_use]
+    pub fn stop(mut self, stop: impl Fn() -> bool + Sync + 'a) -> Self {
+        self.stop = Some(Box::new(stop));
+        self
+    }
+
+    /// Calls `progress` with the number of runs done, after each.
+    #[must_use]
+    pub fn on_progress(mut self, progress: impl Fn(u64) + Sync + 'a) -> Self {
+        self.progress = Some(Box::new(progress));
         self
     }
 
@@ -206,6 +234,7 @@ where
             kinds: model.action_kinds().len(),
             pairs: model.pairs().len(),
             settings: self.settings,
+            stop: self.stop,
         };
         if !model
             .init_states()
@@ -220,8 +249,10 @@ where
         // Runs with a lower number than the first violation known are always finished, so that the one
         // reported does not depend on the threads.
         let first_violation = AtomicU64::new(u64::MAX);
-        let done = Mutex::new(Vec::new());
-        let in_time = |_: &u64| self.max_time.is_none_or(|max| started.elapsed() < max);
+        let done = Mutex::new(Runs::new(simulator.empty(), first_run));
+        let in_time = |_: &u64| {
+            !simulator.stopped() && self.max_time.is_none_or(|max| started.elapsed() < max)
+        };
         let numbers = (first_run..first_run.saturating_add(runs)).take_while(in_time);
         Threads::new(self.threads)?.for_each(
             usize::try_from(runs).unwrap_or(usize::MAX),
@@ -235,16 +266,73 @@ where
                 if run.violation.is_some() {
                     first_violation.fetch_min(number, Ordering::Relaxed);
                 }
-                if let Ok(mut done) = done.lock() {
-                    done.push((number, run));
+                let done = done.lock().map(|mut done| done.add(number, run));
+                if let (Some(progress), Ok(done)) = (&self.progress, done) {
+                    progress(done);
                 }
             },
         );
-        let mut done = done.into_inner().unwrap_or_default();
-        done.sort_unstable_by_key(|(number, _)| *number);
-        let last = first_violation.into_inner();
-        done.retain(|(number, _)| *number <= last);
-        simulator.conclude(done, started)
+        // A thread that panicked has taken the swarm with it.
+        let done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+        simulator.conclude(done.finish(), started)
+    }
+}
+
+/// The runs that are done, added up in the order of their numbers as far as there is no gap. So memory
+/// does not grow with the runs, and what comes after a violation is never counted.
+struct Runs {
+    total: Run,
+    runs: u64,
+    /// The number of the run that violates a property.
+    violating: Option<u64>,
+    /// The number of the run that is added next.
+    next: u64,
+    /// Runs that were done before one with a lower number.
+    waiting: BTreeMap<u64, Run>,
+}
+
+impl Runs {
+    fn new(empty: Run, first: u64) -> Runs {
+        Runs {
+            total: empty,
+            runs: 0,
+            violating: None,
+            next: first,
+            waiting: BTreeMap::new(),
+        }
+    }
+
+    /// Adds a run, and returns how many were added.
+    fn add(&mut self, number: u64, run: Run) -> u64 {
+        self.waiting.insert(number, run);
+        while let Some(run) = self.waiting.remove(&self.next) {
+            self.count(self.next, run);
+            self.next = self.next.saturating_add(1);
+        }
+        self.runs
+    }
+
+    fn count(&mut self, number: u64, run: Run) {
+        if self.violating.is_some() {
+            return;
+        }
+        self.runs += 1;
+        self.total.tally.add(&run.tally);
+        for (fewest, depth) in self.total.witnesses.iter_mut().zip(run.witnesses) {
+            *fewest = [*fewest, depth].into_iter().flatten().min();
+        }
+        if run.violation.is_some() {
+            self.total.violation = run.violation;
+            self.violating = Some(number);
+        }
+    }
+
+    /// Adds what is left; there are gaps only if the swarm was stopped.
+    fn finish(mut self) -> Runs {
+        for (number, run) in std::mem::take(&mut self.waiting) {
+            self.count(number, run);
+        }
+        self
     }
 }
 
@@ -256,6 +344,7 @@ struct Simulator<'a, M: Checkable> {
     kinds: usize,
     pairs: usize,
     settings: SwarmSettings,
+    stop: Option<Stop<'a>>,
 }
 
 impl<M> Simulator<'_, M>
@@ -268,20 +357,28 @@ where
         let temperament: Vec<u64> = (0..self.kinds)
             .map(|_| TEMPERAMENTS[random.below(4) as usize])
             .collect();
-        let witnesses = self.selected.witnesses().len();
-        let mut run = Run {
-            tally: Tally::new(self.kinds, self.antecedents.len(), self.pairs),
-            witnesses: vec![None; witnesses],
-            violation: None,
-        };
+        let mut run = self.empty();
         let mut seen = FxHashSet::default();
         for _ in 0..self.settings.walks {
             self.walk(&mut random, &temperament, &mut seen, &mut run);
-            if run.violation.is_some() {
+            if run.violation.is_some() || self.stopped() {
                 break;
             }
         }
         run
+    }
+
+    /// A run that has met nothing.
+    fn empty(&self) -> Run {
+        Run {
+            tally: Tally::new(self.kinds, self.antecedents.len(), self.pairs),
+            witnesses: vec![None; self.selected.witnesses().len()],
+            violation: None,
+        }
+    }
+
+    fn stopped(&self) -> bool {
+        self.stop.as_ref().is_some_and(|stop| stop())
     }
 
     fn walk(
@@ -340,7 +437,7 @@ where
             }
             state = after;
             stale = if new { 0 } else { stale + 1 };
-            if stale == STALE {
+            if stale == STALE || self.stopped() {
                 return;
             }
         }
@@ -390,7 +487,13 @@ where
     }
 
     fn is_new(&self, state: &M::State, seen: &mut FxHashSet<u64>) -> bool {
-        seen.insert(fingerprint(&super::encoded(self.model, state)))
+        let fingerprint = fingerprint(&super::encoded(self.model, state));
+        if seen.len() < MOST_SEEN {
+            seen.insert(fingerprint)
+        } else {
+            // Not remembered, and so not counted as one more either.
+            false
+        }
     }
 
     /// Counts what a state shows; the first property that it does not have.
@@ -448,14 +551,25 @@ where
         )
     }
 
-    /// Adds up the runs, which are in order.
-    fn conclude(&self, done: Vec<(u64, Run)>, started: Instant) -> Result<Swarmed<M>, SearchError> {
+    /// Writes the report.
+    fn conclude(&self, done: Runs, started: Instant) -> Result<Swarmed<M>, SearchError> {
         let model = self.model;
-        let mut total = Tally::new(self.kinds, self.antecedents.len(), self.pairs);
         let names = self.selected.witnesses();
-        let mut witnesses: Vec<Option<u32>> = vec![None; names.len()];
+        let Runs {
+            total,
+            runs,
+            violating,
+            ..
+        } = done;
+        let Run {
+            tally: total,
+            witnesses,
+            violation,
+        } = total;
         let mut verdict = Verdict::Bounded {
-            stopped_by: if done.len() as u64 == self.settings.runs {
+            stopped_by: if self.stopped() {
+                Limit::Interrupted
+            } else if runs == self.settings.runs {
                 Limit::Runs
             } else {
                 Limit::Time
@@ -463,33 +577,26 @@ where
         };
         let mut reproduce = self.settings;
         let mut counterexample = None;
-        let runs = done.len() as u64;
-        for (number, run) in done {
-            total.add(&run.tally);
-            for (fewest, depth) in witnesses.iter_mut().zip(run.witnesses) {
-                *fewest = [*fewest, depth].into_iter().flatten().min();
-            }
-            if let Some(violation) = run.violation {
-                verdict = Verdict::Violated {
-                    property: violation.property.to_owned(),
-                    kind: violation.kind,
-                    depth: violation.path.len() as u32,
-                };
-                reproduce = SwarmSettings {
-                    first_run: number,
-                    runs: 1,
-                    ..self.settings
-                };
-                let RunViolation { init, path, .. } = violation;
-                let any = |_: &M, _: Option<super::counterexample::Step<'_, M>>, _: &M::State| true;
-                counterexample = Some(super::counterexample::rebuild(
-                    model,
-                    None,
-                    init as u64,
-                    &path,
-                    &any,
-                )?);
-            }
+        if let (Some(number), Some(violation)) = (violating, violation) {
+            let RunViolation {
+                property,
+                kind,
+                init,
+                path,
+            } = violation;
+            verdict = Verdict::Violated {
+                property: property.to_owned(),
+                kind,
+                depth: path.len() as u32,
+            };
+            reproduce = SwarmSettings {
+                first_run: number,
+                runs: 1,
+                ..self.settings
+            };
+            let any = |_: &M, _: Option<super::counterexample::Step<'_, M>>, _: &M::State| true;
+            let rebuilt = super::counterexample::rebuild(model, None, init as u64, &path, &any)?;
+            counterexample = Some(rebuilt);
         }
         let actions = model.action_kinds().into_iter().enumerate();
         let pairs = model.pairs().into_iter().zip(&total.pairs);

@@ -141,13 +141,17 @@ impl Trace {
         writer.finish().map(drop)
     }
 
-    /// Writes the trace to a file that appears complete or not at all.
+    /// Writes the trace to a file that appears complete or not at all. What is no file, such as a pipe, is
+    /// written to, and not replaced.
     ///
     /// # Errors
     /// As [`Trace::write`], or the file cannot be created.
     pub fn save(&self, path: &Path) -> io::Result<()> {
         let mut bytes = Vec::new();
         self.write(&mut bytes)?;
+        if std::fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+            return std::fs::write(path, bytes);
+        }
         let partial = path.with_extension("ndjson.partial");
         std::fs::write(&partial, bytes)?;
         std::fs::rename(partial, path)

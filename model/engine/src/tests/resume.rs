@@ -241,3 +241,26 @@ fn damage_is_refused() {
     }
     assert!(damaged > 100, "only {damaged} places were damaged");
 }
+
+/// A file that cannot be written (here a folder is in its place, as a full disk would be) ends the search
+/// with what it has found; after the end it leaves the verdict as it is.
+#[test]
+fn a_checkpoint_that_cannot_be_written_throws_nothing_away() {
+    let model = model();
+    let whole = Search::new(&model).run().unwrap().report;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("manifest.new")).unwrap();
+    let hour = Duration::from_secs(3600);
+    for (interval, stopped_by) in [(Duration::ZERO, Some(Limit::Disk)), (hour, None)] {
+        let search = Search::new(&model).checkpoint(folder.path(), interval);
+        let checked = search.run().unwrap();
+        let verdict = stopped_by.map_or(Verdict::Exhausted, |stopped_by| Verdict::Bounded {
+            stopped_by,
+        });
+        assert_eq!(checked.report.verdict, verdict);
+        let trouble = checked.trouble.expect("it is said");
+        assert!(trouble.to_string().contains("manifest.new"), "{trouble}");
+        let distinct = checked.report.distinct;
+        assert!(distinct > 0 && (distinct == whole.distinct) == stopped_by.is_none());
+    }
+}

@@ -143,3 +143,26 @@ fn time_stops_it() {
     );
     assert_eq!(swarmed.report.steps, 0);
 }
+
+#[test]
+fn a_stop_in_the_middle_of_one_long_run_keeps_what_was_met() {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    let model = two_phase(5);
+    let endless = SwarmSettings {
+        seed: 0,
+        first_run: 0,
+        runs: 1,
+        walks: u32::MAX,
+        steps: 256,
+    };
+    let asked = AtomicU64::new(0);
+    let stop = || asked.fetch_add(1, Ordering::Relaxed) > 10_000;
+    let swarmed = Swarm::new(&model)
+        .settings(endless)
+        .stop(stop)
+        .run()
+        .unwrap();
+    let stopped_by = Limit::Interrupted;
+    assert_eq!(swarmed.report.verdict, Verdict::Bounded { stopped_by });
+    assert!(swarmed.report.steps > 1_000);
+}

@@ -1,0 +1,119 @@
+//! Files beside the result: JUnit, traces, tables. Each is tried before the work begins, so that a mistyped
+//! path is known at once; one that cannot be written is reported and takes nothing else with it.
+
+use super::error::CliError;
+use super::progress::Reporter;
+use lockstep_traces::Trace;
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A file that is written at the end of the work.
+#[derive(Clone, Debug)]
+pub struct SideFile {
+    path: PathBuf,
+    /// Whether somebody asked for it by name.
+    named: bool,
+}
+
+impl SideFile {
+    /// A file that was asked for. It is tried, and if it cannot be written, that is said now.
+    pub fn named(path: &Path, reporter: &Reporter) -> SideFile {
+        let file = SideFile {
+            path: path.to_owned(),
+            named: true,
+        };
+        if let Err(source) = attempt(path) {
+            let error = file.failed(source);
+            reporter.warn(format!("{error}; the work is done all the same"));
+        }
+        file
+    }
+
+    /// The file that was asked for, or the usual one, of which nothing is said unless it is needed.
+    pub fn or_usual(path: Option<&Path>, usual: &str, reporter: &Reporter) -> SideFile {
+        match path {
+            Some(path) => SideFile::named(path, reporter),
+            None => SideFile {
+                path: PathBuf::from(usual),
+                named: false,
+            },
+        }
+    }
+
+    /// A file that was asked for, and tried before.
+    pub fn at(path: &Path) -> SideFile {
+        SideFile {
+            path: path.to_owned(),
+            named: true,
+        }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes the whole file. A failure is reported, and is no other's.
+    pub fn write(&self, bytes: &[u8], reporter: &Reporter) -> Result<(), String> {
+        self.done(fs::write(&self.path, bytes), reporter)
+    }
+
+    /// Writes the file as a trace. A failure is reported, and is no other's.
+    pub fn save(&self, trace: &Trace, reporter: &Reporter) -> Result<(), String> {
+        self.done(trace.save(&self.path), reporter)
+    }
+
+    fn done(&self, written: io::Result<()>, reporter: &Reporter) -> Result<(), String> {
+        let Err(source) = written else {
+            return Ok(());
+        };
+        let error = self.failed(source).to_string();
+        if self.named {
+            reporter.unwritten(error.clone());
+        }
+        Err(error)
+    }
+
+    fn failed(&self, source: io::Error) -> CliError {
+        CliError::Output {
+            path: self.path.clone(),
+            source,
+        }
+    }
+}
+
+/// Whether a file can be written there, as far as that can be known without writing it. A file that was
+/// not there is not there afterwards.
+fn attempt(path: &Path) -> io::Result<()> {
+    match fs::metadata(path) {
+        Ok(there) if there.is_file() => OpenOptions::new().write(true).open(path).map(drop),
+        Ok(there) if there.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        // To open a pipe or a device can wait, or mean something.
+        Ok(_) => Ok(()),
+        // A link to what is not there yet.
+        Err(_) if path.is_symlink() => Ok(()),
+        Err(_) => {
+            OpenOptions::new().write(true).create_new(true).open(path)?;
+            fs::remove_file(path)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trial_leaves_everything_as_it_was() {
+        let folder = tempfile::tempdir().expect("there is a place for temporary files");
+        let path = folder.path().join("report.xml");
+        attempt(&path).expect("it can be made");
+        assert!(!path.exists());
+        fs::write(&path, "before").expect("it is written");
+        attempt(&path).expect("it can be written again");
+        assert_eq!(fs::read_to_string(&path).expect("it is there"), "before");
+        assert!(attempt(folder.path()).is_err());
+        assert!(attempt(&folder.path().join("missing/report.xml")).is_err());
+    }
+}

@@ -1,0 +1,49 @@
+//! Writing to standard output and standard error. Neither need be there: nothing that is said on standard
+//! error is worth a result, and a reader of standard output that goes away has seen enough.
+
+use super::error::CliError;
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// Says something on standard error, if anybody can hear it.
+pub fn say(line: impl Display) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// Writes to standard output. That its reader has gone is no error.
+///
+/// # Errors
+/// It cannot be written for another reason, such as a full disk.
+pub fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}
+
+/// Writes the result of a verb that has no report: to the file that was asked for, or to standard output.
+///
+/// # Errors
+/// It cannot be written.
+pub fn deliver(file: Option<&Path>, text: &str) -> Result<(), CliError> {
+    match file {
+        Some(path) => write_file(path, text.as_bytes()),
+        None => print(text).map_err(|source| CliError::Output {
+            path: PathBuf::from("standard output"),
+            source,
+        }),
+    }
+}
+
+/// Writes a whole file.
+///
+/// # Errors
+/// It cannot be written.
+pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
+    std::fs::write(path, bytes).map_err(|source| CliError::Output {
+        path: path.to_owned(),
+        source,
+    })
+}
