@@ -5,6 +5,7 @@ use super::exit::Exit;
 use super::pages::{make, write_report};
 use super::progress::Reporter;
 use super::side_file::SideFile;
+use super::signals;
 use super::streams::{self, say};
 use crate::report::{Failure, Report, human, json, junit};
 use clap::{Args, ValueEnum};
@@ -74,6 +75,8 @@ impl OutputArgs {
             Format::Human => human::render(&report, self.style()),
             Format::Json => json::render(&report),
         };
+        reporter.clean_up();
+        signals::end_at_the_next();
         match (streams::print(&text), report.exit()) {
             (Err(error), exit) => {
                 say(format!("standard output: cannot be written: {error}"));

@@ -2,8 +2,8 @@
 //! same.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
 
 #[cfg(unix)]
 const SIGNALS: [i32; 3] = [
@@ -13,6 +13,15 @@ const SIGNALS: [i32; 3] = [
 ];
 #[cfg(not(unix))]
 const SIGNALS: [i32; 2] = [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM];
+
+/// Whether the work is done, so that a signal ends the process as it would any other.
+static DONE: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
+
+/// Lets the next signal end the process: from here on it only hands over its result, and may wait for
+/// whoever reads it.
+pub fn end_at_the_next() {
+    DONE.store(true, Ordering::Release);
+}
 
 /// The signals that this process has received.
 #[derive(Clone, Default)]
@@ -28,6 +37,7 @@ impl Signals {
         for signal in SIGNALS {
             // `nohup` asks for work that outlives its terminal.
             if !hang_up_is_ignored(signal) {
+                signal_hook::flag::register_conditional_default(signal, Arc::clone(&DONE))?;
                 signal_hook::flag::register(signal, Arc::clone(&signals.0))?;
             }
         }
