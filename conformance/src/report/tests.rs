@@ -45,26 +45,34 @@ fn sample() -> Report {
         .push("lockstep replay x.ndjson repeats it".to_owned());
     let mut cut = Job::new("check", "big", Status::Holds, "bounded (states)".to_owned());
     cut.failed("election_safety_inv", Status::Stopped, "stopped by: states");
-    Report::new("check", 2.25, vec![holds, bad, cut])
+    Report::new("check", 2.25, vec![holds, bad, cut], Vec::new())
 }
 
 #[test]
 fn the_worst_job_decides() {
     let report = sample();
     assert_eq!((report.status, report.exit_code), (Status::Violated, 1));
-    let stopped = Report::new("check", 0.0, report.jobs[2..].to_vec());
+    let stopped = Report::new("check", 0.0, report.jobs[2..].to_vec(), Vec::new());
     assert_eq!((stopped.status, stopped.exit_code), (Status::Stopped, 4));
     let mut skipped = report.jobs[..1].to_vec();
     skipped[0].status = Status::Skipped;
-    let skipped = Report::new("check", 0.0, skipped);
+    let skipped = Report::new("check", 0.0, skipped, Vec::new());
     assert_eq!((skipped.status, skipped.exit_code), (Status::Skipped, 0));
-    let holds = Report::new("check", 0.0, report.jobs[..1].to_vec());
+    let holds = Report::new("check", 0.0, report.jobs[..1].to_vec(), Vec::new());
+    // A file that is missing takes a pass away, and nothing else.
+    let unwritten = |report: &Report| report.clone().with_unwritten(vec!["it".to_owned()]);
+    assert_eq!(unwritten(&holds).exit_code, 2);
+    assert_eq!(unwritten(&stopped).exit_code, 4);
+    assert_eq!(unwritten(&report).exit_code, 1);
     assert_eq!((holds.status, holds.exit_code), (Status::Holds, 0));
 }
 
 #[test]
 fn nothing_done_is_not_success() {
-    assert_ne!(Report::new("check", 0.0, Vec::new()).exit_code, 0);
+    assert_ne!(
+        Report::new("check", 0.0, Vec::new(), Vec::new()).exit_code,
+        0
+    );
 }
 
 #[test]
