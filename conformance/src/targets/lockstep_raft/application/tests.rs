@@ -88,7 +88,7 @@ fn a_server_that_says_what_is_so_is_believed() {
 #[test]
 fn every_contradiction_is_found_out() {
     type Tamper = fn(&mut Ready);
-    let tampers: [(&str, Tamper); 13] = [
+    let tampers: [(&str, Tamper); 14] = [
         ("Ready::soft_state", |it| it.soft_state = None),
         ("Ready::soft_state", |it| {
             it.soft_state.get_or_insert(SoftState {
