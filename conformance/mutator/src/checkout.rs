@@ -77,6 +77,26 @@ impl Checkout {
         self.0.insert(path.into(), text.into_bytes());
     }
 
+    /// Gives the packages a version of their own. Cargo names what it makes of a package by version and place
+    /// in the workspace; so a copy shares a folder with the checkout, and in it everything that both
+    /// depend on.
+    ///
+    /// # Errors
+    ///
+    /// `Cargo.toml` has no version for all packages.
+    pub fn label(&mut self, label: &str) -> Result<(), Failure> {
+        let manifest = Path::new("Cargo.toml");
+        let version = "[workspace.package]\nversion = \"";
+        let text = self.text(manifest)?;
+        if !text.contains(version) {
+            let text = "Cargo.toml does not begin [workspace.package] with a version";
+            return Err(Failure(text.to_owned()));
+        }
+        let text = text.replacen(version, &format!("{version}0.0.0-{label}.from."), 1);
+        self.put(manifest, text);
+        Ok(())
+    }
+
     /// A number that changes with anything that could change a result.
     pub fn fingerprint(&self) -> u64 {
         let counts = |path: &Path| {
@@ -156,6 +176,12 @@ pub fn write_if_changed(path: &Path, bytes: &[u8]) -> io::Result<()> {
         fs::create_dir_all(folder)?;
     }
     fs::write(path, bytes)
+}
+
+/// The folder that Cargo builds the workspace in.
+pub fn target(workspace: &Path) -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR");
+    workspace.join(target.map_or_else(|| "target".into(), PathBuf::from))
 }
 
 /// The end of a run of Cargo.

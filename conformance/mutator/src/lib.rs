@@ -22,5 +22,6 @@ pub mod reasons;
 pub mod report;
 pub mod schema;
 pub mod seeded;
+pub mod specification;
 pub mod switch;
 pub mod workspace;

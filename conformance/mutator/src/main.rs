@@ -1,7 +1,7 @@
 //! `cargo run --release -p lockstep-mutator`: tries every mechanical mutant of the production Raft.
 //! `cargo run -p lockstep-mutator -- seeded`: builds the binary that `lockstep mutants` runs.
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use lockstep_mutator::campaign::{self, Results};
 use lockstep_mutator::checkout::Failure;
 use lockstep_mutator::ladder::{Baseline, Rung, Side};
@@ -9,6 +9,7 @@ use lockstep_mutator::reasons::Reasons;
 use lockstep_mutator::report::{Class, Report};
 use lockstep_mutator::schema::Numbered;
 use lockstep_mutator::seeded;
+use lockstep_mutator::specification;
 use lockstep_mutator::workspace::{CORE, Copy};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -76,12 +77,47 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Other {
+    /// Change the specification: take each rule away, and try every mechanical mutant, with its properties
+    /// and witnesses as the only test
+    Specification(SpecificationArguments),
     /// Build the binary with every seeded bug in it, and print its place and the list of the bugs as JSON
     Seeded {
         /// The workspace
         #[arg(long, value_name = "DIR", default_value = ".")]
         workspace: PathBuf,
     },
+}
+
+#[derive(Debug, Args)]
+struct SpecificationArguments {
+    /// Only take the rules away
+    #[arg(long, conflicts_with = "mutants")]
+    rules: bool,
+    /// Only try the mechanical mutants
+    #[arg(long)]
+    mutants: bool,
+    /// Only these rules and mutants, by their short names; may be given more than once
+    #[arg(long, value_name = "ID")]
+    only: Vec<String>,
+    /// At most this many mutants that were not tried before
+    #[arg(long, value_name = "N", default_value_t = usize::MAX, hide_default_value = true)]
+    limit: usize,
+    /// How many are tried at once; each search has two threads
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    jobs: usize,
+    /// Write the page for people to this file
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
+    /// Why mutants that nothing notices are none, or not noticed yet
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "conformance/mutator/specification.json"
+    )]
+    reasons: PathBuf,
+    /// The workspace
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    workspace: PathBuf,
 }
 
 fn main() -> ExitCode {
@@ -95,16 +131,43 @@ fn main() -> ExitCode {
     }
 }
 
+fn change_the_specification(arguments: &SpecificationArguments) -> Result<bool, Failure> {
+    let reasons = read_reasons(&arguments.reasons)?;
+    let workspace = arguments.workspace.canonicalize()?;
+    let options = specification::Options {
+        out: specification::folder(&workspace),
+        workspace,
+        rules: !arguments.mutants,
+        mutants: !arguments.rules,
+        only: arguments.only.clone(),
+        limit: arguments.limit,
+        jobs: arguments.jobs,
+    };
+    let mutation = specification::run(&options, &reasons)?;
+    if let Some(path) = &arguments.markdown {
+        fs::write(path, specification::page(&mutation))?;
+    }
+    print!("{}", mutation.text());
+    Ok(mutation.holds())
+}
+
+fn read_reasons(path: &Path) -> Result<Reasons, Failure> {
+    let text = fs::read_to_string(path);
+    let text = text.map_err(|error| Failure(format!("{}: {error}", path.display())))?;
+    Reasons::read(&text).map_err(Failure)
+}
+
 fn run(arguments: &Arguments) -> Result<bool, Failure> {
+    if let Some(Other::Specification(arguments)) = &arguments.other {
+        return change_the_specification(arguments);
+    }
     if let Some(Other::Seeded { workspace }) = &arguments.other {
         let built = seeded::build(&workspace.canonicalize()?)?;
         let text = serde_json::to_string(&built).map_err(|error| Failure(error.to_string()))?;
         println!("{text}");
         return Ok(true);
     }
-    let reasons = fs::read_to_string(&arguments.reasons)
-        .map_err(|error| Failure(format!("{}: {error}", arguments.reasons.display())))?;
-    let reasons = Reasons::read(&reasons).map_err(Failure)?;
+    let reasons = read_reasons(&arguments.reasons)?;
     fs::create_dir_all(&arguments.out)?;
     let out = arguments.out.canonicalize()?;
     let mut copy = Copy::make(&arguments.workspace, &out, CORE)?;

@@ -9,8 +9,23 @@ use std::collections::BTreeMap;
 pub enum Verdict {
     /// They behave as the code does, in everything that can be seen from outside.
     Equivalent,
+    /// Messages come at another pace, and nothing else changes.
+    Pacing,
+    /// Something may wait for ever, and nothing looks at that.
+    Liveness,
     /// They behave in another way, and nothing looks at it yet.
     Open,
+}
+
+impl std::fmt::Display for Verdict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Verdict::Equivalent => "equivalent",
+            Verdict::Pacing => "pacing",
+            Verdict::Liveness => "liveness",
+            Verdict::Open => "open",
+        })
+    }
 }
 
 /// One reason, for one mutant or several.

@@ -124,7 +124,7 @@ impl<'a> Report<'a> {
                 Some(Some(_)) => Class::Test,
                 Some(None) => match reason {
                     Some((Verdict::Equivalent, _)) => Class::Equivalent,
-                    Some((Verdict::Open, _)) => Class::Open,
+                    Some(_) => Class::Open,
                     None => Class::Survivor,
                 },
             };

@@ -1,10 +1,11 @@
 //! A copy of the workspace in which every mutant waits for its number, and the programs built from it.
 
-use crate::checkout::{Checkout, Failure, Messages, cargo, write_if_changed};
+use crate::checkout::{Checkout, Failure, Messages, cargo, target, write_if_changed};
 use crate::find::find;
 use crate::mutant::Shape;
-use crate::package::{IMPLEMENTATION, Package};
+use crate::package::{IMPLEMENTATION, Package, SPECIFICATION};
 use crate::schema::{Numbered, mutants_at, schema};
+use crate::seeded::MARK;
 use crate::switch;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,6 +41,13 @@ pub const CORE: Subject = Subject {
     left_out: &["quorum/describe.rs", "core/invariants.rs"],
 };
 
+/// The rules of the specification.
+pub const RULES: Subject = Subject {
+    package: SPECIFICATION,
+    mutated: &["server"],
+    left_out: &[],
+};
+
 impl Subject {
     /// The name of a mutated file from the folder of the sources; `None` for every other file.
     fn name(&self, path: &Path) -> Option<String> {
@@ -57,6 +65,7 @@ pub struct Copy {
     subject: Subject,
     folder: PathBuf,
     target: PathBuf,
+    shared: PathBuf,
     /// Every mutant, by its number less one.
     pub mutants: Vec<Numbered>,
     /// Numbers of those that do not compile.
@@ -99,11 +108,13 @@ impl Copy {
         let with_switch = format!("{}\nmod lockstep_mutant;\n", sources.text(&lib)?);
         sources.put(lib, with_switch);
         sources.put(package.join(switch::FILE), switch::module(1, mutants.len()));
+        sources.label(&subject.package.name.replace("lockstep-", "mutated-"))?;
         sources.write(&folder, |path| subject.name(path).is_none())?;
         Ok(Copy {
             subject,
             folder,
             target: to.join("build"),
+            shared: target(&from.canonicalize()?),
             mutants,
             unviable: BTreeSet::new(),
             fingerprint,
@@ -250,7 +261,11 @@ impl Copy {
     }
 
     fn cargo(&self, arguments: &[&str]) -> Result<Messages, Failure> {
-        let environment = [("CARGO_TARGET_DIR", self.target.as_path())];
+        let environment = [
+            ("CARGO_TARGET_DIR", self.target.as_path()),
+            ("CARGO_BUILD_BUILD_DIR", self.shared.as_path()),
+            (MARK, Path::new("1")),
+        ];
         cargo(&self.folder, arguments, &environment)
     }
 

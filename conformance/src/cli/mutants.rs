@@ -24,7 +24,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 /// Options of `lockstep mutants`.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct MutantsArgs {
     /// The rungs to climb, in this order; all of them if none is named
     #[arg(long, value_name = "RUNG")]
@@ -48,6 +48,12 @@ pub struct MutantsArgs {
     /// Write which rung caught which bug, for `--expected`
     #[arg(long, value_name = "FILE", conflicts_with = "expected")]
     write_expected: Option<PathBuf>,
+    /// Make every run of the rungs for each bug, and show how many see it
+    #[arg(long)]
+    all: bool,
+    /// With `--try`: climb no rung, only search for the property that the bug names
+    #[arg(long, hide = true)]
+    search_only: bool,
     /// Try the bug that is switched on in this process, and print the finding as JSON
     #[arg(long = "try", value_name = "BUG", hide = true)]
     this: Option<String>,
@@ -65,8 +71,13 @@ impl MutantsArgs {
         self.this.is_some()
     }
 
+    fn asks_for(&self, id: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|it| it == id)
+    }
+
     fn rungs(&self) -> Vec<Rung> {
         match self.rung.as_slice() {
+            _ if self.search_only => Vec::new(),
             [] => Rung::ALL.to_vec(),
             rungs => rungs.to_vec(),
         }
@@ -105,8 +116,23 @@ pub fn run(args: &MutantsArgs, progress: &Reporter) -> Result<Vec<Job>, CliError
             ..Tick::default()
         })
     })?;
-    let findings = try_all(args, &build, progress)?;
+    let findings = try_all(args, &build, &build.bugs, progress)?;
+    let search = MutantsArgs {
+        search_only: true,
+        all: false,
+        ..args.clone()
+    };
+    let rules = try_all(&search, &build, &build.rules, progress)?;
     let cut = stop::requested();
+    let control = match args.asks_for(CONTROL) && !cut {
+        true => Some(try_control().map_err(|error| CliError::Usage(error.to_string()))?),
+        false => None,
+    };
+    let findings: Vec<_> = findings.into_iter().chain(control).collect();
+    if findings.is_empty() && rules.is_empty() && !cut {
+        let text = format!("no seeded bug or rule is called {}", args.only.join(" or "));
+        return Err(CliError::Usage(text));
+    }
     // What is written of a part would pass for the whole. A failure is in the report.
     if let Some(file) = page.filter(|_| !cut) {
         let _ = file.write(markdown(&entries, &findings).as_bytes(), progress);
@@ -126,7 +152,8 @@ pub fn run(args: &MutantsArgs, progress: &Reporter) -> Result<Vec<Job>, CliError
             .into_iter()
             .filter_map(|side| job(side, &findings, &rungs, &entries, expected.as_ref())),
     );
-    jobs.extend(searched(&findings));
+    jobs.extend(searched("each by its property", &findings));
+    jobs.extend(searched("without each rule of the specification", &rules));
     if cut {
         let name = "the other bugs";
         jobs.push(Job::not_reached("mutants", name, "interrupted"));
@@ -156,14 +183,16 @@ fn account(entries: &[Entry], build: &Build) -> Job {
 fn try_all(
     args: &MutantsArgs,
     build: &Build,
+    bugs: &[Bug],
     progress: &Reporter,
 ) -> Result<Vec<Finding>, CliError> {
-    let asked = |id: &str| args.only.is_empty() || args.only.iter().any(|it| it == id);
+    let worth_trying = |bug: &&Bug| !args.search_only || bug.caught_by.is_some();
+    let asked = |bug: &&Bug| worth_trying(bug) && args.asks_for(&bug.id);
     let mut findings: Vec<Finding> = Vec::new();
     // In the order of the report.
     for side in [Side::Implementation, Side::Specification] {
-        let bugs = build.bugs.iter().filter(|bug| bug.side == side);
-        for bug in bugs.filter(|bug| asked(&bug.id)) {
+        let bugs = bugs.iter().filter(|bug| bug.side == side);
+        for bug in bugs.filter(asked) {
             let note = match findings.last() {
                 Some(last) => match &last.caught {
                     Some(caught) => format!("{}: {}", last.id, caught.rung),
@@ -182,13 +211,6 @@ fn try_all(
                 found => findings.push(found?),
             }
         }
-    }
-    if asked(CONTROL) {
-        findings.push(try_control().map_err(|error| CliError::Usage(error.to_string()))?);
-    }
-    if findings.is_empty() {
-        let text = format!("no seeded bug is called {}", args.only.join(" or "));
-        return Err(CliError::Usage(text));
     }
     Ok(findings)
 }
@@ -210,6 +232,11 @@ fn try_one(
     command.arg(&args.corpus).stderr(Stdio::piped());
     for rung in args.rungs() {
         command.args(["--rung", &rung.to_string()]);
+    }
+    for (asked, flag) in [(args.all, "--all"), (args.search_only, "--search-only")] {
+        if asked {
+            command.arg(flag);
+        }
     }
     if let Some(folder) = &args.traces {
         command.arg("--traces").arg(folder);
@@ -234,9 +261,9 @@ fn try_this(args: &MutantsArgs, bug: &str) -> Result<(), CliError> {
                 true => read_corpus(&args.corpus)?,
                 false => Vec::new(),
             };
-            try_implementation(&bug, &rungs, &corpus)
+            try_implementation(&bug, &rungs, &corpus, args.all)
         }
-        Side::Specification => try_specification(&bug, &rungs),
+        Side::Specification => try_specification(&bug, &rungs, args.all),
     };
     if let Some(folder) = &args.traces
         && let Some(trace) = finding.caught.as_ref().and_then(|it| it.trace.as_ref())
@@ -381,13 +408,8 @@ fn table(findings: &[&Finding]) -> Table {
 
 /// Whether each bug in the specification is noticed by the property or witness that it names, in the
 /// preset that it names, by a search with and one without collapsed states.
-fn searched(findings: &[Finding]) -> Option<Job> {
-    let mut job = Job::new(
-        "mutants",
-        "each by its property",
-        Status::Holds,
-        String::new(),
-    );
+fn searched(name: &str, findings: &[Finding]) -> Option<Job> {
+    let mut job = Job::new("mutants", name, Status::Holds, String::new());
     let mut wrong = 0;
     for finding in findings {
         let Some(searched) = &finding.searched else {

@@ -48,6 +48,7 @@ pub fn try_control() -> Result<Finding, CorpusError> {
         side: Side::Specification,
         what: WHAT.to_owned(),
         caught,
+        seen: Vec::new(),
         searched: None,
         seconds: clock.elapsed().as_secs_f64(),
     })

@@ -1,13 +1,13 @@
 //! A bug in the production Raft: does it diverge from the specification?
 
 use super::thin::thin;
-use super::{Bug, Caught, Finding, Rung};
+use super::{Bug, Caught, Finding, Rung, Seen};
 use crate::compare::Difference;
 use crate::divergence::Divergence;
 use crate::product::{Product, Verdict};
-use crate::replay::replay;
+use crate::replay::{ReplayReport, replay};
 use crate::targets::lockstep_raft::LockstepRaft;
-use crate::walk::{WalkOptions, walk};
+use crate::walk::{WalkOptions, count_differing, walk};
 use lockstep_model::{Cluster, Preset, Settings};
 use lockstep_traces::Trace;
 use std::collections::BTreeSet;
@@ -16,19 +16,29 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 /// Climbs the ladder with the production Raft as it is in this process. `corpus` are the traces of the
-/// first rung.
+/// first rung. With `all`, every run of the rungs is made, whatever the others find.
 ///
 /// # Panics
 ///
 /// If a preset cannot be set up.
-pub fn try_implementation(bug: &Bug, rungs: &[Rung], corpus: &[(String, Trace)]) -> Finding {
+pub fn try_implementation(
+    bug: &Bug,
+    rungs: &[Rung],
+    corpus: &[(String, Trace)],
+    all: bool,
+) -> Finding {
     let clock = Instant::now();
     let caught = rungs.iter().find_map(|rung| climb(*rung, corpus));
+    let seen = match all {
+        true => rungs.iter().flat_map(|rung| seen(*rung, corpus)).collect(),
+        false => Vec::new(),
+    };
     Finding {
         id: bug.id.clone(),
         side: bug.side,
         what: bug.what.clone(),
         caught,
+        seen,
         searched: None,
         seconds: clock.elapsed().as_secs_f64(),
     }
@@ -37,11 +47,48 @@ pub fn try_implementation(bug: &Bug, rungs: &[Rung], corpus: &[(String, Trace)])
 fn climb(rung: Rung, corpus: &[(String, Trace)]) -> Option<Caught> {
     match rung {
         Rung::Corpus => watched(rung, "the corpus", || replay_corpus(corpus)),
-        Rung::Smoke => exhaust(rung, super::smoke()),
-        Rung::Ci => super::other_ci_presets().find_map(|preset| exhaust(rung, preset)),
         Rung::Walks => watched(rung, "walks", walks),
-        Rung::Bigger => super::bigger_presets().find_map(|preset| exhaust(rung, preset)),
+        Rung::Smoke | Rung::Ci | Rung::Bigger => {
+            let mut presets = super::presets(rung).into_iter();
+            presets.find_map(|preset| exhaust(rung, preset))
+        }
     }
+}
+
+/// The runs of a rung that see the bug.
+fn seen(rung: Rung, corpus: &[(String, Trace)]) -> Vec<Seen> {
+    let many = |run: &str, times: usize, of: usize| Seen {
+        rung,
+        run: run.to_owned(),
+        by: String::new(),
+        times: times as u64,
+        of: of as u64,
+        steps: 0,
+    };
+    let seen = match rung {
+        Rung::Corpus => {
+            let differs = |trace: &&(String, Trace)| {
+                let trace = [(*trace).clone()];
+                let replayed = || replay_traces(&trace).divergence.is_some();
+                catch_unwind(AssertUnwindSafe(replayed)).unwrap_or(true)
+            };
+            vec![many(
+                "the corpus",
+                corpus.iter().filter(differs).count(),
+                corpus.len(),
+            )]
+        }
+        Rung::Walks => {
+            let differing = count_differing(&WALKS);
+            vec![many("walks", differing as usize, WALKS.walks as usize)]
+        }
+        Rung::Smoke | Rung::Ci | Rung::Bigger => {
+            let found = super::presets(rung).into_iter();
+            let found = found.filter_map(|preset| exhaust(rung, preset));
+            found.map(|it| Seen::from(&it)).collect()
+        }
+    };
+    seen.into_iter().filter(|it| it.times > 0).collect()
 }
 
 /// What a run of one rung found.
@@ -84,14 +131,17 @@ fn broke_down(panic: &(dyn std::any::Any + Send)) -> Found {
 }
 
 fn replay_corpus(corpus: &[(String, Trace)]) -> Option<Found> {
-    let traces = corpus.iter().cloned().map(Ok);
-    let report = replay(&LockstepRaft, traces, &mut |_| ControlFlow::Continue(()))
-        .expect("the production Raft starts with every configuration of the corpus");
-    let (name, divergence) = report.divergence?;
+    let (name, divergence) = replay_traces(corpus).divergence?;
     let thinned = thin(&LockstepRaft, *divergence).expect("the production Raft starts once more");
     let mut found = found(thinned, 0);
     found.by = format!("{} ({name})", found.by);
     Some(found)
+}
+
+fn replay_traces(traces: &[(String, Trace)]) -> ReplayReport {
+    let traces = traces.iter().cloned().map(Ok);
+    replay(&LockstepRaft, traces, &mut |_| ControlFlow::Continue(()))
+        .expect("the production Raft starts with every configuration of the corpus")
 }
 
 fn exhaust(rung: Rung, preset: &Preset) -> Option<Caught> {
@@ -116,14 +166,15 @@ fn exhaust(rung: Rung, preset: &Preset) -> Option<Caught> {
     })
 }
 
+const WALKS: WalkOptions = WalkOptions {
+    first_seed: 1,
+    walks: 100,
+    steps: 1_000,
+    config: None,
+};
+
 fn walks() -> Option<Found> {
-    let options = WalkOptions {
-        first_seed: 1,
-        walks: 100,
-        steps: 1_000,
-        config: None,
-    };
-    let report = walk(&options, &mut |_| ControlFlow::Continue(()));
+    let report = walk(&WALKS, &mut |_| ControlFlow::Continue(()));
     let walk = report.divergence?;
     let mut found = found(walk.divergence, 0);
     if let Some(timer) = walk.timer {

@@ -34,6 +34,8 @@ pub struct Build {
     pub program: PathBuf,
     /// Its bugs.
     pub bugs: Vec<Bug>,
+    /// The rules of the specification, each as the bug that the specification has without it.
+    pub rules: Vec<Bug>,
 }
 
 /// A seeded bug.
@@ -141,6 +143,8 @@ pub struct Finding {
     pub what: String,
     /// The first rung that caught it, if any did.
     pub caught: Option<Caught>,
+    /// Every run that sees it, if all of them were asked for.
+    pub seen: Vec<Seen>,
     /// The search that must notice it, of a bug in the specification.
     pub searched: Option<Searched>,
     /// Seconds spent on all rungs that were tried.
@@ -152,6 +156,23 @@ impl Finding {
     pub fn key(&self) -> String {
         format!("{} {}", self.side, self.id)
     }
+}
+
+/// A run that sees a bug, whatever the others see.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// The rung.
+    pub rung: Rung,
+    /// The preset, or what else was run.
+    pub run: String,
+    /// The fields that differ, or the property that is violated; empty where many things see it.
+    pub by: String,
+    /// How many of the traces or walks see it; one for a preset.
+    pub times: u64,
+    /// How many traces or walks there are.
+    pub of: u64,
+    /// Events of the shortest way, if the run knows one.
+    pub steps: usize,
 }
 
 /// The search of the preset that a bug in the specification names.
@@ -191,6 +212,19 @@ pub struct Caught {
     pub trace: Option<Trace>,
 }
 
+impl From<&Caught> for Seen {
+    fn from(caught: &Caught) -> Seen {
+        Seen {
+            rung: caught.rung,
+            run: caught.run.clone(),
+            by: caught.by.clone(),
+            times: 1,
+            of: 1,
+            steps: caught.steps,
+        }
+    }
+}
+
 /// The names of bugs with their sides, and the control, which needs no edit.
 pub fn seeded<'a>(bugs: impl IntoIterator<Item = (Side, &'a str)>) -> Vec<(Side, &'a str)> {
     let control = [(Side::Specification, CONTROL)];
@@ -205,6 +239,16 @@ const MAX_STATES: u64 = 3_000_000;
 
 fn smoke() -> &'static Preset {
     Preset::named("smoke").expect("there is a preset smoke")
+}
+
+/// The presets of a rung that searches.
+fn presets(rung: Rung) -> Vec<&'static Preset> {
+    match rung {
+        Rung::Corpus | Rung::Walks => Vec::new(),
+        Rung::Smoke => vec![smoke()],
+        Rung::Ci => other_ci_presets().collect(),
+        Rung::Bigger => bigger_presets().collect(),
+    }
 }
 
 /// The presets of `lockstep verify` without `smoke`; `default`, the largest, last.

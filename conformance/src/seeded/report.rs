@@ -201,6 +201,7 @@ mod tests {
                 steps: 3,
                 trace: None,
             }),
+            seen: Vec::new(),
             searched: None,
             seconds: 0.5,
         }

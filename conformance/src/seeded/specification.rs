@@ -1,6 +1,6 @@
 //! A bug in the specification: is a property violated, or a witness no longer reached?
 
-use super::{Bug, Caught, Finding, Rung, Searched};
+use super::{Bug, Caught, Finding, Rung, Searched, Seen};
 use crate::path::{provenance, steps_along};
 use lockstep_engine::{Checked, Report, Search, Verdict};
 use lockstep_model::properties::witnesses;
@@ -8,14 +8,26 @@ use lockstep_model::{Action, Cluster, Preset, Settings};
 use lockstep_traces::{Header, Trace};
 use std::time::Instant;
 
-/// Searches with the specification as it is in this process, preset after preset.
+/// Searches with the specification as it is in this process, preset after preset. With `all`, every preset
+/// of the rungs is searched, whatever the others find.
 ///
 /// # Panics
 ///
 /// If a preset cannot be set up or searched.
-pub fn try_specification(bug: &Bug, rungs: &[Rung]) -> Finding {
+pub fn try_specification(bug: &Bug, rungs: &[Rung], all: bool) -> Finding {
     let clock = Instant::now();
-    let caught = rungs.iter().find_map(|rung| climb(bug, *rung));
+    let presets = |rung: &Rung| {
+        let rung = *rung;
+        super::presets(rung).into_iter().map(move |it| (rung, it))
+    };
+    let mut runs = rungs.iter().flat_map(presets);
+    let caught = runs.find_map(|(rung, preset)| search(bug, rung, preset));
+    let mut seen: Vec<Seen> = Vec::new();
+    if all {
+        seen.extend(caught.as_ref().map(Seen::from));
+        let others = runs.filter_map(|(rung, preset)| search(bug, rung, preset));
+        seen.extend(others.map(|it| Seen::from(&it)));
+    }
     let preset = bug.preset.as_deref().and_then(Preset::named);
     let searched = bug.caught_by.as_deref().zip(preset);
     Finding {
@@ -23,6 +35,7 @@ pub fn try_specification(bug: &Bug, rungs: &[Rung]) -> Finding {
         side: bug.side,
         what: bug.what.clone(),
         caught,
+        seen,
         searched: searched.map(|(name, preset)| search_for(name, preset)),
         seconds: clock.elapsed().as_secs_f64(),
     }
@@ -49,16 +62,6 @@ pub fn search_for(name: &str, preset: &Preset) -> Searched {
         violated: matches!(found.verdict, Verdict::Violated { .. }),
         reached: reached(&found),
         same_without_collapse: plain.verdict == found.verdict && reached(&plain) == reached(&found),
-    }
-}
-
-fn climb(bug: &Bug, rung: Rung) -> Option<Caught> {
-    match rung {
-        // Neither compares anything with a property.
-        Rung::Corpus | Rung::Walks => None,
-        Rung::Smoke => search(bug, rung, super::smoke()),
-        Rung::Ci => super::other_ci_presets().find_map(|it| search(bug, rung, it)),
-        Rung::Bigger => super::bigger_presets().find_map(|it| search(bug, rung, it)),
     }
 }
 

@@ -21,6 +21,7 @@ use lockstep_traces::{Config, Header, Provenance, Trace};
 use serde::Serialize;
 pub(crate) use shrink::shrink;
 use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use world::{Seen, World};
 
 /// Which walks to do.
@@ -141,6 +142,21 @@ pub fn walk(
     progress: &mut dyn FnMut(&WalkCounts) -> ControlFlow<()>,
 ) -> WalkReport {
     walk_tampered(options, progress, |_| {})
+}
+
+/// Counts the walks that differ, each taken to its first difference.
+pub fn count_differing(options: &WalkOptions) -> u64 {
+    let seeds = options.first_seed..options.first_seed + options.walks;
+    let differs = |seed: &u64| {
+        let config = options.config.clone();
+        let config = config.unwrap_or_else(|| choice::config(*seed));
+        let choices = choices(*seed, options.steps, &config);
+        let mut counts = WalkCounts::default();
+        let walk = || take_walk(*seed, &config, &choices, |_| {}, &mut counts).is_err();
+        // An implementation that breaks down differs as well.
+        catch_unwind(AssertUnwindSafe(walk)).unwrap_or(true)
+    };
+    seeds.filter(differs).count() as u64
 }
 
 /// [`walk`], with a hand in what is seen of the implementation: the broken twin plants mistakes there.

@@ -40,7 +40,7 @@ pub fn apply(text: &str, edits: &[(usize, &str, &Edit)], switch: &str) -> Result
     for (number, id, edit) in edits {
         let (body, change) = locate(text, &functions, edit).map_err(|error| {
             let Edit { file, function, .. } = edit;
-            format!("the seeded bug {id} does not apply to `{function}` in {file}: {error}")
+            format!("the edit of {id} does not apply to `{function}` in {file}: {error}")
         })?;
         let (_, of_function) = changed
             .entry(body.start)
@@ -55,7 +55,7 @@ pub fn apply(text: &str, edits: &[(usize, &str, &Edit)], switch: &str) -> Result
         for (number, changes) in by_number {
             let id = edits.iter().find(|(it, _, _)| *it == number).map(|it| it.1);
             let body = with(text, start..end, changes)
-                .map_err(|error| format!("the seeded bug {}: {error}", id.unwrap_or_default()))?;
+                .map_err(|error| format!("the edit of {}: {error}", id.unwrap_or_default()))?;
             let (open, close) = (opening(number), closing(number));
             out.push_str(&format!("\n{number} => {open}{{{body}}}{close}"));
         }

@@ -1,7 +1,7 @@
-//! One binary with every seeded bug in it, each behind its number.
+//! One binary with the edits of all seeded bugs and rules in it, each behind its number.
 
-use super::{Bug, Edit, Side, apply, read};
-use crate::checkout::{Checkout, Failure, Messages, cargo};
+use super::{Edit, Kind, Side, apply, read, read_rules};
+use crate::checkout::{Checkout, Failure, Messages, cargo, target};
 use crate::schema::mutants_at;
 use crate::switch;
 use serde::Serialize;
@@ -12,13 +12,15 @@ use std::path::{Path, PathBuf};
 /// has seeded bugs.
 pub const MARK: &str = "LOCKSTEP_SEEDED_BUILD";
 
-/// The binary and its bugs.
+/// The binary and the edits in it.
 #[derive(Clone, Debug, Serialize)]
 pub struct Built {
     /// The binary `lockstep`.
     pub program: PathBuf,
-    /// Every bug, by its number.
+    /// Every bug.
     pub bugs: Vec<Listed>,
+    /// Every rule of the specification.
+    pub rules: Vec<ListedRule>,
 }
 
 /// A bug in the list.
@@ -38,51 +40,94 @@ pub struct Listed {
     pub preset: Option<String>,
 }
 
-/// Applies every bug to the sources, and lists them.
+/// A rule in the list.
+#[derive(Clone, Debug, Serialize)]
+pub struct ListedRule {
+    /// The number by which it is taken away.
+    pub number: usize,
+    /// The text it is in.
+    pub side: Side,
+    /// Its name.
+    pub id: String,
+    /// The rule.
+    pub what: String,
+    /// What becomes of the specification without it.
+    pub kind: Kind,
+    /// The property or witness that needs it.
+    pub caught_by: Option<String>,
+    /// The preset in which that is seen.
+    pub preset: Option<String>,
+}
+
+/// Everything that is listed, with numbers.
+#[derive(Clone, Debug, Default)]
+pub struct Lists {
+    /// The bugs.
+    pub bugs: Vec<Listed>,
+    /// The rules.
+    pub rules: Vec<ListedRule>,
+}
+
+/// Applies the edits of all bugs and rules to the sources, and lists them.
 ///
 /// # Errors
 ///
 /// A list cannot be read, or an edit does not apply.
-pub fn apply_all(workspace: &Path, sources: &mut Checkout) -> Result<Vec<Listed>, Failure> {
-    let mut listed = Vec::new();
+pub fn apply_all(workspace: &Path, sources: &mut Checkout) -> Result<Lists, Failure> {
+    let mut lists = Lists::default();
+    let mut next = 1;
     for side in Side::ALL {
-        let first = listed.len() + 1;
+        let first = next;
         let bugs = read(workspace, side)?;
-        let mut by_file: BTreeMap<&str, Vec<(usize, &str, &Edit)>> = BTreeMap::new();
-        for (place, bug) in bugs.iter().enumerate() {
-            for edit in &bug.edit {
-                let edits = by_file.entry(&edit.file).or_default();
-                edits.push((first + place, &bug.id, edit));
-            }
-            listed.push(list(first + place, side, bug));
+        let rules = match side {
+            Side::Specification => read_rules(workspace)?,
+            Side::Implementation => Vec::new(),
+        };
+        let mut edits: Vec<(usize, &str, &Edit)> = Vec::new();
+        for bug in &bugs {
+            edits.extend(bug.edit.iter().map(|edit| (next, bug.id.as_str(), edit)));
+            lists.bugs.push(Listed {
+                number: next,
+                side,
+                id: bug.id.clone(),
+                what: bug.what.clone(),
+                caught_by: bug.caught_by.clone(),
+                preset: bug.preset.clone(),
+            });
+            next += 1;
+        }
+        for rule in &rules {
+            edits.extend(rule.edit.iter().map(|edit| (next, rule.id.as_str(), edit)));
+            lists.rules.push(ListedRule {
+                number: next,
+                side,
+                id: rule.id.clone(),
+                what: rule.rule.clone(),
+                kind: rule.kind,
+                caught_by: rule.caught_by.clone(),
+                preset: rule.preset.clone(),
+            });
+            next += 1;
         }
         let folder = Path::new(side.package().sources);
+        let mut by_file: BTreeMap<&str, Vec<(usize, &str, &Edit)>> = BTreeMap::new();
+        for edit in edits {
+            by_file.entry(&edit.2.file).or_default().push(edit);
+        }
         for (file, edits) in by_file {
             let path = folder.join(file);
             let (_, id, _) = edits[0];
             let text = sources.text(&path);
-            let text = text.map_err(|error| Failure(format!("the seeded bug {id}: {error}")))?;
+            let text = text.map_err(|error| Failure(format!("{id}: {error}")))?;
             let text = apply(text, &edits, "crate::lockstep_mutant::number").map_err(Failure)?;
             sources.put(path, text);
         }
-        let last = listed.len();
         let lib = folder.join("lib.rs");
         let with_switch = format!("{}\nmod lockstep_mutant;\n", sources.text(&lib)?);
         sources.put(lib, with_switch);
-        sources.put(folder.join(switch::FILE), switch::module(first, last));
+        sources.put(folder.join(switch::FILE), switch::module(first, next - 1));
     }
-    Ok(listed)
-}
-
-fn list(number: usize, side: Side, bug: &Bug) -> Listed {
-    Listed {
-        number,
-        side,
-        id: bug.id.clone(),
-        what: bug.what.clone(),
-        caught_by: bug.caught_by.clone(),
-        preset: bug.preset.clone(),
-    }
+    Ok(lists)
 }
 
 /// Builds the binary under `target/seeded` of the workspace.
@@ -92,22 +137,9 @@ fn list(number: usize, side: Side, bug: &Bug) -> Listed {
 /// An edit does not apply or does not compile, or the rest does not.
 pub fn build(workspace: &Path) -> Result<Built, Failure> {
     let mut sources = Checkout::read(workspace)?;
-    let bugs = apply_all(workspace, &mut sources)?;
-    // Cargo names what it makes of a package by version and place in the workspace. With a version of their
-    // own the changed packages share a folder with the others, and so everything that both depend on.
-    let manifest = Path::new("Cargo.toml");
-    let version = "[workspace.package]\nversion = \"";
-    let text = sources.text(manifest)?;
-    if !text.contains(version) {
-        return Err(Failure(
-            "Cargo.toml does not begin [workspace.package] with a version".into(),
-        ));
-    }
-    let text = text.replacen(version, &format!("{version}0.0.0-seeded.from."), 1);
-    sources.put(manifest, text);
-    let target =
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
-    let target = workspace.join(target);
+    let lists = apply_all(workspace, &mut sources)?;
+    sources.label("seeded")?;
+    let target = target(workspace);
     let out = target.join("seeded");
     let folder = out.join("workspace");
     sources.write(&folder, |_| true)?;
@@ -129,18 +161,22 @@ pub fn build(workspace: &Path) -> Result<Built, Failure> {
         ],
     )?;
     if !messages.success {
-        return Err(blame(&messages, &sources, &bugs));
+        return Err(blame(&messages, &sources, &lists));
     }
     let programs = messages.programs().into_iter();
     let mut programs = programs.filter(|(name, _)| name == "lockstep");
     let (_, program) = programs
         .next()
         .ok_or_else(|| Failure("there is no program lockstep".to_owned()))?;
-    Ok(Built { program, bugs })
+    Ok(Built {
+        program,
+        bugs: lists.bugs,
+        rules: lists.rules,
+    })
 }
 
 /// The bugs whose edits do not compile, with the errors.
-fn blame(messages: &Messages, sources: &Checkout, bugs: &[Listed]) -> Failure {
+fn blame(messages: &Messages, sources: &Checkout, lists: &Lists) -> Failure {
     let mut guilty = BTreeSet::new();
     let mut errors = String::new();
     for error in messages.errors() {
@@ -155,11 +191,15 @@ fn blame(messages: &Messages, sources: &Checkout, bugs: &[Listed]) -> Failure {
             }
         }
     }
-    let names = bugs.iter().filter(|bug| guilty.contains(&bug.number));
-    let names: Vec<_> = names.map(|bug| bug.id.as_str()).collect();
+    let bugs = lists.bugs.iter().map(|it| (it.number, it.id.as_str()));
+    let rules = lists.rules.iter().map(|it| (it.number, it.id.as_str()));
+    let names = bugs
+        .chain(rules)
+        .filter(|(number, _)| guilty.contains(number));
+    let names: Vec<_> = names.map(|(_, id)| id).collect();
     let whose = match names.is_empty() {
         true => "the copy with the seeded bugs".to_owned(),
-        false => format!("the seeded bug {}", names.join(", ")),
+        false => format!("the edit of {}", names.join(", ")),
     };
     let reason = match errors.is_empty() {
         true => &messages.stderr,

@@ -9,7 +9,7 @@ mod build;
 mod tokens;
 
 pub use apply::apply;
-pub use build::{Built, Listed, apply_all, build};
+pub use build::{Built, Listed, ListedRule, Lists, MARK, apply_all, build};
 
 use crate::checkout::Failure;
 use crate::package::{IMPLEMENTATION, Package, SPECIFICATION};
@@ -86,6 +86,82 @@ pub struct Edit {
 #[serde(deny_unknown_fields)]
 struct List {
     bug: Vec<Bug>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rules {
+    rule: Vec<Rule>,
+}
+
+/// Reads the rules, in the order of the list.
+///
+/// # Errors
+///
+/// The list is missing or malformed, names a rule twice, or has one without what its kind needs.
+pub fn read_rules(workspace: &Path) -> Result<Vec<Rule>, Failure> {
+    let path = workspace.join(FOLDER).join("rules.toml");
+    let place = |error: &dyn std::fmt::Display| Failure(format!("{}: {error}", path.display()));
+    let text = fs::read_to_string(&path).map_err(|error| place(&error))?;
+    let list: Rules = toml::from_str(&text).map_err(|error| place(&error))?;
+    let mut ids = BTreeSet::new();
+    for rule in &list.rule {
+        let id = &rule.id;
+        if !ids.insert(id) {
+            return Err(place(&format!("there are two rules {id}")));
+        }
+        if rule.edit.is_empty() {
+            return Err(place(&format!("{id} has no edit")));
+        }
+        let complete = match rule.kind {
+            Kind::Safety => rule.why.is_none() && rule.caught_by.is_some() && rule.preset.is_some(),
+            _ => rule.why.is_some() && rule.caught_by.is_none() && rule.preset.is_none(),
+        };
+        if !complete {
+            let text =
+                "a rule of safety, and no other, has caught_by and preset; the others have why";
+            return Err(place(&format!("{id}: {text}")));
+        }
+    }
+    Ok(list.rule)
+}
+
+/// A rule of the specification, and the edit that takes it away.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    /// Its name.
+    pub id: String,
+    /// The section of the paper or thesis; `etcd` for a rule that they do not have.
+    pub section: String,
+    /// The rule, in a sentence.
+    pub rule: String,
+    /// What holds because of it.
+    pub protects: String,
+    /// What becomes of the specification without it.
+    pub kind: Kind,
+    /// Of a rule that no property needs: the argument.
+    pub why: Option<String>,
+    /// A property that is violated without it, or a witness that is no longer reached.
+    pub caught_by: Option<String>,
+    /// The preset in which that happens.
+    pub preset: Option<String>,
+    /// The changes of the sources; all of them are made together.
+    pub edit: Vec<Edit>,
+}
+
+/// What becomes of the specification without a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A property is violated, or something is no longer reached.
+    Safety,
+    /// Messages come at another pace, and nothing else changes.
+    Pacing,
+    /// Something may wait for ever.
+    Liveness,
+    /// It behaves as with the rule.
+    Equivalent,
 }
 
 /// Reads the bugs of one side, in the order of the list.

@@ -1,0 +1,291 @@
+//! The results for people: the page `model/MUTATION.md`.
+
+use super::trial::Trial;
+use crate::mutant::Mutant;
+use crate::reasons::{Reasons, Verdict};
+use crate::seeded::{Kind, Rule};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+/// A rule and the result of taking it away.
+#[derive(Clone, Debug)]
+pub struct RuleRow {
+    /// The rule.
+    pub rule: Rule,
+    /// The result, if it was tried.
+    pub trial: Option<Trial>,
+}
+
+/// A mutant and its result.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// The mutant.
+    pub mutant: Mutant,
+    /// Whether it compiles.
+    pub viable: bool,
+    /// The result, if it was tried.
+    pub trial: Option<Trial>,
+    /// The reason why nothing notices it, as somebody has written it down.
+    pub reason: Option<(Verdict, String)>,
+}
+
+/// Everything that a run shows.
+#[derive(Clone, Debug, Default)]
+pub struct Mutation {
+    /// The rules.
+    pub rules: Vec<RuleRow>,
+    /// The mechanical mutants.
+    pub rows: Vec<Row>,
+    /// Reasons for mutants that are gone or noticed.
+    pub stale: Vec<String>,
+}
+
+impl RuleRow {
+    /// What is wrong with the list, if anything: a rule that nothing notices and that is said to be needed,
+    /// or the reverse.
+    pub fn wrong(&self) -> Option<String> {
+        let Rule { id, kind, .. } = &self.rule;
+        let trial = self.trial.as_ref()?;
+        match (kind, trial.is_noticed()) {
+            (Kind::Safety, true) => None,
+            (Kind::Safety, false) => Some(format!("{id}: nothing notices that it is gone")),
+            (_, false) => None,
+            (_, true) => Some(format!("{id}: it is {kind:?}, and something notices it")),
+        }
+    }
+}
+
+impl Row {
+    fn is_noticed(&self) -> bool {
+        self.trial.as_ref().is_some_and(Trial::is_noticed)
+    }
+
+    fn is_survivor(&self) -> bool {
+        self.viable && self.trial.as_ref().is_some_and(|it| !it.is_noticed())
+    }
+}
+
+impl Mutation {
+    /// Compares the list of reasons with the results.
+    pub fn judge(&mut self, reasons: &Reasons) {
+        let by_key: BTreeMap<String, &Row> =
+            self.rows.iter().map(|it| (it.mutant.key(), it)).collect();
+        for key in reasons.keys() {
+            match by_key.get(key) {
+                None => self.stale.push(format!("{key}: there is no such mutant")),
+                Some(row) if !row.viable => self.stale.push(format!("{key}: it does not compile")),
+                Some(row) if row.is_noticed() => self.stale.push(format!("{key}: it is noticed")),
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// The mutants that nothing notices and nobody has explained.
+    pub fn survivors(&self) -> impl Iterator<Item = &Row> {
+        let unexplained = self.rows.iter().filter(|row| row.reason.is_none());
+        unexplained.filter(|row| row.is_survivor())
+    }
+
+    /// The rules whose result is not the one that the list says.
+    pub fn wrong(&self) -> Vec<String> {
+        self.rules.iter().filter_map(RuleRow::wrong).collect()
+    }
+
+    /// Whether everything is noticed or explained, and nothing is out of date.
+    pub fn holds(&self) -> bool {
+        self.stale.is_empty() && self.wrong().is_empty() && self.survivors().next().is_none()
+    }
+
+    /// A few lines for a terminal.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        if !self.rules.is_empty() {
+            let tried = self.rules.iter().filter(|it| it.trial.is_some()).count();
+            let wrong = self.wrong();
+            let _ = writeln!(
+                text,
+                "{tried} rules were taken away; {} are not as the list says",
+                wrong.len()
+            );
+            for wrong in wrong {
+                let _ = writeln!(text, "  {wrong}");
+            }
+        }
+        if !self.rows.is_empty() {
+            let _ = writeln!(text, "{}", self.score());
+            for row in self.survivors() {
+                let Mutant { file, line, .. } = &row.mutant;
+                let (id, key) = (row.mutant.id(), row.mutant.key());
+                let _ = writeln!(text, "  {id} {file}:{line} {key}");
+            }
+            for stale in &self.stale {
+                let _ = writeln!(text, "  out of date: {stale}");
+            }
+        }
+        text
+    }
+
+    fn score(&self) -> String {
+        let tried = self
+            .rows
+            .iter()
+            .filter(|it| it.viable && it.trial.is_some());
+        let tried: Vec<&Row> = tried.collect();
+        let noticed = tried.iter().filter(|it| it.is_noticed()).count();
+        let explained = tried
+            .iter()
+            .filter(|it| it.is_survivor() && it.reason.is_some());
+        let mut by: BTreeMap<Verdict, usize> = BTreeMap::new();
+        for row in explained {
+            let verdict = row
+                .reason
+                .as_ref()
+                .map_or(Verdict::Open, |(verdict, _)| *verdict);
+            *by.entry(verdict).or_default() += 1;
+        }
+        let reasons: Vec<_> = by
+            .iter()
+            .map(|(it, count)| format!("{count} {it}"))
+            .collect();
+        let changes = tried.len() - by.get(&Verdict::Equivalent).unwrap_or(&0);
+        format!(
+            "{:.1} %: of {} mutants that compile and were tried, {noticed} are noticed; explained: {}; {} survive \
+             without a reason; {} do not compile",
+            100.0 * noticed as f64 / changes.max(1) as f64,
+            tried.len(),
+            if reasons.is_empty() {
+                "none".to_owned()
+            } else {
+                reasons.join(", ")
+            },
+            self.survivors().count(),
+            self.rows.iter().filter(|it| !it.viable).count(),
+        )
+    }
+}
+
+/// The page of the repository.
+pub fn page(mutation: &Mutation) -> String {
+    let mut text = String::from(
+        "# Every rule earns its place\n\n\
+         Generated by `cargo run --release -p lockstep-mutator -- specification --markdown model/MUTATION.md`; do \
+         not edit. The specification is changed, and only searches of the presets of `lockstep verify` look at the \
+         result: a change is noticed if a property is violated, or if a witness is no longer reached in the preset \
+         that it names. No implementation takes part, so what is noticed here is noticed as well if an \
+         implementation has the same mistake.\n\n\
+         ## Without each rule\n\n\
+         Each row takes one rule away by hand; `conformance/seeded/rules.toml` has the edits. *Steps* is the length \
+         of the shortest counterexample in all presets; a witness has none.\n\n\
+         | rule | source | protects | noticed by | preset | steps | presets that notice it |\n\
+         | --- | --- | --- | --- | --- | ---: | --- |\n",
+    );
+    for RuleRow { rule, trial } in &mutation.rules {
+        let Rule {
+            section,
+            rule: sentence,
+            protects,
+            ..
+        } = rule;
+        let sight = trial.as_ref().and_then(Trial::shortest);
+        let _ = match (sight, trial) {
+            (Some(sight), Some(trial)) => {
+                let presets: BTreeSet<_> = trial.seen.iter().map(|it| it.preset.as_str()).collect();
+                let presets: Vec<_> = presets.into_iter().collect();
+                let steps = match sight.steps {
+                    0 => String::new(),
+                    steps => steps.to_string(),
+                };
+                writeln!(
+                    text,
+                    "| {sentence} | {section} | {protects} | {} | {} | {steps} | {} |",
+                    sight.by,
+                    sight.preset,
+                    presets.join(", ")
+                )
+            }
+            (None, Some(trial)) if trial.failed.is_some() => {
+                let failed = trial.failed.as_deref().unwrap_or_default();
+                writeln!(
+                    text,
+                    "| {sentence} | {section} | {protects} | the search {failed} | | | |"
+                )
+            }
+            (None, Some(_)) => {
+                let why = rule.why.as_deref().unwrap_or("**nothing notices it**");
+                writeln!(
+                    text,
+                    "| {sentence} | {section} | {protects} | nothing ({}): {why} | | | |",
+                    kind(rule.kind)
+                )
+            }
+            (_, None) => writeln!(
+                text,
+                "| {sentence} | {section} | {protects} | not tried | | | |"
+            ),
+        };
+    }
+    mutants(&mut text, mutation);
+    text
+}
+
+fn kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Safety => "safety",
+        Kind::Pacing => "pacing",
+        Kind::Liveness => "liveness",
+        Kind::Equivalent => "equivalent",
+    }
+}
+
+fn mutants(text: &mut String, mutation: &Mutation) {
+    let _ = write!(
+        text,
+        "\n## Every small change\n\nEvery mechanical change of `model/src/server`.\n\n**{}**\n\n\
+         | property or witness | mutants that it notices first |\n| --- | ---: |\n",
+        mutation.score()
+    );
+    let mut by: BTreeMap<String, usize> = BTreeMap::new();
+    for trial in mutation.rows.iter().filter_map(|row| row.trial.as_ref()) {
+        let first = match (trial.seen.first(), &trial.failed) {
+            (Some(sight), _) => sight.by.clone(),
+            (None, Some(failed)) => format!("the search {failed}"),
+            (None, None) => continue,
+        };
+        *by.entry(first).or_default() += 1;
+    }
+    let mut by: Vec<_> = by.into_iter().collect();
+    by.sort_by_key(|(name, count)| (std::cmp::Reverse(*count), name.clone()));
+    for (name, count) in by {
+        let _ = writeln!(text, "| {name} | {count} |");
+    }
+    text.push_str(
+        "\n## What nothing notices, and why\n\n*Pacing*: messages come at another pace, and nothing else changes. \
+         *Liveness*: something may wait for ever, which no property of a state or step says. *Equivalent*: the \
+         specification behaves as before. *Open*: known, and not noticed yet.\n",
+    );
+    let mut groups: BTreeMap<(Verdict, &str), Vec<&Row>> = BTreeMap::new();
+    for row in mutation.rows.iter().filter(|it| it.is_survivor()) {
+        let (verdict, why) = match &row.reason {
+            Some((verdict, why)) => (*verdict, why.as_str()),
+            None => (Verdict::Open, "Nobody has explained it."),
+        };
+        groups.entry((verdict, why)).or_default().push(row);
+    }
+    for ((verdict, why), rows) in groups {
+        let _ = writeln!(text, "\n**{verdict}**: {why}\n");
+        for row in rows {
+            let Mutant {
+                file,
+                function,
+                before,
+                after,
+                ..
+            } = &row.mutant;
+            let id = row.mutant.id();
+            let _ = writeln!(
+                text,
+                "* `{id}` {file}, `{function}`: `{before}` → `{after}`"
+            );
+        }
+    }
+}
