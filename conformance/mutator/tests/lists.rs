@@ -1,0 +1,43 @@
+//! Every edit in `conformance/seeded/` applies to the sources as they are.
+
+use lockstep_mutator::checkout::Checkout;
+use lockstep_mutator::seeded::{Kind, apply_all};
+use std::collections::BTreeSet;
+use std::path::Path;
+
+#[test]
+fn every_edit_applies() {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let workspace = package
+        .ancestors()
+        .nth(2)
+        .expect("the package lies in the workspace");
+    let mut sources = Checkout::read(workspace).expect("the sources can be read");
+    let lists = apply_all(workspace, &mut sources).expect("every edit applies");
+    let numbers = lists.bugs.iter().map(|it| it.number);
+    let numbers: BTreeSet<_> = numbers
+        .chain(lists.rules.iter().map(|it| it.number))
+        .collect();
+    let all = lists.bugs.len() + lists.rules.len();
+    assert_eq!(numbers, (1..=all).collect());
+    let safety = lists.rules.iter().filter(|it| it.kind == Kind::Safety);
+    assert!(safety.count() > 50, "{lists:#?}");
+}
+
+/// A list that lost one of its edits, or an edit whose place is gone, names what it is about.
+#[test]
+fn an_edit_whose_place_is_gone_is_named() {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let workspace = package
+        .ancestors()
+        .nth(2)
+        .expect("the package lies in the workspace");
+    let mut sources = Checkout::read(workspace).expect("the sources can be read");
+    let file = Path::new("model/src/server/election.rs");
+    let text = sources.text(file).expect("the file is there");
+    let changed = text.replace("last >= self.i.log.last()", "self.i.log.last() <= last");
+    assert_ne!(changed, text);
+    sources.put(file, changed);
+    let error = apply_all(workspace, &mut sources).expect_err("EL-01 does not apply");
+    assert!(error.to_string().contains("EL-01"), "{error}");
+}
