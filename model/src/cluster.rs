@@ -156,6 +156,22 @@ impl LocalEvents {
         self.kinds.contains(kind)
     }
 
+    /// The other events without a message, as the server takes them: they must leave it as it is.
+    pub(crate) fn that_mean_nothing(server: &Server) -> impl Iterator<Item = Stimulus<'static>> {
+        let matter = LocalEvents::that_matter(server);
+        let value = highest_value(server) + 1;
+        let idle = Kind::ALL.into_iter().filter(move |kind| !matter.contains(*kind));
+        idle.filter_map(move |kind| match kind {
+            Kind::Timeout => Some(Stimulus::Timeout),
+            Kind::LeaseExpire => Some(Stimulus::LeaseExpire),
+            Kind::Heartbeat => Some(Stimulus::Heartbeat),
+            Kind::CheckQuorum => Some(Stimulus::CheckQuorum),
+            Kind::Propose => Payload::value(value).map(Stimulus::Propose),
+            Kind::Restart => Some(Stimulus::Restart),
+            Kind::Duplicate | Kind::Drop => None,
+        })
+    }
+
     /// Those that the budgets allow, in the order in which they are listed.
     #[inline]
     fn list(self, allowed: KindSet, list: impl FnMut(Kind)) {

@@ -4,6 +4,7 @@
 //! a witness that something interesting happens at all. Every property has an antecedent: the case in
 //! which it says something. A property whose antecedent never holds in a search was not tested by it.
 
+mod rules;
 mod state;
 mod step;
 mod witness;
@@ -85,9 +86,11 @@ pub fn state_properties() -> &'static [StateProperty] {
 }
 
 /// The properties of transitions, in the order in which they are looked at; all of them come before those
-/// of the state that a transition leads to.
-pub fn step_properties() -> &'static [TransitionProperty] {
-    step::ALL
+/// of the state that a transition leads to. Those that follow from several rules come before the rules
+/// themselves.
+pub fn step_properties() -> impl Iterator<Item = &'static TransitionProperty> {
+    let rules = rules::ALL.iter().flat_map(|rules| rules.iter());
+    step::ALL.iter().chain(rules)
 }
 
 /// The witnesses.
@@ -111,7 +114,7 @@ pub(crate) fn for_stateright() -> Vec<Property<Cluster>> {
 
 pub(crate) fn for_steps() -> Vec<StepProperty<Cluster>> {
     let property = |property: &TransitionProperty| StepProperty::new(property.name, property.holds);
-    step::ALL.iter().map(property).collect()
+    step_properties().map(property).collect()
 }
 
 pub(crate) fn step_witnesses() -> Vec<StepProperty<Cluster>> {
@@ -126,8 +129,7 @@ pub(crate) fn antecedents() -> Vec<Antecedent<Cluster>> {
     let states = state::ALL
         .iter()
         .map(|property| Antecedent::state(property.name, property.antecedent));
-    let steps = step::ALL
-        .iter()
+    let steps = step_properties()
         .map(|property| Antecedent::step(property.name, property.antecedent));
     states.chain(steps).collect()
 }

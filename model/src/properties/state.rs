@@ -4,7 +4,7 @@ use super::{Reads, StateProperty};
 use crate::cluster::{Cluster, ClusterState};
 use crate::ids::Id;
 use crate::message::{Body, Message};
-use crate::server::Server;
+use crate::server::{Flow, Progress, Server};
 use lockstep_traces::Role;
 
 pub(super) const ALL: &[StateProperty] = &[
@@ -72,6 +72,62 @@ pub(super) const ALL: &[StateProperty] = &[
         },
     },
     StateProperty {
+        name: "elected_by_quorum_inv",
+        source: "\"a candidate wins an election if it receives votes from a majority of the servers in \
+                 the full cluster for the same term\" (paper, section 5.2): those servers have its name \
+                 as their vote, or a later term",
+        reads: Reads::Servers,
+        holds: elected_by_quorum_inv,
+        antecedent: |_, state| leaders(state).next().is_some(),
+    },
+    StateProperty {
+        name: "undecided_inv",
+        source: "who has the votes of a majority leads (paper, section 5.2), and who can no longer get \
+                 them gives up (etcd's raft, quorum.VoteLost)",
+        reads: Reads::Servers,
+        holds: undecided_inv,
+        antecedent: |_, state| campaigners(state).next().is_some(),
+    },
+    StateProperty {
+        name: "known_leader_inv",
+        source: "the leader that a server follows was elected in its term (paper, section 5.2)",
+        reads: Reads::Servers,
+        holds: |_, state| {
+            state.servers.iter().all(|i| {
+                let elected = state.history.leaders_of(i.term);
+                i.leader.is_none_or(|leader| elected.contains(leader))
+            })
+        },
+        antecedent: |_, state| {
+            let follows = |i: &Server| i.role == Role::Follower && i.leader.is_some();
+            state.servers.iter().any(follows)
+        },
+    },
+    StateProperty {
+        name: "progress_inv",
+        source: "what is on its way to a peer lies between what it has and what is sent next, oldest \
+                 first, and nothing is while it is probed (thesis, section 10.2.1; etcd's raft, Inflights)",
+        reads: Reads::Servers,
+        holds: |_, state| progress(state).all(|(_, peer)| is_in_order(peer)),
+        antecedent: |_, state| progress(state).any(|(_, peer)| !peer.inflight.is_empty()),
+    },
+    StateProperty {
+        name: "nothing_held_back_inv",
+        source: "a leader has sent a peer all that it lacks, unless it waits for an answer or the window \
+                 is full (thesis, section 10.2.1: pipelining)",
+        reads: Reads::Servers,
+        holds: |cluster, state| {
+            let most = cluster.settings.max_inflight;
+            progress(state).all(|(leader, peer)| {
+                let all_sent = peer.next > leader.log.last_index();
+                all_sent || peer.paused || peer.window_is_full(most)
+            })
+        },
+        antecedent: |_, state| {
+            progress(state).any(|(leader, peer)| peer.next <= leader.log.last_index())
+        },
+    },
+    StateProperty {
         name: "message_terms_inv",
         source: "\"current terms are exchanged whenever servers communicate\" (paper, section 5.1): a \
                  message carries at most its sender's term; a pre-vote request at most one more, and its \
@@ -87,6 +143,20 @@ fn leaders(state: &ClusterState) -> impl Iterator<Item = &Server> {
         .servers
         .iter()
         .filter(|server| server.role == Role::Leader)
+}
+
+fn campaigners(state: &ClusterState) -> impl Iterator<Item = &Server> {
+    let campaigns = |i: &&Server| matches!(i.role, Role::PreCandidate | Role::Candidate);
+    state.servers.iter().filter(campaigns)
+}
+
+/// Every leader with what it knows of each peer.
+fn progress(state: &ClusterState) -> impl Iterator<Item = (&Server, &Progress)> {
+    leaders(state).flat_map(|leader| {
+        let peers = leader.peers.iter().flat_map(|peers| peers.iter());
+        let others = peers.enumerate().filter(|(slot, _)| *slot != leader.id.slot());
+        others.map(move |(_, peer)| (leader, peer))
+    })
 }
 
 fn pairs(state: &ClusterState) -> impl Iterator<Item = (&Server, &Server)> {
@@ -159,6 +229,34 @@ fn match_is_replicated_inv(_: &Cluster, state: &ClusterState) -> bool {
             leader.log.entry(matched) == j.log.entry(matched)
         })
     })
+}
+
+fn elected_by_quorum_inv(cluster: &Cluster, state: &ClusterState) -> bool {
+    leaders(state).all(|leader| {
+        let voted = |j: &&Server| {
+            j.term > leader.term || j.term == leader.term && j.vote == Some(leader.id)
+        };
+        state.servers.iter().filter(voted).count() > cluster.settings.servers() / 2
+    })
+}
+
+fn undecided_inv(cluster: &Cluster, state: &ClusterState) -> bool {
+    let servers = cluster.settings.servers();
+    campaigners(state).all(|i| {
+        let (yes, no) = (i.granted.len(), i.refused.len());
+        yes <= servers / 2 && servers - no > servers / 2
+    })
+}
+
+fn is_in_order(peer: &Progress) -> bool {
+    let sent = || peer.inflight.iter();
+    let ascends = sent().zip(sent().skip(1)).all(|(a, b)| a < b);
+    let between = sent().all(|index| peer.matched < index && index < peer.next);
+    let last = peer.inflight.last();
+    match peer.flow {
+        Flow::Probe => peer.inflight.is_empty(),
+        Flow::Replicate => ascends && between && last.is_none_or(|last| last + 1 == peer.next),
+    }
 }
 
 fn message_terms_inv(_: &Cluster, state: &ClusterState) -> bool {

@@ -136,12 +136,17 @@ pub(super) const ALL: &[TransitionProperty] = &[
     TransitionProperty {
         name: "restart_step",
         source: "currentTerm, votedFor and log[] are \"updated on stable storage before responding to \
-                 RPCs\" (paper, figure 2): a restart keeps them, and is silent",
+                 RPCs\" (paper, figure 2): a restart keeps them and nothing else, and is silent",
         holds: |_, before, action, after| {
             restarted(before, action, after).is_none_or(|(i, next)| {
-                (i.term, i.vote, i.commit, &i.log) == (next.term, next.vote, next.commit, &next.log)
-                    && next.role == Role::Follower
-                    && after.network == before.network
+                let durable = Server {
+                    term: i.term,
+                    vote: i.vote,
+                    commit: i.commit,
+                    log: i.log.clone(),
+                    ..Server::initial(i.id)
+                };
+                *next == durable && after.network == before.network
             })
         },
         antecedent: |_, before, action, after| restarted(before, action, after).is_some(),

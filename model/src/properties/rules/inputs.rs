@@ -1,0 +1,109 @@
+//! Inputs that mean nothing, and messages that only some servers send.
+
+use super::{Applied, TransitionProperty, always, rule};
+use crate::cluster::{Action, LocalEvents};
+use crate::ids::{Id, MAX_SERVERS};
+use crate::message::{Body, Message, Position};
+use crate::server::{Outbox, Server, Stimulus};
+use lockstep_traces::{Outcome, Refusal, Role};
+
+pub(super) const ALL: &[TransitionProperty] = &[
+    rule!(
+        "sender_role_step",
+        "candidates ask for votes, leaders send appends and heartbeats, and servers answer whoever sent \
+         to them, in their own name and at their own term (paper, section 5.1)",
+        sends_something => sends_what_it_may
+    ),
+    rule!(
+        "lease_expiry_step",
+        "that a lease runs out changes nothing else (thesis, section 4.2.3)",
+        lease_runs_out => |it: &Applied<'_>| {
+            let expired = Server { lease: false, ..it.i.clone() };
+            *it.next == expired && it.sends([])
+        }
+    ),
+    rule!(
+        "idle_input_step",
+        "a timer in the wrong role and a client at a server that does not lead change nothing; the \
+         client is told (thesis, section 6.2; etcd's raft, ErrProposalDropped)",
+        always => ignores_idle_inputs
+    ),
+    rule!(
+        "stranger_step",
+        "what a server that is no member answers was never asked: it counts for nothing (etcd's raft, \
+         ErrStepPeerNotFound)",
+        always => refuses_strangers
+    ),
+];
+
+fn sends_something(it: &Applied<'_>) -> bool {
+    !it.sent().is_empty()
+}
+
+fn sends_what_it_may(it: &Applied<'_>) -> bool {
+    let next = it.next;
+    it.sent().into_iter().all(|m| {
+        let mut term = next.term;
+        let allowed = match m.body {
+            Body::RequestVote { .. } => next.role == Role::Candidate,
+            Body::AppendEntries { .. } | Body::Heartbeat { .. } => next.role == Role::Leader,
+            Body::RequestPreVote { .. } => {
+                term += 1;
+                next.role == Role::PreCandidate
+            }
+            Body::RequestPreVoteResponse { granted: true } => {
+                term = it.message.map_or(0, |asked| asked.term);
+                it.message.is_some_and(|asked| asked.from == m.to)
+            }
+            _ => it.message.is_some_and(|asked| asked.from == m.to),
+        };
+        allowed && m.from == next.id && m.to != next.id && m.term == term
+    })
+}
+
+fn lease_runs_out(it: &Applied<'_>) -> bool {
+    matches!(it.action, Action::LeaseExpire(_))
+}
+
+/// Whether an input leaves the server as it is afterwards, and makes it send nothing.
+fn ignores(it: &Applied<'_>, stimulus: Stimulus<'_>, expected: Outcome) -> bool {
+    let mut server = it.next.clone();
+    let mut outbox = Outbox::new();
+    let outcome = server.advance(it.settings, stimulus, &mut outbox);
+    outcome == expected && outbox.is_empty() && server == *it.next
+}
+
+fn ignores_idle_inputs(it: &Applied<'_>) -> bool {
+    LocalEvents::that_mean_nothing(it.next).all(|stimulus| {
+        let expected = match stimulus {
+            Stimulus::Propose(_) => Outcome::Refused(Refusal::ProposalDropped),
+            _ => Outcome::Accepted,
+        };
+        ignores(it, stimulus, expected)
+    })
+}
+
+fn refuses_strangers(it: &Applied<'_>) -> bool {
+    let stranger = Id::new(MAX_SERVERS as u8 + 1).filter(|id| !it.settings.is_member(*id));
+    let index = it.next.log.last_index();
+    let hint = Position { term: 0, index: 0 };
+    let answers = [
+        Body::RequestVoteResponse { granted: true },
+        Body::RequestPreVoteResponse { granted: true },
+        Body::AppendEntriesAccepted { index },
+        Body::AppendEntriesRejected { index, hint },
+        Body::HeartbeatResponse,
+    ];
+    stranger.is_none_or(|from| {
+        answers.into_iter().all(|body| {
+            let message = Message {
+                from,
+                to: it.next.id,
+                term: it.next.term.max(1) + 1,
+                body,
+            };
+            let refused = Outcome::Refused(Refusal::UnknownPeer);
+            ignores(it, Stimulus::Deliver(&message), refused)
+        })
+    })
+}

@@ -1,0 +1,180 @@
+//! The rules of figure 2 of the paper and of the thesis, sentence by sentence, each as a property of the
+//! step that applies it.
+//!
+//! Figure 3 says what must never be seen; most broken rules need many steps until it is. These properties
+//! look at one step of one server, and see a broken rule where it is first applied. They are written
+//! from the sentences, and call nothing of `server/` but what reads a log or counts a quorum.
+
+mod election;
+mod inputs;
+mod replication;
+mod votes;
+
+use super::TransitionProperty;
+use crate::cluster::{Action, Cluster, ClusterState};
+use crate::ids::Id;
+use crate::message::{Body, Message};
+use crate::network::Network;
+use crate::server::Server;
+use crate::settings::Settings;
+use lockstep_traces::Role;
+use smallvec::SmallVec;
+
+/// The rules, in the order in which they are looked at.
+pub(super) const ALL: [&[TransitionProperty]; 4] = [
+    election::ALL,
+    votes::ALL,
+    replication::ALL,
+    inputs::ALL,
+];
+
+/// A property that says something of the steps that satisfy `$when`: that they satisfy `$then`.
+macro_rules! rule {
+    ($name:literal, $source:literal, $when:expr => $then:expr) => {
+        $crate::properties::TransitionProperty {
+            name: $name,
+            source: $source,
+            holds: |cluster, before, action, after| {
+                $crate::properties::rules::Applied::of(cluster, before, action, after)
+                    .is_none_or(|it| !($when)(&it) || ($then)(&it))
+            },
+            antecedent: |cluster, before, action, after| {
+                $crate::properties::rules::Applied::of(cluster, before, action, after)
+                    .is_some_and(|it| ($when)(&it))
+            },
+        }
+    };
+}
+use rule;
+
+/// A step of one server.
+struct Applied<'a> {
+    settings: &'a Settings,
+    action: Action,
+    /// The message that is delivered.
+    message: Option<&'a Message>,
+    i: &'a Server,
+    next: &'a Server,
+    /// The value that a proposal would carry.
+    value: u64,
+    before: &'a Network,
+    after: &'a Network,
+}
+
+impl<'a> Applied<'a> {
+    fn of(
+        cluster: &'a Cluster,
+        before: &'a ClusterState,
+        action: &Action,
+        after: &'a ClusterState,
+    ) -> Option<Applied<'a>> {
+        let (i, next) = super::step::moved(before, action, after)?;
+        Some(Applied {
+            settings: &cluster.settings,
+            action: *action,
+            message: super::step::delivered(before, action),
+            i,
+            next,
+            value: match action {
+                Action::Propose(_) => before.next_value(),
+                _ => 0,
+            },
+            before: &before.network,
+            after: &after.network,
+        })
+    }
+
+    /// The messages sent, sorted.
+    fn sent(&self) -> SmallVec<[&'a Message; 6]> {
+        let mut old = self.before.iter().peekable();
+        let mut delivered = self.message;
+        let mut sent = SmallVec::new();
+        for message in self.after.iter() {
+            while old.peek().is_some_and(|it| *it < message) {
+                old.next();
+            }
+            // One copy of what was delivered is gone.
+            if delivered == old.peek().copied() && delivered == Some(message) {
+                delivered = None;
+                old.next();
+            }
+            match old.peek() {
+                Some(it) if *it == message => {
+                    old.next();
+                }
+                _ => sent.push(message),
+            }
+        }
+        sent
+    }
+
+    /// Whether exactly these messages were sent.
+    fn sends(&self, expected: impl IntoIterator<Item = (Id, u32, Body)>) -> bool {
+        let from = self.i.id;
+        let expected = expected.into_iter().map(|(to, term, body)| Message {
+            from,
+            to,
+            term,
+            body,
+        });
+        let expected: Network = expected.collect();
+        self.sent().into_iter().eq(expected.iter())
+    }
+
+    /// The message, if it counts: a stale one does not.
+    fn current(&self) -> Option<&'a Message> {
+        self.message.filter(|m| m.term >= self.i.term)
+    }
+
+    /// The message, if it is of a leader that the server must follow.
+    fn of_leader(&self) -> Option<&'a Message> {
+        let own_rival = self.i.role == Role::Leader;
+        self.current().filter(|m| {
+            matches!(m.body, Body::AppendEntries { .. } | Body::Heartbeat { .. })
+                && !(own_rival && m.term == self.i.term)
+        })
+    }
+
+    /// The message, if it is an answer to the leader of the term.
+    fn for_leader(&self) -> Option<&'a Message> {
+        let leads = self.i.role == Role::Leader;
+        self.message.filter(|m| {
+            leads
+                && m.term == self.i.term
+                && matches!(
+                    m.body,
+                    Body::AppendEntriesAccepted { .. }
+                        | Body::AppendEntriesRejected { .. }
+                        | Body::HeartbeatResponse
+                )
+        })
+    }
+
+    /// Whether the message asks for a vote and the lease of a leader forbids any reaction.
+    fn refused_by_lease(&self) -> bool {
+        let held = self.i.lease || self.i.role == Role::Leader;
+        self.message.is_some_and(|m| {
+            self.settings.check_quorum
+                && held
+                && m.term > self.i.term
+                && super::step::is_vote_request(m)
+        })
+    }
+
+    /// The other members.
+    fn others(&self) -> impl Iterator<Item = Id> + use<> {
+        let own = self.i.id;
+        self.settings.ids().filter(move |j| *j != own)
+    }
+
+    /// Whether it led before and afterwards, in the same term.
+    fn still_leads(&self) -> bool {
+        self.i.role == Role::Leader
+            && self.next.role == Role::Leader
+            && self.i.term == self.next.term
+    }
+}
+
+fn always(_: &Applied<'_>) -> bool {
+    true
+}

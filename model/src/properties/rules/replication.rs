@@ -1,0 +1,397 @@
+//! Appends, acknowledgements, commitment and flow control (paper, sections 5.3 and 5.4.2; thesis, section
+//! 10.2.1).
+
+use super::{Applied, TransitionProperty, rule};
+use crate::cluster::Action;
+use crate::message::{Body, Entries, Entry, Message, Payload, Position};
+use crate::server::{Flow, Progress, Server};
+use lockstep_traces::Role;
+
+pub(super) const ALL: &[TransitionProperty] = &[
+    rule!(
+        "proposal_step",
+        "\"if command received from client: append entry to local log\" (paper, figure 2), with the \
+         term of the leader (section 5.3)",
+        is_proposed => appends_proposal
+    ),
+    rule!(
+        "append_content_step",
+        "AppendEntries carries \"prevLogIndex: index of log entry immediately preceding new ones, \
+         prevLogTerm: term of prevLogIndex entry, entries[], leaderCommit\" (paper, figure 2): a piece \
+         of the leader's log, and its commit index",
+        sends_appends => are_of_own_log
+    ),
+    rule!(
+        "append_entries_step",
+        "\"reply false if log doesn't contain an entry at prevLogIndex whose term matches prevLogTerm; \
+         if an existing entry conflicts with a new one (same index but different terms), delete the \
+         existing entry and all that follow it; append any new entries not already in the log\" (paper, \
+         figure 2): that, and no more",
+        is_appended => takes_entries
+    ),
+    rule!(
+        "acknowledgement_step",
+        "an append is answered once: with the index up to which the log is known to be the leader's, or \
+         with the index that was refused (paper, section 5.3)",
+        is_appended => is_acknowledged
+    ),
+    rule!(
+        "conflict_hint_step",
+        "\"the follower can include the term of the conflicting entry\" (paper, section 5.3): a refusal \
+         names the highest position at which the logs can still agree",
+        refuses_append => hint_is_tight
+    ),
+    rule!(
+        "follower_commit_step",
+        "\"if leaderCommit > commitIndex, set commitIndex = min(leaderCommit, index of last new \
+         entry)\" (paper, figure 2); a heartbeat has no new entry, and nothing else says what is \
+         committed",
+        does_not_lead => commits_as_told
+    ),
+    rule!(
+        "leader_commit_step",
+        "\"if there exists an N such that N > commitIndex, a majority of matchIndex[i] >= N, and \
+         log[N].term == currentTerm: set commitIndex = N\" (paper, figure 2), the highest such N",
+        leads_now => commits_what_a_majority_has
+    ),
+    rule!(
+        "match_acknowledged_step",
+        "\"if successful: update nextIndex and matchIndex for follower\" (paper, figure 2), to what it \
+         acknowledged, and on no other occasion",
+        is_answered => match_is_acknowledged
+    ),
+    rule!(
+        "back_off_step",
+        "\"if AppendEntries fails because of log inconsistency: decrement nextIndex and retry\" (paper, \
+         figure 2), at once to the highest position at which the logs can agree; an old refusal says \
+         nothing",
+        is_refused => backs_off
+    ),
+    rule!(
+        "heartbeat_step",
+        "\"send initial empty AppendEntries RPCs (heartbeat) to each server; repeat during idle \
+         periods\" (paper, figure 2): one to each, with no commit index beyond what the peer is known to \
+         have, for it is not checked there (etcd's raft, bcastHeartbeat)",
+        beats => beats_once_to_each
+    ),
+    rule!(
+        "heartbeat_answer_step",
+        "a heartbeat of the leader of the term is answered (paper, section 5.2; thesis, section 6.2)",
+        hears_heartbeat => |it: &Applied<'_>| {
+            it.of_leader()
+                .is_none_or(|m| it.sends([(m.from, m.term, Body::HeartbeatResponse)]))
+        }
+    ),
+    rule!(
+        "lost_append_repeated_step",
+        "\"if followers crash or run slowly, or if network packets are lost, the leader retries \
+         AppendEntries RPCs indefinitely\" (paper, section 5.3): the answer to a heartbeat makes it \
+         send to a peer that lacks entries, or whose log is not known",
+        hears_from_behind => |it: &Applied<'_>| {
+            it.message.is_some_and(|m| appends(it).any(|append| append.to == m.from))
+        }
+    ),
+    rule!(
+        "flow_control_step",
+        "a probed peer has one append with entries on its way, a peer that is held back is sent no \
+         append before it answers, and what is sent ahead is remembered (thesis, section 10.2.1; etcd's \
+         raft, Progress)",
+        sends_appends => flow_is_controlled
+    ),
+];
+
+fn appends<'a>(it: &Applied<'a>) -> impl Iterator<Item = &'a Message> {
+    let sent = it.sent().into_iter();
+    sent.filter(|m| matches!(m.body, Body::AppendEntries { .. }))
+}
+
+fn is_proposed(it: &Applied<'_>) -> bool {
+    matches!(it.action, Action::Propose(_)) && it.i.role == Role::Leader
+}
+
+fn appends_proposal(it: &Applied<'_>) -> bool {
+    let entry = Payload::value(it.value).map(|payload| Entry {
+        term: it.i.term,
+        payload,
+    });
+    let (old, new) = (it.i.log.last_index(), &it.next.log);
+    it.still_leads() && new.last_index() == old + 1 && new.entry(old + 1) == entry
+}
+
+fn sends_appends(it: &Applied<'_>) -> bool {
+    appends(it).next().is_some()
+}
+
+fn are_of_own_log(it: &Applied<'_>) -> bool {
+    let log = &it.next.log;
+    let most = match it.settings.one_entry_per_append {
+        true => 1,
+        false => usize::MAX,
+    };
+    appends(it).all(|m| match &m.body {
+        Body::AppendEntries {
+            prev,
+            entries,
+            commit,
+        } => {
+            let own = (prev.index + 1..).map_while(|index| log.entry(index));
+            log.matches(*prev)
+                && entries.iter().eq(own.take(entries.len()))
+                && entries.len() <= most
+                && (*commit, m.term) == (it.next.commit, it.next.term)
+                && it.next.role == Role::Leader
+        }
+        _ => true,
+    })
+}
+
+fn append<'a>(it: &Applied<'a>) -> Option<(&'a Message, Position, &'a Entries, u32)> {
+    let m = it.of_leader()?;
+    match &m.body {
+        Body::AppendEntries {
+            prev,
+            entries,
+            commit,
+        } => Some((m, *prev, entries, *commit)),
+        _ => None,
+    }
+}
+
+fn is_appended(it: &Applied<'_>) -> bool {
+    append(it).is_some()
+}
+
+/// Whether the entries of the append are to be taken: it begins where the logs agree, and not before what
+/// is committed, which they have in common already.
+fn fits(it: &Applied<'_>, prev: Position) -> bool {
+    prev.index >= it.i.commit && it.i.log.matches(prev)
+}
+
+fn takes_entries(it: &Applied<'_>) -> bool {
+    append(it).is_none_or(|(_, prev, entries, _)| {
+        let (old, new) = (&it.i.log, &it.next.log);
+        if !fits(it, prev) {
+            return old == new;
+        }
+        let end = prev.index + entries.len() as u32;
+        let carried = |index| entries.get((index - prev.index - 1) as usize);
+        let conflicts = (prev.index + 1..=end.min(old.last_index()))
+            .any(|index| old.term_at(index) != carried(index).map(|entry| entry.term));
+        let last = match conflicts {
+            true => end,
+            false => end.max(old.last_index()),
+        };
+        new.last_index() == last
+            && (1..=last).all(|index| {
+                let carried = (prev.index + 1..=end).contains(&index).then(|| carried(index));
+                new.entry(index) == carried.unwrap_or_else(|| old.entry(index))
+            })
+    })
+}
+
+fn is_acknowledged(it: &Applied<'_>) -> bool {
+    append(it).is_none_or(|(m, prev, entries, _)| {
+        let accepted = if prev.index < it.i.commit {
+            Some(it.i.commit)
+        } else if it.i.log.matches(prev) {
+            Some(prev.index + entries.len() as u32)
+        } else {
+            None
+        };
+        match accepted {
+            Some(index) => it.sends([(m.from, m.term, Body::AppendEntriesAccepted { index })]),
+            None => match it.sent()[..] {
+                [answer] => {
+                    let refused = matches!(answer.body,
+                        Body::AppendEntriesRejected { index, .. } if index == prev.index);
+                    (answer.to, answer.term) == (m.from, m.term) && refused
+                }
+                _ => false,
+            },
+        }
+    })
+}
+
+fn refuses_append(it: &Applied<'_>) -> bool {
+    append(it).is_some_and(|(_, prev, ..)| {
+        prev.index >= it.i.commit && !it.i.log.matches(prev)
+    })
+}
+
+fn hint_is_tight(it: &Applied<'_>) -> bool {
+    let hints = it.sent().into_iter().filter_map(|m| match m.body {
+        Body::AppendEntriesRejected { hint, .. } => Some(hint),
+        _ => None,
+    });
+    append(it).is_none_or(|(_, prev, ..)| {
+        let (log, mut hints) = (&it.i.log, hints);
+        let highest = prev.index.min(log.last_index());
+        hints.all(|hint| {
+            let mut above = hint.index + 1..=highest;
+            hint.index <= highest
+                && log.matches(hint)
+                && hint.term <= prev.term
+                && above.all(|index| log.term_at(index) > Some(prev.term))
+        })
+    })
+}
+
+fn does_not_lead(it: &Applied<'_>) -> bool {
+    it.next.role != Role::Leader && it.next.term >= it.i.term
+}
+
+fn commits_as_told(it: &Applied<'_>) -> bool {
+    let told = match it.of_leader().map(|m| &m.body) {
+        Some(Body::AppendEntries {
+            prev,
+            entries,
+            commit,
+        }) if fits(it, *prev) => (*commit).min(prev.index + entries.len() as u32),
+        Some(Body::Heartbeat { commit }) => (*commit).min(it.i.log.last_index()),
+        _ => 0,
+    };
+    it.next.commit == it.i.commit.max(told)
+}
+
+fn leads_now(it: &Applied<'_>) -> bool {
+    it.next.role == Role::Leader
+}
+
+fn commits_what_a_majority_has(it: &Applied<'_>) -> bool {
+    let next = it.next;
+    let counted = |index: &u32| {
+        let has = |j: &_| next.peer(*j).is_some_and(|peer| peer.matched >= *index);
+        next.log.term_at(*index) == Some(next.term)
+            && it.others().filter(has).count() + 1 > it.settings.servers() / 2
+    };
+    let highest = (it.i.commit + 1..=next.log.last_index()).rev().find(counted);
+    next.commit == highest.unwrap_or(it.i.commit)
+}
+
+fn is_answered(it: &Applied<'_>) -> bool {
+    it.still_leads()
+}
+
+fn match_is_acknowledged(it: &Applied<'_>) -> bool {
+    let acknowledged = it.for_leader().and_then(|m| match m.body {
+        Body::AppendEntriesAccepted { index } => Some((m.from, index)),
+        _ => None,
+    });
+    let matched = |i: &Server, j| i.peer(j).map_or(0, |peer| peer.matched);
+    it.others().all(|j| {
+        let old = matched(it.i, j);
+        let new = match acknowledged {
+            // Behind the log there is nothing to have.
+            Some((from, index)) if from == j && index <= it.i.log.last_index() => old.max(index),
+            _ => old,
+        };
+        matched(it.next, j) == new
+    })
+}
+
+/// The refusal, and what the leader knew of the peer.
+fn refusal<'a>(it: &Applied<'a>) -> Option<(&'a Message, u32, Position, &'a Progress)> {
+    let m = it.for_leader()?;
+    match m.body {
+        Body::AppendEntriesRejected { index, hint } => {
+            Some((m, index, hint, it.i.peer(m.from)?))
+        }
+        _ => None,
+    }
+}
+
+fn is_refused(it: &Applied<'_>) -> bool {
+    refusal(it).is_some()
+}
+
+fn backs_off(it: &Applied<'_>) -> bool {
+    refusal(it).is_none_or(|(m, index, hint, old)| {
+        let Some(new) = it.next.peer(m.from) else {
+            return false;
+        };
+        let retried = |prev: u32| {
+            appends(it).any(|append| {
+                append.to == m.from
+                    && matches!(append.body, Body::AppendEntries { prev: at, .. } if at.index == prev)
+            })
+        };
+        let stale = match old.flow {
+            Flow::Replicate => index <= old.matched,
+            Flow::Probe => index + 1 != old.next,
+        };
+        if stale {
+            let mut heard = old.clone();
+            heard.recent_active = true;
+            return *new == heard && it.sends([]);
+        }
+        let at = new.next.saturating_sub(1);
+        let tight = match old.flow {
+            Flow::Replicate => at == old.matched,
+            Flow::Probe => {
+                let log = &it.i.log;
+                let limit = (index.saturating_sub(1)).min(hint.index);
+                let possible = |index: u32| hint.term == 0 || log.term_at(index) <= Some(hint.term);
+                at == old.matched
+                    || at <= limit && possible(at) && (at + 1..=limit).all(|above| !possible(above))
+            }
+        };
+        new.flow == Flow::Probe && at >= old.matched && tight && retried(at)
+    })
+}
+
+fn beats(it: &Applied<'_>) -> bool {
+    matches!(it.action, Action::Heartbeat(_)) && it.i.role == Role::Leader
+}
+
+fn beats_once_to_each(it: &Applied<'_>) -> bool {
+    let beat = |j| {
+        let matched = it.i.peer(j).map_or(0, |peer| peer.matched);
+        let commit = it.i.commit.min(matched);
+        (j, it.i.term, Body::Heartbeat { commit })
+    };
+    it.still_leads() && it.sends(it.others().map(beat))
+}
+
+fn hears_heartbeat(it: &Applied<'_>) -> bool {
+    it.of_leader()
+        .is_some_and(|m| matches!(m.body, Body::Heartbeat { .. }))
+}
+
+fn hears_from_behind(it: &Applied<'_>) -> bool {
+    it.for_leader().is_some_and(|m| {
+        let behind = |peer: &Progress| {
+            peer.matched < it.i.log.last_index() || peer.flow == Flow::Probe
+        };
+        m.body == Body::HeartbeatResponse && it.i.peer(m.from).is_some_and(behind)
+    })
+}
+
+fn flow_is_controlled(it: &Applied<'_>) -> bool {
+    let answers = it.for_leader().map(|m| m.from);
+    let with_entries = |m: &&Message| {
+        matches!(&m.body, Body::AppendEntries { entries, .. } if !entries.is_empty())
+    };
+    it.others().all(|j| {
+        let (old, Some(new)) = (it.i.peer(j), it.next.peer(j)) else {
+            return appends(it).all(|m| m.to != j);
+        };
+        let mut to_it = appends(it).filter(|m| m.to == j);
+        let held_back = old.is_some_and(|old| old.paused) && answers != Some(j);
+        let ahead = appends(it).filter(|m| m.to == j).filter(with_entries);
+        match new.flow {
+            _ if held_back => to_it.next().is_none(),
+            Flow::Probe => match ahead.count() {
+                0 => true,
+                1 => new.paused,
+                _ => false,
+            },
+            Flow::Replicate => ahead.into_iter().all(|m| {
+                let last = match &m.body {
+                    Body::AppendEntries { prev, entries, .. } => prev.index + entries.len() as u32,
+                    _ => 0,
+                };
+                new.inflight.iter().any(|sent| sent == last)
+            }),
+        }
+    })
+}
