@@ -160,7 +160,9 @@ impl LocalEvents {
     pub(crate) fn that_mean_nothing(server: &Server) -> impl Iterator<Item = Stimulus<'static>> {
         let matter = LocalEvents::that_matter(server);
         let value = highest_value(server) + 1;
-        let idle = Kind::ALL.into_iter().filter(move |kind| !matter.contains(*kind));
+        let idle = Kind::ALL
+            .into_iter()
+            .filter(move |kind| !matter.contains(*kind));
         idle.filter_map(move |kind| match kind {
             Kind::Timeout => Some(Stimulus::Timeout),
             Kind::LeaseExpire => Some(Stimulus::LeaseExpire),

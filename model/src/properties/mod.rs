@@ -89,8 +89,12 @@ pub fn state_properties() -> &'static [StateProperty] {
 /// of the state that a transition leads to. Those that follow from several rules come before the rules
 /// themselves.
 pub fn step_properties() -> impl Iterator<Item = &'static TransitionProperty> {
-    let rules = rules::ALL.iter().flat_map(|rules| rules.iter());
-    step::ALL.iter().chain(rules)
+    step::ALL.iter().chain(rule_properties())
+}
+
+/// Those properties of transitions that say what one rule of the protocol says.
+pub fn rule_properties() -> impl Iterator<Item = &'static TransitionProperty> {
+    rules::ALL.iter().flat_map(|rules| rules.iter())
 }
 
 /// The witnesses.
@@ -129,7 +133,7 @@ pub(crate) fn antecedents() -> Vec<Antecedent<Cluster>> {
     let states = state::ALL
         .iter()
         .map(|property| Antecedent::state(property.name, property.antecedent));
-    let steps = step_properties()
-        .map(|property| Antecedent::step(property.name, property.antecedent));
+    let steps =
+        step_properties().map(|property| Antecedent::step(property.name, property.antecedent));
     states.chain(steps).collect()
 }

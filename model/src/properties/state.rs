@@ -154,7 +154,9 @@ fn campaigners(state: &ClusterState) -> impl Iterator<Item = &Server> {
 fn progress(state: &ClusterState) -> impl Iterator<Item = (&Server, &Progress)> {
     leaders(state).flat_map(|leader| {
         let peers = leader.peers.iter().flat_map(|peers| peers.iter());
-        let others = peers.enumerate().filter(|(slot, _)| *slot != leader.id.slot());
+        let others = peers
+            .enumerate()
+            .filter(|(slot, _)| *slot != leader.id.slot());
         others.map(move |(_, peer)| (leader, peer))
     })
 }

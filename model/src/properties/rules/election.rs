@@ -183,13 +183,15 @@ fn starts_over(it: &Applied<'_>) -> bool {
         (peer.matched, peer.next, peer.flow) == (0, last + 1, Flow::Probe) && !peer.recent_active
     };
     let told = |j| {
-        it.sent()
-            .iter()
-            .any(|m| m.to == j && matches!(m.body, Body::AppendEntries { prev, .. } if prev == i.log.last()))
+        it.sent().iter().any(|m| {
+            m.to == j && matches!(m.body, Body::AppendEntries { prev, .. } if prev == i.log.last())
+        })
     };
     next.log.last_index() == last + 1
         && next.log.entry(last + 1) == Some(blank)
-        && it.others().all(|j| next.peer(j).is_some_and(fresh) && told(j))
+        && it
+            .others()
+            .all(|j| next.peer(j).is_some_and(fresh) && told(j))
 }
 
 fn lease_is_earned(it: &Applied<'_>) -> bool {

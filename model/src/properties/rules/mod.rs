@@ -21,12 +21,8 @@ use lockstep_traces::Role;
 use smallvec::SmallVec;
 
 /// The rules, in the order in which they are looked at.
-pub(super) const ALL: [&[TransitionProperty]; 4] = [
-    election::ALL,
-    votes::ALL,
-    replication::ALL,
-    inputs::ALL,
-];
+pub(super) const ALL: [&[TransitionProperty]; 4] =
+    [election::ALL, votes::ALL, replication::ALL, inputs::ALL];
 
 /// A property that says something of the steps that satisfy `$when`: that they satisfy `$then`.
 macro_rules! rule {

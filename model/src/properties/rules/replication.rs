@@ -183,7 +183,9 @@ fn takes_entries(it: &Applied<'_>) -> bool {
         };
         new.last_index() == last
             && (1..=last).all(|index| {
-                let carried = (prev.index + 1..=end).contains(&index).then(|| carried(index));
+                let carried = (prev.index + 1..=end)
+                    .contains(&index)
+                    .then(|| carried(index));
                 new.entry(index) == carried.unwrap_or_else(|| old.entry(index))
             })
     })
@@ -213,9 +215,7 @@ fn is_acknowledged(it: &Applied<'_>) -> bool {
 }
 
 fn refuses_append(it: &Applied<'_>) -> bool {
-    append(it).is_some_and(|(_, prev, ..)| {
-        prev.index >= it.i.commit && !it.i.log.matches(prev)
-    })
+    append(it).is_some_and(|(_, prev, ..)| prev.index >= it.i.commit && !it.i.log.matches(prev))
 }
 
 fn hint_is_tight(it: &Applied<'_>) -> bool {
@@ -264,7 +264,9 @@ fn commits_what_a_majority_has(it: &Applied<'_>) -> bool {
         next.log.term_at(*index) == Some(next.term)
             && it.others().filter(has).count() + 1 > it.settings.servers() / 2
     };
-    let highest = (it.i.commit + 1..=next.log.last_index()).rev().find(counted);
+    let highest = (it.i.commit + 1..=next.log.last_index())
+        .rev()
+        .find(counted);
     next.commit == highest.unwrap_or(it.i.commit)
 }
 
@@ -293,9 +295,7 @@ fn match_is_acknowledged(it: &Applied<'_>) -> bool {
 fn refusal<'a>(it: &Applied<'a>) -> Option<(&'a Message, u32, Position, &'a Progress)> {
     let m = it.for_leader()?;
     match m.body {
-        Body::AppendEntriesRejected { index, hint } => {
-            Some((m, index, hint, it.i.peer(m.from)?))
-        }
+        Body::AppendEntriesRejected { index, hint } => Some((m, index, hint, it.i.peer(m.from)?)),
         _ => None,
     }
 }
@@ -359,18 +359,15 @@ fn hears_heartbeat(it: &Applied<'_>) -> bool {
 
 fn hears_from_behind(it: &Applied<'_>) -> bool {
     it.for_leader().is_some_and(|m| {
-        let behind = |peer: &Progress| {
-            peer.matched < it.i.log.last_index() || peer.flow == Flow::Probe
-        };
+        let behind =
+            |peer: &Progress| peer.matched < it.i.log.last_index() || peer.flow == Flow::Probe;
         m.body == Body::HeartbeatResponse && it.i.peer(m.from).is_some_and(behind)
     })
 }
 
 fn flow_is_controlled(it: &Applied<'_>) -> bool {
     let answers = it.for_leader().map(|m| m.from);
-    let with_entries = |m: &&Message| {
-        matches!(&m.body, Body::AppendEntries { entries, .. } if !entries.is_empty())
-    };
+    let with_entries = |m: &&Message| matches!(&m.body, Body::AppendEntries { entries, .. } if !entries.is_empty());
     it.others().all(|j| {
         let (old, Some(new)) = (it.i.peer(j), it.next.peer(j)) else {
             return appends(it).all(|m| m.to != j);
