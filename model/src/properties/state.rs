@@ -106,9 +106,13 @@ pub(super) const ALL: &[StateProperty] = &[
     StateProperty {
         name: "progress_inv",
         source: "what is on its way to a peer lies between what it has and what is sent next, oldest \
-                 first, and nothing is while it is probed (thesis, section 10.2.1; etcd's raft, Inflights)",
+                 first; nothing is while it is probed, and nothing is held back otherwise unless the window \
+                 is full (thesis, section 10.2.1; etcd's raft, Inflights)",
         reads: Reads::Servers,
-        holds: |_, state| progress(state).all(|(_, peer)| is_in_order(peer)),
+        holds: |cluster, state| {
+            let most = cluster.settings.max_inflight;
+            progress(state).all(|(_, peer)| is_in_order(peer, most))
+        },
         antecedent: |_, state| progress(state).any(|(_, peer)| !peer.inflight.is_empty()),
     },
     StateProperty {
@@ -250,14 +254,20 @@ fn undecided_inv(cluster: &Cluster, state: &ClusterState) -> bool {
     })
 }
 
-fn is_in_order(peer: &Progress) -> bool {
+fn is_in_order(peer: &Progress, most: u32) -> bool {
     let sent = || peer.inflight.iter();
     let ascends = sent().zip(sent().skip(1)).all(|(a, b)| a < b);
     let between = sent().all(|index| peer.matched < index && index < peer.next);
     let last = peer.inflight.last();
     match peer.flow {
         Flow::Probe => peer.inflight.is_empty(),
-        Flow::Replicate => ascends && between && last.is_none_or(|last| last + 1 == peer.next),
+        Flow::Replicate => {
+            let full = peer.window_is_full(most);
+            ascends
+                && between
+                && last.is_none_or(|last| last + 1 == peer.next)
+                && (full || !peer.paused)
+        }
     }
 }
 

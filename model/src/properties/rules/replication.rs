@@ -55,10 +55,34 @@ pub(super) const ALL: &[TransitionProperty] = &[
         leads_now => commits_what_a_majority_has
     ),
     rule!(
+        "commit_told_step",
+        "\"the leader [..] includes that index in future AppendEntries RPCs (including heartbeats) so that \
+         the other servers eventually find out\" (paper, section 5.3): at once to every peer that is \
+         not held back",
+        commits_more => tells_commit
+    ),
+    rule!(
+        "commit_caught_up_step",
+        "a peer whose acknowledgement shows that it can commit more than it was told is sent the commit \
+         index, with entries or without, and nobody else is sent an append without entries for it (etcd's \
+         raft, CanBumpCommit)",
+        acknowledges_more => commit_is_caught_up
+    ),
+    rule!(
         "match_acknowledged_step",
         "\"if successful: update nextIndex and matchIndex for follower\" (paper, figure 2), to what it \
          acknowledged, and on no other occasion",
         is_answered => match_is_acknowledged
+    ),
+    rule!(
+        "probe_ends_step",
+        "a peer that acknowledges what it is known to have is no longer probed: what follows is sent \
+         ahead (thesis, section 10.2.1; etcd's raft, Progress)",
+        answers_probe => |it: &Applied<'_>| {
+            it.message.is_some_and(|m| {
+                it.next.peer(m.from).is_some_and(|peer| peer.flow == Flow::Replicate)
+            })
+        }
     ),
     rule!(
         "back_off_step",
@@ -270,6 +294,57 @@ fn commits_what_a_majority_has(it: &Applied<'_>) -> bool {
     next.commit == highest.unwrap_or(it.i.commit)
 }
 
+fn commits_more(it: &Applied<'_>) -> bool {
+    it.still_leads() && it.next.commit > it.i.commit
+}
+
+fn tells_commit(it: &Applied<'_>) -> bool {
+    let answers = it.for_leader().map(|m| m.from);
+    it.others().all(|j| {
+        let held_back = it.i.peer(j).is_some_and(|peer| peer.paused) && answers != Some(j);
+        held_back || appends(it).any(|m| m.to == j)
+    })
+}
+
+/// The acknowledgement of a peer that says something new, with what the leader knew of the peer.
+fn news<'a>(it: &Applied<'a>) -> Option<(&'a Message, u32, &'a Progress)> {
+    let m = it.for_leader()?;
+    let Body::AppendEntriesAccepted { index } = m.body else {
+        return None;
+    };
+    let old = it.i.peer(m.from)?;
+    let new = match old.flow {
+        Flow::Probe => index >= old.matched,
+        Flow::Replicate => index > old.matched,
+    };
+    (new && index <= it.i.log.last_index()).then_some((m, index, old))
+}
+
+fn answers_probe(it: &Applied<'_>) -> bool {
+    news(it).is_some_and(|(.., old)| old.flow == Flow::Probe)
+}
+
+fn acknowledges_more(it: &Applied<'_>) -> bool {
+    news(it).is_some() && it.i.commit == it.next.commit
+}
+
+fn commit_is_caught_up(it: &Applied<'_>) -> bool {
+    news(it).is_none_or(|(m, index, old)| {
+        let has_been_sent = match old.flow {
+            Flow::Probe => index,
+            Flow::Replicate => index.max(old.next - 1),
+        };
+        let can_commit = it.i.commit.min(has_been_sent);
+        let mut without_entries = appends(it).filter(
+            |m| matches!(&m.body, Body::AppendEntries { entries, .. } if entries.is_empty()),
+        );
+        match old.commit_sent < can_commit {
+            true => appends(it).any(|append| append.to == m.from),
+            false => without_entries.next().is_none(),
+        }
+    })
+}
+
 fn is_answered(it: &Applied<'_>) -> bool {
     it.still_leads()
 }
@@ -329,10 +404,10 @@ fn backs_off(it: &Applied<'_>) -> bool {
             Flow::Replicate => at == old.matched,
             Flow::Probe => {
                 let log = &it.i.log;
-                let limit = (index.saturating_sub(1)).min(hint.index);
-                let possible = |index: u32| hint.term == 0 || log.term_at(index) <= Some(hint.term);
-                at == old.matched
-                    || at <= limit && possible(at) && (at + 1..=limit).all(|above| !possible(above))
+                let limit = index.saturating_sub(1).min(hint.index);
+                let possible = |index: &u32| hint.term == 0 || log.term_at(*index) <= Some(hint.term);
+                let highest = (old.matched + 1..=limit).rev().find(possible);
+                at == highest.unwrap_or(old.matched)
             }
         };
         new.flow == Flow::Probe && at >= old.matched && tight && retried(at)
@@ -377,8 +452,10 @@ fn flow_is_controlled(it: &Applied<'_>) -> bool {
         let ahead = appends(it).filter(|m| m.to == j).filter(with_entries);
         match new.flow {
             _ if held_back => to_it.next().is_none(),
+            _ if to_it.next().is_none() => true,
+            // An append without entries holds nothing back.
             Flow::Probe => match ahead.count() {
-                0 => true,
+                0 => !new.paused,
                 1 => new.paused,
                 _ => false,
             },
