@@ -136,6 +136,23 @@ const ALL: &[Preset] = &[
         ci: true,
     },
     Preset {
+        name: "revote",
+        purpose: "a vote asked for twice by a leader whose lease has expired: with one timeout, and a \
+                  lease, a heartbeat, a loss and a repetition in the same run",
+        config: Config {
+            pre_vote: false,
+            ..FULL
+        },
+        bounds: Bounds {
+            lease_expiries: times(1),
+            heartbeats: times(1),
+            duplicates: times(1),
+            drops: times(1),
+            ..QUIET
+        },
+        ci: true,
+    },
+    Preset {
         name: "conflict",
         purpose: "the paper's Raft over three terms: logs that diverge, refused appends with hints of \
                   both sides, repair, entries of old terms",
@@ -144,6 +161,24 @@ const ALL: &[Preset] = &[
             max_term: 3,
             timeouts: times(3),
             drops: times(2),
+            ..QUIET
+        },
+        ci: true,
+    },
+    Preset {
+        name: "overtaken",
+        purpose: "the paper's Raft over three terms with one entry an append and many losses: a longer \
+                  log of an older term against a newer one, old entries that a majority has",
+        config: Config {
+            one_entry_per_append: true,
+            ..PLAIN
+        },
+        bounds: Bounds {
+            max_term: 3,
+            max_in_flight: 2,
+            timeouts: times(3),
+            proposals: times(1),
+            drops: times(5),
             ..QUIET
         },
         ci: true,
@@ -178,6 +213,98 @@ const ALL: &[Preset] = &[
             drops: times(1),
             duplicates: times(1),
             disturbances: times(1),
+            ..QUIET
+        },
+        ci: true,
+    },
+    Preset {
+        name: "flow",
+        purpose: "a window of two at two peers: an append sent again carries a commit index beyond what \
+                  it proves",
+        config: Config {
+            one_entry_per_append: true,
+            ..PLAIN
+        },
+        bounds: Bounds {
+            max_in_flight: 4,
+            proposals: times(2),
+            heartbeats: times(1),
+            ..QUIET
+        },
+        ci: true,
+    },
+    Preset {
+        name: "narrow",
+        purpose: "a window of one, with a heartbeat, a loss or a repetition",
+        config: Config {
+            servers: 2,
+            one_entry_per_append: true,
+            max_inflight: 1,
+            ..PLAIN
+        },
+        bounds: Bounds {
+            proposals: times(3),
+            heartbeats: times(1),
+            drops: times(1),
+            duplicates: times(1),
+            disturbances: times(1),
+            ..QUIET
+        },
+        ci: true,
+    },
+    Preset {
+        name: "pipeline",
+        purpose: "a window of four that fills, acknowledgements that free one to four of it, logs of \
+                  six entries",
+        config: Config {
+            servers: 2,
+            one_entry_per_append: true,
+            max_inflight: 4,
+            ..PLAIN
+        },
+        bounds: Bounds {
+            max_in_flight: 4,
+            proposals: times(5),
+            ..QUIET
+        },
+        ci: true,
+    },
+    Preset {
+        name: "batch",
+        purpose: "appends of up to six entries, logs of seven",
+        config: Config {
+            servers: 2,
+            ..PLAIN
+        },
+        bounds: Bounds {
+            proposals: times(6),
+            ..QUIET
+        },
+        ci: true,
+    },
+    Preset {
+        name: "four",
+        purpose: "four servers and two candidates: two votes are no majority",
+        config: Config {
+            servers: 4,
+            ..PLAIN
+        },
+        bounds: Bounds {
+            max_in_flight: 5,
+            timeouts: times(2),
+            ..QUIET
+        },
+        ci: true,
+    },
+    Preset {
+        name: "quorum",
+        purpose: "five servers and one candidate: three votes and three copies are a majority",
+        config: Config {
+            servers: 5,
+            ..PLAIN
+        },
+        bounds: Bounds {
+            max_in_flight: 7,
             ..QUIET
         },
         ci: true,

@@ -100,6 +100,7 @@ fn job(name: &str, report: &WalkReport, jitter: &Jitter) -> Job {
         }
         WalkVerdict::Sampled => (Status::Holds, "sampled"),
         WalkVerdict::Diverged => (Status::Violated, "diverged"),
+        WalkVerdict::Violated => (Status::Violated, "violated"),
         WalkVerdict::Interrupted => (Status::Stopped, "bounded (interrupted)"),
         WalkVerdict::NothingCommitted => (Status::Violated, "nothing was committed"),
     };
@@ -109,6 +110,8 @@ fn job(name: &str, report: &WalkReport, jitter: &Jitter) -> Job {
     job.fact("steps", counts.steps);
     job.fact("ticks", counts.ticks);
     job.fact("inputs compared", counts.inputs);
+    let evaluated = "steps judged by every property, on the implementation";
+    job.fact(evaluated, counts.judged);
     job.fact("timer events raised by ticks", counts.timer_events);
     job.fact("deliveries", counts.deliveries);
     job.fact("refused by both sides", counts.refused);
@@ -118,6 +121,9 @@ fn job(name: &str, report: &WalkReport, jitter: &Jitter) -> Job {
     job.fact("election timeouts drawn", counts.draws);
     job.fact("restarts", counts.restarts);
     job.fact("highest term", counts.highest_term);
+    job.fact("longest log", counts.longest_log);
+    job.fact("farthest behind", counts.farthest_behind);
+    job.fact("most appends on their way to a peer", counts.widest_window);
     job.fact("election timeouts sampled", jitter.draws);
     let even = "election timeouts are drawn evenly, each apart from the last";
     match jitter.wrong.as_slice() {
@@ -134,8 +140,8 @@ fn job(name: &str, report: &WalkReport, jitter: &Jitter) -> Job {
         }
         None => job.failed("every walk agrees", Status::Stopped, "no divergence so far"),
         Some(found) => {
-            let what = match &found.timer {
-                Some(timer) => timer.clone(),
+            let what = match found.timer.as_ref().or(found.violated.as_ref()) {
+                Some(what) => what.clone(),
                 None => divergence::summary(&found.divergence),
             };
             let text = format!(

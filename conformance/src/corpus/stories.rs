@@ -9,7 +9,7 @@ const ALL: [u64; 5] = [1, 2, 3, 4, 5];
 
 /// Every story as a trace.
 pub(super) fn traces() -> Result<Vec<Trace>, CorpusError> {
-    let told: [(Tell, &str, &str); 9] = [
+    let told: [(Tell, &str, &str); 11] = [
         (
             figure_8_overwritten,
             "story-figure-8-overwritten",
@@ -66,6 +66,18 @@ pub(super) fn traces() -> Result<Vec<Trace>, CorpusError> {
             "story-repeated-acknowledgement",
             "An acknowledgement comes once more, after a heartbeat has told the follower less than is \
              committed. It says nothing new, and the leader sends nothing for it.",
+        ),
+        (
+            long_conflict_at_follower,
+            "story-long-conflict-at-follower",
+            "A follower with five entries of a newer term refuses an append behind five older ones: its \
+             hint passes over all of them, and one append more repairs its log.",
+        ),
+        (
+            long_conflict_at_leader,
+            "story-long-conflict-at-leader",
+            "A follower with five entries of an older term refuses an append behind five newer ones: the \
+             leader passes over all of its own, and one append more repairs the log.",
         ),
     ];
     told.into_iter()
@@ -335,5 +347,55 @@ fn repeated_acknowledgement(name: &'static str) -> Result<Story, CorpusError> {
     // Heartbeats tell no commit index beyond the match: what server 3 was told is less than before.
     story.at(Action::Heartbeat, 1)?;
     story.deliver_unanswered(3, 1)?;
+    Ok(story)
+}
+
+/// Servers 1 and 2 have led terms 1 and 2 by the votes of server 3 and have five entries each, which they
+/// kept to themselves. Server `leader` leads term 3.
+fn two_long_logs(name: &'static str, leader: u8) -> Result<Story, CorpusError> {
+    let config = Config {
+        one_entry_per_append: false,
+        ..plain(3)
+    };
+    let mut story = Story::new(name, &config)?;
+    for (server, timeouts) in [(1, 1), (2, 2)] {
+        for _ in 0..timeouts {
+            story.lose_all();
+            story.at(Action::Timeout, server)?;
+        }
+        story.elect(server.into(), &[3])?;
+        for _ in 0..4 {
+            story.at(Action::Propose, server)?;
+        }
+    }
+    story.expect_log(1, &[1; 5], 0)?;
+    story.expect_log(2, &[2; 5], 0)?;
+    story.at(Action::Restart, leader)?;
+    while story
+        .expect_role(leader.into(), Role::Candidate, 3)
+        .is_err()
+    {
+        story.lose_all();
+        story.at(Action::Timeout, leader)?;
+    }
+    story.elect(leader.into(), &[3])?;
+    Ok(story)
+}
+
+fn long_conflict_at_follower(name: &'static str) -> Result<Story, CorpusError> {
+    let mut story = two_long_logs(name, 1)?;
+    story.deliver_append((1, 2), 5, 1)?;
+    story.deliver_refusal((2, 1))?;
+    story.deliver_append((1, 2), 0, 6)?;
+    story.expect_log(2, &[1, 1, 1, 1, 1, 3], 0)?;
+    Ok(story)
+}
+
+fn long_conflict_at_leader(name: &'static str) -> Result<Story, CorpusError> {
+    let mut story = two_long_logs(name, 2)?;
+    story.deliver_append((2, 1), 5, 1)?;
+    story.deliver_refusal((1, 2))?;
+    story.deliver_append((2, 1), 0, 6)?;
+    story.expect_log(1, &[2, 2, 2, 2, 2, 3], 0)?;
     Ok(story)
 }

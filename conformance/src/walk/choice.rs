@@ -27,38 +27,88 @@ pub(super) enum Choice {
     Stranger(usize),
 }
 
-/// The setup of the walk with this seed, where none is asked for: every combination in turn.
+/// The setup of the walk with this seed, where none is asked for: every combination of switches in turn,
+/// one to five servers, and windows from one append to more than ever fill.
 pub(super) fn config(seed: u64) -> Config {
+    let pick = |from: &[u64], at: u64| from[(at % from.len() as u64) as usize];
     Config {
-        servers: if seed % 4 == 3 { 5 } else { 3 },
+        servers: pick(&[3, 5, 4, 3, 2, 5, 1], seed / 8),
         pre_vote: seed & 1 == 0,
         check_quorum: seed & 2 == 0,
         one_entry_per_append: seed & 4 == 0,
-        max_inflight: 1 + seed % 3,
+        max_inflight: pick(&[2, 1, 3, 16, 4, 256, 8], seed),
     }
 }
 
-/// The choices of the walk with this seed. Weighted so that leaders are elected, keep their followers
-/// for a while, and commit: as many deliveries as messages come up, some ticks, few faults.
+/// How often each choice is made, of a thousand; the rest are answers of strangers.
+struct Weights {
+    deliver: u32,
+    tick: u32,
+    propose: u32,
+    drop: u32,
+    duplicate: u32,
+    restart: u32,
+    isolate: u32,
+}
+
+/// Leaders are elected, keep their followers for a while, and commit: as many deliveries as messages come
+/// up, some ticks, few faults.
+const USUAL: Weights = Weights {
+    deliver: 430,
+    tick: 410,
+    propose: 90,
+    drop: 25,
+    duplicate: 20,
+    restart: 8,
+    isolate: 10,
+};
+
+/// Busy clients, and servers that are cut off for long: logs grow, whoever is cut off lags far behind, and
+/// windows fill.
+const LAGGING: Weights = Weights {
+    deliver: 480,
+    tick: 210,
+    propose: 280,
+    drop: 10,
+    duplicate: 8,
+    restart: 2,
+    isolate: 6,
+};
+
+/// The choices of the walk with this seed; every fifth has servers that lag behind.
 pub(super) fn choices(
     seed: u64,
     steps: usize,
     config: &Config,
 ) -> impl Iterator<Item = Choice> + use<> {
+    let weights = if seed % 5 == 4 { LAGGING } else { USUAL };
     let mut random = SmallRng::seed_from_u64(seed);
     let servers = usize::try_from(config.servers).unwrap_or(usize::MAX);
     let choose = move |_| {
         let server = random.random_range(0..servers);
         let message = random.random_range(0..1 << 16);
-        match random.random_range(0..1000) {
-            0..430 => Choice::Deliver(message),
-            430..840 => Choice::Tick(server),
-            840..930 => Choice::Propose(server),
-            930..955 => Choice::Drop(message),
-            955..975 => Choice::Duplicate(message),
-            975..983 => Choice::Restart(server),
-            983..993 => Choice::Isolate(server),
-            _ => Choice::Stranger(server),
+        let mut rest = random.random_range(0..1000);
+        let mut is = |weight: u32| {
+            let chosen = rest < weight;
+            rest = rest.wrapping_sub(weight);
+            chosen
+        };
+        if is(weights.deliver) {
+            Choice::Deliver(message)
+        } else if is(weights.tick) {
+            Choice::Tick(server)
+        } else if is(weights.propose) {
+            Choice::Propose(server)
+        } else if is(weights.drop) {
+            Choice::Drop(message)
+        } else if is(weights.duplicate) {
+            Choice::Duplicate(message)
+        } else if is(weights.restart) {
+            Choice::Restart(server)
+        } else if is(weights.isolate) {
+            Choice::Isolate(server)
+        } else {
+            Choice::Stranger(server)
         }
     };
     (0..steps).map(choose)

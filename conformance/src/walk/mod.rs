@@ -17,7 +17,7 @@ mod world;
 use crate::divergence::Divergence;
 use crate::stop;
 use choice::{Choice, choices};
-use lockstep_traces::{Config, Header, Provenance, Trace};
+use lockstep_traces::{Config, Header, NodeView, Provenance, Trace};
 use serde::Serialize;
 pub(crate) use shrink::shrink;
 use std::ops::ControlFlow;
@@ -33,8 +33,8 @@ pub struct WalkOptions {
     pub walks: u64,
     /// How many choices each walk makes.
     pub steps: usize,
-    /// How the servers are set up; `None` lets each seed choose among three and five servers and all
-    /// switches.
+    /// How the servers are set up; `None` lets each seed choose among one to five servers, all switches
+    /// and windows of several sizes.
     pub config: Option<Config>,
 }
 
@@ -49,6 +49,9 @@ pub struct WalkCounts {
     pub ticks: u64,
     /// Inputs that both sides were given and that were compared, timer events among them.
     pub inputs: u64,
+    /// Steps of the implementation on which every property was evaluated. On the specification it is all
+    /// inputs.
+    pub judged: u64,
     /// Timer events that ticks raised.
     pub timer_events: u64,
     /// Messages that were delivered.
@@ -67,6 +70,27 @@ pub struct WalkCounts {
     pub restarts: u64,
     /// The highest term of all walks.
     pub highest_term: u64,
+    /// The most entries in a log.
+    pub longest_log: u64,
+    /// The most entries that a leader had and a peer was not known to have.
+    pub farthest_behind: u64,
+    /// The most appends on their way to a peer, as far as its leader knew.
+    pub widest_window: u64,
+}
+
+impl WalkCounts {
+    /// Counts how far a server has come.
+    fn reach(&mut self, view: &NodeView) {
+        let last = view.log.len() as u64;
+        self.highest_term = self.highest_term.max(view.term.0);
+        self.longest_log = self.longest_log.max(last);
+        for peer in view.peers.values() {
+            let window = peer.inflight.len() as u64;
+            let behind = last.saturating_sub(peer.matched.0);
+            self.widest_window = self.widest_window.max(window);
+            self.farthest_behind = self.farthest_behind.max(behind);
+        }
+    }
 }
 
 /// What walks establish.
@@ -79,6 +103,8 @@ pub enum WalkVerdict {
     NothingCommitted,
     /// A walk differs.
     Diverged,
+    /// The sides agree, and what they do violates a property.
+    Violated,
     /// It was stopped before the last walk; nothing differs so far.
     Interrupted,
 }
@@ -96,6 +122,8 @@ pub struct WalkDivergence {
     pub divergence: Divergence,
     /// What the timers show wrongly, if that is what differs: a trace cannot say it.
     pub timer: Option<String>,
+    /// The property that does not hold, if one does not, and of which side.
+    pub violated: Option<String>,
 }
 
 /// The verdict of walks, with everything that was counted.
@@ -111,8 +139,12 @@ pub struct WalkReport {
 impl WalkReport {
     /// What was established.
     pub fn verdict(&self) -> WalkVerdict {
-        if self.divergence.is_some() {
-            WalkVerdict::Diverged
+        if let Some(found) = &self.divergence {
+            // A violation is a difference more. If it is the only one, the sides agree.
+            match &found.violated {
+                Some(_) if found.divergence.differences.len() == 1 => WalkVerdict::Violated,
+                _ => WalkVerdict::Diverged,
+            }
         } else if self.interrupted {
             WalkVerdict::Interrupted
         } else if self.counts.committed == 0 {
@@ -280,6 +312,7 @@ fn diverged(mut world: World, seed: u64, steps: usize, needed: &[Choice]) -> Wal
             actual: difference.actual,
         },
         timer: difference.timer,
+        violated: difference.violated,
     }
 }
 
@@ -318,6 +351,11 @@ mod tests {
             "{counts:?}"
         );
         assert!(counts.refused > 100 && counts.restarts > 100, "{counts:?}");
+        assert!(
+            counts.longest_log > 60 && counts.farthest_behind > 30 && counts.widest_window > 8,
+            "{counts:?}"
+        );
+        assert!(counts.judged > 10_000, "{counts:?}");
         assert_eq!(
             walk(&walks(1000, 100), &mut go_on).counts,
             counts,
@@ -408,6 +446,24 @@ mod tests {
             }
         });
         assert!(text.contains("without a draw"), "{text}");
+    }
+
+    #[test]
+    fn a_divergence_names_the_property_that_the_implementation_violates() {
+        let report = walk_tampered(&walks(1000, 5), &mut go_on, |seen| {
+            for emitted in &mut seen.output.sent {
+                if let Body::AppendEntries { commit, .. } = &mut emitted.message.body {
+                    *commit = Index(commit.0.saturating_sub(1));
+                }
+            }
+        });
+        assert_eq!(report.verdict(), WalkVerdict::Diverged);
+        let found = report.divergence.expect("it is found");
+        let violated = found.violated.expect("a property says so too");
+        assert!(
+            violated.starts_with("the implementation violates `append_content_step`"),
+            "{violated}"
+        );
     }
 
     #[test]

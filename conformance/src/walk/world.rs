@@ -7,6 +7,7 @@ use crate::divergence::Actual;
 use crate::target::{Output, TargetError};
 use crate::targets::lockstep_raft::{Application, Settled, outcome, raft_config, to_raft, view};
 use crate::timers::{Clock, Timeouts};
+use lockstep_model::properties::{Monitor, Violation};
 use lockstep_model::{Server, Settings};
 use lockstep_raft::{MemoryStorage, RawNode};
 use lockstep_traces::{
@@ -41,6 +42,8 @@ pub(super) struct Parted {
     pub differences: Vec<Difference>,
     pub actual: Option<Actual>,
     pub timer: Option<String>,
+    /// The property that does not hold, and of which side.
+    pub violated: Option<String>,
 }
 
 /// One server on both sides.
@@ -70,6 +73,10 @@ pub(super) struct World {
     /// Every event so far, if they are to be a trace.
     steps: Option<Vec<Step>>,
     tamper: fn(&mut Seen),
+    /// Every property, evaluated on what the specification does.
+    specified: Monitor,
+    /// The same, on what is seen of the implementation.
+    observed: Monitor,
 }
 
 impl World {
@@ -117,6 +124,8 @@ impl World {
             highest_commit: Index(0),
             steps: None,
             tamper,
+            specified: Monitor::new(settings),
+            observed: Monitor::new(settings),
         }
     }
 
@@ -266,7 +275,7 @@ impl World {
         let seen = catch_unwind(AssertUnwindSafe(|| {
             server.see(&self.config, &inputs, &call)
         }));
-        let expected = self.expect(at, inputs, counts);
+        let expected = self.expect(at, &inputs, counts)?;
         let mut seen = match seen {
             Ok(Ok(seen)) => seen,
             Ok(Err(error)) => return Err(broke(error.to_string())),
@@ -275,11 +284,12 @@ impl World {
         (self.tamper)(&mut seen);
         counts.draws += u64::from(seen.drawn);
         let randomized = seen.randomized_ticks;
-        self.judge(at, &expected, applied, seen)?;
+        let violated = self.observe(at, &inputs, &seen, counts);
+        self.judge(at, &expected, applied, seen, violated)?;
         self.servers[at].randomized_ticks = randomized;
         counts.refused += u64::from(expected.outcome != Outcome::Accepted);
         counts.elections += u64::from(!was_leader && expected.view.role == Role::Leader);
-        counts.highest_term = counts.highest_term.max(expected.view.term.0);
+        counts.reach(&expected.view);
         if expected.view.commit > self.highest_commit {
             counts.committed += expected.view.commit.0 - self.highest_commit.0;
             self.highest_commit = expected.view.commit;
@@ -295,7 +305,13 @@ impl World {
     }
 
     /// What the specification does with these inputs, one after the other.
-    fn expect(&mut self, at: usize, inputs: Vec<Input>, counts: &mut WalkCounts) -> Expected {
+    fn expect(
+        &mut self,
+        at: usize,
+        inputs: &[Input],
+        counts: &mut WalkCounts,
+    ) -> Result<Expected, Box<Parted>> {
+        let mut violated = None;
         let server = &mut self.servers[at];
         let mut all = Expected {
             outcome: Outcome::Accepted,
@@ -305,10 +321,12 @@ impl World {
         server.draws = false;
         for input in inputs {
             counts.inputs += 1;
-            let step = server.spec.step(&self.settings, &input);
+            let step = server.spec.step(&self.settings, input);
             server.spec = step.server;
+            let held = self.specified.step(input, &server.spec, &step.sent);
+            violated = violated.or(held.err());
             let view = server.spec.view(&self.settings);
-            server.draws |= server.clock.follow(&all.view, &input, &view, &step.sent);
+            server.draws |= server.clock.follow(&all.view, input, &view, &step.sent);
             all.outcome = step.outcome;
             all.view.clone_from(&view);
             all.sent.extend(step.sent.iter().cloned());
@@ -320,7 +338,7 @@ impl World {
                 };
                 let event = Event::Server {
                     server: server.id,
-                    input,
+                    input: input.clone(),
                 };
                 steps.push(Step {
                     event,
@@ -329,7 +347,36 @@ impl World {
             }
         }
         server.view.clone_from(&all.view);
-        all
+        match violated {
+            None => Ok(all),
+            Some(violation) => {
+                let violated = format!("the specification itself violates {violation}");
+                let mut parted = broke(violated.clone());
+                parted.violated = Some(violated);
+                Err(parted)
+            }
+        }
+    }
+
+    /// Evaluates every property on what was seen of the implementation: those of steps if one input was
+    /// given, and those of states in any case. A view that is no state at all is left to the comparison.
+    fn observe(
+        &mut self,
+        at: usize,
+        inputs: &[Input],
+        seen: &Seen,
+        counts: &mut WalkCounts,
+    ) -> Option<Violation> {
+        let id = self.servers[at].id;
+        let server = Server::from_view(&self.settings, id, &seen.view)?;
+        let held = match inputs {
+            [input] => {
+                counts.judged += 1;
+                self.observed.step(input, &server, &seen.output.sent)
+            }
+            _ => self.observed.jump(&server, &seen.output.sent),
+        };
+        held.err()
     }
 
     /// Compares what was seen with what is expected, the timers included.
@@ -339,14 +386,19 @@ impl World {
         expected: &Expected,
         applied: Index,
         seen: Seen,
+        violated: Option<Violation>,
     ) -> Result<(), Box<Parted>> {
         let server = &self.servers[at];
         let timer = wrong_timer(server, &seen);
         let wanted = Wanted::new(expected, applied);
         let mut differences = compare(&wanted, &seen.output, &seen.view, FieldSet::ALL);
-        if differences.is_empty() && timer.is_none() {
+        if differences.is_empty() && timer.is_none() && violated.is_none() {
             return Ok(());
         }
+        let violated = violated.map(|it| format!("the implementation violates {it}"));
+        differences.extend(violated.iter().map(|error| Difference::Failed {
+            error: error.clone(),
+        }));
         differences.extend(timer.iter().map(|error| Difference::Failed {
             error: error.clone(),
         }));
@@ -358,6 +410,7 @@ impl World {
             differences,
             actual: Some(actual),
             timer,
+            violated,
         }))
     }
 }
@@ -368,6 +421,7 @@ fn broke(error: String) -> Box<Parted> {
         differences,
         actual: None,
         timer: None,
+        violated: None,
     })
 }
 

@@ -4,6 +4,7 @@
 //! a witness that something interesting happens at all. Every property has an antecedent: the case in
 //! which it says something. A property whose antecedent never holds in a search was not tested by it.
 
+mod monitor;
 mod rules;
 mod state;
 mod step;
@@ -13,6 +14,7 @@ use crate::cluster::{Action, Cluster, ClusterState};
 use lockstep_engine::{Antecedent, StepProperty};
 use stateright::Property;
 
+pub use monitor::{Monitor, Violation};
 pub(crate) use state::gauge;
 
 /// A condition on a state.

@@ -1,10 +1,12 @@
 //! A server in the vocabulary that conformance compares.
 
-use super::{Flow, Progress, Server};
+use super::{Flow, Log, Progress, Server};
+use crate::ids::{Id, IdSet};
 use crate::settings::Settings;
 use lockstep_traces::{
     DurableImage, Index, NodeView, PeerView, ProgressState, Role, ServerId, Term,
 };
+use std::sync::Arc;
 
 impl Server {
     /// Everything that the specification says of this server.
@@ -41,6 +43,42 @@ impl Server {
         }
     }
 
+    /// The server that has this view; `None` if no server can, because a number is out of range or the
+    /// durable image is not the state.
+    pub fn from_view(settings: &Settings, id: ServerId, view: &NodeView) -> Option<Server> {
+        let id = Id::try_from(id).ok().filter(|id| settings.is_member(*id))?;
+        let name = |id: &ServerId| Id::try_from(*id).ok();
+        let answers = |granted: bool| {
+            let mut ids = IdSet::EMPTY;
+            let given = view.votes.iter().filter(|(_, answer)| **answer == granted);
+            given.for_each(|(id, _)| name(id).into_iter().for_each(|id| ids.insert(id)));
+            ids
+        };
+        let peers = settings.ids().map(|j| match j == id {
+            true => Some(Progress::new(0)),
+            false => Progress::from_view(view.peers.get(&j.into())?),
+        });
+        let leads = view.role == Role::Leader;
+        let log = view.log.iter().map(|entry| entry.try_into().ok());
+        let server = Server {
+            id,
+            role: view.role,
+            term: narrow(view.term.0)?,
+            vote: view.vote.as_ref().and_then(name),
+            leader: view.leader.as_ref().and_then(name),
+            lease: view.lease,
+            log: log.collect::<Option<Log>>()?,
+            commit: narrow(view.commit.0)?,
+            granted: answers(true),
+            refused: answers(false),
+            peers: match leads {
+                true => Some(Arc::new(peers.collect::<Option<_>>()?)),
+                false => None,
+            },
+        };
+        (server.view(settings) == *view).then_some(server)
+    }
+
     /// Its name.
     pub fn id(&self) -> ServerId {
         self.id.into()
@@ -63,6 +101,23 @@ impl Server {
 }
 
 impl Progress {
+    fn from_view(view: &PeerView) -> Option<Progress> {
+        let inflight = view.inflight.iter().map(|index| narrow(index.0));
+        Some(Progress {
+            matched: narrow(view.matched.0)?,
+            next: narrow(view.next.0)?,
+            commit_sent: narrow(view.commit_sent.0)?,
+            flow: match view.state {
+                ProgressState::Probe => Flow::Probe,
+                ProgressState::Replicate => Flow::Replicate,
+                ProgressState::Snapshot => return None,
+            },
+            paused: view.paused,
+            recent_active: view.recent_active,
+            inflight: inflight.collect::<Option<_>>()?,
+        })
+    }
+
     fn view(&self) -> PeerView {
         PeerView {
             matched: index(self.matched),
@@ -77,6 +132,10 @@ impl Progress {
             inflight: self.inflight.iter().map(index).collect(),
         }
     }
+}
+
+fn narrow(number: u64) -> Option<u32> {
+    u32::try_from(number).ok()
 }
 
 fn index(index: u32) -> Index {

@@ -1,6 +1,6 @@
 //! Inputs that mean nothing, and messages that only some servers send.
 
-use super::{Applied, TransitionProperty, always, rule};
+use super::{Applied, TransitionProperty, rule};
 use crate::cluster::{Action, LocalEvents};
 use crate::ids::{Id, MAX_SERVERS};
 use crate::message::{Body, Message, Position};
@@ -26,13 +26,13 @@ pub(super) const ALL: &[TransitionProperty] = &[
         "idle_input_step",
         "a timer in the wrong role and a client at a server that does not lead change nothing; the \
          client is told (thesis, section 6.2; etcd's raft, ErrProposalDropped)",
-        always => ignores_idle_inputs
+        changes => ignores_idle_inputs
     ),
     rule!(
         "stranger_step",
         "what a server that is no member answers was never asked: it counts for nothing (etcd's raft, \
          ErrStepPeerNotFound)",
-        always => refuses_strangers
+        changes => refuses_strangers
     ),
 ];
 
@@ -63,6 +63,11 @@ fn sends_what_it_may(it: &Applied<'_>) -> bool {
 
 fn lease_runs_out(it: &Applied<'_>) -> bool {
     matches!(it.action, Action::LeaseExpire(_))
+}
+
+/// What the server was before was looked at in the step that led there.
+fn changes(it: &Applied<'_>) -> bool {
+    it.i != it.next
 }
 
 /// Whether an input leaves the server as it is afterwards, and makes it send nothing.

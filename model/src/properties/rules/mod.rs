@@ -82,6 +82,9 @@ impl<'a> Applied<'a> {
 
     /// The messages sent, sorted.
     fn sent(&self) -> SmallVec<[&'a Message; 6]> {
+        if self.after.len() + usize::from(self.message.is_some()) == self.before.len() {
+            return SmallVec::new();
+        }
         let mut old = self.before.iter().peekable();
         let mut delivered = self.message;
         let mut sent = SmallVec::new();

@@ -1,0 +1,244 @@
+//! The properties along a run that something else drives: a random walk, or a trace.
+
+use super::{state_properties, step_properties};
+use crate::bounds::Bounds;
+use crate::cluster::{Action, Cluster, ClusterState};
+use crate::ids::Id;
+use crate::message::Message;
+use crate::network::Network;
+use crate::server::Server;
+use crate::settings::Settings;
+use lockstep_traces::{Emitted, Input, ServerId};
+use std::fmt;
+
+/// A property that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Its name.
+    pub property: &'static str,
+    /// What it says, and where that is from.
+    pub source: &'static str,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}`: {}", self.property, self.source)
+    }
+}
+
+/// Follows the servers of a run and evaluates every property at every step.
+///
+/// It knows the servers and the history. Of the network it sees only what a step takes and sends, which is
+/// all that properties of steps look at, and enough for the terms of messages.
+#[derive(Clone, Debug)]
+pub struct Monitor {
+    cluster: Cluster,
+    state: ClusterState,
+}
+
+impl Monitor {
+    /// A cluster before its first event.
+    pub fn new(settings: Settings) -> Monitor {
+        let cluster = Cluster::new(settings, Bounds::UNLIMITED);
+        let state = cluster.initial();
+        Monitor { cluster, state }
+    }
+
+    /// Takes one step of one server: the input, the server afterwards, and what it sent.
+    ///
+    /// What a stranger answers is refused and no step of the protocol, so it must change nothing.
+    ///
+    /// # Errors
+    ///
+    /// The first property that does not hold.
+    pub fn step(
+        &mut self,
+        input: &Input,
+        after: &Server,
+        sent: &[Emitted],
+    ) -> Result<(), Violation> {
+        let Ok(sent) = messages(sent) else {
+            return Ok(());
+        };
+        let i = after.id;
+        let action = match input {
+            Input::Timeout => Action::Timeout(i),
+            Input::LeaseExpire => Action::LeaseExpire(i),
+            Input::Heartbeat => Action::Heartbeat(i),
+            Input::CheckQuorum => Action::CheckQuorum(i),
+            Input::Propose(_) => Action::Propose(i),
+            Input::Restart => Action::Restart(i),
+            Input::Deliver(_) => Action::Deliver(0),
+        };
+        let delivered = match input {
+            Input::Deliver(message) => match Message::try_from(message) {
+                Ok(message) => Some(message),
+                Err(_) => return Ok(()),
+            },
+            _ => None,
+        };
+        let stranger = delivered
+            .as_ref()
+            .is_some_and(|m| m.is_response() && !self.cluster.settings.is_member(m.from));
+        if stranger {
+            return match self.state.servers[i.slot()] == *after && sent.len() == 0 {
+                true => Ok(()),
+                false => Err(Violation {
+                    property: "stranger_step",
+                    source: "what a server that is no member answers counts for nothing",
+                }),
+            };
+        }
+        let mut before = self.state.clone();
+        before.network = delivered.into_iter().collect();
+        self.move_to(after, sent);
+        let broken = step_properties()
+            .find(|property| !(property.holds)(&self.cluster, &before, &action, &self.state));
+        if let Some(property) = broken {
+            return Err(Violation {
+                property: property.name,
+                source: property.source,
+            });
+        }
+        match before.servers == self.state.servers {
+            true => self.network(),
+            false => self.state(),
+        }
+    }
+
+    /// Takes what several inputs at one server led to. Properties of steps say nothing of them.
+    ///
+    /// # Errors
+    ///
+    /// The first property of states that does not hold.
+    pub fn jump(&mut self, after: &Server, sent: &[Emitted]) -> Result<(), Violation> {
+        let Ok(sent) = messages(sent) else {
+            return Ok(());
+        };
+        self.move_to(after, sent);
+        self.state()
+    }
+
+    /// A server as it was seen last.
+    pub fn server(&self, id: ServerId) -> Option<&Server> {
+        let id = Id::try_from(id).ok()?;
+        self.state.servers.get(id.slot())
+    }
+
+    fn move_to(&mut self, after: &Server, sent: Network) {
+        let server = &mut self.state.servers[after.id.slot()];
+        let committed = server.commit;
+        server.clone_from(after);
+        self.state.history.record(after, committed);
+        self.state.network = sent;
+    }
+
+    fn state(&self) -> Result<(), Violation> {
+        self.find(|_| true)
+    }
+
+    /// What depends on the messages sent alone.
+    fn network(&self) -> Result<(), Violation> {
+        self.find(|reads| reads == super::Reads::MessageTerms)
+    }
+
+    fn find(&self, wanted: impl Fn(super::Reads) -> bool) -> Result<(), Violation> {
+        let mut properties = state_properties().iter();
+        let broken = properties.find(|property| {
+            wanted(property.reads) && !(property.holds)(&self.cluster, &self.state)
+        });
+        match broken {
+            None => Ok(()),
+            Some(property) => Err(Violation {
+                property: property.name,
+                source: property.source,
+            }),
+        }
+    }
+}
+
+fn messages(sent: &[Emitted]) -> Result<Network, crate::ids::OutOfRange> {
+    let sent = sent
+        .iter()
+        .map(|emitted| Message::try_from(&emitted.message));
+    sent.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Preset;
+    use lockstep_traces::Role;
+
+    fn elected() -> (Settings, Monitor) {
+        let preset = Preset::named("four").expect("there is such a preset");
+        let settings = Settings::new(&preset.config).expect("presets are sensible");
+        (settings, Monitor::new(settings))
+    }
+
+    fn id(number: u64) -> ServerId {
+        ServerId::new(number).expect("the number is not zero")
+    }
+
+    #[test]
+    fn what_the_specification_does_has_every_property() {
+        let (settings, mut monitor) = elected();
+        let mut network = Vec::new();
+        let mut steps = 0;
+        let mut give = |monitor: &mut Monitor, server: ServerId, input: Input| {
+            let before = monitor.server(server).expect("a member").clone();
+            let step = before.step(&settings, &input);
+            monitor
+                .step(&input, &step.server, &step.sent)
+                .expect("it holds");
+            steps += 1;
+            step.sent
+        };
+        network.extend(give(&mut monitor, id(1), Input::Timeout));
+        while let Some(emitted) = network.pop() {
+            let to = emitted.message.to;
+            network.extend(give(&mut monitor, to, Input::Deliver(emitted.message)));
+        }
+        assert!(steps > 10);
+        let leader = monitor.server(id(1)).expect("a member");
+        assert_eq!((leader.role(), leader.commit().0), (Role::Leader, 1));
+    }
+
+    #[test]
+    fn a_step_that_breaks_a_rule_is_named() {
+        let (settings, mut monitor) = elected();
+        let step = Server::new(&settings, id(1)).step(&settings, &Input::Timeout);
+        let mut wrong = step.server.clone();
+        wrong.term += 1;
+        let found = monitor.clone().step(&Input::Timeout, &wrong, &step.sent);
+        assert_eq!(found.map_err(|it| it.property), Err("campaign_step"));
+        // A request is missing.
+        let found = monitor.step(&Input::Timeout, &step.server, &step.sent[1..]);
+        assert_eq!(found.map_err(|it| it.property), Err("campaign_step"));
+    }
+
+    #[test]
+    fn a_state_that_no_step_explains_is_named() {
+        let (settings, mut monitor) = elected();
+        let mut follower = Server::new(&settings, id(1));
+        assert_eq!(monitor.jump(&follower, &[]), Ok(()));
+        follower.leader = Some(Id::from_slot(1));
+        let found = monitor.jump(&follower, &[]);
+        assert_eq!(found.map_err(|it| it.property), Err("known_leader_inv"));
+    }
+
+    #[test]
+    fn a_server_is_what_its_view_says() {
+        let (settings, mut monitor) = elected();
+        let step = Server::new(&settings, id(1)).step(&settings, &Input::Timeout);
+        monitor.jump(&step.server, &step.sent).expect("it holds");
+        let view = step.server.view(&settings);
+        assert_eq!(
+            Server::from_view(&settings, id(1), &view),
+            Some(step.server)
+        );
+        let mut lost = view;
+        lost.durable.vote = None;
+        assert_eq!(Server::from_view(&settings, id(1), &lost), None);
+    }
+}
