@@ -13,6 +13,7 @@ mod witness;
 use crate::cluster::{Action, Cluster, ClusterState};
 use lockstep_engine::{Antecedent, StepProperty};
 use stateright::Property;
+use std::sync::LazyLock;
 
 pub use monitor::{Monitor, Violation};
 pub(crate) use state::gauge;
@@ -90,8 +91,10 @@ pub fn state_properties() -> &'static [StateProperty] {
 /// The properties of transitions, in the order in which they are looked at; all of them come before those
 /// of the state that a transition leads to. Those that follow from several rules come before the rules
 /// themselves.
-pub fn step_properties() -> impl Iterator<Item = &'static TransitionProperty> {
-    step::ALL.iter().chain(rule_properties())
+pub fn step_properties() -> &'static [TransitionProperty] {
+    static ALL: LazyLock<Vec<TransitionProperty>> =
+        LazyLock::new(|| step::ALL.iter().chain(rule_properties()).copied().collect());
+    &ALL
 }
 
 /// Those properties of transitions that say what one rule of the protocol says.
@@ -120,7 +123,7 @@ pub(crate) fn for_stateright() -> Vec<Property<Cluster>> {
 
 pub(crate) fn for_steps() -> Vec<StepProperty<Cluster>> {
     let property = |property: &TransitionProperty| StepProperty::new(property.name, property.holds);
-    step_properties().map(property).collect()
+    step_properties().iter().map(property).collect()
 }
 
 pub(crate) fn step_witnesses() -> Vec<StepProperty<Cluster>> {
@@ -136,6 +139,6 @@ pub(crate) fn antecedents() -> Vec<Antecedent<Cluster>> {
         .iter()
         .map(|property| Antecedent::state(property.name, property.antecedent));
     let steps =
-        step_properties().map(|property| Antecedent::step(property.name, property.antecedent));
+        step_properties().iter().map(|property| Antecedent::step(property.name, property.antecedent));
     states.chain(steps).collect()
 }

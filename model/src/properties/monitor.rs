@@ -93,6 +93,7 @@ impl Monitor {
         before.network = delivered.into_iter().collect();
         self.move_to(after, sent);
         let broken = step_properties()
+            .iter()
             .find(|property| !(property.holds)(&self.cluster, &before, &action, &self.state));
         if let Some(property) = broken {
             return Err(Violation {
