@@ -183,8 +183,11 @@ pub fn count_differing(options: &WalkOptions) -> u64 {
         let config = options.config.clone();
         let config = config.unwrap_or_else(|| choice::config(*seed));
         let choices = choices(*seed, options.steps, &config);
-        let mut counts = WalkCounts::default();
-        let walk = || take_walk(*seed, &config, &choices, |_| {}, &mut counts).is_err();
+        let (mut counts, mut progress) = (WalkCounts::default(), |_: &WalkCounts| stop::flow());
+        let walk = || {
+            let walked = take_walk(*seed, &config, choices, |_| {}, &mut counts, &mut progress);
+            matches!(walked, Walked::Parted(_))
+        };
         // An implementation that breaks down differs as well.
         catch_unwind(AssertUnwindSafe(walk)).unwrap_or(true)
     };

@@ -138,7 +138,8 @@ pub(crate) fn antecedents() -> Vec<Antecedent<Cluster>> {
     let states = state::ALL
         .iter()
         .map(|property| Antecedent::state(property.name, property.antecedent));
-    let steps =
-        step_properties().iter().map(|property| Antecedent::step(property.name, property.antecedent));
+    let steps = step_properties()
+        .iter()
+        .map(|property| Antecedent::step(property.name, property.antecedent));
     states.chain(steps).collect()
 }
