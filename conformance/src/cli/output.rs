@@ -119,6 +119,7 @@ impl OutputArgs {
             colour: terminal && std::env::var_os("NO_COLOR").is_none(),
             width: terminal.then(terminal_width).flatten(),
             verbose: self.verbose,
+            lines_shown: false,
         }
     }
 }

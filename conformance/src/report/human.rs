@@ -1,6 +1,6 @@
 //! The report for people: a headline for each job with its verdict, the facts, whatever does not hold.
 
-use super::{Case, Fact, Job, Report, Status, Table};
+use super::{Case, Fact, Job, Report, Status, Table, summary};
 use comfy_table::{CellAlignment, ContentArrangement, TableComponent, presets};
 use serde_json::Value;
 use std::fmt::Write;
@@ -14,10 +14,13 @@ pub struct Style {
     pub width: Option<u16>,
     /// Assertions that hold are listed too, and every table is shown.
     pub verbose: bool,
+    /// The line of each job has been shown already.
+    pub lines_shown: bool,
 }
 
 impl Style {
-    fn paint(self, status: Status, text: &str) -> String {
+    /// The text in the colour of a status.
+    pub fn paint(self, status: Status, text: &str) -> String {
         let code = match status {
             Status::Holds => "32",
             Status::Skipped | Status::Stopped => "33",
@@ -37,15 +40,28 @@ const NARROW: u16 = 80;
 /// The whole report.
 pub fn render(report: &Report, style: Style) -> String {
     let mut out = String::new();
+    let short = report.command == "verify" && !style.verbose;
+    if short {
+        out.push_str(&summary::lines(report, style));
+    }
     for job in &report.jobs {
-        out.push_str(&render_job(job, style));
-        out.push('\n');
+        // What holds is in its line.
+        if !short || !matches!(job.status, Status::Holds | Status::Skipped) {
+            out.push_str(&render_job(job, style));
+            out.push('\n');
+        }
+    }
+    if short {
+        out.push_str(&summary::table(report, style));
     }
     let word = style.paint(report.status, report.status.word());
     let seconds = report.seconds;
     let jobs = report.jobs.len();
     let noun = if jobs == 1 { "job" } else { "jobs" };
-    writeln!(out, "{word}: {jobs} {noun} in {seconds:.1} s").expect(INFALLIBLE);
+    let target = summary::target(report).filter(|_| short);
+    let on = target.map_or_else(String::new, |it| format!(", {it}"));
+    let more = if short { "; details with -v" } else { "" };
+    writeln!(out, "{word}: {jobs} {noun} in {seconds:.1} s{on}{more}").expect(INFALLIBLE);
     out
 }
 

@@ -6,6 +6,7 @@ pub mod json;
 pub mod junit;
 pub mod page;
 pub mod steps;
+pub mod summary;
 #[cfg(test)]
 mod tests;
 

@@ -158,3 +158,85 @@ fn files_of_pages_have_plain_names() {
     let name = page::page_name("conform", "smoke on exec:python3 ../x.py --a=b");
     assert_eq!(name, "conform-smoke-on-exec-python3----x-py---a-b.html");
 }
+
+/// A job that established this much.
+fn job(kind: &str, name: &str, verdict: &str, fact: &str, size: u64) -> Job {
+    let mut job = Job::new(kind, name, Status::Holds, verdict.to_owned());
+    job.seconds = 1.25;
+    job.fact(fact, size);
+    job
+}
+
+/// The result of the main job fits one screen of 80 columns, says every verdict, and shows what is wrong whole.
+#[test]
+fn the_main_job_on_one_screen() {
+    let mut jobs = Vec::new();
+    let presets = [
+        "smoke", "default", "votes", "lease", "conflict", "pair", "window", "single",
+    ];
+    for preset in presets {
+        jobs.push(job(
+            "check",
+            preset,
+            "exhausted",
+            "distinct states",
+            849_063,
+        ));
+    }
+    let mut coverage = Job::new(
+        "coverage",
+        presets.join(", "),
+        Status::Holds,
+        "no gaps".to_owned(),
+    );
+    coverage.fact("witnesses reached", "24 of 24");
+    jobs.push(coverage);
+    for preset in presets {
+        let name = format!("{preset} on lockstep-raft");
+        let verdict = "bisimilar within the bound";
+        jobs.push(job(
+            "conform",
+            &name,
+            verdict,
+            "transitions covered",
+            14_819_709,
+        ));
+    }
+    let name = "traces/corpus on lockstep-raft";
+    let verdict = "sampled: every trace agrees";
+    jobs.push(job("replay", name, verdict, "steps compared", 654));
+    jobs.push(job(
+        "walk",
+        "on lockstep-raft",
+        "sampled",
+        "inputs compared",
+        35_031,
+    ));
+    let report = Report::new("verify", 9.0, jobs.clone());
+    let text = human::render(&report, Style::default());
+    assert!(text.lines().all(|it| it.chars().count() <= 80), "{text}");
+    assert!(text.lines().count() <= 26, "{text}");
+    insta::assert_snapshot!(text);
+    // The lines have been shown: the table remains.
+    let seen = Style {
+        lines_shown: true,
+        ..Style::default()
+    };
+    assert_eq!(human::render(&report, seen).lines().count(), 6);
+    // What does not hold is shown with everything.
+    jobs[3].failed(
+        "election_safety_inv",
+        Status::Violated,
+        "the last state violates it",
+    );
+    jobs[3].verdict = "violated (election_safety_inv, 12 steps)".to_owned();
+    let report = Report::new("verify", 9.0, jobs);
+    let text = human::render(&report, Style::default());
+    for part in [
+        "violated  election_safety_inv: the last state",
+        "7 of 8",
+        "violated: 19 jobs",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}
