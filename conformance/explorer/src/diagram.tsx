@@ -47,6 +47,11 @@ export function Diagram({ svg, at, servers, onSelect }: DiagramProps) {
     if (!scroller) return;
     const [above, below] = [scroller.scrollTop + 80, scroller.scrollTop + scroller.clientHeight - 90];
     if (y < above || y > below) scroller.scrollTop = Math.max(0, y - scroller.clientHeight * 0.6);
+    // The server that moved is in sight, with what it is labelled.
+    const mark = root.querySelector(`.lk-step[data-step="${at - 1}"] circle`);
+    const x = Number(mark?.getAttribute("cx") ?? scroller.scrollLeft + scroller.clientWidth / 2);
+    const [left, right] = [scroller.scrollLeft + 140, scroller.scrollLeft + scroller.clientWidth - 150];
+    if (x < left || x > right) scroller.scrollLeft = Math.max(0, x - scroller.clientWidth / 2);
   }, [svg, at]);
   const lanes = /data-lanes="([^"]*)"/.exec(svg)?.[1]?.split(" ").map(Number) ?? [];
   const select = (event: MouseEvent) => {

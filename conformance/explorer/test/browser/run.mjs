@@ -159,6 +159,38 @@ const tests = {
     await page.close();
   },
 
+  async "keys, the help, and the theme"() {
+    const { url } = await explore("--preset", "smoke");
+    const page = await open(url, { theme: "light" });
+    await atStep(page, 0);
+    await page.keyboard.press("1");
+    await atStep(page, 1);
+    await page.keyboard.press("r");
+    await atStep(page, 2);
+    await page.keyboard.press("Home");
+    await atStep(page, 0);
+    await page.keyboard.press("End");
+    await atStep(page, 2);
+    await page.keyboard.press("?");
+    await page.getByRole("dialog", { name: "Help" }).waitFor();
+    await shot(page, "help");
+    await accessible(page, "the help");
+    await page.keyboard.press("Escape");
+    await page.getByRole("dialog").waitFor({ state: "hidden" });
+    const ground = () => page.evaluate(() => getComputedStyle(document.documentElement).backgroundColor);
+    const light = await ground();
+    await page.keyboard.press("t");
+    await page.keyboard.press("t");
+    await page.waitForFunction(() => document.documentElement.dataset.theme === "dark");
+    assert.notEqual(await ground(), light);
+    // Searching is a key away, and typing there is no command.
+    await page.keyboard.press("/");
+    await page.keyboard.type("r");
+    assert.equal(await page.getByLabel("Condition").inputValue(), "r");
+    await atStep(page, 2);
+    await page.close();
+  },
+
   async "a search, a witness, and a random walk"() {
     const { url } = await explore("--preset", "default");
     const page = await open(url);
