@@ -286,6 +286,13 @@ const tests = {
     const narrow = await open(page.url(), { size: { width: 390, height: 844 }, theme: "dark" });
     await atStep(narrow, 60);
     await shot(narrow, "narrow-diagram");
+    // The names stand above their lifelines, however far the diagram is scrolled.
+    const apart = await narrow.evaluate(() => {
+      const middle = (it) => it.getBoundingClientRect().x + it.getBoundingClientRect().width / 2;
+      const [names, axes] = [".lanes span", ".lk-axis"].map((it) => [...document.querySelectorAll(it)].map(middle));
+      return Math.max(...names.map((x, place) => Math.abs(x - axes[place])));
+    });
+    assert.ok(apart < 2, `a name is ${apart} pixels beside its lifeline`);
     await narrow.getByRole("button", { name: "What next" }).click();
     await shot(narrow, "narrow-next");
     await narrow.getByRole("button", { name: "State" }).click();
