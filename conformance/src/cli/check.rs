@@ -1,6 +1,7 @@
 //! `lockstep check`: model-check the specification.
 
 use super::error::CliError;
+use super::history;
 use super::model::{Chosen, ModelArgs, PlantArgs};
 use super::progress::{self, Reporter, Tick};
 use super::side_file::SideFile;
@@ -11,7 +12,7 @@ use lockstep_conformance::divergence::replay_command;
 use lockstep_conformance::path::steps_along;
 use lockstep_conformance::show::Story;
 use lockstep_engine::bench::peak_bytes;
-use lockstep_engine::{Checked, PropertyKind, Search, Verdict};
+use lockstep_engine::{Checkable, Checked, PropertyKind, Search, Verdict};
 use lockstep_model::Cluster;
 use lockstep_model::properties::witnesses;
 use lockstep_traces::{Header, Provenance, Trace};
@@ -140,6 +141,10 @@ pub fn run(args: &CheckArgs, progress: &Reporter) -> Result<Vec<Job>, CliError> 
     let room = room_on_disk(&args.limits, progress)?;
     let mut search =
         limited(&chosen.cluster, &args.limits, &chosen.name, progress).symmetry(args.symmetry);
+    if args.symmetry {
+        // The size that is known is that of the whole.
+        progress.begin(format!("check {} by symmetry", chosen.name));
+    }
     if let Some(room) = &room {
         search = search.spill_folder(room.path());
     }
@@ -229,6 +234,11 @@ fn never_tested(report: &lockstep_engine::Report) -> Vec<&str> {
         .collect()
 }
 
+/// The name of the search of a model, by which its size is known the next time.
+fn work(cluster: &Cluster) -> String {
+    format!("check {}", cluster.identity())
+}
+
 /// A search with these limits that reports its progress.
 pub fn limited<'a>(
     cluster: &'a Cluster,
@@ -236,7 +246,7 @@ pub fn limited<'a>(
     name: &str,
     progress: &'a Reporter,
 ) -> Search<'a, Cluster> {
-    progress.begin(format!("check {name}"));
+    progress.begin_known(format!("check {name}"), Some(&work(cluster)));
     let mut search = Search::new(cluster)
         .threads(limits.threads)
         .coverage(true)
@@ -282,6 +292,9 @@ pub fn job(chosen: &Chosen, checked: &Checked<Cluster>) -> Result<Job, CliError>
     };
     let mut job = Job::new("check", &chosen.name, status, report.verdict.to_string());
     job.seconds = report.time.total_seconds;
+    if report.verdict == Verdict::Exhausted && !report.symmetry {
+        history::remember(&work(&chosen.cluster), report.distinct);
+    }
     facts(&mut job, chosen, report, transitions);
     let untested = never_tested(report);
     let exhausted = report.verdict == Verdict::Exhausted;

@@ -3,6 +3,7 @@
 use super::check::LimitArgs;
 use super::divergence::{self, TraceOutArgs};
 use super::error::CliError;
+use super::history;
 use super::model::{Chosen, ModelArgs};
 use super::progress::{self, Reporter, Tick};
 use super::side_file::SideFile;
@@ -11,6 +12,7 @@ use crate::report::{Job, Status};
 use clap::Args;
 use lockstep_conformance::product::{Product, ProductReport, Verdict};
 use lockstep_conformance::{Fork, Target};
+use lockstep_engine::Checkable;
 use std::time::Duration;
 
 /// Options of `lockstep conform`.
@@ -85,7 +87,12 @@ impl VisitFork for Exhaust<'_> {
         } = self;
         let name = format!("{} on {}", chosen.name, self.target.target);
         target.accepts(&chosen.cluster.settings().config())?;
-        progress.begin(format!("conform {name}"));
+        let work = format!(
+            "conform {} {}",
+            chosen.cluster.identity(),
+            self.target.target
+        );
+        progress.begin_known(format!("conform {name}"), Some(&work));
         let mut product = Product::new(&chosen.cluster, &target)
             .threads(limits.threads)
             .on_progress(progress::INTERVAL, |it| {
@@ -107,6 +114,9 @@ impl VisitFork for Exhaust<'_> {
             product = product.max_time(Duration::from_secs(seconds));
         }
         let report = product.run()?;
+        if matches!(report.verdict, Verdict::Bisimilar) {
+            history::remember(&work, report.counts.transitions);
+        }
         let mut job = job(&name, chosen, &report)?;
         match &report.verdict {
             Verdict::Diverged(found) => {

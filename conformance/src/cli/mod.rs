@@ -13,6 +13,7 @@ pub mod exit;
 mod explore;
 mod generate;
 mod graph;
+mod history;
 mod list;
 mod model;
 mod mutants;

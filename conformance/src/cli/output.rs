@@ -72,7 +72,7 @@ impl OutputArgs {
             }
         }
         let text = match self.format {
-            Format::Human => human::render(&report, self.style()),
+            Format::Human => human::render(&report, self.style(reporter)),
             Format::Json => json::render(&report),
         };
         reporter.clean_up();
@@ -112,14 +112,14 @@ impl OutputArgs {
         say(format!("{:?}", miette::Report::new(error)));
     }
 
-    fn style(&self) -> human::Style {
+    fn style(&self, reporter: &Reporter) -> human::Style {
         let out = std::io::stdout();
         let terminal = out.is_terminal();
         human::Style {
             colour: terminal && std::env::var_os("NO_COLOR").is_none(),
             width: terminal.then(terminal_width).flatten(),
             verbose: self.verbose,
-            lines_shown: false,
+            lines_shown: terminal && reporter.lines_shown(),
         }
     }
 }

@@ -2,14 +2,18 @@
 //! elsewhere, so that the log of a CI server shows that work goes on.
 
 use super::error::CliError;
+use super::history;
+use super::output::terminal_width;
 use super::streams::say;
 use crate::report::Job;
-use crate::report::human::grouped;
+use crate::report::human::{Style, grouped};
+use crate::report::summary;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use lockstep_conformance::stop;
 use std::io::IsTerminal;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -38,6 +42,8 @@ pub struct Reporter {
     plain: Option<Mutex<Instant>>,
     job: Mutex<Current>,
     done: Mutex<Vec<Job>>,
+    /// How many jobs there will be, if each gets a line as it ends; else zero.
+    planned: AtomicUsize,
     unwritten: Mutex<Vec<String>>,
     temporary: Mutex<Vec<PathBuf>>,
 }
@@ -46,6 +52,8 @@ pub struct Reporter {
 struct Current {
     name: String,
     since: Instant,
+    /// How much there was to do the last time.
+    size: Option<u64>,
     /// How far it was when that was last said.
     at: String,
 }
@@ -60,9 +68,11 @@ impl Reporter {
             job: Mutex::new(Current {
                 name: String::new(),
                 since: Instant::now(),
+                size: None,
                 at: String::new(),
             }),
             done: Mutex::default(),
+            planned: AtomicUsize::new(0),
             unwritten: Mutex::default(),
             temporary: Mutex::default(),
         }
@@ -89,13 +99,35 @@ impl Reporter {
                 Err(error) => Job::not_reached(kind, name, &error.to_string()),
             }
         };
-        lock(&self.done).push(job);
+        self.keep(job);
         Ok(())
     }
 
-    /// Keeps a result.
+    /// Keeps a result, and says its line if jobs get one.
     pub fn keep(&self, job: Job) {
+        let place = lock(&self.done).len() + 1;
+        let planned = self.planned.load(Ordering::Relaxed);
+        let quiet = self.bar.is_none() && self.plain.is_none();
+        if planned > 0 && !quiet {
+            let terminal = self.bar.is_some();
+            let style = Style {
+                colour: terminal && std::env::var_os("NO_COLOR").is_none(),
+                width: terminal.then(terminal_width).flatten(),
+                ..Style::default()
+            };
+            self.warn(summary::line(place, planned.max(place), &job, style));
+        }
         lock(&self.done).push(job);
+    }
+
+    /// From here on each job gets a line as it ends; there will be so many.
+    pub fn plan(&self, jobs: usize) {
+        self.planned.store(jobs, Ordering::Relaxed);
+    }
+
+    /// Whether a person has seen the line of each job on a terminal.
+    pub fn lines_shown(&self) -> bool {
+        self.bar.is_some() && self.planned.load(Ordering::Relaxed) > 0
     }
 
     /// Adds a note to the last result.
@@ -163,6 +195,12 @@ impl Reporter {
 
     /// Begins a job; the name stands before everything that it reports.
     pub fn begin(&self, name: impl Into<String>) {
+        self.begin_known(name, None);
+    }
+
+    /// Begins a job of which may be known how much there is to do: it was done to its end before, under this
+    /// name of the work.
+    pub fn begin_known(&self, name: impl Into<String>, work: Option<&str>) {
         let name = name.into();
         if let Some(bar) = &self.bar {
             bar.set_message(format!("{name} …"));
@@ -170,6 +208,7 @@ impl Reporter {
         *lock(&self.job) = Current {
             name,
             since: Instant::now(),
+            size: work.and_then(history::known),
             at: String::new(),
         };
     }
@@ -178,7 +217,7 @@ impl Reporter {
     pub fn tick(&self, tick: &Tick) -> ControlFlow<()> {
         let line = {
             let mut job = lock(&self.job);
-            let line = describe(&job.name, job.since.elapsed(), tick);
+            let line = describe(&job.name, job.since.elapsed(), tick, job.size);
             let at = line.strip_prefix(&job.name).unwrap_or(&line);
             job.at = at.trim_start_matches([':', ' ']).to_owned();
             line
@@ -215,22 +254,26 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 fn spinner() -> ProgressBar {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    let style = ProgressStyle::with_template("{spinner} {msg}")
+    let style = ProgressStyle::with_template("{spinner} {wide_msg}")
         .expect("the template is a constant and right");
     bar.set_style(style);
     bar.enable_steady_tick(INTERVAL);
     bar
 }
 
-fn describe(job: &str, elapsed: Duration, tick: &Tick) -> String {
+fn describe(job: &str, elapsed: Duration, tick: &Tick, size: Option<u64>) -> String {
     let seconds = elapsed.as_secs_f64();
     let rate = if seconds > 0.0 {
         tick.done as f64 / seconds
     } else {
         0.0
     };
+    // It may grow beyond what it was.
+    let share = size.filter(|size| *size > 0);
+    let share = share.map(|size| format!(" {} %", (tick.done * 100 / size).min(99)));
+    let share = share.unwrap_or_default();
     let mut line = format!(
-        "{job}: {} {}, {}/s",
+        "{job}{share}: {} {}, {}/s",
         grouped(tick.done),
         tick.unit,
         grouped(rate as u64)
@@ -262,9 +305,21 @@ mod tests {
             memory_bytes: Some(300 << 20),
             note: "depth 17".to_owned(),
         };
-        let line = describe("check smoke", Duration::from_secs(10), &tick);
+        let line = describe("check smoke", Duration::from_secs(10), &tick, None);
         let expected =
             "check smoke: 1,234,567 states, 123,456/s, queue 4,321, 300 MiB, depth 17, 10 s";
         assert_eq!(line, expected);
+        let line = describe(
+            "check smoke",
+            Duration::from_secs(10),
+            &tick,
+            Some(4_938_268),
+        );
+        assert!(
+            line.starts_with("check smoke 25 %: 1,234,567 states"),
+            "{line}"
+        );
+        let line = describe("check smoke", Duration::from_secs(10), &tick, Some(1_000));
+        assert!(line.starts_with("check smoke 99 %"), "{line}");
     }
 }

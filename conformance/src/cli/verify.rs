@@ -60,6 +60,8 @@ pub fn run(args: &VerifyArgs, progress: &Reporter) -> Result<Vec<Job>, CliError>
     let configs = chosen.iter().map(|it| it.cluster.settings().config());
     args.target.ready(&configs.collect::<Vec<_>>())?;
     let limits = LimitArgs::threads(args.threads);
+    let walks = args.target.target == "lockstep-raft";
+    progress.plan(2 * chosen.len() + 1 + usize::from(corpus.is_ok()) + usize::from(walks));
     let mut searched = Vec::new();
     for chosen in &chosen {
         progress.job("check", &chosen.name, || {
@@ -98,7 +100,7 @@ pub fn run(args: &VerifyArgs, progress: &Reporter) -> Result<Vec<Job>, CliError>
         }
         Err(why) => progress.note(why),
     }
-    if args.target.target == "lockstep-raft" {
+    if walks {
         progress.job("walk", "on lockstep-raft", || {
             super::walk::standard(&trace_out, progress)
         })?;

@@ -212,7 +212,7 @@ fn the_main_job_on_one_screen() {
         "inputs compared",
         35_031,
     ));
-    let report = Report::new("verify", 9.0, jobs.clone());
+    let report = Report::new("verify", 9.0, jobs.clone(), Vec::new());
     let text = human::render(&report, Style::default());
     assert!(text.lines().all(|it| it.chars().count() <= 80), "{text}");
     assert!(text.lines().count() <= 26, "{text}");
@@ -230,7 +230,7 @@ fn the_main_job_on_one_screen() {
         "the last state violates it",
     );
     jobs[3].verdict = "violated (election_safety_inv, 12 steps)".to_owned();
-    let report = Report::new("verify", 9.0, jobs);
+    let report = Report::new("verify", 9.0, jobs, Vec::new());
     let text = human::render(&report, Style::default());
     for part in [
         "violated  election_safety_inv: the last state",
