@@ -125,7 +125,7 @@ impl<'a> Wanted<'a> {
 
 /// The entries that a server with this view has handed to its application since it had applied up to
 /// `applied`.
-fn handed(view: &NodeView, applied: Index) -> Vec<Handed> {
+pub(crate) fn handed(view: &NodeView, applied: Index) -> Vec<Handed> {
     let log = (1..).map(Index).zip(&view.log);
     log.filter(|(index, _)| applied < *index && *index <= view.applied)
         .map(|(index, entry)| Handed {

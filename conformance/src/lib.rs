@@ -2,6 +2,7 @@
 //! compares the two after every step.
 //!
 //! * [`target`]: the trait that an implementation is put behind, and what it may say of itself.
+//! * [`code`]: an implementation explored by itself, against the properties of the paper.
 //! * [`mod@compare`]: what "the two agree" means, field by field and message by message.
 //! * [`corpus`]: the traces that are checked in, and how each is made.
 //! * [`cover`]: traces that cover a graph, and conformance of targets that cannot be copied.
@@ -19,6 +20,7 @@
 //! * [`words`]: events, messages and states in words.
 //! * [`planted`]: targets with one deliberate mistake each, to show that the comparison finds it.
 
+pub mod code;
 pub mod compare;
 pub mod corpus;
 pub mod cover;
@@ -34,6 +36,7 @@ pub mod product;
 pub mod replay;
 pub mod seeded;
 pub mod show;
+mod states;
 pub mod stop;
 pub mod target;
 pub mod targets;
@@ -45,6 +48,6 @@ pub use compare::{Difference, compare};
 pub use divergence::{Actual, Divergence, Side};
 pub use graph::{Counts, OnProgress};
 pub use target::{
-    Description, DialectUse, Fork, Observation, Output, Reaction, Run, Strength, Target,
+    Description, DialectUse, Digest, Fork, Observation, Output, Reaction, Run, Strength, Target,
     TargetError, TargetServer,
 };

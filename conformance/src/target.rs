@@ -212,6 +212,13 @@ pub trait Fork: TargetServer + Sized {
     fn digest(&self) -> u128;
 }
 
+/// A server that cannot be copied, but whose state can be told apart completely: it is restored by the inputs
+/// that led to it.
+pub trait Digest: TargetServer {
+    /// As [`Fork::digest`].
+    fn digest(&self) -> u128;
+}
+
 /// The inputs to give to one fresh cluster, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Script<'a> {

@@ -206,11 +206,13 @@ impl Spent {
         kinds.map(|kind| self.of(kind)).fold(0, u16::saturating_add)
     }
 
-    pub(crate) fn set(&mut self, kind: Kind, times: u16) {
+    /// Sets how often a kind of event has happened.
+    pub fn set(&mut self, kind: Kind, times: u16) {
         self.0[kind as usize] = times;
     }
 
-    pub(crate) fn spend(&mut self, kind: Kind, bounds: &Bounds) {
+    /// Counts one more event of this kind, unless it is unlimited.
+    pub fn spend(&mut self, kind: Kind, bounds: &Bounds) {
         if let Budget::Times(_) = bounds.budget(kind) {
             let spent = &mut self.0[kind as usize];
             *spent = spent.saturating_add(1);

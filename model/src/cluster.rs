@@ -101,7 +101,7 @@ impl Action {
     }
 
     /// The event of this kind at server `i`, unless it happens to a message.
-    pub(crate) fn local(kind: Kind, i: Id) -> Option<Action> {
+    pub fn local(kind: Kind, i: Id) -> Option<Action> {
         match kind {
             Kind::Timeout => Some(Action::Timeout(i)),
             Kind::LeaseExpire => Some(Action::LeaseExpire(i)),

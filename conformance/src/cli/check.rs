@@ -5,11 +5,13 @@ use super::history;
 use super::model::{Chosen, ModelArgs, PlantArgs};
 use super::progress::{self, Reporter, Tick};
 use super::side_file::SideFile;
+use super::target::TargetArgs;
 use crate::report::steps::StepTable;
 use crate::report::{Job, Status, Table};
 use clap::{Args, ValueEnum};
 use lockstep_conformance::divergence::replay_command;
 use lockstep_conformance::path::steps_along;
+use lockstep_conformance::seeded::Side;
 use lockstep_conformance::show::Story;
 use lockstep_engine::bench::peak_bytes;
 use lockstep_engine::{Checkable, Checked, PropertyKind, Search, Verdict};
@@ -32,15 +34,18 @@ pub struct CheckArgs {
     /// The engine: Lockstep's own, or stateright's breadth-first search as a cross-check
     #[arg(long, value_enum, default_value_t = Engine::Lockstep)]
     engine: Engine,
+    /// Explore the code of this implementation instead of the specification: lockstep-raft or raft-rs
+    #[arg(long, value_name = "TARGET")]
+    target: Option<String>,
     /// Count states that differ only in the names of servers as one
     #[arg(long)]
-    symmetry: bool,
+    pub symmetry: bool,
     /// Check only this property; may be given more than once
     #[arg(long, value_name = "NAME")]
-    only: Vec<String>,
+    pub only: Vec<String>,
     /// Keep a checkpoint in this folder
     #[arg(long, value_name = "DIR", conflicts_with = "plant")]
-    checkpoint: Option<PathBuf>,
+    pub checkpoint: Option<PathBuf>,
     /// Seconds between checkpoints
     #[arg(
         long,
@@ -54,7 +59,23 @@ pub struct CheckArgs {
     resume: bool,
     /// Write the counterexample to this file, as a trace
     #[arg(long, value_name = "FILE")]
-    trace_out: Option<PathBuf>,
+    pub trace_out: Option<PathBuf>,
+}
+
+impl CheckArgs {
+    /// The bug that is seeded into what is checked, and the text that it is in.
+    ///
+    /// # Errors
+    /// A seeded bug is asked for in a target that has none.
+    pub fn seeded(&self) -> Result<Option<(Side, String)>, CliError> {
+        let Some(id) = self.plant.id() else {
+            return Ok(None);
+        };
+        match &self.target {
+            Some(target) => TargetArgs::named(target).planted(Some(id)).seeded(),
+            None => Ok(Some((Side::Specification, id.to_owned()))),
+        }
+    }
 }
 
 /// What may stop a search.
@@ -124,6 +145,9 @@ pub fn threads(text: &str) -> Result<usize, String> {
 /// Checks one model.
 pub fn run(args: &CheckArgs, progress: &Reporter) -> Result<Vec<Job>, CliError> {
     let chosen = args.plant.within(args.model.choose()?);
+    if let Some(target) = &args.target {
+        return super::code::run(args, target, &chosen, progress);
+    }
     if args.engine == Engine::Stateright {
         if !args.only.is_empty() || args.trace_out.is_some() {
             let text = "stateright's search checks every state property and writes no trace: \
@@ -226,7 +250,7 @@ fn witnesses_asked_for(job: &mut Job, report: &lockstep_engine::Report, only: &[
 }
 
 /// The properties that hold only because the case that they are about never came up.
-fn never_tested(report: &lockstep_engine::Report) -> Vec<&str> {
+pub fn never_tested(report: &lockstep_engine::Report) -> Vec<&str> {
     let unmet = report.antecedents.iter().filter(|it| it.held == 0);
     unmet
         .map(|it| it.property.as_str())
@@ -247,18 +271,28 @@ pub fn limited<'a>(
     progress: &'a Reporter,
 ) -> Search<'a, Cluster> {
     progress.begin_known(format!("check {name}"), Some(&work(cluster)));
-    let mut search = Search::new(cluster)
-        .threads(limits.threads)
-        .coverage(true)
-        .on_progress(progress::INTERVAL, move |it| {
-            progress.tick(&Tick {
-                done: it.distinct,
-                unit: "states",
-                queue: Some(it.queue),
-                memory_bytes: Some(it.memory_bytes),
-                note: format!("depth {}", it.depth),
-            })
-        });
+    with_limits(Search::new(cluster), limits, progress)
+}
+
+/// `search` with these limits, reporting its progress. The caller has begun the report.
+pub fn with_limits<'a, M: Checkable>(
+    search: Search<'a, M>,
+    limits: &LimitArgs,
+    progress: &'a Reporter,
+) -> Search<'a, M> {
+    let mut search =
+        search
+            .threads(limits.threads)
+            .coverage(true)
+            .on_progress(progress::INTERVAL, move |it| {
+                progress.tick(&Tick {
+                    done: it.distinct,
+                    unit: "states",
+                    queue: Some(it.queue),
+                    memory_bytes: Some(it.memory_bytes),
+                    note: format!("depth {}", it.depth),
+                })
+            });
     if let Some(mebibytes) = limits.memory {
         search = search.max_memory(mebibytes << 20);
     }
@@ -363,7 +397,7 @@ fn witness_stories(chosen: &Chosen, checked: &Checked<Cluster>) -> Vec<Story> {
     stories.collect()
 }
 
-fn facts(job: &mut Job, chosen: &Chosen, report: &lockstep_engine::Report, transitions: u64) {
+pub fn facts(job: &mut Job, chosen: &Chosen, report: &lockstep_engine::Report, transitions: u64) {
     let seconds = report.time.total_seconds;
     job.fact("purpose", chosen.purpose.as_str());
     job.fact("protocol", chosen.switches());
@@ -405,7 +439,7 @@ fn branching(transitions: u64, states: u64) -> Value {
     ((mean * 100.0).round() / 100.0).into()
 }
 
-fn cases(job: &mut Job, report: &lockstep_engine::Report) {
+pub fn cases(job: &mut Job, report: &lockstep_engine::Report) {
     for property in &report.checked {
         match &report.verdict {
             Verdict::Exhausted => job.passed(property),
@@ -433,7 +467,7 @@ fn cases(job: &mut Job, report: &lockstep_engine::Report) {
     }
 }
 
-fn tables(job: &mut Job, report: &lockstep_engine::Report) {
+pub fn tables(job: &mut Job, report: &lockstep_engine::Report) {
     let levels = report.levels.iter().enumerate().map(|(depth, it)| {
         vec![
             depth.into(),
@@ -511,13 +545,18 @@ fn tables(job: &mut Job, report: &lockstep_engine::Report) {
 
 /// The header of a trace through this model.
 pub fn header(chosen: &Chosen, name: &str, purpose: &str) -> Header {
-    let made = Provenance {
+    let config = chosen.cluster.settings().config();
+    Header::new(name, purpose, config, provenance(chosen))
+}
+
+/// How a trace through this model was made.
+pub fn provenance(chosen: &Chosen) -> Provenance {
+    Provenance {
         generator: format!("lockstep {} check", env!("CARGO_PKG_VERSION")),
         preset: Some(chosen.preset.clone()),
         bounds: chosen.bound_numbers(),
         seed: None,
-    };
-    Header::new(name, purpose, chosen.cluster.settings().config(), made)
+    }
 }
 
 #[cfg(test)]

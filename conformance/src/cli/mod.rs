@@ -3,6 +3,7 @@
 mod bench;
 mod check;
 mod child;
+mod code;
 mod conform;
 mod cover;
 mod coverage;
@@ -105,7 +106,7 @@ impl Verb {
     fn seeds(&self) -> Result<Option<(Side, String)>, CliError> {
         let specification = |id: &str| (Side::Specification, id.to_owned());
         match self {
-            Verb::Check(args) => Ok(args.plant.id().map(specification)),
+            Verb::Check(args) => args.seeded(),
             Verb::Simulate(args) => Ok(args.plant.id().map(specification)),
             Verb::Verify(args) => args.target.seeded_beside_the_specification(),
             Verb::Conform(args) => args.target.seeded_beside_the_specification(),

@@ -2,6 +2,7 @@
 
 use super::error::CliError;
 use clap::Args;
+use lockstep_conformance::code::Code;
 use lockstep_conformance::divergence::replay_command;
 use lockstep_conformance::planted::{Mistake, Planted};
 use lockstep_conformance::seeded::Side;
@@ -11,7 +12,7 @@ use lockstep_conformance::targets::lockstep_raft::{AsyncLockstepRaft, LockstepRa
 use lockstep_conformance::targets::raft_rs::RaftRs;
 use lockstep_conformance::targets::spec::Spec;
 use lockstep_conformance::{Fork, Target, TargetError};
-use lockstep_model::Dialect;
+use lockstep_model::{Bounds, Dialect};
 use lockstep_traces::Config;
 use std::time::Duration;
 
@@ -94,6 +95,18 @@ pub trait VisitFork {
     fn visit<T: Target>(self, target: T) -> Result<Self::Output, CliError>
     where
         T::Server: Fork;
+}
+
+/// What is done with the code of a target, as the engine explores it.
+pub trait VisitCode {
+    /// What comes of it.
+    type Output;
+
+    /// The bounds of the exploration.
+    fn bounds(&self) -> (Config, Bounds);
+
+    /// Does it.
+    fn visit(self, code: Code<'_>) -> Result<Self::Output, CliError>;
 }
 
 impl TargetArgs {
@@ -216,6 +229,22 @@ impl TargetArgs {
         }
     }
 
+    /// Starts the target, if it is in this process, and hands its code over.
+    ///
+    /// # Errors
+    /// There is no such target, it is in another process, or the visitor fails.
+    pub fn visit_code<V: VisitCode>(&self, visitor: V) -> Result<V::Output, CliError> {
+        let (config, bounds) = visitor.bounds();
+        match self.target.as_str() {
+            "lockstep-raft" => visitor.visit(Code::copied(&LockstepRaft, &config, bounds)?),
+            "spec" => visitor.visit(Code::copied(&Spec, &config, bounds)?),
+            "raft-rs" => visitor.visit(Code::restored(&RaftRs::new(), &config, bounds)?),
+            "etcd" | "etcd-async" => Err(far_away(&self.target)),
+            name if name.starts_with("exec:") => Err(far_away(name)),
+            _ => Err(self.unknown()),
+        }
+    }
+
     /// Whether [`TargetArgs::visit_fork`] knows the target.
     pub fn forks(&self) -> bool {
         matches!(
@@ -285,6 +314,14 @@ impl TargetArgs {
         );
         CliError::Usage(text)
     }
+}
+
+fn far_away(target: &str) -> CliError {
+    let text = format!(
+        "{target} runs in another process, and its code cannot be explored yet; there are \
+         lockstep-raft, raft-rs and spec"
+    );
+    CliError::Usage(text)
 }
 
 impl From<EtcdError> for CliError {

@@ -13,7 +13,10 @@ mod storage;
 pub use dialect::{Normalisation, Uses};
 
 use super::dialect::departure_uses;
-use crate::target::{Description, DialectUse, Output, Reaction, Target, TargetError, TargetServer};
+use crate::digest::digest_of;
+use crate::target::{
+    Description, DialectUse, Digest, Output, Reaction, Target, TargetError, TargetServer,
+};
 use application::{Application, Sent, Settled, agree};
 use lockstep_model::Dialect;
 use lockstep_traces::{
@@ -164,6 +167,25 @@ impl TargetServer for RaftRsServer {
 
     fn view(&mut self) -> Result<NodeView, TargetError> {
         self.view_or_error().map_err(TargetError::Failed)
+    }
+}
+
+impl Digest for RaftRsServer {
+    fn digest(&self) -> u128 {
+        let raft = &self.node.raft;
+        // What followers keep of their last leadership is there as well: the library resets it later.
+        let mut progress: Vec<_> = raft.prs().iter().collect();
+        progress.sort_unstable_by_key(|(id, _)| **id);
+        let mut votes: Vec<_> = raft.prs().votes().iter().collect();
+        votes.sort_unstable();
+        let view = self.view_or_error().map_err(|error| error.to_string());
+        digest_of(&(
+            (view.as_ref().ok(), view.as_ref().err()),
+            (format!("{progress:?}"), votes),
+            (raft.election_elapsed, raft.heartbeat_elapsed()),
+            (raft.pending_conf_index, raft.lead_transferee),
+            (raft.raft_log.persisted, self.application.applied()),
+        ))
     }
 }
 

@@ -1,0 +1,173 @@
+//! `lockstep check --target`: model-check an implementation itself.
+
+use super::check::{self, CheckArgs};
+use super::error::CliError;
+use super::model::Chosen;
+use super::progress::Reporter;
+use super::target::{TargetArgs, VisitCode};
+use crate::report::steps::StepTable;
+use crate::report::{Job, Status};
+use lockstep_conformance::code::{Code, CodeProperty, CodeReport, PROPERTIES};
+use lockstep_conformance::divergence::replay_command;
+use lockstep_engine::Verdict;
+use lockstep_model::Bounds;
+use lockstep_traces::{Config, Trace};
+
+/// Explores one target within the bounds of one model.
+pub fn run(
+    args: &CheckArgs,
+    target: &str,
+    chosen: &Chosen,
+    progress: &Reporter,
+) -> Result<Vec<Job>, CliError> {
+    if args.symmetry || args.checkpoint.is_some() {
+        let text = "an implementation is explored without symmetry and without checkpoints: its servers have \
+                    names, and its states mean nothing to another process";
+        return Err(CliError::Usage(text.to_owned()));
+    }
+    let options = TargetArgs::named(target);
+    let exploration = Exploration {
+        args,
+        target,
+        chosen,
+        progress,
+    };
+    options.visit_code(exploration).map(|job| vec![job])
+}
+
+struct Exploration<'a> {
+    args: &'a CheckArgs,
+    target: &'a str,
+    chosen: &'a Chosen,
+    progress: &'a Reporter,
+}
+
+impl VisitCode for Exploration<'_> {
+    type Output = Job;
+
+    fn bounds(&self) -> (Config, Bounds) {
+        let cluster = &self.chosen.cluster;
+        (cluster.settings().config(), *cluster.bounds())
+    }
+
+    fn visit(self, code: Code<'_>) -> Result<Job, CliError> {
+        let Exploration {
+            args,
+            target,
+            chosen,
+            progress,
+        } = self;
+        let name = format!("{} of {target}", chosen.name);
+        let only = args.only.clone();
+        let report = code.check(|search| {
+            let search = check::with_limits(search, &args.limits, &name, progress);
+            if only.is_empty() {
+                search
+            } else {
+                search.only(only)
+            }
+        })?;
+        let mut job = job(&name, chosen, &code, &report)?;
+        if let Some(found) = &report.checked.counterexample {
+            let trace = code.trace(found, check::provenance(chosen));
+            let title = format!(
+                "A shortest path to the violation, {} steps",
+                trace.steps.len()
+            );
+            job.steps = Some(StepTable::new(title, &trace.steps));
+            save(&mut job, args, target, &trace)?;
+        }
+        Ok(job)
+    }
+}
+
+fn save(job: &mut Job, args: &CheckArgs, target: &str, trace: &Trace) -> Result<(), CliError> {
+    let Some(path) = &args.trace_out else {
+        return Ok(());
+    };
+    trace.save(path).map_err(|source| CliError::Output {
+        path: path.clone(),
+        source,
+    })?;
+    let plant = args.plant.command_line();
+    let again = replay_command(&path.display().to_string(), target) + &plant;
+    job.notes
+        .push(format!("what the implementation did, again: {again}"));
+    let again = replay_command(&path.display().to_string(), "spec");
+    job.notes
+        .push(format!("where the specification does otherwise: {again}"));
+    Ok(())
+}
+
+fn job(
+    name: &str,
+    chosen: &Chosen,
+    code: &Code<'_>,
+    found: &CodeReport<'_>,
+) -> Result<Job, CliError> {
+    let report = &found.checked.report;
+    let transitions: u64 = report.levels.iter().map(|level| level.generated).sum();
+    if transitions == 0 && report.verdict == Verdict::Exhausted {
+        let text = "nothing was checked: the search took no transition within the bound";
+        return Err(CliError::Usage(text.to_owned()));
+    }
+    let broken =
+        found.hidden.is_some() || (found.failure.is_some() && report.verdict == Verdict::Exhausted);
+    let (status, verdict) = match &report.verdict {
+        _ if broken => (Status::Violated, "digest hides state".to_owned()),
+        Verdict::Exhausted => (Status::Holds, "code checked: exhausted".to_owned()),
+        Verdict::Bounded { .. } => (Status::Stopped, report.verdict.to_string()),
+        Verdict::Violated { .. } => (Status::Violated, report.verdict.to_string()),
+    };
+    let mut job = Job::new("check", name, status, verdict);
+    job.seconds = report.time.total_seconds;
+    super::divergence::target_facts(&mut job, code.description());
+    check::facts(&mut job, chosen, report, transitions);
+    let implementation = &found.implementation;
+    job.fact("implementation states", implementation.states);
+    job.fact("inputs executed", implementation.inputs);
+    job.fact(
+        "inputs executed again along a second path",
+        implementation.inputs_rerun,
+    );
+    job.fact(
+        "inputs without a second path",
+        implementation.inputs_without_second_path,
+    );
+    for (reason, count) in &implementation.not_driven {
+        job.fact(&format!("not driven: {reason}"), *count);
+    }
+    check::cases(&mut job, report);
+    match (&report.verdict, broken) {
+        (Verdict::Exhausted, false) => job.passed("servers with equal digests behave alike"),
+        (_, true) => {
+            let text = "the digest leaves out something that the implementation can read";
+            job.failed(
+                "servers with equal digests behave alike",
+                Status::Violated,
+                text,
+            );
+        }
+        _ => {}
+    }
+    if let Some(hidden) = &found.hidden {
+        super::divergence::describe_hidden(&mut job, hidden);
+    }
+    if let Some(failure) = &found.failure {
+        job.notes.push(format!("the implementation: {failure}"));
+    }
+    if let Verdict::Violated { property, .. } = &report.verdict
+        && let Some(CodeProperty { name, source, .. }) =
+            PROPERTIES.iter().find(|it| it.name == property)
+    {
+        job.notes.push(format!("{name}: {source}"));
+    }
+    let untested = check::never_tested(report);
+    if status == Status::Holds && !untested.is_empty() {
+        let names = untested.join(", ");
+        job.notes.push(format!("never put to the test: {names}"));
+    }
+    check::tables(&mut job, report);
+    job.detail = serde_json::to_value(report).unwrap_or_default();
+    Ok(job)
+}

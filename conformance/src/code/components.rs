@@ -1,0 +1,542 @@
+//! The components of a cluster of implementations, and how the engine explores them.
+
+use super::history::Happened;
+use super::properties;
+use super::{Code, matters};
+use crate::states::Fault;
+use lockstep_engine::{
+    Antecedent, Checkable, Collapse, Component, Components, Event, Generator, KindSet, Machines,
+    MessageFacts, Replacement, ServerFacts, Shape, StepProperty,
+};
+use lockstep_model::{Action, Id, Kind, Spent};
+use lockstep_traces::{
+    Body, Emitted, Index, Message, NodeView, Outcome, Payload, Role, ServerId, Term,
+};
+use stateright::{Model, Property};
+use std::sync::Arc;
+
+/// A state of one server.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// Its name.
+    pub id: ServerId,
+    /// The digest of its whole state.
+    pub digest: u128,
+    /// What can be seen of it.
+    pub view: Arc<NodeView>,
+    /// If it broke down: the number of the fault.
+    pub(super) fault: Option<u32>,
+}
+
+impl Node {
+    pub(super) fn new(id: ServerId, digest: u128, view: Arc<NodeView>) -> Node {
+        Node {
+            id,
+            digest,
+            view,
+            fault: None,
+        }
+    }
+
+    /// Its slot, counted from zero.
+    pub fn slot(&self) -> usize {
+        self.id.get() as usize - 1
+    }
+
+    /// Whether it broke down.
+    pub fn is_broken(&self) -> bool {
+        self.fault.is_some()
+    }
+}
+
+// A state is its digest: the views of equal digests are compared when a state is entered.
+impl PartialEq for Node {
+    fn eq(&self, other: &Node) -> bool {
+        (self.id, self.digest) == (other.id, other.digest)
+    }
+}
+
+impl Eq for Node {}
+
+impl std::hash::Hash for Node {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        (self.id, self.digest).hash(state);
+    }
+}
+
+/// The state of all servers, of the network, and what properties and bounds remember.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct CodeState {
+    /// The servers, by slot.
+    pub servers: Vec<Node>,
+    /// The messages in flight, sorted, each copy by itself.
+    pub network: Vec<Arc<Message>>,
+    /// What happened, for properties.
+    pub history: Happened,
+    /// How often the environment did what.
+    pub spent: Spent,
+}
+
+impl CodeState {
+    /// The value that the next proposal carries.
+    pub(super) fn next_value(&self) -> u64 {
+        self.servers.iter().map(level).max().unwrap_or(0) + 1
+    }
+}
+
+/// The highest value in the log of a server.
+fn level(node: &Node) -> u64 {
+    let value = |payload: Payload| match payload {
+        Payload::Value(value) => Some(value),
+        Payload::Empty => None,
+    };
+    let values = node
+        .view
+        .log
+        .iter()
+        .filter_map(|entry| value(entry.payload));
+    values.max().unwrap_or(0)
+}
+
+/// What a server did on an input.
+#[derive(Clone, Debug)]
+pub(super) struct Answer {
+    pub node: Node,
+    pub outcome: Outcome,
+    pub sent: Vec<Emitted>,
+}
+
+impl Answer {
+    pub fn unchanged(node: Node) -> Answer {
+        Answer {
+            node,
+            outcome: Outcome::Accepted,
+            sent: Vec::new(),
+        }
+    }
+}
+
+/// What a fault says.
+pub(super) fn text_of(fault: &Fault) -> String {
+    match fault {
+        Fault::Setup(text) | Fault::Failed(text) | Fault::Handed(text) => text.clone(),
+        Fault::NotDriven(text) => format!("it cannot be driven: {text}"),
+        Fault::Hidden(_) => "its digest hides state".to_owned(),
+    }
+}
+
+impl Model for Code<'_> {
+    type State = CodeState;
+    type Action = Action;
+
+    fn init_states(&self) -> Vec<CodeState> {
+        vec![CodeState {
+            servers: self.starts(),
+            network: Vec::new(),
+            history: Happened::default(),
+            spent: Spent::default(),
+        }]
+    }
+
+    fn actions(&self, state: &CodeState, actions: &mut Vec<Action>) {
+        for node in &state.servers {
+            let Ok(id) = Id::try_from(node.id) else {
+                continue;
+            };
+            let kinds = Kind::ALL.into_iter().filter(|kind| {
+                matters(*kind, node) && self.bounds.allow(*kind, &state.spent) && !node.is_broken()
+            });
+            actions.extend(kinds.filter_map(|kind| Action::local(kind, id)));
+        }
+        for (position, message) in state.network.iter().enumerate() {
+            if position > 0 && state.network[position - 1] == *message {
+                continue;
+            }
+            let position = position as u32;
+            actions.push(Action::Deliver(position));
+            if self.bounds.allow(Kind::Duplicate, &state.spent) {
+                actions.push(Action::Duplicate(position));
+            }
+            if self.bounds.allow(Kind::Drop, &state.spent) {
+                actions.push(Action::Drop(position));
+            }
+        }
+    }
+
+    fn next_state(&self, state: &CodeState, action: Action) -> Option<CodeState> {
+        let mut after = state.clone();
+        if let Some(kind) = action.kind() {
+            after.spent.spend(kind, &self.bounds);
+        }
+        match action {
+            Action::Duplicate(position) => {
+                let copy = state.network[position as usize].clone();
+                after.network.insert(position as usize, copy);
+            }
+            Action::Drop(position) => {
+                after.network.remove(position as usize);
+            }
+            _ => {
+                let (slot, input) = self.input(state, &action)?;
+                if let Action::Deliver(position) = action {
+                    after.network.remove(position as usize);
+                }
+                let before = state.servers.get(slot)?;
+                let Answer { node, sent, .. } = self.answer(before, &input);
+                after.history.record(&node, before.view.commit.0);
+                after.servers[slot] = node;
+                for message in sent.into_iter().map(|emitted| Arc::new(emitted.message)) {
+                    let position = after.network.partition_point(|other| *other < message);
+                    after.network.insert(position, message);
+                }
+            }
+        }
+        Some(after)
+    }
+
+    fn within_boundary(&self, state: &CodeState) -> bool {
+        state.network.len() <= self.bounds.max_in_flight
+            && state.servers.iter().all(|node| self.may_be(node))
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        properties::states()
+    }
+}
+
+impl Code<'_> {
+    fn may_be(&self, node: &Node) -> bool {
+        node.view.term <= Term(self.bounds.max_term.into())
+    }
+}
+
+const ROLES: [Role; 4] = [
+    Role::Follower,
+    Role::PreCandidate,
+    Role::Candidate,
+    Role::Leader,
+];
+
+impl Checkable for Code<'_> {
+    fn encode(&self, state: &CodeState, out: &mut Vec<u8>) {
+        let mut part = Vec::new();
+        let mut put = |out: &mut Vec<u8>, write: &mut dyn FnMut(&mut Vec<u8>)| {
+            part.clear();
+            write(&mut part);
+            out.extend((part.len() as u32).to_le_bytes());
+            out.extend(&part);
+        };
+        for node in &state.servers {
+            put(out, &mut |part| node.encode(part));
+        }
+        put(out, &mut |part| state.history.encode(part));
+        put(out, &mut |part| {
+            Component::<Self>::encode(&state.spent, part)
+        });
+        for message in &state.network {
+            put(out, &mut |part| message.encode(part));
+        }
+    }
+
+    fn decode(&self, mut bytes: &[u8]) -> CodeState {
+        let mut parts = Vec::new();
+        while let Some((len, rest)) = bytes.split_first_chunk::<4>() {
+            let (part, rest) = rest.split_at(u32::from_le_bytes(*len) as usize);
+            parts.push(part);
+            bytes = rest;
+        }
+        let servers = self.config.server_ids().count();
+        CodeState {
+            servers: parts[..servers]
+                .iter()
+                .map(|part| Node::decode(part, self))
+                .collect(),
+            history: Happened::decode(parts[servers], self),
+            spent: Spent::decode(parts[servers + 1], self),
+            network: parts[servers + 2..]
+                .iter()
+                .map(|part| Arc::<Message>::decode(part, self))
+                .collect(),
+        }
+    }
+
+    fn identity(&self) -> String {
+        let of = self.description();
+        format!(
+            "code {} {} {:?} {:?}",
+            of.name, of.version, self.config, self.bounds
+        )
+    }
+
+    fn step_properties(&self) -> Vec<StepProperty<Self>> {
+        properties::steps()
+    }
+
+    fn antecedents(&self) -> Vec<Antecedent<Self>> {
+        properties::antecedents()
+    }
+
+    fn collapse(&self, symmetric: bool) -> Option<Box<dyn Collapse<'_, Self> + '_>> {
+        // The servers of an implementation cannot be renamed.
+        (!symmetric).then(|| Box::new(Generator::new(self, None)) as Box<dyn Collapse<'_, Self>>)
+    }
+
+    fn action_kinds(&self) -> Vec<&'static str> {
+        Action::KINDS.to_vec()
+    }
+
+    fn action_kind(&self, action: &Action) -> usize {
+        action.number()
+    }
+
+    fn pairs(&self) -> Vec<String> {
+        let pair = |role: Role| {
+            let bodies = properties::BODIES.iter();
+            bodies.map(move |body| format!("{role:?} receives {body}"))
+        };
+        ROLES.into_iter().flat_map(pair).collect()
+    }
+
+    fn pair(&self, state: &CodeState, action: &Action) -> Option<usize> {
+        let Action::Deliver(position) = action else {
+            return None;
+        };
+        let message = &state.network[*position as usize];
+        let role = state.servers.get(message.to.get() as usize - 1)?.view.role;
+        let number = ROLES.iter().position(|it| *it == role)?;
+        Some(number * properties::BODIES.len() + properties::number_of(&message.body))
+    }
+}
+
+/// The kind of action that is counted in this budget.
+fn number_of(kind: Kind) -> usize {
+    let kinds = (0..Action::KINDS.len()).find(|number| budget_of(*number) == Some(kind));
+    kinds.unwrap_or_default()
+}
+
+fn budget_of(number: usize) -> Option<Kind> {
+    match Action::KINDS[number] {
+        "Duplicate" => Some(Kind::Duplicate),
+        "Drop" => Some(Kind::Drop),
+        "Deliver" => None,
+        _ => {
+            let first = Id::new(1)?;
+            Kind::ALL.into_iter().find(|kind| {
+                Action::local(*kind, first).is_some_and(|action| action.number() == number)
+            })
+        }
+    }
+}
+
+fn numbers(kinds: impl Iterator<Item = Kind>) -> KindSet {
+    kinds.fold(KindSet::EMPTY, |set, kind| set.with(number_of(kind), true))
+}
+
+impl Machines for Code<'_> {
+    type Server = Node;
+    type Message = Arc<Message>;
+    type History = Happened;
+    type Budgets = Spent;
+
+    fn shape(&self) -> Shape {
+        let kind = |name| Action::KINDS.iter().position(|kind| *kind == name);
+        let kind = |name| kind(name).unwrap_or_default();
+        Shape {
+            servers: self.config.server_ids().count(),
+            max_in_flight: self.bounds.max_in_flight,
+            local_kinds: kind("Deliver"),
+            deliver: kind("Deliver"),
+            duplicate: kind("Duplicate"),
+            drop: kind("Drop"),
+            parametric: KindSet::EMPTY.with(kind("Propose"), true),
+        }
+    }
+
+    fn components<'s>(&self, state: &'s CodeState) -> Components<'s, Self> {
+        Components {
+            servers: &state.servers,
+            messages: &state.network,
+            history: &state.history,
+            budgets: &state.spent,
+        }
+    }
+
+    fn replace(&self, state: &mut CodeState, new: Replacement<'_, Self>) {
+        for (slot, node) in new.servers {
+            state.servers[slot].clone_from(node);
+        }
+        if let Some(messages) = new.messages {
+            state.network = messages.into_iter().cloned().collect();
+        }
+        if let Some(history) = new.history {
+            state.history.clone_from(history);
+        }
+        state.spent = *new.budgets;
+    }
+
+    fn event(&self, action: &Action) -> Event {
+        match action {
+            Action::Deliver(at) | Action::Duplicate(at) | Action::Drop(at) => {
+                Event::Message(*at as usize, action.number())
+            }
+            Action::Timeout(i)
+            | Action::LeaseExpire(i)
+            | Action::Heartbeat(i)
+            | Action::CheckQuorum(i)
+            | Action::Propose(i)
+            | Action::Restart(i) => Event::Local(usize::from(i.get()) - 1, action.number()),
+        }
+    }
+
+    fn parameter(&self, levels: &mut dyn Iterator<Item = u64>) -> u32 {
+        levels.max().unwrap_or(0) as u32 + 1
+    }
+
+    fn spend(&self, spent: &Spent, kind: usize) -> Spent {
+        let mut after = *spent;
+        if let Some(kind) = budget_of(kind) {
+            after.spend(kind, &self.bounds);
+        }
+        after
+    }
+
+    fn record(&self, history: &Happened, after: &Node, committed: u32) -> Happened {
+        let mut history = history.clone();
+        history.record(after, committed.into());
+        history
+    }
+}
+
+impl<'a> Component<Code<'a>> for Node {
+    type Facts = ServerFacts;
+    const KIND: u64 = 1;
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend(self.id.get().to_le_bytes());
+        out.extend(self.digest.to_le_bytes());
+        // One that broke down is in no state that can be looked up.
+        if let Some(fault) = self.fault {
+            out.extend(fault.to_le_bytes());
+        }
+    }
+
+    fn decode(bytes: &[u8], code: &Code<'a>) -> Self {
+        let id = bytes.first_chunk().map(|id| u64::from_le_bytes(*id));
+        let digest = bytes[8..].first_chunk().map(|it| u128::from_le_bytes(*it));
+        let fault = bytes[24..].first_chunk().map(|it| u32::from_le_bytes(*it));
+        let id = id.and_then(ServerId::new).expect("a server has a name");
+        let digest = digest.expect("a state has a digest");
+        match fault {
+            None => code.node(id, digest).expect("the state was entered"),
+            Some(fault) => Node {
+                fault: Some(fault),
+                digest,
+                ..code.starts()[id.get() as usize - 1].clone()
+            },
+        }
+    }
+
+    fn facts(&self, code: &Code<'a>) -> ServerFacts {
+        let view = &self.view;
+        let Index(commit) = view.commit;
+        let Term(term) = view.term;
+        let local = Kind::ALL.into_iter();
+        let local = local.filter(|kind| matters(*kind, self) && !self.is_broken());
+        ServerFacts {
+            level: level(self),
+            gauge: narrow(term),
+            note: narrow(commit),
+            slot: self.slot() as u8,
+            local: numbers(local.filter(|kind| budget_is_local(*kind))),
+            recorded: view.role == Role::Leader || commit > 0,
+            within: code.may_be(self),
+        }
+    }
+}
+
+fn budget_is_local(kind: Kind) -> bool {
+    !matches!(kind, Kind::Duplicate | Kind::Drop)
+}
+
+fn narrow(number: u64) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+impl<'a> Component<Code<'a>> for Arc<Message> {
+    type Facts = MessageFacts;
+    const KIND: u64 = 2;
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        serde_json::to_writer(out, &**self).expect("a message can be written");
+    }
+
+    fn decode(bytes: &[u8], _: &Code<'a>) -> Self {
+        Arc::new(serde_json::from_slice(bytes).expect("it was written whole"))
+    }
+
+    fn facts(&self, _: &Code<'a>) -> MessageFacts {
+        let (gauge, more) = gauge(self);
+        let names = self.from.get().min(0xff) << 40 | self.to.get().min(0xff) << 32;
+        MessageFacts {
+            // What messages are ordered by first: sender, recipient, term.
+            rank: names | u64::from(narrow(self.term.0)),
+            least_gauge: narrow(self.term.0.saturating_sub(more)),
+            gauge: narrow(gauge.get() - 1).min(255) as u8,
+            to: narrow(self.to.get() - 1).min(255) as u8,
+        }
+    }
+}
+
+/// What limits the term of a message: that of a server, and how far the message may be ahead of it.
+pub(super) fn gauge(message: &Message) -> (ServerId, u64) {
+    match message.body {
+        Body::RequestPreVote { .. } => (message.from, 1),
+        Body::RequestPreVoteResponse { granted: true } => (message.to, 1),
+        _ => (message.from, 0),
+    }
+}
+
+impl<'a> Component<Code<'a>> for Happened {
+    type Facts = ();
+    const KIND: u64 = 3;
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        let parts = (&self.leaders, &self.committed);
+        serde_json::to_writer(out, &parts).expect("a history can be written");
+    }
+
+    fn decode(bytes: &[u8], _: &Code<'a>) -> Self {
+        let parts = serde_json::from_slice(bytes);
+        let (leaders, committed) = parts.expect("it was written whole");
+        Happened { leaders, committed }
+    }
+
+    fn facts(&self, _: &Code<'a>) {}
+}
+
+impl<'a> Component<Code<'a>> for Spent {
+    type Facts = KindSet;
+    const KIND: u64 = 4;
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        let kinds = Kind::ALL.into_iter();
+        out.extend(kinds.flat_map(|kind| self.of(kind).to_le_bytes()));
+    }
+
+    fn decode(bytes: &[u8], _: &Code<'a>) -> Self {
+        let (counts, _) = bytes.as_chunks::<2>();
+        let mut spent = Spent::default();
+        for (kind, count) in Kind::ALL.into_iter().zip(counts) {
+            spent.set(kind, u16::from_le_bytes(*count));
+        }
+        spent
+    }
+
+    fn facts(&self, code: &Code<'a>) -> KindSet {
+        numbers(
+            Kind::ALL
+                .into_iter()
+                .filter(|kind| code.bounds.allow(*kind, self)),
+        )
+    }
+}

@@ -1,0 +1,354 @@
+//! Model checking the code itself: an implementation's own states and messages, against the properties of the
+//! paper. The specification has no part in it.
+//!
+//! Servers of the target take the place of the specification's: the network delivers what they send, and the
+//! environment does what the [bounds](Bounds) allow, depending on what their views show. Each distinct (state of a
+//! server, input) is executed once; after an exhaustive search each is executed again along a second path, where
+//! there is one, to show that the digest hides nothing.
+
+mod components;
+mod history;
+mod properties;
+
+pub use components::{CodeState, Node};
+pub use history::Happened;
+pub use properties::{ALL as PROPERTIES, Property as CodeProperty};
+
+use crate::compare::handed;
+use crate::digest::digest_of;
+use crate::product::HiddenState;
+use crate::states::{Copies, Fault, Paths, Source, StateCounts, States};
+use crate::target::{Description, Digest, Fork, Target, TargetError};
+use components::Answer;
+use lockstep_engine::{Checked, Search, SearchError, Trace};
+use lockstep_model::{Action, Bounds, Kind};
+use lockstep_traces::{
+    Config, Event, Expected, Header, Input, Message, NodeView, Provenance, Role, ServerId, Step,
+};
+use rustc_hash::FxHashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// A cluster of servers of one implementation, as the engine explores it.
+pub struct Code<'a> {
+    pub(crate) config: Config,
+    pub(crate) bounds: Bounds,
+    description: Description,
+    servers: Mutex<Servers<'a>>,
+}
+
+/// The implementation's side: the same for all threads.
+struct Servers<'a> {
+    states: Box<dyn Explored + 'a>,
+    /// What was answered to (number of the state, input).
+    answers: FxHashMap<(u32, Input), Answer>,
+    starts: Vec<Node>,
+    faults: Vec<Fault>,
+}
+
+impl Servers<'_> {
+    /// The server broke down.
+    fn broken(&mut self, node: &Node, fault: Fault) -> Answer {
+        let number = self.faults.len() as u32;
+        self.faults.push(fault);
+        Answer::unchanged(Node {
+            fault: Some(number),
+            // One that is in no state that can be looked up.
+            digest: node.digest ^ digest_of(&("broken", number)),
+            ..node.clone()
+        })
+    }
+}
+
+/// States of servers, whatever they are restored from.
+trait Explored: Send {
+    fn start(&mut self, id: ServerId) -> Result<u32, Fault>;
+    fn step(&mut self, number: u32, input: &Input) -> Result<crate::states::Stepped, Fault>;
+    fn node(&self, id: ServerId, number: u32) -> Node;
+    fn number_of(&self, id: ServerId, digest: u128) -> Option<u32>;
+    fn rerun(&mut self) -> Result<(), Fault>;
+    fn counts(&self) -> StateCounts;
+}
+
+impl<S: Source + Send> Explored for States<S> {
+    fn start(&mut self, id: ServerId) -> Result<u32, Fault> {
+        States::start(self, id)
+    }
+
+    fn step(&mut self, number: u32, input: &Input) -> Result<crate::states::Stepped, Fault> {
+        States::step(self, number, input)
+    }
+
+    fn node(&self, id: ServerId, number: u32) -> Node {
+        Node::new(id, self.digest(number), self.view(number))
+    }
+
+    fn number_of(&self, id: ServerId, digest: u128) -> Option<u32> {
+        States::number_of(self, id, digest)
+    }
+
+    fn rerun(&mut self) -> Result<(), Fault> {
+        States::rerun(self)
+    }
+
+    fn counts(&self) -> StateCounts {
+        States::counts(self)
+    }
+}
+
+/// What exploring an implementation established, beside the report of the search.
+pub struct CodeReport<'a> {
+    /// The search: verdict, counts, shortest counterexample.
+    pub checked: Checked<Code<'a>>,
+    /// What was done on the implementation's side.
+    pub implementation: StateCounts,
+    /// If two servers with the same digest behave differently: then the search means nothing.
+    pub hidden: Option<Box<HiddenState>>,
+    /// If the last step of the counterexample broke the implementation: what it said.
+    pub failure: Option<String>,
+}
+
+impl<'a> Code<'a> {
+    /// A cluster of servers that can be copied.
+    ///
+    /// # Errors
+    ///
+    /// A server cannot be started.
+    pub fn copied<T: Target + Sync>(
+        target: &'a T,
+        config: &Config,
+        bounds: Bounds,
+    ) -> Result<Code<'a>, TargetError>
+    where
+        T::Server: Fork + Send,
+    {
+        let config = config.clone();
+        let states = States::new(Copies {
+            target,
+            config: config.clone(),
+        });
+        Code::of(target.description(), Box::new(states), config, bounds)
+    }
+
+    /// A cluster of servers that are restored by the inputs that led to their state.
+    ///
+    /// # Errors
+    ///
+    /// A server cannot be started.
+    pub fn restored<T: Target + Sync>(
+        target: &'a T,
+        config: &Config,
+        bounds: Bounds,
+    ) -> Result<Code<'a>, TargetError>
+    where
+        T::Server: Digest,
+    {
+        let config = config.clone();
+        let states = States::new(Paths {
+            target,
+            config: config.clone(),
+        });
+        Code::of(target.description(), Box::new(states), config, bounds)
+    }
+
+    fn of(
+        description: Description,
+        mut states: Box<dyn Explored + 'a>,
+        config: Config,
+        bounds: Bounds,
+    ) -> Result<Code<'a>, TargetError> {
+        let mut starts = Vec::new();
+        for id in config.server_ids() {
+            let number = states.start(id).map_err(|fault| match fault {
+                Fault::Setup(why) => TargetError::Setup(why),
+                fault => TargetError::Setup(components::text_of(&fault)),
+            })?;
+            starts.push(states.node(id, number));
+        }
+        Ok(Code {
+            config,
+            bounds,
+            description,
+            servers: Mutex::new(Servers {
+                states,
+                answers: FxHashMap::default(),
+                starts,
+                faults: Vec::new(),
+            }),
+        })
+    }
+
+    fn servers(&self) -> MutexGuard<'_, Servers<'a>> {
+        // Panics of the target are caught; what is noted down is noted whole.
+        self.servers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Who is explored.
+    pub fn description(&self) -> &Description {
+        &self.description
+    }
+
+    /// The configuration of the cluster.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Explores it, as `search` is set up; afterwards executes every (state, input) again, if all were visited.
+    ///
+    /// # Errors
+    ///
+    /// See [`SearchError`].
+    pub fn check<'s>(
+        &'s self,
+        set_up: impl FnOnce(Search<'s, Code<'a>>) -> Search<'s, Code<'a>>,
+    ) -> Result<CodeReport<'a>, SearchError> {
+        let checked = set_up(Search::new(self)).run()?;
+        let failed = checked.counterexample.as_ref().and_then(|found| {
+            let nodes = found.last().servers.iter();
+            nodes.filter_map(|node| node.fault).next_back()
+        });
+        let exhausted = checked.report.verdict == lockstep_engine::Verdict::Exhausted;
+        let mut servers = self.servers();
+        let again = if exhausted {
+            servers.states.rerun()
+        } else {
+            Ok(())
+        };
+        let mut hidden = None;
+        let mut failure = None;
+        let fault = match (&again, failed) {
+            (Err(fault), _) => Some(fault),
+            (Ok(()), Some(number)) => servers.faults.get(number as usize),
+            (Ok(()), None) => None,
+        };
+        match fault {
+            Some(Fault::Hidden(found)) => hidden = Some(found.clone()),
+            Some(fault) => failure = Some(components::text_of(fault)),
+            None => {}
+        }
+        Ok(CodeReport {
+            checked,
+            implementation: servers.states.counts(),
+            hidden,
+            failure,
+        })
+    }
+
+    /// A node in the state with this digest.
+    pub(crate) fn node(&self, id: ServerId, digest: u128) -> Option<Node> {
+        let servers = self.servers();
+        let number = servers.states.number_of(id, digest)?;
+        Some(servers.states.node(id, number))
+    }
+
+    pub(crate) fn starts(&self) -> Vec<Node> {
+        self.servers().starts.clone()
+    }
+
+    /// What a server does on an input: executed if it was not before.
+    fn answer(&self, node: &Node, input: &Input) -> Answer {
+        let mut servers = self.servers();
+        let Some(number) = servers.states.number_of(node.id, node.digest) else {
+            // It broke down; nothing follows.
+            return Answer::unchanged(node.clone());
+        };
+        let key = (number, input.clone());
+        if let Some(answer) = servers.answers.get(&key) {
+            return answer.clone();
+        }
+        let answer = match servers.states.step(number, input) {
+            Ok(stepped) => {
+                let output = stepped.actual.output;
+                let right = handed(&stepped.view, node.view.applied);
+                if output.handed == right {
+                    Answer {
+                        node: Node::new(node.id, stepped.digest, stepped.view),
+                        outcome: output.outcome,
+                        sent: output.sent,
+                    }
+                } else {
+                    let text = format!(
+                        "the application was handed {:?} instead of {right:?}",
+                        output.handed
+                    );
+                    servers.broken(node, Fault::Handed(text))
+                }
+            }
+            Err(Fault::NotDriven(_)) => Answer::unchanged(node.clone()),
+            Err(fault) => servers.broken(node, fault),
+        };
+        servers.answers.insert(key, answer.clone());
+        answer
+    }
+
+    /// The server that an action moves, and its input; `None` if only the network moves.
+    fn input(&self, state: &CodeState, action: &Action) -> Option<(usize, Input)> {
+        let local = |slot: usize, input| Some((slot, input));
+        let slot = |id: &lockstep_model::Id| usize::from(id.get()) - 1;
+        match action {
+            Action::Timeout(i) => local(slot(i), Input::Timeout),
+            Action::LeaseExpire(i) => local(slot(i), Input::LeaseExpire),
+            Action::Heartbeat(i) => local(slot(i), Input::Heartbeat),
+            Action::CheckQuorum(i) => local(slot(i), Input::CheckQuorum),
+            Action::Propose(i) => local(slot(i), Input::Propose(state.next_value())),
+            Action::Restart(i) => local(slot(i), Input::Restart),
+            Action::Deliver(position) => {
+                let message = &state.network[*position as usize];
+                let to = message.to.get() as usize - 1;
+                local(to, Input::Deliver(Message::clone(message)))
+            }
+            Action::Duplicate(_) | Action::Drop(_) => None,
+        }
+    }
+
+    /// The trace along a path, with what the implementation did.
+    pub fn trace(&self, path: &Trace<Code<'a>>, made: Provenance) -> lockstep_traces::Trace {
+        let header = Header::new(
+            "counterexample",
+            "The shortest way to where the implementation violates a property.",
+            self.config.clone(),
+            made,
+        );
+        let mut steps = Vec::new();
+        let mut before = &path.init;
+        for (action, after) in &path.steps {
+            let mut expected = None;
+            let event = match (self.input(before, action), action) {
+                (Some((slot, input)), _) => {
+                    let node = &before.servers[slot];
+                    let answer = self.answer(node, &input);
+                    expected = Some(Expected {
+                        outcome: answer.outcome,
+                        view: NodeView::clone(&answer.node.view),
+                        sent: answer.sent,
+                    });
+                    Event::Server {
+                        server: node.id,
+                        input,
+                    }
+                }
+                (None, Action::Duplicate(at)) => {
+                    Event::Duplicate(Message::clone(&before.network[*at as usize]))
+                }
+                (None, Action::Drop(at)) => {
+                    Event::Drop(Message::clone(&before.network[*at as usize]))
+                }
+                (None, _) => unreachable!("only the network moves by losses and duplications"),
+            };
+            steps.push(Step { event, expected });
+            before = after;
+        }
+        lockstep_traces::Trace { header, steps }
+    }
+}
+
+/// Whether a local input of this kind can mean something at a server that looks like this.
+pub(crate) fn matters(kind: Kind, node: &Node) -> bool {
+    let leads = node.view.role == Role::Leader;
+    match kind {
+        Kind::Timeout => !leads,
+        Kind::LeaseExpire => node.view.lease,
+        Kind::Heartbeat | Kind::CheckQuorum | Kind::Propose => leads,
+        Kind::Restart => true,
+        Kind::Duplicate | Kind::Drop => false,
+    }
+}
