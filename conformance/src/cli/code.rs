@@ -60,7 +60,8 @@ impl VisitCode for Exploration<'_> {
         let name = format!("{} of {target}", chosen.name);
         let only = args.only.clone();
         let report = code.check(|search| {
-            let search = check::with_limits(search, &args.limits, &name, progress);
+            progress.begin(format!("check {name}"));
+            let search = check::with_limits(search, &args.limits, progress);
             if only.is_empty() {
                 search
             } else {
