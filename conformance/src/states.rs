@@ -139,7 +139,8 @@ impl From<TargetError> for Fault {
     fn from(error: TargetError) -> Fault {
         match error {
             TargetError::Setup(why) => Fault::Setup(why),
-            TargetError::Failed(_) => Fault::Failed(error.to_string()),
+            // A target in this process is never waited for, so nothing interrupts it.
+            TargetError::Failed(_) | TargetError::Interrupted => Fault::Failed(error.to_string()),
         }
     }
 }
