@@ -1,6 +1,6 @@
 //! A path as a few letters, one for nearly every step.
 //!
-//! A step is the position of its action in the [menu](menu) of the state: every action that there is, whether
+//! A step is the position of its action in the [`menu`] of the state: every action that there is, whether
 //! the bounds allow it or not. So a link means the same whatever the bounds are. A change of the
 //! specification may give it another meaning; a link therefore ends in a [seal](Walked::seal) by which that
 //! is noticed.
