@@ -9,10 +9,12 @@
 //! * [`seeded`]: real mistakes, seeded one at a time, and what catches them.
 //! * [`stop`]: the request to stop, which all long work hears.
 //! * [`replay`]: traces on any target; needs no specification.
+//! * [`properties`]: the properties of the specification along a trace.
 //! * [`product`]: the exhaustive product of the specification and an implementation.
 //! * [`divergence`]: where the two sides part.
 //! * [`walk`]: random walks by ticks.
 //! * [`targets`]: the implementations.
+//! * [`mod@text`]: text from outside, made harmless.
 //! * [`minimise`]: the shortest way to a divergence.
 //! * [`explore`]: the state graph in a browser.
 //! * [`export`]: traces and small graphs for other tools.
@@ -33,6 +35,7 @@ pub mod minimise;
 pub mod path;
 pub mod planted;
 pub mod product;
+pub mod properties;
 pub mod replay;
 pub mod seeded;
 pub mod show;
@@ -40,6 +43,7 @@ mod states;
 pub mod stop;
 pub mod target;
 pub mod targets;
+pub mod text;
 mod timers;
 pub mod walk;
 pub mod words;

@@ -11,7 +11,7 @@ use crate::compare::{Difference, Wanted, compare, compare_bystander};
 use crate::cover::Cover;
 use crate::divergence::{Actual, Divergence};
 use crate::stop;
-use crate::target::{Observation, Reaction, Target, TargetError, TargetServer};
+use crate::target::{Observation, Reaction, Target, TargetError, TargetServer, apply_caught};
 use lockstep_model::{Server, Settings};
 use lockstep_traces::{Event, Expected, Input, ServerId, Step, Trace};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -20,31 +20,46 @@ use std::collections::VecDeque;
 /// How often the target is run in search of a shorter trace, at the most.
 const MAX_RUNS: usize = 2_000;
 
+/// How many runs count for one in which the target broke down: a program has to be started again, and may
+/// have been silent for as long as it may.
+const RUNS_FOR_A_BREAKDOWN: usize = 100;
+
 /// A divergence of one server that is as short as could be found; `found` itself if nothing shorter goes
-/// wrong, or if it is no divergence of a single server.
-///
-/// # Errors
-///
-/// [`TargetError::Setup`] if the target cannot be started again.
+/// wrong, or if it is no divergence of a single server. A target that cannot be started again, or is
+/// interrupted, ends the search for a shorter one, no more.
 pub fn minimise<T: Target>(
     target: &T,
     settings: &Settings,
     cover: &Cover,
     found: &Divergence,
-) -> Result<Divergence, TargetError> {
+) -> Divergence {
+    let mut best = found.clone();
+    // What was found stands without a shorter one.
+    let _ = shorten(target, settings, cover, &mut best);
+    best
+}
+
+/// Replaces a divergence by shorter ones as they are found.
+fn shorten<T: Target>(
+    target: &T,
+    settings: &Settings,
+    cover: &Cover,
+    best: &mut Divergence,
+) -> Result<(), TargetError> {
+    let found = best.clone();
     let Some(Step {
         event: Event::Server { server: id, .. },
         ..
     }) = found.trace.steps.last()
     else {
-        return Ok(found.clone());
+        return Ok(());
     };
     let graph = Graph::of(settings, cover, *id);
     let mut search = Search {
         target,
         settings,
         id: *id,
-        found,
+        found: &found,
         runs: 0,
     };
     let long = inputs_of(&found.trace, *id);
@@ -53,9 +68,10 @@ pub fn minimise<T: Target>(
         && short.len() < long.len()
         && let Some(shortest) = search.run(&short)?
     {
-        return Ok(shortest);
+        *best = shortest;
+        return Ok(());
     }
-    search.leave_out(&graph, long)
+    search.leave_out(&graph, long, best)
 }
 
 /// The inputs of one server.
@@ -152,11 +168,17 @@ struct Search<'a, T> {
 
 impl<T: Target> Search<'_, T> {
     /// Leaves out pieces, first large ones and then single inputs, as long as the target goes wrong.
-    fn leave_out(&mut self, graph: &Graph, inputs: Vec<Input>) -> Result<Divergence, TargetError> {
+    fn leave_out(
+        &mut self,
+        graph: &Graph,
+        inputs: Vec<Input>,
+        best: &mut Divergence,
+    ) -> Result<(), TargetError> {
         // Without the steps of other servers, and up to where it goes wrong first.
-        let Some(mut best) = self.run(&inputs)? else {
-            return Ok(self.found.clone());
+        let Some(first) = self.run(&inputs)? else {
+            return Ok(());
         };
+        *best = first;
         let mut inputs = inputs_of(&best.trace, self.id);
         let mut piece = inputs.len().div_ceil(2);
         while piece > 0 {
@@ -170,7 +192,7 @@ impl<T: Target> Search<'_, T> {
                     && let Some(found) = self.run(&candidate)?
                 {
                     inputs = inputs_of(&found.trace, self.id);
-                    best = found;
+                    *best = found;
                     shorter = true;
                 } else {
                     position = end;
@@ -180,7 +202,7 @@ impl<T: Target> Search<'_, T> {
                 piece /= 2;
             }
         }
-        Ok(best)
+        Ok(())
     }
 
     /// Gives one new server these inputs and stops where it goes wrong.
@@ -221,10 +243,11 @@ impl<T: Target> Search<'_, T> {
                     }
                     (moved.into_iter().collect(), None)
                 }
-                Err(error) => {
-                    let error = error.to_string();
+                Err(TargetError::Failed(error)) => {
+                    self.runs += RUNS_FOR_A_BREAKDOWN;
                     (vec![Difference::Failed { error }], None)
                 }
+                Err(error) => return Err(error),
             };
             steps.push(Step {
                 event: Event::Server {
@@ -246,7 +269,7 @@ impl<T: Target> Search<'_, T> {
 }
 
 fn observe<S: TargetServer>(server: &mut S, input: &Input) -> Result<Observation, TargetError> {
-    let reaction = server.apply(input)?;
+    let reaction = apply_caught(server, input)?;
     let view = server.view()?;
     Ok(Observation { reaction, view })
 }

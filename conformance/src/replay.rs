@@ -229,7 +229,7 @@ pub(crate) fn replay_watched<T: Target, B: Borrow<Trace>>(
         if !same || batch.len() == BATCH {
             replay_batch(target, &batch, &mut report, watch)?;
             batch.clear();
-            report.interrupted = progress(&report).is_break();
+            report.interrupted |= progress(&report).is_break();
             if report.divergence.is_some() || report.interrupted {
                 return Ok(report);
             }
@@ -264,17 +264,28 @@ fn replay_batch<T: Target, B: Borrow<Trace>>(
             fates[position] = Some(judge(batch[position].1.borrow(), run, shown));
         },
     );
-    match ended {
-        Err(TargetError::Interrupted) => report.interrupted = true,
-        ended => ended?,
-    }
-    for ((source, trace), fate) in batch.iter().zip(fates) {
-        if fate.is_none() && report.interrupted {
-            continue;
+    let diverged = |fate: &Fate| fate.divergence.is_some();
+    let given_up = match ended {
+        Ok(()) => fates.iter().flatten().any(diverged),
+        Err(TargetError::Interrupted) => {
+            report.interrupted = true;
+            true
         }
-        let lost = || TargetError::Setup(format!("the target lost the trace {source}"));
-        let fate = fate.ok_or_else(lost)?;
-        let number = report.traces as usize;
+        // What was seen to differ stands, whatever came after it.
+        Err(_) if fates.iter().flatten().any(diverged) => true,
+        Err(error) => return Err(error),
+    };
+    let before = report.traces as usize;
+    for (position, ((source, trace), fate)) in batch.iter().zip(fates).enumerate() {
+        let Some(fate) = fate else {
+            if given_up {
+                continue;
+            }
+            return Err(TargetError::Setup(format!(
+                "the target lost the trace {source}"
+            )));
+        };
+        let number = before + position;
         for step in &fate.compared {
             watch(number, *step, StepFate::Agreed);
         }

@@ -152,11 +152,14 @@ pub trait Target {
     /// with the position of the script, in any order of scripts. The default steps one script after
     /// the other; a target at a distance overrides it to have many inputs on their way at once.
     ///
-    /// A script ends early at the first input at which the target fails; that is part of its [`Run`].
+    /// A script ends early at the first input at which the target fails; that is part of its [`Run`]. A
+    /// target that fails again and again may leave the other scripts undone: those that are not handed to
+    /// `done` were not run.
     ///
     /// # Errors
     ///
-    /// The first [`TargetError::Setup`]; the scripts not handed to `done` by then were not run.
+    /// The first [`TargetError::Setup`], or [`TargetError::Interrupted`]; the scripts not handed to `done`
+    /// by then were not run.
     fn run(
         &self,
         config: &Config,

@@ -209,6 +209,166 @@ fn a_crash_is_pinned_to_its_input_and_the_rest_still_runs() {
     }
 }
 
+/// Every script brings it down, at the same input. It is started again a few times, not for each of them.
+#[test]
+fn a_program_that_always_crashes_is_given_up_with_what_it_said() {
+    if !python::is_here() {
+        return;
+    }
+    let target = start(program(
+        r#"
+    if r["op"] == "apply": raise ValueError("the log is gone")
+    fine()
+"#,
+    ));
+    let scripts: Vec<Script<'_>> = (0..20).map(|_| timeouts(2)).collect();
+    let (runs, error) = run_all(&target, &scripts);
+    assert_eq!(error, None);
+    let run = runs[0].as_ref().expect("the first is handed over");
+    assert!(run.steps.is_empty());
+    let failed = run.failed.as_ref().expect("it failed");
+    assert!(failed.contains("exit status: 1"), "{failed}");
+    assert!(failed.contains("ValueError: the log is gone"), "{failed}");
+    let handed = runs.iter().flatten().count();
+    assert!((1..20).contains(&handed), "{handed} were run");
+}
+
+/// It dies of what only many sessions at once make it do.
+#[test]
+fn a_crash_that_no_single_script_repeats_is_a_failure_all_the_same() {
+    if !python::is_here() {
+        return;
+    }
+    let target = start(program(
+        r#"
+    seen = globals().setdefault("seen", set())
+    seen.add(r["session"]) if r["op"] != "close" else seen.discard(r["session"])
+    sessions = globals().setdefault("sessions", []); sessions.append(r["session"])
+    if len(sessions) > 40: os._exit(3)
+    fine()
+"#,
+    ));
+    let scripts: Vec<Script<'_>> = (0..20).map(|_| timeouts(1)).collect();
+    let (runs, error) = run_all(&target, &scripts);
+    assert_eq!(error, None);
+    // Whether it is one script or all together depends on how many it has answered; it is never nothing.
+    let failed = runs.iter().flatten().filter_map(|run| run.failed.as_ref());
+    let failed: Vec<_> = failed.collect();
+    assert!(!failed.is_empty());
+    assert!(failed[0].contains("exit status: 3"), "{failed:?}");
+}
+
+/// Nothing that it writes may take the memory of this process.
+#[test]
+fn words_without_end_are_cut_off() {
+    if !python::is_here() {
+        return;
+    }
+    let endless_line = start(program(
+        r#"
+    while True: sys.stdout.write("x" * 65536)
+"#,
+    ));
+    let error = endless_line.start(&config(), id(1)).err().expect("refused");
+    let text = error.to_string();
+    assert!(
+        text.contains("a line of more than 16777216 bytes"),
+        "{text}"
+    );
+    assert!(text.len() < 2_000, "{}", text.len());
+
+    let endless_replies = start(program(
+        r#"
+    while True: say({"op": "close", "session": 77, "views": []})
+"#,
+    ));
+    let error = endless_replies.start(&config(), id(1)).err();
+    assert!(error.expect("refused").to_string().contains("not asked"));
+
+    let endless_errors = start(program(
+        r#"
+    sys.stderr.write("y" * 50_000_000)
+    sys.stderr.flush()
+    os._exit(3)
+"#,
+    ));
+    let error = endless_errors
+        .start(&config(), id(1))
+        .err()
+        .expect("it ends");
+    let text = error.to_string();
+    assert!(text.contains("exit status: 3"), "{text}");
+    assert!(text.contains("yyy") && text.len() < 2_000, "{}", text.len());
+
+    let long_name = Program {
+        executable: "python3".into(),
+        arguments: vec![
+            "-c".into(),
+            r#"import json; print(json.dumps({"op":"describe","protocol":1,"name":"n"*1000,"version":"","features":[],"fields":[]})); input(); input()"#.into(),
+        ],
+    };
+    let error = ExecTarget::start_program(long_name, options()).err();
+    let text = error.expect("refused").to_string();
+    assert!(text.contains("`name` is longer than 200"), "{text}");
+}
+
+/// A process that the program has started holds its output. The status of the program is what is reported,
+/// at once, and that process does not outlive it.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_program_is_ended_with_all_that_it_started() {
+    if !python::is_here() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let note = folder.path().join("descendant");
+    let holds = |how: &str| {
+        format!(
+            r#"
+    import subprocess
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    with open({:?}, "w") as note: note.write(str(child.pid))
+    {how}
+"#,
+            note.display()
+        )
+    };
+    let ended = |_: ()| {
+        let pid = std::fs::read_to_string(&note).unwrap();
+        let stat = std::path::PathBuf::from(format!("/proc/{pid}/stat"));
+        // Until it is waited for, by whoever has inherited it, it is a zombie.
+        let gone = || match std::fs::read_to_string(&stat) {
+            Ok(stat) => stat.contains(") Z "),
+            Err(_) => true,
+        };
+        let begun = Instant::now();
+        while !gone() {
+            assert!(begun.elapsed() < Duration::from_secs(60), "{pid} lives on");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    };
+
+    let target = start(program(&holds("os._exit(3)")));
+    let begun = Instant::now();
+    let error = target.start(&config(), id(1)).err().expect("it ends");
+    assert!(error.to_string().contains("exit status: 3"), "{error}");
+    assert!(
+        begun.elapsed() < Duration::from_secs(18),
+        "the time-out is 20 s"
+    );
+    ended(());
+
+    let target = start(program(&holds("fine()")));
+    let server = target.start(&config(), id(1)).unwrap();
+    drop((server, target));
+    ended(());
+
+    let target = start(program(&holds("time.sleep(600)")));
+    let waits = std::thread::spawn(move || target.start(&config(), id(1)).err());
+    assert!(waits.join().unwrap().is_some());
+    ended(());
+}
+
 #[test]
 fn a_panic_that_the_program_reports_is_pinned_without_a_restart() {
     if !python::is_here() {

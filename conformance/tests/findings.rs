@@ -108,7 +108,7 @@ fn the_departures_of_raft_rs_show_on_their_traces() {
         let spoken = Spoken(Dialect::ETCD.with(departure));
         let report = conform_by_cover(&spoken, &cover, &mut go_on).unwrap();
         let (_, found) = report.replay.divergence.expect("the departure shows");
-        let mut trace = minimise(&spoken, &settings, &cover, &found).unwrap().trace;
+        let mut trace = minimise(&spoken, &settings, &cover, &found).trace;
         trace.header.name = format!("raft-rs-{departure}");
         trace.header.purpose = "The shortest on which raft-rs shows this departure.".to_owned();
         trace.header.made.generator = "cargo test --test findings".to_owned();

@@ -197,7 +197,7 @@ fn the_planted_mistake_of_the_example_is_found() {
     let report = conform_by_cover(&target, &cover, &mut go_on).unwrap();
     let (_, found) = report.replay.divergence.expect("it forgets its vote");
     let settings = Settings::new(&config()).unwrap();
-    let found = minimise(&target, &settings, &cover, &found).unwrap();
+    let found = minimise(&target, &settings, &cover, &found);
     // A vote and a restart: nothing shorter can show it.
     let inputs: Vec<_> = found.trace.steps.iter().map(|step| &step.event).collect();
     assert!(
@@ -232,7 +232,7 @@ fn hidden_state_is_minimised_too() {
     let settings = Settings::new(&config())
         .unwrap()
         .with_dialect(Dialect::RAFT_RS);
-    let short = minimise(&target, &settings, &cover, &found).unwrap();
+    let short = minimise(&target, &settings, &cover, &found);
     // A refused proposal, and an input that it does not answer.
     assert_eq!(short.trace.steps.len(), 2, "{:#?}", short.trace.steps);
 }

@@ -18,8 +18,8 @@ pub use event::{Event, Input, Outcome, Refusal};
 pub use ids::{Index, ServerId, Term};
 pub use message::{Body, Emitted, Entry, Handed, Message, Payload, RejectHint};
 pub use trace::{
-    Expected, FORMAT_VERSION, Header, MAX_NUMBER, MAX_SERVERS, Problem, Provenance, Step,
-    TRACE_EXTENSION, Trace, TraceError, TraceReader, TraceWriter, check_header, check_step,
-    trace_files,
+    Expected, FORMAT_VERSION, Header, MAX_NUMBER, MAX_SERVERS, PassedOver, Problem, Provenance,
+    Step, TRACE_EXTENSION, Trace, TraceError, TraceFiles, TraceReader, TraceWriter, Why,
+    check_header, check_step, trace_files,
 };
 pub use view::{DurableImage, Field, FieldSet, NodeView, PeerView, ProgressState, Role};

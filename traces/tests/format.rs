@@ -328,7 +328,7 @@ fn a_saved_trace_is_read_back() {
     let path = dir.path().join("sample.ndjson");
     sample().save(&path).unwrap();
     assert_eq!(Trace::read(&path).unwrap(), sample());
-    assert_eq!(trace_files(dir.path()).unwrap(), [path]);
+    assert_eq!(trace_files(dir.path()).unwrap().traces, [path]);
 }
 
 /// The one thing that may be missing is the line feed at the very end.
@@ -424,6 +424,24 @@ fn errors_name_line_and_field() {
     let missing = Trace::read(Path::new("no/such.ndjson")).unwrap_err();
     errors.push(missing.to_string());
     insta::assert_snapshot!(errors.join("\n"));
+}
+
+/// What editors and other systems do to a text is no reason to refuse it, or it is named.
+#[test]
+fn a_byte_order_mark_and_other_line_ends_are_read_or_named() {
+    let plain = bytes(&sample());
+    let marked = [b"\xef\xbb\xbf", &plain[..]].concat();
+    assert_eq!(parse(marked).unwrap(), sample());
+    let text = String::from_utf8(plain).unwrap();
+    assert_eq!(parse(text.replace('\n', "\r\n")).unwrap(), sample());
+    let little = text.encode_utf16().flat_map(u16::to_le_bytes);
+    let little: Vec<u8> = [0xff, 0xfe].into_iter().chain(little).collect();
+    let big = text.encode_utf16().flat_map(u16::to_be_bytes);
+    let big: Vec<u8> = [0xfe, 0xff].into_iter().chain(big).collect();
+    for file in [little, big] {
+        let error = parse(file).unwrap_err().to_string();
+        assert!(error.contains("UTF-16"), "{error}");
+    }
 }
 
 #[test]

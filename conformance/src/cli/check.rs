@@ -6,7 +6,7 @@ use super::model::{Chosen, ModelArgs, PlantArgs};
 use super::progress::{self, Reporter, Tick};
 use super::side_file::SideFile;
 use super::target::TargetArgs;
-use crate::report::steps::StepTable;
+use crate::report::steps::{StepTable, count};
 use crate::report::{Job, Status, Table};
 use clap::{Args, ValueEnum};
 use lockstep_conformance::divergence::replay_command;
@@ -186,7 +186,7 @@ pub fn run(args: &CheckArgs, progress: &Reporter) -> Result<Vec<Job>, CliError> 
         let trace = counterexample(&chosen, &checked.report.verdict, found);
         job.notes.push(match file.save(&trace, progress) {
             Ok(()) => {
-                let again = replay_command(&file.path().display().to_string(), "spec");
+                let again = replay_command(file.path(), "spec");
                 let plant = args.plant.command_line();
                 format!("the counterexample, again: {again}{plant}")
             }
@@ -351,7 +351,7 @@ pub fn job(chosen: &Chosen, checked: &Checked<Cluster>) -> Result<Job, CliError>
             &chosen.cluster,
             &found.actions().copied().collect::<Vec<_>>(),
         );
-        let title = format!("A shortest path to the violation, {} steps", steps.len());
+        let title = format!("A shortest path to the violation, {}", count(steps.len()));
         let mut story = Story::of_steps(&chosen.cluster.settings().config(), &steps);
         story.name = format!("counterexample of {}", chosen.name);
         story.purpose = format!("{title}: {}", report.verdict);

@@ -11,11 +11,11 @@ use super::side_file::SideFile;
 use super::target::{TargetArgs, Visit};
 use crate::report::human::grouped;
 use crate::report::{Job, Status};
-use lockstep_conformance::Target;
 use lockstep_conformance::cover::{
     Cover, CoverOptions, CoverVerdict, CoverageReport, conform_by_cover, cover_inputs,
 };
 use lockstep_conformance::minimise::minimise;
+use lockstep_conformance::{Divergence, Target};
 use std::time::{Duration, Instant};
 
 /// Makes the traces and replays them.
@@ -79,7 +79,7 @@ struct Drive<'a> {
     progress: &'a Reporter,
 }
 
-type Found = Box<lockstep_conformance::Divergence>;
+type Found = Box<Divergence>;
 
 impl Visit for Drive<'_> {
     type Output = (Job, Option<Found>);
@@ -107,16 +107,20 @@ impl Visit for Drive<'_> {
             })
         })?;
         let seconds = clock.elapsed().as_secs_f64();
-        let mut job = job(name, chosen, cover, &report, self.target.partial)?;
+        let found = report.replay.divergence.as_ref().map(|(_, found)| {
+            let settings = chosen.cluster.settings();
+            Box::new(minimise(&target, settings, cover, found))
+        });
+        let mut job = job(
+            name,
+            chosen,
+            cover,
+            &report,
+            found.as_deref(),
+            self.target.partial,
+        )?;
         let rate = report.replay.compared as f64 / seconds.max(f64::EPSILON);
         job.fact("implementation steps per second", rate as u64);
-        let found = match &report.replay.divergence {
-            Some((_, found)) => {
-                let settings = chosen.cluster.settings();
-                Some(Box::new(minimise(&target, settings, cover, found)?))
-            }
-            None => None,
-        };
         Ok((job, found))
     }
 }
@@ -126,6 +130,7 @@ fn job(
     chosen: &Chosen,
     cover: &Cover,
     report: &CoverageReport,
+    found: Option<&Divergence>,
     partial: bool,
 ) -> Result<Job, CliError> {
     let status = match &report.verdict {
@@ -166,8 +171,8 @@ fn job(
     super::replay::not_driven(&mut job, &report.not_driven, counted, partial);
     super::replay::not_reached(&mut job, &report.replay);
     dialect::describe(&mut job, &report.dialect);
-    match &report.replay.divergence {
-        Some((_, found)) => {
+    match found {
+        Some(found) => {
             let text = divergence::summary(found);
             job.failed("every (server state, input) agrees", Status::Violated, text);
         }

@@ -4,7 +4,7 @@ use super::model::Chosen;
 use super::progress::Reporter;
 use super::side_file::SideFile;
 use super::target::TargetArgs;
-use crate::report::steps::StepTable;
+use crate::report::steps::{StepTable, count};
 use crate::report::{Job, Table};
 use clap::Args;
 use lockstep_conformance::product::HiddenState;
@@ -71,8 +71,8 @@ pub fn summary(found: &Divergence) -> String {
 pub fn describe(job: &mut Job, found: &Divergence) {
     let steps = &found.trace.steps;
     let title = format!(
-        "The way to the divergence, {} steps, as it is expected",
-        steps.len()
+        "The way to the divergence, {}, as it is expected",
+        count(steps.len())
     );
     job.steps = Some(StepTable::new(title, steps));
     job.story = Some(Box::new(Story::of_divergence(found)));
@@ -146,7 +146,7 @@ pub fn save(
 ) {
     job.notes.push(match file.save(trace, reporter) {
         Ok(()) => {
-            let again = target.replay_command(&file.path().display().to_string());
+            let again = target.replay_command(file.path());
             format!("repeat it with: {again}")
         }
         Err(error) => format!("the way there is not saved: {error}"),

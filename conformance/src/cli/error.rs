@@ -1,9 +1,10 @@
 //! What ends a command without a verdict.
 
 use super::exit::Exit;
+use crate::report::visible;
 use lockstep_engine::SearchError;
 use lockstep_traces::TraceError;
-use miette::Diagnostic;
+use miette::{Diagnostic, MietteDiagnostic};
 use std::path::PathBuf;
 use thiserror::Error;
 
@@ -58,6 +59,18 @@ impl CliError {
     /// Whether a report says it, and not an error message.
     pub fn is_a_result(&self) -> bool {
         matches!(self, CliError::Skipped { .. } | CliError::Interrupted)
+    }
+
+    /// The same for a person, without a character that does anything but stand where it is: names of files
+    /// and what is in them come from outside.
+    pub fn visible(&self) -> MietteDiagnostic {
+        let diagnostic = MietteDiagnostic::new(visible::text(&self.to_string()));
+        let text = |it: Box<dyn std::fmt::Display + '_>| it.to_string();
+        MietteDiagnostic {
+            code: self.code().map(text),
+            help: self.help().map(text),
+            ..diagnostic
+        }
     }
 
     /// The exit code of this error.

@@ -43,14 +43,19 @@ impl From<Status> for Exit {
 /// The text of `--help`.
 pub const HELP: &str = "\
 Exit codes:
-  0  holds: everything that was asked is true, within the bound that the report names; or skipped:
-     etcd's raft was asked for, and there is no Go to build it with. The report says which. With
-     LOCKSTEP_REQUIRE_GO set to anything, the latter is bad usage
-  1  violated or diverged: a property is violated, an implementation does something else than the
-     specification, or something that had to be met was not (a gap)
-  2  bad usage: the command line makes no sense, or what it names cannot be started or written
-  3  bad input: a file is missing, damaged or not what it should be; there is nothing to check
+  0  holds: everything that was asked is true, within the bound that the
+     report names; or skipped: etcd's raft was asked for, and there is no Go
+     to build it with. The report says which. With LOCKSTEP_REQUIRE_GO set to
+     anything, the latter is bad usage
+  1  violated or diverged: a property is violated, an implementation does
+     something else than the specification, or something that had to be met
+     was not (a gap)
+  2  bad usage: the command line makes no sense, or what it names cannot be
+     started or written
+  3  bad input: a file is missing, damaged or not what it should be; there is
+     nothing to check
   4  stopped: a limit or a signal ended the work before there was an answer
 
-Results go to standard output, progress and errors to standard error. A pass always names its
-bound: exhausted, bounded, sampled, edges covered, or bisimilar within the bound.";
+Results go to standard output, progress and errors to standard error. A pass
+always names its bound: exhausted, bounded, sampled, edges covered, or
+bisimilar within the bound.";

@@ -33,11 +33,12 @@ mod stateright;
 mod streams;
 mod supervise;
 mod target;
+mod terminal;
 mod verify;
 mod walk;
 
 use crate::report::{Job, Report, Status};
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use error::CliError;
 use exit::Exit;
 use lockstep_conformance::seeded::Side;
@@ -52,7 +53,7 @@ use supervise::{Outcome, supervise};
 /// Lockstep checks an executable specification of Raft exhaustively, then walks an implementation
 /// through the same state graph and compares state and messages after every event.
 #[derive(Debug, Parser)]
-#[command(name = "lockstep", version, after_help = exit::HELP, max_term_width = 100)]
+#[command(name = "lockstep", version, after_help = exit::HELP)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -142,17 +143,29 @@ impl Verb {
 
 /// Runs the command line of this process.
 pub fn main() -> Exit {
-    match Cli::try_parse() {
+    let width = terminal::text_width(&std::io::stdout());
+    let command = Cli::command().term_width(width);
+    let parsed = command.try_get_matches();
+    match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => run(cli),
-        Err(error) => {
-            // `--help` and `--version` come this way too; only a mistake is one.
-            let mistake = error.use_stderr();
-            match error.print() {
-                Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Exit::Usage,
-                _ if mistake => Exit::Usage,
-                _ => Exit::Holds,
-            }
-        }
+        Err(error) => said(&error),
+    }
+}
+
+/// Shows what the parser has to say: a mistake, or the help or version that was asked for.
+fn said(error: &clap::Error) -> Exit {
+    let text = error.render();
+    let in_colours = |colours| match colours {
+        true => text.ansi().to_string(),
+        false => text.to_string(),
+    };
+    if error.use_stderr() {
+        streams::say(in_colours(terminal::colours(&std::io::stderr())).trim_end());
+        return Exit::Usage;
+    }
+    match streams::print(&in_colours(terminal::colours(&std::io::stdout()))) {
+        Ok(()) => Exit::Holds,
+        Err(_) => Exit::Usage,
     }
 }
 
@@ -236,7 +249,7 @@ fn jobs(verb: &Verb, reporter: &Reporter) -> Result<Option<Vec<Job>>, CliError> 
         Verb::Check(args) => check::run(args, reporter)?,
         Verb::Explore(args) => explore::run(args, reporter)?,
         Verb::Show(args) => {
-            show::run(args, output::terminal_width())?;
+            show::run(args, terminal::width(&std::io::stdout()))?;
             return Ok(None);
         }
         Verb::Replay(args) => replay::run(args, reporter)?,

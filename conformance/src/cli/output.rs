@@ -7,6 +7,7 @@ use super::progress::Reporter;
 use super::side_file::SideFile;
 use super::signals;
 use super::streams::{self, say};
+use super::terminal;
 use crate::report::{Failure, Report, human, json, junit};
 use clap::{Args, ValueEnum};
 use std::io::IsTerminal;
@@ -102,29 +103,29 @@ impl OutputArgs {
             let _ = streams::print(&json::render_failure(&failure));
         }
         // Every error says what is beneath it in its own line, so a list of causes would repeat that.
-        let handler = || {
+        let stream = std::io::stderr();
+        let (colours, width) = (terminal::colours(&stream), terminal::text_width(&stream));
+        let handler = move || {
             miette::MietteHandlerOpts::new()
                 .without_cause_chain()
+                .color(colours)
+                .width(width)
                 .build()
         };
         // It fails if there is a hook already; then the causes are listed.
         let _ = miette::set_hook(Box::new(move |_| Box::new(handler())));
-        say(format!("{:?}", miette::Report::new(error)));
+        say(format!("{:?}", miette::Report::new(error.visible())));
     }
 
     fn style(&self, reporter: &Reporter) -> human::Style {
         let out = std::io::stdout();
-        let terminal = out.is_terminal();
         human::Style {
-            colour: terminal && std::env::var_os("NO_COLOR").is_none(),
-            width: terminal.then(terminal_width).flatten(),
+            colour: terminal::colours(&out),
+            width: terminal::width(&out),
             verbose: self.verbose,
-            lines_shown: terminal && reporter.lines_shown(),
+            lines_shown: out.is_terminal() && reporter.lines_shown(),
         }
     }
 }
 
-/// The width of the terminal that standard output is, if it is one.
-pub fn terminal_width() -> Option<u16> {
-    comfy_table::Table::new().width()
 }

@@ -3,14 +3,14 @@
 
 use super::error::CliError;
 use super::history;
-use super::output::terminal_width;
 use super::streams::say;
+use super::terminal;
 use crate::report::Job;
 use crate::report::human::{Style, grouped};
 use crate::report::summary;
+use crate::report::visible;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use lockstep_conformance::stop;
-use std::io::IsTerminal;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -61,7 +61,7 @@ struct Current {
 impl Reporter {
     /// A reporter for the standard error of this process.
     pub fn new(quiet: bool) -> Reporter {
-        let terminal = std::io::stderr().is_terminal();
+        let terminal = terminal::rewrites(&std::io::stderr());
         Reporter {
             bar: (terminal && !quiet).then(spinner),
             plain: (!terminal && !quiet).then(|| Mutex::new(Instant::now())),
@@ -201,7 +201,7 @@ impl Reporter {
     /// Begins a job of which may be known how much there is to do: it was done to its end before, under this
     /// name of the work.
     pub fn begin_known(&self, name: impl Into<String>, work: Option<&str>) {
-        let name = name.into();
+        let name = visible::line(&name.into()).into_owned();
         if let Some(bar) = &self.bar {
             bar.set_message(format!("{name} …"));
         }

@@ -10,7 +10,7 @@ use clap::Args;
 use lockstep_conformance::Target;
 use lockstep_conformance::replay::{NotDriven, ReplayError, ReplayReport, ReplayVerdict, replay};
 use lockstep_conformance::stop;
-use lockstep_traces::{Trace, TraceError, TraceReader, trace_files};
+use lockstep_traces::{PassedOver, Trace, TraceError, TraceFiles, TraceReader, trace_files};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -30,9 +30,9 @@ pub struct ReplayArgs {
 /// # Errors
 /// A file is not a trace, a directory holds none, or the target cannot be started.
 pub fn run(args: &ReplayArgs, progress: &Reporter) -> Result<Vec<Job>, CliError> {
-    let mut files = Vec::new();
+    let mut files = TraceFiles::default();
     for path in &args.paths {
-        files.extend(trace_files(path)?);
+        files.append(trace_files(path)?);
     }
     let names: Vec<_> = args
         .paths
@@ -53,8 +53,8 @@ pub fn run(args: &ReplayArgs, progress: &Reporter) -> Result<Vec<Job>, CliError>
 pub struct Replay<'a> {
     /// What the job is called.
     pub name: String,
-    /// The files, each a trace.
-    pub files: Vec<PathBuf>,
+    /// The files, each a trace, and what lies beside them.
+    pub files: TraceFiles,
     /// The options that name the target.
     pub target: &'a TargetArgs,
     /// Where progress goes.
@@ -67,8 +67,8 @@ impl Visit for Replay<'_> {
     fn visit<T: Target>(self, target: T) -> Result<Job, CliError> {
         self.progress.begin(format!("replay {}", self.name));
         let clock = Instant::now();
-        let files = self.files.len();
-        let traces = self.files.iter().map_while(|path| {
+        let files = self.files.traces.len();
+        let traces = self.files.traces.iter().map_while(|path| {
             let trace = read(path).transpose()?;
             Some(trace.map(|trace| (path.display().to_string(), trace)))
         });
@@ -80,7 +80,8 @@ impl Visit for Replay<'_> {
                 ..Tick::default()
             })
         })?;
-        let mut job = job(&self.name, &report, self.target)?;
+        let mut job = job(&self.name, &report, &self.files.traces, self.target)?;
+        passed_over(&mut job, &self.files.passed_over);
         job.seconds = clock.elapsed().as_secs_f64();
         Ok(job)
     }
@@ -101,7 +102,12 @@ fn read(path: &Path) -> Result<Option<Trace>, TraceError> {
 }
 
 /// What a replay says, as a job.
-fn job(name: &str, report: &ReplayReport, target: &TargetArgs) -> Result<Job, CliError> {
+fn job(
+    name: &str,
+    report: &ReplayReport,
+    files: &[PathBuf],
+    target: &TargetArgs,
+) -> Result<Job, CliError> {
     let in_part = format!(
         "({} of {} steps, {:.2} %)",
         grouped(report.compared),
@@ -153,8 +159,12 @@ fn job(name: &str, report: &ReplayReport, target: &TargetArgs) -> Result<Job, Cl
     if let Some((source, found)) = &report.divergence {
         job.failed(source, Status::Violated, divergence::summary(found));
         divergence::describe(&mut job, found);
-        let again = target.replay_command(source);
-        job.notes.push(format!("repeat it with: {again}"));
+        // A name that is no text is shown as one, but the command has the name itself.
+        let file = files.iter().find(|it| it.display().to_string() == *source);
+        if let Some(file) = file {
+            let again = target.replay_command(file);
+            job.notes.push(format!("repeat it with: {again}"));
+        }
     } else if status == Status::Holds {
         job.passed(format!(
             "{} traces agree in every step that was driven",
@@ -162,6 +172,23 @@ fn job(name: &str, report: &ReplayReport, target: &TargetArgs) -> Result<Job, Cl
         ));
     }
     Ok(job)
+}
+
+/// Names what lies beside the traces and was not read: a table for everybody, and an assertion that was not
+/// put to the test for each.
+fn passed_over(job: &mut Job, files: &[PassedOver]) {
+    if files.is_empty() {
+        return;
+    }
+    job.fact("files and folders that were not read", files.len());
+    let mut rows = Vec::new();
+    for PassedOver { path, why } in files {
+        let (path, why) = (path.display().to_string(), why.to_string());
+        job.skipped(format!("{path} was not read"), why.as_str());
+        rows.push(vec![path.into(), why.into()]);
+    }
+    let table = Table::new("What was not read", &["path", "why"], rows);
+    job.tables.push(table.shown());
 }
 
 /// Names what could not be driven, `counted` as these: a table for everybody, and an assertion that was not

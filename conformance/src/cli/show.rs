@@ -4,6 +4,7 @@ use super::error::CliError;
 use super::streams::{self, say};
 use super::target::{TargetArgs, Visit};
 use crate::report::steps::StepTable;
+use crate::report::visible;
 use clap::{Args, ValueEnum};
 use lockstep_conformance::export;
 use lockstep_conformance::show::{self, Story};
@@ -65,8 +66,12 @@ pub fn run(args: &ShowArgs, width: Option<u16>) -> Result<(), CliError> {
         });
     }
     let text = match args.form {
-        Form::Table => table(&trace, &story, width),
-        Form::Text => show::diagram(&story, width.map_or(80, usize::from)),
+        // What a trace or a target says is shown on a terminal.
+        Form::Table => visible::text(&table(&trace, &story, width)).into_owned(),
+        Form::Text => {
+            let text = show::diagram(&story, width.map_or(80, usize::from));
+            visible::text(&text).into_owned()
+        }
         Form::Svg => show::svg(&story),
         Form::Mermaid => show::mermaid(&story),
         Form::Html => show::page(&story, &notes),
@@ -76,7 +81,7 @@ pub fn run(args: &ShowArgs, width: Option<u16>) -> Result<(), CliError> {
     if matches!(args.form, Form::Table | Form::Text) && args.out.is_none() {
         notes.insert(0, story.purpose.clone());
         for note in &notes {
-            say(note);
+            say(visible::text(note));
         }
     }
     streams::deliver(args.out.as_deref(), &text)

@@ -5,7 +5,7 @@ use super::error::CliError;
 use super::model::{Chosen, ModelArgs, PlantArgs};
 use super::progress::{Reporter, Tick};
 use super::side_file::SideFile;
-use crate::report::steps::StepTable;
+use crate::report::steps::{StepTable, count};
 use crate::report::{Job, Status, Table};
 use clap::Args;
 use lockstep_conformance::path::steps_along;
@@ -178,8 +178,8 @@ fn job(chosen: &Chosen, model: &str, swarmed: &Swarmed<Cluster>) -> Result<Job, 
         let actions: Vec<_> = found.actions().copied().collect();
         let steps = steps_along(&chosen.cluster, &actions);
         let title = format!(
-            "A walk to the violation, {} steps, not the shortest",
-            steps.len()
+            "A walk to the violation, {}, not the shortest",
+            count(steps.len())
         );
         job.steps = Some(StepTable::new(title, &steps));
     }

@@ -4,7 +4,7 @@ use super::check::LimitArgs;
 use super::error::CliError;
 use super::model::Chosen;
 use super::progress::{INTERVAL, Reporter, Tick};
-use crate::report::steps::StepTable;
+use crate::report::steps::{StepTable, count};
 use crate::report::{Job, Status};
 use lockstep_conformance::path::steps_along;
 use stateright::{Checker, Expectation, HasDiscoveries, Model};
@@ -133,8 +133,8 @@ fn job(
         let actions = path.into_actions();
         let steps = steps_along(&chosen.cluster, &actions);
         let title = format!(
-            "A path to the violation, {} steps, not the shortest",
-            steps.len()
+            "A path to the violation, {}, not the shortest",
+            count(steps.len())
         );
         job.steps = Some(StepTable::new(title, &steps));
     }

@@ -14,6 +14,7 @@ use lockstep_conformance::targets::spec::Spec;
 use lockstep_conformance::{Fork, Target, TargetError};
 use lockstep_model::{Bounds, Dialect};
 use lockstep_traces::Config;
+use std::path::Path;
 use std::time::Duration;
 
 /// The names that `--target` takes, each with what it is.
@@ -136,7 +137,7 @@ impl TargetArgs {
     }
 
     /// The command that repeats a divergence of this target, for a shell.
-    pub fn replay_command(&self, file: &str) -> String {
+    pub fn replay_command(&self, file: &Path) -> String {
         let mut command = replay_command(file, &self.target);
         let patience = ExecOptions::default().reply_timeout.as_secs();
         if self.reply_timeout != patience {
@@ -331,6 +332,7 @@ impl From<EtcdError> for CliError {
                 target: "etcd",
                 why: error.to_string(),
             },
+            EtcdError::Target(error) => error.into(),
             _ => CliError::Usage(error.to_string()),
         }
     }

@@ -16,7 +16,7 @@ use crate::report::{Job, Status, Table};
 use clap::Args;
 use lockstep_engine::{Report as Searched, Verdict};
 use lockstep_model::{Dialect, Preset};
-use lockstep_traces::{Trace, trace_files};
+use lockstep_traces::{Trace, TraceFiles, trace_files};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -52,9 +52,9 @@ pub fn run(args: &VerifyArgs, progress: &Reporter) -> Result<Vec<Job>, CliError>
     let corpus = in_corpus(args.target.dialect());
     let files = match corpus {
         Ok(()) => trace_files(&args.corpus)?,
-        Err(_) => Vec::new(),
+        Err(_) => TraceFiles::default(),
     };
-    for file in &files {
+    for file in &files.traces {
         Trace::read(file)?;
     }
     let configs = chosen.iter().map(|it| it.cluster.settings().config());

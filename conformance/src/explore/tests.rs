@@ -176,7 +176,7 @@ fn the_way_to_a_witness_is_a_shortest() {
 
 fn corpus() -> Vec<(String, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../traces/corpus");
-    let files = trace_files(&folder).expect("there is a corpus");
+    let files = trace_files(&folder).expect("there is a corpus").traces;
     let read = |path: &std::path::PathBuf| {
         let bytes = std::fs::read(path).expect("it can be read");
         (path.display().to_string(), bytes)

@@ -125,10 +125,10 @@ where
 
     fn stopped(&self, stop: Stop, path: &[Action]) -> Result<Verdict, TargetError> {
         match stop {
-            Stop::Setup(why) => Err(TargetError::Setup(why)),
-            Stop::Interrupted => Ok(Verdict::Bounded {
+            Stop::Setup(TargetError::Interrupted) | Stop::Interrupted => Ok(Verdict::Bounded {
                 stopped_by: Limit::Interrupted,
             }),
+            Stop::Setup(error) => Err(error),
             Stop::Hidden(hidden) => Ok(Verdict::DigestHidesState(hidden)),
             Stop::Diverged(differences, actual) => {
                 let trace = self.trace_of(path);

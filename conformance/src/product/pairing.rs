@@ -33,8 +33,8 @@ pub struct HiddenState {
 
 /// Why the implementation does not go any further.
 pub(super) enum Stop {
-    /// It cannot be started.
-    Setup(String),
+    /// It cannot be started, or is not waited for.
+    Setup(TargetError),
     /// It differs from what is expected.
     Diverged(Vec<Difference>, Option<Box<Actual>>),
     /// Its digest hides state.
@@ -55,9 +55,9 @@ enum Fault {
 impl From<Fault> for Stop {
     fn from(fault: Fault) -> Stop {
         let error = match fault {
-            Fault::Target(TargetError::Setup(why)) => return Stop::Setup(why),
             Fault::Target(TargetError::Interrupted) => return Stop::Interrupted,
             Fault::Target(TargetError::Failed(error)) => error,
+            Fault::Target(error) => return Stop::Setup(error),
             Fault::NotDriven(_) => fault.to_string(),
         };
         Stop::Diverged(vec![Difference::Failed { error }], None)
@@ -358,8 +358,10 @@ where
                 let again = again.actual;
                 compare(&first, &again.output, &again.view, FieldSet::ALL)
             }
-            Err(Fault::Target(TargetError::Setup(why))) => return Err(Stop::Setup(why)),
             Err(Fault::Target(TargetError::Interrupted)) => return Err(Stop::Interrupted),
+            Err(Fault::Target(error)) if !matches!(error, TargetError::Failed(_)) => {
+                return Err(Stop::Setup(error));
+            }
             Err(fault) => vec![Difference::Failed {
                 error: fault.to_string(),
             }],
@@ -391,7 +393,7 @@ where
             let view = server.view()?;
             Ok((server, view))
         });
-        let (server, view) = started.map_err(|error| Stop::Setup(error.to_string()))?;
+        let (server, view) = started.map_err(Stop::Setup)?;
         if let Some(difference) = compare_start(id, &view, self.shown) {
             return Err(Stop::Diverged(vec![difference], None));
         }

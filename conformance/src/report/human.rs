@@ -1,6 +1,6 @@
 //! The report for people: a headline for each job with its verdict, the facts, whatever does not hold.
 
-use super::{Case, Fact, Job, Report, Status, Table, summary};
+use super::{Case, Fact, Job, Report, Status, Table, summary, visible};
 use comfy_table::{CellAlignment, ContentArrangement, TableComponent, presets};
 use serde_json::Value;
 use std::fmt::Write;
@@ -37,8 +37,29 @@ impl Style {
 /// The width of a diagram where there is no terminal.
 const NARROW: u16 = 80;
 
+impl Style {
+    /// A text after its beginning; the lines below stand under the text, and are as long as the terminal is
+    /// wide.
+    fn paragraph(self, begin: &str, text: &str) -> String {
+        let indent = " ".repeat(begin.chars().count());
+        match self.width {
+            Some(width) if usize::from(width) >= 2 * indent.len() => {
+                let options = textwrap::Options::new(width.into())
+                    .break_words(false)
+                    .word_separator(textwrap::WordSeparator::AsciiSpace)
+                    .word_splitter(textwrap::WordSplitter::NoHyphenation)
+                    .initial_indent(begin)
+                    .subsequent_indent(&indent);
+                textwrap::fill(text, options)
+            }
+            _ => format!("{begin}{}", text.replace('\n', &format!("\n{indent}"))),
+        }
+    }
+}
+
 /// The whole report.
 pub fn render(report: &Report, style: Style) -> String {
+    let report = &visible::report(report);
     let mut out = String::new();
     let short = report.command == "verify" && !style.verbose;
     if short {
@@ -70,8 +91,14 @@ const INFALLIBLE: &str = "writing to a string does not fail";
 /// One job.
 pub fn render_job(job: &Job, style: Style) -> String {
     let mut out = String::new();
-    let verdict = style.paint(job.status, &job.verdict);
-    writeln!(out, "{} {}: {verdict}", job.kind, job.name).expect(INFALLIBLE);
+    let begin = format!("{} {}: ", job.kind, job.name);
+    let headline = match style.width {
+        Some(_) => style.paragraph("", &format!("{begin}{}", job.verdict)),
+        None => format!("{begin}{}", job.verdict),
+    };
+    let parts = headline.split_at_checked(begin.len());
+    let (begin, verdict) = parts.unwrap_or(("", &headline));
+    writeln!(out, "{begin}{}", style.paint(job.status, verdict)).expect(INFALLIBLE);
     let width = job
         .facts
         .iter()
@@ -79,7 +106,8 @@ pub fn render_job(job: &Job, style: Style) -> String {
         .max()
         .unwrap_or(0);
     for Fact { name, value } in &job.facts {
-        writeln!(out, "  {name:width$}  {}", plain(value)).expect(INFALLIBLE);
+        let begin = format!("  {name:width$}  ");
+        writeln!(out, "{}", style.paragraph(&begin, &plain(value))).expect(INFALLIBLE);
     }
     let held = job
         .cases
@@ -111,12 +139,15 @@ pub fn render_job(job: &Job, style: Style) -> String {
                 status,
                 message,
             } = case;
-            let word = style.paint(*status, status.word());
             let message = message
                 .as_ref()
                 .map(|text| format!(": {text}"))
                 .unwrap_or_default();
-            writeln!(out, "  {word}  {name}{message}").expect(INFALLIBLE);
+            let begin = format!("  {}  ", status.word());
+            let text = style.paragraph(&begin, &format!("{name}{message}"));
+            // Colours have no width, so they come last.
+            let painted = text.replacen(status.word(), &style.paint(*status, status.word()), 1);
+            writeln!(out, "{painted}").expect(INFALLIBLE);
         }
     }
     for table in job.tables.iter().filter(|it| style.verbose || it.shown) {
@@ -140,7 +171,8 @@ pub fn render_job(job: &Job, style: Style) -> String {
         writeln!(out, "\nThe same as a diagram:\n{diagram}").expect(INFALLIBLE);
     }
     for note in &job.notes {
-        writeln!(out, "  {note}").expect(INFALLIBLE);
+        // Not wrapped: many hold a command to be copied.
+        writeln!(out, "  {}", note.replace('\n', "\n  ")).expect(INFALLIBLE);
     }
     out
 }

@@ -1,6 +1,6 @@
 //! The report for machines: one JSON object, documented in `conformance/README.md`.
 
-use super::{Failure, Report};
+use super::{Failure, Report, visible};
 use serde::Serialize;
 
 /// The report as JSON, with a line feed at its end.
@@ -17,5 +17,5 @@ fn lines(value: &impl Serialize) -> String {
     let mut text = serde_json::to_string_pretty(value)
         .expect("a report is plain data with string keys, which always has a JSON form");
     text.push('\n');
-    text
+    visible::json(text)
 }

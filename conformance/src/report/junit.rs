@@ -1,12 +1,13 @@
 //! The report for CI servers: JUnit XML, a suite for each job, a test case for each assertion.
 
-use super::{Case, Failure, Job, Report, Status};
+use super::{Case, Failure, Job, Report, Status, visible};
 use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite, XmlString};
 use std::time::Duration;
 
 /// The report as JUnit XML. A job that asserted nothing one by one is one test case by itself, so that
 /// no job can be missing from the count.
 pub fn render(report: &Report) -> String {
+    let report = visible::report(report);
     let mut out = quick_junit::Report::new(format!("lockstep {}", report.command));
     out.set_time(seconds(report.seconds));
     for job in &report.jobs {
@@ -20,7 +21,7 @@ pub fn render(report: &Report) -> String {
 pub fn render_failure(failure: &Failure) -> String {
     let name = format!("lockstep {}", failure.command);
     let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
-    status.set_message(failure.error.as_str());
+    status.set_message(visible::text(&failure.error).as_ref());
     let mut suite = TestSuite::new(&name);
     suite.add_test_case(TestCase::new("it could be run", status));
     let mut out = quick_junit::Report::new(&name);
@@ -44,14 +45,27 @@ fn suite(job: &Job) -> TestSuite {
         status: job.status,
         message: (job.status != Status::Holds).then(|| job.verdict.clone()),
     };
-    let steps = job.steps.as_ref().map(super::steps::StepTable::to_text);
-    let mut whole = test_case(&name, &verdict, steps.as_deref());
+    let mut whole = test_case(&name, &verdict, description(job).as_deref());
     whole.set_time(seconds(job.seconds));
     suite.add_test_case(whole);
     for case in &job.cases {
         suite.add_test_case(test_case(&name, case, None));
     }
     suite
+}
+
+/// The way to what went wrong, expected and actual, and the notes: all that a person needs who has nothing but
+/// this file.
+fn description(job: &Job) -> Option<String> {
+    let mut parts = Vec::new();
+    if let Some(steps) = &job.steps {
+        parts.push(format!("{}:\n{}", steps.title, steps.to_text()));
+    }
+    if let Some(table) = &job.differences {
+        parts.push(format!("{}:\n{}", table.title, table.to_text()));
+    }
+    parts.extend(job.notes.iter().cloned());
+    (!parts.is_empty()).then(|| parts.join("\n\n"))
 }
 
 fn test_case(class: &str, case: &Case, description: Option<&str>) -> TestCase {

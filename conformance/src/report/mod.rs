@@ -9,6 +9,7 @@ pub mod steps;
 pub mod summary;
 #[cfg(test)]
 mod tests;
+pub mod visible;
 
 use crate::cli::exit::Exit;
 use lockstep_conformance::DialectUse;
@@ -289,6 +290,20 @@ impl Table {
             rows,
             shown: false,
         }
+    }
+
+    /// The rows as plain lines, each value after the name of its column.
+    pub fn to_text(&self) -> String {
+        let lines = self.rows.iter().map(|row| {
+            let cells = self.columns.iter().zip(row);
+            let cells = cells.map(|(name, value)| {
+                // What stands at the beginning of a line is ours.
+                let value = human::plain(value).replace('\n', "\n    ");
+                format!("{name}: {value}")
+            });
+            cells.collect::<Vec<_>>().join("\n  ")
+        });
+        lines.collect::<Vec<_>>().join("\n")
     }
 
     /// The same table, for everybody.

@@ -80,3 +80,11 @@ impl StepTable {
         lines.collect::<Vec<_>>().join("\n")
     }
 }
+
+/// A number of steps, in words.
+pub fn count(steps: usize) -> String {
+    match steps {
+        1 => "1 step".to_owned(),
+        steps => format!("{steps} steps"),
+    }
+}

@@ -8,7 +8,7 @@ use std::path::Path;
 
 fn corpus() -> Vec<Trace> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../traces/corpus");
-    let files = trace_files(&folder).expect("there is a corpus");
+    let files = trace_files(&folder).expect("there is a corpus").traces;
     let read = |path: &std::path::PathBuf| Trace::read(path).expect("it can be read");
     files.iter().map(read).collect()
 }

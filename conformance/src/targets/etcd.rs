@@ -2,11 +2,12 @@
 //! is part of this binary as source text, and is built by the Go installed here when it is asked for.
 
 use crate::target::TargetError;
-use crate::targets::exec::{ExecOptions, ExecTarget, Program};
+use crate::targets::exec::{ExecOptions, ExecTarget, Program, once};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 /// The sources of the program, by file name.
 const SOURCES: [(&str, &str); 7] = [
@@ -45,6 +46,12 @@ pub enum StorageWrites {
 /// nothing. Without it, what needs etcd's raft is skipped where there is no Go.
 pub const REQUIRE_GO: &str = "LOCKSTEP_REQUIRE_GO";
 
+/// How long Go may take to build the program, downloads of its modules included.
+const BUILD_TIME: Duration = Duration::from_secs(600);
+
+/// How long Go may take to say its version.
+const VERSION_TIME: Duration = Duration::from_secs(60);
+
 /// Why etcd's raft is not here.
 #[derive(Debug, thiserror::Error)]
 pub enum EtcdError {
@@ -74,7 +81,7 @@ pub fn start(
     writes: StorageWrites,
     options: ExecOptions,
 ) -> Result<ExecTarget, EtcdError> {
-    let executable = build(cache)?;
+    let executable = build_unless(cache, options.stop)?;
     let arguments = match writes {
         StorageWrites::Synchronous => Vec::new(),
         StorageWrites::Asynchronous => vec!["-async".into()],
@@ -102,11 +109,15 @@ pub fn default_cache() -> io::Result<PathBuf> {
 /// [`EtcdError::NoGo`] or [`EtcdError::GoRequired`] if there is none, and [`EtcdError::Build`] if it cannot
 /// be run.
 pub fn find_go() -> Result<(), EtcdError> {
-    match Command::new("go").arg("version").output() {
+    find_go_unless(|| false)
+}
+
+fn find_go_unless(stop: fn() -> bool) -> Result<(), EtcdError> {
+    let mut go = Command::new("go");
+    go.arg("version");
+    match once::output(go, VERSION_TIME, stop) {
         Ok(_) => Ok(()),
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(EtcdError::Build(error.to_string()))
-        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unbuilt(&error)),
         Err(error) if std::env::var_os(REQUIRE_GO).is_some_and(|it| !it.is_empty()) => {
             Err(EtcdError::GoRequired(error))
         }
@@ -119,7 +130,19 @@ pub fn find_go() -> Result<(), EtcdError> {
 /// # Errors
 /// As [`find_go`], and [`EtcdError::Build`].
 pub fn build(cache: &Path) -> Result<PathBuf, EtcdError> {
-    find_go()?;
+    build_unless(cache, || false)
+}
+
+fn unbuilt(error: &io::Error) -> EtcdError {
+    match error.kind() {
+        io::ErrorKind::Interrupted => EtcdError::Target(TargetError::Interrupted),
+        _ => EtcdError::Build(format!("go: {error}")),
+    }
+}
+
+/// [`build`], until `stop` says so.
+fn build_unless(cache: &Path, stop: fn() -> bool) -> Result<PathBuf, EtcdError> {
+    find_go_unless(stop)?;
     let folder = cache.join("etcd-raft");
     write_sources(&folder).map_err(|error| {
         EtcdError::Build(format!("cannot write to {}: {error}", folder.display()))
@@ -131,17 +154,17 @@ pub fn build(cache: &Path) -> Result<PathBuf, EtcdError> {
         "etcd-raft-{}",
         std::process::id()
     )));
-    let output = Command::new("go")
-        .args(["build", "-mod=readonly", "-o"])
+    let mut go = Command::new("go");
+    go.args(["build", "-mod=readonly", "-o"])
         .arg(&fresh)
         .arg(".")
-        .current_dir(&folder)
-        .output()
-        .map_err(|error| EtcdError::Build(error.to_string()))?;
+        .current_dir(&folder);
+    let output = once::output(go, BUILD_TIME, stop).map_err(|error| unbuilt(&error))?;
     if !output.status.success() {
-        return Err(EtcdError::Build(
-            String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-        ));
+        return Err(EtcdError::Build(format!(
+            "{}\n{}",
+            output.status, output.stderr
+        )));
     }
     fs::rename(&fresh, &executable).map_err(|error| EtcdError::Build(error.to_string()))?;
     Ok(executable)

@@ -6,16 +6,21 @@
 //! input at which it breaks down.
 
 mod child;
+mod group;
+mod limits;
+pub mod once;
 mod runner;
 mod wire;
 
 pub use child::ExecError;
+pub use group::end_all;
 pub use wire::PROTOCOL_VERSION;
 
 use crate::target::{
     Description, Observation, Output, Reaction, Run, Script, Target, TargetError, TargetServer,
 };
-use child::Connection;
+use child::{Connection, NoReply};
+use limits::{MESSAGE_CHARS, NAME_CHARS, shortened};
 use lockstep_traces::{Config, FieldSet, Input, NodeView, ServerId};
 use runner::Runner;
 use rustc_hash::FxHashSet;
@@ -87,14 +92,23 @@ pub struct ExecOptions {
     pub reply_timeout: Duration,
     /// How many inputs may be on their way at once.
     pub inputs_in_flight: usize,
+    /// Asked a few times a second while a reply is waited for: whether the work is to stop.
+    pub stop: fn() -> bool,
+}
+
+impl ExecOptions {
+    fn stop_requested(&self) -> bool {
+        (self.stop)()
+    }
 }
 
 impl Default for ExecOptions {
-    /// Half a minute; 4096 inputs.
+    /// Half a minute; 4096 inputs; nothing stops it.
     fn default() -> ExecOptions {
         ExecOptions {
             reply_timeout: Duration::from_secs(30),
             inputs_in_flight: 4096,
+            stop: || false,
         }
     }
 }
@@ -123,7 +137,7 @@ impl ExecTarget {
         };
         let says = link
             .connect()
-            .map_err(|failure| TargetError::Setup(link.broken(failure).to_string()))?;
+            .map_err(|failure| link.broken(failure).into_setup())?;
         Ok(ExecTarget {
             says,
             link: Arc::new(Mutex::new(link)),
@@ -172,8 +186,7 @@ impl Target for ExecTarget {
                 }
                 other => Err(unexpected(&other)),
             });
-        let (session, view) =
-            opened.map_err(|failure| TargetError::Setup(link.broken(failure).to_string()))?;
+        let (session, view) = opened.map_err(|failure| link.broken(failure).into_setup())?;
         Ok(ExecServer {
             link: Arc::clone(&self.link),
             session,
@@ -197,13 +210,42 @@ impl Target for ExecTarget {
 
 /// Why a call failed: with what the program last said, or without it yet.
 enum Failure {
-    Child(ExecError),
+    NoReply(NoReply),
     Reply(String),
+}
+
+impl From<NoReply> for Failure {
+    fn from(why: NoReply) -> Failure {
+        Failure::NoReply(why)
+    }
 }
 
 impl From<ExecError> for Failure {
     fn from(error: ExecError) -> Failure {
-        Failure::Child(error)
+        Failure::NoReply(NoReply::Broken(error))
+    }
+}
+
+impl NoReply {
+    fn into_text(self) -> String {
+        match self {
+            NoReply::Broken(error) | NoReply::Silent(error) => error.to_string(),
+            NoReply::Interrupted => TargetError::Interrupted.to_string(),
+        }
+    }
+
+    fn into_setup(self) -> TargetError {
+        match self {
+            NoReply::Interrupted => TargetError::Interrupted,
+            why => TargetError::Setup(why.into_text()),
+        }
+    }
+
+    fn into_failed(self) -> TargetError {
+        match self {
+            NoReply::Interrupted => TargetError::Interrupted,
+            why => TargetError::Failed(why.into_text()),
+        }
     }
 }
 
@@ -238,7 +280,7 @@ impl Link {
     /// Starts the program, in the place of one that broke down if there is one.
     fn connect(&mut self) -> Result<wire::Description, Failure> {
         self.closing.clear();
-        let connection = Connection::start(self.program.command(), self.options.reply_timeout)?;
+        let connection = Connection::start(self.program.command(), self.options)?;
         connection.send(
             Request::Describe {
                 protocol: PROTOCOL_VERSION,
@@ -291,19 +333,19 @@ impl Link {
         }
     }
 
-    /// Ends a program that broke down; it is started again when it is needed. Returns the error with
-    /// what the program last said.
-    fn broken(&mut self, failure: Failure) -> ExecError {
-        let error = match (failure, &mut self.connection) {
-            (Failure::Child(error), _) => error,
-            (Failure::Reply(what), Some(connection)) => connection.failure(what),
-            (Failure::Reply(what), None) => ExecError {
+    /// Ends a program that broke down; it is started again when it is needed. Returns why there is no
+    /// reply, with what the program last said.
+    fn broken(&mut self, failure: Failure) -> NoReply {
+        let why = match (failure, &mut self.connection) {
+            (Failure::NoReply(why), _) => why,
+            (Failure::Reply(what), Some(connection)) => NoReply::Broken(connection.failure(what)),
+            (Failure::Reply(what), None) => NoReply::Broken(ExecError {
                 what,
                 stderr: Vec::new(),
-            },
+            }),
         };
         self.connection = None;
-        error
+        why
     }
 }
 
@@ -338,7 +380,7 @@ impl TargetServer for ExecServer {
                 Ok(observation.reaction)
             }
             Ok(Seen::Crashed(what)) => Err(TargetError::Failed(what)),
-            Err(failure) => Err(TargetError::Failed(link.broken(failure).to_string())),
+            Err(failure) => Err(link.broken(failure).into_failed()),
         }
     }
 
@@ -367,10 +409,12 @@ enum Seen {
 /// Reads a result, given the view of the server before it.
 fn read_result(result: WireResult, before: &NodeView, shown: FieldSet) -> Result<Seen, Failure> {
     if let Some(what) = result.crashed {
-        return Ok(Seen::Crashed(what));
+        return Ok(Seen::Crashed(shortened(what, MESSAGE_CHARS)));
     }
     let reaction = match (result.not_driven, result.outcome) {
-        (Some(reason), None) => Reaction::NotDriven { reason },
+        (Some(reason), None) => Reaction::NotDriven {
+            reason: shortened(reason, NAME_CHARS),
+        },
         (None, Some(outcome)) => Reaction::Driven(Output {
             outcome,
             sent: result.sent.into_iter().flatten().map(Into::into).collect(),

@@ -48,6 +48,9 @@ pub enum Problem {
     /// The line is not the JSON that belongs here.
     #[error("{}", json_text(.0))]
     Json(serde_json::Error),
+    /// The file begins with the byte order mark of another encoding.
+    #[error("the file is in UTF-16, as its byte order mark says; a trace is in UTF-8")]
+    Utf16,
     /// The first line is not the header of a trace.
     #[error("not a Lockstep trace: the first line must have the field `lockstep_trace`")]
     NotATrace,

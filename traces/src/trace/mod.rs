@@ -15,7 +15,7 @@ mod validate;
 mod writer;
 
 pub use error::{Problem, TraceError};
-pub use files::{TRACE_EXTENSION, trace_files};
+pub use files::{PassedOver, TRACE_EXTENSION, TraceFiles, Why, trace_files};
 pub use reader::TraceReader;
 pub use validate::{MAX_NUMBER, MAX_SERVERS, check_header, check_step};
 pub use writer::TraceWriter;

@@ -10,6 +10,9 @@ use std::path::Path;
 /// No line may be longer, in bytes. The longest lines of the corpus have a few kilobytes.
 const LINE_LIMIT: u64 = 16 << 20;
 
+/// Some editors put it before the first line of a file in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// Reads a trace step by step.
 ///
 /// As an iterator it yields every step, then `None`; but only after it has seen the `end` line and found
@@ -62,6 +65,12 @@ impl<R: BufRead> TraceReader<R> {
         };
         if !lines.advance()? {
             return Err(lines.wrong("", Problem::NotATrace));
+        }
+        if lines.buffer.starts_with(BYTE_ORDER_MARK) {
+            lines.buffer.drain(..BYTE_ORDER_MARK.len());
+        }
+        if [&b"\xff\xfe"[..], b"\xfe\xff"].contains(&&lines.buffer[..lines.buffer.len().min(2)]) {
+            return Err(lines.wrong("", Problem::Utf16));
         }
         // Nothing that begins otherwise can be a header; without this the parser would name its own types.
         if lines.buffer.trim_ascii_start().first() != Some(&b'{') {

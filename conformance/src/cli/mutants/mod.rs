@@ -170,7 +170,7 @@ pub fn run(args: &MutantsArgs, progress: &Reporter) -> Result<Vec<Job>, CliError
 
 fn read_corpus(folder: &Path) -> Result<Vec<(String, Trace)>, CliError> {
     let mut traces = Vec::new();
-    for path in trace_files(folder)? {
+    for path in trace_files(folder)?.traces {
         traces.push((path.display().to_string(), Trace::read(&path)?));
     }
     Ok(traces)

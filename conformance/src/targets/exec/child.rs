@@ -1,27 +1,27 @@
-//! A running program: two threads that keep its standard input and output busy, one that remembers what
-//! it last said on standard error, and a clear error for every way in which it can fail.
+//! The connection to a running program: two threads that keep its standard input and output busy, one that
+//! remembers what it last said on standard error, and a clear error for every way in which it can fail.
 
+use super::ExecOptions;
+use super::group::Group;
+use super::limits::{self, EXCERPT_BYTES, REPLIES_WAITING, STDERR_LINE_BYTES, STDERR_LINES};
 use super::wire::Reply;
 use std::collections::VecDeque;
-use std::io::{self, BufRead, BufReader, BufWriter, Write};
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, TryRecvError};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
+use std::process::{ChildStdin, Command, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender, TryRecvError};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
-
-/// How many of the last lines on standard error go into an error.
-const STDERR_LINES: usize = 12;
-
-/// How much of a malformed line goes into an error, in bytes.
-const LINE_EXCERPT_BYTES: usize = 300;
 
 /// How long a program may take to end once its input has ended, before it is killed.
 const GRACE: Duration = Duration::from_millis(500);
 
 /// How long the last words of a program that has ended are waited for. They are there at once, unless a
-/// process that it started still holds its standard error.
+/// process that has left its group still holds the pipe.
 const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// The pause between two looks at whether the program has ended or the work is to stop.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Why a program cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -52,12 +52,23 @@ enum FromChild {
 
 /// A running program.
 pub struct Connection {
-    child: Child,
+    group: Group,
     requests: Option<Sender<Vec<u8>>>,
     replies: Receiver<FromChild>,
     stderr: Arc<Mutex<VecDeque<String>>>,
     stderr_done: Receiver<()>,
-    reply_timeout: Duration,
+    options: ExecOptions,
+}
+
+/// Why there is no reply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoReply {
+    /// The program broke down.
+    Broken(ExecError),
+    /// It said nothing for longer than it may.
+    Silent(ExecError),
+    /// Nobody wants to know any more.
+    Interrupted,
 }
 
 impl Connection {
@@ -65,16 +76,16 @@ impl Connection {
     ///
     /// # Errors
     /// When the operating system cannot start it.
-    pub fn start(mut command: Command, reply_timeout: Duration) -> Result<Connection, ExecError> {
-        let mut child = command
+    pub fn start(mut command: Command, options: ExecOptions) -> Result<Connection, ExecError> {
+        command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(|error| ExecError {
-                what: format!("cannot start {:?}: {error}", command.get_program()),
-                stderr: Vec::new(),
-            })?;
+            .stderr(Stdio::piped());
+        let mut group = Group::start(&mut command).map_err(|error| ExecError {
+            what: format!("cannot start {:?}: {error}", command.get_program()),
+            stderr: Vec::new(),
+        })?;
+        let child = group.child();
         let (stdin, stdout, stderr) =
             match (child.stdin.take(), child.stdout.take(), child.stderr.take()) {
                 (Some(stdin), Some(stdout), Some(stderr)) => (stdin, stdout, stderr),
@@ -84,7 +95,7 @@ impl Connection {
         let (requests, to_write) = mpsc::channel();
         thread::spawn(move || write_requests(stdin, &to_write));
 
-        let (to_read, replies) = mpsc::channel();
+        let (to_read, replies) = mpsc::sync_channel(REPLIES_WAITING);
         thread::spawn(move || read_replies(BufReader::with_capacity(1 << 18, stdout), &to_read));
 
         let last_lines = Arc::new(Mutex::new(VecDeque::new()));
@@ -97,12 +108,12 @@ impl Connection {
         });
 
         Ok(Connection {
-            child,
+            group,
             requests: Some(requests),
             replies,
             stderr: last_lines,
             stderr_done,
-            reply_timeout,
+            options,
         })
     }
 
@@ -118,28 +129,55 @@ impl Connection {
     ///
     /// # Errors
     /// When the program has ended, is silent for longer than the time-out, gives up, or writes a line
-    /// that is no reply.
-    pub fn receive(&mut self) -> Result<Reply, ExecError> {
-        match self.replies.recv_timeout(self.reply_timeout) {
-            Ok(FromChild::Reply(Reply::Error(message))) => {
-                Err(self.failure(format!("the program gave up: {message}")))
+    /// that is no reply; and when the work is to stop.
+    pub fn receive(&mut self) -> Result<Reply, NoReply> {
+        let mut deadline = Instant::now() + self.options.reply_timeout;
+        let mut ended = false;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.replies.recv_timeout(left.min(LOOK)) {
+                Ok(FromChild::Reply(Reply::Error(message))) => {
+                    return Err(self.broken(format!("the program gave up: {message}")));
+                }
+                Ok(FromChild::Reply(reply)) => return Ok(reply),
+                Ok(FromChild::Malformed(what)) => return Err(self.broken(what)),
+                Ok(FromChild::Ended) | Err(RecvTimeoutError::Disconnected) => {
+                    return Err(self.ended());
+                }
+                Err(RecvTimeoutError::Timeout) => {}
             }
-            Ok(FromChild::Reply(reply)) => Ok(reply),
-            Ok(FromChild::Malformed(what)) => Err(self.failure(what)),
-            Ok(FromChild::Ended) | Err(RecvTimeoutError::Disconnected) => {
-                let status = match self.wait(GRACE) {
-                    Some(status) => status.to_string(),
-                    None => "it closed its standard output and still runs".to_owned(),
-                };
-                Err(self.failure(format!(
-                    "the program ended before it answered everything ({status})"
-                )))
+            if self.options.stop_requested() {
+                return Err(NoReply::Interrupted);
             }
-            Err(RecvTimeoutError::Timeout) => Err(self.failure(format!(
-                "no reply for {} s",
-                self.reply_timeout.as_secs_f64()
-            ))),
+            // What it started may hold the pipe open. Nothing more comes from the program itself.
+            if !ended && self.group.wait(Duration::ZERO).is_some() {
+                ended = true;
+                deadline = deadline.min(Instant::now() + LAST_WORDS);
+            }
+            if Instant::now() >= deadline {
+                if ended {
+                    return Err(self.ended());
+                }
+                let seconds = self.options.reply_timeout.as_secs_f64();
+                return Err(NoReply::Silent(
+                    self.failure(format!("no reply for {seconds} s")),
+                ));
+            }
         }
+    }
+
+    fn ended(&mut self) -> NoReply {
+        let status = match self.group.wait(GRACE) {
+            Some(status) => status.to_string(),
+            None => "it closed its standard output and still runs".to_owned(),
+        };
+        self.broken(format!(
+            "the program ended before it answered everything ({status})"
+        ))
+    }
+
+    fn broken(&mut self, what: String) -> NoReply {
+        NoReply::Broken(self.failure(what))
     }
 
     /// Ends the program, and returns an error with what it last wrote to its standard error.
@@ -159,26 +197,11 @@ impl Connection {
         }
     }
 
-    /// Ends the program: first by the end of its input, then by force.
+    /// Ends the program and all that it started: first by the end of its input, then by force.
     fn end(&mut self, grace: Duration) {
         self.requests = None;
-        if self.wait(grace).is_none() {
-            let _ = self.child.kill();
-            let _ = self.child.wait();
-        }
-    }
-
-    /// Waits at most so long for the program to end.
-    fn wait(&mut self, at_most: Duration) -> Option<std::process::ExitStatus> {
-        let deadline = Instant::now() + at_most;
-        loop {
-            if let Ok(Some(status)) = self.child.try_wait() {
-                return Some(status);
-            }
-            if Instant::now() >= deadline {
-                return None;
-            }
-            thread::sleep(Duration::from_millis(2));
+        if self.group.wait(grace).is_none() {
+            self.group.end();
         }
     }
 }
@@ -210,47 +233,83 @@ fn write_requests(stdin: ChildStdin, requests: &Receiver<Vec<u8>>) {
     let _ = write_all();
 }
 
-fn read_replies(mut stdout: impl BufRead, replies: &Sender<FromChild>) {
+fn read_replies(mut stdout: impl BufRead, replies: &SyncSender<FromChild>) {
     let mut line = Vec::new();
     loop {
-        line.clear();
-        let from_child = match stdout.read_until(b'\n', &mut line) {
-            Ok(0) => FromChild::Ended,
-            Ok(_) => parse(&line),
+        let from_child = match read_line(&mut stdout, &mut line, limits::REPLY_BYTES) {
+            Ok(Line::End) => FromChild::Ended,
+            Ok(Line::Whole) => parse(&line),
+            Ok(Line::TooLong) => FromChild::Malformed(format!(
+                "the program wrote a line of more than {} bytes: {}",
+                limits::REPLY_BYTES,
+                excerpt(&line)
+            )),
             Err(error) => FromChild::Malformed(format!("cannot read from the program: {error}")),
         };
         let last = !matches!(from_child, FromChild::Reply(_));
         if replies.send(from_child).is_err() || last {
             return;
         }
+        // One long reply does not take its memory for ever.
+        line.shrink_to(1 << 20);
     }
+}
+
+/// What a stream goes on with.
+enum Line {
+    Whole,
+    TooLong,
+    End,
+}
+
+/// Reads a line, or the beginning of one that is too long.
+fn read_line(source: &mut impl BufRead, line: &mut Vec<u8>, limit: u64) -> io::Result<Line> {
+    line.clear();
+    let count = source.by_ref().take(limit + 1).read_until(b'\n', line)?;
+    Ok(match count {
+        0 => Line::End,
+        count if count as u64 > limit => Line::TooLong,
+        _ => Line::Whole,
+    })
 }
 
 fn parse(line: &[u8]) -> FromChild {
     let parsed = std::str::from_utf8(line)
         .map_err(|error| error.to_string())
-        .and_then(Reply::parse);
+        // Some systems put a byte order mark before the first line that a program writes.
+        .and_then(|line| Reply::parse(line.trim_start_matches('\u{feff}')));
     match parsed {
         Ok(reply) => FromChild::Reply(reply),
-        Err(why) => {
-            let excerpt = &line[..line.len().min(LINE_EXCERPT_BYTES)];
-            FromChild::Malformed(format!(
-                "the program wrote a line that is no reply ({why}): {}",
-                String::from_utf8_lossy(excerpt).trim_end()
-            ))
-        }
+        Err(why) => FromChild::Malformed(format!(
+            "the program wrote a line that is no reply ({}): {}",
+            limits::shortened(why, EXCERPT_BYTES),
+            excerpt(line)
+        )),
     }
+}
+
+fn excerpt(line: &[u8]) -> String {
+    let excerpt = &line[..line.len().min(EXCERPT_BYTES)];
+    String::from_utf8_lossy(excerpt).trim_end().to_owned()
 }
 
 fn remember_lines(mut stderr: impl BufRead, last: &Mutex<VecDeque<String>>) {
     let mut line = Vec::new();
-    while matches!(stderr.read_until(b'\n', &mut line), Ok(count) if count > 0) {
-        let text = String::from_utf8_lossy(&line).trim_end().to_owned();
-        let mut last = last.lock().expect("no code panics while it holds the lock");
-        if last.len() == STDERR_LINES {
-            last.pop_front();
+    // The rest of a line that is too long is not remembered.
+    let mut inside = false;
+    loop {
+        let (whole, mark) = match read_line(&mut stderr, &mut line, STDERR_LINE_BYTES) {
+            Ok(Line::Whole) => (true, ""),
+            Ok(Line::TooLong) => (line.ends_with(b"\n"), "…"),
+            Ok(Line::End) | Err(_) => return,
+        };
+        if !std::mem::replace(&mut inside, !whole) {
+            let text = String::from_utf8_lossy(&line);
+            let mut last = last.lock().expect("no code panics while it holds the lock");
+            if last.len() == STDERR_LINES {
+                last.pop_front();
+            }
+            last.push_back(format!("{}{mark}", text.trim_end()));
         }
-        last.push_back(text);
-        line.clear();
     }
 }

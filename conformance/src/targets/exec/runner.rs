@@ -1,5 +1,6 @@
 //! Runs many scripts with many inputs on their way at once.
 
+use super::child::NoReply;
 use super::wire::{Reply, Request};
 use super::{Failure, Link, Seen, read_result, read_views, unexpected};
 use crate::target::{Run, Script, TargetError};
@@ -7,10 +8,14 @@ use lockstep_traces::{Config, FieldSet, Input, NodeView, ServerId};
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeSet, VecDeque};
 
-/// How many inputs go into one line.
+/// How many inputs go into one line, at the most.
 const INPUTS_PER_LINE: usize = 256;
 
-/// How often a program may break down in one run before the run is given up.
+/// How many entries of logs the views of one reply may hold in all, roughly: with each input a log can grow
+/// by one.
+const ENTRIES_PER_LINE: usize = 1 << 16;
+
+/// After so many breakdowns in one run, what is left of it is not run.
 const MAX_BREAKDOWNS: usize = 3;
 
 /// One call of [`Target::run`](crate::target::Target::run).
@@ -57,28 +62,31 @@ impl<'a, 'script> Runner<'a, 'script> {
         }
     }
 
-    /// Runs everything. A program that breaks down is started again, and the input at which it did is
-    /// looked for.
+    /// Runs everything. A program that breaks down is started again, and the input at which it did is looked
+    /// for. One that does so again and again, or that falls silent, is not given the rest.
     pub fn run(mut self) -> Result<(), TargetError> {
         for _ in 0..MAX_BREAKDOWNS {
             let Err(failure) = self.run_ahead() else {
                 return Ok(());
             };
-            let first = self.link.broken(failure);
+            let why = self.link.broken(failure);
+            if why == NoReply::Interrupted {
+                return Err(TargetError::Interrupted);
+            }
             let suspects: BTreeSet<usize> =
                 self.under_way.drain().map(|(_, it)| it.script).collect();
             self.inputs_in_flight = 0;
-            if !self.find_culprit(suspects) {
-                return Err(TargetError::Setup(format!(
-                    "{first}\nthe same scripts, run again one by one, did not bring it down"
-                )));
+            if suspects.is_empty() {
+                // It broke down before it was given anything.
+                return Err(why.into_setup());
+            }
+            let silent = matches!(why, NoReply::Silent(_));
+            self.find_culprit(suspects, why)?;
+            if silent {
+                return Ok(());
             }
         }
-        Err(TargetError::Setup(format!(
-            "it broke down {MAX_BREAKDOWNS} times; {} of {} scripts were not run",
-            self.waiting.len(),
-            self.scripts.len()
-        )))
+        Ok(())
     }
 
     /// Sends ahead and handles replies as they come, until every script is done.
@@ -115,7 +123,8 @@ impl<'a, 'script> Runner<'a, 'script> {
         self.under_way.insert(session, started);
         let steps = &self.scripts[script].steps;
         self.inputs_in_flight += steps.len();
-        for inputs in steps.chunks(INPUTS_PER_LINE) {
+        let per_line = (ENTRIES_PER_LINE / steps.len().max(1)).clamp(1, INPUTS_PER_LINE);
+        for inputs in steps.chunks(per_line) {
             self.link.send(Request::Apply { session, inputs })?;
         }
         self.link.send(Request::Close { session })
@@ -175,33 +184,49 @@ impl<'a, 'script> Runner<'a, 'script> {
     }
 
     /// Runs the scripts that were under way when the program broke down once more, one by one and input
-    /// by input. True if it broke down again: that run is handed over with the input at its end.
-    fn find_culprit(&mut self, suspects: BTreeSet<usize>) -> bool {
+    /// by input, until it breaks down again: that run is handed over with the input at its end.
+    ///
+    /// If it never does, the fault shows only with all of them on their way at once. It is one all the same,
+    /// and is handed over at the end of the last of them.
+    fn find_culprit(&mut self, suspects: BTreeSet<usize>, why: NoReply) -> Result<(), TargetError> {
+        let count = suspects.len();
         let mut suspects = suspects.into_iter();
-        for script in suspects.by_ref() {
-            let (run, broke_down) = self.run_slowly(script);
+        while let Some(script) = suspects.next() {
+            let (mut run, broke_down) = self.run_slowly(script)?;
+            if !broke_down && suspects.len() == 0 {
+                run.last = Vec::new();
+                run.failed = Some(format!(
+                    "{}\nIt was given {count} scripts at once, of which this is one, and did not break down \
+                     when it was given them one by one",
+                    why.clone().into_text()
+                ));
+            }
             (self.done)(script, run);
             if broke_down {
                 for script in suspects.rev() {
                     self.waiting.push_front(script);
                 }
-                return true;
+                break;
             }
         }
-        false
+        Ok(())
     }
 
-    fn run_slowly(&mut self, script: usize) -> (Run, bool) {
+    /// The run, and whether the program broke down in it.
+    fn run_slowly(&mut self, script: usize) -> Result<(Run, bool), TargetError> {
         let mut slow = UnderWay {
             script,
             views: Vec::new(),
             run: empty_run(),
         };
-        match self.step_through(&mut slow) {
-            Ok(()) => (slow.run, false),
-            Err(failure) => {
-                slow.run.failed = Some(self.link.broken(failure).to_string());
-                (slow.run, true)
+        let Err(failure) = self.step_through(&mut slow) else {
+            return Ok((slow.run, false));
+        };
+        match self.link.broken(failure) {
+            NoReply::Interrupted => Err(TargetError::Interrupted),
+            why => {
+                slow.run.failed = Some(why.into_text());
+                Ok((slow.run, true))
             }
         }
     }

@@ -1,6 +1,7 @@
 //! The JSON of the exec protocol (`conformance/targets/PROTOCOL.md`), and nothing else: requests are
 //! written from the vocabulary, replies are read into it.
 
+use super::limits::{INFLIGHT, MESSAGE_CHARS, NAME_CHARS, shortened};
 use lockstep_traces::{
     Config, DurableImage, Emitted, Entry, Field, FieldSet, Handed, Index, Input, Message, NodeView,
     Outcome, PeerView, ProgressState, Role, ServerId, Term,
@@ -158,11 +159,18 @@ impl RawReply {
         fn need<T>(value: Option<T>, key: &str) -> Result<T, String> {
             value.ok_or_else(|| format!("`{key}` is missing"))
         }
+        fn short(text: String, key: &str) -> Result<String, String> {
+            if text.chars().nth(NAME_CHARS).is_none() {
+                Ok(text)
+            } else {
+                Err(format!("`{key}` is longer than {NAME_CHARS} characters"))
+            }
+        }
         Ok(match self.op {
             Op::Describe => Reply::Description(Description {
                 protocol: need(self.protocol, "protocol")?,
-                name: need(self.name, "name")?,
-                version: need(self.version, "version")?,
+                name: short(need(self.name, "name")?, "name")?,
+                version: short(need(self.version, "version")?, "version")?,
                 features: need(self.features, "features")?,
                 fields: need(self.fields, "fields")?,
                 derived: self.derived.unwrap_or_default(),
@@ -179,7 +187,7 @@ impl RawReply {
                 session: need(self.session, "session")?,
                 views: need(self.views, "views")?,
             },
-            Op::Error => Reply::Error(need(self.message, "message")?),
+            Op::Error => Reply::Error(shortened(need(self.message, "message")?, MESSAGE_CHARS)),
         })
     }
 }
@@ -311,7 +319,14 @@ impl WirePeer {
         let inflight = match (self.inflight, self.inflight_count) {
             (Some(inflight), _) => inflight,
             // Only the length of this list is compared for a program that does not show `inflight`.
-            (None, Some(count)) if !shown.contains(Field::Inflight) => vec![Index(0); count],
+            (None, Some(count)) if !shown.contains(Field::Inflight) => {
+                if count > INFLIGHT {
+                    return Err(format!(
+                        "`inflight_count` is {count}, must be at most {INFLIGHT}"
+                    ));
+                }
+                vec![Index(0); count]
+            }
             (None, _) => shown_or_default(None, Field::InflightCount, shown)?,
         };
         Ok(PeerView {
@@ -449,6 +464,15 @@ mod tests {
         let view = view_of(json, shown).unwrap();
         assert_eq!(view.peers[&id(2)].inflight.len(), 2);
         assert!(view_of(json, shown.with(Field::Inflight)).is_err());
+    }
+
+    /// A number is a length here, and memory for as many is asked for.
+    #[test]
+    fn a_count_of_appends_in_flight_has_a_limit() {
+        let json = r#"{"peers":{"2":{"inflight_count":1000000000000000}}}"#;
+        let shown = FieldSet::NONE.with(Field::InflightCount);
+        let error = view_of(json, shown).unwrap_err();
+        assert!(error.contains("must be at most"), "{error}");
     }
 
     #[test]
