@@ -109,10 +109,10 @@ impl Reporter {
         let planned = self.planned.load(Ordering::Relaxed);
         let quiet = self.bar.is_none() && self.plain.is_none();
         if planned > 0 && !quiet {
-            let terminal = self.bar.is_some();
+            let stream = std::io::stderr();
             let style = Style {
-                colour: terminal && std::env::var_os("NO_COLOR").is_none(),
-                width: terminal.then(terminal_width).flatten(),
+                colour: terminal::colours(&stream),
+                width: terminal::width(&stream),
                 ..Style::default()
             };
             self.warn(summary::line(place, planned.max(place), &job, style));

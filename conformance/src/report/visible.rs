@@ -41,8 +41,10 @@ pub fn report(report: &Report) -> Report {
         exit_code: _,
         seconds: _,
         jobs,
+        unwritten,
     } = &mut report;
     in_line(command);
+    unwritten.iter_mut().for_each(in_line);
     jobs.iter_mut().for_each(job);
     report
 }
@@ -194,7 +196,7 @@ mod tests {
             }],
         });
         job.notes.push(text.to_owned());
-        Report::new("check", 1.0, vec![job])
+        Report::new("check", 1.0, vec![job], vec![text.to_owned()])
     }
 
     proptest! {
