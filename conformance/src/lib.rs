@@ -37,6 +37,7 @@ pub mod planted;
 pub mod product;
 pub mod properties;
 pub mod replay;
+pub mod rules;
 pub mod seeded;
 pub mod show;
 mod states;

@@ -3,6 +3,7 @@
 use crate::canonical::Orbits;
 use crate::cluster::{Action, Cluster, ClusterState};
 use crate::message::Body;
+use crate::rule::Rule;
 use crate::server::Outbox;
 use lockstep_engine::{
     Antecedent, Canonical, Checkable, Collapse, Generator, StepProperty, Symmetry,
@@ -84,18 +85,35 @@ impl Checkable for Cluster {
 
     fn pairs(&self) -> Vec<String> {
         let pair = |role: Role| Body::NAMES.map(move |body| format!("{role:?} receives {body}"));
-        ROLES.into_iter().flat_map(pair).collect()
+        let pairs = ROLES.into_iter().flat_map(pair);
+        let rules = explored_rules().map(|rule| format!("rule {}", rule.name()));
+        pairs.chain(rules).collect()
     }
 
-    fn pair(&self, state: &ClusterState, action: &Action) -> Option<usize> {
-        let Action::Deliver(position) = action else {
-            return None;
-        };
-        let message = state.message(*position);
-        let role = state.servers[message.to.slot()].role;
-        let number = ROLES.iter().position(|r| *r == role)?;
-        Some(number * Body::NAMES.len() + usize::from(message.body.number()))
+    fn meet(&self, state: &ClusterState, action: &Action, met: &mut dyn FnMut(usize)) {
+        if let Action::Deliver(position) = action {
+            let message = state.message(*position);
+            let role = state.servers[message.to.slot()].role;
+            if let Some(number) = ROLES.iter().position(|r| *r == role) {
+                met(number * Body::NAMES.len() + usize::from(message.body.number()));
+            }
+        }
+        let applied = self.rules(state, *action);
+        let first = ROLES.len() * Body::NAMES.len();
+        for (number, rule) in explored_rules().enumerate() {
+            if applied.contains(rule) {
+                met(first + number);
+            }
+        }
     }
+}
+
+/// The rules that a step of the state graph can apply. The other two are about inputs that mean nothing, which are
+/// no steps: `idle_input_step` and `stranger_step` apply them.
+fn explored_rules() -> impl Iterator<Item = Rule> {
+    let refusals = [Rule::StrangerRefused, Rule::ProposalDropped];
+    let rules = Rule::ALL.iter().copied();
+    rules.filter(move |rule| !refusals.contains(rule))
 }
 
 impl Symmetry for Cluster {

@@ -5,6 +5,7 @@ use crate::history::History;
 use crate::ids::{Id, MAX_SERVERS};
 use crate::message::{Message, Payload};
 use crate::network::Network;
+use crate::rule::RuleSet;
 use crate::server::{Outbox, Server, Stimulus};
 use crate::settings::Settings;
 use arrayvec::ArrayVec;
@@ -67,6 +68,8 @@ pub struct Transition {
     pub outcome: Outcome,
     /// What it sent.
     pub sent: Vec<Emitted>,
+    /// The rules that were applied.
+    pub rules: RuleSet,
     /// Whether the state afterwards is within the bound. If not, the edge counts but is not followed.
     pub within_bound: bool,
 }
@@ -345,6 +348,7 @@ impl Cluster {
         let outcome = self.advance(&mut next, *action, &mut outbox);
         Transition {
             within_bound: self.is_within(&next),
+            rules: self.rules(state, *action),
             next,
             moved: state.target(*action).map(ServerId::from),
             outcome,
@@ -408,6 +412,31 @@ impl Cluster {
             state.network.insert(message.clone());
         }
         outcome
+    }
+
+    /// The rules that an action applies.
+    pub(crate) fn rules(&self, state: &ClusterState, action: Action) -> RuleSet {
+        let mut rules = RuleSet::default();
+        let message;
+        let (i, stimulus) = match action {
+            Action::Timeout(i) => (i, Stimulus::Timeout),
+            Action::LeaseExpire(i) => (i, Stimulus::LeaseExpire),
+            Action::Heartbeat(i) => (i, Stimulus::Heartbeat),
+            Action::CheckQuorum(i) => (i, Stimulus::CheckQuorum),
+            Action::Propose(i) => {
+                let payload = Payload::value(state.next_value()).unwrap_or(Payload::EMPTY);
+                (i, Stimulus::Propose(payload))
+            }
+            Action::Restart(i) => (i, Stimulus::Restart),
+            Action::Deliver(position) => {
+                message = state.message(position);
+                (message.to, Stimulus::Deliver(message))
+            }
+            Action::Duplicate(_) | Action::Drop(_) => return rules,
+        };
+        let mut server = state.servers[i.slot()].clone();
+        server.advance_noting(&self.settings, stimulus, &mut Outbox::new(), &mut rules);
+        rules
     }
 
     /// Whether a state is within the bound. Budgets need no look: no enabled action exceeds one.

@@ -74,6 +74,7 @@ mod message;
 mod network;
 mod presets;
 pub mod properties;
+mod rule;
 mod seq;
 mod server;
 mod settings;
@@ -86,5 +87,6 @@ pub use history::History;
 pub use ids::{Id, IdSet, MAX_SERVERS, OutOfRange};
 #[doc(hidden)]
 pub use presets::Preset;
+pub use rule::{Place, Rule, RuleSet};
 pub use server::{Server, Step};
 pub use settings::{Settings, SettingsError};

@@ -357,6 +357,8 @@ pub fn job(chosen: &Chosen, checked: &Checked<Cluster>) -> Result<Job, CliError>
         story.purpose = format!("{title}: {}", report.verdict);
         job.steps = Some(StepTable::new(title, &steps));
         job.story = Some(Box::new(story));
+        let config = chosen.cluster.settings().config();
+        super::divergence::name_rules(&mut job, &config, &steps);
     }
     job.witnesses = witness_stories(chosen, checked);
     let idle = report.actions.iter().filter(|it| it.fired == 0);

@@ -9,11 +9,12 @@ use crate::report::{Job, Table};
 use clap::Args;
 use lockstep_conformance::product::HiddenState;
 use lockstep_conformance::replay::replay;
+use lockstep_conformance::rules::rules_of_last_step;
 use lockstep_conformance::show::Story;
 use lockstep_conformance::words;
 use lockstep_conformance::{Description, Difference, Divergence, Side, Target};
-use lockstep_model::Server;
-use lockstep_traces::{Event, Expected, Field, FieldSet, Input, Step, Trace};
+use lockstep_model::{Rule, Server};
+use lockstep_traces::{Config, Event, Expected, Field, FieldSet, Input, Step, Trace};
 use serde_json::Value;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -89,6 +90,7 @@ pub fn describe(job: &mut Job, found: &Divergence) {
         };
         job.fact("the event is refused by", side);
     }
+    name_rules(job, &found.trace.header.config, steps);
     job.differences = Some(Table::new(
         format!("What differs after step {}", steps.len()),
         &["what", "expected", "actual"],
@@ -98,6 +100,38 @@ pub fn describe(job: &mut Job, found: &Divergence) {
         "differences": found.differences,
         "actual": found.actual,
     });
+}
+
+/// The rules that the last step applies, and where they are: the place to look at.
+pub fn name_rules(job: &mut Job, config: &Config, steps: &[Step]) {
+    let rules = rules_of_last_step(config, steps);
+    if rules.is_empty() {
+        return;
+    }
+    let names: Vec<_> = rules.iter().map(Rule::name).collect();
+    job.fact("rules of the last step", names.join(", "));
+    let row = |rule: Rule| {
+        let etcd = rule.etcd();
+        vec![
+            rule.name().into(),
+            rule.says().into(),
+            rule.section().into(),
+            rule.specification().to_string().into(),
+            rule.production().to_string().into(),
+            etcd.to_string().into(),
+        ]
+    };
+    let columns = [
+        "rule",
+        "what it says",
+        "from",
+        "specification",
+        "production Raft",
+        "etcd's raft",
+    ];
+    let title = format!("Rules of step {}, and where they are", steps.len());
+    job.tables
+        .push(Table::new(title, &columns, rules.iter().map(row).collect()));
 }
 
 /// Two servers that the target's digest takes for one, and where they part.

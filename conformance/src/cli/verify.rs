@@ -15,6 +15,8 @@ use super::target::TargetArgs;
 use crate::report::{Job, Status, Table};
 use clap::Args;
 use lockstep_engine::{Report as Searched, Verdict};
+use lockstep_model::Rule;
+use lockstep_model::properties::witnesses;
 use lockstep_model::{Dialect, Preset};
 use lockstep_traces::{Trace, TraceFiles, trace_files};
 use serde_json::Value;
@@ -138,7 +140,10 @@ pub fn coverage(names: &[&str], searched: &[(String, Searched)]) -> Job {
             tally.add("action", &it.kind, it.fired, preset);
         }
         for it in &report.pairs {
-            tally.add("pair", &it.pair, it.met, preset);
+            match it.pair.strip_prefix("rule ") {
+                Some(rule) => tally.add("rule", rule, it.met, preset),
+                None => tally.add("pair", &it.pair, it.met, preset),
+            }
         }
         for it in &report.antecedents {
             tally.add("antecedent", &it.property, it.held, preset);
@@ -151,6 +156,7 @@ pub fn coverage(names: &[&str], searched: &[(String, Searched)]) -> Job {
     for (kind, plural) in [
         ("action", "kinds of action fired"),
         ("pair", "role and message met"),
+        ("rule", "rules applied"),
         ("antecedent", "properties put to the test"),
         ("witness", "witnesses reached"),
     ] {
@@ -169,6 +175,16 @@ pub fn coverage(names: &[&str], searched: &[(String, Searched)]) -> Job {
             } else {
                 job.passed(format!("{kind} {name}"));
             }
+        }
+    }
+    // Reached elsewhere is not enough: the preset was chosen because it reaches the witness.
+    for witness in witnesses() {
+        let of = searched.iter().find(|(name, _)| name == witness.preset);
+        let missed = of.is_some_and(|(_, report)| report.unreached().any(|it| it == witness.name));
+        if missed {
+            gaps += 1;
+            let text = format!("not reached in `{}`, which it names", witness.preset);
+            job.failed(format!("witness {}", witness.name), Status::Violated, text);
         }
     }
     job.verdict = match gaps {
@@ -209,6 +225,15 @@ pub fn coverage(names: &[&str], searched: &[(String, Searched)]) -> Job {
     let pairs = rows("pair", times);
     job.tables
         .push(Table::new(title, &["pair", "times"], pairs));
+    let applied = Rule::ALL.iter().filter_map(|rule| {
+        let (times, _) = tally.0.get(&("rule", rule.name().to_owned()))?;
+        let place = rule.specification().to_string();
+        Some(vec![rule.name().into(), place.into(), (*times).into()])
+    });
+    let title = "Rules applied, over all presets";
+    let columns = ["rule", "function of the specification", "times"];
+    job.tables
+        .push(Table::new(title, &columns, applied.collect()));
     job
 }
 
@@ -305,6 +330,7 @@ mod tests {
     #[test]
     fn presets_are_taken_together() {
         let mut both = searched(true);
+        both[0].0 = "part".to_owned();
         let mut full = both[0].1.clone();
         for it in &mut full.actions {
             it.fired = 1;

@@ -476,7 +476,7 @@ where
         };
         Cover {
             antecedents: self.antecedents_where(holds),
-            pair: None,
+            pairs: Vec::new(),
         }
     }
 
@@ -486,9 +486,12 @@ where
             AntecedentCondition::State(_) => false,
             AntecedentCondition::Step(condition) => condition(self.model, state, action, after),
         };
+        let mut pairs = Vec::new();
+        let met = &mut |pair| pairs.push(pair as u16);
+        self.model.meet(state, action, met);
         Cover {
             antecedents: self.antecedents_where(holds),
-            pair: self.model.pair(state, action).map(|pair| pair as u32),
+            pairs,
         }
     }
 

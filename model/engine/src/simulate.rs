@@ -540,9 +540,8 @@ where
                 *held += u64::from(condition(model, state, action, after));
             }
         }
-        if let Some(pair) = model.pair(state, action) {
-            run.tally.pairs[pair] += 1;
-        }
+        let pairs = &mut run.tally.pairs;
+        model.meet(state, action, &mut |pair| pairs[pair] += 1);
         let mut steps = self.selected.steps.iter();
         Some(
             steps

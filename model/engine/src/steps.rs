@@ -238,10 +238,10 @@ impl Steps {
 mod tests {
     use super::*;
 
-    fn pair(pair: u32) -> Cover {
+    fn pair(pair: u16) -> Cover {
         Cover {
             antecedents: vec![0],
-            pair: Some(pair),
+            pairs: vec![pair],
         }
     }
 

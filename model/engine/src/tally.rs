@@ -37,8 +37,8 @@ impl Tally {
         for antecedent in &cover.antecedents {
             self.antecedents[usize::from(*antecedent)] += times;
         }
-        if let Some(pair) = cover.pair {
-            self.pairs[pair as usize] += times;
+        for pair in &cover.pairs {
+            self.pairs[usize::from(*pair)] += times;
         }
     }
 
@@ -56,13 +56,13 @@ impl Tally {
     }
 }
 
-/// What coverage counts of a state or a step: the antecedents that hold, and the pair that meets.
+/// What coverage counts of a state or a step: the antecedents that hold, and the pairs that meet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Cover {
     /// The antecedents that hold, by position.
     pub antecedents: Vec<u16>,
-    /// The pair that meets, by position.
-    pub pair: Option<u32>,
+    /// The pairs that meet, by position.
+    pub pairs: Vec<u16>,
 }
 
 /// Adds number by number.

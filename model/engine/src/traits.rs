@@ -69,18 +69,15 @@ pub trait Checkable: Model {
         0
     }
 
-    /// The names of the pairs that can meet, such as "leader receives RequestVote". What a pair is,
-    /// is up to the model; one that is never met is a gap in the coverage.
+    /// The names of what steps can meet, such as "leader receives RequestVote" or a rule of a protocol. What
+    /// a pair is, is up to the model; one that is never met is a gap in the coverage.
     fn pairs(&self) -> Vec<String> {
         Vec::new()
     }
 
-    /// The pair that meets when `action` is taken in `state`, as a position in
-    /// [`pairs`](Self::pairs); `None` if the action is not about one. Evaluated only when coverage
-    /// is asked for.
-    fn pair(&self, _state: &Self::State, _action: &Self::Action) -> Option<usize> {
-        None
-    }
+    /// Calls `met` with what is met when `action` is taken in `state`, as positions in
+    /// [`pairs`](Self::pairs). Evaluated only when coverage is asked for.
+    fn meet(&self, _state: &Self::State, _action: &Self::Action, _met: &mut dyn FnMut(usize)) {}
 }
 
 /// What knows states by a collapsed form, and remembers enough of the transitions executed to tell the

@@ -227,7 +227,7 @@ pub(super) const ALL: &[Witness] = &[
                             && i.role != Role::Leader
                             && prev.index >= i.commit
                             && !i.log.matches(prev)
-                            && next.log.conflict_hint(upper, prev.term).index < upper
+                            && next.log.find_conflict_by_term(upper, prev.term).index < upper
                     })
                 }
                 _ => false,
@@ -242,7 +242,7 @@ pub(super) const ALL: &[Witness] = &[
             delivered(before, action).is_some_and(|m| match m.body {
                 Body::AppendEntriesRejected { hint, .. } => moved(before, action, after)
                     .is_some_and(|(i, next)| {
-                        let probe = i.log.conflict_hint(hint.index, hint.term).index;
+                        let probe = i.log.find_conflict_by_term(hint.index, hint.term).index;
                         let next_of = |i: &Server| i.peer(m.from).map(|peer| peer.next);
                         hint.term > 0
                             && probe < hint.index

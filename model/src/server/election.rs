@@ -4,25 +4,27 @@
 use super::{Own, Progress, Server, Turn};
 use crate::ids::{Id, IdSet};
 use crate::message::{Body, Message, Payload, Position};
+use crate::rule::{Notes, Rule};
 use lockstep_traces::Role;
 use std::sync::Arc;
 
-impl Turn<'_> {
+impl<N: Notes> Turn<'_, N> {
     /// The election timer fires: unless it leads, the server asks for votes, or first for pre-votes.
     pub(super) fn timeout(&mut self) {
         if self.i.role == Role::Leader {
             return;
         }
         if self.settings.pre_vote {
-            self.start_pre_vote();
+            self.become_pre_candidate();
         } else {
-            self.start_election();
+            self.become_candidate();
         }
     }
 
     /// Asks everybody whether they would vote for it in the next term. Neither term nor vote changes
     /// (thesis, section 9.6).
-    fn start_pre_vote(&mut self) {
+    fn become_pre_candidate(&mut self) {
+        self.note(Rule::PreVoteFirst);
         let i = &mut *self.i;
         i.role = Role::PreCandidate;
         i.leader = None;
@@ -34,7 +36,8 @@ impl Turn<'_> {
     }
 
     /// Enters a new term as candidate and asks everybody for their vote (paper, section 5.2).
-    fn start_election(&mut self) {
+    fn become_candidate(&mut self) {
+        self.note(Rule::CampaignInNewTerm);
         self.enter(self.i.term + 1, Role::Candidate, None);
         self.i.vote = Some(self.i.id);
         let last = self.i.log.last();
@@ -71,6 +74,7 @@ impl Turn<'_> {
     /// A new leader knows nothing of its peers, and appends an entry of its own term at once: it may count
     /// replicas of nothing else (paper, sections 5.4.2 and 8).
     fn become_leader(&mut self) {
+        self.note(Rule::NewLeaderAppends);
         self.enter(self.i.term, Role::Leader, Some(self.i.id));
         let (i, last_index) = (self.i.id, self.i.log.last_index());
         // Its own slot says nothing, so it is always the same.
@@ -82,7 +86,7 @@ impl Turn<'_> {
 
     /// Whether less than an election timeout has passed since the server heard from the leader that it
     /// knows. A leader hears itself all the time.
-    pub(super) fn in_lease(&self) -> bool {
+    pub(super) fn lease_live(&self) -> bool {
         self.settings.check_quorum && (self.i.lease || self.i.role == Role::Leader)
     }
 
@@ -90,11 +94,14 @@ impl Turn<'_> {
     fn renew_lease(&mut self) {
         self.i.lease =
             self.settings.check_quorum && self.i.role == Role::Follower && self.i.leader.is_some();
+        if self.i.lease {
+            self.note(Rule::LeaseBegins);
+        }
     }
 
     /// An append or heartbeat of the server's own term comes from the leader of that term: whoever does
     /// not lead follows it. Returns false at a leader, which ignores it.
-    pub(super) fn hear_leader(&mut self, m: &Message) -> bool {
+    pub(super) fn hear_from_leader(&mut self, m: &Message) -> bool {
         match self.i.role {
             Role::Leader => return false,
             Role::Candidate | Role::PreCandidate => self.become_follower(m.term, Some(m.from)),
@@ -103,11 +110,15 @@ impl Turn<'_> {
                 self.renew_lease();
             }
         }
+        self.note(Rule::LeaderFollowed);
         true
     }
 
     /// A request for a vote in the server's own term, or for a pre-vote in that or a higher one.
     pub(super) fn handle_vote_request(&mut self, m: &Message, last: Position, pre: bool) {
+        self.note(Rule::OneVotePerTerm);
+        self.note(Rule::UpToDateVote);
+        self.note(Rule::VoteAnswered);
         let granted = self.may_vote(m, pre) && self.is_up_to_date(last);
         // A grant carries the term asked for: the asker would ignore an older one.
         let term = if granted { m.term } else { self.i.term };
@@ -138,7 +149,8 @@ impl Turn<'_> {
     }
 
     /// An answer to the request of a (pre-)candidate; the first of each server counts.
-    pub(super) fn count_vote(&mut self, j: Id, granted: bool) {
+    pub(super) fn handle_vote(&mut self, j: Id, granted: bool) {
+        self.note(Rule::VoteCounted);
         let quorum = self.settings.quorum();
         let Server {
             granted: yes,
@@ -149,11 +161,13 @@ impl Turn<'_> {
             if granted { yes } else { no }.insert(j);
         }
         if self.i.granted.len() >= quorum {
+            self.note(Rule::MajorityElects);
             match self.i.role {
-                Role::PreCandidate => self.start_election(),
+                Role::PreCandidate => self.become_candidate(),
                 _ => self.become_leader(),
             }
         } else if self.i.refused.len() > self.settings.servers() - quorum {
+            self.note(Rule::LostElectionEnds);
             self.become_follower(self.i.term, None);
         }
     }
@@ -175,6 +189,7 @@ impl Turn<'_> {
                 peer.recent_active = false;
             }
         }
+        self.note(Rule::CheckQuorum);
         if active < self.settings.quorum() {
             self.become_follower(self.i.term, None);
         }

@@ -61,7 +61,7 @@ impl Log {
     /// Takes over entries that follow a matching position: what conflicts is deleted with all that
     /// follows it, what is missing is appended, what is there already stays, and so does whatever
     /// follows it (paper, figure 2, AppendEntries 3 and 4).
-    pub(crate) fn merge(&mut self, prev: u32, entries: &Entries) {
+    pub(crate) fn maybe_append(&mut self, prev: u32, entries: &Entries) {
         let mut index = prev;
         for entry in entries.iter() {
             index += 1;
@@ -80,7 +80,7 @@ impl Log {
     /// The highest position at or below `index` whose term is at most `term`: two logs whose terms there
     /// are above and below cannot agree any higher. Both sides of a refused append use it. The term is
     /// zero where the log ends before `index`.
-    pub(crate) fn conflict_hint(&self, index: u32, term: u32) -> Position {
+    pub(crate) fn find_conflict_by_term(&self, index: u32, term: u32) -> Position {
         if index > self.last_index() {
             return Position { term: 0, index };
         }

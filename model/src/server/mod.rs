@@ -14,6 +14,7 @@ pub use progress::{Flow, Progress};
 use crate::dialect::Departure;
 use crate::ids::{Id, IdSet, MAX_SERVERS};
 use crate::message::{Body, Message, Payload};
+use crate::rule::{Notes, Rule, RuleSet, Unnoted};
 use crate::settings::Settings;
 use arrayvec::ArrayVec;
 use lockstep_traces::{Emitted, Input, Outcome, Refusal, Role, ServerId};
@@ -59,6 +60,8 @@ pub struct Step {
     pub outcome: Outcome,
     /// The messages to other servers, in the order sent.
     pub sent: Vec<Emitted>,
+    /// The rules that were applied.
+    pub rules: RuleSet,
 }
 
 /// The messages that an event sends.
@@ -113,6 +116,7 @@ impl Server {
             server: self.clone(),
             outcome: Outcome::Refused(refusal),
             sent: Vec::new(),
+            rules: RuleSet::default(),
         };
         let message;
         let stimulus = match input {
@@ -135,26 +139,40 @@ impl Server {
         };
         let mut server = self.clone();
         let mut outbox = Outbox::new();
-        let outcome = server.advance(settings, stimulus, &mut outbox);
+        let mut rules = RuleSet::default();
+        let outcome = server.advance_noting(settings, stimulus, &mut outbox, &mut rules);
         Step {
             server,
             outcome,
             sent: outbox.iter().map(Message::emitted).collect(),
+            rules,
         }
     }
 
-    /// The one transition function: changes the server in place and appends to `outbox` what it sends.
+    /// Changes the server in place and appends to `outbox` what it sends.
     pub(crate) fn advance(
         &mut self,
         settings: &Settings,
         stimulus: Stimulus<'_>,
         outbox: &mut Outbox,
     ) -> Outcome {
+        self.advance_noting(settings, stimulus, outbox, &mut Unnoted)
+    }
+
+    /// The one transition function. It tells `notes` which rules it applies.
+    pub(crate) fn advance_noting(
+        &mut self,
+        settings: &Settings,
+        stimulus: Stimulus<'_>,
+        outbox: &mut Outbox,
+        notes: &mut impl Notes,
+    ) -> Outcome {
         let mut turn = Turn {
             settings,
             i: self,
             outbox,
             own: None,
+            notes,
         };
         let outcome = turn.take(stimulus);
         turn.settle();
@@ -222,7 +240,7 @@ enum Own {
 }
 
 /// One event at one server.
-struct Turn<'a> {
+struct Turn<'a, N> {
     settings: &'a Settings,
     /// The server that moves.
     i: &'a mut Server,
@@ -230,16 +248,26 @@ struct Turn<'a> {
     outbox: &'a mut Outbox,
     /// What it has yet to tell itself.
     own: Option<Own>,
+    /// Who wants to know of the rules that are applied.
+    notes: &'a mut N,
 }
 
-impl Turn<'_> {
+impl<N: Notes> Turn<'_, N> {
+    #[inline(always)]
+    fn note(&mut self, rule: Rule) {
+        self.notes.note(rule);
+    }
+
     fn take(&mut self, stimulus: Stimulus<'_>) -> Outcome {
         match stimulus {
             Stimulus::Timeout => self.timeout(),
-            Stimulus::LeaseExpire => self.i.lease = false,
+            Stimulus::LeaseExpire => {
+                self.note(Rule::LeaseExpires);
+                self.i.lease = false;
+            }
             Stimulus::Heartbeat => self.broadcast_heartbeat(),
             Stimulus::CheckQuorum => self.check_quorum(),
-            Stimulus::Propose(payload) => return self.propose(payload),
+            Stimulus::Propose(payload) => return self.handle_proposal(payload),
             Stimulus::Deliver(m) => return self.receive(m),
             Stimulus::Restart => self.restart(),
         }
@@ -250,7 +278,7 @@ impl Turn<'_> {
     fn settle(&mut self) {
         while let Some(own) = self.own.take() {
             match own {
-                Own::Vote => self.count_vote(self.i.id, true),
+                Own::Vote => self.handle_vote(self.i.id, true),
                 Own::Acknowledgement => self.own_entries_are_durable(),
             }
         }
@@ -258,6 +286,7 @@ impl Turn<'_> {
 
     fn receive(&mut self, m: &Message) -> Outcome {
         if m.is_response() && !self.settings.is_member(m.from) {
+            self.note(Rule::StrangerRefused);
             return Outcome::Refused(Refusal::UnknownPeer);
         }
         // No message carries term zero, and what a server tells itself never leaves it.
@@ -265,10 +294,10 @@ impl Turn<'_> {
             return Outcome::Accepted;
         }
         if m.term < self.i.term {
-            self.receive_stale(m);
+            self.answer_stale(m);
             return Outcome::Accepted;
         }
-        if m.term > self.i.term && !self.adopt_term(m) {
+        if m.term > self.i.term && !self.catch_up_with_term(m) {
             return Outcome::Accepted;
         }
         self.handle(m);
@@ -276,7 +305,8 @@ impl Turn<'_> {
     }
 
     /// A message of a lower term is ignored, with two exceptions that bring the sender up to date.
-    fn receive_stale(&mut self, m: &Message) {
+    fn answer_stale(&mut self, m: &Message) {
+        self.note(Rule::StaleTermIgnored);
         match m.body {
             // A server whose term ran ahead while it was cut off takes nothing from the leader, and with
             // PreVote or CheckQuorum cannot depose it by asking for votes either: an empty
@@ -284,11 +314,13 @@ impl Turn<'_> {
             Body::AppendEntries { .. } | Body::Heartbeat { .. }
                 if self.settings.check_quorum || self.settings.pre_vote =>
             {
+                self.note(Rule::StaleSenderTold);
                 self.reply(m, Body::AppendEntriesAccepted { index: 0 });
             }
             // A pre-candidate with an old term but a better log must learn of the term, or nobody can
             // ever be elected.
             Body::RequestPreVote { .. } => {
+                self.note(Rule::StaleSenderTold);
                 self.reply(m, Body::RequestPreVoteResponse { granted: false });
             }
             _ => {}
@@ -298,11 +330,12 @@ impl Turn<'_> {
     /// A message of a higher term: the server becomes a follower of that term (paper, section 5.1),
     /// unless the term was only asked for, or the server is in the lease of a leader. Returns false if the
     /// message is to be ignored.
-    fn adopt_term(&mut self, m: &Message) -> bool {
+    fn catch_up_with_term(&mut self, m: &Message) -> bool {
         match m.body {
             // "If a server receives a RequestVote request within the minimum election timeout of hearing
             // from a current leader, it does not update its term or grant its vote" (thesis, 4.2.3).
-            Body::RequestVote { .. } | Body::RequestPreVote { .. } if self.in_lease() => {
+            Body::RequestVote { .. } | Body::RequestPreVote { .. } if self.lease_live() => {
+                self.note(Rule::LeaseRefusesVote);
                 return false;
             }
             Body::RequestPreVote { .. } | Body::RequestPreVoteResponse { granted: true } => {}
@@ -310,6 +343,9 @@ impl Turn<'_> {
                 self.become_follower(m.term, Some(m.from));
             }
             _ => self.become_follower(m.term, None),
+        }
+        if self.i.term == m.term {
+            self.note(Rule::HigherTermFollowed);
         }
         true
     }
@@ -321,12 +357,12 @@ impl Turn<'_> {
             Body::RequestPreVote { last } => self.handle_vote_request(m, *last, true),
             Body::RequestVoteResponse { granted } => {
                 if self.i.role == Role::Candidate {
-                    self.count_vote(m.from, *granted);
+                    self.handle_vote(m.from, *granted);
                 }
             }
             Body::RequestPreVoteResponse { granted } => {
                 if self.i.role == Role::PreCandidate {
-                    self.count_vote(m.from, *granted);
+                    self.handle_vote(m.from, *granted);
                 }
             }
             Body::AppendEntries {
@@ -334,19 +370,20 @@ impl Turn<'_> {
                 entries,
                 commit,
             } => {
-                if self.hear_leader(m) {
+                if self.hear_from_leader(m) {
                     self.handle_append(m, *prev, entries, *commit);
                 }
             }
             Body::Heartbeat { commit } => {
-                if self.hear_leader(m) {
+                if self.hear_from_leader(m) {
+                    self.note(Rule::HeartbeatAnswered);
                     self.commit_to(*commit);
                     self.reply(m, Body::HeartbeatResponse);
                 }
             }
-            Body::AppendEntriesAccepted { index } => self.handle_accepted(m.from, *index),
+            Body::AppendEntriesAccepted { index } => self.handle_acknowledgement(m.from, *index),
             Body::AppendEntriesRejected { index, hint } => {
-                self.handle_rejected(m.from, *index, *hint);
+                self.handle_rejection(m.from, *index, *hint);
             }
             Body::HeartbeatResponse => self.handle_heartbeat_response(m.from),
         }
@@ -354,6 +391,7 @@ impl Turn<'_> {
 
     /// Everything volatile is lost: a follower that knows no leader comes back (thesis, section 3.8).
     fn restart(&mut self) {
+        self.note(Rule::DurableStateKept);
         let i = &mut *self.i;
         let durable = Server {
             term: i.term,
@@ -366,10 +404,12 @@ impl Turn<'_> {
     }
 
     /// A client's value is appended by a leader and dropped by everybody else.
-    fn propose(&mut self, payload: Payload) -> Outcome {
+    fn handle_proposal(&mut self, payload: Payload) -> Outcome {
         if self.i.role != Role::Leader {
+            self.note(Rule::ProposalDropped);
             return Outcome::Refused(Refusal::ProposalDropped);
         }
+        self.note(Rule::ProposalAppended);
         self.append_own(payload);
         self.broadcast_append();
         Outcome::Accepted
@@ -390,7 +430,7 @@ impl Turn<'_> {
     }
 
     /// The other members, in order.
-    fn others(&self) -> impl Iterator<Item = Id> + use<> {
+    fn others(&self) -> impl Iterator<Item = Id> + use<N> {
         let i = self.i.id;
         self.settings.ids().filter(move |id| *id != i)
     }

@@ -50,7 +50,7 @@ impl Progress {
     /// Starts over from what is known to match, one append at a time.
     pub(crate) fn become_probe(&mut self) {
         self.reset_to(Flow::Probe);
-        self.forget_commit_sent();
+        self.regress_sent_commit();
     }
 
     /// Starts to pipeline from what is known to match.
@@ -66,7 +66,7 @@ impl Progress {
     }
 
     /// What was sent beyond `next` has probably not been taken.
-    fn forget_commit_sent(&mut self) {
+    fn regress_sent_commit(&mut self) {
         self.commit_sent = self.commit_sent.min(self.next - 1);
     }
 
@@ -76,7 +76,7 @@ impl Progress {
     }
 
     /// An append with that many entries was sent.
-    pub(crate) fn sent(&mut self, settings: &Settings, entries: u32, commit: u32) {
+    pub(crate) fn sent_entries(&mut self, settings: &Settings, entries: u32, commit: u32) {
         match self.flow {
             Flow::Replicate => {
                 if entries > 0 {
@@ -99,13 +99,13 @@ impl Progress {
     }
 
     /// Whether an append sent now could raise the peer's commit index beyond what was sent already.
-    pub(crate) fn can_raise_commit(&self, commit: u32) -> bool {
+    pub(crate) fn can_bump_commit(&self, commit: u32) -> bool {
         self.commit_sent < commit && self.commit_sent < self.next - 1
     }
 
     /// The peer acknowledged everything up to `index`. Returns whether that says something new: a higher
     /// match, or that a probe reached the peer after all.
-    pub(crate) fn acknowledged(&mut self, settings: &Settings, index: u32) -> bool {
+    pub(crate) fn maybe_update(&mut self, settings: &Settings, index: u32) -> bool {
         let raised = index > self.matched;
         // This changes `next` only if the match rose, or with [`Departure::ProbeBelowMatch`].
         self.next = self.next.max(index.saturating_add(1));
@@ -147,7 +147,12 @@ impl Progress {
 
     /// The peer refused the append after `refused`; the logs can agree at `hint` at the highest. Returns
     /// false if the refusal is stale.
-    pub(crate) fn refused(&mut self, settings: &Settings, refused: u32, hint: u32) -> bool {
+    pub(crate) fn maybe_decrease_to(
+        &mut self,
+        settings: &Settings,
+        refused: u32,
+        hint: u32,
+    ) -> bool {
         match self.flow {
             Flow::Replicate if refused <= self.matched => false,
             Flow::Replicate => {
@@ -162,7 +167,7 @@ impl Progress {
                     self.matched + 1
                 };
                 self.next = refused.min(hint.saturating_add(1)).max(lowest);
-                self.forget_commit_sent();
+                self.regress_sent_commit();
                 self.paused = false;
                 true
             }

@@ -5,10 +5,11 @@ use super::{Own, Progress, Turn};
 use crate::dialect::Departure;
 use crate::ids::{Id, MAX_SERVERS};
 use crate::message::{Body, Entries, Entry, Message, Payload, Position};
+use crate::rule::{Notes, Rule};
 use arrayvec::ArrayVec;
 use std::sync::Arc;
 
-impl Turn<'_> {
+impl<N: Notes> Turn<'_, N> {
     /// A leader appends an entry of its term. It counts as replicated there once it is durable.
     pub(super) fn append_own(&mut self, payload: Payload) {
         let term = self.i.term;
@@ -18,22 +19,23 @@ impl Turn<'_> {
 
     /// A leader's own log is as good as acknowledged: alone in its cluster it commits at once.
     pub(super) fn own_entries_are_durable(&mut self) {
-        if self.advance_commit() {
+        if self.maybe_commit() {
             self.broadcast_append();
         }
     }
 
     pub(super) fn broadcast_append(&mut self) {
         for j in self.others() {
-            self.send_append(j, true);
+            self.maybe_send_append(j, true);
         }
     }
 
     /// Sends a peer what it lacks, unless appends to it are held back. An append without entries is sent
     /// only if `even_if_empty`: it carries the commit index, or probes. Returns whether one was sent.
-    fn send_append(&mut self, j: Id, even_if_empty: bool) -> bool {
+    fn maybe_send_append(&mut self, j: Id, even_if_empty: bool) -> bool {
         let settings = self.settings;
         let Some(peer) = self.i.peer(j).filter(|peer| !peer.paused) else {
+            self.note(Rule::PausedPeerSkipped);
             return false;
         };
         // A full window lets only empty appends through: they find out whether what fills it was lost.
@@ -56,8 +58,13 @@ impl Turn<'_> {
             index,
         };
         let commit = self.i.commit;
+        if limit == 0 {
+            self.note(Rule::FullWindowProbed);
+        }
+        self.note(Rule::AppendSent);
+        self.note(Rule::SentAhead);
         if let Some(peer) = self.peer_mut(j) {
-            peer.sent(settings, entries.len() as u32, commit);
+            peer.sent_entries(settings, entries.len() as u32, commit);
         }
         let body = Body::AppendEntries {
             prev,
@@ -79,6 +86,7 @@ impl Turn<'_> {
             };
             let commit = commit.min(peer.matched);
             peer.told_commit(settings, commit);
+            self.note(Rule::HeartbeatSent);
             self.send(j, self.i.term, Body::Heartbeat { commit });
         }
     }
@@ -94,15 +102,19 @@ impl Turn<'_> {
         // What is committed here is in the leader's log: no need to look at an older append.
         if prev.index < self.i.commit {
             let index = self.i.commit;
+            self.note(Rule::CommittedNotChecked);
             return self.reply(m, Body::AppendEntriesAccepted { index });
         }
+        self.note(Rule::PreviousEntryChecked);
         if !self.i.log.matches(prev) {
+            self.note(Rule::ConflictHint);
             let upper = prev.index.min(self.i.log.last_index());
-            let hint = self.i.log.conflict_hint(upper, prev.term);
+            let hint = self.i.log.find_conflict_by_term(upper, prev.term);
             let index = prev.index;
             return self.reply(m, Body::AppendEntriesRejected { index, hint });
         }
-        self.i.log.merge(prev.index, entries);
+        self.note(Rule::ConflictOverwritten);
+        self.i.log.maybe_append(prev.index, entries);
         let index = prev.index + entries.len() as u32;
         self.commit_to(commit.min(index));
         self.reply(m, Body::AppendEntriesAccepted { index });
@@ -110,13 +122,14 @@ impl Turn<'_> {
 
     /// Learns from the leader what is committed. A commit index never falls.
     pub(super) fn commit_to(&mut self, commit: u32) {
+        self.note(Rule::CommitAsProved);
         let i = &mut *self.i;
         i.commit = i.commit.max(commit.min(i.log.last_index()));
     }
 
     /// A peer has everything up to `index`. If that says anything new, the leader may commit, and sends
     /// whatever the peer now has room for.
-    pub(super) fn handle_accepted(&mut self, j: Id, index: u32) {
+    pub(super) fn handle_acknowledgement(&mut self, j: Id, index: u32) {
         let settings = self.settings;
         let last_index = self.i.log.last_index();
         let Some(peer) = self.peer_mut(j) else {
@@ -124,39 +137,55 @@ impl Turn<'_> {
         };
         peer.recent_active = true;
         let was_paused = peer.paused;
+        let was_ahead = peer.flow == super::Flow::Replicate;
         // Nothing behind the log was ever sent.
-        if index > last_index || !peer.acknowledged(settings, index) {
+        let news = index <= last_index && peer.maybe_update(settings, index);
+        self.note(Rule::ActivityNoted);
+        self.note(Rule::MatchAcknowledged);
+        if !news {
             return;
         }
+        if was_ahead {
+            self.note(Rule::WindowFreed);
+        }
         let commit = self.i.commit;
-        if self.advance_commit() {
+        if self.maybe_commit() {
+            self.note(Rule::CommitTold);
             self.broadcast_append();
         } else if self.i.peer(j).is_some_and(|peer| {
             match settings.departs(Departure::NoCommitMemory) {
                 true => was_paused,
-                false => peer.can_raise_commit(commit),
+                false => peer.can_bump_commit(commit),
             }
         }) {
-            self.send_append(j, true);
+            self.note(Rule::CommitCaughtUp);
+            self.maybe_send_append(j, true);
         }
-        while self.send_append(j, false) {}
+        while self.maybe_send_append(j, false) {}
     }
 
     /// A peer does not have what precedes the entries sent. Where its term is known, everything in the
     /// leader's log of a higher term is passed over (paper, end of section 5.3, and beyond).
-    pub(super) fn handle_rejected(&mut self, j: Id, index: u32, hint: Position) {
+    pub(super) fn handle_rejection(&mut self, j: Id, index: u32, hint: Position) {
         let settings = self.settings;
         let next_probe = match hint.term {
             0 => hint.index,
-            term => self.i.log.conflict_hint(hint.index, term).index,
+            term => self.i.log.find_conflict_by_term(hint.index, term).index,
         };
         let Some(peer) = self.peer_mut(j) else {
             return;
         };
         peer.recent_active = true;
-        if peer.refused(settings, index, next_probe) {
-            self.send_append(j, true);
+        if peer.maybe_decrease_to(settings, index, next_probe) {
+            self.note(Rule::RejectionBacksOff);
+            if hint.term > 0 {
+                self.note(Rule::ConflictHint);
+            }
+            self.maybe_send_append(j, true);
+        } else {
+            self.note(Rule::StaleRejectionIgnored);
         }
+        self.note(Rule::ActivityNoted);
     }
 
     /// A peer is alive: what was held back for it may go, and what it lacks is sent.
@@ -169,14 +198,17 @@ impl Turn<'_> {
         peer.recent_active = true;
         peer.heard(settings);
         if peer.matched < last_index || peer.flow == super::Flow::Probe {
-            self.send_append(j, true);
+            self.note(Rule::HeartbeatResumes);
+            self.maybe_send_append(j, true);
         }
+        self.note(Rule::ActivityNoted);
     }
 
     /// Commits the highest index that a majority has, if its entry is of the leader's own term: "only log
     /// entries from the leader's current term are committed by counting replicas" (paper, section 5.4.2).
     /// Returns whether the commit index rose.
-    fn advance_commit(&mut self) -> bool {
+    fn maybe_commit(&mut self) -> bool {
+        self.note(Rule::CommitByMajority);
         let index = self.majority_match();
         let of_own_term = self.i.log.term_at(index) == Some(self.i.term);
         let rises = index > self.i.commit && of_own_term;

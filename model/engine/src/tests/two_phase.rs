@@ -234,13 +234,13 @@ impl Checkable for TwoPhase {
             .collect()
     }
 
-    fn pair(&self, state: &State, action: &Action) -> Option<usize> {
+    fn meet(&self, state: &State, action: &Action, met: &mut dyn FnMut(usize)) {
         let (manager, heard) = match action {
             Action::HearCommit(manager) => (manager, 0),
             Action::HearAbort(manager) => (manager, 1),
-            _ => return None,
+            _ => return,
         };
-        Some(usize::from(code(state.managers[usize::from(*manager)])) * 2 + heard)
+        met(usize::from(code(state.managers[usize::from(*manager)])) * 2 + heard);
     }
 }
 

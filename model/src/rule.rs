@@ -1,0 +1,261 @@
+//! The rules of the protocol by name: where each is from, and which function holds it.
+//!
+//! A step of the specification notes the rules that it applies ([`Step::rules`](crate::Step)). A divergence,
+//! a counterexample and the Explorer name them, so that the reader knows where to look. A search notes
+//! nothing.
+
+use std::fmt;
+
+/// A function: the file, from the folder `src` of its package, and its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The file.
+    pub file: &'static str,
+    /// The function.
+    pub function: &'static str,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.file, self.function)
+    }
+}
+
+macro_rules! rules {
+    ($($name:ident $says:literal, $section:literal,
+        $spec_file:literal $spec:literal, $raft_file:literal $raft:literal, $etcd_file:literal $etcd:literal;)*) => {
+        /// A rule of the protocol.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Rule {
+            $(#[doc = $says] $name,)*
+        }
+
+        impl Rule {
+            /// Every rule.
+            pub const ALL: &'static [Rule] = &[$(Rule::$name),*];
+
+            /// Its name.
+            pub const fn name(self) -> &'static str {
+                match self { $(Rule::$name => stringify!($name),)* }
+            }
+
+            /// The rule in a few words.
+            pub const fn says(self) -> &'static str {
+                match self { $(Rule::$name => $says,)* }
+            }
+
+            /// The section of the paper or thesis; etcd's raft, where it goes beyond both.
+            pub const fn section(self) -> &'static str {
+                match self { $(Rule::$name => $section,)* }
+            }
+
+            /// The function of the specification.
+            pub const fn specification(self) -> Place {
+                match self { $(Rule::$name => Place { file: $spec_file, function: $spec },)* }
+            }
+
+            /// The function of the production Raft.
+            pub const fn production(self) -> Place {
+                match self { $(Rule::$name => Place { file: $raft_file, function: $raft },)* }
+            }
+
+            /// The function of etcd's raft v3.6.
+            pub const fn etcd(self) -> Place {
+                match self { $(Rule::$name => Place { file: $etcd_file, function: $etcd },)* }
+            }
+        }
+    };
+}
+
+rules! {
+    HigherTermFollowed "A message of a higher term makes the server a follower of that term.",
+        "paper, section 5.1",
+        "server/mod.rs" "catch_up_with_term", "core/mod.rs" "catch_up_with_term", "raft.go" "Step";
+    StaleTermIgnored "A message of a lower term changes nothing.",
+        "paper, section 5.1",
+        "server/mod.rs" "answer_stale", "core/mod.rs" "answer_stale", "raft.go" "Step";
+    StaleSenderTold "The sender of a stale append, heartbeat or pre-vote request learns of the term.",
+        "etcd's raft; thesis, section 6.2",
+        "server/mod.rs" "answer_stale", "core/mod.rs" "answer_stale", "raft.go" "Step";
+    StrangerRefused "The response of a server that is no member is refused.",
+        "etcd's raft",
+        "server/mod.rs" "receive", "raw_node.rs" "step", "rawnode.go" "Step";
+    LeaseRefusesVote "A server in the lease of a leader ignores requests for votes.",
+        "thesis, section 4.2.3",
+        "server/election.rs" "lease_live", "core/election.rs" "lease_live", "raft.go" "Step";
+    LeaseBegins "Hearing from the leader, or giving a vote, begins the lease.",
+        "thesis, section 4.2.3",
+        "server/election.rs" "renew_lease", "core/mod.rs" "hear_from_leader", "raft.go" "stepFollower";
+    LeaseExpires "A lease runs out.",
+        "thesis, section 4.2.3",
+        "server/mod.rs" "take", "core/mod.rs" "on_timer", "raft.go" "tickElection";
+    PreVoteFirst "A server whose timer fires asks first who would vote for it, at its own term.",
+        "thesis, section 9.6",
+        "server/election.rs" "become_pre_candidate", "core/election.rs" "become_pre_candidate",
+        "raft.go" "becomePreCandidate";
+    CampaignInNewTerm "A candidate enters a new term, votes for itself and asks all others.",
+        "paper, section 5.2",
+        "server/election.rs" "become_candidate", "core/election.rs" "become_candidate",
+        "raft.go" "becomeCandidate";
+    OneVotePerTerm "A server votes for at most one candidate in a term, and against no leader it knows.",
+        "paper, section 5.2",
+        "server/election.rs" "may_vote", "core/election.rs" "handle_vote_request", "raft.go" "Step";
+    UpToDateVote "A vote goes to a log that is at least as up-to-date as the voter's.",
+        "paper, section 5.4.1",
+        "server/election.rs" "is_up_to_date", "log/mod.rs" "is_up_to_date", "log.go" "isUpToDate";
+    VoteAnswered "A request for a vote is answered; a pre-vote is granted at the term asked for.",
+        "paper, figure 2; thesis, section 9.6",
+        "server/election.rs" "handle_vote_request", "core/election.rs" "handle_vote_request",
+        "raft.go" "Step";
+    VoteCounted "A candidate counts the first answer of each server.",
+        "paper, section 5.2",
+        "server/election.rs" "handle_vote", "core/election.rs" "handle_vote", "raft.go" "poll";
+    MajorityElects "The votes of a majority make a leader, or let a pre-candidate campaign.",
+        "paper, section 5.2",
+        "server/election.rs" "handle_vote", "core/election.rs" "handle_vote", "raft.go" "stepCandidate";
+    LostElectionEnds "A candidate that can no longer win becomes a follower.",
+        "etcd's raft",
+        "server/election.rs" "handle_vote", "core/election.rs" "handle_vote", "raft.go" "stepCandidate";
+    LeaderFollowed "Whoever hears from the leader of its term follows it.",
+        "paper, section 5.2",
+        "server/election.rs" "hear_from_leader", "core/mod.rs" "hear_from_leader",
+        "raft.go" "stepFollower";
+    NewLeaderAppends "A new leader knows nothing of its peers and appends an empty entry.",
+        "paper, sections 5.3 and 8",
+        "server/election.rs" "become_leader", "core/election.rs" "become_leader",
+        "raft.go" "becomeLeader";
+    CheckQuorum "A leader that hears from no majority for an election timeout steps down.",
+        "thesis, section 6.2",
+        "server/election.rs" "check_quorum", "core/leader.rs" "leader_timeout_passed",
+        "raft.go" "stepLeader";
+    DurableStateKept "A restart keeps term, vote, log and commit index, and nothing else.",
+        "paper, figure 2",
+        "server/mod.rs" "restart", "core/mod.rs" "load", "raft.go" "newRaft";
+    ProposalAppended "A leader appends what a client proposes.",
+        "paper, section 5.3",
+        "server/mod.rs" "handle_proposal", "core/proposal.rs" "handle_proposal", "raft.go" "stepLeader";
+    ProposalDropped "Whoever does not lead drops what a client proposes.",
+        "etcd's raft",
+        "server/mod.rs" "handle_proposal", "core/proposal.rs" "drop_proposal", "raft.go" "stepFollower";
+    AppendSent "A leader sends a peer what it lacks, with the entry before it.",
+        "paper, section 5.3",
+        "server/replication.rs" "maybe_send_append", "core/replication.rs" "maybe_send_append",
+        "raft.go" "maybeSendAppend";
+    PausedPeerSkipped "No append goes to a peer that is held back until it answers.",
+        "thesis, section 10.2.1",
+        "server/replication.rs" "maybe_send_append", "tracker/progress.rs" "is_paused",
+        "tracker/progress.go" "IsPaused";
+    FullWindowProbed "A full window lets only appends without entries through.",
+        "etcd's raft",
+        "server/replication.rs" "maybe_send_append", "tracker/inflights.rs" "is_full",
+        "tracker/inflights.go" "Full";
+    SentAhead "What is sent ahead is on its way until it is acknowledged, and a probe waits for its answer.",
+        "thesis, section 10.2.1",
+        "server/progress.rs" "sent_entries", "tracker/progress.rs" "sent_entries",
+        "tracker/progress.go" "SentEntries";
+    HeartbeatSent "A heartbeat tells a peer no commit index beyond its match.",
+        "paper, section 5.2; etcd's raft",
+        "server/replication.rs" "broadcast_heartbeat", "core/replication.rs" "broadcast_heartbeat",
+        "raft.go" "sendHeartbeat";
+    HeartbeatAnswered "A heartbeat is answered, and its commit index is taken.",
+        "paper, section 5.2",
+        "server/mod.rs" "handle", "core/follower.rs" "step_follower", "raft.go" "handleHeartbeat";
+    HeartbeatResumes "The answer to a heartbeat lets a peer that was held back have what it lacks.",
+        "paper, section 5.3",
+        "server/replication.rs" "handle_heartbeat_response", "core/leader.rs" "handle_heartbeat_response",
+        "raft.go" "stepLeader";
+    CommittedNotChecked "An append from before the commit index is acknowledged with the commit index.",
+        "etcd's raft",
+        "server/replication.rs" "handle_append", "core/follower.rs" "handle_append",
+        "raft.go" "handleAppendEntries";
+    PreviousEntryChecked "An append is taken only if the entry before it matches.",
+        "paper, section 5.3",
+        "server/replication.rs" "handle_append", "core/follower.rs" "handle_append",
+        "raft.go" "handleAppendEntries";
+    ConflictOverwritten "Entries that conflict are deleted with all that follow, and only those.",
+        "paper, section 5.3",
+        "server/log.rs" "maybe_append", "log/mod.rs" "maybe_append", "log.go" "maybeAppend";
+    ConflictHint "A refusal names the highest position at which the logs can agree.",
+        "paper, section 5.3",
+        "server/log.rs" "find_conflict_by_term", "log/mod.rs" "find_conflict_by_term",
+        "log.go" "findConflictByTerm";
+    CommitAsProved "A follower commits what the leader has committed, as far as the append proves it.",
+        "paper, section 5.3 and figure 2",
+        "server/replication.rs" "commit_to", "log/mod.rs" "commit_to", "log.go" "commitTo";
+    MatchAcknowledged "An acknowledgement raises the match, and ends a probe.",
+        "paper, section 5.3",
+        "server/progress.rs" "maybe_update", "tracker/progress.rs" "maybe_update",
+        "tracker/progress.go" "MaybeUpdate";
+    WindowFreed "An acknowledgement frees what it covers of the window.",
+        "thesis, section 10.2.1",
+        "server/progress.rs" "maybe_update", "tracker/inflights.rs" "free_up_to",
+        "tracker/inflights.go" "FreeLE";
+    ActivityNoted "A peer that answers is active.",
+        "thesis, section 6.2",
+        "server/replication.rs" "handle_heartbeat_response", "core/leader.rs" "step_leader", "raft.go" "stepLeader";
+    CommitByMajority "A leader commits what a majority has, if the entry is of its own term.",
+        "paper, sections 5.3 and 5.4.2",
+        "server/replication.rs" "maybe_commit", "core/replication.rs" "maybe_commit",
+        "raft.go" "maybeCommit";
+    CommitTold "A commit is told to every peer that is not held back.",
+        "paper, section 5.3",
+        "server/replication.rs" "handle_acknowledgement", "core/leader.rs" "handle_acknowledgement",
+        "raft.go" "stepLeader";
+    CommitCaughtUp "A peer that can commit more than it was told is told.",
+        "etcd's raft",
+        "server/progress.rs" "can_bump_commit", "tracker/progress.rs" "can_bump_commit",
+        "tracker/progress.go" "CanBumpCommit";
+    RejectionBacksOff "A refusal makes the leader probe where the logs can agree.",
+        "paper, section 5.3",
+        "server/progress.rs" "maybe_decrease_to", "tracker/progress.rs" "maybe_decrease_to",
+        "tracker/progress.go" "MaybeDecrTo";
+    StaleRejectionIgnored "An old refusal changes nothing.",
+        "etcd's raft",
+        "server/progress.rs" "maybe_decrease_to", "tracker/progress.rs" "maybe_decrease_to",
+        "tracker/progress.go" "MaybeDecrTo";
+}
+
+/// A set of rules.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct RuleSet(u64);
+
+const _: () = assert!(Rule::ALL.len() <= 64, "a set is one word");
+
+impl RuleSet {
+    /// Whether a rule is in the set.
+    pub const fn contains(self, rule: Rule) -> bool {
+        self.0 & 1 << rule as u32 != 0
+    }
+
+    /// Whether there is none.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The rules, in order.
+    pub fn iter(self) -> impl Iterator<Item = Rule> {
+        Rule::ALL
+            .iter()
+            .copied()
+            .filter(move |rule| self.contains(*rule))
+    }
+}
+
+/// What a step tells the rules that it applies to.
+pub(crate) trait Notes {
+    fn note(&mut self, rule: Rule);
+}
+
+/// Nobody wants to know: compiles to nothing.
+pub(crate) struct Unnoted;
+
+impl Notes for Unnoted {
+    #[inline(always)]
+    fn note(&mut self, _: Rule) {}
+}
+
+impl Notes for RuleSet {
+    fn note(&mut self, rule: Rule) {
+        self.0 |= 1 << rule as u32;
+    }
+}
