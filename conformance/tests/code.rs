@@ -141,7 +141,7 @@ const BUGS: [(Bug, &str, &[&str]); 11] = [
         ],
     ),
     (Bug::TermTooHigh, "smoke", &["message_terms_inv"]),
-    (Bug::LogLost, "pair", &["restart_step", "persistent_inv"]),
+    (Bug::LogLost, "pair", &["term_monotonic_step"]),
     (Bug::Panics, "smoke", &["does_not_fail_step"]),
     (Bug::HandedTwice, "smoke", &["does_not_fail_step"]),
 ];
