@@ -4,6 +4,7 @@ use super::check::{self, CheckArgs};
 use super::error::CliError;
 use super::model::Chosen;
 use super::progress::Reporter;
+use super::side_file::SideFile;
 use super::target::{TargetArgs, VisitCode};
 use crate::report::steps::StepTable;
 use crate::report::{Job, Status};
@@ -56,7 +57,9 @@ impl VisitCode for Exploration<'_> {
             target,
             chosen,
             progress,
-        } = self;
+        } = &self;
+        let path = args.trace_out.as_ref();
+        let trace_out = path.map(|path| SideFile::named(path, progress));
         let name = format!("{} of {target}", chosen.name);
         let only = args.only.clone();
         let report = code.check(|search| {
@@ -76,28 +79,28 @@ impl VisitCode for Exploration<'_> {
                 trace.steps.len()
             );
             job.steps = Some(StepTable::new(title, &trace.steps));
-            save(&mut job, args, target, &trace)?;
+            if let Some(file) = &trace_out {
+                save(&mut job, file, &self, &trace);
+            }
         }
         Ok(job)
     }
 }
 
-fn save(job: &mut Job, args: &CheckArgs, target: &str, trace: &Trace) -> Result<(), CliError> {
-    let Some(path) = &args.trace_out else {
-        return Ok(());
-    };
-    trace.save(path).map_err(|source| CliError::Output {
-        path: path.clone(),
-        source,
-    })?;
-    let plant = args.plant.command_line();
-    let again = replay_command(&path.display().to_string(), target) + &plant;
+fn save(job: &mut Job, file: &SideFile, exploration: &Exploration<'_>, trace: &Trace) {
+    if let Err(error) = file.save(trace, exploration.progress) {
+        job.notes
+            .push(format!("the counterexample is not saved: {error}"));
+        return;
+    }
+    let path = file.path().display().to_string();
+    let plant = exploration.args.plant.command_line();
+    let again = replay_command(&path, exploration.target) + &plant;
     job.notes
         .push(format!("what the implementation did, again: {again}"));
-    let again = replay_command(&path.display().to_string(), "spec");
+    let again = replay_command(&path, "spec");
     job.notes
         .push(format!("where the specification does otherwise: {again}"));
-    Ok(())
 }
 
 fn job(
