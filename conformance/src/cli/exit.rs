@@ -56,6 +56,11 @@ Exit codes:
      nothing to check
   4  stopped: a limit or a signal ended the work before there was an answer
 
+The first Ctrl-C, SIGTERM or SIGHUP asks the work to stop, and what was
+established is reported with code 4; the second ends the process. A file that
+was asked for and cannot be written turns 0 into 2 and leaves every other code
+as it is.
+
 Results go to standard output, progress and errors to standard error. A pass
 always names its bound: exhausted, bounded, sampled, edges covered, or
 bisimilar within the bound.";
