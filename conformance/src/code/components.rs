@@ -297,14 +297,16 @@ impl Checkable for Code<'_> {
         ROLES.into_iter().flat_map(pair).collect()
     }
 
-    fn pair(&self, state: &CodeState, action: &Action) -> Option<usize> {
+    fn meet(&self, state: &CodeState, action: &Action, met: &mut dyn FnMut(usize)) {
         let Action::Deliver(position) = action else {
-            return None;
+            return;
         };
         let message = &state.network[*position as usize];
-        let role = state.servers.get(message.to.get() as usize - 1)?.view.role;
-        let number = ROLES.iter().position(|it| *it == role)?;
-        Some(number * properties::BODIES.len() + properties::number_of(&message.body))
+        let receiver = state.servers.get(message.to.get() as usize - 1);
+        let role = receiver.map(|server| server.view.role);
+        if let Some(number) = ROLES.iter().position(|it| Some(*it) == role) {
+            met(number * properties::BODIES.len() + properties::number_of(&message.body));
+        }
     }
 }
 
