@@ -110,9 +110,9 @@ fn a_program_that_falls_silent_diverges_there() {
     fine()
 "#,
     );
-    let arguments = ["conform", "--target", &target, "--reply-timeout", "2"];
+    let arguments = ["conform", "--target", &target, "--reply-timeout", "5"];
     let report = text(&run(here.path(), arguments, VIOLATED).stdout);
-    assert!(report.contains("no reply for 2 s"), "{report}");
+    assert!(report.contains("no reply for 5 s"), "{report}");
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn a_line_without_end_is_refused() {
     }
     let output = run(here.path(), arguments, USAGE);
     let errors = text(&output.stderr);
-    assert!(errors.contains("more than 16777216 bytes"), "{errors}");
+    assert!(errors.contains("16777216 bytes"), "{errors}");
     assert!(errors.len() < 4_000, "{errors}");
 }
 

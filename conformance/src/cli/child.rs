@@ -1,10 +1,14 @@
-//! Other processes: with a time-out, and ended by their id.
+//! Other processes: with a time-out, and ended with all that they started.
 
+use lockstep_conformance::targets::exec::Group;
 use std::io::Read;
 use std::ops::ControlFlow;
 use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
+
+/// The pause between two looks at the limit and `poll`.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// The end of a process.
 pub struct Ended {
@@ -29,17 +33,13 @@ pub fn run(
 ) -> Result<Ended, String> {
     let name = command.get_program().to_string_lossy().into_owned();
     let failed = |error: std::io::Error| format!("{name}: {error}");
-    let mut child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(failed)?;
-    let stdout = child.stdout.take().map(read_all);
-    let stderr = child.stderr.take().map(read_all);
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut group = Group::start(&mut command).map_err(failed)?;
+    let stdout = group.child().stdout.take().map(read_all);
+    let stderr = group.child().stderr.take().map(read_all);
     let start = Instant::now();
-    let mut pause = Duration::from_millis(1);
     let status = loop {
-        if let Some(status) = child.try_wait().map_err(failed)? {
+        if let Some(status) = group.wait(PAUSE) {
             break Ok(status);
         }
         let reason = if start.elapsed() > limit {
@@ -50,12 +50,9 @@ pub fn run(
             None
         };
         if let Some(reason) = reason {
-            child.kill().map_err(failed)?;
-            child.wait().map_err(failed)?;
+            group.end();
             break Err(reason);
         }
-        thread::sleep(pause);
-        pause = (pause * 2).min(Duration::from_millis(50));
     };
     let collect = |reader: Option<thread::JoinHandle<Vec<u8>>>| {
         let bytes = reader.map(|it| it.join().unwrap_or_default());

@@ -11,6 +11,7 @@ use crate::report::summary;
 use crate::report::visible;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use lockstep_conformance::stop;
+use lockstep_conformance::targets::exec;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -185,8 +186,9 @@ impl Reporter {
         Ok(folder)
     }
 
-    /// Removes temporary folders that nobody else is going to remove.
+    /// Ends the programs that still run and removes temporary folders that nobody else is going to remove.
     pub fn clean_up(&self) {
+        exec::end_all();
         for folder in lock(&self.temporary).drain(..) {
             // Most are gone already.
             let _ = std::fs::remove_dir_all(folder);

@@ -81,7 +81,7 @@ pub fn start(
     writes: StorageWrites,
     options: ExecOptions,
 ) -> Result<ExecTarget, EtcdError> {
-    let executable = build_unless(cache, options.stop)?;
+    let executable = build(cache)?;
     let arguments = match writes {
         StorageWrites::Synchronous => Vec::new(),
         StorageWrites::Asynchronous => vec!["-async".into()],
@@ -109,13 +109,9 @@ pub fn default_cache() -> io::Result<PathBuf> {
 /// [`EtcdError::NoGo`] or [`EtcdError::GoRequired`] if there is none, and [`EtcdError::Build`] if it cannot
 /// be run.
 pub fn find_go() -> Result<(), EtcdError> {
-    find_go_unless(|| false)
-}
-
-fn find_go_unless(stop: fn() -> bool) -> Result<(), EtcdError> {
     let mut go = Command::new("go");
     go.arg("version");
-    match once::output(go, VERSION_TIME, stop) {
+    match once::output(go, VERSION_TIME) {
         Ok(_) => Ok(()),
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unbuilt(&error)),
         Err(error) if std::env::var_os(REQUIRE_GO).is_some_and(|it| !it.is_empty()) => {
@@ -130,19 +126,7 @@ fn find_go_unless(stop: fn() -> bool) -> Result<(), EtcdError> {
 /// # Errors
 /// As [`find_go`], and [`EtcdError::Build`].
 pub fn build(cache: &Path) -> Result<PathBuf, EtcdError> {
-    build_unless(cache, || false)
-}
-
-fn unbuilt(error: &io::Error) -> EtcdError {
-    match error.kind() {
-        io::ErrorKind::Interrupted => EtcdError::Target(TargetError::Interrupted),
-        _ => EtcdError::Build(format!("go: {error}")),
-    }
-}
-
-/// [`build`], until `stop` says so.
-fn build_unless(cache: &Path, stop: fn() -> bool) -> Result<PathBuf, EtcdError> {
-    find_go_unless(stop)?;
+    find_go()?;
     let folder = cache.join("etcd-raft");
     write_sources(&folder).map_err(|error| {
         EtcdError::Build(format!("cannot write to {}: {error}", folder.display()))
@@ -159,7 +143,7 @@ fn build_unless(cache: &Path, stop: fn() -> bool) -> Result<PathBuf, EtcdError> 
         .arg(&fresh)
         .arg(".")
         .current_dir(&folder);
-    let output = once::output(go, BUILD_TIME, stop).map_err(|error| unbuilt(&error))?;
+    let output = once::output(go, BUILD_TIME).map_err(|error| unbuilt(&error))?;
     if !output.status.success() {
         return Err(EtcdError::Build(format!(
             "{}\n{}",
@@ -168,6 +152,13 @@ fn build_unless(cache: &Path, stop: fn() -> bool) -> Result<PathBuf, EtcdError> 
     }
     fs::rename(&fresh, &executable).map_err(|error| EtcdError::Build(error.to_string()))?;
     Ok(executable)
+}
+
+fn unbuilt(error: &io::Error) -> EtcdError {
+    match error.kind() {
+        io::ErrorKind::Interrupted => EtcdError::Target(TargetError::Interrupted),
+        _ => EtcdError::Build(format!("go: {error}")),
+    }
 }
 
 fn write_sources(folder: &Path) -> io::Result<()> {

@@ -13,7 +13,7 @@ mod runner;
 mod wire;
 
 pub use child::ExecError;
-pub use group::end_all;
+pub use group::{Group, end_all};
 pub use wire::PROTOCOL_VERSION;
 
 use crate::target::{
@@ -92,23 +92,14 @@ pub struct ExecOptions {
     pub reply_timeout: Duration,
     /// How many inputs may be on their way at once.
     pub inputs_in_flight: usize,
-    /// Asked a few times a second while a reply is waited for: whether the work is to stop.
-    pub stop: fn() -> bool,
-}
-
-impl ExecOptions {
-    fn stop_requested(&self) -> bool {
-        (self.stop)()
-    }
 }
 
 impl Default for ExecOptions {
-    /// Half a minute; 4096 inputs; nothing stops it.
+    /// Half a minute; 4096 inputs.
     fn default() -> ExecOptions {
         ExecOptions {
             reply_timeout: Duration::from_secs(30),
             inputs_in_flight: 4096,
-            stop: || false,
         }
     }
 }
@@ -287,7 +278,7 @@ impl Link {
             }
             .to_line(),
         );
-        match self.connection.insert(connection).receive()? {
+        match self.connection.insert(connection).receive_first()? {
             Reply::Description(says) if says.protocol == PROTOCOL_VERSION => Ok(says),
             Reply::Description(says) => Err(Failure::Reply(format!(
                 "{} speaks protocol {}, and this harness {PROTOCOL_VERSION}",

@@ -5,6 +5,7 @@ use super::ExecOptions;
 use super::group::Group;
 use super::limits::{self, EXCERPT_BYTES, REPLIES_WAITING, STDERR_LINE_BYTES, STDERR_LINES};
 use super::wire::Reply;
+use crate::stop;
 use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::process::{ChildStdin, Command, Stdio};
@@ -12,6 +13,9 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender, TryR
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
+
+/// How long a program may take for its first reply, however short the time for the others is.
+const STARTUP: Duration = Duration::from_secs(30);
 
 /// How long a program may take to end once its input has ended, before it is killed.
 const GRACE: Duration = Duration::from_millis(500);
@@ -131,7 +135,19 @@ impl Connection {
     /// When the program has ended, is silent for longer than the time-out, gives up, or writes a line
     /// that is no reply; and when the work is to stop.
     pub fn receive(&mut self) -> Result<Reply, NoReply> {
-        let mut deadline = Instant::now() + self.options.reply_timeout;
+        self.receive_within(self.options.reply_timeout)
+    }
+
+    /// The first reply of the program, which may take a while to start.
+    ///
+    /// # Errors
+    /// As [`Connection::receive`].
+    pub fn receive_first(&mut self) -> Result<Reply, NoReply> {
+        self.receive_within(self.options.reply_timeout.max(STARTUP))
+    }
+
+    fn receive_within(&mut self, at_most: Duration) -> Result<Reply, NoReply> {
+        let mut deadline = Instant::now() + at_most;
         let mut ended = false;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -146,7 +162,7 @@ impl Connection {
                 }
                 Err(RecvTimeoutError::Timeout) => {}
             }
-            if self.options.stop_requested() {
+            if stop::requested() {
                 return Err(NoReply::Interrupted);
             }
             // What it started may hold the pipe open. Nothing more comes from the program itself.
@@ -158,7 +174,7 @@ impl Connection {
                 if ended {
                     return Err(self.ended());
                 }
-                let seconds = self.options.reply_timeout.as_secs_f64();
+                let seconds = at_most.as_secs_f64();
                 return Err(NoReply::Silent(
                     self.failure(format!("no reply for {seconds} s")),
                 ));

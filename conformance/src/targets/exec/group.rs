@@ -12,18 +12,23 @@ use std::time::{Duration, Instant};
 /// The pause between two looks at whether a program has ended.
 const LOOK: Duration = Duration::from_millis(2);
 
-/// The groups that live, for [`end_all`].
-static LIVING: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
+/// The groups that live; none once [`end_all`] was called, and no new one then.
+static LIVING: Mutex<Option<BTreeSet<u32>>> = Mutex::new(Some(BTreeSet::new()));
 
-fn living() -> MutexGuard<'static, BTreeSet<u32>> {
+fn living() -> MutexGuard<'static, Option<BTreeSet<u32>>> {
     LIVING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Ends every program that this process has started and not yet ended, with all that they started. For a
-/// process that is about to exit without unwinding.
+/// process that is about to exit: nothing can be started any more.
 pub fn end_all() {
     // The lock is held, so that none of them is waited for in the meantime.
-    living().iter().for_each(|id| system::kill(*id));
+    let mut living = living();
+    living
+        .take()
+        .iter()
+        .flatten()
+        .for_each(|id| system::kill(*id));
 }
 
 /// A running program, the first of its group.
@@ -40,6 +45,9 @@ impl Group {
     pub fn start(command: &mut Command) -> std::io::Result<Group> {
         system::own_group(command);
         let mut living = living();
+        let Some(living) = living.as_mut() else {
+            return Err(std::io::ErrorKind::Interrupted.into());
+        };
         let child = command.spawn()?;
         living.insert(child.id());
         Ok(Group {
@@ -74,7 +82,9 @@ impl Group {
             // Where there are no groups, the program alone.
             let _ = self.child.kill();
             self.status = self.child.wait().ok();
-            living.remove(&self.child.id());
+            if let Some(living) = living.as_mut() {
+                living.remove(&self.child.id());
+            }
         }
         self.status
     }

@@ -1,6 +1,7 @@
 //! A program that is run once for what it says, with limits on its time and on its words.
 
 use super::group::Group;
+use crate::stop;
 use std::io::{self, Read};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc;
@@ -25,13 +26,13 @@ pub struct Output {
     pub stderr: String,
 }
 
-/// Runs a program to its end, without input and without its standard output. When the time is over, or once
-/// `stop` says so, it is ended, with all that it started.
+/// Runs a program to its end, without input and without its standard output. When the time is over, or the
+/// work is to stop, it is ended, with all that it started.
 ///
 /// # Errors
 /// It cannot be started, takes too long ([`io::ErrorKind::TimedOut`]), or was stopped
 /// ([`io::ErrorKind::Interrupted`]).
-pub fn output(mut command: Command, at_most: Duration, stop: fn() -> bool) -> io::Result<Output> {
+pub fn output(mut command: Command, at_most: Duration) -> io::Result<Output> {
     command
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -55,7 +56,7 @@ pub fn output(mut command: Command, at_most: Duration, stop: fn() -> bool) -> io
         if let Some(status) = group.wait(LOOK) {
             break status;
         }
-        if stop() {
+        if stop::requested() {
             return Err(io::ErrorKind::Interrupted.into());
         }
         if Instant::now() >= deadline {
