@@ -51,7 +51,7 @@ struct Applied<'a> {
     message: Option<&'a Message>,
     i: &'a Server,
     next: &'a Server,
-    /// The value that a proposal would carry.
+    /// The least value that a proposal can carry: no log has it.
     value: u64,
     before: &'a Network,
     after: &'a Network,
