@@ -419,7 +419,7 @@ pub(super) fn number_of(body: &Body) -> usize {
         Body::AppendEntries { .. } => 4,
         Body::AppendEntriesResponse { .. } => 5,
         Body::Heartbeat { .. } => 6,
-        Body::HeartbeatResponse { .. } => 7,
+        Body::HeartbeatResponse => 7,
     }
 }
 
@@ -442,11 +442,9 @@ fn pairs(state: &CodeState) -> impl Iterator<Item = (&Node, &Node)> {
 
 /// The length up to the last index at which two logs have an entry of the same term.
 fn last_common_term(a: &Node, b: &Node) -> Option<usize> {
-    let both = a.view.log.iter().zip(&b.view.log);
-    both.enumerate()
-        .filter(|(_, (a, b))| a.term == b.term)
-        .map(|(slot, _)| slot + 1)
-        .last()
+    let mut both = a.view.log.iter().zip(&b.view.log);
+    both.rposition(|(a, b)| a.term == b.term)
+        .map(|slot| slot + 1)
 }
 
 fn well_formed(i: &Node) -> bool {

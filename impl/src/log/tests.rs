@@ -336,9 +336,7 @@ impl Storage for Hollow {
     }
 
     fn last_index(&self) -> Result<Index, StorageError> {
-        match self.0.last_index()? {
-            last => Ok(last),
-        }
+        self.0.last_index()
     }
 
     fn snapshot(&self) -> Result<Snapshot, StorageError> {

@@ -445,6 +445,15 @@ fn is_for(message: &Message, recipient: Recipient, kind: KindFilter) -> bool {
         && kind.is_none_or(|kind| message.kind() == kind)
 }
 
+/// The result of a call as a script shows it. A request that cannot be served is refused with a reason;
+/// etcd's calls tell of none.
+fn shown(result: Result<(), Error>) -> Result<(), String> {
+    match result {
+        Err(Error::Refused(_)) => Ok(()),
+        result => result.map_err(|e| error_sentence(&e)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -537,14 +546,5 @@ ok
     fn a_node_that_is_not_there_is_named() {
         let failure = run("campaign 3\n----\nok\n").unwrap_err();
         assert!(failure.report.contains("+there is no node 3"), "{failure}");
-    }
-}
-
-/// The result of a call as a script shows it. A request that cannot be served is refused with a reason;
-/// etcd's calls tell of none.
-fn shown(result: Result<(), Error>) -> Result<(), String> {
-    match result {
-        Err(Error::Refused(_)) => Ok(()),
-        result => result.map_err(|e| error_sentence(&e)),
     }
 }
