@@ -345,7 +345,7 @@ mod tests {
             it.depth = Some(1);
         }
         both.push(("full".to_owned(), full));
-        let job = coverage(&["single", "full"], &both);
+        let job = coverage(&["part", "full"], &both);
         assert_eq!(
             (job.status, job.verdict.as_str()),
             (Status::Holds, "no gaps")
