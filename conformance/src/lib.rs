@@ -35,7 +35,6 @@ pub mod minimise;
 pub mod path;
 pub mod planted;
 pub mod product;
-pub mod properties;
 pub mod replay;
 pub mod rules;
 pub mod seeded;

@@ -4,7 +4,6 @@
 //! a witness that something interesting happens at all. Every property has an antecedent: the case in
 //! which it says something. A property whose antecedent never holds in a search was not tested by it.
 
-mod explain;
 mod monitor;
 mod rules;
 mod state;
@@ -16,7 +15,6 @@ use lockstep_engine::{Antecedent, StepProperty};
 use stateright::Property;
 use std::sync::LazyLock;
 
-pub use explain::{Part, Taken, Violated};
 pub use monitor::{Monitor, Violation};
 pub(crate) use state::gauge;
 
