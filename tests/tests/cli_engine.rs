@@ -281,6 +281,7 @@ fn what_never_happens_is_a_gap() {
             "Actions, over all presets",
             "How often a property was put to the test, over all presets",
             "Role and message met, over all presets",
+            "Rules applied, over all presets",
         ]
     );
     let actions = tables[1]["rows"].as_array().expect("rows");

@@ -253,8 +253,23 @@ fn the_explorer_answers_on_loopback() {
 
 /// The JSON after the head of an answer.
 fn json_of(answer: &str) -> Value {
-    let (_, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
-    serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {body}"))
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+    let body = match head.to_lowercase().contains("transfer-encoding: chunked") {
+        true => in_one_piece(body),
+        false => body.to_owned(),
+    };
+    serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error}: {body}"))
+}
+
+/// A body that comes in chunks, each after its length in bytes.
+fn in_one_piece(mut chunks: &str) -> String {
+    let mut body = Vec::new();
+    while let Some((length, rest)) = chunks.split_once("\r\n") {
+        let length = usize::from_str_radix(length, 16).expect("a length");
+        body.extend_from_slice(&rest.as_bytes()[..length]);
+        chunks = rest.get(length + 2..).unwrap_or_default();
+    }
+    String::from_utf8(body).expect("it is text")
 }
 
 /// A request that is answered.

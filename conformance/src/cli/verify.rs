@@ -184,7 +184,7 @@ pub fn coverage(names: &[&str], searched: &[(String, Searched)]) -> Job {
         if missed {
             gaps += 1;
             let text = format!("not reached in `{}`, which it names", witness.preset);
-            job.failed(format!("witness {}", witness.name), Status::Violated, text);
+            job.failed(format!("witness {}", witness.name), gap, text);
         }
     }
     job.verdict = match gaps {

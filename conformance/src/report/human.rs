@@ -61,7 +61,9 @@ impl Style {
 pub fn render(report: &Report, style: Style) -> String {
     let report = &visible::report(report);
     let mut out = String::new();
-    let short = report.command == "verify" && !style.verbose;
+    // Why it was skipped is all that such a report has to say.
+    let skipped = report.status == Status::Skipped;
+    let short = report.command == "verify" && !style.verbose && !skipped;
     if short {
         out.push_str(&summary::lines(report, style));
     }
