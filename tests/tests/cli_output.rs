@@ -253,23 +253,34 @@ fn the_explorer_answers_on_loopback() {
 
 /// The JSON after the head of an answer.
 fn json_of(answer: &str) -> Value {
-    let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
-    let body = match head.to_lowercase().contains("transfer-encoding: chunked") {
-        true => in_one_piece(body),
-        false => body.to_owned(),
-    };
-    serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error}: {body}"))
+    let (_, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+    serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {body}"))
 }
 
-/// A body that comes in chunks, each after its length in bytes.
-fn in_one_piece(mut chunks: &str) -> String {
-    let mut body = Vec::new();
-    while let Some((length, rest)) = chunks.split_once("\r\n") {
-        let length = usize::from_str_radix(length, 16).expect("a length");
-        body.extend_from_slice(&rest.as_bytes()[..length]);
-        chunks = rest.get(length + 2..).unwrap_or_default();
+/// An answer whose body is one piece: it may come in chunks, each after its length in bytes.
+fn in_one_piece(answer: Vec<u8>) -> Vec<u8> {
+    let split = |bytes: &[u8], mark: &[u8]| {
+        let at = bytes.windows(mark.len()).position(|it| it == mark)?;
+        Some((bytes[..at].to_vec(), bytes[at + mark.len()..].to_vec()))
+    };
+    let Some((head, mut rest)) = split(&answer, b"\r\n\r\n") else {
+        return answer;
+    };
+    let chunked = String::from_utf8_lossy(&head).to_lowercase();
+    if !chunked.contains("transfer-encoding: chunked") {
+        return answer;
     }
-    String::from_utf8(body).expect("it is text")
+    let mut whole = [&head[..], b"\r\n\r\n"].concat();
+    while let Some((length, data)) = split(&rest, b"\r\n") {
+        let length = std::str::from_utf8(&length).expect("a number");
+        let length = usize::from_str_radix(length, 16).expect("a length");
+        if length == 0 {
+            break;
+        }
+        whole.extend_from_slice(&data[..length]);
+        rest = data[length + 2..].to_vec();
+    }
+    whole
 }
 
 /// A request that is answered.
@@ -297,5 +308,5 @@ fn ask(address: &str, request: &str, host: &str) -> String {
     .expect("a request");
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).expect("an answer");
-    String::from_utf8_lossy(&answer).into_owned()
+    String::from_utf8_lossy(&in_one_piece(answer)).into_owned()
 }
