@@ -1,8 +1,8 @@
 //! Seeded bugs: mistakes that people made, each written as an edit of the sources.
 //!
 //! The rules of the specification and of the production Raft know nothing of them. `conformance/seeded/`
-//! lists them; [`apply`] puts all of them into copies of the sources, each behind its number, and
-//! [`build`] makes one binary of the copies, in which an environment variable says which of them is active.
+//! lists them; [`apply()`] puts all of them into copies of the sources, each behind its number, and
+//! [`build()`] makes one binary of the copies, in which an environment variable says which of them is active.
 
 mod apply;
 mod build;
