@@ -9,7 +9,6 @@
 //! * [`seeded`]: real mistakes, seeded one at a time, and what catches them.
 //! * [`stop`]: the request to stop, which all long work hears.
 //! * [`replay`]: traces on any target; needs no specification.
-//! * [`properties`]: the properties of the specification along a trace.
 //! * [`product`]: the exhaustive product of the specification and an implementation.
 //! * [`divergence`]: where the two sides part.
 //! * [`walk`]: random walks by ticks.
