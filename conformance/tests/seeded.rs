@@ -53,7 +53,7 @@ fn steps(text: &str) -> usize {
 #[ignore = "builds a copy of the sources; .ci/run runs it"]
 fn a_violation_is_found_shown_saved_and_replayed() {
     let here = folder();
-    let search = "check --preset smoke --plant CM-04";
+    let search = "check --preset smoke --plant CM-04 --only committed_on_quorum_inv";
     let found = run(
         here.path(),
         &format!("{search} --trace-out found.ndjson --junit report.xml"),
@@ -103,9 +103,17 @@ fn a_violation_is_found_shown_saved_and_replayed() {
 #[ignore = "builds a copy of the sources; .ci/run runs it"]
 fn every_search_finds_it() {
     let here = folder();
-    let plain = run(here.path(), "check --plant CM-04 --threads 1", VIOLATED);
+    let plain = run(
+        here.path(),
+        "check --plant CM-04 --only committed_on_quorum_inv --threads 1",
+        VIOLATED,
+    );
     let depth = steps(&plain.text);
-    let threads = run(here.path(), "check --plant CM-04 --threads 2", VIOLATED);
+    let threads = run(
+        here.path(),
+        "check --plant CM-04 --only committed_on_quorum_inv --threads 2",
+        VIOLATED,
+    );
     assert_eq!(steps(&threads.text), depth);
     let theirs = run(
         here.path(),
@@ -114,7 +122,8 @@ fn every_search_finds_it() {
     );
     assert!(steps(&theirs.text) >= depth);
     // Up to symmetry it is as short, and its servers are real ones: the trace is followed.
-    let arguments = "check --plant CM-04 --symmetry --trace-out found.ndjson";
+    let arguments =
+        "check --plant CM-04 --only committed_on_quorum_inv --symmetry --trace-out found.ndjson";
     let symmetric = run(here.path(), arguments, VIOLATED);
     assert_eq!(steps(&symmetric.text), depth);
     let again = command(&symmetric.text, "the counterexample, again: ");
