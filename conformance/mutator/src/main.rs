@@ -102,7 +102,7 @@ struct SpecificationArguments {
     /// At most this many mutants that were not tried before
     #[arg(long, value_name = "N", default_value_t = usize::MAX, hide_default_value = true)]
     limit: usize,
-    /// How many are tried at once; each search has two threads
+    /// The number of mutants that are tried at once; each search has two threads
     #[arg(long, value_name = "N", default_value_t = 1)]
     jobs: usize,
     /// Write the page for people to this file

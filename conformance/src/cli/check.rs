@@ -551,7 +551,7 @@ pub fn header(chosen: &Chosen, name: &str, purpose: &str) -> Header {
     Header::new(name, purpose, config, provenance(chosen))
 }
 
-/// How a trace through this model was made.
+/// The provenance of a trace through this model.
 pub fn provenance(chosen: &Chosen) -> Provenance {
     Provenance {
         generator: format!("lockstep {} check", env!("CARGO_PKG_VERSION")),

@@ -51,7 +51,7 @@ pub struct ListedRule {
     pub id: String,
     /// The rule.
     pub what: String,
-    /// What becomes of the specification without it.
+    /// The effect on the specification of taking it away.
     pub kind: Kind,
     /// The property or witness that needs it.
     pub caught_by: Option<String>,

@@ -136,9 +136,9 @@ pub struct Rule {
     pub section: String,
     /// The rule, in a sentence.
     pub rule: String,
-    /// What holds because of it.
+    /// The guarantee that rests on it.
     pub protects: String,
-    /// What becomes of the specification without it.
+    /// The effect on the specification of taking it away.
     pub kind: Kind,
     /// Of a rule that no property needs: the argument.
     pub why: Option<String>,
@@ -150,7 +150,7 @@ pub struct Rule {
     pub edit: Vec<Edit>,
 }
 
-/// What becomes of the specification without a rule.
+/// The effect on the specification of taking a rule away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {

@@ -28,7 +28,7 @@ pub struct Options {
     pub only: Vec<String>,
     /// At most this many mutants that were not tried before.
     pub limit: usize,
-    /// How many are tried at once.
+    /// The number of mutants that are tried at once.
     pub jobs: usize,
 }
 

@@ -41,7 +41,7 @@ pub struct Mutation {
 }
 
 impl RuleRow {
-    /// What is wrong with the list, if anything: a rule that nothing notices and that is said to be needed,
+    /// Faults of the list, if there are any: a rule that nothing notices and that is said to be needed,
     /// or the reverse.
     pub fn wrong(&self) -> Option<String> {
         let Rule { id, kind, .. } = &self.rule;
