@@ -9,15 +9,18 @@ use lockstep_conformance::seeded::{self, Rung};
 use lockstep_model::Preset;
 use lockstep_model::properties::{state_properties, step_properties, witnesses};
 use lockstep_mutator::checkout::Checkout;
-use lockstep_mutator::seeded::{Listed, Side, apply_all};
+use lockstep_mutator::seeded::{Listed, Lists, Side, apply_all};
 use lockstep_tests::binary;
 use std::collections::{BTreeMap, BTreeSet};
 
-fn listed() -> Vec<Listed> {
+fn lists() -> Lists {
     let repository = binary::repository();
     let mut sources = Checkout::read(&repository).expect("the sources can be read");
-    let lists = apply_all(&repository, &mut sources);
-    lists.expect("every edit applies").bugs
+    apply_all(&repository, &mut sources).expect("every edit applies")
+}
+
+fn listed() -> Vec<Listed> {
+    lists().bugs
 }
 
 /// The sides have the same names in both packages.
@@ -53,15 +56,17 @@ fn the_expected_list_is_of_these_bugs() {
     assert_eq!(keys, expected);
 }
 
+/// A bug, or a rule that is taken away, which comes to the same.
 #[test]
 fn every_property_has_a_bug_that_it_is_to_catch() {
-    let bugs = listed();
+    let Lists { bugs, rules } = lists();
     let states = state_properties().iter().map(|property| property.name);
     let steps = step_properties().iter().map(|property| property.name);
     let properties: Vec<_> = states.chain(steps).collect();
     for name in &properties {
-        let by_name = |bug: &Listed| bug.caught_by.as_deref() == Some(name);
-        assert!(bugs.iter().any(by_name), "{name}");
+        let bugs = bugs.iter().map(|bug| &bug.caught_by);
+        let mut all = bugs.chain(rules.iter().map(|rule| &rule.caught_by));
+        assert!(all.any(|by| by.as_deref() == Some(name)), "{name}");
     }
     for bug in bugs.iter().filter(|bug| bug.side == Side::Specification) {
         let name = bug.caught_by.as_deref().unwrap_or_default();
