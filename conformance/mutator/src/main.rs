@@ -337,7 +337,7 @@ fn rungs(copy: &Copy) -> Result<Vec<Rung>, Failure> {
         "--test",
         "etcd_quorum_confchange",
     ])?;
-    for (programs, inside) in [(of_raft, "impl"), (of_scripts, "tests")] {
+    for (programs, inside) in [(of_raft, "impl/raft"), (of_scripts, "tests")] {
         for (name, program) in programs {
             rungs.push(Rung {
                 name: format!("tests of {inside}: {name}"),

@@ -18,5 +18,5 @@ pub const SPECIFICATION: Package = Package {
 /// The production Raft.
 pub const IMPLEMENTATION: Package = Package {
     name: "lockstep-raft",
-    sources: "impl/src",
+    sources: "impl/raft/src",
 };

@@ -21,7 +21,7 @@ use std::time::Duration;
 pub const TARGETS: [(&str, &str); 7] = [
     (
         "lockstep-raft",
-        "the production Raft in `impl/`, in process",
+        "the production Raft in `impl/raft/`, in process",
     ),
     (
         "lockstep-raft-async",
