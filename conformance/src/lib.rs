@@ -29,7 +29,6 @@ pub mod digest;
 pub mod divergence;
 pub mod explore;
 pub mod export;
-mod graph;
 pub mod minimise;
 pub mod path;
 pub mod planted;
@@ -49,8 +48,12 @@ pub mod words;
 
 pub use compare::{Difference, compare};
 pub use divergence::{Actual, Divergence, Side};
-pub use graph::{Counts, OnProgress};
+pub use product::Counts;
 pub use target::{
     Description, DialectUse, Digest, Fork, Observation, Output, Reaction, Run, Strength, Target,
     TargetError, TargetServer,
 };
+
+/// What is called now and then while a graph is searched; a break stops the search.
+pub type OnProgress<'a> =
+    Box<dyn FnMut(&lockstep_engine::Progress) -> std::ops::ControlFlow<()> + 'a>;

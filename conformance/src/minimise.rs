@@ -12,10 +12,11 @@ use crate::cover::Cover;
 use crate::divergence::{Actual, Divergence};
 use crate::stop;
 use crate::target::{Observation, Reaction, Target, TargetError, TargetServer, apply_caught};
-use lockstep_model::{Server, Settings};
+use lockstep_engine::{Checkable, Component, Search};
+use lockstep_model::{Bounds, Cluster, Server, Settings};
 use lockstep_traces::{Event, Expected, Input, ServerId, Step, Trace};
 use rustc_hash::{FxHashMap, FxHashSet};
-use std::collections::VecDeque;
+use stateright::{Model, Property};
 
 /// How often the target is run in search of a shorter trace, at the most.
 const MAX_RUNS: usize = 2_000;
@@ -55,7 +56,7 @@ fn shorten<T: Target>(
         return Ok(());
     };
     let graph = Graph::of(settings, cover, *id);
-    let mut search = Search {
+    let mut search = Runs {
         target,
         settings,
         id: *id,
@@ -114,32 +115,18 @@ impl Graph {
     ) -> Option<Vec<Input>> {
         let (last, before) = inputs.split_last()?;
         let start = Server::new(settings, id);
-        let goal = before.iter().fold(start.clone(), |server, input| {
-            server.step(settings, input).server
-        });
-        let mut came_from: FxHashMap<Server, Option<(Server, Input)>> = FxHashMap::default();
-        came_from.insert(start.clone(), None);
-        let mut queue = VecDeque::from([start]);
-        while let Some(server) = queue.pop_front() {
-            if server == goal {
-                let mut path = vec![last.clone()];
-                let mut at = server;
-                while let Some(Some((previous, input))) = came_from.remove(&at) {
-                    path.push(input);
-                    at = previous;
-                }
-                path.reverse();
-                return Some(path);
-            }
-            for input in self.0.get(&server).into_iter().flatten() {
-                let next = server.step(settings, input).server;
-                if !came_from.contains_key(&next) {
-                    came_from.insert(next.clone(), Some((server.clone(), input.clone())));
-                    queue.push_back(next);
-                }
-            }
-        }
-        None
+        let step = |server: Server, input| server.step(settings, input).server;
+        let goal = before.iter().fold(start.clone(), step);
+        let cluster = Cluster::new(settings.clone(), Bounds::UNLIMITED);
+        let way = Way {
+            graph: self,
+            cluster,
+            start,
+            goal,
+        };
+        // A search in memory without limits, which nothing can keep from its end.
+        let found = Search::new(&way).run().ok()?.counterexample?;
+        Some(found.actions().chain([last]).cloned().collect())
     }
 
     /// Whether every input meets its state within the bound.
@@ -158,7 +145,54 @@ impl Graph {
     }
 }
 
-struct Search<'a, T> {
+/// The way of one server to a state.
+struct Way<'a> {
+    graph: &'a Graph,
+    cluster: Cluster,
+    start: Server,
+    goal: Server,
+}
+
+impl Model for Way<'_> {
+    type State = Server;
+    type Action = Input;
+
+    fn init_states(&self) -> Vec<Server> {
+        vec![self.start.clone()]
+    }
+
+    fn actions(&self, server: &Server, actions: &mut Vec<Input>) {
+        actions.extend(self.graph.0.get(server).into_iter().flatten().cloned());
+    }
+
+    fn next_state(&self, server: &Server, input: Input) -> Option<Server> {
+        Some(server.step(self.cluster.settings(), &input).server)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        vec![Property::always(
+            "it is elsewhere",
+            |way: &Way<'_>, server| *server != way.goal,
+        )]
+    }
+}
+
+impl Checkable for Way<'_> {
+    fn encode(&self, server: &Server, out: &mut Vec<u8>) {
+        Component::<Cluster>::encode(server, out);
+    }
+
+    fn decode(&self, bytes: &[u8]) -> Server {
+        Server::decode(bytes, &self.cluster)
+    }
+
+    fn identity(&self) -> String {
+        format!("the way of a server in {}", self.cluster.identity())
+    }
+}
+
+/// The target, run again and again.
+struct Runs<'a, T> {
     target: &'a T,
     settings: &'a Settings,
     id: ServerId,
@@ -166,7 +200,7 @@ struct Search<'a, T> {
     runs: usize,
 }
 
-impl<T: Target> Search<'_, T> {
+impl<T: Target> Runs<'_, T> {
     /// Leaves out pieces, first large ones and then single inputs, as long as the target goes wrong.
     fn leave_out(
         &mut self,

@@ -1,5 +1,6 @@
 //! The distinct states of an implementation's servers, by digest: how each is reached, what every input does in
-//! it, and the proof by executing again that the digest hides nothing.
+//! it, and the proof by executing again that the digest hides nothing. Serves the [product](crate::product) and the
+//! exploration of the [code](crate::code) alike.
 //!
 //! Each (state, input) is executed once. A state is kept as a copy of a server where servers can be copied
 //! ([`Copies`]), and is otherwise reached again by the inputs that led to it first ([`Paths`]).
@@ -7,7 +8,7 @@
 use crate::compare::{Difference, Wanted, compare, compare_views};
 use crate::digest::digest_of;
 use crate::divergence::Actual;
-use crate::product::HiddenState;
+use crate::stop;
 use crate::target::{Digest, Fork, Reaction, Target, TargetError, TargetServer, apply_caught};
 use lockstep_traces::{Config, FieldSet, Input, NodeView, ServerId};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -15,6 +16,21 @@ use serde::Serialize;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+
+/// Two servers with the same digest that are not in the same state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HiddenState {
+    /// Which server of the cluster.
+    pub server: ServerId,
+    /// The inputs by which the first got there, from its start.
+    pub first_path: Vec<Input>,
+    /// The inputs by which the second got there.
+    pub second_path: Vec<Input>,
+    /// The input at which they part; `None` if their views differ already.
+    pub input: Option<Input>,
+    /// In what they part; "expected" is the first, "actual" the second.
+    pub differences: Vec<Difference>,
+}
 
 /// The means by which servers are brought into a state again.
 pub(crate) trait Source {
@@ -133,14 +149,16 @@ pub(crate) enum Fault {
     Handed(String),
     /// Its digest hides state.
     Hidden(Box<HiddenState>),
+    /// The work must stop.
+    Interrupted,
 }
 
 impl From<TargetError> for Fault {
     fn from(error: TargetError) -> Fault {
         match error {
             TargetError::Setup(why) => Fault::Setup(why),
-            // A target in this process is never waited for, so nothing interrupts it.
-            TargetError::Failed(_) | TargetError::Interrupted => Fault::Failed(error.to_string()),
+            TargetError::Failed(why) => Fault::Failed(why),
+            TargetError::Interrupted => Fault::Interrupted,
         }
     }
 }
@@ -185,6 +203,25 @@ pub struct StateCounts {
     pub steps: u64,
     /// Distinct (digest, input) that the target has no way to be given, by its reason.
     pub not_driven: BTreeMap<String, u64>,
+}
+
+/// A server after an input that was executed, and not entered among the states yet.
+pub(crate) struct Attempt<S> {
+    number: u32,
+    input: u32,
+    after: After<S>,
+}
+
+impl<S> Attempt<S> {
+    /// What the server did.
+    pub fn actual(&self) -> &Actual {
+        &self.after.actual
+    }
+
+    /// The same, for good.
+    pub fn into_actual(self) -> Actual {
+        self.after.actual
+    }
 }
 
 /// What came of an input.
@@ -256,40 +293,53 @@ impl<S: Source> States<S> {
         self.enter(id, digest, server, &view, None)
     }
 
-    /// Executes an input in a state. It is executed once: a second time it must have the same result.
-    pub fn step(&mut self, number: u32, input: &Input) -> Result<Stepped, Fault> {
-        let input_number = self.input(input);
+    /// Counts an input that the target has no way to be given.
+    pub fn count_not_driven(&mut self, reason: String) {
+        *self.counts.not_driven.entry(reason).or_default() += 1;
+    }
+
+    /// Executes an input in a state.
+    pub fn attempt(&mut self, number: u32, input: &Input) -> Result<Attempt<S::Server>, Fault> {
         let server = self.revive(number)?;
         self.counts.steps += 1;
-        let after = match self.give(server, input) {
-            Ok(after) => after,
-            Err(Fault::NotDriven(reason)) => {
-                *self.counts.not_driven.entry(reason.clone()).or_default() += 1;
-                return Err(Fault::NotDriven(reason));
-            }
-            Err(fault) => return Err(fault),
-        };
+        let after = self.give(server, input)?;
+        let input = self.input(input);
+        Ok(Attempt {
+            number,
+            input,
+            after,
+        })
+    }
+
+    /// Enters the state that an input led to. An input that was executed before must have the same result.
+    pub fn settle(&mut self, attempt: Attempt<S::Server>) -> Result<Stepped, Fault> {
+        let Attempt {
+            number,
+            input,
+            after,
+        } = attempt;
         let After {
             server,
             actual,
             digest,
         } = after;
         let id = self.known[number as usize].id;
-        let origin = Some((number, input_number));
+        let origin = Some((number, input));
         let next = self.enter(id, digest, server, &actual.view, origin)?;
         let edge = Edge {
-            input: input_number,
+            input,
             next,
             reaction: reaction(&actual),
         };
-        match self.executed.insert((number, input_number), edge) {
+        match self.executed.insert((number, input), edge) {
             None => self.known[number as usize].edges.push(edge),
             Some(first) if first == edge => {}
             Some(_) => {
                 let error = "the same input gave another result the second time".to_owned();
                 let differences = vec![Difference::Failed { error }];
                 let path = self.path(self.known[number as usize].origin);
-                return Err(self.hidden(number, path, Some(input.clone()), differences));
+                let input = self.inputs[input as usize].clone();
+                return Err(self.hidden(number, path, Some(input), differences));
             }
         }
         let view = self.view(next);
@@ -436,7 +486,11 @@ impl<S: Source> States<S> {
         }
         let mut seconds: FxHashMap<u32, Second<S::Kept>> = FxHashMap::default();
         for number in order {
+            if stop::requested() {
+                return Err(Fault::Interrupted);
+            }
             self.assert_untouched(number)?;
+            self.make_first(number)?;
             let mut second = match seconds.remove(&number) {
                 Some(second) => second,
                 None => self.second_server(number)?,
@@ -487,6 +541,27 @@ impl<S: Source> States<S> {
         Err(self.hidden(number, path, None, differences))
     }
 
+    /// Keeps of a state what came by its first path: which path was taken first depended on who asked first.
+    fn make_first(&mut self, number: u32) -> Result<(), Fault> {
+        let Some((before, input)) = self.known[number as usize].origin.filter(|_| S::HANDS_ON)
+        else {
+            return Ok(());
+        };
+        let after = self.give(self.revive(before)?, &self.inputs[input as usize])?;
+        let known = &self.known[number as usize];
+        let mut differences = compare_views(&known.view, &after.actual.view, FieldSet::ALL);
+        if differences.is_empty() && after.digest != known.digest {
+            let error = "the same input gave another result the second time".to_owned();
+            differences.push(Difference::Failed { error });
+        }
+        if !differences.is_empty() {
+            let path = self.path(Some((before, input)));
+            return Err(self.hidden(number, path, None, differences));
+        }
+        self.known[number as usize].kept = self.source.keep(after.server);
+        Ok(())
+    }
+
     /// A server in that state that came by another way, if there is one.
     fn second_server(&mut self, number: u32) -> Result<Second<S::Kept>, Fault> {
         let Some((before, input)) = self.known[number as usize].other else {
@@ -535,7 +610,7 @@ impl<S: Source> States<S> {
                 compare(&first, &again.output, &again.view, FieldSet::ALL)
             }
             Err(Fault::Setup(why)) => return Err(Fault::Setup(why)),
-            Err(Fault::Hidden(hidden)) => return Err(Fault::Hidden(hidden)),
+            Err(fault @ (Fault::Hidden(_) | Fault::Interrupted)) => return Err(fault),
             Err(Fault::Failed(error) | Fault::NotDriven(error) | Fault::Handed(error)) => {
                 vec![Difference::Failed { error }]
             }

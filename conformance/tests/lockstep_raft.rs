@@ -44,9 +44,9 @@ fn with_asynchronous_storage_writes_it_is_too() {
 }
 
 /// The four settings of the election switches, with and without pipelining of entries.
-fn is_bisimilar<T: Target>(target: &T)
+fn is_bisimilar<T: Target + Sync>(target: &T)
 where
-    T::Server: Fork,
+    T::Server: Fork + Send,
 {
     let mut states = Vec::new();
     for (pre_vote, check_quorum) in [(true, true), (true, false), (false, true), (false, false)] {

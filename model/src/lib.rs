@@ -69,6 +69,7 @@ mod collapse_tests;
 mod dialect;
 mod history;
 mod ids;
+mod in_step;
 mod machine;
 mod message;
 mod network;
@@ -85,6 +86,7 @@ pub use cluster::{Action, Cluster, ClusterState, Transition};
 pub use dialect::{Departure, Dialect};
 pub use history::History;
 pub use ids::{Id, IdSet, MAX_SERVERS, OutOfRange};
+pub use in_step::{Answer, Companion, InStep, InStepState, Mark, Pair, Question};
 #[doc(hidden)]
 pub use presets::Preset;
 pub use rule::{Place, Rule, RuleSet};

@@ -14,6 +14,12 @@ use lockstep_engine::{
 };
 use lockstep_traces::Role;
 
+impl AsRef<Cluster> for Cluster {
+    fn as_ref(&self) -> &Cluster {
+        self
+    }
+}
+
 impl Machines for Cluster {
     type Server = Server;
     type Message = Message;
@@ -29,12 +35,16 @@ impl Machines for Cluster {
             duplicate: Action::Duplicate(0).number(),
             drop: Action::Drop(0).number(),
             parametric: KindSet::EMPTY.with(Action::Propose(FIRST).number(), true),
+            probes: false,
         }
+    }
+
+    fn server(&self, state: &ClusterState, slot: usize) -> Server {
+        state.servers[slot].clone()
     }
 
     fn components<'s>(&self, state: &'s ClusterState) -> Components<'s, Self> {
         Components {
-            servers: &state.servers,
             messages: state.network.as_slice(),
             history: &state.history,
             budgets: &state.spent,
@@ -113,7 +123,9 @@ fn numbers(kinds: impl Iterator<Item = Kind>) -> KindSet {
     kinds.fold(KindSet::EMPTY, |set, kind| set.with(number_of(kind), true))
 }
 
-impl Component<Cluster> for Server {
+// Both the cluster and the cluster [in step](crate::InStep) with something else have these components.
+
+impl<M: AsRef<Cluster>> Component<M> for Server {
     type Facts = ServerFacts;
     const KIND: u64 = 1;
 
@@ -122,12 +134,12 @@ impl Component<Cluster> for Server {
         codec::put_server(self, out);
     }
 
-    fn decode(bytes: &[u8], cluster: &Cluster) -> Self {
+    fn decode(bytes: &[u8], model: &M) -> Self {
         let id = Id::new(bytes[0]).expect("a server has a name");
-        codec::take_server(&bytes[1..], id, cluster.settings().servers())
+        codec::take_server(&bytes[1..], id, model.as_ref().settings().servers())
     }
 
-    fn facts(&self, cluster: &Cluster) -> ServerFacts {
+    fn facts(&self, model: &M) -> ServerFacts {
         let explored = LocalEvents::that_matter(self);
         ServerFacts {
             level: highest_value(self),
@@ -140,12 +152,12 @@ impl Component<Cluster> for Server {
                     .filter(|kind| explored.contains(*kind)),
             ),
             recorded: self.role == Role::Leader,
-            within: cluster.may_be(self),
+            within: model.as_ref().may_be(self),
         }
     }
 }
 
-impl Component<Cluster> for Message {
+impl<M: AsRef<Cluster>> Component<M> for Message {
     type Facts = MessageFacts;
     const KIND: u64 = 2;
 
@@ -153,11 +165,11 @@ impl Component<Cluster> for Message {
         codec::put_message(self, out);
     }
 
-    fn decode(bytes: &[u8], _: &Cluster) -> Self {
+    fn decode(bytes: &[u8], _: &M) -> Self {
         codec::take_message(bytes)
     }
 
-    fn facts(&self, _: &Cluster) -> MessageFacts {
+    fn facts(&self, _: &M) -> MessageFacts {
         let (gauge, more) = gauge(self);
         let names = u64::from(self.from.get()) << 40 | u64::from(self.to.get()) << 32;
         MessageFacts {
@@ -170,7 +182,7 @@ impl Component<Cluster> for Message {
     }
 }
 
-impl Component<Cluster> for History {
+impl<M: AsRef<Cluster>> Component<M> for History {
     type Facts = ();
     const KIND: u64 = 3;
 
@@ -178,14 +190,14 @@ impl Component<Cluster> for History {
         codec::put_history(self, out);
     }
 
-    fn decode(bytes: &[u8], _: &Cluster) -> Self {
+    fn decode(bytes: &[u8], _: &M) -> Self {
         codec::take_history(bytes)
     }
 
-    fn facts(&self, _: &Cluster) {}
+    fn facts(&self, _: &M) {}
 }
 
-impl Component<Cluster> for Spent {
+impl<M: AsRef<Cluster>> Component<M> for Spent {
     type Facts = KindSet;
     const KIND: u64 = 4;
 
@@ -193,12 +205,12 @@ impl Component<Cluster> for Spent {
         codec::put_spent(self, out);
     }
 
-    fn decode(bytes: &[u8], _: &Cluster) -> Self {
+    fn decode(bytes: &[u8], _: &M) -> Self {
         codec::take_spent(bytes)
     }
 
-    fn facts(&self, cluster: &Cluster) -> KindSet {
-        let bounds: &Bounds = cluster.bounds();
+    fn facts(&self, model: &M) -> KindSet {
+        let bounds: &Bounds = model.as_ref().bounds();
         numbers(
             Kind::ALL
                 .into_iter()

@@ -215,7 +215,7 @@ fn counterexample(
 }
 
 /// A folder for what does not fit into memory, if memory is limited.
-fn room_on_disk(
+pub fn room_on_disk(
     limits: &LimitArgs,
     progress: &Reporter,
 ) -> Result<Option<tempfile::TempDir>, CliError> {

@@ -10,8 +10,8 @@ use super::side_file::SideFile;
 use super::target::{TargetArgs, VisitFork};
 use crate::report::{Job, Status};
 use clap::Args;
-use lockstep_conformance::product::{Product, ProductReport, Verdict};
-use lockstep_conformance::{Fork, Target};
+use lockstep_conformance::product::{Product, ProductError, ProductReport, Verdict};
+use lockstep_conformance::{Counts, Fork, Target};
 use lockstep_engine::Checkable;
 use std::time::Duration;
 
@@ -40,6 +40,15 @@ pub fn run(args: &ConformArgs, progress: &Reporter) -> Result<Vec<Job>, CliError
     }
     let trace_out = args.trace_out.file(progress);
     one(&chosen, &args.target, &args.limits, &trace_out, progress).map(|job| vec![job])
+}
+
+impl From<ProductError> for CliError {
+    fn from(error: ProductError) -> CliError {
+        match error {
+            ProductError::Target(error) => error.into(),
+            ProductError::Search(error) => error.into(),
+        }
+    }
 }
 
 /// The comparison of one target with one model, as strong as the target allows.
@@ -75,9 +84,9 @@ struct Exhaust<'a> {
 impl VisitFork for Exhaust<'_> {
     type Output = Job;
 
-    fn visit<T: Target>(self, target: T) -> Result<Job, CliError>
+    fn visit<T: Target + Sync>(self, target: T) -> Result<Job, CliError>
     where
-        T::Server: Fork,
+        T::Server: Fork + Send,
     {
         let Exhaust {
             chosen,
@@ -104,6 +113,10 @@ impl VisitFork for Exhaust<'_> {
                     note: format!("depth {}", it.depth),
                 })
             });
+        let room = super::check::room_on_disk(limits, progress)?;
+        if let Some(room) = &room {
+            product = product.spill_folder(room.path());
+        }
         if let Some(states) = limits.max_states {
             product = product.max_states(states);
         }
@@ -115,7 +128,12 @@ impl VisitFork for Exhaust<'_> {
         }
         let report = product.run()?;
         if matches!(report.verdict, Verdict::Bisimilar) {
-            history::remember(&work, report.counts.transitions);
+            let Counts {
+                transitions,
+                leaving_the_bound,
+                ..
+            } = report.counts;
+            history::remember(&work, transitions - leaving_the_bound);
         }
         let mut job = job(&name, chosen, &report)?;
         match &report.verdict {
@@ -156,7 +174,9 @@ fn job(name: &str, chosen: &Chosen, report: &ProductReport) -> Result<Job, CliEr
     job.fact("bounds", chosen.bounds());
     let counts = &report.counts;
     job.fact("product states", counts.product_states);
-    job.fact("model states", counts.model_states);
+    if let Some(states) = counts.model_states {
+        job.fact("model states", states);
+    }
     job.fact("transitions covered", counts.transitions);
     job.fact("of them leaving the bound", counts.leaving_the_bound);
     job.fact("of them at the network only", counts.network_transitions);
@@ -182,6 +202,9 @@ fn job(name: &str, chosen: &Chosen, report: &ProductReport) -> Result<Job, CliEr
         job.fact(&format!("not driven, to change nothing: {reason}"), *count);
     }
     job.fact("peak memory, MiB", report.memory_bytes >> 20);
+    if let Some(trouble) = &report.trouble {
+        job.notes.push(format!("a file failed: {trouble}"));
+    }
     match &report.verdict {
         Verdict::Bisimilar => {
             job.passed("every transition agrees in every field compared");

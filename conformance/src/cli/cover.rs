@@ -54,7 +54,6 @@ pub fn options<'a>(
 ) -> CoverOptions<'a> {
     progress.begin(format!("cover {}", chosen.name));
     CoverOptions {
-        threads: limits.threads,
         preset: (!chosen.changed).then(|| chosen.preset.clone()),
         max_states: limits.max_states,
         max_memory: limits.memory.map(|mebibytes| mebibytes << 20),

@@ -93,9 +93,9 @@ pub trait VisitFork {
     type Output;
 
     /// Does it.
-    fn visit<T: Target>(self, target: T) -> Result<Self::Output, CliError>
+    fn visit<T: Target + Sync>(self, target: T) -> Result<Self::Output, CliError>
     where
-        T::Server: Fork;
+        T::Server: Fork + Send;
 }
 
 /// What is done with the code of a target, as the engine explores it.
@@ -261,13 +261,13 @@ impl TargetArgs {
         }
     }
 
-    fn plant_and_fork<T: Target, V: VisitFork>(
+    fn plant_and_fork<T: Target + Sync, V: VisitFork>(
         &self,
         target: T,
         visitor: V,
     ) -> Result<V::Output, CliError>
     where
-        T::Server: Fork,
+        T::Server: Fork + Send,
     {
         match self.plant {
             Some(Plant::Around(mistake)) => visitor.visit(Planted::new(target, mistake)),

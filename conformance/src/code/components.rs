@@ -122,6 +122,7 @@ pub(super) fn text_of(fault: &Fault) -> String {
         Fault::Setup(text) | Fault::Failed(text) | Fault::Handed(text) => text.clone(),
         Fault::NotDriven(text) => format!("it cannot be driven: {text}"),
         Fault::Hidden(_) => "its digest hides state".to_owned(),
+        Fault::Interrupted => "it was interrupted".to_owned(),
     }
 }
 
@@ -351,12 +352,16 @@ impl Machines for Code<'_> {
             duplicate: kind("Duplicate"),
             drop: kind("Drop"),
             parametric: KindSet::EMPTY.with(kind("Propose"), true),
+            probes: false,
         }
+    }
+
+    fn server(&self, state: &CodeState, slot: usize) -> Node {
+        state.servers[slot].clone()
     }
 
     fn components<'s>(&self, state: &'s CodeState) -> Components<'s, Self> {
         Components {
-            servers: &state.servers,
             messages: &state.network,
             history: &state.history,
             budgets: &state.spent,

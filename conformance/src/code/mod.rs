@@ -16,8 +16,7 @@ pub use properties::{ALL as PROPERTIES, Property as CodeProperty};
 
 use crate::compare::handed;
 use crate::digest::digest_of;
-use crate::product::HiddenState;
-use crate::states::{Copies, Fault, Paths, Source, StateCounts, States};
+use crate::states::{Copies, Fault, HiddenState, Paths, Source, StateCounts, States, Stepped};
 use crate::target::{Description, Digest, Fork, Target, TargetError};
 use components::Answer;
 use lockstep_engine::{Checked, Search, SearchError, Trace};
@@ -62,7 +61,7 @@ impl Servers<'_> {
 /// States of servers, whatever they are restored from.
 trait Explored: Send {
     fn start(&mut self, id: ServerId) -> Result<u32, Fault>;
-    fn step(&mut self, number: u32, input: &Input) -> Result<crate::states::Stepped, Fault>;
+    fn step(&mut self, number: u32, input: &Input) -> Result<Stepped, Fault>;
     fn node(&self, id: ServerId, number: u32) -> Node;
     fn number_of(&self, id: ServerId, digest: u128) -> Option<u32>;
     fn rerun(&mut self) -> Result<(), Fault>;
@@ -74,8 +73,12 @@ impl<S: Source + Send> Explored for States<S> {
         States::start(self, id)
     }
 
-    fn step(&mut self, number: u32, input: &Input) -> Result<crate::states::Stepped, Fault> {
-        States::step(self, number, input)
+    fn step(&mut self, number: u32, input: &Input) -> Result<Stepped, Fault> {
+        let attempt = self.attempt(number, input);
+        if let Err(Fault::NotDriven(reason)) = &attempt {
+            self.count_not_driven(reason.clone());
+        }
+        self.settle(attempt?)
     }
 
     fn node(&self, id: ServerId, number: u32) -> Node {

@@ -10,24 +10,25 @@
 //! is refused or ignored leads nowhere, is no transition, and is left to the former.
 
 mod conform;
+mod every_step;
 mod walks;
 
 pub use conform::{CoverVerdict, CoverageReport, conform_by_cover};
 
-use crate::graph::{Companion, End, OnProgress, Options, Question, Walk};
+use crate::OnProgress;
 use crate::path::provenance;
 use crate::stop;
-use lockstep_engine::{Checkable, Limit, Progress};
-use lockstep_model::{Action, Cluster, ClusterState, Server};
+use every_step::EveryStep;
+use lockstep_engine::{Checkable, Limit, Search, Verdict};
+use lockstep_model::{Action, Cluster, Companion, InStep, Question, Server};
 use lockstep_traces::{Event, Expected, Header, Input, ServerId, Step, Trace};
 use rustc_hash::FxHashMap;
 use serde::Serialize;
-use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::hash::Hash;
 use std::ops::ControlFlow;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use walks::{Graph, walks};
-use xxhash_rust::xxh3::xxh3_128;
 
 /// How often progress is told.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
@@ -67,13 +68,11 @@ pub struct Cover {
 
 /// How the graph is searched for what is to be covered.
 pub struct CoverOptions<'a> {
-    /// Threads that search.
-    pub threads: usize,
     /// The name of the preset, if the cluster is one as it is; it goes into the traces.
     pub preset: Option<String>,
     /// Stops at that many states of the cluster.
     pub max_states: Option<u64>,
-    /// Stops when the tables of the search take that many bytes; the traces are not in the sum.
+    /// As [`Search::max_memory`]; what is to be covered, and the traces, are not in the sum.
     pub max_memory: Option<u64>,
     /// Stops after that time.
     pub max_time: Option<Duration>,
@@ -84,7 +83,6 @@ pub struct CoverOptions<'a> {
 impl Default for CoverOptions<'_> {
     fn default() -> Self {
         CoverOptions {
-            threads: 1,
             preset: None,
             max_states: None,
             max_memory: None,
@@ -94,46 +92,94 @@ impl Default for CoverOptions<'_> {
     }
 }
 
-/// Nobody: the walk is over the specification's graph alone.
-struct Alone;
+/// Who is asked what the specification's servers are given, and agrees.
+struct Listener;
 
-impl Companion for Alone {
-    type Stop = Infallible;
+impl Companion for Listener {
+    type Parting = Infallible;
 
-    fn start(&mut self, _: ServerId) -> Result<u32, Infallible> {
+    fn step(&mut self, _: &Question<'_>) -> Result<u128, Infallible> {
         Ok(0)
     }
+}
 
-    fn step(&mut self, _: Question<'_>) -> Result<u32, Infallible> {
-        Ok(0)
+impl<'a> CoverOptions<'a> {
+    /// Searches a graph within these limits; what stopped it.
+    fn search<'s, M>(&'s mut self, model: &'s M) -> Option<Limit>
+    where
+        M: Checkable + Sync,
+        M::Action: Clone,
+    {
+        let progress = &mut self.on_progress;
+        // On one thread: what comes first has the first number, and shapes the traces.
+        let mut search =
+            Search::new(model).on_progress(PROGRESS_INTERVAL, |it| match stop::flow() {
+                ControlFlow::Continue(()) => progress(it),
+                stop => stop,
+            });
+        if let Some(states) = self.max_states {
+            search = search.max_states(states);
+        }
+        if let Some(bytes) = self.max_memory {
+            search = search.max_memory(bytes);
+        }
+        if let Some(time) = self.max_time {
+            search = search.max_time(time);
+        }
+        match search.run() {
+            Ok(checked) => match checked.report.verdict {
+                Verdict::Bounded { stopped_by } => Some(stopped_by),
+                Verdict::Exhausted | Verdict::Violated { .. } => None,
+            },
+            // Of a disk: nothing else can go wrong with a search without properties.
+            Err(_) => Some(Limit::Disk),
+        }
+    }
+}
+
+/// Numbers by order of appearance.
+struct Numbers<T>(FxHashMap<T, u32>);
+
+impl<T: Hash + Eq> Numbers<T> {
+    fn new() -> Self {
+        Numbers(FxHashMap::default())
+    }
+
+    fn of(&mut self, item: T) -> u32 {
+        let next = self.0.len() as u32;
+        *self.0.entry(item).or_insert(next)
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
     }
 }
 
 /// Traces in which every distinct (server state, input) of the graph occurs: inputs that must be refused
 /// or ignored, and those that leave the bound, included.
 pub fn cover_inputs(cluster: &Cluster, mut options: CoverOptions<'_>) -> Cover {
-    let search = Options {
-        threads: options.threads,
-        max_states: options.max_states,
-        max_memory_bytes: options.max_memory,
-        max_time: options.max_time,
-        ..Options::default()
-    };
-    let mut walk = Walk::new(cluster, Alone, search);
-    let stopped_by = match walk.run(&mut options.on_progress) {
-        End::Exhausted => None,
-        End::Limit(limit) => Some(limit),
-        End::Stopped { stop, .. } => match stop {},
-    };
-    let tables = &walk.tables;
-    let mut graph = Graph::new(tables.pair_count());
-    for answer in tables.answers() {
-        graph.add(answer.pair, answer.next);
-    }
     let config = cluster.settings().config();
-    // Nobody has a number of its own, so the servers started as the first pairs.
-    let starts = 0..u32::try_from(config.servers).unwrap_or(u32::MAX);
+    let in_step = InStep::new(cluster, config.server_ids().map(|_| 0), Listener);
+    let stopped_by = options.search(&in_step);
+    let (_, answers) = in_step.finish();
+    let mut numbers = Numbers::new();
+    let starts: Vec<u32> = config
+        .server_ids()
+        .map(|id| numbers.of(Server::new(cluster.settings(), id)))
+        .collect();
+    let edges: Vec<(u32, u32)> = answers
+        .iter()
+        .map(|answer| {
+            let before = numbers.of(answer.before.server.clone());
+            (before, numbers.of(answer.after.server.clone()))
+        })
+        .collect();
+    let mut graph = Graph::new(numbers.len());
+    for (before, after) in edges {
+        graph.add(before, after);
+    }
     let by_server: Vec<Vec<Vec<u32>>> = starts
+        .into_iter()
         .map(|start| walks(&mut graph, start, LONGEST_WALK))
         .collect();
     let count = by_server.iter().map(Vec::len).max().unwrap_or(0);
@@ -141,8 +187,8 @@ pub fn cover_inputs(cluster: &Cluster, mut options: CoverOptions<'_>) -> Cover {
         covered: Covered::Inputs,
         traces: Vec::with_capacity(count),
         items: Vec::with_capacity(count),
-        distinct: tables.answers().len() as u64,
-        states: tables.server_count(),
+        distinct: answers.len() as u64,
+        states: numbers.len() as u64,
         stopped_by,
     };
     for position in 0..count {
@@ -156,10 +202,7 @@ pub fn cover_inputs(cluster: &Cluster, mut options: CoverOptions<'_>) -> Cover {
             let Some(of_server) = of_server.get(position) else {
                 continue;
             };
-            let inputs = of_server.iter().map(|item| {
-                let answer = tables.answers()[*item as usize];
-                tables.input_of(answer.input)
-            });
+            let inputs = of_server.iter().map(|item| &answers[*item as usize].input);
             steps.extend(server_steps(cluster, id, inputs));
             items.extend(of_server.iter().map(|item| Some(*item)));
         }
@@ -278,17 +321,15 @@ pub fn stream_edges(
     mut options: CoverOptions<'_>,
     take: &mut dyn FnMut(Trace, &[u32]) -> ControlFlow<()>,
 ) -> Streamed {
-    let mut whole = WholeGraph::new(cluster);
-    let stopped_by = whole.search(cluster, &mut options);
+    let every = EveryStep::new(cluster);
+    let stopped_by = options.search(&every);
+    let (mut graph, actions, states) = every.graph();
     let mut streamed = Streamed {
-        distinct: whole.actions.len() as u64,
-        states: whole.numbers.len() as u64,
+        distinct: actions.len() as u64,
+        states,
         stopped_by,
         ..Streamed::default()
     };
-    let WholeGraph {
-        mut graph, actions, ..
-    } = whole;
     for path in walks(&mut graph, 0, LONGEST_WALK) {
         let along: Vec<Action> = path.iter().map(|item| actions[*item as usize]).collect();
         let steps = crate::path::steps_along(cluster, &along);
@@ -303,119 +344,4 @@ pub fn stream_edges(
         }
     }
     streamed
-}
-
-/// The cluster's graph with every transition.
-struct WholeGraph {
-    /// By the fingerprint of a state: its node.
-    numbers: FxHashMap<u128, u32>,
-    /// The nodes within the bound that are still to be expanded.
-    queue: VecDeque<(u32, ClusterState)>,
-    graph: Graph,
-    actions: Vec<Action>,
-    encoded: Vec<u8>,
-}
-
-/// How many states are expanded between two looks at the limits.
-const LOOK_STATES: u64 = 256;
-
-impl WholeGraph {
-    fn new(cluster: &Cluster) -> WholeGraph {
-        let mut whole = WholeGraph {
-            numbers: FxHashMap::default(),
-            queue: VecDeque::new(),
-            graph: Graph::default(),
-            actions: Vec::new(),
-            encoded: Vec::new(),
-        };
-        whole.node(cluster, cluster.initial());
-        whole
-    }
-
-    fn search(&mut self, cluster: &Cluster, options: &mut CoverOptions<'_>) -> Option<Limit> {
-        let started = Instant::now();
-        let mut reported = started;
-        let mut expanded: u64 = 0;
-        while let Some((node, state)) = self.queue.pop_front() {
-            let over = |limit: Option<u64>, value: u64| limit.is_some_and(|limit| value >= limit);
-            if over(options.max_states, self.numbers.len() as u64) {
-                return Some(Limit::States);
-            }
-            if expanded.is_multiple_of(LOOK_STATES) {
-                let memory_bytes = self.memory_bytes();
-                if stop::requested() {
-                    return Some(Limit::Interrupted);
-                }
-                if over(options.max_memory, memory_bytes) {
-                    return Some(Limit::Memory);
-                }
-                if options
-                    .max_time
-                    .is_some_and(|limit| started.elapsed() >= limit)
-                {
-                    return Some(Limit::Time);
-                }
-                if reported.elapsed() >= PROGRESS_INTERVAL {
-                    reported = Instant::now();
-                    let elapsed_seconds = started.elapsed().as_secs_f64();
-                    let now = Progress {
-                        distinct: self.numbers.len() as u64,
-                        generated: self.actions.len() as u64,
-                        depth: 0,
-                        queue: self.queue.len() as u64,
-                        states_per_second: self.numbers.len() as f64 / elapsed_seconds,
-                        memory_bytes,
-                        disk_bytes: 0,
-                        elapsed_seconds,
-                    };
-                    if (options.on_progress)(&now).is_break() {
-                        return Some(Limit::Interrupted);
-                    }
-                }
-            }
-            expanded += 1;
-            self.expand(cluster, node, &state);
-        }
-        None
-    }
-
-    /// An estimate: what each entry takes, with the spare room of its collection.
-    fn memory_bytes(&self) -> u64 {
-        let transition = size_of::<Action>() + 3 * size_of::<u32>();
-        let waiting = size_of::<ClusterState>() + 1024;
-        let bytes = self.numbers.capacity() * 48
-            + self.actions.capacity() * transition
-            + self.queue.len() * waiting;
-        bytes as u64
-    }
-
-    fn expand(&mut self, cluster: &Cluster, node: u32, state: &ClusterState) {
-        let mut actions = Vec::new();
-        cluster.enabled(state, &mut actions);
-        for action in actions {
-            let transition = cluster.apply(state, &action);
-            let target = if transition.within_bound {
-                self.node(cluster, transition.next)
-            } else {
-                // Beyond the bound: nothing follows.
-                self.graph.add_node()
-            };
-            self.graph.add(node, target);
-            self.actions.push(action);
-        }
-    }
-
-    /// The node of a state within the bound.
-    fn node(&mut self, cluster: &Cluster, state: ClusterState) -> u32 {
-        self.encoded.clear();
-        cluster.encode(&state, &mut self.encoded);
-        let fingerprint = xxh3_128(&self.encoded);
-        if let Some(node) = self.numbers.get(&fingerprint) {
-            return *node;
-        }
-        let node = self.graph.add_node();
-        self.numbers.insert(fingerprint, node);
-        self.queue.push_back((node, state));
-        node
-    }
 }

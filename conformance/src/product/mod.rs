@@ -5,45 +5,61 @@
 //! the results are compared, and so is every input that must be refused or ignored, and every edge that
 //! leaves the bound. When that ends without a divergence, and the digest was shown to hide nothing, the
 //! two are *bisimilar within the bound*.
+//!
+//! The engine explores it: the pair of a server and its digest is one of its machines ([`InStep`]).
 
-mod pairing;
+mod comparison;
 mod report;
 
-pub use pairing::HiddenState;
-pub use report::{ProductReport, Verdict};
+pub use crate::states::{HiddenState, StateCounts};
+pub use report::{Counts, ProductError, ProductReport, Verdict};
 
+use crate::OnProgress;
 use crate::divergence::Divergence;
-use crate::graph::{End, OnProgress, Options, Walk};
 use crate::path::{provenance, steps_along};
+use crate::states::{Copies, Source};
+use crate::stop;
 use crate::target::{Fork, Target, TargetError};
-use lockstep_engine::{Limit, Progress};
-use lockstep_model::{Action, Cluster};
+use comparison::{Comparison, Stop};
+use lockstep_engine::{Limit, Progress, Search, Verdict as Searched};
+use lockstep_model::{Action, Cluster, InStep};
 use lockstep_traces::{Header, Trace};
-use pairing::{Pairing, Stop};
 use std::ops::ControlFlow;
-use std::time::Duration;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 /// An exhaustive comparison; set it up, then [`run`](Product::run) it.
 pub struct Product<'a, T> {
     cluster: &'a Cluster,
     target: &'a T,
-    options: Options,
     preset: Option<String>,
-    on_progress: OnProgress<'a>,
+    threads: usize,
+    max_states: Option<u64>,
+    max_memory: Option<u64>,
+    max_time: Option<Duration>,
+    spill_folder: Option<PathBuf>,
+    progress: (Duration, OnProgress<'a>),
 }
 
-impl<'a, T: Target> Product<'a, T>
+impl<'a, T: Target + Sync> Product<'a, T>
 where
-    T::Server: Fork,
+    T::Server: Fork + Send,
 {
     /// The product of that specification and that target: one thread, no limits.
     pub fn new(cluster: &'a Cluster, target: &'a T) -> Product<'a, T> {
         Product {
             cluster,
             target,
-            options: Options::default(),
             preset: None,
-            on_progress: Box::new(|_| ControlFlow::Continue(())),
+            threads: 1,
+            max_states: None,
+            max_memory: None,
+            max_time: None,
+            spill_folder: None,
+            progress: (
+                Duration::from_millis(500),
+                Box::new(|_| ControlFlow::Continue(())),
+            ),
         }
     }
 
@@ -54,32 +70,39 @@ where
         self
     }
 
-    /// How many threads expand the specification; the implementation is stepped by one.
+    /// The number of threads; the implementation is stepped by one at a time.
     #[must_use]
     pub fn threads(mut self, threads: usize) -> Self {
-        self.options.threads = threads.max(1);
+        self.threads = threads.max(1);
         self
     }
 
     /// Stops when that many product states were found.
     #[must_use]
     pub fn max_states(mut self, states: u64) -> Self {
-        self.options.max_states = Some(states);
+        self.max_states = Some(states);
         self
     }
 
-    /// Stops when the tables of the search take that many bytes. The implementation's own servers, of
-    /// which each distinct one is kept, are not in the sum.
+    /// As [`Search::max_memory`]. The implementation's own servers, of which each distinct one is kept, are not
+    /// in the sum.
     #[must_use]
     pub fn max_memory(mut self, bytes: u64) -> Self {
-        self.options.max_memory_bytes = Some(bytes);
+        self.max_memory = Some(bytes);
+        self
+    }
+
+    /// As [`Search::spill_folder`].
+    #[must_use]
+    pub fn spill_folder(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.spill_folder = Some(folder.into());
         self
     }
 
     /// Stops after that time.
     #[must_use]
     pub fn max_time(mut self, time: Duration) -> Self {
-        self.options.max_time = Some(time);
+        self.max_time = Some(time);
         self
     }
 
@@ -90,8 +113,7 @@ where
         interval: Duration,
         progress: impl FnMut(&Progress) -> ControlFlow<()> + 'a,
     ) -> Self {
-        self.options.progress_interval = interval;
-        self.on_progress = Box::new(progress);
+        self.progress = (interval, Box::new(progress));
         self
     }
 
@@ -99,33 +121,116 @@ where
     ///
     /// # Errors
     ///
-    /// The target cannot be started.
-    pub fn run(mut self) -> Result<ProductReport, TargetError> {
-        let config = self.cluster.settings().config();
-        let pairing = Pairing::new(self.target, config.clone());
-        let mut walk = Walk::new(self.cluster, pairing, self.options.clone());
-        let verdict = match walk.run(&mut self.on_progress) {
-            End::Limit(stopped_by) => Verdict::Bounded { stopped_by },
-            End::Exhausted => match walk.companion.rerun() {
-                Ok(()) => Verdict::Bisimilar,
-                Err(stop) => self.stopped(stop, &[])?,
+    /// The target cannot be started, or the search cannot be done.
+    pub fn run(mut self) -> Result<ProductReport, ProductError> {
+        let started = Instant::now();
+        let mut end = self.explore(self.threads)?;
+        // Which of two servers was the first in a state depends on the threads, so what is found of it would too.
+        if self.threads > 1 && matches!(end.stop, Some((Stop::Hidden(_), _))) {
+            end = self.explore(1)?;
+        }
+        let verdict = match end.stop {
+            Some((stop, path)) => self.stopped(stop, &path)?,
+            None => match end.searched {
+                Searched::Bounded { stopped_by } => Verdict::Bounded { stopped_by },
+                _ => Verdict::Bisimilar,
             },
-            End::Stopped { stop, path } => self.stopped(stop, &path)?,
         };
-        let verdict = verdict.unless_nothing_compared(walk.counts.distinct_inputs);
         Ok(ProductReport {
             target: self.target.description(),
-            verdict,
-            counts: walk.counts,
-            implementation: walk.companion.counts(),
-            seconds: walk.elapsed().as_secs_f64(),
-            memory_bytes: walk.memory_bytes(),
+            verdict: verdict.unless_nothing_compared(end.counts.distinct_inputs),
+            counts: end.counts,
+            implementation: end.implementation,
+            seconds: started.elapsed().as_secs_f64(),
+            memory_bytes: end.memory_bytes,
+            trouble: end.trouble,
         })
+    }
+
+    /// Searches on that many threads, and executes everything again if all was visited.
+    fn explore(&mut self, threads: usize) -> Result<End, ProductError> {
+        let config = self.cluster.settings().config();
+        let shown = self.target.description().shows;
+        let source = Copies {
+            target: self.target,
+            config: config.clone(),
+        };
+        let mut comparison = Comparison::new(source, shown);
+        let starts = config.server_ids().map(|id| comparison.start(id));
+        let starts = match starts.collect::<Result<Vec<_>, _>>() {
+            Ok(starts) => starts,
+            Err(stop) => return Ok(End::at_the_start(stop)),
+        };
+        let in_step = InStep::new(self.cluster, starts, comparison);
+        let checked = self.search(&in_step, threads).run()?;
+        let report = checked.report;
+        let trouble = checked.trouble;
+        let stop = match checked.counterexample {
+            Some(found) => {
+                let path: Vec<Action> = found.actions().copied().collect();
+                let before = found.steps.len().checked_sub(2);
+                let before = before.map_or(&found.init, |at| &found.steps[at].1);
+                let last = path.last().expect("a step violates it");
+                let stop = in_step.parting(before, last);
+                Some((stop.expect("it parts again where it parted"), path))
+            }
+            None => None,
+        };
+        let trouble = match trouble {
+            // They part, and a file with the way there cannot be read.
+            Some(error)
+                if stop.is_none() && matches!(report.verdict, Searched::Violated { .. }) =>
+            {
+                return Err(error.into());
+            }
+            trouble => trouble.map(|error| error.to_string()),
+        };
+        let (mut comparison, answers) = in_step.finish();
+        let stop = match (&report.verdict, stop) {
+            (Searched::Exhausted, None) => comparison.rerun().err().map(|stop| (stop, Vec::new())),
+            (_, stop) => stop,
+        };
+        Ok(End {
+            counts: Counts::of(self.cluster, &report, &answers)?,
+            searched: report.verdict,
+            stop,
+            implementation: comparison.counts(),
+            memory_bytes: report.memory.peak,
+            trouble,
+        })
+    }
+
+    fn search<'s, S: Source + Send>(
+        &'s mut self,
+        in_step: &'s InStep<'_, Comparison<S>>,
+        threads: usize,
+    ) -> Search<'s, InStep<'s, Comparison<S>>> {
+        let (interval, progress) = &mut self.progress;
+        let progress = |it: &Progress| match stop::flow() {
+            ControlFlow::Continue(()) => progress(it),
+            stop => stop,
+        };
+        let mut search = Search::new(in_step)
+            .threads(threads)
+            .on_progress(*interval, progress);
+        if let Some(states) = self.max_states {
+            search = search.max_states(states);
+        }
+        if let Some(bytes) = self.max_memory {
+            search = search.max_memory(bytes);
+        }
+        if let Some(time) = self.max_time {
+            search = search.max_time(time);
+        }
+        if let Some(folder) = &self.spill_folder {
+            search = search.spill_folder(folder);
+        }
+        search
     }
 
     fn stopped(&self, stop: Stop, path: &[Action]) -> Result<Verdict, TargetError> {
         match stop {
-            Stop::Setup(TargetError::Interrupted) | Stop::Interrupted => Ok(Verdict::Bounded {
+            Stop::Interrupted => Ok(Verdict::Bounded {
                 stopped_by: Limit::Interrupted,
             }),
             Stop::Setup(error) => Err(error),
@@ -153,6 +258,30 @@ where
         Trace {
             header,
             steps: steps_along(self.cluster, path),
+        }
+    }
+}
+
+/// How a search ended.
+struct End {
+    searched: Searched,
+    /// Why the implementation went no further, and the way there.
+    stop: Option<(Stop, Vec<Action>)>,
+    counts: Counts,
+    implementation: StateCounts,
+    memory_bytes: u64,
+    trouble: Option<String>,
+}
+
+impl End {
+    fn at_the_start(stop: Stop) -> End {
+        End {
+            searched: Searched::Exhausted,
+            stop: Some((stop, Vec::new())),
+            counts: Counts::default(),
+            implementation: StateCounts::default(),
+            memory_bytes: 0,
+            trouble: None,
         }
     }
 }

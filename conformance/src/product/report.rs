@@ -1,14 +1,98 @@
 //! What a product establishes.
 
-use super::pairing::HiddenState;
 use crate::divergence::Divergence;
-use crate::graph::Counts;
-use crate::target::{Description, Strength};
-use lockstep_engine::Limit;
+use crate::states::{HiddenState, StateCounts};
+use crate::target::{Description, Strength, TargetError};
+use lockstep_engine::{Limit, Report, Search, SearchError, Verdict as Searched};
+use lockstep_model::{Action, Answer, Cluster, Kind, Pair, Server};
 use lockstep_traces::FieldSet;
+use rustc_hash::FxHashSet;
 use serde::Serialize;
-use std::collections::BTreeMap;
 use std::fmt;
+
+/// Why a product establishes nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum ProductError {
+    /// The target cannot be started.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// The search cannot be done.
+    #[error(transparent)]
+    Search(#[from] SearchError),
+}
+
+/// What a product counted. Every number is the same for any number of threads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Distinct nodes: a state of the specification with the implementation's states beside it.
+    pub product_states: u64,
+    /// Distinct states of the specification among them; unknown if the search was stopped and one server of the
+    /// specification has several of the implementation beside it.
+    pub model_states: Option<u64>,
+    /// Edges within the bound, and those that leave it.
+    pub transitions: u64,
+    /// Of the transitions, those at which only the network moves.
+    pub network_transitions: u64,
+    /// Of the transitions, those that leave the bound: compared, and not followed.
+    pub leaving_the_bound: u64,
+    /// Inputs beyond the transitions that were compared and not followed: those that must be refused or
+    /// ignored, and those whose budget is spent.
+    pub probes: u64,
+    /// Distinct states of servers of the specification, beyond the bound included.
+    pub server_states: u64,
+    /// Distinct (server of the specification, state of the implementation, input): what was really
+    /// asked; every other transition and probe repeats one of these.
+    pub distinct_inputs: u64,
+    /// The greatest number of events on a shortest path.
+    pub depth: u32,
+}
+
+impl Counts {
+    /// The counts of a search in which these questions were asked.
+    pub(super) fn of(
+        cluster: &Cluster,
+        report: &Report,
+        answers: &[Answer],
+    ) -> Result<Counts, SearchError> {
+        let first = lockstep_model::Id::new(1).expect("one is not zero");
+        let local = Kind::ALL
+            .into_iter()
+            .filter_map(|kind| Action::local(kind, first));
+        let local: Vec<usize> = local.map(Action::number).collect();
+        let enabled = |number: &usize| report.actions[*number].enabled;
+        let transitions = report.actions.iter().map(|action| action.enabled).sum();
+        let fired: u64 = report.actions.iter().map(|action| action.fired).sum();
+        let network = [Action::Duplicate(0), Action::Drop(0)].map(Action::number);
+        // In every state every server gets every local input, enabled or not.
+        let expanded: u64 = report.levels.iter().map(|level| level.expanded).sum();
+        let inputs = expanded * (cluster.settings().servers() * local.len()) as u64;
+        let pairs = |answer: &'_ Answer| [answer.before.clone(), answer.after.clone()];
+        let pairs: FxHashSet<Pair> = answers.iter().flat_map(pairs).collect();
+        let servers: FxHashSet<&Server> = pairs.iter().map(|pair| &pair.server).collect();
+        let model_states = if servers.len() == pairs.len() {
+            Some(report.distinct)
+        } else if report.verdict == Searched::Exhausted {
+            // All edges of the specification were followed, so these are the states that it has alone.
+            let alone = Search::new(cluster)
+                .only::<&str>([])
+                .threads(report.threads);
+            Some(alone.run()?.report.distinct)
+        } else {
+            None
+        };
+        Ok(Counts {
+            product_states: report.distinct,
+            model_states,
+            transitions,
+            network_transitions: network.iter().map(enabled).sum(),
+            leaving_the_bound: transitions - fired,
+            probes: inputs - local.iter().map(enabled).sum::<u64>(),
+            server_states: servers.len() as u64,
+            distinct_inputs: answers.len() as u64,
+            depth: report.depth,
+        })
+    }
+}
 
 /// What a product establishes.
 #[derive(Clone, Debug)]
@@ -62,23 +146,6 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// What was done on the implementation's side.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct ImplementationCounts {
-    /// Distinct states of its servers, by digest.
-    pub states: u64,
-    /// Distinct (digest, input) that were executed.
-    pub inputs: u64,
-    /// Of those, how many were executed again from a second server with the same digest that had got
-    /// there by another path.
-    pub inputs_rerun: u64,
-    /// Steps that the implementation executed in all, re-runs included.
-    pub steps: u64,
-    /// Distinct (digest, input) that the target has no way to be given and that were to change nothing,
-    /// by its reason.
-    pub not_driven: BTreeMap<String, u64>,
-}
-
 /// The verdict of a product, with everything that was counted.
 #[derive(Clone, Debug)]
 pub struct ProductReport {
@@ -89,11 +156,13 @@ pub struct ProductReport {
     /// The product.
     pub counts: Counts,
     /// The implementation's side of it.
-    pub implementation: ImplementationCounts,
+    pub implementation: StateCounts,
     /// Wall-clock time.
     pub seconds: f64,
-    /// Bytes that the tables of the search took.
+    /// Bytes that the search took at its peak.
     pub memory_bytes: u64,
+    /// The first failure of a file of the search, which left the verdict as it is or cut the search off.
+    pub trouble: Option<String>,
 }
 
 impl ProductReport {

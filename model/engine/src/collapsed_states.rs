@@ -81,6 +81,9 @@ where
         if !own.steps.open.is_empty() {
             self.execute(parent, own, out);
         }
+        if !own.collapse.probed() && !self.look_at_probes(own.collapse.listed(), parent, out) {
+            own.collapse.note_probed();
+        }
         out.tally.terminal += u64::from(own.steps.is_terminal());
     }
 

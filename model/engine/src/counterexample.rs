@@ -57,13 +57,13 @@ where
                 let wanted = canonical(model, &after);
                 let bytes = encoded(model, &wanted);
                 representative = Some(wanted);
-                let mut actions = Vec::new();
-                model.actions(trace.last(), &mut actions);
-                actions.into_iter().find_map(|action| {
-                    let after = model.next_state(trace.last(), action.clone())?;
-                    let same = encoded(model, &canonical(model, &after)) == bytes;
-                    (same && fits(&action, &after)).then_some((action, after))
-                })
+                actions_and_probes(model, trace.last())
+                    .into_iter()
+                    .find_map(|action| {
+                        let after = model.next_state(trace.last(), action.clone())?;
+                        let same = encoded(model, &canonical(model, &after)) == bytes;
+                        (same && fits(&action, &after)).then_some((action, after))
+                    })
             }
         };
         trace
@@ -81,9 +81,16 @@ where
     M: Checkable,
     M::Action: Clone,
 {
-    let mut actions = Vec::new();
-    model.actions(state, &mut actions);
+    let actions = actions_and_probes(model, state);
     let action = actions.into_iter().nth(number as usize)?;
     let after = model.next_state(state, action.clone())?;
     Some((action, after))
+}
+
+/// Everything that has a number in `state`, by number.
+fn actions_and_probes<M: Checkable>(model: &M, state: &M::State) -> Vec<M::Action> {
+    let mut actions = Vec::new();
+    model.actions(state, &mut actions);
+    model.probes(state, &mut actions);
+    actions
 }

@@ -437,6 +437,25 @@ where
         }
         scratch.actions = actions;
         out.tally.terminal += u64::from(out.tally.generated == before);
+        self.look_at_probes(state, parent, out);
+    }
+
+    /// Executes the probes of a state; whether anything was found.
+    pub fn look_at_probes(&self, state: &M::State, parent: u32, out: &mut Expansion) -> bool {
+        let mut actions = Vec::new();
+        self.model.actions(state, &mut actions);
+        let first = actions.len();
+        self.model.probes(state, &mut actions);
+        out.most_actions = out.most_actions.max(actions.len());
+        let mut found = false;
+        for (number, action) in actions.iter().enumerate().skip(first) {
+            if let Some(after) = self.model.next_state(state, action.clone())
+                && self.model.within_boundary(&after)
+            {
+                found |= self.look_at_step(state, (number, action), &after, parent, out);
+            }
+        }
+        found
     }
 
     /// What is asked of every step that is executed; whether it is a witness that was missing when the

@@ -59,6 +59,11 @@ pub trait Checkable: Model {
         None
     }
 
+    /// Appends the *probes* of `state`: actions beyond the [actions](Model::actions) that are executed and
+    /// evaluated like those, and not followed. An input that must change nothing is one. A probe has a number
+    /// behind those of the actions, and no part in the counts of transitions.
+    fn probes(&self, _state: &Self::State, _probes: &mut Vec<Self::Action>) {}
+
     /// The names of the kinds of action. A kind that never fires is a gap in the coverage.
     fn action_kinds(&self) -> Vec<&'static str> {
         vec!["action"]
@@ -133,6 +138,15 @@ pub trait Collapse<'a, M: Checkable>: Send {
     /// Executing `action` in the state listed last led to `after`, a step of this class. Its lookup, which
     /// is not [`Lookup::Unknown`]. Unless it is `for_all`, other threads must go on executing it themselves.
     fn learn(&mut self, action: &M::Action, after: &M::State, class: u32, for_all: bool) -> Lookup;
+
+    /// Whether the [probes](Checkable::probes) of the state listed last were evaluated in this thread, here or
+    /// in other states whose probes cannot be told apart from these.
+    fn probed(&self) -> bool {
+        true
+    }
+
+    /// The probes of the state listed last were evaluated, and nothing was found.
+    fn note_probed(&mut self) {}
 
     /// Takes a block of states that some thread has [read](Self::read) in this batch, and appends the short
     /// forms of `new` successors of theirs to `out`. States are numbered in the order of blocks and of

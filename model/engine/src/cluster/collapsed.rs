@@ -249,11 +249,13 @@ impl Collapsed {
     pub(super) fn of<M: Machines>(state: &M::State, tables: &mut Tables<M>, model: &M) -> Self {
         let mut collapsed = Collapsed::default();
         let components = model.components(state);
-        let servers = components.servers.iter();
+        let history = tables.histories.id(components.history, model);
+        let budgets = tables.budgets.id(components.budgets, model);
+        let servers = (0..model.shape().servers).map(|slot| model.server(state, slot));
         collapsed.begin(
-            servers.map(|server| tables.servers.id(server, model)),
-            tables.histories.id(components.history, model),
-            tables.budgets.id(components.budgets, model),
+            servers.map(|server| tables.servers.id(&server, model)),
+            history,
+            budgets,
         );
         for message in components.messages {
             collapsed.push(tables.messages.id(message, model));

@@ -45,7 +45,10 @@ pub trait Machines: Checkable<State: Send> + Sync + Sized {
     /// How many servers there are, and what the environment does.
     fn shape(&self) -> Shape;
 
-    /// The components of a state.
+    /// The server in `slot` of a state.
+    fn server(&self, state: &Self::State, slot: usize) -> Self::Server;
+
+    /// The other components of a state.
     fn components<'s>(&self, state: &'s Self::State) -> Components<'s, Self>;
 
     /// Replaces components of a state.
@@ -84,12 +87,14 @@ pub struct Shape {
     pub drop: usize,
     /// The kinds of local input whose parameter depends on the whole cluster. They are independent of nothing.
     pub parametric: KindSet,
+    /// Whether there are [probes](Checkable::probes): then they are local inputs, and what they do to a server
+    /// depends on that server, their kinds and the [parameter](Machines::parameter) alone. Each server must get
+    /// every kind of local input in every state, as an action or as a probe.
+    pub probes: bool,
 }
 
-/// The components of a state.
+/// The components of a state, apart from its servers.
 pub struct Components<'s, M: Machines> {
-    /// The servers, by slot.
-    pub servers: &'s [M::Server],
     /// The messages in flight, sorted, each copy by itself.
     pub messages: &'s [M::Message],
     /// The history.

@@ -91,7 +91,12 @@ pub struct Generator<'a, M: Machines> {
     forgetting: bool,
     /// How much was saved of each of the tables.
     saved: [u32; 4],
+    /// For each server, the parameters with which its probes were evaluated: a bit each.
+    probed: Vec<u64>,
 }
+
+/// Parameters from this one on have no bit in [`Generator::probed`]: their probes are evaluated in every state.
+const MAX_PARAMETER: u32 = 64;
 
 /// In the first place of a successor key: it is about copies of a message. Otherwise that is the step.
 const COPIES: u32 = u32::MAX;
@@ -192,6 +197,7 @@ impl<'a, M: Machines> Generator<'a, M> {
             verdicts,
             forgetting: false,
             saved: [0; 4],
+            probed: Vec::new(),
         }
     }
 
@@ -226,6 +232,16 @@ impl<'a, M: Machines> Generator<'a, M> {
             canonical.represent(self.to.view(), &mut self.representative, tables, model);
             std::mem::swap(&mut self.to, &mut self.representative);
         }
+    }
+
+    /// The servers of the state listed last, and the parameter that local inputs have in it.
+    fn probes(&self) -> (&[u32], u32) {
+        let at = self.block.view(self.listed, self.shape.servers);
+        let levels = &mut at
+            .servers
+            .iter()
+            .map(|id| self.tables.servers.facts(*id).level);
+        (at.servers, self.model.parameter(levels))
     }
 
     /// The fingerprint of the representative of where `key` leads from state number `number`.
@@ -307,7 +323,7 @@ impl<'a, M: Machines> Generator<'a, M> {
         let (tables, model) = (&mut self.tables, self.model);
         let at = self.block.view(self.listed, self.shape.servers);
         let components = model.components(after);
-        let server = tables.servers.id(&components.servers[slot], model);
+        let server = tables.servers.id(&model.server(after, slot), model);
         // What was sent is what is new in the network: both are sorted.
         let mut old = at.messages.to_vec();
         if let Input::Delivery(delivered) = input
@@ -371,7 +387,8 @@ fn restore<'r, M: Machines>(
 /// The incremental hash of `state`: the sum of the hashes of its components.
 pub fn incremental_hash<M: Machines>(model: &M, state: &M::State) -> u128 {
     let components = model.components(state);
-    let servers = components.servers.iter().map(interner::hash);
+    let servers = (0..model.shape().servers).map(|slot| model.server(state, slot));
+    let servers = servers.map(|server| interner::hash(&server));
     let messages = components.messages.iter().map(interner::hash);
     let others =
         interner::hash(components.history).wrapping_add(interner::hash(components.budgets));
@@ -479,6 +496,28 @@ impl<'a, M: Machines> Collapse<'a, M> for Generator<'a, M> {
         self.lookup(action)
     }
 
+    fn probed(&self) -> bool {
+        if !self.shape.probes {
+            return true;
+        }
+        let (servers, parameter) = self.probes();
+        let probed = |id: &u32| self.probed.get(*id as usize).copied().unwrap_or(0);
+        parameter < MAX_PARAMETER && servers.iter().all(|id| probed(id) >> parameter & 1 == 1)
+    }
+
+    fn note_probed(&mut self) {
+        let (servers, parameter) = self.probes();
+        if parameter >= MAX_PARAMETER {
+            return;
+        }
+        let servers = servers.to_vec();
+        for id in servers {
+            let id = id as usize;
+            self.probed.resize(self.probed.len().max(id + 1), 0);
+            self.probed[id] |= 1 << parameter;
+        }
+    }
+
     fn write(&mut self, states: States<'_>, new: &[Reached], out: &mut Packed) {
         self.take(states);
         self.memo.touch(new.iter().map(|reached| reached.key[0]));
@@ -548,6 +587,7 @@ impl<'a, M: Machines> Collapse<'a, M> for Generator<'a, M> {
             + (self.deliveries.capacity() * size_of::<u32>()) as u64
             + (self.written.capacity() * size_of::<(u128, bool)>()) as u64
             + self.restoring.memory()
+            + (self.probed.capacity() * size_of::<u64>()) as u64
             + self
                 .canonical
                 .as_ref()

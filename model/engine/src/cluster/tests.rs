@@ -21,6 +21,10 @@ struct Ring {
     forgetful: bool,
     /// A sum that no server may reach.
     forbidden: u8,
+    /// Inputs that are not enabled are probed.
+    probing: bool,
+    /// What a server whose sum is zero must not be reset to: only probes do that.
+    sour: u8,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -238,15 +242,36 @@ impl Checkable for Ring {
     }
 
     fn step_properties(&self) -> Vec<StepProperty<Self>> {
-        vec![StepProperty::new(
-            "prods grow",
-            |_, before: &State, _, after: &State| {
+        vec![
+            StepProperty::new("prods grow", |_, before: &State, _, after: &State| {
                 let nodes = before.servers.iter().zip(&after.servers);
                 nodes
                     .into_iter()
                     .all(|(before, after)| before.prods <= after.prods)
-            },
-        )]
+            }),
+            StepProperty::new(
+                "no reset is sour",
+                |ring: &Ring, before: &State, action, after: &State| {
+                    let Action::Ask(slot) = *action else {
+                        return true;
+                    };
+                    before.servers[slot].sum > 0 || after.servers[slot].sum != ring.sour
+                },
+            ),
+        ]
+    }
+
+    fn probes(&self, state: &State, probes: &mut Vec<Action>) {
+        if !self.probing {
+            return;
+        }
+        for (slot, node) in state.servers.iter().enumerate() {
+            for (kind, action) in [Action::Prod(slot), Action::Ask(slot)].iter().enumerate() {
+                if !(self.allows(&state.spent, kind) && Ring::local(node).contains(kind)) {
+                    probes.push(*action);
+                }
+            }
+        }
     }
 
     fn step_witnesses(&self) -> Vec<StepProperty<Self>> {
@@ -290,12 +315,16 @@ impl Machines for Ring {
             duplicate: 3,
             drop: 4,
             parametric: KindSet::EMPTY.with(1, true),
+            probes: self.probing,
         }
+    }
+
+    fn server(&self, state: &State, slot: usize) -> Node {
+        state.servers[slot].clone()
     }
 
     fn components<'s>(&self, state: &'s State) -> Components<'s, Self> {
         Components {
-            servers: &state.servers,
             messages: &state.tokens,
             history: &state.highest,
             budgets: &state.spent,
@@ -441,6 +470,8 @@ fn ring() -> Ring {
         max_sum: 7,
         forgetful: false,
         forbidden: u8::MAX,
+        probing: false,
+        sour: u8::MAX,
     }
 }
 
@@ -493,6 +524,47 @@ fn violations_are_the_same() {
         for threads in 1..=2 {
             assert_eq!(report(Search::new(&ring).threads(threads)), executed);
         }
+    }
+}
+
+/// Probes are evaluated wherever they can differ, and count for nothing.
+#[test]
+fn probes_are_evaluated_and_not_followed() {
+    let quiet = report(Search::new(&ring()));
+    let probing = Ring {
+        probing: true,
+        ..ring()
+    };
+    let probed = report(Search::new(&probing));
+    assert_eq!(probed.verdict, Verdict::Exhausted);
+    assert_eq!(
+        (probed.distinct, &probed.levels),
+        (quiet.distinct, &quiet.levels)
+    );
+    for sour in 1..=4 {
+        let ring = Ring {
+            probing: true,
+            sour,
+            ..ring()
+        };
+        let trace = |search: Search<'_, Ring>| {
+            let found = search.run().expect("nothing goes to disk").counterexample;
+            let steps = found.expect("a probe violates it").steps;
+            steps
+                .into_iter()
+                .map(|(action, _)| action)
+                .collect::<Vec<_>>()
+        };
+        let executed = trace(Search::new(&ring).collapse(false));
+        for threads in 1..=2 {
+            assert_eq!(trace(Search::new(&ring).threads(threads)), executed);
+        }
+        // Without probes nobody sees it.
+        let blind = Ring {
+            probing: false,
+            ..ring
+        };
+        assert_eq!(report(Search::new(&blind)).verdict, Verdict::Exhausted);
     }
 }
 
