@@ -611,7 +611,11 @@ impl<S: Source> States<S> {
             }
             Err(Fault::Setup(why)) => return Err(Fault::Setup(why)),
             Err(fault @ (Fault::Hidden(_) | Fault::Interrupted)) => return Err(fault),
-            Err(Fault::Failed(error) | Fault::NotDriven(error) | Fault::Handed(error)) => {
+            Err(Fault::Failed(error)) => {
+                let error = TargetError::Failed(error).to_string();
+                vec![Difference::Failed { error }]
+            }
+            Err(Fault::NotDriven(error) | Fault::Handed(error)) => {
                 vec![Difference::Failed { error }]
             }
         };

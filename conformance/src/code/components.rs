@@ -4,6 +4,7 @@ use super::history::Happened;
 use super::properties;
 use super::{Code, matters};
 use crate::states::Fault;
+use crate::target::TargetError;
 use lockstep_engine::{
     Antecedent, Checkable, Collapse, Component, Components, Event, Generator, KindSet, Machines,
     MessageFacts, Replacement, ServerFacts, Shape, StepProperty,
@@ -119,7 +120,8 @@ impl Answer {
 /// What a fault says.
 pub(super) fn text_of(fault: &Fault) -> String {
     match fault {
-        Fault::Setup(text) | Fault::Failed(text) | Fault::Handed(text) => text.clone(),
+        Fault::Setup(text) | Fault::Handed(text) => text.clone(),
+        Fault::Failed(text) => TargetError::Failed(text.clone()).to_string(),
         Fault::NotDriven(text) => format!("it cannot be driven: {text}"),
         Fault::Hidden(_) => "its digest hides state".to_owned(),
         Fault::Interrupted => "it was interrupted".to_owned(),

@@ -26,7 +26,7 @@ impl From<Fault> for Stop {
             Fault::Setup(why) => return Stop::Setup(TargetError::Setup(why)),
             Fault::Interrupted => return Stop::Interrupted,
             Fault::Hidden(hidden) => return Stop::Hidden(hidden),
-            Fault::Failed(error) | Fault::Handed(error) => TargetError::Failed(error).to_string(),
+            Fault::Failed(error) | Fault::Handed(error) => error,
             Fault::NotDriven(reason) => format!("it cannot be driven: {reason}"),
         };
         Stop::Diverged(vec![Difference::Failed { error }], None)
