@@ -278,7 +278,7 @@ fn put_mark(mark: Mark, out: &mut Vec<u8>) {
     out.push(parted);
 }
 
-fn take_mark<'b>(bytes: &'b [u8]) -> (Mark, &'b [u8]) {
+fn take_mark(bytes: &[u8]) -> (Mark, &[u8]) {
     let (digest, rest) = bytes.split_first_chunk().expect("a mark is whole");
     let (parted, rest) = rest.split_first().expect("a mark is whole");
     let digest = u128::from_le_bytes(*digest);
