@@ -117,7 +117,7 @@ impl Graph {
         let start = Server::new(settings, id);
         let step = |server: Server, input| server.step(settings, input).server;
         let goal = before.iter().fold(start.clone(), step);
-        let cluster = Cluster::new(settings.clone(), Bounds::UNLIMITED);
+        let cluster = Cluster::new(*settings, Bounds::UNLIMITED);
         let way = Way {
             graph: self,
             cluster,
