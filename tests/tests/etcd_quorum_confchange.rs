@@ -248,11 +248,7 @@ fn in_the_words_of_the_scripts(error: &ConfChangeError) -> String {
             "more than one voter changed without entering joint config"
         }
         ConfChangeError::NoVotersLeft => "removed all voters",
-        ConfChangeError::Invariant(_)
-        | ConfChangeError::Contradiction(_)
-        | ConfChangeError::ReservedId(_) => {
-            return error.to_string();
-        }
+        other => return other.to_string(),
     };
     sentence.to_owned()
 }

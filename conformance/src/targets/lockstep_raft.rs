@@ -106,30 +106,29 @@ pub(crate) fn raft_config(config: &Config, id: ServerId) -> Result<Setup, Target
     Ok(Setup { raft, storage })
 }
 
-/// A core on that storage. Its first orders to the timer are taken at once: there is no timer here.
-fn start(
-    config: &lockstep_raft::Config,
-    storage: MemoryStorage,
-) -> Result<Core<MemoryStorage>, Error> {
-    let mut core = Core::new(config, storage)?;
-    core.take_timer_reset();
-    Ok(core)
-}
-
 impl TargetServer for LockstepServer {
     fn apply(&mut self, input: &Input) -> Result<Reaction, TargetError> {
         let before = Tenure::from(&self.view()?);
+        let none = TimerReset::default();
         let result = match input {
             Input::Timeout => self.core.on_timer(TimerEvent::ElectionTimeout),
             Input::LeaseExpire => self.core.on_timer(TimerEvent::LeaseExpired),
             Input::CheckQuorum => self.core.on_timer(TimerEvent::CheckQuorum),
             Input::Heartbeat => self.core.on_timer(TimerEvent::HeartbeatDue),
-            Input::Propose(value) => self.core.propose(Bytes::from(value.to_string())),
+            Input::Propose(value) => self
+                .core
+                .propose(Bytes::from(value.to_string()))
+                .map(|()| none),
             Input::Deliver(message) => self.core.step(to_raft(message)),
-            Input::Restart => self.restart(),
+            Input::Restart => self.restart().map(|()| none),
         };
-        let outcome = outcome(result, input, &self.core)?;
-        let Settled { sent, handed } = self.application.settle(&mut self.core)?;
+        let ordered = *result.as_ref().unwrap_or(&none);
+        let outcome = outcome(result.map(drop), input, &self.core)?;
+        let Settled {
+            sent,
+            handed,
+            timer,
+        } = self.application.settle(&mut self.core)?;
         let after = Tenure::from(&self.view()?);
         // Orders to the timer. There is none here, but they are checked all the same: on every edge,
         // where a walk sees only some. A restart has none left, since a new timer counts from zero.
@@ -141,7 +140,7 @@ impl TargetServer for LockstepServer {
             election,
             heartbeat,
             redraw,
-        } = self.core.take_timer_reset();
+        } = ordered.and(timer);
         let given = Reset {
             election,
             heartbeat,
@@ -182,7 +181,8 @@ impl LockstepServer {
         let Setup { mut raft, storage } = raft_config(config, id)?;
         raft.async_storage_writes = async_storage_writes;
         let application = Application::new(&storage, raft.applied);
-        let core = start(&raft, storage).map_err(|error| TargetError::Setup(error.to_string()))?;
+        let core =
+            Core::new(&raft, storage).map_err(|error| TargetError::Setup(error.to_string()))?;
         Ok(LockstepServer {
             config: raft,
             group: config.clone(),
@@ -196,7 +196,7 @@ impl LockstepServer {
         self.config.applied = self.application.applied();
         let storage = self.core.storage().clone();
         self.application = Application::new(&storage, self.config.applied);
-        self.core = start(&self.config, storage)?;
+        self.core = Core::new(&self.config, storage)?;
         Ok(())
     }
 }

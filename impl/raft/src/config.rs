@@ -5,6 +5,7 @@ use crate::types::{Index, NodeId};
 
 /// How linearizable reads are answered (thesis §6.4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum ReadOnly {
     /// The leader asks a quorum whether it still leads. Safe whatever the clocks do.
     #[default]
@@ -23,7 +24,7 @@ pub enum ReadOnly {
     /// * if a follower restarts, since it forgets its lease;
     /// * if the application has a follower campaign before its timeout;
     /// * while a new member counts for the quorum: it is taken as heard of until the next check;
-    /// * after [`transfer_leader`](crate::RawNode::transfer_leader) to a server that lags behind,
+    /// * after [`transfer_leadership`](crate::RawNode::transfer_leadership) to a server that lags behind,
     ///   since a transfer postpones the next check by up to an election timeout, and repeated ones
     ///   do again. (Once a server was told to campaign, the leader answers no more by lease.)
     LeaseBased,

@@ -33,6 +33,7 @@ pub enum Error {
 
 /// Who is to blame for an [`Error`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Blame {
     /// The application called something it should not have, or at a time it should not have.
     Caller,

@@ -267,7 +267,7 @@ mod tests {
         let text = node.status().to_string();
         assert!(text.contains("2 messages refused, the last: "), "{text}");
         // A proposal that is dropped is nobody's mistake.
-        node.transfer_leader(id(2)).unwrap();
+        node.transfer_leadership(id(2)).unwrap();
         node.propose("x".into()).unwrap_err();
         assert_eq!(node.status().refused.count, 2);
     }

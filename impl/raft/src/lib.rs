@@ -1,8 +1,9 @@
 //! A production Raft: the protocol as a sans-IO library, with the feature set of etcd's raft v3.6.
 //!
-//! This crate has no clock, no network, no disk and no threads of its own (the optional async `node`
-//! aside). See the README for a walk from an empty project to a replicated map.
+//! This crate has no clock, no network, no disk and no threads of its own (the optional feature `node`,
+//! an async handle on tokio, aside). See the README for a walk from an empty project to a replicated map.
 
+#[doc(hidden)]
 pub mod confchange;
 mod config;
 mod core;
@@ -22,12 +23,14 @@ pub mod tracker;
 pub mod types;
 pub mod wire;
 
+pub use confchange::{ConfChangeError, InvariantViolation};
 pub use config::{Config, ReadOnly};
 pub use core::{Core, SnapshotStatus, TimerEvent, TimerReset};
 pub use error::{
     Blame, CallError, ConfigError, DropReason, Error, PeerError, Refusal, StorageError,
 };
 pub use health::{RefusedMessages, ShortLog};
+#[doc(hidden)]
 pub use log::{RaftLog, Unstable};
 pub use observer::{Event, NoObserver, Observer};
 pub use raw_node::RawNode;

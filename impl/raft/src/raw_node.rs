@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::config::Config;
-use crate::core::{Core, SnapshotStatus};
+use crate::core::{Core, SnapshotStatus, TimerReset};
 use crate::error::Error;
 use crate::health::Health;
 use crate::observer::{NoObserver, Observer};
@@ -12,7 +12,7 @@ use crate::status::{BasicStatus, Status};
 use crate::storage::Storage;
 use crate::timer::Timer;
 use crate::tracker::Progress;
-use crate::types::{ConfChange, ConfChangeV2, ConfState, Entry, Message, NodeId};
+use crate::types::{ConfChangeV2, ConfState, Entry, Message, NodeId};
 
 /// One Raft server, to be driven by its owner: no threads, no locks, no I/O.
 ///
@@ -44,7 +44,7 @@ use crate::types::{ConfChange, ConfChangeV2, ConfState, Entry, Message, NodeId};
 ///     for entry in &ready.committed_entries {
 ///         match wire::conf_change_of(entry)? {
 ///             None => applied.push(entry.data.clone()),
-///             Some(change) => drop(node.apply_conf_change(&change)?),
+///             Some(change) => drop(node.apply_conf_change(change)?),
 ///         }
 ///     }
 ///     // 4. Done.
@@ -85,20 +85,20 @@ impl<S: Storage, O: Observer> RawNode<S, O> {
     ///
     /// Those of [`Core::new`].
     pub fn with_observer(config: &Config, storage: S, observer: O) -> Result<RawNode<S, O>, Error> {
-        let core = Core::with_observer(config, storage, observer)?;
-        let mut node = RawNode {
-            core,
+        Ok(RawNode {
+            core: Core::with_observer(config, storage, observer)?,
             timer: Timer::new(config),
             health: Health::default(),
-        };
-        node.timer.follow(&mut node.core);
-        Ok(node)
+        })
     }
 
-    fn call<T>(&mut self, input: impl FnOnce(&mut Core<S, O>) -> T) -> T {
-        let result = input(&mut self.core);
-        self.timer.follow(&mut self.core);
-        result
+    fn call(
+        &mut self,
+        input: impl FnOnce(&mut Core<S, O>) -> Result<TimerReset, Error>,
+    ) -> Result<(), Error> {
+        let reset = input(&mut self.core)?;
+        self.timer.follow(reset);
+        Ok(())
     }
 
     /// One tick passes.
@@ -148,7 +148,7 @@ impl<S: Storage, O: Observer> RawNode<S, O> {
     ///
     /// Those of [`Core::propose`].
     pub fn propose(&mut self, data: Bytes) -> Result<(), Error> {
-        self.call(|core| core.propose(data))
+        self.core.propose(data)
     }
 
     /// Proposes several entries at once; see [`Core::propose_entries`].
@@ -157,17 +157,19 @@ impl<S: Storage, O: Observer> RawNode<S, O> {
     ///
     /// Those of [`Core::propose_entries`].
     pub fn propose_entries(&mut self, entries: Vec<Entry>) -> Result<(), Error> {
-        self.call(|core| core.propose_entries(entries))
+        self.core.propose_entries(entries)
     }
 
-    /// Proposes a simple change of membership (thesis §4.1); see [`Core::propose_conf_change`].
+    /// Proposes a change of membership (thesis §4); see [`Core::propose_conf_change`].
+    ///
+    /// One server at a time:
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc_support/servers.rs"));
     /// # fn main() -> Result<(), Error> {
     /// let mut node = group(&[1], |_| {})?.remove(0);
     /// let learner = NodeId::new(2);
-    /// node.propose_conf_change(&ConfChange {
+    /// node.propose_conf_change(ConfChange {
     ///     kind: ConfChangeKind::AddLearner,
     ///     node: learner,
     ///     ..ConfChange::default()
@@ -179,7 +181,7 @@ impl<S: Storage, O: Observer> RawNode<S, O> {
     ///         if let Ok(Some(change)) = wire::conf_change_of(entry) {
     ///             // The change takes effect here, and not when it was proposed or committed.
     ///             assert!(node.status().config.learners.is_empty());
-    ///             node.apply_conf_change(&change)?;
+    ///             node.apply_conf_change(change)?;
     ///         }
     ///     }
     ///     node.advance()?;
@@ -189,22 +191,14 @@ impl<S: Storage, O: Observer> RawNode<S, O> {
     /// # }
     /// ```
     ///
-    /// # Errors
-    ///
-    /// Those of [`Core::propose`].
-    pub fn propose_conf_change(&mut self, change: &ConfChange) -> Result<(), Error> {
-        self.call(|core| core.propose_conf_change(change))
-    }
-
-    /// Proposes a general change of membership (thesis §4.3); see
-    /// [`Core::propose_conf_change_v2`].
+    /// Several at once, by joint consensus (thesis §4.3):
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc_support/servers.rs"));
     /// # fn main() -> Result<(), Error> {
     /// let mut servers = group(&[1, 2, 3], |_| {})?;
     /// // Server 4 takes the place of server 3, which stays as a learner.
-    /// servers[0].propose_conf_change_v2(&ConfChangeV2 {
+    /// servers[0].propose_conf_change(ConfChangeV2 {
     ///     transition: Transition::JointExplicit,
     ///     changes: vec![
     ///         ConfChangeSingle::new(ConfChangeKind::AddNode, id(4)),
@@ -216,7 +210,7 @@ impl<S: Storage, O: Observer> RawNode<S, O> {
     /// let config = servers[0].status().config.to_string();
     /// assert_eq!(config, "voters=(1 2 4)&&(1 2 3) learners_next=(3)");
     ///
-    /// servers[0].propose_conf_change_v2(&ConfChangeV2::default())?; // Leave.
+    /// servers[0].propose_conf_change(ConfChangeV2::default())?; // Leave.
     /// settle(&mut servers)?;
     /// let config = servers[0].status().config.to_string();
     /// assert_eq!(config, "voters=(1 2 4) learners=(3)");
@@ -227,18 +221,22 @@ impl<S: Storage, O: Observer> RawNode<S, O> {
     /// # Errors
     ///
     /// Those of [`Core::propose`].
-    pub fn propose_conf_change_v2(&mut self, change: &ConfChangeV2) -> Result<(), Error> {
-        self.call(|core| core.propose_conf_change_v2(change))
+    pub fn propose_conf_change(&mut self, change: impl Into<ConfChangeV2>) -> Result<(), Error> {
+        self.core.propose_conf_change(change)
     }
 
-    /// Makes a committed change of membership active; see [`Core::apply_conf_change`]. A simple
-    /// change is passed as its [`to_v2`](ConfChange::to_v2).
+    /// Makes a committed change of membership active; see [`Core::apply_conf_change`].
     ///
     /// # Errors
     ///
     /// Those of [`Core::apply_conf_change`].
-    pub fn apply_conf_change(&mut self, change: &ConfChangeV2) -> Result<ConfState, Error> {
-        self.call(|core| core.apply_conf_change(change))
+    pub fn apply_conf_change(
+        &mut self,
+        change: impl Into<ConfChangeV2>,
+    ) -> Result<ConfState, Error> {
+        let (conf_state, reset) = self.core.apply_conf_change(change)?;
+        self.timer.follow(reset);
+        Ok(conf_state)
     }
 
     /// Starts a new group; see [`Core::bootstrap`].
@@ -255,7 +253,7 @@ impl<S: Storage, O: Observer> RawNode<S, O> {
     /// # persist(&mut node, &ready)?;
     /// let change = wire::conf_change_of(&ready.committed_entries[0]).unwrap().unwrap();
     /// assert_eq!(change.context, "its address");
-    /// node.apply_conf_change(&change)?;
+    /// node.apply_conf_change(change)?;
     /// node.advance()?;
     /// // From here on the server can campaign, and cannot be bootstrapped again.
     /// node.campaign()?;
@@ -293,16 +291,16 @@ impl<S: Storage, O: Observer> RawNode<S, O> {
     ///
     /// Those of [`Core::read_index`].
     pub fn read_index(&mut self, context: Bytes) -> Result<(), Error> {
-        self.call(|core| core.read_index(context))
+        self.core.read_index(context)
     }
 
-    /// Hands leadership over (thesis §3.10); see [`Core::transfer_leader`].
+    /// Hands leadership over (thesis §3.10); see [`Core::transfer_leadership`].
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc_support/servers.rs"));
     /// # fn main() -> Result<(), Error> {
     /// let mut servers = group(&[1, 2, 3], |_| {})?;
-    /// servers[0].transfer_leader(id(2))?;
+    /// servers[0].transfer_leadership(id(2))?;
     /// let dropped = servers[0].propose("too late".into());
     /// assert_eq!(dropped, Err(DropReason::TransferInProgress { to: id(2) }.into()));
     /// settle(&mut servers)?;
@@ -313,9 +311,9 @@ impl<S: Storage, O: Observer> RawNode<S, O> {
     ///
     /// # Errors
     ///
-    /// Those of [`Core::transfer_leader`].
-    pub fn transfer_leader(&mut self, transferee: NodeId) -> Result<(), Error> {
-        self.call(|core| core.transfer_leader(transferee))
+    /// Those of [`Core::transfer_leadership`].
+    pub fn transfer_leadership(&mut self, transferee: NodeId) -> Result<(), Error> {
+        self.call(|core| core.transfer_leadership(transferee))
     }
 
     /// Forgets who leads (as etcd's `ForgetLeader`); see [`Core::forget_leader`].
@@ -324,7 +322,7 @@ impl<S: Storage, O: Observer> RawNode<S, O> {
     ///
     /// Those of [`Core::forget_leader`].
     pub fn forget_leader(&mut self) -> Result<(), Error> {
-        self.call(Core::forget_leader)
+        self.core.forget_leader()
     }
 
     /// Reports that a server could not be reached (as etcd's `ReportUnreachable`); see
@@ -333,8 +331,8 @@ impl<S: Storage, O: Observer> RawNode<S, O> {
     /// # Errors
     ///
     /// Those of [`Core::report_unreachable`].
-    pub fn report_unreachable(&mut self, id: NodeId) -> Result<(), Error> {
-        self.call(|core| core.report_unreachable(id))
+    pub fn report_unreachable(&mut self, peer: NodeId) -> Result<(), Error> {
+        self.core.report_unreachable(peer)
     }
 
     /// Reports what became of a snapshot (as etcd's `ReportSnapshot`); see
@@ -374,8 +372,8 @@ impl<S: Storage, O: Observer> RawNode<S, O> {
     /// # Errors
     ///
     /// Those of [`Core::report_snapshot`].
-    pub fn report_snapshot(&mut self, id: NodeId, status: SnapshotStatus) -> Result<(), Error> {
-        self.call(|core| core.report_snapshot(id, status))
+    pub fn report_snapshot(&mut self, peer: NodeId, status: SnapshotStatus) -> Result<(), Error> {
+        self.core.report_snapshot(peer, status)
     }
 
     /// Whether there is anything to do.

@@ -4,7 +4,7 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
 use crate::config::Config;
-use crate::core::{Core, TimerEvent};
+use crate::core::{Core, TimerEvent, TimerReset};
 use crate::error::Error;
 use crate::observer::Observer;
 use crate::storage::Storage;
@@ -106,14 +106,13 @@ impl Timer {
         core: &mut Core<S, O>,
         event: TimerEvent,
     ) -> Result<(), Error> {
-        let result = core.on_timer(event);
-        self.follow(core);
-        result
+        let reset = core.on_timer(event)?;
+        self.follow(reset);
+        Ok(())
     }
 
-    /// Does what the core asks of its timers; to be called after every input to the core.
-    pub fn follow<S: Storage, O: Observer>(&mut self, core: &mut Core<S, O>) {
-        let reset = core.take_timer_reset();
+    /// Does what an input to the core returned for its timers.
+    pub fn follow(&mut self, reset: TimerReset) {
         if reset.election {
             self.election_elapsed_ticks = 0;
         }
@@ -202,10 +201,8 @@ mod tests {
             learners,
             ..ConfState::default()
         };
-        let mut core = Core::new(&config, MemoryStorage::with_conf_state(conf_state)).unwrap();
-        let mut timer = Timer::new(&config);
-        timer.follow(&mut core);
-        (timer, core)
+        let core = Core::new(&config, MemoryStorage::with_conf_state(conf_state)).unwrap();
+        (Timer::new(&config), core)
     }
 
     fn message(body: Body) -> Message {
@@ -222,8 +219,7 @@ mod tests {
             commit: Index(0),
             context: Bytes::new(),
         };
-        core.step(message(heartbeat)).unwrap();
-        timer.follow(core);
+        timer.follow(core.step(message(heartbeat)).unwrap());
     }
 
     /// Persists everything and returns what would be sent.
@@ -233,9 +229,8 @@ mod tests {
             let ready = core.ready().unwrap();
             core.storage_mut().append(ready.entries).unwrap();
             messages.extend(ready.messages);
-            core.advance().unwrap();
+            timer.follow(core.advance().unwrap());
         }
-        timer.follow(core);
         messages
     }
 
@@ -319,10 +314,10 @@ mod tests {
     #[test]
     fn a_leader_sends_heartbeats_and_checks_its_quorum() {
         let (mut timer, mut core) = server(|config| config.check_quorum = true, false);
-        core.campaign().unwrap();
+        timer.follow(core.campaign().unwrap());
         work(&mut timer, &mut core);
-        core.step(message(Body::RequestVoteResponse { granted: true }))
-            .unwrap();
+        let vote = message(Body::RequestVoteResponse { granted: true });
+        timer.follow(core.step(vote).unwrap());
         work(&mut timer, &mut core);
         assert_eq!(core.role(), Role::Leader);
         let mut sent = Vec::new();

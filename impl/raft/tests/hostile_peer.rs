@@ -75,7 +75,7 @@ impl Server {
     }
 
     /// One input. What is refused must change nothing; the storage is sound and must not be blamed.
-    fn input(&mut self, input: impl FnOnce(&mut Core<MemoryStorage>) -> Result<(), Error>) {
+    fn input<T>(&mut self, input: impl FnOnce(&mut Core<MemoryStorage>) -> Result<T, Error>) {
         let before = self.core.clone();
         if let Err(error) = input(&mut self.core) {
             assert_ne!(error.blame(), Blame::Storage, "{error}");
@@ -108,7 +108,7 @@ impl Server {
                 self.applied.push(entry.id());
                 self.apply_change(entry);
             }
-            self.core.advance().expect("there is a Ready to advance");
+            let _ = self.core.advance().expect("there is a Ready to advance");
             self.keeps_its_promises();
         }
     }
@@ -117,11 +117,11 @@ impl Server {
     fn apply_change(&mut self, entry: &Entry) {
         let change = match entry.kind {
             EntryKind::Normal => return,
-            EntryKind::ConfChange => wire::decode_conf_change(&entry.data).map(|c| c.to_v2()),
+            EntryKind::ConfChange => wire::decode_conf_change(&entry.data).map(ConfChangeV2::from),
             EntryKind::ConfChangeV2 => wire::decode_conf_change_v2(&entry.data),
         };
         if let Ok(change) = change {
-            self.input(|core| core.apply_conf_change(&change).map(drop));
+            self.input(|core| core.apply_conf_change(change));
         }
     }
 
@@ -206,13 +206,13 @@ impl Group {
             }
             Input::ChangeMembership(at) => {
                 let change = joint_change();
-                self.servers[*at].input(|core| core.propose_conf_change_v2(&change));
+                self.servers[*at].input(|core| core.propose_conf_change(&change));
             }
             Input::Read(at) => {
                 self.servers[*at].input(|core| core.read_index(Bytes::from_static(b"read")));
             }
             Input::Transfer(at, to) => {
-                self.servers[*at].input(|core| core.transfer_leader(id(*to)));
+                self.servers[*at].input(|core| core.transfer_leadership(id(*to)));
             }
             Input::Settle(at) => self.servers[*at].settle(&mut self.network),
             Input::Compact(at) => self.servers[*at].compact(),
@@ -431,11 +431,6 @@ fn body() -> impl Strategy<Value = Body> {
         1 => Just(Body::TransferLeader),
         1 => Just(Body::TimeoutNow),
         1 => Just(Body::ForgetLeader),
-        1 => Just(Body::Hup),
-        1 => Just(Body::Beat),
-        1 => Just(Body::CheckQuorum),
-        1 => Just(Body::Unreachable),
-        1 => any::<bool>().prop_map(|failed| Body::SnapshotStatus { failed }),
         1 => (entry_id(), snapshot()).prop_map(|(last, snapshot)| Body::StorageAppendResponse {
             last: Some(last),
             snapshot: Some(Box::new(snapshot)),

@@ -146,15 +146,11 @@ pub(super) fn message_kind(kind: MessageKind) -> &'static str {
         MessageKind::TransferLeader => "MsgTransferLeader",
         MessageKind::TimeoutNow => "MsgTimeoutNow",
         MessageKind::ForgetLeader => "MsgForgetLeader",
-        MessageKind::Hup => "MsgHup",
-        MessageKind::Beat => "MsgBeat",
-        MessageKind::CheckQuorum => "MsgCheckQuorum",
-        MessageKind::Unreachable => "MsgUnreachable",
-        MessageKind::SnapshotStatus => "MsgSnapStatus",
         MessageKind::StorageAppend => "MsgStorageAppend",
         MessageKind::StorageAppendResponse => "MsgStorageAppendResp",
         MessageKind::StorageApply => "MsgStorageApply",
         MessageKind::StorageApplyResponse => "MsgStorageApplyResp",
+        other => unreachable!("{other:?} has a name in raftpb"),
     }
 }
 
@@ -165,7 +161,7 @@ pub(super) fn parse_message_kind(name: &str) -> Option<MessageKind> {
         .find(|kind| message_kind(*kind) == name)
 }
 
-const MESSAGE_KINDS: [MessageKind; 24] = [
+const MESSAGE_KINDS: [MessageKind; 19] = [
     MessageKind::Propose,
     MessageKind::AppendEntries,
     MessageKind::AppendEntriesResponse,
@@ -181,11 +177,6 @@ const MESSAGE_KINDS: [MessageKind; 24] = [
     MessageKind::TransferLeader,
     MessageKind::TimeoutNow,
     MessageKind::ForgetLeader,
-    MessageKind::Hup,
-    MessageKind::Beat,
-    MessageKind::CheckQuorum,
-    MessageKind::Unreachable,
-    MessageKind::SnapshotStatus,
     MessageKind::StorageAppend,
     MessageKind::StorageAppendResponse,
     MessageKind::StorageApply,
@@ -290,10 +281,6 @@ impl<'a> Fields<'a> {
                 entries: context_entry(context),
                 ..blank
             },
-            Body::SnapshotStatus { failed } => Fields {
-                refused: refused_unless(!failed),
-                ..blank
-            },
             Body::StorageAppend(append) => {
                 let StorageAppend {
                     hard_state,
@@ -329,11 +316,8 @@ impl<'a> Fields<'a> {
             Body::HeartbeatResponse { .. }
             | Body::TransferLeader
             | Body::TimeoutNow
-            | Body::ForgetLeader
-            | Body::Hup
-            | Body::Beat
-            | Body::CheckQuorum
-            | Body::Unreachable => blank,
+            | Body::ForgetLeader => blank,
+            other => unreachable!("{other:?} has fields in raftpb"),
         }
     }
 

@@ -142,7 +142,7 @@ impl InteractionEnv {
             Command::TransferLeadership { from, to } => {
                 let to = self.node(to)?.id;
                 // The command shows no error.
-                let _ = self.node(from)?.raft.transfer_leader(to);
+                let _ = self.node(from)?.raft.transfer_leadership(to);
                 Ok(())
             }
         }

@@ -12,7 +12,7 @@ use crate::target::TargetError;
 use lockstep_raft::types::StorageAppend;
 use lockstep_raft::{
     Body, Core, Entry, HardState, Index, MemoryStorage, Message, NodeId, RawNode, Ready, SoftState,
-    Storage,
+    Storage, TimerReset,
 };
 use lockstep_traces::{Emitted, Handed};
 use std::fmt;
@@ -25,10 +25,10 @@ pub(crate) trait Node {
     fn storage_mut(&mut self) -> &mut MemoryStorage;
     /// What has to be done for it, into a value that is used again.
     fn ready_into(&mut self, ready: &mut Ready) -> Result<(), lockstep_raft::Error>;
-    /// That is done.
-    fn advance(&mut self) -> Result<(), lockstep_raft::Error>;
+    /// That is done. Orders to the timer are those that the server does not follow itself.
+    fn advance(&mut self) -> Result<TimerReset, lockstep_raft::Error>;
     /// A message for it.
-    fn step(&mut self, message: Message) -> Result<(), lockstep_raft::Error>;
+    fn step(&mut self, message: Message) -> Result<TimerReset, lockstep_raft::Error>;
 }
 
 impl Node for Core<MemoryStorage> {
@@ -41,10 +41,10 @@ impl Node for Core<MemoryStorage> {
     fn ready_into(&mut self, ready: &mut Ready) -> Result<(), lockstep_raft::Error> {
         self.ready_into(ready)
     }
-    fn advance(&mut self) -> Result<(), lockstep_raft::Error> {
+    fn advance(&mut self) -> Result<TimerReset, lockstep_raft::Error> {
         self.advance()
     }
-    fn step(&mut self, message: Message) -> Result<(), lockstep_raft::Error> {
+    fn step(&mut self, message: Message) -> Result<TimerReset, lockstep_raft::Error> {
         self.step(message)
     }
 }
@@ -59,11 +59,11 @@ impl Node for RawNode<MemoryStorage> {
     fn ready_into(&mut self, ready: &mut Ready) -> Result<(), lockstep_raft::Error> {
         self.ready_into(ready)
     }
-    fn advance(&mut self) -> Result<(), lockstep_raft::Error> {
-        self.advance()
+    fn advance(&mut self) -> Result<TimerReset, lockstep_raft::Error> {
+        self.advance().map(|()| TimerReset::default())
     }
-    fn step(&mut self, message: Message) -> Result<(), lockstep_raft::Error> {
-        self.step(message)
+    fn step(&mut self, message: Message) -> Result<TimerReset, lockstep_raft::Error> {
+        self.step(message).map(|()| TimerReset::default())
     }
 }
 
@@ -83,6 +83,8 @@ pub(crate) struct Application {
 pub(crate) struct Settled {
     pub sent: Vec<Emitted>,
     pub handed: Vec<Handed>,
+    /// Orders to the timer that nobody followed yet.
+    pub timer: TimerReset,
 }
 
 impl Application {
@@ -190,7 +192,9 @@ impl Application {
             });
         }
         self.apply(node.core().storage(), &ready.committed_entries, settled)?;
-        node.advance().map_err(failed)
+        let ordered = node.advance().map_err(failed)?;
+        settled.timer = settled.timer.and(ordered);
+        Ok(())
     }
 
     /// With asynchronous storage writes: every message is delivered, those to the storage threads too.
@@ -264,7 +268,8 @@ impl Application {
     ) -> Result<(), TargetError> {
         for message in responses {
             if message.to == node.core().id() {
-                node.step(message.clone()).map_err(failed)?;
+                let ordered = node.step(message.clone()).map_err(failed)?;
+                settled.timer = settled.timer.and(ordered);
             } else {
                 check_vouched(node.core().storage(), message)?;
                 settled.sent.push(Emitted {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use lockstep_raft::storage::MemoryStorage;
-use lockstep_raft::{ConfChange, ConfChangeKind, Entry, EntryKind, Message, RawNode, Ready, wire};
+use lockstep_raft::{ConfChange, ConfChangeKind, Entry, Message, RawNode, Ready, wire};
 
 use super::nodes::{self, id};
 use super::{Group, KEPT_ENTRIES};
@@ -35,10 +35,9 @@ impl Server {
         };
         for entry in entries {
             self.applied_bytes += entry.data.len() as u64;
-            if entry.kind == EntryKind::ConfChange {
-                let change = wire::decode_conf_change(&entry.data).expect("we encoded it");
+            if let Some(change) = wire::conf_change_of(entry).expect("we encoded it") {
                 self.node
-                    .apply_conf_change(&change.to_v2())
+                    .apply_conf_change(change)
                     .expect("the change is valid");
             }
         }
@@ -135,7 +134,7 @@ impl Group for Servers {
             ..ConfChange::default()
         };
         self.leader()
-            .propose_conf_change(&change)
+            .propose_conf_change(change)
             .expect("the leader takes proposals");
         self.settle();
     }

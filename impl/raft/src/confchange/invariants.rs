@@ -5,6 +5,7 @@ use crate::types::NodeId;
 
 /// A configuration and the progress of its members do not belong together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
 pub enum InvariantViolation {
     /// Every voter and learner is tracked.
     #[error("member {0} is not tracked")]

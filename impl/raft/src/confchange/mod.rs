@@ -40,6 +40,7 @@ use crate::types::NodeId;
 
 /// Why a change of the membership was refused.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
 pub enum ConfChangeError {
     /// A transition must be left before the next begins.
     #[error("a transition is under way and must be left first")]

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::Core;
+use super::{Core, TimerReset};
 use crate::error::{CallError, Error};
 use crate::observer::Observer;
 use crate::storage::Storage;
@@ -21,7 +21,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
     ///
     /// [`CallError::BootstrapNonEmpty`] and [`CallError::BootstrapNobody`];
     /// [`Error::Storage`].
-    pub fn bootstrap(&mut self, servers: &[(NodeId, Bytes)]) -> Result<(), Error> {
+    pub fn bootstrap(&mut self, servers: &[(NodeId, Bytes)]) -> Result<TimerReset, Error> {
         if servers.is_empty() {
             return Err(CallError::BootstrapNobody.into());
         }
@@ -48,9 +48,9 @@ impl<S: Storage, O: Observer> Core<S, O> {
         self.log.commit_to(Index(servers.len() as u64));
         // They are active at once, so that nothing is ever decided by fewer servers, and once
         // more when the application applies them, which changes nothing.
-        for change in &changes {
-            self.apply_conf_change(&change.to_v2())?;
+        for change in changes {
+            self.switch_configuration(&change.into())?;
         }
-        Ok(())
+        Ok(self.take_timer_reset())
     }
 }

@@ -182,20 +182,19 @@ impl<S: Storage, O: Observer> Core<S, O> {
     ///
     /// [`Refusal::NotLeader`] and [`Refusal::UnknownServer`]: the report is of no use here, as often
     /// when leaders and members change. A transport may well ignore it.
-    pub fn report_unreachable(&mut self, id: NodeId) -> Result<(), Error> {
+    pub fn report_unreachable(&mut self, peer: NodeId) -> Result<(), Error> {
         if self.role != Role::Leader {
             return Err(Refusal::NotLeader.into());
         }
-        let Some(progress) = self.tracker.progress.get_mut(id) else {
-            self.watch.report(Event::UnknownPeerIgnored { from: id });
-            return Err(Refusal::UnknownServer(id).into());
+        let Some(progress) = self.tracker.progress.get_mut(peer) else {
+            self.watch.report(Event::UnknownPeerIgnored { from: peer });
+            return Err(Refusal::UnknownServer(peer).into());
         };
         // Whatever is on its way has probably been lost.
         if progress.state() == ProgressState::Replicate {
             progress.become_probe();
         }
-        self.watch
-            .report(Event::PeerUnreachable { peer: id, progress });
+        self.watch.report(Event::PeerUnreachable { peer, progress });
         self.check_invariants();
         Ok(())
     }
@@ -208,16 +207,16 @@ impl<S: Storage, O: Observer> Core<S, O> {
     ///
     /// [`Refusal::NotLeader`], [`Refusal::UnknownServer`] and [`Refusal::NoSnapshot`]: the report comes
     /// too late, or twice. A transport may well ignore it.
-    pub fn report_snapshot(&mut self, id: NodeId, status: SnapshotStatus) -> Result<(), Error> {
+    pub fn report_snapshot(&mut self, peer: NodeId, status: SnapshotStatus) -> Result<(), Error> {
         if self.role != Role::Leader {
             return Err(Refusal::NotLeader.into());
         }
-        let Some(progress) = self.tracker.progress.get_mut(id) else {
-            self.watch.report(Event::UnknownPeerIgnored { from: id });
-            return Err(Refusal::UnknownServer(id).into());
+        let Some(progress) = self.tracker.progress.get_mut(peer) else {
+            self.watch.report(Event::UnknownPeerIgnored { from: peer });
+            return Err(Refusal::UnknownServer(peer).into());
         };
         if progress.state() != ProgressState::Snapshot {
-            return Err(Refusal::NoSnapshot(id).into());
+            return Err(Refusal::NoSnapshot(peer).into());
         }
         let failed = status == SnapshotStatus::Failed;
         if failed {
@@ -226,7 +225,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
         }
         progress.become_probe();
         self.watch.report(Event::SnapshotReported {
-            peer: id,
+            peer,
             failed,
             progress,
         });

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::Core;
+use super::{Core, TimerReset};
 use crate::confchange::{Changer, ConfChangeError};
 use crate::error::{CallError, Error};
 use crate::observer::{Event, Observer};
@@ -22,13 +22,22 @@ impl<S: Storage, O: Observer> Core<S, O> {
     ///
     /// [`CallError::ConfChange`] if the change does not fit the active configuration, which is
     /// then unchanged; [`Error::Storage`].
-    pub fn apply_conf_change(&mut self, change: &ConfChangeV2) -> Result<ConfState, Error> {
+    pub fn apply_conf_change(
+        &mut self,
+        change: impl Into<ConfChangeV2>,
+    ) -> Result<(ConfState, TimerReset), Error> {
+        self.switch_configuration(&change.into())?;
+        let conf_state = self.tracker.config.conf_state();
+        Ok((conf_state, self.take_timer_reset()))
+    }
+
+    pub(super) fn switch_configuration(&mut self, change: &ConfChangeV2) -> Result<(), Error> {
         (self.tracker.config, self.tracker.progress) =
             changed(&self.tracker, self.log.last_index()?, change)
                 .map_err(CallError::ConfChange)?;
         let result = self.react_to_configuration();
         self.check_invariants();
-        result.map(|()| self.tracker.config.conf_state())
+        result
     }
 
     /// Whether this server is a learner follows from the configuration.

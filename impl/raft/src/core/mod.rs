@@ -50,7 +50,7 @@ pub use leader::SnapshotStatus;
 /// 1. *inputs*: [`step`](Core::step) for messages, [`on_timer`](Core::on_timer) for time,
 ///    [`propose`](Core::propose), [`campaign`](Core::campaign), [`read_index`](Core::read_index) and
 ///    so on for the application;
-/// 2. [`take_timer_reset`](Core::take_timer_reset) after each input: what the timers must do
+/// 2. each input that can move a timer returns a [`TimerReset`]: what the timers must do now
 ///    ([`RawNode`](crate::RawNode) sees to that);
 /// 3. *outputs*: while [`has_ready`](Core::has_ready), take a [`ready`](Core::ready), persist, send
 ///    and apply what it holds;
@@ -134,6 +134,7 @@ struct Settings {
 
 /// What happens at a timer, see [`Core::on_timer`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum TimerEvent {
     /// The randomised election timer fired: the server campaigns, unless it leads.
     ElectionTimeout,
@@ -147,8 +148,9 @@ pub enum TimerEvent {
     HeartbeatDue,
 }
 
-/// What the timers must do after an input, see [`Core::take_timer_reset`].
+/// What the timers must do after an input to a [`Core`]. A [`Timer`](crate::Timer) does it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[must_use = "the timers of the server must do this"]
 pub struct TimerReset {
     /// Count the election timeout from now.
     pub election: bool,
@@ -156,6 +158,17 @@ pub struct TimerReset {
     pub heartbeat: bool,
     /// Draw a new random election timeout.
     pub redraw: bool,
+}
+
+impl TimerReset {
+    /// What the timers must do after two inputs.
+    pub const fn and(self, other: TimerReset) -> TimerReset {
+        TimerReset {
+            election: self.election || other.election,
+            heartbeat: self.heartbeat || other.heartbeat,
+            redraw: self.redraw || other.redraw,
+        }
+    }
 }
 
 impl<S: Storage> Core<S> {
@@ -223,6 +236,8 @@ impl<S: Storage, O: Observer> Core<S, O> {
             core.log.applied_to(applied, 0);
         }
         core.become_follower(core.term, None);
+        // Its timers start with it: there is nothing to reset.
+        core.timer_reset = TimerReset::default();
         core.told_soft_state = core.soft_state();
         core.told_hard_state = told;
 
@@ -244,8 +259,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
     }
 
     /// Takes in a message: from another server, or a response of a storage thread. What follows from
-    /// it is in the next [`ready`](Core::ready); the timers are told by
-    /// [`take_timer_reset`](Core::take_timer_reset). Whom the message is addressed to is not looked at:
+    /// it is in the next [`ready`](Core::ready). Whom the message is addressed to is not looked at:
     /// the transport has brought it here. One that is refused has changed nothing, and one that is
     /// stale, repeated or out of order is no error (Raft §5.1; the transport may lose, repeat and
     /// reorder messages). Nor is a request of another server for a read or a transfer that cannot be
@@ -260,14 +274,14 @@ impl<S: Storage, O: Observer> Core<S, O> {
     /// [`Error::Peer`] if the message is local to another server, is a response from a server that
     /// is not in the configuration, or is none that a correct server sends;
     /// [`Error::ProposalDropped`] for a forwarded proposal; [`Error::Storage`].
-    pub fn step(&mut self, message: Message) -> Result<(), Error> {
+    pub fn step(&mut self, message: Message) -> Result<TimerReset, Error> {
         self.validate(&message)?;
         let result = self.handle(message);
         self.check_invariants();
         match result {
             // Nobody here waits for it, and its term may have been news.
-            Err(Error::Refused(_)) => Ok(()),
-            result => result,
+            Ok(()) | Err(Error::Refused(_)) => Ok(self.take_timer_reset()),
+            Err(error) => Err(error),
         }
     }
 
@@ -277,7 +291,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
     /// # Errors
     ///
     /// [`Error::Storage`].
-    pub fn on_timer(&mut self, event: TimerEvent) -> Result<(), Error> {
+    pub fn on_timer(&mut self, event: TimerEvent) -> Result<TimerReset, Error> {
         match (event, self.role) {
             (TimerEvent::ElectionTimeout, Role::Leader) => {}
             (TimerEvent::ElectionTimeout, _) => {
@@ -291,12 +305,10 @@ impl<S: Storage, O: Observer> Core<S, O> {
             (TimerEvent::HeartbeatDue, _) => {}
         }
         self.check_invariants();
-        Ok(())
+        Ok(self.take_timer_reset())
     }
 
-    /// What the timers must do in consequence of the inputs since the last call. To be called
-    /// after every input.
-    pub fn take_timer_reset(&mut self) -> TimerReset {
+    fn take_timer_reset(&mut self) -> TimerReset {
         std::mem::take(&mut self.timer_reset)
     }
 
@@ -306,12 +318,12 @@ impl<S: Storage, O: Observer> Core<S, O> {
     /// # Errors
     ///
     /// [`Refusal::Campaign`] with the reason; [`Error::Storage`].
-    pub fn campaign(&mut self) -> Result<(), Error> {
+    pub fn campaign(&mut self) -> Result<TimerReset, Error> {
         let result = self.start_election(false);
         self.check_invariants();
         match result? {
             Some(obstacle) => Err(Refusal::Campaign(obstacle).into()),
-            None => Ok(()),
+            None => Ok(self.take_timer_reset()),
         }
     }
 

@@ -1,6 +1,6 @@
 //! What leaves the core: `Ready`, and what its completion means.
 
-use super::Core;
+use super::{Core, TimerReset};
 use crate::error::{CallError, Error};
 use crate::observer::Observer;
 use crate::ready::Ready;
@@ -114,7 +114,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
     ///
     /// [`CallError::NothingToAdvance`] if no `Ready` was taken since the last time;
     /// [`CallError::AdvanceAsync`] with asynchronous storage writes; [`Error::Storage`].
-    pub fn advance(&mut self) -> Result<(), Error> {
+    pub fn advance(&mut self) -> Result<TimerReset, Error> {
         if self.settings.async_storage_writes {
             return Err(CallError::AdvanceAsync.into());
         }
@@ -147,7 +147,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
             self.handle_applied(index, encoded_bytes, payload_bytes)?;
         }
         self.check_invariants();
-        Ok(())
+        Ok(self.take_timer_reset())
     }
 
     /// Whether committed entries may be applied before they are known to be in stable storage:

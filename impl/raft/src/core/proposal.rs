@@ -46,26 +46,19 @@ impl<S: Storage, O: Observer> Core<S, O> {
         self.propose_checked(entries)
     }
 
-    /// Proposes a change of membership of the simple kind. A leader that cannot take now what a
+    /// Proposes a change of membership, as an entry of the kind [`EntryKind::ConfChangeV2`]. The
+    /// default value proposes to leave a joint configuration. A leader that cannot take now what a
     /// follower passes on appends an empty entry in its place (as etcd does always), unless
     /// [`conf_change_validation`](crate::Config::conf_change_validation) is off.
     ///
-    /// # Errors
-    ///
-    /// Those of [`propose_entries`](Core::propose_entries).
-    pub fn propose_conf_change(&mut self, change: &ConfChange) -> Result<(), Error> {
-        let data = wire::encode_conf_change(change);
-        self.propose_entries(vec![Entry::proposal(EntryKind::ConfChange, data)])
-    }
-
-    /// Proposes a change of membership of the general kind; the default value proposes to leave a
-    /// joint configuration. See [`propose_conf_change`](Core::propose_conf_change).
+    /// A group with servers that read only [`EntryKind::ConfChange`] is sent such an entry by
+    /// [`propose_entries`](Core::propose_entries).
     ///
     /// # Errors
     ///
     /// Those of [`propose_entries`](Core::propose_entries).
-    pub fn propose_conf_change_v2(&mut self, change: &ConfChangeV2) -> Result<(), Error> {
-        let data = wire::encode_conf_change_v2(change);
+    pub fn propose_conf_change(&mut self, change: impl Into<ConfChangeV2>) -> Result<(), Error> {
+        let data = wire::encode_conf_change_v2(&change.into());
         self.propose_entries(vec![Entry::proposal(EntryKind::ConfChangeV2, data)])
     }
 

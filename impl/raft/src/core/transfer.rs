@@ -1,6 +1,6 @@
 //! Handing over leadership (thesis §3.10).
 
-use super::Core;
+use super::{Core, TimerReset};
 use crate::error::{Error, Refusal};
 use crate::observer::{Event, Observer, TransferObstacle};
 use crate::storage::Storage;
@@ -18,7 +18,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
     /// [`Refusal::Transfer`] with the reason; [`Error::Storage`].
     ///
     /// [`Ready::aborted_transfers`]: crate::Ready::aborted_transfers
-    pub fn transfer_leader(&mut self, transferee: NodeId) -> Result<(), Error> {
+    pub fn transfer_leadership(&mut self, transferee: NodeId) -> Result<TimerReset, Error> {
         let (to, body) = (self.settings.id, Body::TransferLeader);
         let result = self.handle(Message {
             from: transferee,
@@ -27,7 +27,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
             body,
         });
         self.check_invariants();
-        result
+        result.map(|()| self.take_timer_reset())
     }
 
     /// A leader is asked to hand over to a member.

@@ -53,7 +53,7 @@
 //! node.campaign().await?;
 //! tokio::spawn({
 //!     let node = node.clone();
-//!     async move { node.propose("hello").await }
+//!     async move { node.propose("hello".into()).await }
 //! });
 //! let mut applied = Vec::new();
 //! while applied.is_empty() {
@@ -96,8 +96,8 @@ use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
 use crate::wire;
 use crate::{
-    ConfChange, ConfChangeV2, ConfState, Config, Entry, EntryKind, Error, Message, NodeId,
-    Observer, RawNode, Ready, SnapshotStatus, Status, Storage,
+    ConfChangeV2, ConfState, Config, Entry, EntryKind, Error, Message, NodeId, Observer, RawNode,
+    Ready, SnapshotStatus, Status, Storage,
 };
 use task::{Command, Proposal, Task};
 
@@ -329,37 +329,35 @@ impl Node {
     /// # Errors
     ///
     /// [`NodeError::Refused`] if the proposal was dropped, else the server has ended.
-    pub async fn propose(&self, data: impl Into<Bytes>) -> Result<(), NodeError> {
-        self.propose_entry(Entry::proposal(EntryKind::Normal, data.into()))
+    pub async fn propose(&self, data: Bytes) -> Result<(), NodeError> {
+        self.propose_entries(vec![Entry::proposal(EntryKind::Normal, data)])
             .await
     }
 
-    /// Proposes a change of one server. Waits while no leader is known.
+    /// Proposes a change of membership. Waits while no leader is known.
     ///
     /// # Errors
     ///
     /// As [`propose`](Node::propose). A change that does not fit the configuration of this leader is
     /// refused; one that is passed on to a leader which cannot take it becomes an empty entry there.
-    pub async fn propose_conf_change(&self, change: &ConfChange) -> Result<(), NodeError> {
-        let data = wire::encode_conf_change(change);
-        self.propose_entry(Entry::proposal(EntryKind::ConfChange, data))
+    pub async fn propose_conf_change(
+        &self,
+        change: impl Into<ConfChangeV2>,
+    ) -> Result<(), NodeError> {
+        let data = wire::encode_conf_change_v2(&change.into());
+        self.propose_entries(vec![Entry::proposal(EntryKind::ConfChangeV2, data)])
             .await
     }
 
-    /// Proposes any change of membership. Waits while no leader is known.
+    /// Proposes several entries at once: all of them or none. Waits while no leader is known.
     ///
     /// # Errors
     ///
-    /// As [`propose_conf_change`](Node::propose_conf_change).
-    pub async fn propose_conf_change_v2(&self, change: &ConfChangeV2) -> Result<(), NodeError> {
-        let data = wire::encode_conf_change_v2(change);
-        self.propose_entry(Entry::proposal(EntryKind::ConfChangeV2, data))
-            .await
-    }
-
-    async fn propose_entry(&self, entry: Entry) -> Result<(), NodeError> {
+    /// As [`propose`](Node::propose), and those of
+    /// [`RawNode::propose_entries`](crate::RawNode::propose_entries).
+    pub async fn propose_entries(&self, entries: Vec<Entry>) -> Result<(), NodeError> {
         let (reply, answer) = oneshot::channel();
-        let proposal = Proposal { entry, reply };
+        let proposal = Proposal { entries, reply };
         if self.shared.proposals.send(proposal).await.is_err() {
             return Err(self.end().await);
         }
@@ -392,7 +390,11 @@ impl Node {
     /// # Errors
     ///
     /// [`NodeError::Refused`] if the change does not fit the configuration, else the server has ended.
-    pub async fn apply_conf_change(&self, change: ConfChangeV2) -> Result<ConfState, NodeError> {
+    pub async fn apply_conf_change(
+        &self,
+        change: impl Into<ConfChangeV2>,
+    ) -> Result<ConfState, NodeError> {
+        let change = change.into();
         self.request(|reply| Command::ApplyConfChange { change, reply })
             .await?
     }
@@ -406,14 +408,14 @@ impl Node {
         self.request(Command::Campaign).await?
     }
 
-    /// Asks the leader to hand over leadership to `to`.
+    /// Asks the leader to hand over leadership.
     ///
     /// # Errors
     ///
     /// [`NodeError::Refused`] with the reason, else the server has ended. A transfer that is given up
     /// later shows in [`Ready::aborted_transfers`] of the leader.
-    pub async fn transfer_leadership(&self, to: NodeId) -> Result<(), NodeError> {
-        self.request(|reply| Command::TransferLeadership { to, reply })
+    pub async fn transfer_leadership(&self, transferee: NodeId) -> Result<(), NodeError> {
+        self.request(|reply| Command::TransferLeadership { transferee, reply })
             .await?
     }
 
@@ -434,8 +436,7 @@ impl Node {
     /// # Errors
     ///
     /// [`NodeError::Refused`] if no leader is known, else the server has ended.
-    pub async fn read_index(&self, context: impl Into<Bytes>) -> Result<(), NodeError> {
-        let context = context.into();
+    pub async fn read_index(&self, context: Bytes) -> Result<(), NodeError> {
         self.request(|reply| Command::ReadIndex { context, reply })
             .await?
     }

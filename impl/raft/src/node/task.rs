@@ -12,10 +12,10 @@ use crate::{
 type Reply<T> = oneshot::Sender<T>;
 type Outcome = Result<(), NodeError>;
 
-/// An entry to be proposed as soon as a leader is known.
+/// Entries to be proposed as soon as a leader is known.
 #[derive(Debug)]
 pub(super) struct Proposal {
-    pub(super) entry: Entry,
+    pub(super) entries: Vec<Entry>,
     pub(super) reply: Reply<Result<(), Error>>,
 }
 
@@ -30,7 +30,7 @@ pub(super) enum Command {
         reply: Reply<Result<ConfState, NodeError>>,
     },
     TransferLeadership {
-        to: NodeId,
+        transferee: NodeId,
         reply: Reply<Outcome>,
     },
     ReadIndex {
@@ -94,8 +94,8 @@ impl<S: Storage, O: Observer> Task<S, O> {
                 Input::Command(command) => self.execute(command)?,
                 Input::Tick => fatal(self.raw.tick())?,
                 Input::Message(message) => fatal(self.raw.step(message))?,
-                Input::Proposal(Proposal { entry, reply }) => {
-                    let result = self.raw.propose_entries(vec![entry]);
+                Input::Proposal(Proposal { entries, reply }) => {
+                    let result = self.raw.propose_entries(entries);
                     fatal(result.clone())?;
                     // Whoever has stopped waiting does not want to know.
                     let _ = reply.send(result);
@@ -130,10 +130,10 @@ impl<S: Storage, O: Observer> Task<S, O> {
             Command::Campaign(reply) => answer(reply, self.raw.campaign()),
             Command::ForgetLeader(reply) => answer(reply, self.raw.forget_leader()),
             Command::ApplyConfChange { change, reply } => {
-                answer(reply, self.raw.apply_conf_change(&change))
+                answer(reply, self.raw.apply_conf_change(change))
             }
-            Command::TransferLeadership { to, reply } => {
-                answer(reply, self.raw.transfer_leader(to))
+            Command::TransferLeadership { transferee, reply } => {
+                answer(reply, self.raw.transfer_leadership(transferee))
             }
             Command::ReadIndex { context, reply } => answer(reply, self.raw.read_index(context)),
             Command::ReportUnreachable { peer, reply } => {

@@ -12,8 +12,8 @@ use tokio::task::{JoinHandle, yield_now};
 use super::*;
 use crate::storage::MemoryStorage;
 use crate::{
-    Body, CallError, ConfChangeKind, ConfChangeSingle, DropReason, Event, HardState, Index,
-    NoObserver, Role, Snapshot, StorageError, Term,
+    Body, CallError, ConfChange, ConfChangeKind, ConfChangeSingle, DropReason, Event, HardState,
+    Index, NoObserver, Role, Snapshot, StorageError, Term,
 };
 
 fn id(number: u64) -> NodeId {
@@ -135,7 +135,7 @@ async fn is_done(future: &mut (impl Future + Unpin)) -> bool {
 async fn a_proposal_waits_for_a_leader_and_is_applied() {
     let (node, storage) = single();
     let mut served = serve(node.clone(), storage, BTreeMap::new());
-    let mut proposal = Box::pin(node.propose("x"));
+    let mut proposal = Box::pin(node.propose("x".into()));
     assert!(!is_done(&mut proposal).await);
     elect(&node).await;
     proposal.await.unwrap();
@@ -150,7 +150,7 @@ async fn more_proposals_than_the_queue_holds_all_get_through() {
     let proposals: Vec<_> = (0..count)
         .map(|n| {
             let node = node.clone();
-            tokio::spawn(async move { node.propose(n.to_string()).await })
+            tokio::spawn(async move { node.propose(n.to_string().into()).await })
         })
         .collect();
     for _ in 0..10 {
@@ -178,7 +178,7 @@ async fn stopping_ends_every_call_that_waits() {
     let waiting: Vec<JoinHandle<NodeError>> = (0..2 * PROPOSAL_QUEUE)
         .map(|_| {
             let node = node.clone();
-            tokio::spawn(async move { node.propose("never").await.unwrap_err() })
+            tokio::spawn(async move { node.propose("never".into()).await.unwrap_err() })
         })
         .chain([{
             let node = node.clone();
@@ -195,51 +195,49 @@ async fn stopping_ends_every_call_that_waits() {
     }
 }
 
+/// One call of a handle and of a server without one: it compiles only while names and arguments agree.
+macro_rules! both {
+    ($node:ident, $raw:ident, $call:ident($($argument:expr),*)) => {{
+        let _ = $raw.$call($($argument),*);
+        $node.$call($($argument),*).await.unwrap_err()
+    }};
+}
+
 #[tokio::test]
 async fn every_call_after_the_stop_says_so() {
     let (node, _storage) = single();
     node.stop().await.unwrap();
     node.stop().await.unwrap();
-    let stopped = NodeError::Stopped;
-    let message = Message {
+    let mut raw = RawNode::new(&Config::new(id(1)), MemoryStorage::new()).unwrap();
+    let message = || Message {
         from: id(2),
         to: id(1),
         term: Term(1),
         body: Body::TimeoutNow,
     };
+    let (simple, general) = (ConfChange::default(), ConfChangeV2::default());
     let finished = SnapshotStatus::Finished;
-    assert_eq!(node.ready().await.unwrap_err(), stopped);
-    assert_eq!(node.advance().await.unwrap_err(), stopped);
-    assert_eq!(node.propose("x").await.unwrap_err(), stopped);
-    assert_eq!(
-        node.propose_conf_change(&ConfChange::default())
-            .await
-            .unwrap_err(),
-        stopped
-    );
-    assert_eq!(
-        node.propose_conf_change_v2(&ConfChangeV2::default())
-            .await
-            .unwrap_err(),
-        stopped
-    );
-    assert_eq!(node.step(message).await.unwrap_err(), stopped);
-    assert_eq!(
-        node.apply_conf_change(ConfChangeV2::default())
-            .await
-            .unwrap_err(),
-        stopped
-    );
-    assert_eq!(node.campaign().await.unwrap_err(), stopped);
-    assert_eq!(node.transfer_leadership(id(2)).await.unwrap_err(), stopped);
-    assert_eq!(node.forget_leader().await.unwrap_err(), stopped);
-    assert_eq!(node.read_index("r").await.unwrap_err(), stopped);
-    assert_eq!(node.status().await.unwrap_err(), stopped);
-    assert_eq!(node.report_unreachable(id(2)).await.unwrap_err(), stopped);
-    assert_eq!(
-        node.report_snapshot(id(2), finished).await.unwrap_err(),
-        stopped
-    );
+    let entry = || Entry::proposal(EntryKind::Normal, Bytes::new());
+    for error in [
+        both!(node, raw, ready()),
+        both!(node, raw, advance()),
+        both!(node, raw, propose("x".into())),
+        both!(node, raw, propose_entries(vec![entry()])),
+        both!(node, raw, propose_conf_change(&simple)),
+        both!(node, raw, propose_conf_change(general.clone())),
+        both!(node, raw, step(message())),
+        both!(node, raw, apply_conf_change(&simple)),
+        both!(node, raw, apply_conf_change(general.clone())),
+        both!(node, raw, campaign()),
+        both!(node, raw, transfer_leadership(id(2))),
+        both!(node, raw, forget_leader()),
+        both!(node, raw, read_index("r".into())),
+        both!(node, raw, report_unreachable(id(2))),
+        both!(node, raw, report_snapshot(id(2), finished)),
+        node.status().await.unwrap_err(),
+    ] {
+        assert_eq!(error, NodeError::Stopped);
+    }
     node.tick();
     assert_eq!(node.missed_ticks(), 1);
 }
@@ -276,7 +274,7 @@ async fn the_loop_of_the_application_ends_with_a_stop() {
     let (node, storage) = single();
     let served = serve(node.clone(), storage, BTreeMap::new());
     elect(&node).await;
-    node.propose("x").await.unwrap();
+    node.propose("x".into()).await.unwrap();
     node.stop().await.unwrap();
     assert_eq!(served.task.await.unwrap(), NodeError::Stopped);
 }
@@ -351,7 +349,7 @@ async fn a_server_whose_storage_fails_ends_and_says_why() {
     // Reading the committed entries fails.
     let failed = NodeError::Failed(StorageError::Other("disk on fire".to_owned()).into());
     assert_eq!(node.ready().await.unwrap_err(), failed);
-    assert_eq!(node.propose("x").await.unwrap_err(), failed);
+    assert_eq!(node.propose("x".into()).await.unwrap_err(), failed);
     assert_eq!(node.stop().await.unwrap_err(), failed);
 }
 
@@ -368,7 +366,7 @@ async fn ticks_beyond_the_queue_are_counted() {
 async fn ticks_start_an_election() {
     let (node, storage) = single();
     let mut served = serve(node.clone(), storage, BTreeMap::new());
-    let mut proposal = Box::pin(node.propose("x"));
+    let mut proposal = Box::pin(node.propose("x".into()));
     while !is_done(&mut proposal).await {
         node.tick();
     }
@@ -389,7 +387,7 @@ async fn dropping_a_waiting_ready_loses_nothing() {
     }
     let mut served = serve(node.clone(), storage, BTreeMap::new());
     elect(&node).await;
-    node.propose("x").await.unwrap();
+    node.propose("x".into()).await.unwrap();
     assert_eq!(served.applied.recv().await.unwrap(), "x");
 }
 
@@ -421,14 +419,14 @@ async fn three_servers_replicate_read_and_hand_over() {
     elect(&servers[0].node).await;
     servers[1]
         .node
-        .propose("by way of a follower")
+        .propose("by way of a follower".into())
         .await
         .unwrap();
     for server in &mut servers {
         assert_eq!(server.applied.recv().await.unwrap(), "by way of a follower");
     }
 
-    servers[2].node.read_index("read").await.unwrap();
+    servers[2].node.read_index("read".into()).await.unwrap();
     let (index, context) = servers[2].reads.recv().await.unwrap();
     assert_eq!(context, "read");
     let index = index.expect("nobody lost its leadership");
@@ -450,7 +448,11 @@ async fn three_servers_replicate_read_and_hand_over() {
     {
         yield_now().await;
     }
-    servers[0].node.propose("to the new leader").await.unwrap();
+    servers[0]
+        .node
+        .propose("to the new leader".into())
+        .await
+        .unwrap();
     for server in &mut servers {
         assert_eq!(server.applied.recv().await.unwrap(), "to the new leader");
     }
@@ -468,7 +470,7 @@ async fn membership_changes_by_committed_entries() {
     };
     // Before the first entry of a new leader is applied a change is refused.
     while !node.status().await.unwrap().config.learners.contains(id(2)) {
-        match node.propose_conf_change_v2(&change).await {
+        match node.propose_conf_change(&change).await {
             Ok(()) | Err(NodeError::Refused(Error::ProposalDropped(_))) => yield_now().await,
             Err(error) => panic!("{error}"),
         }
@@ -501,9 +503,9 @@ async fn a_dropped_proposal_says_why() {
     while node.status().await.unwrap().basic.soft_state.role != Role::Leader {
         yield_now().await;
     }
-    node.propose("12345").await.unwrap();
+    node.propose("12345".into()).await.unwrap();
     let refused = NodeError::Refused(DropReason::UncommittedLimit.into());
-    assert_eq!(node.propose("6").await.unwrap_err(), refused);
+    assert_eq!(node.propose("6".into()).await.unwrap_err(), refused);
 }
 
 /// Panics when the server starts an election.

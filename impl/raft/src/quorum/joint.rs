@@ -53,7 +53,8 @@ impl JointConfig {
         }
     }
 
-    /// A drawing of who has acknowledged what, one line a voter of either half.
+    /// A drawing of who has acknowledged what, one line a voter of either half, for etcd's scripts.
+    #[doc(hidden)]
     pub fn describe(&self, acked: impl FnMut(NodeId) -> Option<Index>) -> String {
         describe::describe(&self.ids(), acked)
     }

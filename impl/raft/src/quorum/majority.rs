@@ -94,7 +94,8 @@ impl MajorityConfig {
         }
     }
 
-    /// A drawing of who has acknowledged what, one line a voter, for people and test scripts.
+    /// A drawing of who has acknowledged what, one line a voter, for etcd's scripts.
+    #[doc(hidden)]
     pub fn describe(&self, acked: impl FnMut(NodeId) -> Option<Index>) -> String {
         describe::describe(&self.voters, acked)
     }

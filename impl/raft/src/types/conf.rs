@@ -48,20 +48,6 @@ pub struct ConfChange {
     pub context: Bytes,
 }
 
-impl ConfChange {
-    /// The same change in the general form.
-    pub fn to_v2(&self) -> ConfChangeV2 {
-        ConfChangeV2 {
-            transition: Transition::Auto,
-            changes: vec![ConfChangeSingle {
-                kind: self.kind,
-                node: self.node,
-            }],
-            context: self.context.clone(),
-        }
-    }
-}
-
 /// How a [`ConfChangeV2`] is carried out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Transition {
@@ -121,8 +107,31 @@ impl ConfChangeV2 {
     }
 }
 
+impl From<&ConfChangeV2> for ConfChangeV2 {
+    fn from(change: &ConfChangeV2) -> ConfChangeV2 {
+        change.clone()
+    }
+}
+
+impl From<&ConfChange> for ConfChangeV2 {
+    fn from(change: &ConfChange) -> ConfChangeV2 {
+        change.clone().into()
+    }
+}
+
+/// The same change in the general form, which has no number.
 impl From<ConfChange> for ConfChangeV2 {
     fn from(change: ConfChange) -> ConfChangeV2 {
-        change.to_v2()
+        let ConfChange {
+            id: _,
+            kind,
+            node,
+            context,
+        } = change;
+        ConfChangeV2 {
+            transition: Transition::Auto,
+            changes: vec![ConfChangeSingle { kind, node }],
+            context,
+        }
     }
 }

@@ -67,8 +67,7 @@ impl Entry {
 }
 
 fn varint_len(value: u64) -> u64 {
-    // Seven bits a byte; zero takes one byte too.
-    u64::from((70 - (value | 1).leading_zeros()) / 7)
+    prost::encoding::encoded_len_varint(value) as u64
 }
 
 /// Identity of a log entry: the term that created it and its position.
@@ -97,12 +96,12 @@ impl EntryId {
 }
 
 /// Total [`Entry::encoded_len`] of the entries.
-pub fn entries_len(entries: &[Entry]) -> u64 {
+pub(crate) fn entries_len(entries: &[Entry]) -> u64 {
     entries.iter().map(Entry::encoded_len).sum()
 }
 
 /// Total [`Entry::payload_len`] of the entries.
-pub fn payloads_len(entries: &[Entry]) -> u64 {
+pub(crate) fn payloads_len(entries: &[Entry]) -> u64 {
     entries.iter().map(Entry::payload_len).sum()
 }
 

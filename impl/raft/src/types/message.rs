@@ -48,19 +48,18 @@ pub struct Rejection {
 /// | `TransferLeader` | MsgTransferLeader | |
 /// | `TimeoutNow` | MsgTimeoutNow | |
 /// | `ForgetLeader` | MsgForgetLeader | |
-/// | `Hup` | MsgHup | |
-/// | `Beat` | MsgBeat | |
-/// | `CheckQuorum` | MsgCheckQuorum | |
-/// | `Unreachable` | MsgUnreachable | |
-/// | `SnapshotStatus` | MsgSnapStatus | reject |
 /// | `StorageAppend` | MsgStorageAppend | term, vote, commit, entries, snapshot, responses |
 /// | `StorageAppendResponse` | MsgStorageAppendResp | index, logTerm (of `last`), snapshot |
 /// | `StorageApply` | MsgStorageApply | entries, responses |
 /// | `StorageApplyResponse` | MsgStorageApplyResp | entries |
+///
+/// etcd's messages of a server to itself (`MsgHup`, `MsgBeat`, `MsgCheckQuorum`, `MsgUnreachable`,
+/// `MsgSnapStatus`) are calls of [`Core`](crate::Core) instead.
 // The tag takes a whole word, so that messages are moved in words: behind a tag of one byte the rest of a
 // message is copied in misaligned, overlapping pieces, and each read of one waits for its writes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[repr(u64)]
+#[non_exhaustive]
 pub enum Body {
     /// Asks the leader to append these entries (their terms and indexes are zero).
     Propose {
@@ -142,19 +141,6 @@ pub enum Body {
     TimeoutNow,
     /// Tells a follower to forget who leads, so that it may vote for somebody else.
     ForgetLeader,
-    /// Local: campaign.
-    Hup,
-    /// Local: the heartbeat timer fired.
-    Beat,
-    /// Local: one election timeout has passed at the leader.
-    CheckQuorum,
-    /// Local: the transport could not reach the server in [`Message::from`].
-    Unreachable,
-    /// Local: a snapshot to the server in [`Message::from`] was delivered or was not.
-    SnapshotStatus {
-        /// Whether the snapshot failed to arrive or to apply.
-        failed: bool,
-    },
     /// To the append thread: make all of this durable, then deliver the responses.
     StorageAppend(Box<StorageAppend>),
     /// From the append thread: the writes are durable. Its term is that at which the write was
@@ -196,6 +182,7 @@ pub struct StorageAppend {
 
 /// The kind of a message without its contents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 #[allow(
     missing_docs,
     reason = "each kind is documented at the variant of `Body` with its name"
@@ -216,11 +203,6 @@ pub enum MessageKind {
     TransferLeader,
     TimeoutNow,
     ForgetLeader,
-    Hup,
-    Beat,
-    CheckQuorum,
-    Unreachable,
-    SnapshotStatus,
     StorageAppend,
     StorageAppendResponse,
     StorageApply,
@@ -246,11 +228,6 @@ impl Body {
             Body::TransferLeader => MessageKind::TransferLeader,
             Body::TimeoutNow => MessageKind::TimeoutNow,
             Body::ForgetLeader => MessageKind::ForgetLeader,
-            Body::Hup => MessageKind::Hup,
-            Body::Beat => MessageKind::Beat,
-            Body::CheckQuorum => MessageKind::CheckQuorum,
-            Body::Unreachable => MessageKind::Unreachable,
-            Body::SnapshotStatus { .. } => MessageKind::SnapshotStatus,
             Body::StorageAppend(_) => MessageKind::StorageAppend,
             Body::StorageAppendResponse { .. } => MessageKind::StorageAppendResponse,
             Body::StorageApply { .. } => MessageKind::StorageApply,
@@ -260,16 +237,11 @@ impl Body {
 }
 
 impl MessageKind {
-    /// Whether such a message comes from the server itself or its storage threads, never from a peer.
+    /// Whether such a message goes between a server and its storage threads, never to a peer.
     pub const fn is_local(self) -> bool {
         matches!(
             self,
-            MessageKind::Hup
-                | MessageKind::Beat
-                | MessageKind::CheckQuorum
-                | MessageKind::Unreachable
-                | MessageKind::SnapshotStatus
-                | MessageKind::StorageAppend
+            MessageKind::StorageAppend
                 | MessageKind::StorageAppendResponse
                 | MessageKind::StorageApply
                 | MessageKind::StorageApplyResponse
@@ -285,7 +257,6 @@ impl MessageKind {
                 | MessageKind::RequestPreVoteResponse
                 | MessageKind::HeartbeatResponse
                 | MessageKind::ReadIndexResponse
-                | MessageKind::Unreachable
                 | MessageKind::StorageAppendResponse
                 | MessageKind::StorageApplyResponse
         )

@@ -11,10 +11,8 @@ mod message;
 mod state;
 
 pub use conf::{ConfChange, ConfChangeKind, ConfChangeSingle, ConfChangeV2, ConfState, Transition};
-pub use entry::{
-    Entry, EntryId, EntryKind, Snapshot, SnapshotMetadata, entries_len, limit_count, payloads_len,
-};
-
+pub use entry::{Entry, EntryId, EntryKind, Snapshot, SnapshotMetadata, limit_count};
+pub(crate) use entry::{entries_len, payloads_len};
 pub use ids::{Index, NodeId, Term};
 pub use message::{Body, Message, MessageKind, Rejection, StorageAppend};
 pub use state::{HardState, ReadState, Role, SoftState};

@@ -11,6 +11,10 @@ use crate::types::{
 /// The context by which a vote request says that a leader asked for the campaign.
 const CAMPAIGN_TRANSFER: &[u8] = b"CampaignTransfer";
 
+/// The kinds of `raftpb` that a server sends to itself: `MsgHup`, `MsgBeat`, `MsgUnreachable`,
+/// `MsgSnapStatus` and `MsgCheckQuorum`. Here they are calls, and no messages.
+const TO_ITSELF: [i32; 5] = [0, 1, 10, 11, 12];
+
 /// Both directions from one table; the compiler sees to it that no kind is missing.
 macro_rules! wire_numbers {
     ($($kind:ident = $number:literal,)+) => {
@@ -34,8 +38,6 @@ macro_rules! wire_numbers {
 }
 
 wire_numbers! {
-    Hup = 0,
-    Beat = 1,
     Propose = 2,
     AppendEntries = 3,
     AppendEntriesResponse = 4,
@@ -44,9 +46,6 @@ wire_numbers! {
     InstallSnapshot = 7,
     Heartbeat = 8,
     HeartbeatResponse = 9,
-    Unreachable = 10,
-    SnapshotStatus = 11,
-    CheckQuorum = 12,
     TransferLeader = 13,
     TimeoutNow = 14,
     ReadIndex = 15,
@@ -72,13 +71,7 @@ impl Wire for Message {
         raw.from = Some(self.from.get());
         raw.term = Some(self.term.0);
         match &self.body {
-            Body::Hup
-            | Body::Beat
-            | Body::CheckQuorum
-            | Body::Unreachable
-            | Body::TransferLeader
-            | Body::TimeoutNow
-            | Body::ForgetLeader => {}
+            Body::TransferLeader | Body::TimeoutNow | Body::ForgetLeader => {}
             Body::Propose { entries } | Body::StorageApplyResponse { entries } => {
                 raw.entries = entries_to_raw(entries);
             }
@@ -118,7 +111,6 @@ impl Wire for Message {
                 raw.index = Some(index.0);
                 raw.entries = vec![context_to_raw(context)];
             }
-            Body::SnapshotStatus { failed } => raw.reject = Some(*failed),
             Body::StorageAppend(append) => {
                 let StorageAppend {
                     hard_state,
@@ -148,10 +140,16 @@ impl Wire for Message {
 
     fn from_raw(raw: raftpb::Message) -> Result<Message, WireError> {
         let number = raw.r#type.unwrap_or_default();
-        let kind = MessageKind::from_wire_number(number).ok_or(WireError::Unknown {
-            what: "type of message",
-            value: number,
-        })?;
+        let kind = match MessageKind::from_wire_number(number) {
+            Some(kind) => kind,
+            None if TO_ITSELF.contains(&number) => return Err(WireError::ToItself(number)),
+            None => {
+                return Err(WireError::Unknown {
+                    what: "type of message",
+                    value: number,
+                });
+            }
+        };
         Ok(Message {
             from: server(raw.from, "the sender")?,
             to: server(raw.to, "the addressee")?,
@@ -167,14 +165,9 @@ fn body_from_raw(kind: MessageKind, raw: raftpb::Message) -> Result<Body, WireEr
     let commit = Index(raw.commit.unwrap_or_default());
     let reject = raw.reject.unwrap_or_default();
     Ok(match kind {
-        MessageKind::Hup => Body::Hup,
-        MessageKind::Beat => Body::Beat,
-        MessageKind::CheckQuorum => Body::CheckQuorum,
-        MessageKind::Unreachable => Body::Unreachable,
         MessageKind::TransferLeader => Body::TransferLeader,
         MessageKind::TimeoutNow => Body::TimeoutNow,
         MessageKind::ForgetLeader => Body::ForgetLeader,
-        MessageKind::SnapshotStatus => Body::SnapshotStatus { failed: reject },
         MessageKind::Propose => Body::Propose {
             entries: entries_from_raw(raw.entries)?,
         },
@@ -312,8 +305,10 @@ mod tests {
     #[test]
     fn kinds_have_the_numbers_of_raftpb() {
         for number in 0..24 {
-            let kind = MessageKind::from_wire_number(number).unwrap();
-            assert_eq!(kind.wire_number(), number);
+            match MessageKind::from_wire_number(number) {
+                Some(kind) => assert_eq!(kind.wire_number(), number),
+                None => assert!(TO_ITSELF.contains(&number), "{number}"),
+            }
         }
         assert_eq!(MessageKind::from_wire_number(24), None);
         assert_eq!(MessageKind::from_wire_number(-1), None);

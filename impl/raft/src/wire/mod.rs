@@ -40,6 +40,9 @@ pub enum WireError {
         /// The number.
         value: i32,
     },
+    /// A message that a server of etcd sends to itself.
+    #[error("messages of type {0} do not leave a server")]
+    ToItself(i32),
     /// The id of a server is missing or zero.
     #[error("{0} names no server")]
     NoServer(&'static str),
@@ -144,7 +147,7 @@ pub fn conf_change_of(entry: &Entry) -> Result<Option<ConfChangeV2>, WireError> 
     match entry.kind {
         EntryKind::Normal => Ok(None),
         EntryKind::ConfChange => {
-            decode::<ConfChange>(entry.data.clone()).map(|change| Some(change.to_v2()))
+            decode::<ConfChange>(entry.data.clone()).map(|change| Some(change.into()))
         }
         EntryKind::ConfChangeV2 => decode(entry.data.clone()).map(Some),
     }

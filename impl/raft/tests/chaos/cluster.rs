@@ -478,7 +478,7 @@ impl Cluster {
         };
         // Refused while another change is under way.
         self.input(leader, |running| {
-            drop(running.node.propose_conf_change_v2(&change))
+            drop(running.node.propose_conf_change(&change))
         })
     }
 
@@ -539,7 +539,7 @@ impl Cluster {
             return Ok(());
         };
         let to = self.servers[to].id();
-        self.input(leader, |running| drop(running.node.transfer_leader(to)))
+        self.input(leader, |running| drop(running.node.transfer_leadership(to)))
     }
 
     fn campaign(&mut self, at: usize) -> Checked {

@@ -109,11 +109,7 @@ impl Cluster {
             let config = &running.node.core().tracker().config;
             if config.voters.is_joint() && !config.auto_leave {
                 // Refused if it is under way already.
-                drop(
-                    running
-                        .node
-                        .propose_conf_change_v2(&ConfChangeV2::default()),
-                );
+                drop(running.node.propose_conf_change(ConfChangeV2::default()));
             }
         })
     }

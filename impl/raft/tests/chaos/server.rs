@@ -341,7 +341,7 @@ impl Server {
             );
             let change = match entry.kind {
                 EntryKind::Normal => None,
-                EntryKind::ConfChange => Some(known(wire::decode_conf_change(&entry.data)).to_v2()),
+                EntryKind::ConfChange => Some(known(wire::decode_conf_change(&entry.data)).into()),
                 EntryKind::ConfChangeV2 => Some(known(wire::decode_conf_change_v2(&entry.data))),
             };
             running.application.apply(entry);

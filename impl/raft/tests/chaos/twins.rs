@@ -115,7 +115,7 @@ fn alone(number: u64, term: u64, log: &[u64]) -> Observed {
 /// The same as the leader of the term after `term`.
 fn leader(number: u64, term: u64, log: &[u64]) -> Observed {
     let mut core = alone(number, term, log);
-    core.campaign().expect("it can campaign");
+    let _ = core.campaign().expect("it can campaign");
     while core.has_ready() {
         let ready = core.ready().expect("the last one was advanced");
         let storage = core.storage_mut();
@@ -123,7 +123,7 @@ fn leader(number: u64, term: u64, log: &[u64]) -> Observed {
         if let Some(hard_state) = ready.hard_state {
             storage.set_hard_state(hard_state);
         }
-        core.advance().expect("there is a Ready to advance");
+        let _ = core.advance().expect("there is a Ready to advance");
     }
     assert_eq!(core.role(), Role::Leader);
     core

@@ -185,8 +185,6 @@ fn body() -> impl Strategy<Value = Body> {
             Just(Body::TransferLeader),
             Just(Body::TimeoutNow),
             Just(Body::ForgetLeader),
-            Just(Body::Hup),
-            Just(Body::Unreachable),
             Just(Body::StorageApplyResponse { entries: Vec::new() }),
         ],
     ]
@@ -329,10 +327,10 @@ impl Cluster {
             Op::Timer(at, event) => self.call(at, |core| core.on_timer(event)),
             Op::Propose(at, byte) => self.call(at, |core| core.propose(vec![byte; 9].into())),
             Op::ProposeConfChange(at, change) => {
-                self.call(at, |core| core.propose_conf_change_v2(&change));
+                self.call(at, |core| core.propose_conf_change(&change));
             }
             Op::Read(at) => self.call(at, |core| core.read_index(Bytes::from_static(b"r"))),
-            Op::Transfer(at, to) => self.call(at, |core| core.transfer_leader(id(to))),
+            Op::Transfer(at, to) => self.call(at, |core| core.transfer_leadership(id(to))),
             Op::Campaign(at) => self.call(at, Core::campaign),
             Op::Forget(at) => self.call(at, Core::forget_leader),
             Op::Unreachable(at, peer) => {
@@ -355,10 +353,10 @@ impl Cluster {
     }
 
     /// Makes a call; whoever is to blame for an error, it must not have changed anything.
-    fn call(
+    fn call<T>(
         &mut self,
         at: usize,
-        input: impl FnOnce(&mut Core<MemoryStorage>) -> Result<(), Error>,
+        input: impl FnOnce(&mut Core<MemoryStorage>) -> Result<T, Error>,
     ) {
         let core = &mut self.servers[at].core;
         let before = core.clone();
@@ -374,7 +372,7 @@ impl Cluster {
     fn work(&mut self, at: usize, advance: bool) {
         let server = &mut self.servers[at];
         if server.held {
-            server.core.advance().expect("storage does not fail");
+            let _ = server.core.advance().expect("storage does not fail");
             server.held = false;
         }
         if !server.core.has_ready() {
@@ -393,7 +391,9 @@ impl Cluster {
         for entry in &ready.committed_entries {
             let change = match entry.kind {
                 EntryKind::Normal => continue,
-                EntryKind::ConfChange => wire::decode_conf_change(&entry.data).map(|c| c.to_v2()),
+                EntryKind::ConfChange => {
+                    wire::decode_conf_change(&entry.data).map(ConfChangeV2::from)
+                }
                 EntryKind::ConfChangeV2 => wire::decode_conf_change_v2(&entry.data),
             };
             // A change that does not fit is refused, as an application would.
@@ -404,10 +404,10 @@ impl Cluster {
         self.network.extend(ready.messages);
         self.network.truncate(64);
         match advance {
-            true => self.servers[at]
-                .core
-                .advance()
-                .expect("storage does not fail"),
+            true => {
+                let core = &mut self.servers[at].core;
+                let _ = core.advance().expect("storage does not fail");
+            }
             false => self.servers[at].held = true,
         }
     }
@@ -433,7 +433,6 @@ impl Server {
         }
         self.hard_state = now;
         self.check_committed();
-        self.core.take_timer_reset();
     }
 
     /// What is committed stays what it is.

@@ -162,12 +162,17 @@ fn each_kind_of_nonsense_has_its_error() {
     // Type 24, from 1 to 2.
     let unknown = decode(&[0x08, 24, 0x10, 2, 0x18, 1]);
     assert!(matches!(unknown, Err(WireError::Unknown { value: 24, .. })));
+    // Of a server to itself: it asks itself to campaign.
     assert_eq!(
-        decode(&[0x08, 0, 0x18, 1]),
+        decode(&[0x08, 0, 0x10, 1, 0x18, 1]),
+        Err(WireError::ToItself(0))
+    );
+    assert_eq!(
+        decode(&[0x08, 14, 0x18, 1]),
         Err(WireError::NoServer("the addressee"))
     );
     assert_eq!(
-        decode(&[0x08, 0, 0x10, 2]),
+        decode(&[0x08, 14, 0x10, 2]),
         Err(WireError::NoServer("the sender"))
     );
     assert!(matches!(

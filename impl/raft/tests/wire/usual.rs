@@ -72,8 +72,6 @@ fn messages() -> Vec<(&'static str, u64, Body)> {
         body: Body::StorageApplyResponse { entries: entries() },
     };
     vec![
-        ("hup", 0, Body::Hup),
-        ("beat", 0, Body::Beat),
         (
             "propose",
             0,
@@ -163,14 +161,6 @@ fn messages() -> Vec<(&'static str, u64, Body)> {
             8,
             Body::HeartbeatResponse { context: read() },
         ),
-        ("unreachable", 0, Body::Unreachable),
-        ("snapshot failed", 0, Body::SnapshotStatus { failed: true }),
-        (
-            "snapshot finished",
-            0,
-            Body::SnapshotStatus { failed: false },
-        ),
-        ("check quorum", 0, Body::CheckQuorum),
         ("transfer leader", 0, Body::TransferLeader),
         ("timeout now", 8, Body::TimeoutNow),
         ("read index", 0, Body::ReadIndex { context: read() }),

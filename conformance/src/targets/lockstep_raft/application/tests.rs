@@ -24,10 +24,10 @@ impl Node for Tampered {
         (self.tamper)(ready);
         Ok(())
     }
-    fn advance(&mut self) -> Result<(), lockstep_raft::Error> {
+    fn advance(&mut self) -> Result<TimerReset, lockstep_raft::Error> {
         self.core.advance()
     }
-    fn step(&mut self, message: Message) -> Result<(), lockstep_raft::Error> {
+    fn step(&mut self, message: Message) -> Result<TimerReset, lockstep_raft::Error> {
         self.core.step(message)
     }
 }
@@ -49,7 +49,8 @@ fn live(asynchronously: bool, tamper: fn(&mut Ready)) -> Result<Settled, TargetE
     let core = Core::new(&raft, setup.storage).map_err(failed)?;
     let mut node = Tampered { core, tamper };
     let mut all = application.settle(&mut node)?;
-    node.core
+    let _ = node
+        .core
         .on_timer(TimerEvent::ElectionTimeout)
         .map_err(failed)?;
     let mut more = |node: &mut Tampered| {
@@ -70,7 +71,7 @@ fn live(asynchronously: bool, tamper: fn(&mut Ready)) -> Result<Settled, TargetE
         term: lockstep_raft::Term(9),
         body: Body::RequestVote { last, force: false },
     };
-    node.core.step(request).map_err(failed)?;
+    let _ = node.core.step(request).map_err(failed)?;
     more(&mut node)?;
     Ok(all)
 }

@@ -1,8 +1,8 @@
 //! Storage threads: nothing leaves, and nothing is counted, before it is durable.
 
 use super::cluster::{id, ids, message};
+use super::untimed::Core;
 use crate::config::Config;
-use crate::core::Core;
 use crate::error::{CallError, Error};
 use crate::storage::{MemoryStorage, Storage as _};
 use crate::types::*;

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use super::cluster::{id, ids};
+use super::untimed::Core;
 use crate::config::Config;
-use crate::core::Core;
 use crate::storage::MemoryStorage;
 use crate::types::*;
 use crate::wire;

@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+use super::untimed::Core;
 use crate::config::Config;
-use crate::core::{Core, TimerEvent};
+use crate::core::TimerEvent;
 use crate::error::Error;
 use crate::ready::Ready;
 use crate::storage::{MemoryStorage, Storage as _};
@@ -135,7 +136,7 @@ impl Cluster {
                 self.apply(number, entry);
             }
             self.nodes[at].advance().unwrap();
-            self.nodes[at].take_timer_reset();
+            let _ = self.nodes[at].take_timer_reset();
             done.push(ready);
         }
         done
@@ -148,7 +149,7 @@ impl Cluster {
                 self.applied[number as usize - 1].push(entry.data.clone());
                 return;
             }
-            EntryKind::ConfChange => wire::decode_conf_change(&entry.data).unwrap().to_v2(),
+            EntryKind::ConfChange => wire::decode_conf_change(&entry.data).unwrap().into(),
             EntryKind::ConfChangeV2 => wire::decode_conf_change_v2(&entry.data).unwrap(),
         };
         self.node_mut(number).apply_conf_change(&change).unwrap();

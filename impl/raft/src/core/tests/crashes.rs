@@ -2,8 +2,9 @@
 
 use super::async_writes::append;
 use super::cluster::{entry, id, ids, message, snapshot, storage};
+use super::untimed::Core;
 use crate::config::Config;
-use crate::core::{Core, Refusal};
+use crate::core::Refusal;
 use crate::error::Error;
 use crate::observer::CampaignObstacle;
 use crate::storage::{MemoryStorage, Storage as _};

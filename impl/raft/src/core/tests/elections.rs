@@ -1,8 +1,8 @@
 //! Raft §5.2 and §5.4.1; pre-votes, thesis §9.6.
 
 use super::cluster::{Cluster, id, ids, message, storage};
+use super::untimed::Core;
 use crate::config::Config;
-use crate::core::Core;
 use crate::error::Refusal;
 use crate::observer::CampaignObstacle;
 use crate::types::*;

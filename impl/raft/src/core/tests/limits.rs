@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::async_writes::node;
 use super::cluster::{Cluster, entry, id, ids, message, snapshot};
-use crate::core::Core;
+use super::untimed::Core;
 use crate::core::validate::NUMBER_LIMIT;
 use crate::error::{Error, PeerError};
 use crate::storage::MemoryStorage;
@@ -290,8 +290,6 @@ fn storage_threads_send_answers_and_nothing_else() {
     for (from, body) in [
         (APPLY, written(0)),
         (APPEND, applied(&[])),
-        (APPEND, Body::Hup),
-        (APPLY, Body::Beat),
         (2, written(0)),
         (2, applied(&[])),
     ] {

@@ -1,7 +1,8 @@
 //! Thesis §4.
 
 use super::cluster::{Cluster, id, ids};
-use crate::core::{Core, TimerEvent};
+use super::untimed::Core;
+use crate::core::TimerEvent;
 use crate::error::DropReason;
 use crate::observer::ConfChangeObstacle;
 use crate::storage::MemoryStorage;
@@ -63,7 +64,7 @@ fn all_voters_are_replaced_through_a_joint_configuration() {
     let mut cluster = cluster(2, 4, true);
     let changes = [(AddNode, 3), (AddNode, 4), (RemoveNode, 1), (RemoveNode, 2)];
     let change = change(Transition::Auto, &changes);
-    cluster.node_mut(1).propose_conf_change_v2(&change).unwrap();
+    cluster.node_mut(1).propose_conf_change(&change).unwrap();
     cluster.settle();
     // The leader left the joint configuration by itself, and with it the group.
     assert_eq!(cluster.node(1).role(), Role::Follower);
@@ -84,9 +85,9 @@ fn a_transfer_that_failed_leaves_the_joint_configuration_that_waited_for_it() {
     use ConfChangeKind::{AddNode, RemoveNode};
     let mut cluster = cluster(3, 4, false);
     let change = change(Transition::Auto, &[(AddNode, 4), (RemoveNode, 3)]);
-    cluster.node_mut(1).propose_conf_change_v2(&change).unwrap();
+    cluster.node_mut(1).propose_conf_change(&change).unwrap();
     cluster.isolate(3);
-    cluster.node_mut(1).transfer_leader(id(3)).unwrap();
+    cluster.node_mut(1).transfer_leadership(id(3)).unwrap();
     cluster.settle();
     // No proposals meanwhile, not even the leader's own.
     assert_eq!(conf_state(&cluster, 1).voters_outgoing, ids(&[1, 2, 3]));
@@ -105,12 +106,12 @@ fn a_transfer_that_is_taken_back_leaves_the_joint_configuration_that_waited_for_
     use ConfChangeKind::{AddNode, RemoveNode};
     let mut cluster = cluster(3, 4, false);
     let change = change(Transition::Auto, &[(AddNode, 4), (RemoveNode, 3)]);
-    cluster.node_mut(1).propose_conf_change_v2(&change).unwrap();
+    cluster.node_mut(1).propose_conf_change(&change).unwrap();
     cluster.isolate(3);
-    cluster.node_mut(1).transfer_leader(id(3)).unwrap();
+    cluster.node_mut(1).transfer_leadership(id(3)).unwrap();
     cluster.settle();
     assert_eq!(conf_state(&cluster, 1).voters_outgoing, ids(&[1, 2, 3]));
-    cluster.node_mut(1).transfer_leader(id(1)).unwrap();
+    cluster.node_mut(1).transfer_leadership(id(1)).unwrap();
     cluster.settle();
     assert_eq!(conf_state(&cluster, 1).voters_outgoing, []);
 }
@@ -133,7 +134,7 @@ fn a_removed_leader_commits_what_the_others_have() {
     };
     acknowledge(&mut node, 1);
     perform_all(&mut node);
-    node.propose_conf_change_v2(&remove).unwrap();
+    node.propose_conf_change(&remove).unwrap();
     perform_all(&mut node);
     node.propose("x".into()).unwrap();
     // The write of the command is on its way when its acknowledgement by server 2 arrives.
@@ -164,7 +165,7 @@ fn perform_all(node: &mut Core<MemoryStorage>) {
 fn an_explicit_joint_configuration_stays_until_it_is_left() {
     let mut cluster = cluster(1, 2, false);
     let enter = change(Transition::JointExplicit, &[(ConfChangeKind::AddNode, 2)]);
-    cluster.node_mut(1).propose_conf_change_v2(&enter).unwrap();
+    cluster.node_mut(1).propose_conf_change(&enter).unwrap();
     cluster.settle();
     let joint = conf_state(&cluster, 1);
     assert_eq!(
@@ -174,12 +175,12 @@ fn an_explicit_joint_configuration_stays_until_it_is_left() {
     // Another change is not taken, and whoever proposes it hears why.
     let another = change(Transition::Auto, &[(ConfChangeKind::RemoveNode, 2)]);
     let before = cluster.node(1).clone();
-    let refused = cluster.node_mut(1).propose_conf_change_v2(&another);
+    let refused = cluster.node_mut(1).propose_conf_change(&another);
     let must_leave = DropReason::ConfChange(ConfChangeObstacle::MustLeaveJoint);
     assert_eq!(refused, Err(must_leave.into()));
     assert!(*cluster.node(1) == before);
     // If a follower passes it on, an empty entry comes in its place.
-    let refused = cluster.node_mut(2).propose_conf_change_v2(&another);
+    let refused = cluster.node_mut(2).propose_conf_change(&another);
     assert_eq!(refused, Ok(()));
     let last = cluster.node(1).log().last_index().unwrap();
     cluster.settle();
@@ -187,7 +188,7 @@ fn an_explicit_joint_configuration_stays_until_it_is_left() {
     assert_eq!(conf_state(&cluster, 1).voters, ids(&[1, 2]));
     cluster
         .node_mut(1)
-        .propose_conf_change_v2(&ConfChangeV2::default())
+        .propose_conf_change(ConfChangeV2::default())
         .unwrap();
     cluster.settle();
     for number in [1, 2] {
@@ -200,10 +201,10 @@ fn one_change_at_a_time() {
     let mut cluster = cluster(1, 3, false);
     let change = |node| change(Transition::Auto, &[(ConfChangeKind::AddNode, node)]);
     let leader = cluster.node_mut(1);
-    leader.propose_conf_change_v2(&change(2)).unwrap();
+    leader.propose_conf_change(change(2)).unwrap();
     let (index, applied) = (leader.pending_conf_index(), leader.applied());
     let pending = ConfChangeObstacle::Pending { index, applied };
-    let refused = leader.propose_conf_change_v2(&change(3));
+    let refused = leader.propose_conf_change(change(3));
     assert_eq!(refused, Err(DropReason::ConfChange(pending).into()));
     // Of several entries none is taken, then.
     let data = crate::wire::encode_conf_change_v2(&change(3));
@@ -217,7 +218,7 @@ fn one_change_at_a_time() {
     assert!(cluster.applied[0].is_empty());
     // There is nothing to leave.
     let leave = ConfChangeV2::default();
-    let refused = cluster.node_mut(1).propose_conf_change_v2(&leave);
+    let refused = cluster.node_mut(1).propose_conf_change(&leave);
     let not_joint = DropReason::ConfChange(ConfChangeObstacle::NotJoint);
     assert_eq!(refused, Err(not_joint.into()));
 }
@@ -233,7 +234,7 @@ fn a_change_that_does_not_fit_is_an_error_and_changes_nothing() {
         .unwrap_err();
     cluster
         .node_mut(1)
-        .apply_conf_change(&ConfChangeV2::default())
+        .apply_conf_change(ConfChangeV2::default())
         .unwrap_err();
     assert!(*cluster.node(1) == before);
 }
@@ -242,7 +243,7 @@ fn a_change_that_does_not_fit_is_an_error_and_changes_nothing() {
 fn a_removed_leader_may_stay_until_somebody_else_is_elected() {
     let mut cluster = cluster(3, 3, false);
     let remove = change(Transition::Auto, &[(ConfChangeKind::RemoveNode, 1)]);
-    cluster.node_mut(1).propose_conf_change_v2(&remove).unwrap();
+    cluster.node_mut(1).propose_conf_change(&remove).unwrap();
     cluster.settle();
     assert_eq!(cluster.node(1).role(), Role::Leader);
     let dropped = cluster.propose(1, "x").unwrap_err();
@@ -256,17 +257,14 @@ fn a_removed_leader_may_stay_until_somebody_else_is_elected() {
 fn a_learner_gets_the_log_and_is_promoted() {
     let mut cluster = cluster(1, 2, false);
     let add = change(Transition::Auto, &[(ConfChangeKind::AddLearner, 2)]);
-    cluster.node_mut(1).propose_conf_change_v2(&add).unwrap();
+    cluster.node_mut(1).propose_conf_change(&add).unwrap();
     cluster.settle();
     assert!(cluster.node(2).is_learner());
     cluster.propose(1, "x").unwrap();
     cluster.settle();
     assert_eq!(cluster.applied[1], ["x"]);
     let promote = change(Transition::Auto, &[(ConfChangeKind::AddNode, 2)]);
-    cluster
-        .node_mut(1)
-        .propose_conf_change_v2(&promote)
-        .unwrap();
+    cluster.node_mut(1).propose_conf_change(&promote).unwrap();
     cluster.settle();
     assert!(!cluster.node(2).is_learner());
     cluster.elect(2);
@@ -276,7 +274,7 @@ fn a_learner_gets_the_log_and_is_promoted() {
 fn a_smaller_quorum_commits_what_waited() {
     let mut cluster = cluster(2, 2, false);
     let remove = change(Transition::Auto, &[(ConfChangeKind::RemoveNode, 2)]);
-    cluster.node_mut(1).propose_conf_change_v2(&remove).unwrap();
+    cluster.node_mut(1).propose_conf_change(&remove).unwrap();
     for number in [1, 2, 1] {
         cluster.work(number);
         while let Some(message) = cluster.network.pop_front() {

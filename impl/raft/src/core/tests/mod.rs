@@ -20,3 +20,4 @@ mod start;
 mod storage_failures;
 mod timers;
 mod transfer;
+mod untimed;

@@ -189,7 +189,7 @@ fn a_lease_needs_contact_since_the_last_check() {
 fn a_lease_proves_nothing_once_somebody_was_told_to_campaign() {
     let mut cluster = Cluster::new(3, lease_based);
     cluster.elect(1);
-    cluster.node_mut(1).transfer_leader(id(2)).unwrap();
+    cluster.node_mut(1).transfer_leadership(id(2)).unwrap();
     cluster.work(1);
     let timeout_now = cluster.network.pop_front().unwrap();
     assert_eq!(timeout_now.body, Body::TimeoutNow);
@@ -221,7 +221,7 @@ fn a_leader_alone_answers_at_once_unless_it_is_no_voter() {
             changes,
             ..ConfChangeV2::default()
         };
-        cluster.node_mut(1).propose_conf_change_v2(&remove).unwrap();
+        cluster.node_mut(1).propose_conf_change(&remove).unwrap();
         cluster.settle();
         assert_eq!(
             cluster.node(1).tracker().config.conf_state().voters,
@@ -392,7 +392,7 @@ fn a_read_does_not_wait_for_a_server_that_was_removed() {
         changes: vec![ConfChangeSingle::new(ConfChangeKind::RemoveNode, id(2))],
         ..ConfChangeV2::default()
     };
-    cluster.node_mut(1).propose_conf_change_v2(&remove).unwrap();
+    cluster.node_mut(1).propose_conf_change(&remove).unwrap();
     cluster.work(1);
     ask(&mut cluster, 1, "r");
     ask(&mut cluster, 1, "s");

@@ -27,7 +27,7 @@ fn what_waited_is_committed_when_the_quorum_gets_smaller() {
     let mut cluster = Cluster::new(4, |_| ());
     cluster.elect(1);
     let remove = single(ConfChangeKind::RemoveNode, 4);
-    cluster.node_mut(1).propose_conf_change_v2(&remove).unwrap();
+    cluster.node_mut(1).propose_conf_change(&remove).unwrap();
     cluster.propose(1, "x").unwrap();
     cluster.work(1);
     cluster.network.clear();
@@ -54,7 +54,7 @@ fn a_read_that_waited_is_asked_for_when_the_quorum_gets_smaller() {
     let mut cluster = Cluster::new(4, |_| ());
     cluster.elect(2);
     let remove = single(ConfChangeKind::RemoveNode, 4);
-    cluster.node_mut(2).propose_conf_change_v2(&remove).unwrap();
+    cluster.node_mut(2).propose_conf_change(&remove).unwrap();
     // Server 1 has the change and does not know that it is committed.
     cluster.work(2);
     let append = cluster.network.iter().find(|it| it.to == id(1)).cloned();
@@ -95,9 +95,9 @@ fn a_transfer_to_a_server_that_leaves_is_given_up() {
     let mut cluster = Cluster::new(3, |_| ());
     cluster.elect(1);
     let remove = single(ConfChangeKind::RemoveNode, 3);
-    cluster.node_mut(1).propose_conf_change_v2(&remove).unwrap();
+    cluster.node_mut(1).propose_conf_change(&remove).unwrap();
     cluster.isolate(3);
-    cluster.node_mut(1).transfer_leader(id(3)).unwrap();
+    cluster.node_mut(1).transfer_leadership(id(3)).unwrap();
     assert_eq!(cluster.node(1).lead_transferee(), Some(id(3)));
     cluster.settle();
     assert_eq!(cluster.node(1).lead_transferee(), None);
@@ -109,10 +109,10 @@ fn a_transfer_to_a_server_that_stays_goes_on() {
     let mut cluster = Cluster::new(3, |_| ());
     cluster.elect(1);
     let remove = single(ConfChangeKind::RemoveNode, 3);
-    cluster.node_mut(1).propose_conf_change_v2(&remove).unwrap();
+    cluster.node_mut(1).propose_conf_change(&remove).unwrap();
     cluster.work(1);
     cluster.network.clear();
-    cluster.node_mut(1).transfer_leader(id(2)).unwrap();
+    cluster.node_mut(1).transfer_leadership(id(2)).unwrap();
     cluster.node_mut(1).apply_conf_change(&remove).unwrap();
     assert_eq!(cluster.node(1).lead_transferee(), Some(id(2)));
 }
@@ -124,7 +124,7 @@ fn a_demoted_leader_steps_down() {
         let mut cluster = Cluster::new(3, |config| config.step_down_on_removal = step_down);
         cluster.elect(1);
         let demote = single(ConfChangeKind::AddLearner, 1);
-        cluster.node_mut(1).propose_conf_change_v2(&demote).unwrap();
+        cluster.node_mut(1).propose_conf_change(&demote).unwrap();
         cluster.settle();
         let config = cluster.node(1).tracker().config.conf_state();
         assert_eq!((config.voters, config.learners), (ids(&[2, 3]), ids(&[1])));
@@ -142,7 +142,7 @@ fn the_end_of_a_transition_waits_for_what_is_pending() {
         transition: Transition::JointImplicit,
         ..single(ConfChangeKind::AddLearner, 2)
     };
-    cluster.node_mut(1).propose_conf_change_v2(&enter).unwrap();
+    cluster.node_mut(1).propose_conf_change(&enter).unwrap();
     let pending = cluster.node(1).pending_conf_index();
     cluster.propose(1, "x").unwrap();
     // Entry by entry: `work` would apply all of it.

@@ -3,9 +3,9 @@
 use bytes::Bytes;
 
 use super::cluster::{Cluster, entry, id, ids, message, snapshot};
+use super::untimed::Core;
 use crate::confchange::ConfChangeError;
 use crate::config::Config;
-use crate::core::Core;
 use crate::error::{Blame, CallError, Error, PeerError};
 use crate::storage::MemoryStorage;
 use crate::types::*;
@@ -58,11 +58,7 @@ fn refused(cluster: &mut Cluster, message: Message) -> PeerError {
 fn local_messages_do_not_come_from_others() {
     let mut cluster = cluster();
     for body in [
-        Body::Hup,
-        Body::Beat,
-        Body::CheckQuorum,
-        Body::Unreachable,
-        Body::SnapshotStatus { failed: true },
+        Body::StorageAppend(Box::default()),
         Body::StorageApply {
             entries: vec![],
             responses: vec![],
@@ -244,7 +240,7 @@ fn a_storage_thread_is_no_member() {
                 );
                 // Nor does it get that far.
                 assert_eq!(
-                    node.propose_conf_change_v2(&change).as_ref(),
+                    node.propose_conf_change(&change).as_ref(),
                     Err(&expected),
                     "proposed"
                 );
@@ -253,7 +249,11 @@ fn a_storage_thread_is_no_member() {
                     node: Some(thread),
                     ..ConfChange::default()
                 };
-                assert_eq!(node.propose_conf_change(&simple), Err(expected));
+                assert_eq!(node.propose_conf_change(&simple).as_ref(), Err(&expected));
+                // As an entry of its own kind, too.
+                let data = wire::encode_conf_change(&simple);
+                let own = vec![Entry::proposal(EntryKind::ConfChange, data)];
+                assert_eq!(node.propose_entries(own), Err(expected));
                 assert!(*cluster.node(1) == before);
                 let data = wire::encode_conf_change(&simple);
                 let entries = vec![Entry::proposal(EntryKind::ConfChange, data)];

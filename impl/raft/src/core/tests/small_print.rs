@@ -4,7 +4,8 @@ use bytes::Bytes;
 
 use super::async_writes::{append, node, perform, ready};
 use super::cluster::{Cluster, entry, id, ids, message, snapshot, storage};
-use crate::core::{Core, TimerEvent};
+use super::untimed::Core;
+use crate::core::TimerEvent;
 use crate::error::{CallError, DropReason, Error};
 use crate::ready::Ready;
 use crate::storage::MemoryStorage;
@@ -65,7 +66,7 @@ fn a_transfer_asked_for_in_another_term_is_not_done() {
 fn a_transfer_that_is_passed_on_bears_its_term() {
     let mut cluster = Cluster::new(3, |_| ());
     cluster.elect(1);
-    cluster.node_mut(2).transfer_leader(id(3)).unwrap();
+    cluster.node_mut(2).transfer_leadership(id(3)).unwrap();
     cluster.work(2);
     let passed_on = cluster.network.back().unwrap();
     let expected = message(3, 1, cluster.node(1).term().0, Body::TransferLeader);
@@ -82,7 +83,7 @@ fn leadership_does_not_go_to_a_learner() {
     let storages = vec![MemoryStorage::with_conf_state(conf_state); 3];
     let mut cluster = Cluster::with_storages(storages, |_| ());
     cluster.elect(1);
-    cluster.node_mut(1).transfer_leader(id(3)).unwrap_err();
+    cluster.node_mut(1).transfer_leadership(id(3)).unwrap_err();
     assert_eq!(cluster.node(1).lead_transferee(), None);
     assert!(!cluster.node(1).has_ready());
 }
@@ -97,7 +98,7 @@ fn who_shall_lead_and_lags_gets_what_it_lacks_at_once_and_leads_with_all_of_it_o
     cluster.settle();
     cluster.heal();
     cluster.node_mut(1).report_unreachable(id(3)).unwrap();
-    cluster.node_mut(1).transfer_leader(id(3)).unwrap();
+    cluster.node_mut(1).transfer_leadership(id(3)).unwrap();
     cluster.work(1);
     let sent: Vec<_> = cluster.network.drain(..).collect();
     assert!(matches!(
@@ -224,7 +225,7 @@ fn a_new_member_with_the_lowest_id_gets_the_log_at_once() {
     cluster.elect(2);
     cluster.network.clear();
     let add = single(ConfChangeKind::AddNode, 1);
-    cluster.node_mut(2).propose_conf_change_v2(&add).unwrap();
+    cluster.node_mut(2).propose_conf_change(&add).unwrap();
     cluster.work(2);
     cluster.network.clear();
     let (index, rejection) = (Index(2), None);
@@ -423,7 +424,7 @@ fn a_snapshot_is_a_sign_of_life_of_the_leader() {
     cluster.elect(1);
     let node = cluster.node_mut(2);
     node.forget_leader().unwrap();
-    node.take_timer_reset();
+    let _ = node.take_timer_reset();
     assert_eq!((node.leader(), node.lease_live()), (None, false));
     let install = snapshot(1, 1, node.tracker().config.conf_state());
     node.step(message(1, 2, 1, install)).unwrap();
@@ -480,7 +481,7 @@ fn a_repeated_vote_renews_the_lease_only_with_quorum_checks() {
         cluster.elect(1);
         let node = cluster.node_mut(2);
         node.on_timer(TimerEvent::LeaseExpired).unwrap();
-        node.take_timer_reset();
+        let _ = node.take_timer_reset();
         assert!(!node.lease_live());
         let last = EntryId::new(Term(1), Index(1));
         let repeated = Body::RequestVote { last, force: false };

@@ -1,8 +1,8 @@
 //! A server that starts with what its storage holds.
 
 use super::cluster::{entry, id, ids, storage};
+use super::untimed::Core;
 use crate::config::Config;
-use crate::core::Core;
 use crate::error::{ConfigError, Error, StorageError};
 use crate::storage::{MemoryStorage, Storage};
 use crate::types::*;

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 
 use super::cluster::{entry, id, ids, message};
+use super::untimed::Core;
 use crate::config::Config;
-use crate::core::Core;
 use crate::error::{Error, StorageError};
 use crate::storage::{MemoryStorage, Storage};
 use crate::timer::Timer;
@@ -225,7 +225,7 @@ fn every_call_passes_an_error_of_storage_on() {
         if method == "term" {
             assert_eq!(node.read_index(Bytes::from("r")), expected);
         } else if method == "last_index" {
-            assert_eq!(node.transfer_leader(id(2)), expected);
+            assert_eq!(node.transfer_leadership(id(2)), expected);
             assert_eq!(node.propose(Bytes::from("x")), expected);
         } else if method == "entries" {
             let index = node.tracker().progress.get(id(3)).unwrap().next().prev();
@@ -271,7 +271,7 @@ fn a_timer_passes_an_error_of_storage_on() {
     let mut timer = Timer::new(&config);
     let mut node = Core::new(&config, leader().storage().clone()).unwrap();
     work(&mut node);
-    timer.follow(&mut node);
+    timer.follow(node.take_timer_reset());
     fail(&mut node, "term", broken());
     let limit = 2 * timer.election_timeout_ticks();
     let error = (0..limit).find_map(|_| timer.tick(&mut node).err());

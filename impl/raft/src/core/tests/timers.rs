@@ -3,8 +3,9 @@
 use bytes::Bytes;
 
 use super::cluster::{Cluster, id, ids, message};
+use super::untimed::Core;
 use crate::config::Config;
-use crate::core::{Core, SnapshotStatus};
+use crate::core::SnapshotStatus;
 use crate::raw_node::RawNode;
 use crate::ready::Ready;
 use crate::storage::MemoryStorage;

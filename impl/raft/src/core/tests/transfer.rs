@@ -13,7 +13,7 @@ fn leadership_moves_to_who_is_complete_despite_leases_and_pre_votes() {
         config.pre_vote = true;
     });
     cluster.elect(1);
-    cluster.node_mut(1).transfer_leader(id(3)).unwrap();
+    cluster.node_mut(1).transfer_leadership(id(3)).unwrap();
     cluster.settle();
     assert_eq!(cluster.node(3).role(), Role::Leader);
     assert_eq!(
@@ -31,7 +31,7 @@ fn a_lagging_server_is_brought_up_to_date_first() {
     cluster.settle();
     cluster.heal();
     cluster.heartbeat(1);
-    cluster.node_mut(1).transfer_leader(id(3)).unwrap();
+    cluster.node_mut(1).transfer_leadership(id(3)).unwrap();
     cluster.settle();
     assert_eq!(cluster.node(3).role(), Role::Leader);
     assert_eq!(cluster.applied[2], ["x"]);
@@ -41,7 +41,7 @@ fn a_lagging_server_is_brought_up_to_date_first() {
 fn a_follower_passes_the_request_on() {
     let mut cluster = Cluster::new(3, |_| ());
     cluster.elect(1);
-    cluster.node_mut(2).transfer_leader(id(3)).unwrap();
+    cluster.node_mut(2).transfer_leadership(id(3)).unwrap();
     cluster.settle();
     assert_eq!(cluster.node(3).role(), Role::Leader);
 }
@@ -51,7 +51,7 @@ fn proposals_wait_for_a_transfer_to_end() {
     let mut cluster = Cluster::new(3, |_| ());
     cluster.elect(1);
     cluster.isolate(3);
-    cluster.node_mut(1).transfer_leader(id(3)).unwrap();
+    cluster.node_mut(1).transfer_leadership(id(3)).unwrap();
     let dropped = cluster.propose(1, "x").unwrap_err();
     assert_eq!(dropped, DropReason::TransferInProgress { to: id(3) }.into());
     cluster.settle();
@@ -69,14 +69,14 @@ fn a_second_transfer_replaces_the_first() {
     let mut cluster = Cluster::new(3, |_| ());
     cluster.elect(1);
     cluster.isolate(2);
-    cluster.node_mut(1).transfer_leader(id(2)).unwrap();
+    cluster.node_mut(1).transfer_leadership(id(2)).unwrap();
     assert!(cluster.node_mut(1).take_timer_reset().election);
-    cluster.node_mut(1).transfer_leader(id(2)).unwrap();
+    cluster.node_mut(1).transfer_leadership(id(2)).unwrap();
     assert!(
         !cluster.node_mut(1).take_timer_reset().election,
         "the first one goes on"
     );
-    cluster.node_mut(1).transfer_leader(id(3)).unwrap();
+    cluster.node_mut(1).transfer_leadership(id(3)).unwrap();
     cluster.settle();
     assert_eq!(cluster.node(3).role(), Role::Leader);
 }
@@ -86,17 +86,17 @@ fn transfers_that_make_no_sense_are_refused() {
     let transfer = |obstacle| Refusal::Transfer(obstacle);
     let mut cluster = Cluster::new(3, |_| ());
     let nobody = transfer(TransferObstacle::NoLeader);
-    let refused = cluster.node_mut(1).transfer_leader(id(2));
+    let refused = cluster.node_mut(1).transfer_leadership(id(2));
     assert_eq!(refused, Err(nobody.into()));
     cluster.timeout(1);
-    let refused = cluster.node_mut(1).transfer_leader(id(2));
+    let refused = cluster.node_mut(1).transfer_leadership(id(2));
     assert_eq!(refused, Err(nobody.into()), "nor does a candidate know");
     cluster.elect(1);
     for (to, refusal) in [
         (1, transfer(TransferObstacle::AlreadyLeader)),
         (9, Refusal::UnknownServer(id(9))),
     ] {
-        let refused = cluster.node_mut(1).transfer_leader(id(to));
+        let refused = cluster.node_mut(1).transfer_leadership(id(to));
         assert_eq!(refused, Err(refusal.into()));
         assert!(!cluster.node(1).has_ready());
     }
@@ -105,9 +105,9 @@ fn transfers_that_make_no_sense_are_refused() {
         changes: vec![demote],
         ..ConfChangeV2::default()
     };
-    cluster.node_mut(1).propose_conf_change_v2(&demote).unwrap();
+    cluster.node_mut(1).propose_conf_change(&demote).unwrap();
     cluster.settle();
-    let refused = cluster.node_mut(1).transfer_leader(id(3));
+    let refused = cluster.node_mut(1).transfer_leadership(id(3));
     assert_eq!(refused, Err(transfer(TransferObstacle::Learner).into()));
 }
 
@@ -123,18 +123,18 @@ fn a_transfer_that_is_given_up_is_reported() {
     cluster.elect(1);
     cluster.isolate(2);
     cluster.isolate(3);
-    cluster.node_mut(1).transfer_leader(id(3)).unwrap();
+    cluster.node_mut(1).transfer_leadership(id(3)).unwrap();
     assert_eq!(aborted(&mut cluster), []);
     // The same once more is not another one; another one replaces it.
-    cluster.node_mut(1).transfer_leader(id(3)).unwrap();
+    cluster.node_mut(1).transfer_leadership(id(3)).unwrap();
     assert_eq!(aborted(&mut cluster), []);
-    cluster.node_mut(1).transfer_leader(id(2)).unwrap();
+    cluster.node_mut(1).transfer_leadership(id(2)).unwrap();
     assert_eq!(aborted(&mut cluster), [id(3)]);
     // One to the leader itself gives it up.
-    cluster.node_mut(1).transfer_leader(id(1)).unwrap();
+    cluster.node_mut(1).transfer_leadership(id(1)).unwrap();
     assert_eq!(aborted(&mut cluster), [id(2)]);
     // So does time.
-    cluster.node_mut(1).transfer_leader(id(3)).unwrap();
+    cluster.node_mut(1).transfer_leadership(id(3)).unwrap();
     let event = TimerEvent::CheckQuorum;
     cluster.node_mut(1).on_timer(event).unwrap();
     assert_eq!(aborted(&mut cluster), [id(3)]);
@@ -142,7 +142,7 @@ fn a_transfer_that_is_given_up_is_reported() {
     assert_eq!(aborted(&mut cluster), []);
     // One that succeeds is none.
     cluster.heal();
-    cluster.node_mut(1).transfer_leader(id(3)).unwrap();
+    cluster.node_mut(1).transfer_leadership(id(3)).unwrap();
     assert_eq!(aborted(&mut cluster), []);
     cluster.settle();
     assert_eq!(cluster.node(3).role(), Role::Leader);
