@@ -10,6 +10,7 @@ use crate::network::Network;
 use crate::seq::{Item, Seq};
 use crate::server::{Flow, Log, Progress, Server};
 use arrayvec::ArrayVec;
+use lockstep_engine::varint;
 use lockstep_traces::Role;
 use std::sync::Arc;
 
@@ -110,12 +111,8 @@ impl Writer<'_> {
         self.0.push(byte);
     }
 
-    fn number(&mut self, mut number: u32) {
-        while number >= 0x80 {
-            self.byte(number as u8 | 0x80);
-            number >>= 7;
-        }
-        self.byte(number as u8);
+    fn number(&mut self, number: u32) {
+        varint::put(number.into(), self.0);
     }
 
     fn id(&mut self, id: Option<Id>) {
@@ -210,16 +207,7 @@ impl Reader<'_> {
     }
 
     fn number(&mut self) -> u32 {
-        let mut number = 0;
-        let mut shift = 0;
-        loop {
-            let byte = self.byte();
-            number |= u32::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
-                return number;
-            }
-            shift += 7;
-        }
+        varint::take(&mut self.0) as u32
     }
 
     fn id(&mut self) -> Option<Id> {

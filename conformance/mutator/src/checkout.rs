@@ -88,11 +88,17 @@ impl Checkout {
         let manifest = Path::new("Cargo.toml");
         let version = "[workspace.package]\nversion = \"";
         let text = self.text(manifest)?;
-        if !text.contains(version) {
+        let found = text.split_once(version);
+        let Some((of_all, _)) = found.and_then(|(_, rest)| rest.split_once('"')) else {
             let text = "Cargo.toml does not begin [workspace.package] with a version";
             return Err(Failure(text.to_owned()));
-        }
-        let text = text.replacen(version, &format!("{version}0.0.0-{label}.from."), 1);
+        };
+        // The packages ask for each other by the version that they all have.
+        let asked = format!("version = \"{of_all}\"");
+        let text = text.replace(
+            &asked,
+            &format!("version = \"0.0.0-{label}.from.{of_all}\""),
+        );
         self.put(manifest, text);
         Ok(())
     }

@@ -302,7 +302,6 @@ impl Builder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::FileExt;
 
     impl Sealed {
         /// Loses the file's end.
@@ -376,8 +375,10 @@ mod tests {
         }
     }
 
+    #[cfg(unix)]
     #[test]
     fn damage_is_noticed_in_every_pass() {
+        use std::os::unix::fs::FileExt;
         let folder = tempfile::tempdir().unwrap();
         let all = fingerprints();
         let (some, others): (Vec<u64>, Vec<u64>) = all.iter().partition(|it| *it % 3 > 0);

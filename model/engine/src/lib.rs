@@ -90,7 +90,7 @@ mod tally;
 #[cfg(test)]
 mod tests;
 mod traits;
-mod varint;
+pub mod varint;
 
 pub use builder::Search;
 pub use cluster::{

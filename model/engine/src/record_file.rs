@@ -7,7 +7,6 @@
 use super::error::SearchError;
 use std::fs::{File, OpenOptions};
 use std::io::{BufReader, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -34,6 +33,29 @@ impl Record {
     pub fn end(&self) -> u64 {
         self.offset + Records::room(self.bytes.len())
     }
+}
+
+/// Reads at a place of a file. Where else the file is read from does not matter, and may change.
+#[cfg(unix)]
+fn read_exact_at(file: &File, part: &mut [u8], at: u64) -> std::io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, part, at)
+}
+
+#[cfg(windows)]
+fn read_exact_at(file: &File, mut part: &mut [u8], mut at: u64) -> std::io::Result<()> {
+    use std::os::windows::fs::FileExt;
+    while !part.is_empty() {
+        match file.seek_read(part, at) {
+            Ok(0) => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+            Ok(count) => {
+                part = &mut part[count..];
+                at += count as u64;
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// What was wrong with a file that was read.
@@ -139,7 +161,7 @@ impl Records {
         part: &mut [u8],
     ) -> Result<(), SearchError> {
         let at = offset + Records::room(from);
-        self.io(self.file.read_exact_at(part, at))
+        self.io(read_exact_at(&self.file, part, at))
     }
 
     /// Calls `each` with every record from `offset` to the end.

@@ -2,7 +2,7 @@
 
 /// Appends `value` to `out`.
 #[inline]
-pub(super) fn put(mut value: u64, out: &mut Vec<u8>) {
+pub fn put(mut value: u64, out: &mut Vec<u8>) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
@@ -16,7 +16,7 @@ pub(super) fn put(mut value: u64, out: &mut Vec<u8>) {
 ///
 /// If `bytes` does not begin with what [`put`] wrote.
 #[inline]
-pub(super) fn take(bytes: &mut &[u8]) -> u64 {
+pub fn take(bytes: &mut &[u8]) -> u64 {
     let mut value = 0;
     let mut shift = 0;
     loop {
