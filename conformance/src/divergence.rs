@@ -72,7 +72,7 @@ pub fn replay_command(file: impl AsRef<OsStr>, target: &str) -> String {
 
 /// The text as one word of a POSIX shell: in single quotes, unless every character is plain. What a terminal
 /// would not show, and bytes that are no text, are octal numbers.
-fn shell_word(text: &OsStr) -> Cow<'_, str> {
+pub fn shell_word(text: &OsStr) -> Cow<'_, str> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:,=+@%".contains(c);
     match text.to_str() {
         Some(text) if !text.is_empty() && text.chars().all(plain) => return Cow::Borrowed(text),

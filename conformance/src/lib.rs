@@ -20,7 +20,13 @@
 //! * [`show`]: traces as diagrams and pages.
 //! * [`words`]: events, messages and states in words.
 //! * [`planted`]: targets with one deliberate mistake each, to show that the comparison finds it.
+//! * [`registry`]: the targets that a program knows by name.
+//! * [`cli`]: the command line, for a program with targets of its own.
 
+// The command line was a program of its own, and names the library as one does.
+extern crate self as lockstep_conformance;
+
+pub mod cli;
 pub mod code;
 pub mod compare;
 pub mod corpus;
@@ -33,9 +39,12 @@ pub mod minimise;
 pub mod path;
 pub mod planted;
 pub mod product;
+pub mod registry;
 pub mod replay;
+mod report;
 pub mod rules;
 pub mod seeded;
+mod serve;
 pub mod show;
 mod states;
 pub mod stop;
@@ -49,6 +58,8 @@ pub mod words;
 pub use compare::{Difference, compare};
 pub use divergence::{Actual, Divergence, Side};
 pub use product::Counts;
+pub use registry::{TargetSpec, Targets};
+pub use serve::{serve, serve_on};
 pub use target::{
     Description, DialectUse, Digest, Fork, Observation, Output, Reaction, Run, Strength, Target,
     TargetError, TargetServer,

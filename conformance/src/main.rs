@@ -1,11 +1,9 @@
-//! The command line: `lockstep check`, `conform`, `verify` and their relatives. `lockstep --help` lists
-//! them with the exit codes.
+//! The command line `lockstep` with the targets that come with it. A program with one more is as short: see
+//! `examples/my_raft.rs`.
 
-mod cli;
-mod report;
-
+use lockstep_conformance::{Targets, cli};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    ExitCode::from(cli::main().code())
+    cli::main(Targets::builtin())
 }

@@ -8,6 +8,7 @@
 use crate::target::{
     Description, DialectUse, Fork, Output, Reaction, Target, TargetError, TargetServer,
 };
+use lockstep_model::Dialect;
 use lockstep_traces::{
     Config, Handed, Index, Input, NodeView, Outcome, Payload, ServerId, Term, Trace,
 };
@@ -92,6 +93,14 @@ impl<T: Target> Target for Planted<T> {
 
     fn dialect_uses(&self, traces: &[Trace]) -> Result<Vec<DialectUse>, TargetError> {
         self.target.dialect_uses(traces)
+    }
+
+    fn dialect(&self) -> Dialect {
+        self.target.dialect()
+    }
+
+    fn lacks(&self, config: &Config) -> Vec<&'static str> {
+        self.target.lacks(config)
     }
 
     fn accepts(&self, config: &Config) -> Result<(), TargetError> {

@@ -33,6 +33,7 @@
 //! `targets/lockstep_raft.rs` is a complete example of both.
 
 use crate::stop;
+use lockstep_model::Dialect;
 use lockstep_traces::{
     Config, Emitted, Field, FieldSet, Handed, Input, NodeView, Outcome, ServerId, Trace,
 };
@@ -130,6 +131,19 @@ pub trait Target {
 
     /// Who this is and what can be seen of it.
     fn description(&self) -> Description;
+
+    /// The rules of the specification that are different here, by design. The default is none: etcd's Raft.
+    fn dialect(&self) -> Dialect {
+        Dialect::ETCD
+    }
+
+    /// The switches that this configuration turns on and the implementation does not have, by the names that
+    /// they have in traces. A preset or trace with such a configuration is not applicable to it: it is
+    /// neither run nor passed. The default is none.
+    fn lacks(&self, config: &Config) -> Vec<&'static str> {
+        let _ = config;
+        Vec::new()
+    }
 
     /// A new server of a cluster so configured: empty log, term zero, no vote.
     ///

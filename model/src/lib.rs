@@ -81,6 +81,10 @@ mod server;
 mod settings;
 mod symmetry;
 
+/// The disagreements between the specification and the implementations that were settled, with who was
+/// wrong, in Markdown.
+pub const FINDINGS: &str = include_str!("../FINDINGS.md");
+
 pub use bounds::{Bounds, Budget, Kind, Spent};
 pub use cluster::{Action, Cluster, ClusterState, Transition};
 pub use dialect::{Departure, Dialect};

@@ -7,6 +7,7 @@
 //! The production Raft (`lockstep-raft`) does not know it at all.
 
 mod config;
+mod corpus;
 mod event;
 mod ids;
 mod message;
@@ -14,6 +15,7 @@ mod trace;
 mod view;
 
 pub use config::Config;
+pub use corpus::{CorpusTrace, corpus};
 pub use event::{Event, Input, Outcome, Refusal};
 pub use ids::{Index, ServerId, Term};
 pub use message::{Body, Emitted, Entry, Handed, Message, Payload, RejectHint};

@@ -9,6 +9,7 @@ use super::target::TargetArgs;
 use crate::report::steps::{StepTable, count};
 use crate::report::{Job, Status, Table};
 use clap::{Args, ValueEnum};
+use lockstep_conformance::TargetSpec;
 use lockstep_conformance::divergence::replay_command;
 use lockstep_conformance::path::steps_along;
 use lockstep_conformance::seeded::Side;
@@ -36,7 +37,7 @@ pub struct CheckArgs {
     engine: Engine,
     /// Explore the code of this implementation instead of the specification: lockstep-raft or raft-rs
     #[arg(long, value_name = "TARGET")]
-    target: Option<String>,
+    target: Option<TargetSpec>,
     /// Count states that differ only in the names of servers as one
     #[arg(long)]
     pub symmetry: bool,
@@ -72,7 +73,7 @@ impl CheckArgs {
             return Ok(None);
         };
         match &self.target {
-            Some(target) => TargetArgs::named(target).planted(Some(id)).seeded(),
+            Some(target) => TargetArgs::of(target).planted(Some(id)).seeded(),
             None => Ok(Some((Side::Specification, id.to_owned()))),
         }
     }

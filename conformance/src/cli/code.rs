@@ -8,6 +8,7 @@ use super::side_file::SideFile;
 use super::target::{TargetArgs, VisitCode};
 use crate::report::steps::StepTable;
 use crate::report::{Job, Status};
+use lockstep_conformance::TargetSpec;
 use lockstep_conformance::code::{Code, CodeProperty, CodeReport, PROPERTIES};
 use lockstep_conformance::divergence::replay_command;
 use lockstep_engine::Verdict;
@@ -17,7 +18,7 @@ use lockstep_traces::{Config, Trace};
 /// Explores one target within the bounds of one model.
 pub fn run(
     args: &CheckArgs,
-    target: &str,
+    target: &TargetSpec,
     chosen: &Chosen,
     progress: &Reporter,
 ) -> Result<Vec<Job>, CliError> {
@@ -26,7 +27,7 @@ pub fn run(
                     names, and its states mean nothing to another process";
         return Err(CliError::Usage(text.to_owned()));
     }
-    let options = TargetArgs::named(target);
+    let options = TargetArgs::of(target);
     let exploration = Exploration {
         args,
         target,
@@ -38,7 +39,7 @@ pub fn run(
 
 struct Exploration<'a> {
     args: &'a CheckArgs,
-    target: &'a str,
+    target: &'a TargetSpec,
     chosen: &'a Chosen,
     progress: &'a Reporter,
 }
@@ -95,7 +96,7 @@ fn save(job: &mut Job, file: &SideFile, exploration: &Exploration<'_>, trace: &T
     }
     let path = file.path().display().to_string();
     let plant = exploration.args.plant.command_line();
-    let again = replay_command(&path, exploration.target) + &plant;
+    let again = replay_command(&path, &exploration.target.to_string()) + &plant;
     job.notes
         .push(format!("what the implementation did, again: {again}"));
     let again = replay_command(&path, "spec");

@@ -33,11 +33,12 @@ pub struct ConformArgs {
 /// # Errors
 /// The model or the target does not exist, or nothing was compared.
 pub fn run(args: &ConformArgs, progress: &Reporter) -> Result<Vec<Job>, CliError> {
-    let chosen = args.model.choose()?.in_dialect(args.target.dialect());
+    let chosen = args.model.choose()?;
     if args.limits.max_depth.is_some() {
         let text = "a comparison has no depth limit; bound the model instead";
         return Err(CliError::Usage(text.to_owned()));
     }
+    let chosen = chosen.in_dialect(args.target.start()?.dialect());
     let trace_out = args.trace_out.file(progress);
     one(&chosen, &args.target, &args.limits, &trace_out, progress).map(|job| vec![job])
 }

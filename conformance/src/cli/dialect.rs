@@ -88,6 +88,7 @@ mod tests {
     use crate::cli::progress::Reporter;
     use crate::cli::side_file::SideFile;
     use crate::cli::target::TargetArgs;
+    use lockstep_conformance::{Target, TargetSpec};
     use lockstep_model::Departure;
     use std::path::Path;
 
@@ -114,9 +115,9 @@ mod tests {
     /// A run of raft-rs in which its dialect is not needed: a server that is alone replicates to nobody.
     #[test]
     fn a_run_that_needs_no_dialect_fails_for_having_one() {
-        let target = TargetArgs::named("raft-rs");
+        let target = TargetArgs::of(&TargetSpec::Named("raft-rs".to_owned()));
         let chosen = Chosen::preset("single").unwrap();
-        let chosen = chosen.in_dialect(target.dialect());
+        let chosen = chosen.in_dialect(target.start().unwrap().dialect());
         let limits = LimitArgs::threads(1);
         let progress = Reporter::new(true);
         let nowhere = SideFile::at(Path::new("no-divergence.ndjson"));

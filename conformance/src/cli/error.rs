@@ -21,7 +21,7 @@ pub enum CliError {
     #[diagnostic(code(skipped))]
     Skipped {
         /// What was not started.
-        target: &'static str,
+        target: String,
         /// Why not.
         why: String,
     },

@@ -5,15 +5,15 @@ use super::error::CliError;
 use super::model::ModelArgs;
 use super::progress::Reporter;
 use super::streams;
-use super::target::{TargetArgs, Visit};
+use super::target::TargetArgs;
 use crate::report::Job;
 use clap::Args;
-use lockstep_conformance::Target;
 use lockstep_conformance::explore::models::NamedModel;
 use lockstep_conformance::explore::seek::Reach;
 use lockstep_conformance::explore::server::{Settings, Stand, serve};
 use lockstep_conformance::seeded::Side;
 use lockstep_conformance::stop;
+use lockstep_conformance::{Target, TargetSpec};
 use lockstep_model::{Dialect, Preset};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -25,7 +25,7 @@ pub struct ExploreArgs {
     model: ModelArgs,
     /// Step this implementation along and show it beside the specification, differences in red
     #[arg(long, value_name = "TARGET")]
-    target: Option<String>,
+    target: Option<TargetSpec>,
     /// Seed a bug of the catalogue into lockstep-raft, such as EL-01, or put a mistake around any target, such
     /// as wrong_state, to see where it shows
     #[arg(long, value_name = "ID", requires = "target")]
@@ -45,8 +45,8 @@ pub struct ExploreArgs {
 }
 
 impl ExploreArgs {
-    fn target(&self, name: &str) -> TargetArgs {
-        TargetArgs::named(name).planted(self.plant.as_deref())
+    fn target(&self, spec: &TargetSpec) -> TargetArgs {
+        TargetArgs::of(spec).planted(self.plant.as_deref())
     }
 
     /// The bug that is seeded into the target, and the text that it is in.
@@ -54,8 +54,8 @@ impl ExploreArgs {
     /// # Errors
     /// A seeded bug is asked for in a target that has none, or in the specification.
     pub fn seeded(&self) -> Result<Option<(Side, String)>, CliError> {
-        let target = self.target.as_deref();
-        let seeded = target.map(|name| self.target(name).seeded_beside_the_specification());
+        let target = self.target.as_ref();
+        let seeded = target.map(|spec| self.target(spec).seeded_beside_the_specification());
         Ok(seeded.transpose()?.flatten())
     }
 }
@@ -66,31 +66,11 @@ impl ExploreArgs {
 /// The model or the target does not exist, or the address is taken.
 pub fn run(args: &ExploreArgs, progress: &Reporter) -> Result<Vec<Job>, CliError> {
     match &args.target {
-        Some(name) => {
-            let target = args.target(name);
-            let dialect = target.dialect();
-            target.visit(Beside {
-                args,
-                dialect,
-                progress,
-            })
+        Some(spec) => {
+            let target = args.target(spec).start()?;
+            explore(args, target.dialect(), Some(&target), progress)
         }
         None => explore(args, Dialect::ETCD, None, progress),
-    }
-}
-
-/// With a target, whichever it is.
-struct Beside<'a> {
-    args: &'a ExploreArgs,
-    dialect: Dialect,
-    progress: &'a Reporter,
-}
-
-impl Visit for Beside<'_> {
-    type Output = Vec<Job>;
-
-    fn visit<T: Target>(self, target: T) -> Result<Vec<Job>, CliError> {
-        explore(self.args, self.dialect, Some(&target), self.progress)
     }
 }
 

@@ -3,10 +3,10 @@
 use super::divergence;
 use super::error::CliError;
 use super::model::Chosen;
-use super::target::{TARGETS, TargetArgs, Visit};
+use super::target::{self, TargetArgs};
 use crate::report::{Job, Status};
 use clap::Args;
-use lockstep_conformance::Target;
+use lockstep_conformance::{Target, TargetSpec};
 use lockstep_model::Preset;
 
 /// Options of `lockstep targets`.
@@ -14,48 +14,45 @@ use lockstep_model::Preset;
 pub struct TargetsArgs {
     /// Also ask this target, which may be a program: exec:CMD; may be given more than once
     #[arg(long, value_name = "TARGET")]
-    target: Vec<String>,
+    target: Vec<TargetSpec>,
 }
 
 /// Asks every target what it is. One that cannot be started here is listed with the reason.
 pub fn targets(args: &TargetsArgs) -> Result<Vec<Job>, CliError> {
     let mut jobs = Vec::new();
-    for (name, what) in TARGETS {
+    for (name, what) in target::targets().iter() {
         let mut job = Job::new("target", name, Status::Holds, what.to_owned());
-        if name != "exec:CMD" {
-            match ask(name) {
-                Ok(mut asked) => {
-                    job.facts.append(&mut asked.facts);
-                    job.notes.append(&mut asked.notes);
-                }
-                Err(CliError::Skipped { why, .. }) => {
-                    job.notes.push(format!("not available here: {why}"));
-                }
-                Err(error) => job.notes.push(format!("not available here: {error}")),
+        match ask(&TargetSpec::Named(name.to_owned())) {
+            Ok(mut asked) => {
+                job.facts.append(&mut asked.facts);
+                job.notes.append(&mut asked.notes);
             }
+            Err(CliError::Skipped { why, .. }) => {
+                job.notes.push(format!("not available here: {why}"));
+            }
+            Err(error) => job.notes.push(format!("not available here: {error}")),
         }
         jobs.push(job);
     }
-    for name in &args.target {
-        jobs.push(ask(name)?);
+    let text = "any program that speaks the exec protocol (`conformance/targets/PROTOCOL.md`)";
+    jobs.push(Job::new(
+        "target",
+        "exec:CMD",
+        Status::Holds,
+        text.to_owned(),
+    ));
+    for spec in &args.target {
+        jobs.push(ask(spec)?);
     }
     Ok(jobs)
 }
 
-fn ask(name: &str) -> Result<Job, CliError> {
-    struct Describe<'a>(&'a str);
-
-    impl Visit for Describe<'_> {
-        type Output = Job;
-
-        fn visit<T: Target>(self, target: T) -> Result<Job, CliError> {
-            let mut job = Job::new("target", self.0, Status::Holds, "available".to_owned());
-            divergence::target_facts(&mut job, &target.description());
-            Ok(job)
-        }
-    }
-
-    TargetArgs::named(name).visit(Describe(name))
+fn ask(spec: &TargetSpec) -> Result<Job, CliError> {
+    let target = TargetArgs::of(spec).start()?;
+    let available = "available".to_owned();
+    let mut job = Job::new("target", spec.to_string(), Status::Holds, available);
+    divergence::target_facts(&mut job, &target.description());
+    Ok(job)
 }
 
 /// Every preset with its purpose and bounds.

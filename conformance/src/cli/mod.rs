@@ -1,4 +1,8 @@
-//! The verbs, one file each, and what they share: options of the model, progress, output, exit codes.
+//! The command line as a library: every verb, report and exit code for the targets of a program, `lockstep`
+//! or one of your own ([`main`]).
+//!
+//! One file for each verb, and what they share: options of the model, progress, output, exit codes. Only
+//! here is there an argument parser.
 
 mod bench;
 mod check;
@@ -10,7 +14,7 @@ mod coverage;
 mod dialect;
 mod divergence;
 mod error;
-pub mod exit;
+pub(crate) mod exit;
 mod explore;
 mod generate;
 mod graph;
@@ -41,9 +45,11 @@ use crate::report::{Job, Report, Status};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use error::CliError;
 use exit::Exit;
+use lockstep_conformance::Targets;
 use lockstep_conformance::seeded::Side;
 use output::OutputArgs;
 use progress::Reporter;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 use supervise::{Outcome, supervise};
@@ -72,7 +78,7 @@ enum Verb {
     Conform(conform::ConformArgs),
     /// Replay traces on an implementation
     Replay(replay::ReplayArgs),
-    /// Walk at random, by ticks, through the production Raft and the specification
+    /// Walk at random, by ticks, through an implementation and the specification
     Walk(walk::WalkArgs),
     /// Make traces from the specification: of a preset, or the corpus
     Generate(generate::GenerateArgs),
@@ -141,8 +147,17 @@ impl Verb {
     }
 }
 
-/// Runs the command line of this process.
-pub fn main() -> Exit {
+/// Runs the command line of this process, with these targets. The code is that of `--help`; everything else is
+/// on standard output, standard error, and in the files that were asked for.
+pub fn main(targets: Targets) -> ExitCode {
+    target::set_targets(targets);
+    if let Some(name) = std::env::args_os().next() {
+        target::set_program(&name);
+    }
+    ExitCode::from(command_line().code())
+}
+
+fn command_line() -> Exit {
     let width = terminal::text_width(&std::io::stdout());
     let command = Cli::command().term_width(width);
     let parsed = command.try_get_matches();

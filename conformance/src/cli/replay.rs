@@ -3,23 +3,28 @@
 use super::divergence;
 use super::error::CliError;
 use super::progress::{Reporter, Tick};
-use super::target::{TargetArgs, Visit};
+use super::target::{self, TargetArgs, Visit};
 use crate::report::human::grouped;
 use crate::report::{Job, Status, Table};
 use clap::Args;
 use lockstep_conformance::Target;
 use lockstep_conformance::replay::{NotDriven, ReplayError, ReplayReport, ReplayVerdict, replay};
 use lockstep_conformance::stop;
-use lockstep_traces::{PassedOver, Trace, TraceError, TraceFiles, TraceReader, trace_files};
+use lockstep_traces::{
+    CorpusTrace, PassedOver, Trace, TraceError, TraceReader, corpus, trace_files,
+};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::io::BufRead;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// Options of `lockstep replay`.
 #[derive(Debug, Args)]
 pub struct ReplayArgs {
-    /// Traces, or directories of traces
-    #[arg(required = true, value_name = "FILE|DIR")]
+    /// Traces, directories of traces, or `corpus:` for the traces that are part of this program (`corpus:NAME`
+    /// for one of them)
+    #[arg(required = true, value_name = "FILE|DIR|corpus:")]
     paths: Vec<PathBuf>,
     #[command(flatten)]
     pub target: TargetArgs,
@@ -30,9 +35,9 @@ pub struct ReplayArgs {
 /// # Errors
 /// A file is not a trace, a directory holds none, or the target cannot be started.
 pub fn run(args: &ReplayArgs, progress: &Reporter) -> Result<Vec<Job>, CliError> {
-    let mut files = TraceFiles::default();
+    let mut sources = Sources::default();
     for path in &args.paths {
-        files.append(trace_files(path)?);
+        sources.append(Sources::of(path)?);
     }
     let names: Vec<_> = args
         .paths
@@ -42,19 +47,111 @@ pub fn run(args: &ReplayArgs, progress: &Reporter) -> Result<Vec<Job>, CliError>
     let name = format!("{} on {}", names.join(" "), args.target.target);
     let visit = Replay {
         name,
-        files,
+        sources,
         target: &args.target,
         progress,
     };
     args.target.visit(visit).map(|job| vec![job])
 }
 
+/// What names the corpus that is part of this program, or one trace of it, in the place of a file.
+pub const CORPUS: &str = "corpus:";
+
+/// Where a trace comes from.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// A file.
+    File(PathBuf),
+    /// The corpus that is part of this program.
+    Corpus(CorpusTrace),
+}
+
+impl Source {
+    /// What `lockstep replay` takes for it.
+    fn path(&self) -> PathBuf {
+        match self {
+            Source::File(path) => path.clone(),
+            Source::Corpus(trace) => format!("{CORPUS}{}", trace.name).into(),
+        }
+    }
+
+    /// The trace; `None` if there was a request to stop before its end.
+    pub fn read(&self) -> Result<Option<Trace>, TraceError> {
+        match self {
+            Source::File(path) => to_end(TraceReader::open(path)?),
+            Source::Corpus(trace) => to_end(trace.reader(&self.path().display().to_string())?),
+        }
+    }
+}
+
+fn to_end<R: BufRead>(mut reader: TraceReader<R>) -> Result<Option<Trace>, TraceError> {
+    let header = reader.header().clone();
+    let mut steps = Vec::new();
+    for step in reader.by_ref() {
+        if stop::requested() {
+            return Ok(None);
+        }
+        steps.push(step?);
+    }
+    Ok(Some(Trace { header, steps }))
+}
+
+/// Traces, and what lies beside them.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// Each is a trace.
+    pub traces: Vec<Source>,
+    /// What is not read.
+    pub passed_over: Vec<PassedOver>,
+}
+
+impl Sources {
+    /// The corpus that is part of this program.
+    pub fn corpus() -> Sources {
+        let traces = corpus().iter().copied().map(Source::Corpus);
+        Sources {
+            traces: traces.collect(),
+            passed_over: Vec::new(),
+        }
+    }
+
+    /// What a path stands for.
+    ///
+    /// # Errors
+    /// A folder cannot be read, or the corpus has no trace of that name.
+    pub fn of(path: &Path) -> Result<Sources, CliError> {
+        let Some(name) = path.to_str().and_then(|it| it.strip_prefix(CORPUS)) else {
+            let found = trace_files(path)?;
+            let traces = found.traces.into_iter().map(Source::File);
+            return Ok(Sources {
+                traces: traces.collect(),
+                passed_over: found.passed_over,
+            });
+        };
+        let mut all = Sources::corpus();
+        all.traces.retain(|it| {
+            let is_it = |trace: &CorpusTrace| name.is_empty() || trace.name == name;
+            matches!(it, Source::Corpus(trace) if is_it(trace))
+        });
+        if all.traces.is_empty() {
+            let text = format!("the corpus of this program has no trace {name:?}");
+            return Err(CliError::Input(text));
+        }
+        Ok(all)
+    }
+
+    fn append(&mut self, mut other: Sources) {
+        self.traces.append(&mut other.traces);
+        self.passed_over.append(&mut other.passed_over);
+    }
+}
+
 /// Traces from files, on whichever target.
 pub struct Replay<'a> {
     /// What the job is called.
     pub name: String,
-    /// The files, each a trace, and what lies beside them.
-    pub files: TraceFiles,
+    /// The traces, and what lies beside them.
+    pub sources: Sources,
     /// The options that name the target.
     pub target: &'a TargetArgs,
     /// Where progress goes.
@@ -67,10 +164,25 @@ impl Visit for Replay<'_> {
     fn visit<T: Target>(self, target: T) -> Result<Job, CliError> {
         self.progress.begin(format!("replay {}", self.name));
         let clock = Instant::now();
-        let files = self.files.traces.len();
-        let traces = self.files.traces.iter().map_while(|path| {
-            let trace = read(path).transpose()?;
-            Some(trace.map(|trace| (path.display().to_string(), trace)))
+        let files = self.sources.traces.len();
+        let lacking = RefCell::new(Vec::new());
+        let applies = |name: &str, trace: &Trace| {
+            let lacks = target.lacks(&trace.header.config);
+            if !lacks.is_empty() {
+                lacking
+                    .borrow_mut()
+                    .push((name.to_owned(), lacks.join(", ")));
+                return false;
+            }
+            true
+        };
+        let traces = self.sources.traces.iter().map_while(|source| {
+            let trace = source.read().transpose()?;
+            Some(trace.map(|trace| (source.path().display().to_string(), trace)))
+        });
+        let traces = traces.filter(|read| match read {
+            Ok((name, trace)) => applies(name, trace),
+            Err(_) => true,
         });
         let report = replay(&target, traces, &mut |it| {
             self.progress.tick(&Tick {
@@ -80,32 +192,27 @@ impl Visit for Replay<'_> {
                 ..Tick::default()
             })
         })?;
-        let mut job = job(&self.name, &report, &self.files.traces, self.target)?;
-        passed_over(&mut job, &self.files.passed_over);
+        let lacking = lacking.into_inner();
+        if report.traces == 0 && !lacking.is_empty() && !stop::requested() {
+            let (_, lacks) = &lacking[0];
+            return Err(CliError::Usage(format!(
+                "{}: nothing was compared, for no trace is applicable: the target does not have {lacks}",
+                self.name
+            )));
+        }
+        let mut job = job(&self.name, &report, &self.sources.traces, self.target)?;
+        passed_over(&mut job, &self.sources.passed_over);
+        not_applicable(&mut job, &lacking, files);
         job.seconds = clock.elapsed().as_secs_f64();
         Ok(job)
     }
-}
-
-/// Reads a trace; `None` if there was a request to stop before its end.
-fn read(path: &Path) -> Result<Option<Trace>, TraceError> {
-    let mut reader = TraceReader::open(path)?;
-    let header = reader.header().clone();
-    let mut steps = Vec::new();
-    for step in reader.by_ref() {
-        if stop::requested() {
-            return Ok(None);
-        }
-        steps.push(step?);
-    }
-    Ok(Some(Trace { header, steps }))
 }
 
 /// What a replay says, as a job.
 fn job(
     name: &str,
     report: &ReplayReport,
-    files: &[PathBuf],
+    sources: &[Source],
     target: &TargetArgs,
 ) -> Result<Job, CliError> {
     let in_part = format!(
@@ -160,9 +267,9 @@ fn job(
         job.failed(source, Status::Violated, divergence::summary(found));
         divergence::describe(&mut job, found);
         // A name that is no text is shown as one, but the command has the name itself.
-        let file = files.iter().find(|it| it.display().to_string() == *source);
-        if let Some(file) = file {
-            let again = target.replay_command(file);
+        let mut paths = sources.iter().map(Source::path);
+        if let Some(file) = paths.find(|it| it.display().to_string() == *source) {
+            let again = target.replay_command(&file);
             job.notes.push(format!("repeat it with: {again}"));
         }
     } else if status == Status::Holds {
@@ -189,6 +296,24 @@ fn passed_over(job: &mut Job, files: &[PassedOver]) {
     }
     let table = Table::new("What was not read", &["path", "why"], rows);
     job.tables.push(table.shown());
+}
+
+/// Names the traces that the target cannot be given, since it lacks what their configurations turn on.
+fn not_applicable(job: &mut Job, lacking: &[(String, String)], of: usize) {
+    if lacking.is_empty() {
+        return;
+    }
+    job.verdict += &format!("; {} of {of} traces are not applicable", lacking.len());
+    job.fact("traces that are not applicable", lacking.len());
+    let mut rows = Vec::new();
+    for (name, lacks) in lacking {
+        let why = target::lacks_text(lacks);
+        job.skipped(format!("{name} is not applicable"), why);
+        rows.push(vec![name.as_str().into(), lacks.as_str().into()]);
+    }
+    let columns = ["trace", "what the target does not have"];
+    job.tables
+        .push(Table::new("What is not applicable", &columns, rows).shown());
 }
 
 /// Names what could not be driven, `counted` as these: a table for everybody, and an assertion that was not

@@ -2,13 +2,13 @@
 
 use super::error::CliError;
 use super::streams::{self, say};
-use super::target::{TargetArgs, Visit};
+use super::target::TargetArgs;
 use crate::report::steps::StepTable;
 use crate::report::visible;
 use clap::{Args, ValueEnum};
+use lockstep_conformance::TargetSpec;
 use lockstep_conformance::export;
 use lockstep_conformance::show::{self, Story};
-use lockstep_conformance::{Target, show::Beside};
 use lockstep_traces::Trace;
 use std::path::PathBuf;
 
@@ -26,7 +26,7 @@ pub struct ShowArgs {
     out: Option<PathBuf>,
     /// Show this implementation beside what the trace expects, differences marked
     #[arg(long, value_name = "TARGET")]
-    target: Option<String>,
+    target: Option<TargetSpec>,
 }
 
 /// The form of a trace.
@@ -57,8 +57,8 @@ pub fn run(args: &ShowArgs, width: Option<u16>) -> Result<(), CliError> {
     let mut story = Story::of_trace(&trace);
     let mut notes = Vec::new();
     if let Some(name) = &args.target {
-        let target = TargetArgs::named(name);
-        let beside = target.visit(StandBeside(&trace))?;
+        let target = TargetArgs::of(name).start()?;
+        let beside = show::beside(&target, &trace.header.config, &trace.steps)?;
         beside.tell(&mut story);
         notes.push(match beside.first_difference() {
             Some(step) => format!("{name} differs first at step {}.", step + 1),
@@ -108,16 +108,4 @@ fn table(trace: &Trace, story: &Story, width: Option<u16>) -> String {
         }
     }
     text
-}
-
-/// Drives a target along a trace.
-struct StandBeside<'a>(&'a Trace);
-
-impl Visit for StandBeside<'_> {
-    type Output = Beside;
-
-    fn visit<T: Target>(self, target: T) -> Result<Self::Output, CliError> {
-        let StandBeside(trace) = self;
-        Ok(show::beside(&target, &trace.header.config, &trace.steps)?)
-    }
 }

@@ -3,48 +3,50 @@
 use super::error::CliError;
 use clap::Args;
 use lockstep_conformance::code::Code;
-use lockstep_conformance::divergence::replay_command;
+use lockstep_conformance::divergence::{replay_command, shell_word};
 use lockstep_conformance::planted::{Mistake, Planted};
+use lockstep_conformance::registry::{AnyKind, AnyTarget, Unavailable};
 use lockstep_conformance::seeded::Side;
-use lockstep_conformance::targets::etcd::{self, EtcdError, StorageWrites};
-use lockstep_conformance::targets::exec::{ExecOptions, ExecTarget, Program};
-use lockstep_conformance::targets::lockstep_raft::{AsyncLockstepRaft, LockstepRaft};
-use lockstep_conformance::targets::raft_rs::RaftRs;
-use lockstep_conformance::targets::spec::Spec;
-use lockstep_conformance::{Fork, Target, TargetError};
-use lockstep_model::{Bounds, Dialect};
+use lockstep_conformance::targets::exec::ExecOptions;
+use lockstep_conformance::walk::{HarnessClock, TickTarget, WalkDivergence};
+use lockstep_conformance::{Fork, Target, TargetError, TargetSpec, Targets};
+use lockstep_model::Bounds;
 use lockstep_traces::Config;
+use std::ffi::OsStr;
 use std::path::Path;
+use std::sync::OnceLock;
 use std::time::Duration;
 
-/// The names that `--target` takes, each with what it is.
-pub const TARGETS: [(&str, &str); 7] = [
-    (
-        "lockstep-raft",
-        "the production Raft in `impl/raft/`, in process",
-    ),
-    (
-        "lockstep-raft-async",
-        "the same with asynchronous storage writes",
-    ),
-    ("raft-rs", "TiKV's raft-rs, in process"),
-    (
-        "etcd",
-        "etcd's raft in Go, behind the exec protocol; built when asked for, needs Go",
-    ),
-    (
-        "etcd-async",
-        "the same with asynchronous storage writes, which shows what must wait for persistence",
-    ),
-    (
-        "spec",
-        "the specification itself: a control, and the way to see whether a trace is current",
-    ),
-    (
-        "exec:CMD",
-        "any program that speaks the exec protocol (`conformance/targets/PROTOCOL.md`)",
-    ),
-];
+/// The targets of this process.
+static TARGETS: OnceLock<Targets> = OnceLock::new();
+
+/// What a shell calls this program; `lockstep` if nobody has said otherwise.
+static PROGRAM: OnceLock<String> = OnceLock::new();
+
+/// Says by what name this process was started: commands that repeat something begin with it.
+pub fn set_program(name: &OsStr) {
+    if Path::new(name).file_stem() != Some("lockstep".as_ref()) {
+        let _ = PROGRAM.set(shell_word(name).into_owned());
+    }
+}
+
+/// A command of `lockstep`, as one of this program.
+fn of_this_program(command: String) -> String {
+    match (PROGRAM.get(), command.strip_prefix("lockstep ")) {
+        (Some(program), Some(rest)) => format!("{program} {rest}"),
+        _ => command,
+    }
+}
+
+/// Sets the targets of this process; the first call counts.
+pub fn set_targets(targets: Targets) {
+    let _ = TARGETS.set(targets);
+}
+
+/// The targets of this process; those of `lockstep` if nobody has set others.
+pub fn targets() -> &'static Targets {
+    TARGETS.get_or_init(Targets::builtin)
+}
 
 /// Nobody waits longer for one reply: a year.
 const MOST_PATIENCE_SECONDS: u64 = 365 * 24 * 3600;
@@ -55,7 +57,7 @@ const MOST_PATIENCE_SECONDS: u64 = 365 * 24 * 3600;
 pub struct TargetArgs {
     /// The implementation: lockstep-raft, lockstep-raft-async, raft-rs, etcd, etcd-async, spec, or exec:CMD; `lockstep targets` says more
     #[arg(long, value_name = "TARGET", default_value = "lockstep-raft")]
-    pub target: String,
+    pub target: TargetSpec,
     /// Seconds that a program behind the exec protocol may take for one reply
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=MOST_PATIENCE_SECONDS))]
     reply_timeout: u64,
@@ -111,10 +113,10 @@ pub trait VisitCode {
 }
 
 impl TargetArgs {
-    /// The target of that name, without options.
-    pub fn named(name: &str) -> TargetArgs {
+    /// That target, without options.
+    pub fn of(spec: &TargetSpec) -> TargetArgs {
         TargetArgs {
-            target: name.to_owned(),
+            target: spec.clone(),
             reply_timeout: ExecOptions::default().reply_timeout.as_secs(),
             partial: false,
             plant: None,
@@ -128,17 +130,22 @@ impl TargetArgs {
         self
     }
 
-    /// The dialect of the specification that the target is held to.
-    pub fn dialect(&self) -> Dialect {
-        match self.target.as_str() {
-            "raft-rs" => Dialect::RAFT_RS,
-            _ => Dialect::ETCD,
-        }
-    }
-
     /// The command that repeats a divergence of this target, for a shell.
     pub fn replay_command(&self, file: &Path) -> String {
-        let mut command = replay_command(file, &self.target);
+        let again = replay_command(file, &self.target.to_string());
+        of_this_program(again) + &self.options_again()
+    }
+
+    /// The command that repeats a walk from its seed, timers included, for a shell.
+    pub fn walk_command(&self, found: &WalkDivergence) -> String {
+        let target = shell_word(self.target.to_string().as_ref()).into_owned();
+        let again = of_this_program(found.command());
+        format!("{again} --target {target}{}", self.options_again())
+    }
+
+    /// The options beside the target itself, as they were given.
+    fn options_again(&self) -> String {
+        let mut command = String::new();
         let patience = ExecOptions::default().reply_timeout.as_secs();
         if self.reply_timeout != patience {
             command += &format!(" --reply-timeout {}", self.reply_timeout);
@@ -165,12 +172,12 @@ impl TargetArgs {
         let Some(Plant::Within(id)) = &self.plant else {
             return Ok(None);
         };
-        match self.target.as_str() {
-            "lockstep-raft" => Ok(Some((Side::Implementation, id.clone()))),
-            "spec" => Ok(Some((Side::Specification, id.clone()))),
-            target => Err(CliError::Usage(format!(
-                "bugs are seeded into lockstep-raft and spec, not into {target:?}; the mistakes that any \
+        match targets().seeds(&self.target) {
+            Some(side) => Ok(Some((side, id.clone()))),
+            None => Err(CliError::Usage(format!(
+                "bugs are seeded into lockstep-raft and spec, not into {:?}; the mistakes that any \
                  target can be given are {}",
+                self.target.to_string(),
                 Mistake::ALL
                     .iter()
                     .filter_map(mistake_name)
@@ -200,21 +207,36 @@ impl TargetArgs {
     /// # Errors
     /// There is no such target, it cannot be started, or the visitor fails.
     pub fn visit<V: Visit>(&self, visitor: V) -> Result<V::Output, CliError> {
-        match self.target.as_str() {
-            "spec" => self.plant_and(Spec, visitor),
-            "lockstep-raft" => self.plant_and(LockstepRaft, visitor),
-            "lockstep-raft-async" => self.plant_and(AsyncLockstepRaft, visitor),
-            "raft-rs" => self.plant_and(RaftRs::new(), visitor),
-            "etcd" => self.plant_and(self.etcd(StorageWrites::Synchronous)?, visitor),
-            "etcd-async" => self.plant_and(self.etcd(StorageWrites::Asynchronous)?, visitor),
-            name => match name.strip_prefix("exec:") {
-                Some(line) => {
-                    let program = Program::parse(line)?;
-                    self.plant_and(ExecTarget::start_program(program, self.options())?, visitor)
-                }
-                None => Err(self.unknown()),
-            },
+        visitor.visit(self.start()?)
+    }
+
+    /// Starts the target, with the mistake around it that was asked for.
+    ///
+    /// # Errors
+    /// There is no such target, or it cannot be started.
+    pub fn start(&self) -> Result<AnyTarget, CliError> {
+        let target = targets().start(&self.target, &self.options())?.driven();
+        Ok(match self.plant {
+            Some(Plant::Around(mistake)) => AnyTarget::driven(Planted::new(target, mistake)),
+            _ => target,
+        })
+    }
+
+    /// Starts the target for a walk by ticks: with its own timers, if it keeps any and there is no mistake around
+    /// it, or with the clock of the harness. The second value says which.
+    ///
+    /// # Errors
+    /// There is no such target, or it cannot be started.
+    pub fn ticking(&self) -> Result<(Box<dyn TickTarget>, bool), CliError> {
+        match targets().ticks(&self.target) {
+            Some(target) if !matches!(self.plant, Some(Plant::Around(_))) => Ok((target, true)),
+            _ => Ok((Box::new(HarnessClock(self.start()?)), false)),
         }
+    }
+
+    /// Whether the target keeps its timers itself.
+    pub fn keeps_timers(&self) -> bool {
+        targets().ticks(&self.target).is_some()
     }
 
     /// Starts the target, if it can be copied and digested, and hands it over.
@@ -222,43 +244,35 @@ impl TargetArgs {
     /// # Errors
     /// There is no such target, it cannot be copied, or the visitor fails.
     pub fn visit_fork<V: VisitFork>(&self, visitor: V) -> Result<V::Output, CliError> {
-        match self.target.as_str() {
-            "lockstep-raft" => self.plant_and_fork(LockstepRaft, visitor),
-            "lockstep-raft-async" => self.plant_and_fork(AsyncLockstepRaft, visitor),
-            "spec" => self.plant_and_fork(Spec, visitor),
-            _ => Err(self.unknown()),
+        match targets().start(&self.target, &self.options())? {
+            AnyKind::Copied(target) => self.plant_and_fork(target, visitor),
+            _ => Err(CliError::Usage(format!(
+                "the servers of {} cannot be copied",
+                self.target
+            ))),
         }
     }
 
-    /// Starts the target, if it is in this process, and hands its code over.
+    /// Starts the target, if its states can be told apart, and hands its code over.
     ///
     /// # Errors
-    /// There is no such target, it is in another process, or the visitor fails.
+    /// There is no such target, its code cannot be explored, or the visitor fails.
     pub fn visit_code<V: VisitCode>(&self, visitor: V) -> Result<V::Output, CliError> {
         let (config, bounds) = visitor.bounds();
-        match self.target.as_str() {
-            "lockstep-raft" => visitor.visit(Code::copied(&LockstepRaft, &config, bounds)?),
-            "spec" => visitor.visit(Code::copied(&Spec, &config, bounds)?),
-            "raft-rs" => visitor.visit(Code::restored(&RaftRs::new(), &config, bounds)?),
-            "etcd" | "etcd-async" => Err(far_away(&self.target)),
-            name if name.starts_with("exec:") => Err(far_away(name)),
-            _ => Err(self.unknown()),
+        // A program need not be started to be refused.
+        if matches!(self.target, TargetSpec::Exec { .. }) {
+            return Err(self.unexplored());
+        }
+        match targets().start(&self.target, &self.options())? {
+            AnyKind::Copied(target) => visitor.visit(Code::copied(&target, &config, bounds)?),
+            AnyKind::Digested(target) => visitor.visit(Code::restored(&target, &config, bounds)?),
+            AnyKind::Driven(_) => Err(self.unexplored()),
         }
     }
 
-    /// Whether [`TargetArgs::visit_fork`] knows the target.
+    /// Whether [`TargetArgs::visit_fork`] takes the target.
     pub fn forks(&self) -> bool {
-        matches!(
-            self.target.as_str(),
-            "lockstep-raft" | "lockstep-raft-async" | "spec"
-        )
-    }
-
-    fn plant_and<T: Target, V: Visit>(&self, target: T, visitor: V) -> Result<V::Output, CliError> {
-        match self.plant {
-            Some(Plant::Around(mistake)) => visitor.visit(Planted::new(target, mistake)),
-            _ => visitor.visit(target),
-        }
+        targets().copies(&self.target)
     }
 
     fn plant_and_fork<T: Target + Sync, V: VisitFork>(
@@ -275,30 +289,6 @@ impl TargetArgs {
         }
     }
 
-    fn etcd(&self, writes: StorageWrites) -> Result<ExecTarget, CliError> {
-        let cache = etcd::default_cache().map_err(|error| CliError::Usage(error.to_string()))?;
-        Ok(etcd::start(&cache, writes, self.options())?)
-    }
-
-    /// Starts the target once and asks whether it takes these configurations.
-    ///
-    /// # Errors
-    /// There is no such target, it cannot be started, or it does not take one of them.
-    pub fn ready(&self, configs: &[Config]) -> Result<(), CliError> {
-        struct Accepts<'a>(&'a [Config]);
-
-        impl Visit for Accepts<'_> {
-            type Output = ();
-
-            fn visit<T: Target>(self, target: T) -> Result<(), CliError> {
-                let all = self.0.iter().map(|config| target.accepts(config));
-                Ok(all.collect::<Result<(), _>>()?)
-            }
-        }
-
-        self.visit(Accepts(configs))
-    }
-
     fn options(&self) -> ExecOptions {
         ExecOptions {
             reply_timeout: Duration::from_secs(self.reply_timeout),
@@ -306,34 +296,27 @@ impl TargetArgs {
         }
     }
 
-    fn unknown(&self) -> CliError {
-        let names: Vec<_> = TARGETS.iter().map(|(name, _)| *name).collect();
-        let text = format!(
-            "there is no target {:?}; there are {}",
+    fn unexplored(&self) -> CliError {
+        CliError::Usage(format!(
+            "{} runs in another process, or its servers can be neither copied nor told apart by a digest, so \
+             that its code cannot be explored yet; there are {}",
             self.target,
-            names.join(", ")
-        );
-        CliError::Usage(text)
+            targets().explored().join(", ")
+        ))
     }
 }
 
-fn far_away(target: &str) -> CliError {
-    let text = format!(
-        "{target} runs in another process, and its code cannot be explored yet; there are \
-         lockstep-raft, raft-rs and spec"
-    );
-    CliError::Usage(text)
+/// Why a preset or a trace is not applicable.
+pub fn lacks_text(lacks: &str) -> String {
+    format!("the target does not have {lacks}")
 }
 
-impl From<EtcdError> for CliError {
-    fn from(error: EtcdError) -> CliError {
+impl From<Unavailable> for CliError {
+    fn from(error: Unavailable) -> CliError {
         match error {
-            EtcdError::NoGo(_) => CliError::Skipped {
-                target: "etcd",
-                why: error.to_string(),
-            },
-            EtcdError::Target(error) => error.into(),
-            _ => CliError::Usage(error.to_string()),
+            Unavailable::Missing { name, why } => CliError::Skipped { target: name, why },
+            Unavailable::Target(error) => error.into(),
+            error => CliError::Usage(error.to_string()),
         }
     }
 }

@@ -10,27 +10,27 @@ use super::divergence::TraceOutArgs;
 use super::error::CliError;
 use super::model::Chosen;
 use super::progress::Reporter;
-use super::replay::Replay;
-use super::target::TargetArgs;
+use super::replay::{CORPUS, Replay, Sources};
+use super::target::{TargetArgs, lacks_text};
 use crate::report::{Job, Status, Table};
 use clap::Args;
+use lockstep_conformance::Target;
 use lockstep_engine::{Report as Searched, Verdict};
 use lockstep_model::Rule;
 use lockstep_model::properties::witnesses;
 use lockstep_model::{Dialect, Preset};
-use lockstep_traces::{Trace, TraceFiles, trace_files};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Options of `lockstep verify`.
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
     #[command(flatten)]
     pub target: TargetArgs,
-    /// The traces to replay
-    #[arg(long, value_name = "DIR", default_value = "traces/corpus")]
-    corpus: PathBuf,
+    /// Replay the traces of this folder instead of those that are part of this program
+    #[arg(long, value_name = "DIR")]
+    corpus: Option<PathBuf>,
     /// Threads; the result is the same for any number
     #[arg(long, value_name = "N", default_value_t = check::default_threads(), value_parser = check::threads)]
     threads: usize,
@@ -51,18 +51,35 @@ pub fn run(args: &VerifyArgs, progress: &Reporter) -> Result<Vec<Job>, CliError>
     let trace_out = args.trace_out.file(progress);
     // Before minutes of work: a missing or damaged corpus, or a target that does not start or does not know
     // what the presets need, is found at once.
-    let corpus = in_corpus(args.target.dialect());
-    let files = match corpus {
-        Ok(()) => trace_files(&args.corpus)?,
-        Err(_) => TraceFiles::default(),
+    let target = args.target.start()?;
+    let dialect = target.dialect();
+    let corpus = in_corpus(dialect);
+    let sources = match (corpus, &args.corpus) {
+        (Err(_), _) => Sources::default(),
+        (Ok(()), Some(folder)) => Sources::of(folder)?,
+        (Ok(()), None) => Sources::corpus(),
     };
-    for file in &files.traces {
-        Trace::read(file)?;
+    for source in &sources.traces {
+        source.read()?;
     }
-    let configs = chosen.iter().map(|it| it.cluster.settings().config());
-    args.target.ready(&configs.collect::<Vec<_>>())?;
+    let mut lacking = Vec::new();
+    for it in &chosen {
+        let config = it.cluster.settings().config();
+        let lacks = target.lacks(&config);
+        if lacks.is_empty() {
+            target.accepts(&config)?;
+        }
+        lacking.push(lacks.join(", "));
+    }
+    if lacking.iter().all(|it| !it.is_empty()) {
+        return Err(CliError::Usage(format!(
+            "no preset is applicable to {}: the first needs {}",
+            args.target.target, lacking[0]
+        )));
+    }
+    drop(target);
     let limits = LimitArgs::threads(args.threads);
-    let walks = args.target.target == "lockstep-raft";
+    let walks = args.target.keeps_timers();
     progress.plan(2 * chosen.len() + 1 + usize::from(corpus.is_ok()) + usize::from(walks));
     let mut searched = Vec::new();
     for chosen in &chosen {
@@ -78,10 +95,13 @@ pub fn run(args: &VerifyArgs, progress: &Reporter) -> Result<Vec<Job>, CliError>
     progress.job("coverage", &names.join(", "), || {
         Ok(coverage(&names, &searched))
     })?;
-    for chosen in chosen {
-        let chosen = &chosen.in_dialect(args.target.dialect());
+    for (chosen, lacks) in chosen.into_iter().zip(lacking) {
+        let chosen = &chosen.in_dialect(dialect);
         let name = format!("{} on {}", chosen.name, args.target.target);
         progress.job("conform", &name, || {
+            if !lacks.is_empty() {
+                return Ok(not_applicable("conform", &name, &lacks));
+            }
             conform::one(chosen, &args.target, &limits, &trace_out, progress)
         })?;
     }
@@ -90,11 +110,12 @@ pub fn run(args: &VerifyArgs, progress: &Reporter) -> Result<Vec<Job>, CliError>
     }
     match corpus {
         Ok(()) => {
-            let name = format!("{} on {}", args.corpus.display(), args.target.target);
+            let folder = args.corpus.as_deref().unwrap_or(Path::new(CORPUS));
+            let name = format!("{} on {}", folder.display(), args.target.target);
             progress.job("replay", &name, || {
                 args.target.visit(Replay {
                     name: name.clone(),
-                    files,
+                    sources,
                     target: &args.target,
                     progress,
                 })
@@ -103,11 +124,19 @@ pub fn run(args: &VerifyArgs, progress: &Reporter) -> Result<Vec<Job>, CliError>
         Err(why) => progress.note(why),
     }
     if walks {
-        progress.job("walk", "on lockstep-raft", || {
-            super::walk::standard(&trace_out, progress)
+        progress.job("walk", &format!("on {}", args.target.target), || {
+            super::walk::standard(&args.target, &trace_out, progress)
         })?;
     }
     Ok(Vec::new())
+}
+
+/// A comparison that was not made, since the target lacks what the preset turns on. It is no pass.
+fn not_applicable(kind: &str, name: &str, lacks: &str) -> Job {
+    let verdict = format!("not applicable: {}", lacks_text(lacks));
+    let mut job = Job::new(kind, name, Status::Skipped, verdict);
+    job.skipped("it was compared", lacks_text(lacks));
+    job
 }
 
 /// Whether a target that is held to this dialect can be held to the corpus; if not, why not.
@@ -276,6 +305,7 @@ impl<'a> Tally<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lockstep_conformance::TargetSpec;
     use lockstep_engine::Search;
 
     const NAMES: [&str; 1] = ["single"];
@@ -320,9 +350,11 @@ mod tests {
     /// The corpus carries what etcd does: a target with another dialect would fail for what it is excused.
     #[test]
     fn the_corpus_is_left_out_for_a_target_with_a_dialect_and_for_no_other() {
-        let replayed = |name| in_corpus(TargetArgs::named(name).dialect()).is_ok();
-        for (name, _) in crate::cli::target::TARGETS {
-            assert_eq!(replayed(name), name != "raft-rs", "{name}");
+        // Those in other processes say themselves what they are held to.
+        for name in ["lockstep-raft", "lockstep-raft-async", "raft-rs", "spec"] {
+            let target = TargetArgs::of(&TargetSpec::Named(name.to_owned()));
+            let dialect = target.start().expect("it is in this process").dialect();
+            assert_eq!(in_corpus(dialect).is_ok(), name != "raft-rs", "{name}");
         }
     }
 

@@ -1,5 +1,4 @@
-//! `lockstep walk`: random walks by ticks through the production Raft and the specification, timers
-//! included.
+//! `lockstep walk`: random walks by ticks through an implementation and the specification, timers included.
 
 use super::divergence::{self, TraceOutArgs};
 use super::error::CliError;
@@ -8,7 +7,7 @@ use super::side_file::SideFile;
 use super::target::TargetArgs;
 use crate::report::{Job, Status};
 use clap::Args;
-use lockstep_conformance::walk::jitter::{self, Jitter};
+use lockstep_conformance::walk::jitter::Jitter;
 use lockstep_conformance::walk::{WalkOptions, WalkReport, WalkVerdict, walk};
 use std::time::Instant;
 
@@ -24,6 +23,8 @@ pub struct WalkArgs {
     /// How many choices each walk makes
     #[arg(long, value_name = "N", default_value_t = 1000)]
     steps: usize,
+    #[command(flatten)]
+    pub target: TargetArgs,
     #[command(flatten)]
     trace_out: TraceOutArgs,
 }
@@ -44,58 +45,74 @@ pub fn run(args: &WalkArgs, progress: &Reporter) -> Result<Vec<Job>, CliError> {
         config: None,
     };
     let trace_out = args.trace_out.file(progress);
-    one(&options, &trace_out, progress).map(|job| vec![job])
+    one(&options, &args.target, &trace_out, progress).map(|job| vec![job])
 }
 
 /// The walks of CI: 100 of 1,000 choices.
-pub fn standard(trace_out: &SideFile, progress: &Reporter) -> Result<Job, CliError> {
+pub fn standard(
+    target: &TargetArgs,
+    trace_out: &SideFile,
+    progress: &Reporter,
+) -> Result<Job, CliError> {
     let options = WalkOptions {
         first_seed: 0,
         walks: 100,
         steps: 1000,
         config: None,
     };
-    one(&options, trace_out, progress)
+    one(&options, target, trace_out, progress)
 }
 
-fn one(options: &WalkOptions, trace_out: &SideFile, progress: &Reporter) -> Result<Job, CliError> {
+fn one(
+    options: &WalkOptions,
+    target: &TargetArgs,
+    trace_out: &SideFile,
+    progress: &Reporter,
+) -> Result<Job, CliError> {
     let name = format!(
-        "{} seeds from {} on lockstep-raft",
-        options.walks, options.first_seed
+        "{} seeds from {} on {}",
+        options.walks, options.first_seed, target.target
     );
+    let (walked, own_timers) = target.ticking()?;
     progress.begin(format!("walk {name}"));
     let clock = Instant::now();
-    let report = walk(options, &mut |it| {
+    let report = walk(options, walked.as_ref(), &mut |it| {
         progress.tick(&Tick {
             done: it.steps,
             unit: "steps",
             note: format!("{} of {} walks", it.walks, options.walks),
             ..Tick::default()
         })
-    });
-    let mut job = job(&name, &report, &jitter::sample());
+    })?;
+    let mut job = job(&name, &report, walked.jitter().as_ref());
+    divergence::target_facts(&mut job, &walked.description());
+    let kept = match own_timers {
+        true => "kept by the target, and compared",
+        false => "kept by the harness, and not compared",
+    };
+    job.fact("timers", kept);
     job.seconds = clock.elapsed().as_secs_f64();
     if let Some(found) = &report.divergence {
         divergence::describe(&mut job, &found.divergence);
-        let target = TargetArgs::named("lockstep-raft");
         divergence::save(
             &mut job,
             &found.divergence.trace,
-            &target,
+            target,
             trace_out,
             progress,
         );
         job.notes.push(format!(
             "with the timers, it is repeated by: {}",
-            found.command()
+            target.walk_command(found)
         ));
     }
     Ok(job)
 }
 
-fn job(name: &str, report: &WalkReport, jitter: &Jitter) -> Job {
+fn job(name: &str, report: &WalkReport, jitter: Option<&Jitter>) -> Job {
+    let uneven = jitter.is_some_and(|it| !it.wrong.is_empty());
     let (status, verdict) = match report.verdict() {
-        WalkVerdict::Sampled if !jitter.wrong.is_empty() => {
+        WalkVerdict::Sampled if uneven => {
             (Status::Violated, "election timeouts are drawn unevenly")
         }
         WalkVerdict::Sampled => (Status::Holds, "sampled"),
@@ -107,6 +124,11 @@ fn job(name: &str, report: &WalkReport, jitter: &Jitter) -> Job {
     let mut job = Job::new("walk", name, status, verdict.to_owned());
     let counts = &report.counts;
     job.fact("walks", counts.walks);
+    if counts.not_applicable > 0 {
+        job.fact("walks that are not applicable", counts.not_applicable);
+        let text = "the target does not have what their configurations turn on";
+        job.skipped(format!("{} walks", counts.not_applicable), text);
+    }
     job.fact("steps", counts.steps);
     job.fact("ticks", counts.ticks);
     job.fact("inputs compared", counts.inputs);
@@ -124,11 +146,13 @@ fn job(name: &str, report: &WalkReport, jitter: &Jitter) -> Job {
     job.fact("longest log", counts.longest_log);
     job.fact("farthest behind", counts.farthest_behind);
     job.fact("most appends on their way to a peer", counts.widest_window);
-    job.fact("election timeouts sampled", jitter.draws);
-    let even = "election timeouts are drawn evenly, each apart from the last";
-    match jitter.wrong.as_slice() {
-        [] => job.passed(even),
-        wrong => job.failed(even, Status::Violated, wrong.join("; ")),
+    if let Some(jitter) = jitter {
+        job.fact("election timeouts sampled", jitter.draws);
+        let even = "election timeouts are drawn evenly, each apart from the last";
+        match jitter.wrong.as_slice() {
+            [] => job.passed(even),
+            wrong => job.failed(even, Status::Violated, wrong.join("; ")),
+        }
     }
     match &report.divergence {
         None if report.verdict() == WalkVerdict::Sampled => {

@@ -3,13 +3,11 @@
 
 use super::human::grouped;
 use lockstep_conformance::show::{STYLE, escape};
+use lockstep_model::FINDINGS;
 use lockstep_model::properties::{state_properties, step_properties, witnesses};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
-
-/// The disagreements that were settled, with who was wrong.
-const FINDINGS: &str = include_str!("../../../model/FINDINGS.md");
 
 /// The page of some reports. `pages` are the files beside it that show traces.
 pub fn render(reports: &[Value], pages: &BTreeSet<String>) -> String {

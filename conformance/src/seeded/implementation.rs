@@ -79,7 +79,7 @@ fn seen(rung: Rung, corpus: &[(String, Trace)]) -> Vec<Seen> {
             )]
         }
         Rung::Walks => {
-            let differing = count_differing(&WALKS);
+            let differing = count_differing(&WALKS, &LockstepRaft);
             vec![many("walks", differing as usize, WALKS.walks as usize)]
         }
         Rung::Smoke | Rung::Ci | Rung::Bigger => {
@@ -174,7 +174,8 @@ const WALKS: WalkOptions = WalkOptions {
 };
 
 fn walks() -> Option<Found> {
-    let report = walk(&WALKS, &mut |_| ControlFlow::Continue(()));
+    let report = walk(&WALKS, &LockstepRaft, &mut |_| ControlFlow::Continue(()));
+    let report = report.expect("the production Raft starts");
     let walk = report.divergence?;
     let mut found = found(walk.divergence, 0);
     if let Some(timer) = walk.timer {

@@ -63,19 +63,7 @@ impl Bug {
 }
 
 /// The steps of the ladder, the cheapest first.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Serialize,
-    Deserialize,
-    clap::ValueEnum,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Rung {
     /// The corpus is replayed.
@@ -101,15 +89,27 @@ impl Rung {
     ];
 }
 
-impl fmt::Display for Rung {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Rung {
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
             Rung::Corpus => "corpus",
             Rung::Smoke => "smoke",
             Rung::Ci => "ci",
             Rung::Walks => "walks",
             Rung::Bigger => "bigger",
-        })
+        }
+    }
+
+    /// The rung of that name.
+    pub fn named(name: &str) -> Option<Rung> {
+        Rung::ALL.into_iter().find(|it| it.name() == name)
+    }
+}
+
+impl fmt::Display for Rung {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 

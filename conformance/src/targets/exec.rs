@@ -16,12 +16,15 @@ pub use child::ExecError;
 pub use group::{Group, end_all};
 pub use wire::PROTOCOL_VERSION;
 
+use super::dialect::departure_uses;
 use crate::target::{
-    Description, Observation, Output, Reaction, Run, Script, Target, TargetError, TargetServer,
+    Description, DialectUse, Observation, Output, Reaction, Run, Script, Target, TargetError,
+    TargetServer,
 };
 use child::{Connection, NoReply};
 use limits::{MESSAGE_CHARS, NAME_CHARS, shortened};
-use lockstep_traces::{Config, FieldSet, Input, NodeView, ServerId};
+use lockstep_model::Dialect;
+use lockstep_traces::{Config, FieldSet, Input, NodeView, ServerId, Trace};
 use runner::Runner;
 use rustc_hash::FxHashSet;
 use std::ffi::OsString;
@@ -40,33 +43,18 @@ pub struct Program {
 }
 
 impl Program {
-    /// Splits a command line at blanks. Single or double quotes keep blanks; nothing else is special,
-    /// and no shell is involved.
+    /// Splits a command line into words as a POSIX shell does, with its quotes and backslashes. No shell is
+    /// involved, so nothing is expanded.
     ///
     /// # Errors
-    /// When the line is empty or a quote is left open.
+    /// When the line is empty, or a quote or backslash is left open.
     pub fn parse(line: &str) -> Result<Program, TargetError> {
-        let mut words: Vec<OsString> = Vec::new();
-        let mut word: Option<String> = None;
-        let mut quote = None;
-        for c in line.chars() {
-            match (quote, c) {
-                (Some(open), _) if c == open => quote = None,
-                (None, '\'' | '"') => {
-                    quote = Some(c);
-                    word.get_or_insert_default();
-                }
-                (None, _) if c.is_whitespace() => words.extend(word.take().map(OsString::from)),
-                _ => word.get_or_insert_default().push(c),
-            }
-        }
-        if quote.is_some() {
+        let Some(words) = shlex::split(line) else {
             return Err(TargetError::Setup(format!(
-                "a quote is left open in: {line}"
+                "a quote or backslash is left open in: {line}"
             )));
-        }
-        words.extend(word.map(OsString::from));
-        let mut words = words.into_iter();
+        };
+        let mut words = words.into_iter().map(OsString::from);
         match words.next() {
             Some(executable) => Ok(Program {
                 executable,
@@ -157,8 +145,25 @@ impl Target for ExecTarget {
             version: self.says.version.clone(),
             shows: self.says.fields,
             derived: self.says.derived.clone(),
-            dialect: Vec::new(),
+            dialect: self
+                .says
+                .dialect
+                .iter()
+                .map(|entry| format!("{}: {}", entry.name(), entry.reason()))
+                .collect(),
         }
+    }
+
+    fn dialect(&self) -> Dialect {
+        self.says.dialect
+    }
+
+    fn dialect_uses(&self, traces: &[Trace]) -> Result<Vec<DialectUse>, TargetError> {
+        departure_uses(traces, self.says.dialect)
+    }
+
+    fn lacks(&self, config: &Config) -> Vec<&'static str> {
+        self.says.missing_features(config)
     }
 
     fn accepts(&self, config: &Config) -> Result<(), TargetError> {

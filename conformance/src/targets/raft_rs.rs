@@ -88,6 +88,10 @@ impl Target for RaftRs {
         }
     }
 
+    fn dialect(&self) -> Dialect {
+        RaftRs::DIALECT
+    }
+
     fn dialect_uses(&self, traces: &[Trace]) -> Result<Vec<DialectUse>, TargetError> {
         let mut entries = departure_uses(traces, RaftRs::DIALECT)?;
         let normalisations = Normalisation::ALL.into_iter().map(|entry| DialectUse {

@@ -1,28 +1,34 @@
-//! Random walks: the production Raft driven by ticks, as in production, beside the specification.
+//! Random walks: an implementation driven by ticks, as in production, beside the specification.
 //!
 //! A walk reaches beyond any bound: many terms, long logs, five servers. And it is the only comparison
 //! that includes the timer: nobody tells the implementation that a timer fires, ticks do, and whenever
 //! they must have raised a timer event the specification is given the same event. What the timers count
 //! and when they draw is checked against `timers.rs`, a few lines that say when etcd's timers start over;
-//! that the timeouts are drawn evenly is for [`jitter`] to say.
+//! that the timeouts are drawn evenly is for [`jitter`] to say. All that is for a target that keeps its timers
+//! itself ([`TickTarget`]); for every other one the harness keeps them ([`HarnessClock`]).
 //!
 //! A walk follows from its seed alone. When it diverges its choices are thinned out until every one that
 //! is left is needed; what remains is a trace that `lockstep replay` accepts.
 
 mod choice;
 pub mod jitter;
+mod production;
 mod shrink;
+mod ticks;
 mod world;
+
+pub use ticks::{Call, HarnessClock, Seen, TickServer, TickTarget, Timers, Timing};
 
 use crate::divergence::Divergence;
 use crate::stop;
+use crate::target::TargetError;
 use choice::{Choice, choices};
 use lockstep_traces::{Config, Header, NodeView, Provenance, Trace};
 use serde::Serialize;
 pub(crate) use shrink::shrink;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use world::{Seen, World};
+use world::{Seen as Watched, World};
 
 /// Which walks to do.
 #[derive(Clone, Debug)]
@@ -43,6 +49,8 @@ pub struct WalkOptions {
 pub struct WalkCounts {
     /// Walks that were begun.
     pub walks: u64,
+    /// Walks that were not, since the target lacks what their configuration turns on.
+    pub not_applicable: u64,
     /// Choices that were made.
     pub steps: u64,
     /// Ticks of all servers.
@@ -169,15 +177,20 @@ impl WalkDivergence {
 const PROGRESS_CHOICES: u64 = 512;
 
 /// Does the walks, one after the other, until one differs. `progress` is called now and then.
+///
+/// # Errors
+///
+/// [`TargetError::Setup`] if the target cannot be started.
 pub fn walk(
     options: &WalkOptions,
+    target: &dyn TickTarget,
     progress: &mut dyn FnMut(&WalkCounts) -> ControlFlow<()>,
-) -> WalkReport {
-    walk_tampered(options, progress, |_| {})
+) -> Result<WalkReport, TargetError> {
+    walk_tampered(options, target, progress, |_| {})
 }
 
 /// Counts the walks that differ, each taken to its first difference.
-pub fn count_differing(options: &WalkOptions) -> u64 {
+pub fn count_differing(options: &WalkOptions, target: &dyn TickTarget) -> u64 {
     let seeds = options.first_seed..options.first_seed + options.walks;
     let differs = |seed: &u64| {
         let config = options.config.clone();
@@ -185,8 +198,15 @@ pub fn count_differing(options: &WalkOptions) -> u64 {
         let choices = choices(*seed, options.steps, &config);
         let (mut counts, mut progress) = (WalkCounts::default(), |_: &WalkCounts| stop::flow());
         let walk = || {
-            let walked = take_walk(*seed, &config, choices, |_| {}, &mut counts, &mut progress);
-            matches!(walked, Walked::Parted(_))
+            let walk = Walk {
+                seed: *seed,
+                config: &config,
+                target,
+                tamper: |_| {},
+            };
+            let walked = walk.take(choices, &mut counts, &mut progress);
+            // One that cannot even be started differs as well.
+            matches!(walked, Ok(Walked::Parted(_)) | Err(_))
         };
         // An implementation that breaks down differs as well.
         catch_unwind(AssertUnwindSafe(walk)).unwrap_or(true)
@@ -197,9 +217,10 @@ pub fn count_differing(options: &WalkOptions) -> u64 {
 /// [`walk`], with a hand in what is seen of the implementation: the broken twin plants mistakes there.
 fn walk_tampered(
     options: &WalkOptions,
+    target: &dyn TickTarget,
     progress: &mut dyn FnMut(&WalkCounts) -> ControlFlow<()>,
-    tamper: fn(&mut Seen),
-) -> WalkReport {
+    tamper: fn(&mut Watched),
+) -> Result<WalkReport, TargetError> {
     let mut report = WalkReport {
         counts: WalkCounts::default(),
         divergence: None,
@@ -211,20 +232,22 @@ fn walk_tampered(
             .config
             .clone()
             .unwrap_or_else(|| choice::config(seed));
+        if !target.lacks(&config).is_empty() {
+            report.counts.not_applicable += 1;
+            continue;
+        }
         let choices = || choices(seed, options.steps, &config);
-        let walked = take_walk(
+        let walk = Walk {
             seed,
-            &config,
-            choices(),
+            config: &config,
+            target,
             tamper,
-            &mut report.counts,
-            progress,
-        );
-        match walked {
+        };
+        match walk.take(choices(), &mut report.counts, progress)? {
             Walked::Agreed => {}
             Walked::Interrupted => {
                 report.interrupted = true;
-                return report;
+                return Ok(report);
             }
             Walked::Parted(at) => {
                 let needed = shrink::shrink(choices().take(at).collect(), &mut |choices| {
@@ -232,22 +255,22 @@ fn walk_tampered(
                     let (counts, progress) = (&mut WalkCounts::default(), &mut |_: &WalkCounts| {
                         stop::flow()
                     });
-                    match take_walk(seed, &config, choices, tamper, counts, progress) {
-                        Walked::Parted(at) => Some(at),
-                        Walked::Agreed | Walked::Interrupted => None,
+                    match walk.take(choices, counts, progress) {
+                        Ok(Walked::Parted(at)) => Some(at),
+                        Ok(Walked::Agreed | Walked::Interrupted) | Err(_) => None,
                     }
                 });
-                let world = World::new(seed, &config, tamper).recording();
+                let world = World::new(seed, &config, target, tamper)?.recording();
                 report.divergence = Some(Box::new(diverged(world, seed, at, &needed)));
-                return report;
+                return Ok(report);
             }
         }
         if progress(&report.counts).is_break() {
             report.interrupted = number + 1 < options.walks;
-            return report;
+            return Ok(report);
         }
     }
-    report
+    Ok(report)
 }
 
 /// How a walk ended.
@@ -258,29 +281,38 @@ enum Walked {
     Parted(usize),
 }
 
-/// Makes these choices.
-fn take_walk(
+/// A walk before its choices.
+#[derive(Clone, Copy)]
+struct Walk<'a> {
     seed: u64,
-    config: &Config,
-    choices: impl Iterator<Item = Choice>,
-    tamper: fn(&mut Seen),
-    counts: &mut WalkCounts,
-    progress: &mut dyn FnMut(&WalkCounts) -> ControlFlow<()>,
-) -> Walked {
-    let mut world = World::new(seed, config, tamper);
-    counts.walks += 1;
-    for (position, choice) in choices.enumerate() {
-        counts.steps += 1;
-        if world.make(choice, counts).is_err() {
-            return Walked::Parted(position + 1);
+    config: &'a Config,
+    target: &'a dyn TickTarget,
+    tamper: fn(&mut Watched),
+}
+
+impl Walk<'_> {
+    /// Makes these choices.
+    fn take(
+        self,
+        choices: impl Iterator<Item = Choice>,
+        counts: &mut WalkCounts,
+        progress: &mut dyn FnMut(&WalkCounts) -> ControlFlow<()>,
+    ) -> Result<Walked, TargetError> {
+        let mut world = World::new(self.seed, self.config, self.target, self.tamper)?;
+        counts.walks += 1;
+        for (position, choice) in choices.enumerate() {
+            counts.steps += 1;
+            if world.make(choice, counts).is_err() {
+                return Ok(Walked::Parted(position + 1));
+            }
+            // In a walk that is long enough to have long logs, a choice takes a while.
+            let due = counts.steps.is_multiple_of(PROGRESS_CHOICES) || stop::requested();
+            if due && progress(counts).is_break() {
+                return Ok(Walked::Interrupted);
+            }
         }
-        // In a walk that is long enough to have long logs, a choice takes a while.
-        let due = counts.steps.is_multiple_of(PROGRESS_CHOICES) || stop::requested();
-        if due && progress(counts).is_break() {
-            return Walked::Interrupted;
-        }
+        Ok(Walked::Agreed)
     }
-    Walked::Agreed
 }
 
 /// The divergence that these choices lead to.
@@ -323,7 +355,26 @@ fn diverged(mut world: World, seed: u64, steps: usize, needed: &[Choice]) -> Wal
 mod tests {
     use super::*;
     use crate::compare::Difference;
+    use crate::planted::{Mistake, Planted};
+    use crate::targets::lockstep_raft::LockstepRaft;
+    use crate::targets::raft_rs::RaftRs;
+    use crate::targets::spec::Spec;
     use lockstep_traces::{Body, Field, Index, Role};
+
+    fn walk(
+        options: &WalkOptions,
+        progress: &mut dyn FnMut(&WalkCounts) -> ControlFlow<()>,
+    ) -> WalkReport {
+        walk_tampered(options, progress, |_| {})
+    }
+
+    fn walk_tampered(
+        options: &WalkOptions,
+        progress: &mut dyn FnMut(&WalkCounts) -> ControlFlow<()>,
+        tamper: fn(&mut Watched),
+    ) -> WalkReport {
+        super::walk_tampered(options, &LockstepRaft, progress, tamper).expect("it starts")
+    }
 
     fn walks(steps: usize, walks: u64) -> WalkOptions {
         WalkOptions {
@@ -421,7 +472,7 @@ mod tests {
         ));
     }
 
-    fn wrong_timer(tamper: fn(&mut Seen)) -> String {
+    fn wrong_timer(tamper: fn(&mut Watched)) -> String {
         let report = walk_tampered(&walks(1000, 5), &mut go_on, tamper);
         let found = report.divergence.expect("it is found");
         found.timer.clone().expect("it is the timer")
@@ -478,5 +529,29 @@ mod tests {
         });
         let found = report.divergence.expect("it is found");
         assert!(found.timer.is_some());
+    }
+
+    /// Whoever keeps no timers has them kept, and what goes wrong is found all the same.
+    #[test]
+    fn a_target_without_timers_is_walked_by_the_clock_of_the_harness() {
+        let walks = walks(400, 20);
+        let report = super::walk(&walks, &HarnessClock(Spec), &mut go_on).expect("it starts");
+        assert_eq!(report.verdict(), WalkVerdict::Sampled);
+        assert!(report.counts.elections > 20 && report.counts.committed > 100);
+        let wrong = HarnessClock(Planted::new(Spec, Mistake::WrongMessage));
+        let report = super::walk(&walks, &wrong, &mut go_on).expect("it starts");
+        assert_eq!(report.verdict(), WalkVerdict::Diverged);
+    }
+
+    #[test]
+    fn a_dialect_holds_in_walks() {
+        let report = super::walk(&walks(400, 20), &HarnessClock(RaftRs::new()), &mut go_on);
+        let report = report.expect("it starts");
+        assert_eq!(
+            report.verdict(),
+            WalkVerdict::Sampled,
+            "{:?}",
+            report.divergence
+        );
     }
 }

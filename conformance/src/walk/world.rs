@@ -2,18 +2,19 @@
 
 use super::WalkCounts;
 use super::choice::Choice;
+use super::ticks::{self, Call, TickServer, TickTarget, Timers, Timing};
 use crate::compare::{Difference, Wanted, compare};
 use crate::divergence::Actual;
 use crate::target::{Output, TargetError};
-use crate::targets::lockstep_raft::{Application, Settled, outcome, raft_config, to_raft, view};
 use crate::timers::{Clock, Timeouts};
 use lockstep_model::properties::{Monitor, Violation};
 use lockstep_model::{Server, Settings};
-use lockstep_raft::{MemoryStorage, RawNode};
 use lockstep_traces::{
     Body, Config, Event, Expected, FieldSet, Index, Input, Message, NodeView, Outcome, Role,
     ServerId, Step,
 };
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// How the timers of every server are set.
@@ -52,9 +53,7 @@ struct Both {
     spec: Server,
     view: NodeView,
     clock: Clock,
-    production: RawNode<MemoryStorage>,
-    application: Application,
-    config: lockstep_raft::Config,
+    target: Box<dyn TickServer>,
     /// The random timeout that was in force before the input.
     randomized_ticks: u32,
     /// Whether the input must draw a new one.
@@ -73,6 +72,10 @@ pub(super) struct World {
     /// Every event so far, if they are to be a trace.
     steps: Option<Vec<Step>>,
     tamper: fn(&mut Seen),
+    /// The fields that the target shows.
+    shown: FieldSet,
+    /// Draws the timeouts of servers that do not keep their timers themselves.
+    jitter: SmallRng,
     /// Every property, evaluated on what the specification does.
     specified: Monitor,
     /// The same, on what is seen of the implementation.
@@ -82,40 +85,42 @@ pub(super) struct World {
 impl World {
     /// A fresh cluster; the jitter of its timers follows from the seed.
     ///
-    /// # Panics
+    /// # Errors
     ///
-    /// If one of the two sides does not take the configuration.
-    pub fn new(seed: u64, config: &Config, tamper: fn(&mut Seen)) -> World {
-        let settings = Settings::new(config).expect("a configuration that the specification takes");
-        let server = |id: ServerId| {
-            let setup = raft_config(config, id).expect("a configuration that the core takes");
-            let mut raft = setup.raft;
-            raft.election_timeout_ticks = TIMEOUTS.election_ticks;
-            raft.heartbeat_timeout_ticks = TIMEOUTS.heartbeat_ticks;
-            raft.seed = seed.wrapping_mul(64).wrapping_add(id.get());
-            // With the first three bits of the seed every combination of switches occurs both ways.
-            raft.async_storage_writes = seed & 8 != 0;
-            // Committed entries come one by one, or all that there are.
-            if seed & 16 != 0 {
-                raft.max_committed_bytes_per_ready = 1;
-            }
-            let application = Application::new(&setup.storage, raft.applied);
-            let production = RawNode::new(&raft, setup.storage).expect("a server that starts");
+    /// One of the two sides does not take the configuration.
+    pub fn new(
+        seed: u64,
+        config: &Config,
+        target: &dyn TickTarget,
+        tamper: fn(&mut Seen),
+    ) -> Result<World, TargetError> {
+        let settings = Settings::new(config)
+            .map_err(|error| TargetError::Setup(error.to_string()))?
+            .with_dialect(target.dialect());
+        let mut jitter = SmallRng::seed_from_u64(seed);
+        let mut servers = Vec::new();
+        for id in config.server_ids() {
+            let timing = Timing {
+                election_ticks: TIMEOUTS.election_ticks,
+                heartbeat_ticks: TIMEOUTS.heartbeat_ticks,
+                seed: seed.wrapping_mul(64).wrapping_add(id.get()),
+                walk: seed,
+            };
+            let server = target.start(config, id, &timing)?;
             let spec = Server::new(&settings, id);
-            Both {
+            let drawn = jitter.random_range(TIMEOUTS.drawn());
+            servers.push(Both {
                 id,
                 view: spec.view(&settings),
                 spec,
                 clock: Clock::default(),
-                randomized_ticks: production.timer().randomized_election_timeout_ticks(),
+                randomized_ticks: server.randomized_ticks().unwrap_or(drawn),
                 draws: false,
-                production,
-                application,
-                config: raft,
-            }
-        };
-        World {
-            servers: config.server_ids().map(server).collect(),
+                target: server,
+            });
+        }
+        Ok(World {
+            servers,
             config: config.clone(),
             settings,
             network: Vec::new(),
@@ -124,9 +129,11 @@ impl World {
             highest_commit: Index(0),
             steps: None,
             tamper,
+            shown: target.description().shows,
+            jitter,
             specified: Monitor::new(settings),
             observed: Monitor::new(settings),
-        }
+        })
     }
 
     /// The same, which keeps every event for a trace.
@@ -161,7 +168,7 @@ impl World {
                 let randomized = server.randomized_ticks;
                 let events = server.clock.tick(TIMEOUTS, server.view.role, randomized);
                 counts.timer_events += events.len() as u64;
-                self.give(at, events, RawNode::tick, counts)
+                self.give(at, events, true, counts)
             }
             Choice::Deliver(message) => match self.pick(message) {
                 Some(position) => {
@@ -189,13 +196,11 @@ impl World {
                 let value = self.next_value;
                 self.next_value += 1;
                 counts.proposals += u64::from(self.servers[at].view.role == Role::Leader);
-                let propose =
-                    |node: &mut RawNode<MemoryStorage>| node.propose(value.to_string().into());
-                self.give(at, vec![Input::Propose(value)], propose, counts)
+                self.give(at, vec![Input::Propose(value)], false, counts)
             }
             Choice::Restart(at) => {
                 counts.restarts += 1;
-                self.restart(at, counts)
+                self.give(at, vec![Input::Restart], false, counts)
             }
             Choice::Isolate(at) => {
                 self.isolated = if self.isolated == Some(at) {
@@ -237,47 +242,33 @@ impl World {
             return Ok(());
         }
         counts.deliveries += 1;
-        let raft = to_raft(&message);
-        let step = |node: &mut RawNode<MemoryStorage>| node.step(raft.clone());
-        self.give(at, vec![Input::Deliver(message)], step, counts)
+        self.give(at, vec![Input::Deliver(message)], false, counts)
     }
 
     fn position(&self, id: ServerId) -> usize {
         id.get() as usize - 1
     }
 
-    fn restart(&mut self, at: usize, counts: &mut WalkCounts) -> Result<(), Box<Parted>> {
-        let server = &mut self.servers[at];
-        server.config.applied = server.application.applied();
-        // Another process draws other numbers.
-        server.config.seed = server.config.seed.wrapping_add(1 << 32);
-        let config = server.config.clone();
-        let storage = server.production.core().storage();
-        server.application = Application::new(storage, config.applied);
-        let again = move |node: &mut RawNode<MemoryStorage>| {
-            *node = RawNode::new(&config, node.storage().clone())?;
-            Ok(())
-        };
-        self.give(at, vec![Input::Restart], again, counts)
-    }
-
-    /// Gives inputs to the specification, and to the implementation the call that stands for them.
+    /// Gives inputs to the specification, and to the implementation the tick that raises them, or the one that
+    /// there is.
     fn give(
         &mut self,
         at: usize,
         inputs: Vec<Input>,
-        call: impl Fn(&mut RawNode<MemoryStorage>) -> Result<(), lockstep_raft::Error>,
+        ticks: bool,
         counts: &mut WalkCounts,
     ) -> Result<(), Box<Parted>> {
         let server = &mut self.servers[at];
         let was_leader = server.view.role == Role::Leader;
         let applied = server.view.applied;
-        let seen = catch_unwind(AssertUnwindSafe(|| {
-            server.see(&self.config, &inputs, &call)
-        }));
+        let call = match inputs.as_slice() {
+            [input] if !ticks => Call::Input(input),
+            events => Call::Tick(events),
+        };
+        let seen = catch_unwind(AssertUnwindSafe(|| server.target.call(call)));
         let expected = self.expect(at, &inputs, counts)?;
         let mut seen = match seen {
-            Ok(Ok(seen)) => seen,
+            Ok(Ok(seen)) => self.timed(at, seen),
             Ok(Err(error)) => return Err(broke(error.to_string())),
             Err(_) => return Err(broke("it panicked".to_owned())),
         };
@@ -302,6 +293,36 @@ impl World {
             self.record(|| (Event::Drop(message), None));
         }
         Ok(())
+    }
+
+    /// What was seen, with the timers that the harness keeps where the server has none.
+    fn timed(&mut self, at: usize, seen: ticks::Seen) -> Seen {
+        let server = &self.servers[at];
+        let drawn = self.jitter.random_range(TIMEOUTS.drawn());
+        let kept = Timers {
+            election_elapsed_ticks: server.clock.election_elapsed_ticks,
+            heartbeat_elapsed_ticks: server.clock.heartbeat_elapsed_ticks,
+            randomized_ticks: if server.draws {
+                drawn
+            } else {
+                server.randomized_ticks
+            },
+            drawn: server.draws,
+        };
+        let Timers {
+            election_elapsed_ticks,
+            heartbeat_elapsed_ticks,
+            randomized_ticks,
+            drawn,
+        } = seen.timers.unwrap_or(kept);
+        Seen {
+            output: seen.output,
+            view: seen.view,
+            election_elapsed_ticks,
+            heartbeat_elapsed_ticks,
+            randomized_ticks,
+            drawn,
+        }
     }
 
     /// What the specification does with these inputs, one after the other.
@@ -391,7 +412,7 @@ impl World {
         let server = &self.servers[at];
         let timer = wrong_timer(server, &seen);
         let wanted = Wanted::new(expected, applied);
-        let mut differences = compare(&wanted, &seen.output, &seen.view, FieldSet::ALL);
+        let mut differences = compare(&wanted, &seen.output, &seen.view, self.shown);
         if differences.is_empty() && timer.is_none() && violated.is_none() {
             return Ok(());
         }
@@ -423,54 +444,6 @@ fn broke(error: String) -> Box<Parted> {
         timer: None,
         violated: None,
     })
-}
-
-impl Both {
-    /// Makes the call that stands for these inputs, does everything that follows from it, and looks.
-    fn see(
-        &mut self,
-        group: &Config,
-        inputs: &[Input],
-        call: &impl Fn(&mut RawNode<MemoryStorage>) -> Result<(), lockstep_raft::Error>,
-    ) -> Result<Seen, TargetError> {
-        // The same on a copy whose timeout is one that is never drawn: what becomes of it shows whether
-        // there was a draw, where the value alone would not if the old one was drawn again.
-        let mut copy = self.production.clone();
-        let mark = if inputs.contains(&Input::Timeout) {
-            0
-        } else {
-            u32::MAX
-        };
-        copy.timer_mut().set_randomized_election_timeout_ticks(mark);
-        // The result is looked at below, of the server itself.
-        let _ = call(&mut copy);
-        self.application.clone().settle(&mut copy)?;
-        let drawn = copy.timer().randomized_election_timeout_ticks() != mark;
-
-        let node = &mut self.production;
-        let result = call(node);
-        let outcome = match inputs.last() {
-            Some(input) => outcome(result, input, node.core())?,
-            None => {
-                result.map_err(crate::targets::lockstep_raft::failed)?;
-                Outcome::Accepted
-            }
-        };
-        let Settled { sent, handed } = self.application.settle(node)?;
-        let timer = node.timer();
-        Ok(Seen {
-            output: Output {
-                outcome,
-                sent,
-                handed,
-            },
-            view: view(node.core(), group)?,
-            election_elapsed_ticks: timer.election_elapsed_ticks(),
-            heartbeat_elapsed_ticks: timer.heartbeat_elapsed_ticks(),
-            randomized_ticks: timer.randomized_election_timeout_ticks(),
-            drawn,
-        })
-    }
 }
 
 /// In what the timers differ from what they must have counted.

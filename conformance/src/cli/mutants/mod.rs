@@ -9,6 +9,7 @@ use super::progress::{Reporter, Tick};
 use super::side_file::SideFile;
 use crate::report::Job;
 use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use lockstep_conformance::seeded::catalogue::catalogue;
 use lockstep_conformance::seeded::report::markdown;
 use lockstep_conformance::seeded::{CONTROL, Rung, Side, try_control};
@@ -23,7 +24,7 @@ use trial::try_all;
 #[derive(Clone, Debug, Args)]
 pub struct MutantsArgs {
     /// The rungs to climb, in this order; all of them if none is named
-    #[arg(long, value_name = "RUNG")]
+    #[arg(long, value_name = "RUNG", value_parser = rungs())]
     rung: Vec<Rung>,
     /// Only these seeded bugs, such as EL-01; may be given more than once
     #[arg(long, value_name = "ID")]
@@ -54,6 +55,11 @@ pub struct MutantsArgs {
     /// Try the bug that is switched on in this process, and print the finding as JSON
     #[arg(long = "try", value_name = "BUG", hide = true)]
     this: Option<String>,
+}
+
+fn rungs() -> impl TypedValueParser<Value = Rung> {
+    let names = PossibleValuesParser::new(Rung::ALL.map(Rung::name));
+    names.try_map(|name| Rung::named(&name).ok_or("there is no such rung"))
 }
 
 /// The rung that caught a bug, by side and name.

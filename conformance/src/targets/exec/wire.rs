@@ -2,6 +2,7 @@
 //! written from the vocabulary, replies are read into it.
 
 use super::limits::{INFLIGHT, MESSAGE_CHARS, NAME_CHARS, shortened};
+use lockstep_model::{Departure, Dialect};
 use lockstep_traces::{
     Config, DurableImage, Emitted, Entry, Field, FieldSet, Handed, Index, Input, Message, NodeView,
     Outcome, PeerView, ProgressState, Role, ServerId, Term,
@@ -68,6 +69,8 @@ pub struct Description {
     pub fields: FieldSet,
     /// Which of that it makes from other fields, and how.
     pub derived: BTreeMap<Field, String>,
+    /// The rules of the specification that are different in it.
+    pub dialect: Dialect,
 }
 
 impl Description {
@@ -141,6 +144,7 @@ struct RawReply {
     features: Option<Vec<String>>,
     fields: Option<FieldSet>,
     derived: Option<BTreeMap<Field, String>>,
+    departures: Option<Vec<String>>,
     message: Option<String>,
 }
 
@@ -174,6 +178,7 @@ impl RawReply {
                 features: need(self.features, "features")?,
                 fields: need(self.fields, "fields")?,
                 derived: self.derived.unwrap_or_default(),
+                dialect: dialect(&self.departures.unwrap_or_default())?,
             }),
             Op::Open => Reply::Opened {
                 session: need(self.session, "session")?,
@@ -190,6 +195,17 @@ impl RawReply {
             Op::Error => Reply::Error(shortened(need(self.message, "message")?, MESSAGE_CHARS)),
         })
     }
+}
+
+fn dialect(names: &[String]) -> Result<Dialect, String> {
+    names.iter().try_fold(Dialect::ETCD, |dialect, name| {
+        let known = Departure::ALL.into_iter().find(|it| it.name() == name);
+        let departure = known.ok_or_else(|| {
+            let names = Departure::ALL.map(Departure::name).join(", ");
+            format!("`departures`: the specification knows no {name:?}; it knows {names}")
+        })?;
+        Ok(dialect.with(departure))
+    })
 }
 
 /// The result of one input.
@@ -484,6 +500,23 @@ mod tests {
     }
 
     #[test]
+    fn a_program_names_its_departures() {
+        let said = |departures: &str| {
+            Reply::parse(&format!(
+                r#"{{"op":"describe","protocol":1,"name":"n","version":"1","features":[],"fields":[],
+                   "departures":{departures}}}"#
+            ))
+        };
+        let Ok(Reply::Description(description)) = said(r#"["probe-below-match"]"#) else {
+            panic!("it is a description");
+        };
+        let expected = Dialect::ETCD.with(Departure::ProbeBelowMatch);
+        assert_eq!(description.dialect, expected);
+        let error = said(r#"["probe-above-match"]"#).unwrap_err();
+        assert!(error.contains("probe-above-match") && error.contains("probe-below-match"));
+    }
+
+    #[test]
     fn a_switch_that_is_off_needs_no_feature() {
         let description = Description {
             protocol: PROTOCOL_VERSION,
@@ -492,6 +525,7 @@ mod tests {
             features: vec!["check_quorum".to_owned()],
             fields: FieldSet::NONE,
             derived: BTreeMap::new(),
+            dialect: Dialect::ETCD,
         };
         let config = Config {
             servers: 3,
