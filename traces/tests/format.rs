@@ -314,6 +314,46 @@ fn the_golden_file_is_written_and_read() {
     assert_eq!(parse(GOLDEN).unwrap(), sample());
 }
 
+/// A counterexample names its property, which is version 2.
+fn counterexample() -> Trace {
+    let mut trace = sample();
+    trace.header = trace.header.violating("lease_step");
+    trace.steps.truncate(1);
+    trace
+}
+
+#[test]
+fn a_counterexample_names_its_property() {
+    let golden = include_str!("golden/version-2.ndjson");
+    let written = String::from_utf8(bytes(&counterexample())).unwrap();
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/version-2.ndjson");
+        std::fs::write(path, &written).unwrap();
+    }
+    assert_eq!(written, golden);
+    assert_eq!(parse(golden).unwrap(), counterexample());
+}
+
+#[test]
+fn a_property_is_a_field_of_version_2_and_of_no_other() {
+    let golden = include_str!("golden/version-2.ndjson");
+    let property = ",\"property\":\"lease_step\"";
+    for (from, to) in [
+        (property, ""),
+        (property, ",\"property\":\"\""),
+        ("\"lockstep_trace\":2", "\"lockstep_trace\":1"),
+    ] {
+        assert!(golden.contains(from));
+        let error = parse(golden.replacen(from, to, 1)).unwrap_err();
+        assert_eq!((error.line, error.field.as_str()), (1, "property"));
+    }
+    let error = parse(golden.replacen(":2", ":3", 1)).unwrap_err();
+    assert!(matches!(
+        error.problem,
+        Problem::UnknownVersion { found: 3 }
+    ));
+}
+
 #[test]
 fn the_example_of_the_readme_is_a_trace() {
     let readme = include_str!("../README.md");
@@ -382,7 +422,7 @@ fn errors_name_line_and_field() {
         parse(text).unwrap_err().to_string()
     };
     let mut errors = vec![
-        edit("\"lockstep_trace\":1", "\"lockstep_trace\":2"),
+        edit("\"lockstep_trace\":1", "\"lockstep_trace\":3"),
         edit("\"lockstep_trace\":1,", ""),
         edit("\"name\":\"sample\"", "\"name\":\"a/b\""),
         edit("\"servers\":2", "\"servers\":0"),

@@ -8,6 +8,7 @@ mod monitor;
 mod rules;
 mod state;
 mod step;
+mod taken;
 mod witness;
 
 use crate::cluster::{Action, Cluster, ClusterState};
@@ -17,6 +18,7 @@ use std::sync::LazyLock;
 
 pub use monitor::{Monitor, Violation};
 pub(crate) use state::gauge;
+pub use taken::{NamedProperty, Taken};
 
 /// A condition on a state.
 pub type OnState = fn(&Cluster, &ClusterState) -> bool;

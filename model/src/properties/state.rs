@@ -124,7 +124,7 @@ pub(super) const ALL: &[StateProperty] = &[
             let most = cluster.settings.max_inflight;
             progress(state).all(|(leader, peer)| {
                 let all_sent = peer.next > leader.log.last_index();
-                all_sent || peer.paused || peer.window_is_full(most)
+                all_sent || peer.paused || peer.is_full(most)
             })
         },
         antecedent: |_, state| {
@@ -262,7 +262,7 @@ fn is_in_order(peer: &Progress, most: u32) -> bool {
     match peer.flow {
         Flow::Probe => peer.inflight.is_empty(),
         Flow::Replicate => {
-            let full = peer.window_is_full(most);
+            let full = peer.is_full(most);
             ascends
                 && between
                 && last.is_none_or(|last| last + 1 == peer.next)

@@ -58,7 +58,7 @@ pub(super) const ALL: &[Witness] = &[
         "window",
         |cluster, state| {
             let max_inflight = cluster.settings.max_inflight;
-            peers(state).any(|peer| peer.paused && peer.window_is_full(max_inflight))
+            peers(state).any(|peer| peer.paused && peer.is_full(max_inflight))
         },
     ),
     on_step(
@@ -263,7 +263,7 @@ pub(super) const ALL: &[Witness] = &[
                     && after.network.len() == before.network.len()
                     && moved(before, action, after).is_some_and(|(i, _)| {
                         i.peer(m.from)
-                            .is_some_and(|peer| peer.window_is_full(cluster.settings.max_inflight))
+                            .is_some_and(|peer| peer.is_full(cluster.settings.max_inflight))
                     })
             })
         },
@@ -276,8 +276,7 @@ pub(super) const ALL: &[Witness] = &[
             let max_inflight = cluster.settings.max_inflight;
             delivered(before, action).is_some_and(|m| {
                 moved(before, action, after).is_some_and(|(i, next)| {
-                    let full =
-                        |i: &Server| i.peer(m.from).map(|peer| peer.window_is_full(max_inflight));
+                    let full = |i: &Server| i.peer(m.from).map(|peer| peer.is_full(max_inflight));
                     full(i) == Some(true)
                         && full(next) == Some(false)
                         && next

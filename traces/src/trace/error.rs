@@ -55,7 +55,9 @@ pub enum Problem {
     #[error("not a Lockstep trace: the first line must have the field `lockstep_trace`")]
     NotATrace,
     /// The trace was written in a version of the format that this reader does not know.
-    #[error("format version {found} is not known; this reader knows version {FORMAT_VERSION}")]
+    #[error(
+        "format version {found} is not known; this reader knows versions 1 to {FORMAT_VERSION}"
+    )]
     UnknownVersion {
         /// The version of the file.
         found: u64,

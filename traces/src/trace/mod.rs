@@ -26,14 +26,15 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;
 
-/// The version of the format that is written. Readers accept this one and refuse every other.
-pub const FORMAT_VERSION: u64 = 1;
+/// The newest version of the format. Version 2 is version 1 with [`Header::property`]; a trace without one is
+/// written as version 1, which older readers take as well. Readers refuse every other version.
+pub const FORMAT_VERSION: u64 = 2;
 
 /// The first line of a trace: what it is about and how it came to be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Header {
-    /// The version of the format; [`FORMAT_VERSION`].
+    /// The version of the format: 2 with a property, 1 without.
     #[serde(rename = "lockstep_trace")]
     pub version: u64,
     /// A short name, also the stem of the file: letters, digits, `.`, `_` and `-`.
@@ -44,10 +45,14 @@ pub struct Header {
     pub config: Config,
     /// How the trace was made, so that it can be made again.
     pub made: Provenance,
+    /// For a counterexample: the name of the property that its last step violates. Replaying it evaluates that
+    /// property on what the target does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub property: Option<String>,
 }
 
 impl Header {
-    /// A header of the current version.
+    /// The header of a trace that is no counterexample.
     pub fn new(
         name: impl Into<String>,
         purpose: impl Into<String>,
@@ -55,12 +60,21 @@ impl Header {
         made: Provenance,
     ) -> Header {
         Header {
-            version: FORMAT_VERSION,
+            version: 1,
             name: name.into(),
             purpose: purpose.into(),
             config,
             made,
+            property: None,
         }
+    }
+
+    /// The same header for a counterexample of this property.
+    #[must_use]
+    pub fn violating(mut self, property: impl Into<String>) -> Header {
+        self.version = FORMAT_VERSION;
+        self.property = Some(property.into());
+        self
     }
 }
 

@@ -80,7 +80,7 @@ impl<R: BufRead> TraceReader<R> {
         let version: VersionOnly = lines.parse()?;
         match version.lockstep_trace {
             None => return Err(lines.wrong("", Problem::NotATrace)),
-            Some(FORMAT_VERSION) => {}
+            Some(1..=FORMAT_VERSION) => {}
             Some(found) => {
                 return Err(lines.wrong("lockstep_trace", Problem::UnknownVersion { found }));
             }

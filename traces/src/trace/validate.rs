@@ -17,11 +17,25 @@ type Wrong = (String, String);
 /// # Errors
 /// The path of the first field that is not, and what is wrong with it.
 pub fn check_header(header: &Header) -> Result<(), Wrong> {
-    let known = header.version == FORMAT_VERSION;
+    let known = (1..=FORMAT_VERSION).contains(&header.version);
     ensure(known, "lockstep_trace", || {
-        format!("must be {FORMAT_VERSION}")
+        format!("must be 1 to {FORMAT_VERSION}")
     })?;
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    match (&header.property, header.version) {
+        (None, 1) => {}
+        (None, version) => {
+            let text = format!("is missing; a trace without one is of version 1, not {version}");
+            return Err(wrong("property", &text));
+        }
+        (Some(_), 1) => return Err(wrong("property", "is a field of version 2")),
+        (Some(name), _) => {
+            let named = !name.is_empty() && name.chars().all(plain);
+            ensure(named, "property", || {
+                "must be the name of a property".to_owned()
+            })?;
+        }
+    }
     let name = &header.name;
     let named = !name.is_empty() && !name.starts_with('.') && name.chars().all(plain);
     ensure(named, "name", || {

@@ -1,0 +1,156 @@
+//! One property on one step that was seen from outside: in a trace, or at an implementation.
+
+use super::{StateProperty, TransitionProperty, state_properties, step_properties};
+use crate::bounds::{Bounds, Spent};
+use crate::cluster::{Action, Cluster, ClusterState};
+use crate::history::History;
+use crate::ids::Id;
+use crate::message::Message;
+use crate::network::Network;
+use crate::server::Server;
+use crate::settings::Settings;
+use lockstep_traces as vocabulary;
+use lockstep_traces::{Entry, Input, NodeView, ServerId, Term};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A history has a place for each term: a trace with more is judged by nobody.
+const MOST_TERMS: u32 = 1 << 16;
+
+/// A step of a run, with all that a property can ask about it. It is data: a value can be exchanged for another
+/// one, and the property asked again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// Every server before the step, in order of names.
+    pub before: Vec<NodeView>,
+    /// The server that moves.
+    pub server: ServerId,
+    /// Its input.
+    pub input: Input,
+    /// Every server afterwards.
+    pub after: Vec<NodeView>,
+    /// The messages in flight before the step, the one that is delivered among them.
+    pub in_flight: Vec<vocabulary::Message>,
+    /// The messages that the step sent.
+    pub sent: Vec<vocabulary::Message>,
+    /// Who has led each term, this step included.
+    pub leaders: BTreeMap<Term, BTreeSet<ServerId>>,
+    /// For each index, from index one on, the term in which a leader first committed it.
+    pub committed_in: Vec<Term>,
+    /// For each index, from index one on, the entry that any server first committed there, and the term of that
+    /// server.
+    pub committed: Vec<(Entry, Term)>,
+}
+
+/// A property of the specification by its name.
+#[derive(Clone, Copy)]
+pub enum NamedProperty {
+    /// Of the state after a step.
+    State(&'static StateProperty),
+    /// Of the step.
+    Step(&'static TransitionProperty),
+}
+
+impl NamedProperty {
+    /// The property of that name.
+    pub fn find(name: &str) -> Option<NamedProperty> {
+        let state = state_properties().iter().find(|it| it.name == name);
+        let step = || step_properties().iter().find(|it| it.name == name);
+        state
+            .map(NamedProperty::State)
+            .or_else(|| step().map(NamedProperty::Step))
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            NamedProperty::State(property) => property.name,
+            NamedProperty::Step(property) => property.name,
+        }
+    }
+
+    /// What it says, and where that is from.
+    pub fn source(self) -> &'static str {
+        match self {
+            NamedProperty::State(property) => property.source,
+            NamedProperty::Step(property) => property.source,
+        }
+    }
+
+    /// Whether it holds of a step; `None` if what was seen is no state of the specification.
+    pub fn holds(self, settings: &Settings, taken: &Taken) -> Option<bool> {
+        let cluster = Cluster::new(*settings, Bounds::UNLIMITED);
+        let (before, action, after) = taken.states(settings)?;
+        Some(match self {
+            NamedProperty::State(property) => (property.holds)(&cluster, &after),
+            NamedProperty::Step(property) => (property.holds)(&cluster, &before, &action, &after),
+        })
+    }
+}
+
+impl Taken {
+    /// Whether every server is consistent in itself, before and afterwards.
+    pub fn is_consistent(&self, settings: &Settings) -> bool {
+        let consistent = |state: ClusterState| {
+            let mut servers = state.servers.iter();
+            servers.all(|server| server.check(settings).is_ok())
+        };
+        self.states(settings)
+            .is_some_and(|(before, _, after)| consistent(before) && consistent(after))
+    }
+
+    fn states(&self, settings: &Settings) -> Option<(ClusterState, Action, ClusterState)> {
+        let mut in_flight: Network = messages(&self.in_flight)?.into_iter().collect();
+        let before = self.state(settings, &self.before, in_flight.clone())?;
+        let i = Id::try_from(self.server).ok()?;
+        let action = match &self.input {
+            Input::Timeout => Action::Timeout(i),
+            Input::LeaseExpire => Action::LeaseExpire(i),
+            Input::Heartbeat => Action::Heartbeat(i),
+            Input::CheckQuorum => Action::CheckQuorum(i),
+            Input::Propose(_) => Action::Propose(i),
+            Input::Restart => Action::Restart(i),
+            Input::Deliver(message) => {
+                let message = Message::try_from(message).ok()?;
+                let position = in_flight.iter().position(|it| *it == message)?;
+                in_flight.remove(position);
+                Action::Deliver(u32::try_from(position).ok()?)
+            }
+        };
+        for message in messages(&self.sent)? {
+            in_flight.insert(message);
+        }
+        let after = self.state(settings, &self.after, in_flight)?;
+        Some((before, action, after))
+    }
+
+    fn state(
+        &self,
+        settings: &Settings,
+        views: &[NodeView],
+        network: Network,
+    ) -> Option<ClusterState> {
+        let servers = settings.ids().zip(views);
+        let servers = servers.map(|(id, view)| Server::from_view(settings, id.into(), view));
+        let mut history = History::default();
+        for (term, leaders) in &self.leaders {
+            let term = u32::try_from(term.0).ok().filter(|it| *it < MOST_TERMS)?;
+            for leader in leaders {
+                history.record_leader(term, Id::try_from(*leader).ok()?);
+            }
+        }
+        for (index, term) in (1..).zip(&self.committed_in) {
+            history.record_commit(index, u32::try_from(term.0).ok()?);
+        }
+        Some(ClusterState {
+            servers: servers.collect::<Option<_>>()?,
+            network,
+            history,
+            spent: Spent::default(),
+        })
+    }
+}
+
+fn messages(messages: &[vocabulary::Message]) -> Option<Vec<Message>> {
+    let messages = messages.iter().map(|it| Message::try_from(it).ok());
+    messages.collect()
+}
