@@ -79,16 +79,16 @@ rules! {
         "server/mod.rs" "answer_stale", "core/mod.rs" "answer_stale", "raft.go" "Step";
     StrangerRefused "The response of a server that is no member is refused.",
         "etcd's raft",
-        "server/mod.rs" "receive", "raw_node.rs" "step", "rawnode.go" "Step";
+        "server/mod.rs" "validate", "core/validate.rs" "validate", "rawnode.go" "Step";
     LeaseRefusesVote "A server in the lease of a leader ignores requests for votes.",
         "thesis, section 4.2.3",
         "server/election.rs" "lease_live", "core/election.rs" "lease_live", "raft.go" "Step";
     LeaseBegins "Hearing from the leader, or giving a vote, begins the lease.",
         "thesis, section 4.2.3",
-        "server/election.rs" "renew_lease", "core/mod.rs" "hear_from_leader", "raft.go" "stepFollower";
+        "server/election.rs" "renew_lease", "core/election.rs" "renew_lease", "raft.go" "stepFollower";
     LeaseExpires "A lease runs out.",
         "thesis, section 4.2.3",
-        "server/mod.rs" "take", "core/mod.rs" "on_timer", "raft.go" "tickElection";
+        "server/election.rs" "expire_lease", "core/election.rs" "expire_lease", "raft.go" "tickElection";
     PreVoteFirst "A server whose timer fires asks first who would vote for it, at its own term.",
         "thesis, section 9.6",
         "server/election.rs" "become_pre_candidate", "core/election.rs" "become_pre_candidate",
@@ -99,7 +99,7 @@ rules! {
         "raft.go" "becomeCandidate";
     OneVotePerTerm "A server votes for at most one candidate in a term, and against no leader it knows.",
         "paper, section 5.2",
-        "server/election.rs" "may_vote", "core/election.rs" "handle_vote_request", "raft.go" "Step";
+        "server/election.rs" "can_vote", "core/election.rs" "can_vote", "raft.go" "Step";
     UpToDateVote "A vote goes to a log that is at least as up-to-date as the voter's.",
         "paper, section 5.4.1",
         "server/election.rs" "is_up_to_date", "log/mod.rs" "is_up_to_date", "log.go" "isUpToDate";
@@ -126,28 +126,28 @@ rules! {
         "raft.go" "becomeLeader";
     CheckQuorum "A leader that hears from no majority for an election timeout steps down.",
         "thesis, section 6.2",
-        "server/election.rs" "check_quorum", "core/leader.rs" "leader_timeout_passed",
+        "server/election.rs" "check_quorum", "core/leader.rs" "check_quorum",
         "raft.go" "stepLeader";
     DurableStateKept "A restart keeps term, vote, log and commit index, and nothing else.",
         "paper, figure 2",
-        "server/mod.rs" "restart", "core/mod.rs" "load", "raft.go" "newRaft";
+        "server/mod.rs" "load_state", "core/mod.rs" "load_state", "raft.go" "loadState";
     ProposalAppended "A leader appends what a client proposes.",
         "paper, section 5.3",
         "server/mod.rs" "handle_proposal", "core/proposal.rs" "handle_proposal", "raft.go" "stepLeader";
     ProposalDropped "Whoever does not lead drops what a client proposes.",
         "etcd's raft",
-        "server/mod.rs" "handle_proposal", "core/proposal.rs" "drop_proposal", "raft.go" "stepFollower";
+        "server/mod.rs" "drop_proposal", "core/proposal.rs" "drop_proposal", "raft.go" "stepFollower";
     AppendSent "A leader sends a peer what it lacks, with the entry before it.",
         "paper, section 5.3",
         "server/replication.rs" "maybe_send_append", "core/replication.rs" "maybe_send_append",
         "raft.go" "maybeSendAppend";
     PausedPeerSkipped "No append goes to a peer that is held back until it answers.",
         "thesis, section 10.2.1",
-        "server/replication.rs" "maybe_send_append", "tracker/progress.rs" "is_paused",
+        "server/progress.rs" "is_paused", "tracker/progress.rs" "is_paused",
         "tracker/progress.go" "IsPaused";
     FullWindowProbed "A full window lets only appends without entries through.",
         "etcd's raft",
-        "server/replication.rs" "maybe_send_append", "tracker/inflights.rs" "is_full",
+        "server/progress.rs" "is_full", "tracker/inflights.rs" "is_full",
         "tracker/inflights.go" "Full";
     SentAhead "What is sent ahead is on its way until it is acknowledged, and a probe waits for its answer.",
         "thesis, section 10.2.1",
@@ -159,7 +159,7 @@ rules! {
         "raft.go" "sendHeartbeat";
     HeartbeatAnswered "A heartbeat is answered, and its commit index is taken.",
         "paper, section 5.2",
-        "server/mod.rs" "handle", "core/follower.rs" "step_follower", "raft.go" "handleHeartbeat";
+        "server/replication.rs" "handle_heartbeat", "core/follower.rs" "handle_heartbeat", "raft.go" "handleHeartbeat";
     HeartbeatResumes "The answer to a heartbeat lets a peer that was held back have what it lacks.",
         "paper, section 5.3",
         "server/replication.rs" "handle_heartbeat_response", "core/leader.rs" "handle_heartbeat_response",
@@ -188,11 +188,12 @@ rules! {
         "tracker/progress.go" "MaybeUpdate";
     WindowFreed "An acknowledgement frees what it covers of the window.",
         "thesis, section 10.2.1",
-        "server/progress.rs" "maybe_update", "tracker/inflights.rs" "free_up_to",
+        "server/progress.rs" "free_up_to", "tracker/inflights.rs" "free_up_to",
         "tracker/inflights.go" "FreeLE";
     ActivityNoted "A peer that answers is active.",
         "thesis, section 6.2",
-        "server/replication.rs" "handle_heartbeat_response", "core/leader.rs" "step_leader", "raft.go" "stepLeader";
+        "server/replication.rs" "handle_heartbeat_response", "core/leader.rs" "handle_heartbeat_response",
+        "raft.go" "stepLeader";
     CommitByMajority "A leader commits what a majority has, if the entry is of its own term.",
         "paper, sections 5.3 and 5.4.2",
         "server/replication.rs" "maybe_commit", "core/replication.rs" "maybe_commit",
@@ -213,6 +214,46 @@ rules! {
         "etcd's raft",
         "server/progress.rs" "maybe_decrease_to", "tracker/progress.rs" "maybe_decrease_to",
         "tracker/progress.go" "MaybeDecrTo";
+}
+
+/// The texts that hold the rules.
+const SOURCES: &[(&str, &str)] = &[
+    ("server/mod.rs", include_str!("server/mod.rs")),
+    ("server/election.rs", include_str!("server/election.rs")),
+    (
+        "server/replication.rs",
+        include_str!("server/replication.rs"),
+    ),
+    ("server/progress.rs", include_str!("server/progress.rs")),
+    ("server/log.rs", include_str!("server/log.rs")),
+];
+
+impl Rule {
+    /// The function of the specification that holds the rule, as it stands in its file, with its documentation.
+    pub fn code(self) -> &'static str {
+        let Place { file, function } = self.specification();
+        let text = SOURCES.iter().find(|(name, _)| *name == file);
+        text.and_then(|(_, text)| function_in(text, function))
+            .unwrap_or_default()
+    }
+}
+
+/// The lines of a function: those of its documentation, and those up to the bracket that closes it, which stands
+/// where the function begins.
+fn function_in(text: &'static str, name: &str) -> Option<&'static str> {
+    let begins = format!("fn {name}(");
+    let line = text[..text.find(&begins)?].rfind('\n')? + 1;
+    let indent = text[line..].chars().take_while(|it| *it == ' ').count();
+    let close = format!("\n{}}}\n", " ".repeat(indent));
+    let end = line + text[line..].find(&close)? + close.len();
+    let mut start = line;
+    while let Some(before) = text[..start - 1].rfind('\n').map(|at| at + 1) {
+        if !text[before..start].trim_start().starts_with("///") {
+            break;
+        }
+        start = before;
+    }
+    Some(&text[start..end])
 }
 
 /// A set of rules.
@@ -257,5 +298,34 @@ impl Notes for Unnoted {
 impl Notes for RuleSet {
     fn note(&mut self, rule: Rule) {
         self.0 |= 1 << rule as u32;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_rule_has_its_code() {
+        for rule in Rule::ALL {
+            let code = rule.code();
+            let begins = format!("fn {}(", rule.specification().function);
+            assert!(code.contains(&begins), "{}: {code}", rule.name());
+            assert_eq!(
+                code.matches('{').count(),
+                code.matches('}').count(),
+                "{code}"
+            );
+        }
+        assert_eq!(function_in("\nfn other() {\n}\n", "lost"), None);
+        let code = Rule::UpToDateVote.code();
+        assert!(
+            code.trim_start().starts_with("/// \"The voter denies"),
+            "{code}"
+        );
+        assert!(
+            code.ends_with("last >= self.i.log.last()\n    }\n"),
+            "{code}"
+        );
     }
 }

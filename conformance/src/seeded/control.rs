@@ -40,6 +40,9 @@ pub fn try_control() -> Result<Finding, CorpusError> {
             states: steps as u64 + 1,
             seconds: clock.elapsed().as_secs_f64(),
             steps,
+            trace_ends: true,
+            rules: super::rules(&trace),
+            causes: None,
             trace: Some(trace),
         }
     });
@@ -47,6 +50,7 @@ pub fn try_control() -> Result<Finding, CorpusError> {
         id: super::CONTROL.to_owned(),
         side: Side::Specification,
         what: WHAT.to_owned(),
+        breaks: Vec::new(),
         caught,
         seen: Vec::new(),
         searched: None,

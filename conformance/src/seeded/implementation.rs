@@ -37,6 +37,7 @@ pub fn try_implementation(
         id: bug.id.clone(),
         side: bug.side,
         what: bug.what.clone(),
+        breaks: bug.breaks.clone(),
         caught,
         seen,
         searched: None,
@@ -113,6 +114,9 @@ fn watched(rung: Rung, run: &str, work: impl FnOnce() -> Option<Found>) -> Optio
         states: found.states,
         seconds: clock.elapsed().as_secs_f64(),
         steps: found.trace.as_ref().map_or(0, |trace| trace.steps.len()),
+        trace_ends: found.trace.is_some(),
+        rules: found.trace.as_ref().map_or_else(Vec::new, super::rules),
+        causes: None,
         trace: found.trace,
     })
 }

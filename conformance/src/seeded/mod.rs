@@ -21,9 +21,11 @@ pub use control::try_control;
 pub use implementation::try_implementation;
 pub use specification::{search_for, try_specification};
 
+use crate::rules::rules_of_last_step;
 use lockstep_model::Preset;
 use lockstep_traces::Trace;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -49,6 +51,9 @@ pub struct Bug {
     pub id: String,
     /// Its effect, in a sentence.
     pub what: String,
+    /// The rules of the specification that it breaks, by name; none if no rule speaks of it.
+    #[serde(default)]
+    pub breaks: Vec<String>,
     /// Of a bug in the specification: a property that is violated, or a witness that is no longer reached.
     pub caught_by: Option<String>,
     /// The preset of that search.
@@ -141,6 +146,8 @@ pub struct Finding {
     pub side: Side,
     /// Its effect, in a sentence.
     pub what: String,
+    /// The rules that it breaks, by name; none if no rule speaks of it.
+    pub breaks: Vec<String>,
     /// The first rung that caught it, if any did.
     pub caught: Option<Caught>,
     /// Every run that sees it, if all of them were asked for.
@@ -156,6 +163,27 @@ impl Finding {
     pub fn key(&self) -> String {
         format!("{} {}", self.side, self.id)
     }
+
+    /// Whether the step at which it shows names a rule that it breaks. `None` if no step shows it, or no rule speaks
+    /// of it.
+    pub fn names_its_rule(&self) -> Option<bool> {
+        let caught = self.caught.as_ref().filter(|it| it.trace_ends)?;
+        let named = |rule: &String| caught.rules.contains(rule);
+        (!self.breaks.is_empty()).then(|| self.breaks.iter().any(named))
+    }
+}
+
+/// What is expected of each bug, by side and name: a fall fails.
+pub type Expected = BTreeMap<String, Known>;
+
+/// How a bug was caught when the list was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Known {
+    /// The rung that caught it.
+    pub by: Rung,
+    /// As [`Finding::names_its_rule`].
+    pub names_its_rule: Option<bool>,
 }
 
 /// A run that sees a bug, whatever the others see.
@@ -207,6 +235,12 @@ pub struct Caught {
     pub seconds: f64,
     /// Events of the trace that shows it, the last one included.
     pub steps: usize,
+    /// Whether there is a trace at whose last step it shows.
+    pub trace_ends: bool,
+    /// The rules that this step applies: where the report sends its reader.
+    pub rules: Vec<String>,
+    /// Of a violated property: how many values were found that break it.
+    pub causes: Option<usize>,
     /// The trace; it ends where the mistake shows.
     #[serde(skip)]
     pub trace: Option<Trace>,
@@ -223,6 +257,12 @@ impl From<&Caught> for Seen {
             steps: caught.steps,
         }
     }
+}
+
+/// The names of the rules that the last step of a trace applies.
+fn rules(trace: &Trace) -> Vec<String> {
+    let rules = rules_of_last_step(&trace.header.config, &trace.steps);
+    rules.iter().map(|rule| rule.name().to_owned()).collect()
 }
 
 /// The names of bugs with their sides, and the control, which needs no edit.

@@ -104,9 +104,11 @@ pub fn markdown(entries: &[Entry], findings: &[Finding]) -> String {
         let _ = write!(
             text,
             "\n## {title}: {caught} of {} caught\n\n\
-             | mistake | kind | what it does | caught by | seen in | states | seconds | events |\n\
-             | --- | --- | --- | --- | --- | ---: | ---: | ---: |\n",
-            of_side.len()
+             The step that shows it applies a rule that was broken for {}.\n\n\
+             | mistake | kind | what it does | caught by | seen in | states | seconds | events | rule |\n\
+             | --- | --- | --- | --- | --- | ---: | ---: | ---: | --- |\n",
+            of_side.len(),
+            named_rules(of_side.iter().copied())
         );
         for finding in of_side {
             let kind = entry_of(entries, &finding.id).map_or("", |entry| entry.kind.as_str());
@@ -117,19 +119,33 @@ pub fn markdown(entries: &[Entry], findings: &[Finding]) -> String {
     text
 }
 
+/// How many of the bugs that a step shows have their rule named by that step.
+pub fn named_rules<'a>(findings: impl IntoIterator<Item = &'a Finding>) -> String {
+    let named = findings.into_iter().filter_map(Finding::names_its_rule);
+    let named: Vec<_> = named.collect();
+    let right = named.iter().filter(|it| **it).count();
+    let share = 100.0 * right as f64 / named.len().max(1) as f64;
+    format!("{right} of {} ({share:.0} %)", named.len())
+}
+
 fn row(text: &mut String, finding: &Finding, kind: &str, explanations: &Explanations) {
     let (id, what) = (&finding.id, &finding.what);
     let _ = match &finding.caught {
         Some(caught) => writeln!(
             text,
-            "| {id} | {kind} | {what} | {}: {} | {}{} | {} | {:.1} | {} |",
+            "| {id} | {kind} | {what} | {}: {} | {}{} | {} | {:.1} | {} | {} |",
             caught.rung,
             caught.run,
             caught.by,
             if caught.panicked { " (broke down)" } else { "" },
             caught.states,
             caught.seconds,
-            caught.steps
+            caught.steps,
+            match finding.names_its_rule() {
+                Some(true) => finding.breaks.join(", "),
+                Some(false) => format!("not {}", finding.breaks.join(", ")),
+                None => String::new(),
+            }
         ),
         None => {
             let liveness = !kind.is_empty() && !kind.contains(['S', 'C', 'I']);
@@ -140,7 +156,7 @@ fn row(text: &mut String, finding: &Finding, kind: &str, explanations: &Explanat
             };
             writeln!(
                 text,
-                "| {id} | {kind} | {what} | nothing | {why} | | {:.1} | |",
+                "| {id} | {kind} | {what} | nothing | {why} | | {:.1} | | |",
                 finding.seconds
             )
         }
@@ -191,6 +207,7 @@ mod tests {
             id: id.to_owned(),
             side: Side::Implementation,
             what: "It does something.".to_owned(),
+            breaks: vec!["OneVotePerTerm".to_owned()],
             caught: caught.then(|| Caught {
                 rung: Rung::Smoke,
                 run: "smoke".to_owned(),
@@ -199,6 +216,9 @@ mod tests {
                 states: 12,
                 seconds: 0.25,
                 steps: 3,
+                trace_ends: true,
+                rules: vec!["VoteAnswered".to_owned(), "OneVotePerTerm".to_owned()],
+                causes: None,
                 trace: None,
             }),
             seen: Vec::new(),
@@ -216,6 +236,18 @@ mod tests {
         assert!(text.contains("1 of 2 caught"), "{text}");
         assert!(text.contains("| smoke: smoke | vote | 12 |"), "{text}");
         assert!(text.contains("nothing | **not caught**"), "{text}");
+    }
+
+    #[test]
+    fn the_rule_that_is_broken_is_named_or_not() {
+        let mut found = finding("EL-15", true);
+        assert_eq!(found.names_its_rule(), Some(true));
+        let caught = found.caught.as_mut().expect("it is caught");
+        caught.rules.truncate(1);
+        assert_eq!(found.names_its_rule(), Some(false));
+        found.breaks.clear();
+        assert_eq!(found.names_its_rule(), None);
+        assert_eq!(finding("EL-15", false).names_its_rule(), None);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::{Bug, Caught, Finding, Rung, Searched, Seen};
 use crate::path::{provenance, steps_along};
+use crate::properties::Judge;
 use lockstep_engine::{Checked, Report, Search, Verdict};
 use lockstep_model::properties::witnesses;
 use lockstep_model::{Action, Cluster, Preset, Settings};
@@ -34,6 +35,7 @@ pub fn try_specification(bug: &Bug, rungs: &[Rung], all: bool) -> Finding {
         id: bug.id.clone(),
         side: bug.side,
         what: bug.what.clone(),
+        breaks: bug.breaks.clone(),
         caught,
         seen,
         searched: searched.map(|(name, preset)| search_for(name, preset)),
@@ -86,6 +88,9 @@ fn search(bug: &Bug, rung: Rung, preset: &Preset) -> Option<Caught> {
         states: checked.report.distinct,
         seconds: clock.elapsed().as_secs_f64(),
         steps: trace.as_ref().map_or(0, |trace| trace.steps.len()),
+        trace_ends: trace.is_some(),
+        rules: trace.as_ref().map_or_else(Vec::new, super::rules),
+        causes: trace.as_ref().and_then(causes),
         trace,
     })
 }
@@ -99,6 +104,13 @@ fn missed(report: &Report, preset: &Preset) -> Option<String> {
         .filter(|name| report.unreached().any(|unreached| unreached == *name))
         .collect();
     (!gone.is_empty()).then(|| format!("not reached: {}", gone.join(", ")))
+}
+
+/// How many values are found that break the property at the end of the trace.
+fn causes(trace: &Trace) -> Option<usize> {
+    let settings = Settings::new(&trace.header.config).ok()?;
+    let judge = Judge::specified(trace.header.property.as_deref()?, &settings)?;
+    Some(judge.along(&trace.steps).map_or(0, |it| it.causes.len()))
 }
 
 fn check(preset: &Preset) -> Checked<Cluster> {
@@ -119,7 +131,7 @@ fn trace(bug: &Bug, preset: &Preset, property: &str, actions: &[Action]) -> Trac
     let purpose = format!("{} in the specification violates {property}", bug.id);
     let made = provenance("lockstep mutants", Some(preset.name), &cluster);
     Trace {
-        header: Header::new("seeded-bug", purpose, preset.config.clone(), made),
+        header: Header::new("seeded-bug", purpose, preset.config.clone(), made).violating(property),
         steps: steps_along(&cluster, actions),
     }
 }

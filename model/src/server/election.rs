@@ -90,6 +90,12 @@ impl<N: Notes> Turn<'_, N> {
         self.settings.check_quorum && (self.i.lease || self.i.role == Role::Leader)
     }
 
+    /// The lease runs out: an election timeout has passed in which nothing was heard from the leader.
+    pub(super) fn expire_lease(&mut self) {
+        self.note(Rule::LeaseExpires);
+        self.i.lease = false;
+    }
+
     /// The timer that the lease is read from starts again.
     fn renew_lease(&mut self) {
         self.i.lease =
@@ -119,7 +125,7 @@ impl<N: Notes> Turn<'_, N> {
         self.note(Rule::OneVotePerTerm);
         self.note(Rule::UpToDateVote);
         self.note(Rule::VoteAnswered);
-        let granted = self.may_vote(m, pre) && self.is_up_to_date(last);
+        let granted = self.can_vote(m, pre) && self.is_up_to_date(last);
         // A grant carries the term asked for: the asker would ignore an older one.
         let term = if granted { m.term } else { self.i.term };
         let body = if pre {
@@ -137,7 +143,7 @@ impl<N: Notes> Turn<'_, N> {
     /// "Each server will vote for at most one candidate in a given term, on a first-come-first-served
     /// basis" (paper, section 5.2). It repeats a vote that it has cast, casts none against a leader that
     /// it knows, and a pre-vote for a later term is no vote.
-    fn may_vote(&self, m: &Message, pre: bool) -> bool {
+    fn can_vote(&self, m: &Message, pre: bool) -> bool {
         let free = self.i.vote.is_none() && self.i.leader.is_none();
         self.i.vote == Some(m.from) || free || pre && m.term > self.i.term
     }

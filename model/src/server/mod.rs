@@ -261,15 +261,12 @@ impl<N: Notes> Turn<'_, N> {
     fn take(&mut self, stimulus: Stimulus<'_>) -> Outcome {
         match stimulus {
             Stimulus::Timeout => self.timeout(),
-            Stimulus::LeaseExpire => {
-                self.note(Rule::LeaseExpires);
-                self.i.lease = false;
-            }
+            Stimulus::LeaseExpire => self.expire_lease(),
             Stimulus::Heartbeat => self.broadcast_heartbeat(),
             Stimulus::CheckQuorum => self.check_quorum(),
             Stimulus::Propose(payload) => return self.handle_proposal(payload),
             Stimulus::Deliver(m) => return self.receive(m),
-            Stimulus::Restart => self.restart(),
+            Stimulus::Restart => self.load_state(),
         }
         Outcome::Accepted
     }
@@ -285,9 +282,8 @@ impl<N: Notes> Turn<'_, N> {
     }
 
     fn receive(&mut self, m: &Message) -> Outcome {
-        if m.is_response() && !self.settings.is_member(m.from) {
-            self.note(Rule::StrangerRefused);
-            return Outcome::Refused(Refusal::UnknownPeer);
+        if let Err(refusal) = self.validate(m) {
+            return Outcome::Refused(refusal);
         }
         // No message carries term zero, and what a server tells itself never leaves it.
         if m.term == 0 || m.from == self.i.id {
@@ -302,6 +298,15 @@ impl<N: Notes> Turn<'_, N> {
         }
         self.handle(m);
         Outcome::Accepted
+    }
+
+    /// A response of a server that is no member is refused: it was never asked.
+    fn validate(&mut self, m: &Message) -> Result<(), Refusal> {
+        if m.is_response() && !self.settings.is_member(m.from) {
+            self.note(Rule::StrangerRefused);
+            return Err(Refusal::UnknownPeer);
+        }
+        Ok(())
     }
 
     /// A message of a lower term is ignored, with two exceptions that bring the sender up to date.
@@ -376,9 +381,7 @@ impl<N: Notes> Turn<'_, N> {
             }
             Body::Heartbeat { commit } => {
                 if self.hear_from_leader(m) {
-                    self.note(Rule::HeartbeatAnswered);
-                    self.commit_to(*commit);
-                    self.reply(m, Body::HeartbeatResponse);
+                    self.handle_heartbeat(m, *commit);
                 }
             }
             Body::AppendEntriesAccepted { index } => self.handle_acknowledgement(m.from, *index),
@@ -390,7 +393,7 @@ impl<N: Notes> Turn<'_, N> {
     }
 
     /// Everything volatile is lost: a follower that knows no leader comes back (thesis, section 3.8).
-    fn restart(&mut self) {
+    fn load_state(&mut self) {
         self.note(Rule::DurableStateKept);
         let i = &mut *self.i;
         let durable = Server {
@@ -406,13 +409,17 @@ impl<N: Notes> Turn<'_, N> {
     /// A client's value is appended by a leader and dropped by everybody else.
     fn handle_proposal(&mut self, payload: Payload) -> Outcome {
         if self.i.role != Role::Leader {
-            self.note(Rule::ProposalDropped);
-            return Outcome::Refused(Refusal::ProposalDropped);
+            return self.drop_proposal();
         }
         self.note(Rule::ProposalAppended);
         self.append_own(payload);
         self.broadcast_append();
         Outcome::Accepted
+    }
+
+    fn drop_proposal(&mut self) -> Outcome {
+        self.note(Rule::ProposalDropped);
+        Outcome::Refused(Refusal::ProposalDropped)
     }
 
     fn send(&mut self, to: Id, term: u32, body: Body) {

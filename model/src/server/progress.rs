@@ -70,8 +70,13 @@ impl Progress {
         self.commit_sent = self.commit_sent.min(self.next - 1);
     }
 
+    /// Whether appends are held back until the peer answers.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.paused
+    }
+
     /// Whether the window of a pipelining peer is full: then appends go without entries.
-    pub(crate) fn window_is_full(&self, max_inflight: u32) -> bool {
+    pub(crate) fn is_full(&self, max_inflight: u32) -> bool {
         self.flow == Flow::Replicate && self.inflight.len() >= max_inflight as usize
     }
 
@@ -83,7 +88,7 @@ impl Progress {
                     self.next += entries;
                     self.inflight.push(self.next - 1);
                 }
-                self.paused = self.window_is_full(settings.max_inflight);
+                self.paused = self.is_full(settings.max_inflight);
             }
             // An empty append does not pause a probing peer.
             Flow::Probe => self.paused |= entries > 0,
@@ -118,7 +123,7 @@ impl Progress {
         match self.flow {
             Flow::Probe if equal => self.become_replicate(),
             Flow::Replicate if raised => {
-                self.inflight = self.inflight.iter().filter(|sent| *sent > index).collect();
+                self.free_up_to(index);
                 self.hold_back_while_full(settings);
             }
             Flow::Probe | Flow::Replicate => return false,
@@ -126,11 +131,16 @@ impl Progress {
         true
     }
 
+    /// What an acknowledgement up to `index` covers is no longer on its way.
+    fn free_up_to(&mut self, index: u32) {
+        self.inflight = self.inflight.iter().filter(|sent| *sent > index).collect();
+    }
+
     /// With [`Departure::FullWindowPauses`]: whether appends are held back is no more than whether the
     /// window is full.
     fn hold_back_while_full(&mut self, settings: &Settings) {
         if self.flow == Flow::Replicate && settings.departs(Departure::FullWindowPauses) {
-            self.paused = self.window_is_full(settings.max_inflight);
+            self.paused = self.is_full(settings.max_inflight);
         }
     }
 
@@ -138,7 +148,7 @@ impl Progress {
     pub(crate) fn heard(&mut self, settings: &Settings) {
         self.paused = false;
         if settings.departs(Departure::HeartbeatResponseFreesWindow)
-            && self.window_is_full(settings.max_inflight)
+            && self.is_full(settings.max_inflight)
         {
             self.inflight = self.inflight.iter().skip(1).collect();
         }

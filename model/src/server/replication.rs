@@ -34,13 +34,13 @@ impl<N: Notes> Turn<'_, N> {
     /// only if `even_if_empty`: it carries the commit index, or probes. Returns whether one was sent.
     fn maybe_send_append(&mut self, j: Id, even_if_empty: bool) -> bool {
         let settings = self.settings;
-        let Some(peer) = self.i.peer(j).filter(|peer| !peer.paused) else {
+        let Some(peer) = self.i.peer(j).filter(|peer| !peer.is_paused()) else {
             self.note(Rule::PausedPeerSkipped);
             return false;
         };
         // A full window lets only empty appends through: they find out whether what fills it was lost.
         let limit = match (
-            peer.window_is_full(settings.max_inflight),
+            peer.is_full(settings.max_inflight),
             settings.one_entry_per_append,
         ) {
             (true, _) => 0,
@@ -120,8 +120,15 @@ impl<N: Notes> Turn<'_, N> {
         self.reply(m, Body::AppendEntriesAccepted { index });
     }
 
+    /// A heartbeat from the leader of the term.
+    pub(super) fn handle_heartbeat(&mut self, m: &Message, commit: u32) {
+        self.note(Rule::HeartbeatAnswered);
+        self.commit_to(commit);
+        self.reply(m, Body::HeartbeatResponse);
+    }
+
     /// Learns from the leader what is committed. A commit index never falls.
-    pub(super) fn commit_to(&mut self, commit: u32) {
+    fn commit_to(&mut self, commit: u32) {
         self.note(Rule::CommitAsProved);
         let i = &mut *self.i;
         i.commit = i.commit.max(commit.min(i.log.last_index()));

@@ -34,6 +34,8 @@ pub struct Listed {
     pub id: String,
     /// Its effect.
     pub what: String,
+    /// The rules of the specification that it breaks.
+    pub breaks: Vec<String>,
     /// The property or witness that notices it, of a bug in the specification.
     pub caught_by: Option<String>,
     /// The preset in which that happens.
@@ -91,6 +93,7 @@ pub fn apply_all(workspace: &Path, sources: &mut Checkout) -> Result<Lists, Fail
                 side,
                 id: bug.id.clone(),
                 what: bug.what.clone(),
+                breaks: bug.breaks.clone(),
                 caught_by: bug.caught_by.clone(),
                 preset: bug.preset.clone(),
             });

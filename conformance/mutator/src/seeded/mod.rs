@@ -59,6 +59,8 @@ pub struct Bug {
     pub id: String,
     /// The effect, in a sentence.
     pub what: String,
+    /// The rules of the specification that it breaks, by name; none if no rule speaks of it.
+    pub breaks: Vec<String>,
     /// Of a bug in the specification: a property that is violated, or a witness that is no longer reached.
     pub caught_by: Option<String>,
     /// The preset of that search.

@@ -1,10 +1,13 @@
 //! What is reported of the bugs that were tried.
 
-use super::Expected;
 use crate::report::{Job, Status, Table};
 use lockstep_conformance::seeded::catalogue::{Entry, entry_of};
-use lockstep_conformance::seeded::report::{explanations, must_be_caught, unaccounted};
-use lockstep_conformance::seeded::{Build, CONTROL, Finding, Rung, Seen, Side, search_for, seeded};
+use lockstep_conformance::seeded::report::{
+    explanations, must_be_caught, named_rules, unaccounted,
+};
+use lockstep_conformance::seeded::{
+    Build, CONTROL, Expected, Finding, Rung, Seen, Side, search_for, seeded,
+};
 use lockstep_model::Preset;
 
 /// Whether every entry of the catalogue is seeded, waits for something or is explained.
@@ -56,8 +59,14 @@ pub fn job(
             findings.iter().filter(by).count(),
         );
     }
+    job.fact(
+        "steps that name a rule that was broken",
+        named_rules(findings.iter().copied()),
+    );
     for finding in &findings {
         judge(&mut job, finding, rungs, entries, expected);
+        names(&mut job, finding, expected);
+        explain(&mut job, finding);
     }
     job.tables.push(table(&findings));
     job.detail = serde_json::to_value(&findings).unwrap_or_default();
@@ -87,7 +96,9 @@ fn judge(
     }
     let (fails, why) = match expected {
         Some(list) => match list.get(&finding.key()) {
-            Some(rung) if rungs.contains(rung) => (true, format!("the rung {rung} used to")),
+            Some(known) if rungs.contains(&known.by) => {
+                (true, format!("the rung {} used to", known.by))
+            }
             _ => (false, "no rung that was climbed is expected to".to_owned()),
         },
         None => match explained {
@@ -107,8 +118,52 @@ fn judge(
     }
 }
 
+/// A step that named the broken rule once must do so still, as long as the same rung catches the bug.
+fn names(job: &mut Job, finding: &Finding, expected: Option<&Expected>) {
+    let Some(caught) = &finding.caught else {
+        return;
+    };
+    let known = expected.and_then(|list| list.get(&finding.key()));
+    let known = known.filter(|it| it.by == caught.rung);
+    if known.is_some_and(|it| it.names_its_rule == Some(true)) {
+        let case = format!("{} names its rule", finding.id);
+        match finding.names_its_rule() {
+            Some(true) => job.passed(case),
+            _ => {
+                let text = format!(
+                    "it breaks {}; the step that shows it applies {}",
+                    finding.breaks.join(", "),
+                    caught.rules.join(", ")
+                );
+                job.failed(case, Status::Violated, text);
+            }
+        }
+    }
+}
+
+/// A violated property must be explained by values.
+fn explain(job: &mut Job, finding: &Finding) {
+    let Some(causes) = finding.caught.as_ref().and_then(|it| it.causes) else {
+        return;
+    };
+    let case = format!("{} is explained by values", finding.id);
+    match causes {
+        0 => job.failed(case, Status::Violated, "no value breaks the property"),
+        _ => job.passed(case),
+    }
+}
+
 fn table(findings: &[&Finding]) -> Table {
-    let columns = ["bug", "caught by", "seen in", "states", "seconds", "events"];
+    let columns = [
+        "bug",
+        "caught by",
+        "seen in",
+        "states",
+        "seconds",
+        "events",
+        "breaks",
+        "rules of that step",
+    ];
     let rows = findings.iter().map(|finding| match &finding.caught {
         Some(it) => vec![
             finding.id.as_str().into(),
@@ -117,6 +172,8 @@ fn table(findings: &[&Finding]) -> Table {
             it.states.into(),
             it.seconds.into(),
             it.steps.into(),
+            finding.breaks.join(", ").into(),
+            it.rules.join(", ").into(),
         ],
         None => vec![finding.id.as_str().into(), "nothing".into()],
     });

@@ -12,10 +12,9 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use lockstep_conformance::seeded::catalogue::catalogue;
 use lockstep_conformance::seeded::report::markdown;
-use lockstep_conformance::seeded::{CONTROL, Rung, Side, try_control};
+use lockstep_conformance::seeded::{CONTROL, Expected, Known, Rung, Side, try_control};
 use lockstep_conformance::stop;
 use lockstep_traces::{Trace, trace_files};
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use trial::try_all;
@@ -61,9 +60,6 @@ fn rungs() -> impl TypedValueParser<Value = Rung> {
     let names = PossibleValuesParser::new(Rung::ALL.map(Rung::name));
     names.try_map(|name| Rung::named(&name).ok_or("there is no such rung"))
 }
-
-/// The rung that caught a bug, by side and name.
-type Expected = BTreeMap<String, Rung>;
 
 /// The longest time that all rungs may take for one bug.
 const LIMIT: Duration = Duration::from_secs(3600);
@@ -141,9 +137,13 @@ pub fn run(args: &MutantsArgs, progress: &Reporter) -> Result<Vec<Job>, CliError
         let _ = file.write(markdown(&entries, &findings).as_bytes(), progress);
     }
     if let Some(file) = list.filter(|_| !cut) {
-        let caught = findings
-            .iter()
-            .filter_map(|it| Some((it.key(), it.caught.as_ref()?.rung)));
+        let caught = findings.iter().filter_map(|it| {
+            let known = Known {
+                by: it.caught.as_ref()?.rung,
+                names_its_rule: it.names_its_rule(),
+            };
+            Some((it.key(), known))
+        });
         let list: Expected = caught.collect();
         let mut text = serde_json::to_string_pretty(&list).unwrap_or_default();
         text.push('\n');

@@ -163,6 +163,17 @@ impl<S: Storage, O: Observer> Core<S, O> {
         self.lease || (self.settings.check_quorum && self.role == Role::Leader)
     }
 
+    /// The time begins anew in which a follower holds that its leader is alive.
+    pub(super) fn renew_lease(&mut self) {
+        self.lease =
+            self.settings.check_quorum && self.role == Role::Follower && self.leader.is_some();
+    }
+
+    /// That time is over.
+    pub(super) fn expire_lease(&mut self) {
+        self.lease = false;
+    }
+
     /// A vote request of the own term, or a pre-vote request of this or a later one.
     pub(super) fn handle_vote_request(
         &mut self,
@@ -172,11 +183,8 @@ impl<S: Storage, O: Observer> Core<S, O> {
         candidate_last: EntryId,
     ) -> Result<(), Error> {
         let pre = ballot == Ballot::PreVote;
-        let free = self.vote == Some(from)
-            || (self.vote.is_none() && self.leader.is_none())
-            || (pre && term > self.term);
         let eligible = self.log.is_up_to_date(candidate_last)?;
-        if !free || !eligible {
+        if !self.can_vote(from, term, pre) || !eligible {
             return self.reject_vote(ballot, from, candidate_last);
         }
         // Learners vote too: one that was promoted may not know it yet, and its vote may be
@@ -190,10 +198,17 @@ impl<S: Storage, O: Observer> Core<S, O> {
             self.vote = Some(from);
             // A vote given counts as hearing from a leader.
             self.timer_reset.election = true;
-            self.lease =
-                self.settings.check_quorum && self.role == Role::Follower && self.leader.is_some();
+            self.renew_lease();
         }
         Ok(())
+    }
+
+    /// One vote in a term, which may be repeated, and none against a leader that is known (Raft §5.2). A pre-vote for
+    /// a later term is no vote.
+    fn can_vote(&self, from: NodeId, term: Term, pre: bool) -> bool {
+        self.vote == Some(from)
+            || (self.vote.is_none() && self.leader.is_none())
+            || (pre && term > self.term)
     }
 
     pub(super) fn reject_vote(

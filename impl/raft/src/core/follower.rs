@@ -1,5 +1,7 @@
 //! What a follower does with messages of its term.
 
+use bytes::Bytes;
+
 use super::Core;
 use crate::config::ReadOnly;
 use crate::error::{DropReason, Error, Refusal};
@@ -20,8 +22,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
             }
             Body::Heartbeat { commit, context } => {
                 self.hear_from_leader(message.from);
-                self.log.commit_to(commit);
-                self.send(message.from, Body::HeartbeatResponse { context });
+                self.handle_heartbeat(message.from, commit, context);
             }
             Body::InstallSnapshot { snapshot } => {
                 self.hear_from_leader(message.from);
@@ -66,6 +67,11 @@ impl<S: Storage, O: Observer> Core<S, O> {
             _ => {}
         }
         Ok(())
+    }
+
+    fn handle_heartbeat(&mut self, leader: NodeId, commit: Index, context: Bytes) {
+        self.log.commit_to(commit);
+        self.send(leader, Body::HeartbeatResponse { context });
     }
 
     /// Passes a request on to the leader; the sender stays the one who made it.

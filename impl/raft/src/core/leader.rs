@@ -54,21 +54,25 @@ impl<S: Storage, O: Observer> Core<S, O> {
     /// One election timeout has passed at a leader.
     pub(super) fn leader_timeout_passed(&mut self) -> Result<(), Error> {
         if self.settings.check_quorum {
-            let own = self.settings.id;
-            if !self.tracker.quorum_active() {
-                // Another leader may have been elected on the other side of a partition; clients
-                // had better ask there (thesis §6.2).
-                self.watch.report(Event::QuorumLost);
-                self.become_follower(self.term, None);
-            } else {
-                for (id, progress) in self.tracker.progress.iter_mut() {
-                    progress.recent_active = id == own;
-                }
-            }
+            self.check_quorum();
         }
         // A transfer that took longer than this will not succeed any more (thesis §3.10).
         self.give_up_transfer();
         self.leave_joint_if_due()
+    }
+
+    /// A leader that no quorum has answered lately steps down: another one may have been elected on the other side
+    /// of a partition, and clients had better ask there (thesis §6.2).
+    fn check_quorum(&mut self) {
+        let own = self.settings.id;
+        if !self.tracker.quorum_active() {
+            self.watch.report(Event::QuorumLost);
+            self.become_follower(self.term, None);
+        } else {
+            for (id, progress) in self.tracker.progress.iter_mut() {
+                progress.recent_active = id == own;
+            }
+        }
     }
 
     /// The log of a follower (or the own stable one) agrees with this one up to `index`.

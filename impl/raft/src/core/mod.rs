@@ -231,7 +231,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
             },
         };
         core.note_configuration();
-        core.load(&hard_state);
+        core.load_state(&hard_state);
         if let Some(applied) = applied {
             core.log.applied_to(applied, 0);
         }
@@ -252,7 +252,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
         Ok(core)
     }
 
-    fn load(&mut self, stored: &HardState) {
+    fn load_state(&mut self, stored: &HardState) {
         self.log.commit_to(stored.commit);
         self.term = stored.term;
         self.vote = stored.vote;
@@ -298,7 +298,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
                 self.lease = false;
                 self.start_election(false)?;
             }
-            (TimerEvent::LeaseExpired, _) => self.lease = false,
+            (TimerEvent::LeaseExpired, _) => self.expire_lease(),
             (TimerEvent::CheckQuorum, Role::Leader) => self.leader_timeout_passed()?,
             (TimerEvent::CheckQuorum, _) => {}
             (TimerEvent::HeartbeatDue, Role::Leader) => self.broadcast_heartbeat(),
@@ -496,7 +496,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
         self.reset(term);
         self.role = Role::Follower;
         self.leader = leader;
-        self.lease = leader.is_some() && self.settings.check_quorum;
+        self.renew_lease();
         self.watch.report(Event::BecameFollower { term });
     }
 
@@ -506,7 +506,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
             self.give_up_reads();
         }
         self.leader = Some(leader);
-        self.lease = self.settings.check_quorum;
+        self.renew_lease();
         self.timer_reset.election = true;
     }
 
