@@ -269,7 +269,7 @@ function App({ start }: { start: Start }) {
           <Diagram svg={page.svg} at={at} servers={story.servers} onSelect={goTo} />
         </section>
         <section class="pane right" aria-label="The state" ref={right} tabIndex={0}>
-          <StepPanel step={last} at={at} />
+          <StepPanel step={last} at={at} rules={story.rules} />
           {story.servers.map((server) => (
             <Card
               key={server}

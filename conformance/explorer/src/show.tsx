@@ -83,7 +83,7 @@ function Page({ shown, svg }: { shown: Shown; svg: string }) {
           <Diagram svg={svg} at={at} servers={story.servers} onSelect={move} />
         </section>
         <section class="pane right" aria-label="State" tabIndex={0}>
-          <StepPanel step={step} at={at} />
+          <StepPanel step={step} at={at} rules={story.rules} />
           {story.servers.map((server) => (
             <Card
               key={server}

@@ -2,7 +2,13 @@
 
 import type { Rule, Step } from "./types";
 
-export function StepPanel({ step, at }: { step: Step | undefined; at: number }) {
+interface Shown {
+  step: Step | undefined;
+  at: number;
+  rules: Record<string, Rule>;
+}
+
+export function StepPanel({ step, at, rules }: Shown) {
   if (!step) {
     return (
       <section class="laststep" aria-label="Last step">
@@ -12,6 +18,7 @@ export function StepPanel({ step, at }: { step: Step | undefined; at: number }) 
     );
   }
   const differences = step.differences ?? [];
+  const applied = (step.rules ?? []).flatMap((name) => rules[name] ?? []);
   return (
     <section class={`laststep${differences.length > 0 ? " differs" : ""}`} aria-label="Last step">
       <h2>Step {at}</h2>
@@ -52,7 +59,7 @@ export function StepPanel({ step, at }: { step: Step | undefined; at: number }) 
           </tbody>
         </table>
       )}
-      {step.rules && step.rules.length > 0 && <Rules rules={step.rules} />}
+      {applied.length > 0 && <Rules rules={applied} />}
     </section>
   );
 }
@@ -77,6 +84,12 @@ function Rules({ rules }: { rules: Rule[] }) {
                 ),
               )}
             </span>
+            {rule.code && (
+              <details>
+                <summary>source</summary>
+                <pre class="code">{rule.code}</pre>
+              </details>
+            )}
           </li>
         ))}
       </ul>

@@ -37,6 +37,7 @@ export interface Rule {
   source: string;
   text: string;
   places: { label: string; href: string }[];
+  code: string;
 }
 
 export interface Step {
@@ -49,7 +50,7 @@ export interface Step {
   view?: View;
   changes: string[];
   sent: string[];
-  rules?: Rule[];
+  rules?: string[];
   actual?: Actual;
   differences?: Difference[];
 }
@@ -74,6 +75,7 @@ export interface Story {
   start: View;
   steps: Step[];
   flights: Flight[];
+  rules: Record<string, Rule>;
 }
 
 export interface Setting {

@@ -2,7 +2,9 @@
 
 use crate::compare::{Difference, start_view};
 use crate::divergence::{self, Divergence};
+use crate::rules::{RuleNote, rules_of_steps};
 use crate::words::{self, SaidDifference};
+use lockstep_model::Rule;
 use lockstep_traces::{
     Config, Emitted, Event, Index, Input, Message, NodeView, Outcome, Role, ServerId, Step, Term,
     Trace,
@@ -27,6 +29,8 @@ pub struct Story {
     pub steps: Vec<StoryStep>,
     /// The messages, in the order in which they were sent.
     pub flights: Vec<Flight>,
+    /// The rules that the steps apply, by name.
+    pub rules: BTreeMap<&'static str, RuleNote>,
 }
 
 /// One step.
@@ -53,6 +57,9 @@ pub struct StoryStep {
     pub changes: Vec<String>,
     /// The messages sent.
     pub sent: Vec<String>,
+    /// The names of the rules that it applies; [`Story::rules`] has more of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<&'static str>,
     /// What to write on the lifeline: changes of role, term and commit index.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mark: Option<Mark>,
@@ -157,11 +164,18 @@ impl Story {
             start: start_view(),
             steps: Vec::with_capacity(steps.len()),
             flights: Vec::new(),
+            rules: BTreeMap::new(),
         };
+        let rules = rules_of_steps(config, steps);
         let mut views: BTreeMap<ServerId, NodeView> = BTreeMap::new();
         for (position, step) in steps.iter().enumerate() {
             story.follow_message(position, &step.event);
-            let told = story.tell(position, step, &mut views);
+            let mut told = story.tell(position, step, &mut views);
+            told.rules = rules[position].iter().map(Rule::name).collect();
+            let notes = rules[position]
+                .iter()
+                .map(|rule| (rule.name(), rule.into()));
+            story.rules.extend(notes);
             story.steps.push(told);
         }
         story
@@ -216,6 +230,7 @@ impl Story {
             view: None,
             changes: Vec::new(),
             sent: Vec::new(),
+            rules: Vec::new(),
             mark: None,
             actual: None,
             differences: Vec::new(),

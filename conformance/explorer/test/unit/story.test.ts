@@ -18,6 +18,7 @@ const story: Story = {
     { server: null, kind: "duplicate", sentence: "", event: "", changes: [], sent: [] },
     { server: 2, kind: "deliver", sentence: "", event: "", view: { ...follower, term: 1 }, changes: [], sent: [] },
   ],
+  rules: {},
   flights: [
     { from: 1, to: 2, kind: "", label: "", sentence: "a", born: 0, after_persist: false, fate: { delivered: 2 } },
     { from: 1, to: 2, kind: "", label: "", sentence: "b", born: 1, copy_of: 0, after_persist: false, fate: "in_flight" },
