@@ -10,6 +10,7 @@
 //! * [`stop`]: the request to stop, which all long work hears.
 //! * [`replay`]: traces on any target; needs no specification.
 //! * [`product`]: the exhaustive product of the specification and an implementation.
+//! * [`properties`]: the properties along a trace, and the values that break one.
 //! * [`divergence`]: where the two sides part.
 //! * [`walk`]: random walks by ticks.
 //! * [`targets`]: the implementations.
@@ -39,6 +40,7 @@ pub mod minimise;
 pub mod path;
 pub mod planted;
 pub mod product;
+pub mod properties;
 pub mod registry;
 pub mod replay;
 mod report;

@@ -14,9 +14,12 @@
 
 use crate::compare::{Difference, Wanted, compare, compare_bystander, compare_start, start_view};
 use crate::divergence::{Actual, Divergence};
+use crate::properties::{Counterexample, CounterexampleFate, Judge, Judges, Replayed, evaluate};
 use crate::stop;
 use crate::target::{Description, Reaction, Run, Script, Target, TargetError};
-use lockstep_traces::{Event, Expected, FieldSet, NodeView, Outcome, ServerId, Trace, TraceError};
+use lockstep_traces::{
+    Event, Expected, FieldSet, NodeView, Outcome, Problem, ServerId, Trace, TraceError,
+};
 use serde::Serialize;
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
@@ -39,6 +42,8 @@ pub enum TraceResult {
     NothingCompared,
     /// A step differs.
     Diverged,
+    /// It is a counterexample, whose property was evaluated.
+    Counterexample,
 }
 
 /// What a replay established.
@@ -55,6 +60,12 @@ pub enum ReplayVerdict {
     NothingCompared,
     /// A trace differs.
     Diverged,
+    /// The property of a counterexample is violated again.
+    Violated,
+    /// There were counterexamples only, and their properties hold.
+    NotViolated,
+    /// The property of a counterexample could not be evaluated.
+    Unanswered,
     /// It was stopped before the end; nothing differs so far.
     Interrupted,
 }
@@ -103,6 +114,8 @@ pub struct ReplayReport {
     pub network: u64,
     /// The first trace that differs, and the file or name that it came from.
     pub divergence: Option<(String, Box<Divergence>)>,
+    /// The counterexamples whose properties were evaluated, each with the file or name that it came from.
+    pub counterexamples: Vec<(String, Counterexample)>,
     interrupted: bool,
 }
 
@@ -128,8 +141,13 @@ impl ReplayReport {
 
     /// What was established.
     pub fn verdict(&self) -> ReplayVerdict {
-        if self.divergence.is_some() {
+        let fates = || self.counterexamples.iter().map(|(_, it)| &it.fate);
+        if fates().any(|fate| matches!(fate, CounterexampleFate::Violated(_))) {
+            ReplayVerdict::Violated
+        } else if self.divergence.is_some() {
             ReplayVerdict::Diverged
+        } else if fates().any(|fate| matches!(fate, CounterexampleFate::Unanswered { .. })) {
+            ReplayVerdict::Unanswered
         } else if self.interrupted {
             ReplayVerdict::Interrupted
         } else if self.compared == 0 || self.nothing_compared > 0 {
@@ -138,6 +156,8 @@ impl ReplayReport {
             ReplayVerdict::Partial
         } else if self.agreed_where_driven > 0 {
             ReplayVerdict::AgreedWhereDriven
+        } else if self.agreed == 0 && !self.counterexamples.is_empty() {
+            ReplayVerdict::NotViolated
         } else {
             ReplayVerdict::Agreed
         }
@@ -157,6 +177,7 @@ impl ReplayReport {
             not_reached: 0,
             network: 0,
             divergence: None,
+            counterexamples: Vec::new(),
             interrupted: false,
         }
     }
@@ -172,10 +193,14 @@ impl ReplayReport {
             TraceResult::AgreedWhereDriven => self.agreed_where_driven += 1,
             TraceResult::Partial => self.partial += 1,
             TraceResult::NothingCompared => self.nothing_compared += 1,
-            TraceResult::Diverged => {}
+            TraceResult::Diverged | TraceResult::Counterexample => {}
         }
         for (_, not_driven) in fate.not_driven {
             *self.not_driven.entry(not_driven).or_default() += 1;
+        }
+        if let Some(counterexample) = fate.counterexample {
+            self.counterexamples
+                .push((source.to_owned(), counterexample));
         }
         if self.divergence.is_none() {
             self.divergence = fate.divergence.map(|it| (source.to_owned(), Box::new(it)));
@@ -205,7 +230,34 @@ pub fn replay<T: Target>(
     traces: impl IntoIterator<Item = Result<(String, Trace), TraceError>>,
     progress: &mut dyn FnMut(&ReplayReport) -> ControlFlow<()>,
 ) -> Result<ReplayReport, ReplayError> {
-    replay_watched(target, traces, progress, &mut |_, _, _| {})
+    replay_watched(target, traces, None, progress, &mut |_, _, _| {})
+}
+
+/// [`replay`], but of a counterexample the property that it names is evaluated on what the target does: that the
+/// target does otherwise than the trace is then no divergence.
+///
+/// # Errors
+///
+/// As [`replay`], or a counterexample names a property that does not exist.
+pub fn replay_and_judge<T: Target>(
+    target: &T,
+    traces: impl IntoIterator<Item = Result<(String, Trace), TraceError>>,
+    judges: Judges,
+    progress: &mut dyn FnMut(&ReplayReport) -> ControlFlow<()>,
+) -> Result<ReplayReport, ReplayError> {
+    let known = traces.into_iter().map(|trace| {
+        let (source, trace) = trace?;
+        match &trace.header.property {
+            Some(name) if !Judge::knows(name) => Err(TraceError {
+                source_name: source,
+                line: 1,
+                field: "property".to_owned(),
+                problem: Problem::Invalid(format!("there is no property {name}")),
+            }),
+            _ => Ok((source, trace)),
+        }
+    });
+    replay_watched(target, known, Some(judges), progress, &mut |_, _, _| {})
 }
 
 /// What is told of every step that agreed or could not be driven: the position of the trace, that of the
@@ -216,6 +268,7 @@ type Watch<'a> = &'a mut dyn FnMut(usize, usize, StepFate<'_>);
 pub(crate) fn replay_watched<T: Target, B: Borrow<Trace>>(
     target: &T,
     traces: impl IntoIterator<Item = Result<(String, B), TraceError>>,
+    judges: Option<Judges>,
     progress: &mut dyn FnMut(&ReplayReport) -> ControlFlow<()>,
     watch: Watch<'_>,
 ) -> Result<ReplayReport, ReplayError> {
@@ -227,7 +280,7 @@ pub(crate) fn replay_watched<T: Target, B: Borrow<Trace>>(
             .last()
             .is_none_or(|(_, last)| last.borrow().header.config == trace.borrow().header.config);
         if !same || batch.len() == BATCH {
-            replay_batch(target, &batch, &mut report, watch)?;
+            replay_batch(target, &batch, judges, &mut report, watch)?;
             batch.clear();
             report.interrupted |= progress(&report).is_break();
             if report.divergence.is_some() || report.interrupted {
@@ -236,7 +289,7 @@ pub(crate) fn replay_watched<T: Target, B: Borrow<Trace>>(
         }
         batch.push((source, trace));
     }
-    replay_batch(target, &batch, &mut report, watch)?;
+    replay_batch(target, &batch, judges, &mut report, watch)?;
     report.interrupted |= stop::requested();
     Ok(report)
 }
@@ -245,6 +298,7 @@ pub(crate) fn replay_watched<T: Target, B: Borrow<Trace>>(
 fn replay_batch<T: Target, B: Borrow<Trace>>(
     target: &T,
     batch: &[(String, B)],
+    judges: Option<Judges>,
     report: &mut ReplayReport,
     watch: Watch<'_>,
 ) -> Result<(), TargetError> {
@@ -261,7 +315,13 @@ fn replay_batch<T: Target, B: Borrow<Trace>>(
         &first.borrow().header.config,
         &scripts,
         &mut |position, run| {
-            fates[position] = Some(judge(batch[position].1.borrow(), run, shown));
+            let trace = batch[position].1.borrow();
+            fates[position] = Some(match (&trace.header.property, judges) {
+                (Some(property), Some(judges)) => {
+                    Fate::of_counterexample(trace, evaluate(trace, property, run, judges, shown))
+                }
+                _ => judge(trace, run, shown),
+            });
         },
     );
     let diverged = |fate: &Fate| fate.divergence.is_some();
@@ -317,13 +377,26 @@ struct Fate {
     not_driven: Vec<(usize, NotDriven)>,
     not_reached: u64,
     divergence: Option<Divergence>,
+    counterexample: Option<Counterexample>,
     /// Whether there is any field to compare.
     fields: bool,
 }
 
 impl Fate {
+    fn of_counterexample(trace: &Trace, replayed: Replayed) -> Fate {
+        Fate {
+            steps: script(trace).steps.len() as u64,
+            compared: replayed.compared,
+            counterexample: Some(replayed.counterexample),
+            fields: true,
+            ..Fate::default()
+        }
+    }
+
     fn result(&self) -> TraceResult {
-        if self.divergence.is_some() {
+        if self.counterexample.is_some() {
+            TraceResult::Counterexample
+        } else if self.divergence.is_some() {
             TraceResult::Diverged
         } else if self.steps == 0 || !self.fields {
             TraceResult::NothingCompared

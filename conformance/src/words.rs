@@ -301,15 +301,18 @@ pub fn role(role: Role) -> String {
     .to_owned()
 }
 
-fn server(id: Option<ServerId>) -> String {
+/// The name of a server, if there is one.
+pub(crate) fn server(id: Option<ServerId>) -> String {
     id.map_or_else(|| "–".to_owned(), |id| id.to_string())
 }
 
-fn live(lease: bool) -> String {
+/// A lease in a word.
+pub(crate) fn live(lease: bool) -> String {
     if lease { "live" } else { "none" }.to_owned()
 }
 
-fn votes(votes: &BTreeMap<ServerId, bool>) -> String {
+/// Who has granted (`+`) and who has not (`-`).
+pub(crate) fn votes(votes: &BTreeMap<ServerId, bool>) -> String {
     let sign = |granted: bool| if granted { '+' } else { '-' };
     let votes = votes
         .iter()

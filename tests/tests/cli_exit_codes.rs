@@ -1,6 +1,7 @@
 //! Every exit code of `lockstep`, and that nothing checked is never success.
 
 use assert_cmd::Command;
+use lockstep_model::Preset;
 use lockstep_tests::{binary, python};
 use std::path::Path;
 use tempfile::TempDir;
@@ -177,7 +178,7 @@ fn a_limit_is_no_pass() {
     assert!(text.contains("bounded (states)"), "{text}");
     let text = run(
         here.path(),
-        "check --engine stateright --timeout 0",
+        "check --preset smoke --engine stateright --timeout 0",
         STOPPED,
     );
     assert!(text.contains("bounded (time)"), "{text}");
@@ -342,13 +343,16 @@ fn bad_usage() {
         "check --servers 0",
         "check --only nonsense",
         "check --resume",
-        "check --engine stateright --symmetry",
-        "check --engine stateright --max-depth 3",
-        "check --engine stateright --only nonsense",
-        "check --engine stateright --trace-out found.ndjson",
+        "check --engine stateright",
+        "check --checkpoint saved",
+        "check --preset smoke --engine stateright --strict",
+        "check --preset smoke --engine stateright --symmetry",
+        "check --preset smoke --engine stateright --max-depth 3",
+        "check --preset smoke --engine stateright --only nonsense",
+        "check --preset smoke --engine stateright --trace-out found.ndjson",
         "check --threads 0",
         "verify --threads 0",
-        "check --junit no/such/folder/report.xml",
+        "check --preset single --junit no/such/folder/report.xml",
         "conform --target nonsense",
         "conform --target exec:./no-such-program",
         "conform --target spec --max-depth 3",
@@ -476,12 +480,24 @@ fn the_command_that_a_report_prints_repeats_the_options() {
 #[test]
 fn what_was_asked_for_by_name_must_be_met() {
     let here = folder();
-    let text = run(here.path(), "check --only two_leaders_reachable", VIOLATED);
+    let text = run(
+        here.path(),
+        "check --preset smoke --only two_leaders_reachable",
+        VIOLATED,
+    );
     assert!(text.contains("two_leaders_reachable not reached"), "{text}");
-    run(here.path(), "check --only leader_elected_reachable", HOLDS);
-    let text = run(here.path(), "check --only restart_step", VIOLATED);
+    run(
+        here.path(),
+        "check --preset smoke --only leader_elected_reachable",
+        HOLDS,
+    );
+    let text = run(
+        here.path(),
+        "check --preset smoke --only restart_step",
+        VIOLATED,
+    );
     assert!(text.contains("no property put to the test"), "{text}");
-    let both = "check --only restart_step --only election_safety_inv";
+    let both = "check --preset smoke --only restart_step --only election_safety_inv";
     let text = run(here.path(), both, HOLDS);
     assert!(
         text.contains("never put to the test: restart_step"),
@@ -489,6 +505,57 @@ fn what_was_asked_for_by_name_must_be_met() {
     );
     let text = run(here.path(), &format!("{both} --max-depth 3"), STOPPED);
     assert!(text.contains("bounded ("), "{text}");
+}
+
+/// Nothing tested is no pass: the verdict says what the bound kept from being tested, and `--strict` fails for it.
+#[test]
+fn what_was_never_put_to_the_test_is_in_the_verdict() {
+    let here = folder();
+    for (arguments, code, words) in [
+        (
+            "check --preset smoke --max-term 0",
+            HOLDS,
+            "exhausted, 47 of 63 properties never put to the test",
+        ),
+        (
+            "check --preset smoke --max-term 0 --strict",
+            VIOLATED,
+            "exhausted, 47 of 63 properties never put to the test",
+        ),
+        (
+            "check --preset smoke --only election_safety_inv --strict",
+            HOLDS,
+            "check smoke: exhausted\n",
+        ),
+    ] {
+        let text = run(here.path(), arguments, code);
+        assert!(text.contains(words), "{arguments}: {text}");
+    }
+}
+
+/// Without a preset all that `verify` checks are, together they put everything to the test, and each has its file.
+#[test]
+fn check_takes_every_preset_of_verify() {
+    let here = folder();
+    let text = run(here.path(), "check --strict --verbose", HOLDS);
+    let presets = Preset::all().iter().filter(|preset| preset.ci);
+    for preset in presets {
+        let line = format!("check {}: exhausted", preset.name);
+        assert!(text.contains(&line), "{line} is missing in {text}");
+    }
+    assert!(text.contains("all 63 properties put to the test"), "{text}");
+    let never = "of 63 properties never put to the test";
+    // Some of them take no step at all then.
+    let text = run(here.path(), "check --max-term 0", STOPPED);
+    assert!(text.contains("nothing was checked"), "{text}");
+    let text = run(here.path(), "check --max-term 0 --verbose", STOPPED);
+    assert!(text.contains(never), "{text}");
+    let text = run(here.path(), "check --max-term 0 --strict", VIOLATED);
+    assert!(text.contains(never), "{text}");
+    let text = run(here.path(), "check --timeout 0 --strict", STOPPED);
+    assert!(text.contains("as far as was explored"), "{text}");
+    let text = run(here.path(), "check --only two_leaders_reachable", HOLDS);
+    assert!(text.contains("holds: "), "{text}");
 }
 
 /// A target that cannot be started ends `verify` before the searches, which report their progress.

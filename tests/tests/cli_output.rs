@@ -86,7 +86,7 @@ fn the_json_form_has_a_stable_schema() {
         "check --preset smoke --format json",
         "conform --target spec --preset smoke --format json",
         "conform --target spec --plant wrong_message --format json",
-        "check --max-states 10 --format json",
+        "check --preset smoke --max-states 10 --format json",
     ] {
         let (text, errors) = run(&here, arguments);
         let report: Value = serde_json::from_str(&text).unwrap_or_else(|error| {
@@ -109,7 +109,11 @@ fn the_json_form_and_the_exit_code_agree() {
             1,
             "violated",
         ),
-        ("check --max-states 10 --format json", 4, "stopped"),
+        (
+            "check --preset smoke --max-states 10 --format json",
+            4,
+            "stopped",
+        ),
     ] {
         let assert = Command::from_std(binary::lockstep())
             .args(arguments.split_whitespace())

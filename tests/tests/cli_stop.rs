@@ -225,7 +225,9 @@ fn a_process_that_waits_for_its_reader_can_be_ended() {
     let here = folder();
     let mut child = start(
         here.path(),
-        &["check", "-q", "--format", "json", "--junit", "it.xml"],
+        &[
+            "check", "--preset", "smoke", "-q", "--format", "json", "--junit", "it.xml",
+        ],
     );
     // The result is longer than a pipe holds.
     wait_for("JUnit", || here.path().join("it.xml").exists());

@@ -6,22 +6,25 @@ use super::model::{Chosen, ModelArgs, PlantArgs};
 use super::progress::{self, Reporter, Tick};
 use super::side_file::SideFile;
 use super::target::TargetArgs;
-use crate::report::steps::{StepTable, count};
+use super::tested::{self, Tested, never_tested};
+use super::violation;
+use crate::report::steps::count;
 use crate::report::{Job, Status, Table};
 use clap::{Args, ValueEnum};
 use lockstep_conformance::TargetSpec;
 use lockstep_conformance::divergence::replay_command;
 use lockstep_conformance::path::steps_along;
+use lockstep_conformance::properties::Judge;
 use lockstep_conformance::seeded::Side;
 use lockstep_conformance::show::Story;
 use lockstep_engine::bench::peak_bytes;
 use lockstep_engine::{Checkable, Checked, PropertyKind, Search, Verdict};
 use lockstep_model::Cluster;
 use lockstep_model::properties::witnesses;
-use lockstep_traces::{Header, Provenance, Trace};
+use lockstep_traces::{Header, Provenance, Step, Trace};
 use serde_json::Value;
-use std::path::PathBuf;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// Options of `lockstep check`.
 #[derive(Debug, Args)]
@@ -58,7 +61,11 @@ pub struct CheckArgs {
     /// Go on from the checkpoint
     #[arg(long, requires = "checkpoint")]
     resume: bool,
-    /// Write the counterexample to this file, as a trace
+    /// Fail if a property was never put to the test, because the case that it is about never came up
+    #[arg(long)]
+    strict: bool,
+    /// Write the counterexample to this file, as a trace that names its property. Of several presets each has
+    /// a file, with its name: found-smoke.ndjson
     #[arg(long, value_name = "FILE")]
     pub trace_out: Option<PathBuf>,
 }
@@ -96,7 +103,7 @@ pub struct LimitArgs {
     /// Do not look further than so many steps
     #[arg(long, value_name = "STEPS")]
     pub max_depth: Option<u32>,
-    /// Stop after so many seconds
+    /// Stop after so many seconds, of all presets together. The other limits are for each
     #[arg(long, value_name = "SECONDS")]
     pub timeout: Option<u64>,
 }
@@ -143,11 +150,95 @@ pub fn threads(text: &str) -> Result<usize, String> {
     }
 }
 
-/// Checks one model.
+/// Checks one model, or every model that `verify` checks.
+///
+/// # Errors
+/// The options make no sense together, or the search cannot be done.
 pub fn run(args: &CheckArgs, progress: &Reporter) -> Result<Vec<Job>, CliError> {
-    let chosen = args.plant.within(args.model.choose()?);
+    let chosen = args.model.choose_all()?.into_iter();
+    let chosen: Vec<_> = chosen.map(|it| args.plant.within(it)).collect();
+    let [chosen] = chosen.as_slice() else {
+        return several(args, &chosen, progress).map(|()| Vec::new());
+    };
+    let trace_out = args.trace_out.as_deref();
+    let trace_out = trace_out.map(|path| SideFile::named(path, progress));
+    let (mut job, report) = one(args, &args.limits, chosen, trace_out.as_ref(), progress)?;
+    if let Some(report) = &report {
+        witnesses_asked_for(&mut job, report, &args.only);
+        tested::none(&mut job, report);
+        tested::in_verdict(&mut job, report, args.strict);
+    }
+    Ok(vec![job])
+}
+
+/// Checks several models one after the other, and whether they put every property to the test together.
+fn several(args: &CheckArgs, all: &[Chosen], progress: &Reporter) -> Result<(), CliError> {
+    if args.checkpoint.is_some() {
+        let text = "a checkpoint is of one search: --checkpoint and --resume need a --preset";
+        return Err(CliError::Usage(text.to_owned()));
+    }
+    if args.engine == Engine::Stateright {
+        let text = "stateright's search would take hours for every preset of `verify`: --engine stateright \
+                    needs a --preset";
+        return Err(CliError::Usage(text.to_owned()));
+    }
+    // A file for each: one would take the place of the other.
+    let files = all.iter().map(|chosen| {
+        let path = args.trace_out.as_deref()?;
+        Some(SideFile::named(
+            &named_after(path, &chosen.preset),
+            progress,
+        ))
+    });
+    let files: Vec<_> = files.collect();
+    let begun = Instant::now();
+    let mut tested = Tested::default();
+    progress.plan(all.len() + 1);
+    for (chosen, file) in all.iter().zip(&files) {
+        progress.job("check", &chosen.name, || {
+            // The time is for all together.
+            let spent = begun.elapsed().as_secs();
+            let limits = LimitArgs {
+                timeout: args
+                    .limits
+                    .timeout
+                    .map(|seconds| seconds.saturating_sub(spent)),
+                ..args.limits.clone()
+            };
+            let (job, report) = one(args, &limits, chosen, file.as_ref(), progress)?;
+            if let Some(report) = &report {
+                tested.add(&chosen.name, report);
+            }
+            Ok(job)
+        })?;
+    }
+    progress.job("tested", "by all presets", || {
+        Ok(tested.job(&args.only, args.strict))
+    })
+}
+
+/// The file of that preset beside a file.
+fn named_after(path: &Path, preset: &str) -> PathBuf {
+    let mut name = path.file_stem().unwrap_or_default().to_owned();
+    name.push(format!("-{preset}"));
+    if let Some(extension) = path.extension() {
+        name.push(".");
+        name.push(extension);
+    }
+    path.with_file_name(name)
+}
+
+/// Checks one model; with the report, unless stateright made it.
+fn one(
+    args: &CheckArgs,
+    limits: &LimitArgs,
+    chosen: &Chosen,
+    trace_out: Option<&SideFile>,
+    progress: &Reporter,
+) -> Result<(Job, Option<lockstep_engine::Report>), CliError> {
     if let Some(target) = &args.target {
-        return super::code::run(args, target, &chosen, progress);
+        let (job, report) = super::code::run(args, target, chosen, limits, trace_out, progress)?;
+        return Ok((job, Some(report)));
     }
     if args.engine == Engine::Stateright {
         if !args.only.is_empty() || args.trace_out.is_some() {
@@ -159,13 +250,17 @@ pub fn run(args: &CheckArgs, progress: &Reporter) -> Result<Vec<Job>, CliError> 
             let text = "stateright's search has no exact symmetry, checkpoint or memory limit";
             return Err(CliError::Usage(text.to_owned()));
         }
-        return super::stateright::run(&chosen, &args.limits, progress).map(|job| vec![job]);
+        if args.strict {
+            let text = "stateright's search does not count how often a property was put to the test: \
+                        --strict is for Lockstep's own";
+            return Err(CliError::Usage(text.to_owned()));
+        }
+        let job = super::stateright::run(chosen, limits, progress)?;
+        return Ok((job, None));
     }
-    let path = args.trace_out.as_ref();
-    let trace_out = path.map(|path| SideFile::named(path, progress));
-    let room = room_on_disk(&args.limits, progress)?;
+    let room = room_on_disk(limits, progress)?;
     let mut search =
-        limited(&chosen.cluster, &args.limits, &chosen.name, progress).symmetry(args.symmetry);
+        limited(&chosen.cluster, limits, &chosen.name, progress).symmetry(args.symmetry);
     if args.symmetry {
         // The size that is known is that of the whole.
         progress.begin(format!("check {} by symmetry", chosen.name));
@@ -182,9 +277,9 @@ pub fn run(args: &CheckArgs, progress: &Reporter) -> Result<Vec<Job>, CliError> 
             .resume(args.resume);
     }
     let checked = search.run()?;
-    let mut job = job(&chosen, &checked)?;
-    if let (Some(file), Some(found)) = (&trace_out, &checked.counterexample) {
-        let trace = counterexample(&chosen, &checked.report.verdict, found);
+    let mut job = job(chosen, &checked)?;
+    if let (Some(file), Some(found)) = (trace_out, &checked.counterexample) {
+        let trace = counterexample(chosen, &checked.report.verdict, found);
         job.notes.push(match file.save(&trace, progress) {
             Ok(()) => {
                 let again = replay_command(file.path(), "spec");
@@ -198,8 +293,7 @@ pub fn run(args: &CheckArgs, progress: &Reporter) -> Result<Vec<Job>, CliError> 
         let text = "there was no checkpoint to go on from: it started from the beginning";
         job.notes.push(text.to_owned());
     }
-    witnesses_asked_for(&mut job, &checked.report, &args.only);
-    Ok(vec![job])
+    Ok((job, Some(checked.report)))
 }
 
 /// A counterexample as a trace.
@@ -209,9 +303,23 @@ fn counterexample(
     found: &lockstep_engine::Trace<Cluster>,
 ) -> Trace {
     let actions: Vec<_> = found.actions().copied().collect();
+    let header = header(chosen, "counterexample", &verdict.to_string());
     Trace {
-        header: header(chosen, "counterexample", &verdict.to_string()),
+        header: match verdict {
+            Verdict::Violated { property, .. } => header.violating(property),
+            _ => header,
+        },
         steps: steps_along(&chosen.cluster, &actions),
+    }
+}
+
+/// Explains the violation at the end of a path of the specification.
+pub fn explain(job: &mut Job, chosen: &Chosen, property: &str, title: &str, steps: &[Step]) {
+    let settings = chosen.cluster.settings();
+    if let (Some(judge), false) = (Judge::specified(property, settings), steps.is_empty()) {
+        let violation = judge.at_the_end_of(steps);
+        let title = format!("{title}, {}", count(steps.len()));
+        violation::describe(job, violation, title, &settings.config(), steps);
     }
 }
 
@@ -248,15 +356,6 @@ fn witnesses_asked_for(job: &mut Job, report: &lockstep_engine::Report, only: &[
     if !missed.is_empty() {
         job.verdict = format!("{}, {} not reached", job.verdict, missed.join(", "));
     }
-}
-
-/// The properties that hold only because the case that they are about never came up.
-pub fn never_tested(report: &lockstep_engine::Report) -> Vec<&str> {
-    let unmet = report.antecedents.iter().filter(|it| it.held == 0);
-    unmet
-        .map(|it| it.property.as_str())
-        .filter(|name| report.checked.iter().any(|it| it == name))
-        .collect()
 }
 
 /// The name of the search of a model, by which its size is known the next time.
@@ -331,35 +430,17 @@ pub fn job(chosen: &Chosen, checked: &Checked<Cluster>) -> Result<Job, CliError>
         history::remember(&work(&chosen.cluster), report.distinct);
     }
     facts(&mut job, chosen, report, transitions);
-    let untested = never_tested(report);
-    let exhausted = report.verdict == Verdict::Exhausted;
-    if exhausted && !untested.is_empty() && untested.len() == report.checked.len() {
-        for property in &untested {
-            let text = "nothing within the bound put it to the test";
-            job.failed(*property, Status::Violated, text);
-        }
-        job.verdict = format!("{}, no property put to the test", job.verdict);
-    } else {
-        cases(&mut job, report);
-        if exhausted && !untested.is_empty() {
-            let names = untested.join(", ");
-            job.notes.push(format!("never put to the test: {names}"));
-        }
-    }
+    cases(&mut job, report);
     tables(&mut job, report);
     if let Some(found) = &checked.counterexample {
         let steps = steps_along(
             &chosen.cluster,
             &found.actions().copied().collect::<Vec<_>>(),
         );
-        let title = format!("A shortest path to the violation, {}", count(steps.len()));
-        let mut story = Story::of_steps(&chosen.cluster.settings().config(), &steps);
-        story.name = format!("counterexample of {}", chosen.name);
-        story.purpose = format!("{title}: {}", report.verdict);
-        job.steps = Some(StepTable::new(title, &steps));
-        job.story = Some(Box::new(story));
-        let config = chosen.cluster.settings().config();
-        super::divergence::name_rules(&mut job, &config, &steps);
+        let title = "A shortest path to the violation";
+        if let Verdict::Violated { property, .. } = &report.verdict {
+            explain(&mut job, chosen, property, title, &steps);
+        }
     }
     job.witnesses = witness_stories(chosen, checked);
     let idle = report.actions.iter().filter(|it| it.fired == 0);
@@ -443,8 +524,10 @@ fn branching(transitions: u64, states: u64) -> Value {
 }
 
 pub fn cases(job: &mut Job, report: &lockstep_engine::Report) {
+    let untested = never_tested(report);
     for property in &report.checked {
         match &report.verdict {
+            _ if untested.contains(&property.as_str()) => job.skipped(property, tested::UNTESTED),
             Verdict::Exhausted => job.passed(property),
             Verdict::Violated {
                 property: bad,
@@ -459,12 +542,12 @@ pub fn cases(job: &mut Job, report: &lockstep_engine::Report) {
                 job.failed(property, Status::Violated, text);
             }
             Verdict::Bounded { stopped_by } => {
-                let text = format!("not violated in what was searched; stopped by: {stopped_by}");
-                job.failed(property, Status::Stopped, text);
+                let text = format!("held in what was explored; stopped by: {stopped_by}");
+                job.held_so_far(property, text);
             }
-            Verdict::Violated { .. } => {
-                let text = "not violated in what was searched; stopped by another violation";
-                job.failed(property, Status::Stopped, text);
+            Verdict::Violated { property: bad, .. } => {
+                let text = format!("held in what was explored, up to the violation of {bad}");
+                job.held_so_far(property, text);
             }
         }
     }

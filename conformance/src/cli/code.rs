@@ -1,17 +1,19 @@
 //! `lockstep check --target`: model-check an implementation itself.
 
-use super::check::{self, CheckArgs};
+use super::check::{self, CheckArgs, LimitArgs};
 use super::error::CliError;
 use super::model::Chosen;
 use super::progress::Reporter;
 use super::side_file::SideFile;
 use super::target::{TargetArgs, VisitCode};
-use crate::report::steps::StepTable;
+use super::violation;
+use crate::report::steps::count;
 use crate::report::{Job, Status};
 use lockstep_conformance::TargetSpec;
-use lockstep_conformance::code::{Code, CodeProperty, CodeReport, PROPERTIES};
+use lockstep_conformance::code::{Code, CodeReport};
 use lockstep_conformance::divergence::replay_command;
-use lockstep_engine::Verdict;
+use lockstep_conformance::properties::Judge;
+use lockstep_engine::{Report, Verdict};
 use lockstep_model::Bounds;
 use lockstep_traces::{Config, Trace};
 
@@ -20,8 +22,10 @@ pub fn run(
     args: &CheckArgs,
     target: &TargetSpec,
     chosen: &Chosen,
+    limits: &LimitArgs,
+    trace_out: Option<&SideFile>,
     progress: &Reporter,
-) -> Result<Vec<Job>, CliError> {
+) -> Result<(Job, Report), CliError> {
     if args.symmetry || args.checkpoint.is_some() {
         let text = "an implementation is explored without symmetry and without checkpoints: its servers have \
                     names, and its states mean nothing to another process";
@@ -32,40 +36,44 @@ pub fn run(
         args,
         target,
         chosen,
+        limits,
+        trace_out,
         progress,
     };
-    options.visit_code(exploration).map(|job| vec![job])
+    options.visit_code(exploration)
 }
 
 struct Exploration<'a> {
     args: &'a CheckArgs,
     target: &'a TargetSpec,
     chosen: &'a Chosen,
+    limits: &'a LimitArgs,
+    trace_out: Option<&'a SideFile>,
     progress: &'a Reporter,
 }
 
 impl VisitCode for Exploration<'_> {
-    type Output = Job;
+    type Output = (Job, Report);
 
     fn bounds(&self) -> (Config, Bounds) {
         let cluster = &self.chosen.cluster;
         (cluster.settings().config(), *cluster.bounds())
     }
 
-    fn visit(self, code: Code<'_>) -> Result<Job, CliError> {
+    fn visit(self, code: Code<'_>) -> Result<(Job, Report), CliError> {
         let Exploration {
             args,
             target,
             chosen,
+            limits,
+            trace_out,
             progress,
         } = &self;
-        let path = args.trace_out.as_ref();
-        let trace_out = path.map(|path| SideFile::named(path, progress));
         let name = format!("{} of {target}", chosen.name);
         let only = args.only.clone();
         let report = code.check(|search| {
             progress.begin(format!("check {name}"));
-            let search = check::with_limits(search, &args.limits, progress);
+            let search = check::with_limits(search, limits, progress);
             if only.is_empty() {
                 search
             } else {
@@ -74,17 +82,27 @@ impl VisitCode for Exploration<'_> {
         })?;
         let mut job = job(&name, chosen, &code, &report)?;
         if let Some(found) = &report.checked.counterexample {
-            let trace = code.trace(found, check::provenance(chosen));
-            let title = format!(
-                "A shortest path to the violation, {} steps",
-                trace.steps.len()
-            );
-            job.steps = Some(StepTable::new(title, &trace.steps));
-            if let Some(file) = &trace_out {
+            let mut trace = code.trace(found, check::provenance(chosen));
+            if let Verdict::Violated { property, .. } = &report.checked.report.verdict {
+                trace.header = trace.header.violating(property);
+                explain(&mut job, property, &trace);
+            }
+            if let Some(file) = trace_out {
                 save(&mut job, file, &self, &trace);
             }
         }
-        Ok(job)
+        Ok((job, report.checked.report))
+    }
+}
+
+/// Explains what the implementation violates at the end of the trace.
+fn explain(job: &mut Job, property: &str, trace: &Trace) {
+    let config = &trace.header.config;
+    if let Some(judge) = Judge::of_implementations(property, config) {
+        let violation = judge.at_the_end_of(&trace.steps);
+        let steps = count(trace.steps.len());
+        let title = format!("A shortest path to the violation, {steps}");
+        violation::describe(job, violation, title, config, &trace.steps);
     }
 }
 
@@ -101,7 +119,7 @@ fn save(job: &mut Job, file: &SideFile, exploration: &Exploration<'_>, trace: &T
         .push(format!("what the implementation did, again: {again}"));
     let again = replay_command(&path, "spec");
     job.notes
-        .push(format!("where the specification does otherwise: {again}"));
+        .push(format!("the same on the specification: {again}"));
 }
 
 fn job(
@@ -160,17 +178,6 @@ fn job(
     }
     if let Some(failure) = &found.failure {
         job.notes.push(format!("the implementation: {failure}"));
-    }
-    if let Verdict::Violated { property, .. } = &report.verdict
-        && let Some(CodeProperty { name, source, .. }) =
-            PROPERTIES.iter().find(|it| it.name == property)
-    {
-        job.notes.push(format!("{name}: {source}"));
-    }
-    let untested = check::never_tested(report);
-    if status == Status::Holds && !untested.is_empty() {
-        let names = untested.join(", ");
-        job.notes.push(format!("never put to the test: {names}"));
     }
     check::tables(&mut job, report);
     job.detail = serde_json::to_value(report).unwrap_or_default();

@@ -75,7 +75,7 @@ pub fn describe(job: &mut Job, found: &Divergence) {
         "The way to the divergence, {}, as it is expected",
         count(steps.len())
     );
-    job.steps = Some(StepTable::new(title, steps));
+    job.steps = Some(StepTable::new(title, &found.trace.header.config, steps));
     job.story = Some(Box::new(Story::of_divergence(found)));
     let at = steps
         .last()
@@ -242,7 +242,8 @@ fn hidden_way(chosen: &Chosen, hidden: &HiddenState, inputs: &[Input]) -> Trace 
     }
 }
 
-fn row(difference: &Difference) -> Vec<Value> {
+/// A difference as cells: what differs, expected, actual.
+pub fn row(difference: &Difference) -> Vec<Value> {
     let said = words::difference(difference);
     vec![said.what.into(), said.expected.into(), said.actual.into()]
 }

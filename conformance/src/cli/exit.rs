@@ -49,7 +49,8 @@ Exit codes:
      anything, the latter is bad usage
   1  violated or diverged: a property is violated, an implementation does
      something else than the specification, or something that had to be met
-     was not (a gap)
+     was not (a gap; with `check --strict`, a property that was never put to
+     the test)
   2  bad usage: the command line makes no sense, or what it names cannot be
      started or written
   3  bad input: a file is missing, damaged or not what it should be; there is

@@ -38,7 +38,9 @@ mod streams;
 mod supervise;
 mod target;
 mod terminal;
+mod tested;
 mod verify;
+mod violation;
 mod walk;
 
 use crate::report::{Job, Report, Status};

@@ -9,9 +9,10 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Model")]
 pub struct ModelArgs {
-    /// The preset to start from; `lockstep presets` lists them
-    #[arg(long, value_name = "NAME", default_value = "smoke")]
-    pub preset: String,
+    /// The preset to start from; `lockstep presets` lists them. Without one, `check` takes every preset that
+    /// `verify` takes, and the other verbs take smoke
+    #[arg(long, value_name = "NAME")]
+    preset: Option<String>,
     /// Number of servers
     #[arg(long, value_name = "N")]
     servers: Option<u64>,
@@ -119,7 +120,27 @@ pub struct Chosen {
 impl ModelArgs {
     /// The model that these options ask for.
     pub fn choose(&self) -> Result<Chosen, CliError> {
-        let preset = find(&self.preset)?;
+        self.changed(find(self.name())?)
+    }
+
+    /// The models that these options ask for: those that `verify` checks, unless one is named.
+    pub fn choose_all(&self) -> Result<Vec<Chosen>, CliError> {
+        match &self.preset {
+            Some(_) => Ok(vec![self.choose()?]),
+            None => {
+                let presets = Preset::all().iter().filter(|preset| preset.ci);
+                presets.map(|preset| self.changed(preset)).collect()
+            }
+        }
+    }
+
+    /// The name of the preset of verbs that take one.
+    fn name(&self) -> &str {
+        self.preset.as_deref().unwrap_or("smoke")
+    }
+
+    /// A preset with the changes.
+    fn changed(&self, preset: &Preset) -> Result<Chosen, CliError> {
         let mut config = preset.config.clone();
         set(&mut config.servers, self.servers);
         set(&mut config.pre_vote, self.pre_vote);
@@ -145,7 +166,7 @@ impl ModelArgs {
 impl ModelArgs {
     /// The options again, as they would be typed.
     pub fn command_line(&self) -> String {
-        let mut words = vec![format!("--preset {}", self.preset)];
+        let mut words = vec![format!("--preset {}", self.name())];
         let mut add = |name: &str, value: Option<String>| {
             words.extend(value.map(|value| format!("--{name} {value}")));
         };
@@ -159,7 +180,7 @@ impl ModelArgs {
         add("max-inflight", self.max_inflight.map(|it| it.to_string()));
         if let Ok(chosen) = self.choose() {
             let asked = bound_rows(chosen.cluster.bounds());
-            if let Ok(preset) = find(&self.preset) {
+            if let Ok(preset) = find(self.name()) {
                 let usual = bound_rows(&preset.bounds);
                 for ((name, asked), (_, usual)) in asked.into_iter().zip(usual) {
                     add(&name.replace('_', "-"), (asked != usual).then_some(asked));

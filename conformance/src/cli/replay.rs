@@ -4,17 +4,23 @@ use super::divergence;
 use super::error::CliError;
 use super::progress::{Reporter, Tick};
 use super::target::{self, TargetArgs, Visit};
+use super::violation;
 use crate::report::human::grouped;
-use crate::report::{Job, Status, Table};
+use crate::report::steps::count;
+use crate::report::{Job, Status, Table, sentence};
 use clap::Args;
 use lockstep_conformance::Target;
-use lockstep_conformance::replay::{NotDriven, ReplayError, ReplayReport, ReplayVerdict, replay};
+use lockstep_conformance::properties::{Counterexample, CounterexampleFate, Judges};
+use lockstep_conformance::replay::{
+    NotDriven, ReplayError, ReplayReport, ReplayVerdict, replay_and_judge,
+};
 use lockstep_conformance::stop;
+use lockstep_conformance::targets::spec::Spec;
 use lockstep_traces::{
-    CorpusTrace, PassedOver, Trace, TraceError, TraceReader, corpus, trace_files,
+    CorpusTrace, Field, FieldSet, PassedOver, Trace, TraceError, TraceReader, corpus, trace_files,
 };
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -184,7 +190,11 @@ impl Visit for Replay<'_> {
             Ok((name, trace)) => applies(name, trace),
             Err(_) => true,
         });
-        let report = replay(&target, traces, &mut |it| {
+        let judges = Judges {
+            specification: target.description().name == Spec.description().name,
+            dialect: target.dialect(),
+        };
+        let report = replay_and_judge(&target, traces, judges, &mut |it| {
             self.progress.tick(&Tick {
                 done: it.compared,
                 unit: "steps",
@@ -201,6 +211,9 @@ impl Visit for Replay<'_> {
             )));
         }
         let mut job = job(&self.name, &report, &self.sources.traces, self.target)?;
+        for (source, it) in &report.counterexamples {
+            counterexample(&mut job, source, it, &self.sources.traces)?;
+        }
         passed_over(&mut job, &self.sources.passed_over);
         not_applicable(&mut job, &lacking, files);
         job.seconds = clock.elapsed().as_secs_f64();
@@ -241,6 +254,15 @@ fn job(
                 format!("sampled in part: not every input could be driven {in_part}"),
             )
         }
+        ReplayVerdict::Violated => (Status::Violated, violated(report)),
+        ReplayVerdict::NotViolated => (
+            Status::Holds,
+            "sampled: no counterexample violates its property".to_owned(),
+        ),
+        ReplayVerdict::Unanswered => (
+            Status::Stopped,
+            "stopped (a property could not be evaluated)".to_owned(),
+        ),
         ReplayVerdict::Interrupted => (Status::Stopped, "stopped (interrupted)".to_owned()),
         ReplayVerdict::Diverged => (Status::Violated, "diverged".to_owned()),
         ReplayVerdict::NothingCompared => {
@@ -272,13 +294,82 @@ fn job(
             let again = target.replay_command(&file);
             job.notes.push(format!("repeat it with: {again}"));
         }
-    } else if status == Status::Holds {
+    } else if status == Status::Holds && report.agreed + report.agreed_where_driven > 0 {
         job.passed(format!(
             "{} traces agree in every step that was driven",
-            report.traces
+            report.traces - report.counterexamples.len() as u64
         ));
     }
     Ok(job)
+}
+
+/// The properties that are violated again.
+fn violated(report: &ReplayReport) -> String {
+    let fates = report.counterexamples.iter().map(|(_, it)| it);
+    let violated = fates.filter(|it| matches!(it.fate, CounterexampleFate::Violated(_)));
+    let names: BTreeSet<_> = violated.map(|it| it.property.as_str()).collect();
+    format!(
+        "violated: {}",
+        names.into_iter().collect::<Vec<_>>().join(", ")
+    )
+}
+
+/// What became of a counterexample. The first one that is violated is shown step by step.
+fn counterexample(
+    job: &mut Job,
+    source: &str,
+    found: &Counterexample,
+    sources: &[Source],
+) -> Result<(), CliError> {
+    let Counterexample {
+        property,
+        fate,
+        departure,
+        not_shown,
+    } = found;
+    match fate {
+        CounterexampleFate::Violated(violation) if job.violations.is_empty() => {
+            let mut sources = sources.iter();
+            let read = sources.find(|it| it.path().display().to_string() == *source);
+            if let Some(trace) = read.map(Source::read).transpose()?.flatten() {
+                let title = format!("{source}, {}, as it expects them", count(violation.step));
+                let config = &trace.header.config;
+                violation::describe(job, violation.clone(), title, config, &trace.steps);
+            }
+        }
+        CounterexampleFate::Violated(violation) => {
+            let name = format!("{source}: {property}");
+            job.failed(name, Status::Violated, sentence(violation));
+            job.violations.push(violation.clone());
+        }
+        CounterexampleFate::Held { steps, whole } => {
+            let far = match whole {
+                true => "to its end",
+                false => "as far as the target follows it",
+            };
+            job.passed(format!("{source}: {property}"));
+            let steps = count(*steps);
+            job.notes.push(format!(
+                "{property} is not violated: it holds in {steps} of {source}, {far}"
+            ));
+        }
+        CounterexampleFate::Unanswered { why } => {
+            job.failed(format!("{source}: {property}"), Status::Stopped, why);
+        }
+    }
+    if let Some(departure) = departure {
+        let step = departure.trace.steps.len();
+        let rows = departure.differences.iter().map(divergence::row).collect();
+        let title = format!("Step {step} of {source} is no longer what happens");
+        let table = Table::new(title, &["what", "the trace", "the target"], rows);
+        job.tables.push(table.shown());
+    }
+    let fact = "fields not shown, so taken from the counterexample";
+    if *not_shown != FieldSet::NONE && job.facts.iter().all(|it| it.name != fact) {
+        let names: Vec<_> = not_shown.iter().map(Field::name).collect();
+        job.fact(fact, names);
+    }
+    Ok(())
 }
 
 /// Names what lies beside the traces and was not read: a table for everybody, and an assertion that was not

@@ -94,7 +94,11 @@ fn table(trace: &Trace, story: &Story, width: Option<u16>) -> String {
         width: width.or(Some(100)),
         ..Style::default()
     };
-    let steps = StepTable::new(trace.header.name.clone(), &trace.steps);
+    let steps = StepTable::new(
+        trace.header.name.clone(),
+        &trace.header.config,
+        &trace.steps,
+    );
     let mut text = format!("{}\n", render_table(&steps.to_table(), style));
     for (number, step) in story.steps.iter().enumerate() {
         for it in &step.differences {

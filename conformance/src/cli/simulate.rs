@@ -5,9 +5,9 @@ use super::error::CliError;
 use super::model::{Chosen, ModelArgs, PlantArgs};
 use super::progress::{Reporter, Tick};
 use super::side_file::SideFile;
-use crate::report::steps::{StepTable, count};
 use crate::report::{Job, Status, Table};
 use clap::Args;
+use lockstep_conformance::divergence::replay_command;
 use lockstep_conformance::path::steps_along;
 use lockstep_conformance::stop;
 use lockstep_engine::{Limit, Swarm, SwarmSettings, Swarmed, Verdict};
@@ -99,13 +99,22 @@ pub fn run(args: &SimulateArgs, progress: &Reporter) -> Result<Vec<Job>, CliErro
     if let (Some(file), Some(found)) = (&trace_out, &swarmed.counterexample) {
         let actions: Vec<_> = found.actions().copied().collect();
         let verdict = swarmed.report.verdict.to_string();
+        let header = super::check::header(&chosen, "simulated-counterexample", &verdict);
         let trace = Trace {
-            header: super::check::header(&chosen, "simulated-counterexample", &verdict),
+            header: match &swarmed.report.verdict {
+                Verdict::Violated { property, .. } => header.violating(property),
+                _ => header,
+            },
             steps: steps_along(&chosen.cluster, &actions),
         };
-        if let Err(error) = file.save(&trace, progress) {
-            job.notes.push(format!("the walk is not saved: {error}"));
-        }
+        job.notes.push(match file.save(&trace, progress) {
+            Ok(()) => {
+                let again = replay_command(file.path(), "spec");
+                let plant = args.plant.command_line();
+                format!("the walk, again: {again}{plant}")
+            }
+            Err(error) => format!("the walk is not saved: {error}"),
+        });
     }
     Ok(vec![job])
 }
@@ -177,11 +186,10 @@ fn job(chosen: &Chosen, model: &str, swarmed: &Swarmed<Cluster>) -> Result<Job, 
     if let Some(found) = &swarmed.counterexample {
         let actions: Vec<_> = found.actions().copied().collect();
         let steps = steps_along(&chosen.cluster, &actions);
-        let title = format!(
-            "A walk to the violation, {}, not the shortest",
-            count(steps.len())
-        );
-        job.steps = Some(StepTable::new(title, &steps));
+        let title = "A walk to the violation, not the shortest";
+        if let Verdict::Violated { property, .. } = &report.verdict {
+            super::check::explain(&mut job, chosen, property, title, &steps);
+        }
     }
     job.detail = serde_json::to_value(report).unwrap_or_default();
     Ok(job)

@@ -4,7 +4,6 @@ use super::check::LimitArgs;
 use super::error::CliError;
 use super::model::Chosen;
 use super::progress::{INTERVAL, Reporter, Tick};
-use crate::report::steps::{StepTable, count};
 use crate::report::{Job, Status};
 use lockstep_conformance::path::steps_along;
 use stateright::{Checker, Expectation, HasDiscoveries, Model};
@@ -129,14 +128,11 @@ fn job(
             }
         }
     }
-    if let Some((_, path)) = violated {
+    if let Some((name, path)) = violated {
         let actions = path.into_actions();
         let steps = steps_along(&chosen.cluster, &actions);
-        let title = format!(
-            "A path to the violation, {}, not the shortest",
-            count(steps.len())
-        );
-        job.steps = Some(StepTable::new(title, &steps));
+        let title = "A path to the violation, not the shortest";
+        super::check::explain(&mut job, chosen, name, title, &steps);
     }
     job.notes
         .push("stateright sees states only: step properties were not checked".to_owned());

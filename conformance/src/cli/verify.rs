@@ -12,6 +12,7 @@ use super::model::Chosen;
 use super::progress::Reporter;
 use super::replay::{CORPUS, Replay, Sources};
 use super::target::{TargetArgs, lacks_text};
+use super::tested;
 use crate::report::{Job, Status, Table};
 use clap::Args;
 use lockstep_conformance::Target;
@@ -86,7 +87,8 @@ pub fn run(args: &VerifyArgs, progress: &Reporter) -> Result<Vec<Job>, CliError>
         progress.job("check", &chosen.name, || {
             let search = check::limited(&chosen.cluster, &limits, &chosen.name, progress);
             let checked = search.run()?;
-            let job = check::job(chosen, &checked)?;
+            let mut job = check::job(chosen, &checked)?;
+            tested::none(&mut job, &checked.report);
             searched.push((chosen.name.clone(), checked.report));
             Ok(job)
         })?;

@@ -5,7 +5,7 @@ use super::error::CliError;
 use super::progress::{Reporter, Tick};
 use super::side_file::SideFile;
 use super::target::TargetArgs;
-use crate::report::{Job, Status};
+use crate::report::{Job, Status, sentence};
 use clap::Args;
 use lockstep_conformance::walk::jitter::Jitter;
 use lockstep_conformance::walk::{WalkOptions, WalkReport, WalkVerdict, walk};
@@ -94,6 +94,11 @@ fn one(
     job.seconds = clock.elapsed().as_secs_f64();
     if let Some(found) = &report.divergence {
         divergence::describe(&mut job, &found.divergence);
+        if let Some(violation) = &found.violation {
+            let text = sentence(violation);
+            job.failed(&violation.property, Status::Violated, text);
+            job.violations.push(violation.clone());
+        }
         divergence::save(
             &mut job,
             &found.divergence.trace,

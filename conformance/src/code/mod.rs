@@ -8,11 +8,13 @@
 
 mod components;
 mod history;
+mod observed;
 mod properties;
 
 pub use components::{CodeState, Node};
 pub use history::Happened;
-pub use properties::{ALL as PROPERTIES, Property as CodeProperty};
+pub use observed::ObservedCode;
+pub use properties::{ALL as PROPERTIES, DOES_NOT_FAIL, Property as CodeProperty};
 
 use crate::compare::handed;
 use crate::digest::digest_of;

@@ -22,6 +22,27 @@ pub struct Property {
     kind: PropertyOf,
 }
 
+impl Property {
+    /// Whether it is about single states, so that what was before does not matter.
+    pub fn is_of_states(&self) -> bool {
+        matches!(self.kind, PropertyOf::State { .. })
+    }
+
+    /// Whether a step has it, or the state after the step.
+    pub(super) fn holds(
+        &self,
+        code: &Code<'_>,
+        before: &CodeState,
+        action: &Action,
+        after: &CodeState,
+    ) -> bool {
+        match self.kind {
+            PropertyOf::State { holds, .. } => holds(code, after),
+            PropertyOf::Step { holds, .. } => holds(code, before, action, after),
+        }
+    }
+}
+
 #[derive(Clone, Copy)]
 enum PropertyOf {
     State { holds: OnState, says: OnState },
@@ -42,6 +63,9 @@ const fn step(name: &'static str, source: &'static str, holds: OnStep, says: OnS
     let kind = PropertyOf::Step { holds, says };
     Property { name, source, kind }
 }
+
+/// The property that an implementation handles every input.
+pub const DOES_NOT_FAIL: &str = "does_not_fail_step";
 
 /// Every property: those of states and those of steps, in the order in which they are looked at.
 pub const ALL: &[Property] = &[
@@ -193,7 +217,7 @@ pub const ALL: &[Property] = &[
         |_, state| !state.network.is_empty(),
     ),
     step(
-        "does_not_fail_step",
+        DOES_NOT_FAIL,
         "an implementation handles every input that a correct cluster can give it: no panic, no error of its own; and its \
          application is handed the entries between the old and the new applied index, each once and in order",
         |_, before, action, after| {

@@ -151,7 +151,7 @@ pub fn conform_by_cover<T: Target>(
         .traces
         .iter()
         .map(|trace| Ok((trace.header.name.clone(), trace)));
-    let replay = replay_watched(target, traces, progress, &mut |trace, step, fate| {
+    let replay = replay_watched(target, traces, None, progress, &mut |trace, step, fate| {
         if let Some(item) = cover.items[trace][step] {
             items.step(item, fate);
         }

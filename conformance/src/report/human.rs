@@ -63,7 +63,8 @@ pub fn render(report: &Report, style: Style) -> String {
     let mut out = String::new();
     // Why it was skipped is all that such a report has to say.
     let skipped = report.status == Status::Skipped;
-    let short = report.command == "verify" && !style.verbose && !skipped;
+    let several = report.command == "check" && report.jobs.len() > 1;
+    let short = (report.command == "verify" || several) && !style.verbose && !skipped;
     if short {
         out.push_str(&summary::lines(report, style));
     }
@@ -123,7 +124,16 @@ pub fn render_job(job: &Job, style: Style) -> String {
             0 => String::new(),
             skipped => format!(", {skipped} were not put to the test"),
         };
-        writeln!(out, "  {held} of {all} assertions hold{skipped}").expect(INFALLIBLE);
+        let so_far = match job.cases.iter().filter(|it| it.so_far).count() {
+            0 => String::new(),
+            so_far => format!(", {so_far} held in what was explored"),
+        };
+        let hold = match (held, so_far.strip_prefix(", ")) {
+            // Nothing is decided: that none holds would be misread.
+            (0, Some(so_far)) => format!("of {all} assertions, {so_far}"),
+            _ => format!("{held} of {all} assertions hold{so_far}"),
+        };
+        writeln!(out, "  {hold}{skipped}").expect(INFALLIBLE);
     }
     let undecided = |case: &&Case| case.status == Status::Stopped;
     let many = job.cases.iter().filter(undecided).count() > 3;
@@ -139,6 +149,7 @@ pub fn render_job(job: &Job, style: Style) -> String {
             let Case {
                 name,
                 status,
+                so_far: _,
                 message,
             } = case;
             let message = message
@@ -154,6 +165,12 @@ pub fn render_job(job: &Job, style: Style) -> String {
     }
     for table in job.tables.iter().filter(|it| style.verbose || it.shown) {
         writeln!(out, "\n{}:\n{}", table.title, render_table(table, style)).expect(INFALLIBLE);
+    }
+    for violation in &job.violations {
+        let table = super::causes(violation);
+        if !table.rows.is_empty() {
+            writeln!(out, "\n{}:\n{}", table.title, render_table(&table, style)).expect(INFALLIBLE);
+        }
     }
     if let Some(steps) = &job.steps {
         writeln!(

@@ -43,13 +43,23 @@ fn suite(job: &Job) -> TestSuite {
     let verdict = Case {
         name: job.verdict.clone(),
         status: job.status,
+        so_far: false,
         message: (job.status != Status::Holds).then(|| job.verdict.clone()),
     };
     let mut whole = test_case(&name, &verdict, description(job).as_deref());
     whole.set_time(seconds(job.seconds));
     suite.add_test_case(whole);
     for case in &job.cases {
-        suite.add_test_case(test_case(&name, case, None));
+        // What held until another property was violated is neither passed nor an error.
+        let status = match (job.status, case.so_far) {
+            (Status::Violated, true) => Status::Skipped,
+            _ => case.status,
+        };
+        let case = Case {
+            status,
+            ..case.clone()
+        };
+        suite.add_test_case(test_case(&name, &case, None));
     }
     suite
 }
@@ -58,6 +68,17 @@ fn suite(job: &Job) -> TestSuite {
 /// this file.
 fn description(job: &Job) -> Option<String> {
     let mut parts = Vec::new();
+    for violation in &job.violations {
+        let table = super::causes(violation);
+        parts.push(format!(
+            "{}: {}",
+            violation.property,
+            super::sentence(violation)
+        ));
+        if !table.rows.is_empty() {
+            parts.push(format!("{}:\n{}", table.title, table.to_text()));
+        }
+    }
     if let Some(steps) = &job.steps {
         parts.push(format!("{}:\n{}", steps.title, steps.to_text()));
     }

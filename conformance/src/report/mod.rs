@@ -13,6 +13,7 @@ pub mod visible;
 
 use crate::cli::exit::Exit;
 use lockstep_conformance::DialectUse;
+use lockstep_conformance::properties::Violation;
 use lockstep_conformance::show::Story;
 use serde::Serialize;
 use serde_json::Value;
@@ -159,6 +160,9 @@ pub struct Job {
     /// How much each entry of the target's dialect mattered, for a target that has one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub dialect: Vec<DialectUse>,
+    /// The properties that are violated, each with the values that break it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub violations: Vec<Violation>,
     /// A path through the state graph that shows what went wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub steps: Option<StepTable>,
@@ -200,6 +204,7 @@ impl Job {
             cases: Vec::new(),
             tables: Vec::new(),
             dialect: Vec::new(),
+            violations: Vec::new(),
             steps: None,
             differences: None,
             story: None,
@@ -222,8 +227,19 @@ impl Job {
         self.cases.push(Case {
             name: name.into(),
             status: Status::Holds,
+            so_far: false,
             message: None,
         });
+    }
+
+    /// Adds an assertion that held in what was done, which is not all that was asked: it is not decided.
+    pub fn held_so_far(&mut self, name: impl Into<String>, message: impl Into<String>) {
+        self.failed(name, Status::Stopped, message);
+        self.cases
+            .iter_mut()
+            .last()
+            .into_iter()
+            .for_each(|case| case.so_far = true);
     }
 
     /// Adds an assertion that was not put to the test. It says nothing about the others.
@@ -231,6 +247,7 @@ impl Job {
         self.cases.push(Case {
             name: name.into(),
             status: Status::Skipped,
+            so_far: false,
             message: Some(message.into()),
         });
     }
@@ -241,9 +258,41 @@ impl Job {
         self.cases.push(Case {
             name: name.into(),
             status,
+            so_far: false,
             message: Some(message.into()),
         });
     }
+}
+
+/// The values that break a property, as a table.
+pub fn causes(violation: &Violation) -> Table {
+    let rows = violation.causes.iter().map(|cause| {
+        let with = cause.holds_with.as_deref();
+        vec![
+            cause.what.as_str().into(),
+            cause.value.as_str().into(),
+            with.into(),
+        ]
+    });
+    let columns = ["what", "is", "it holds with"];
+    let title = format!(
+        "What breaks {} at step {}",
+        violation.property, violation.step
+    );
+    Table::new(title, &columns, rows.collect()).shown()
+}
+
+/// Where a property is violated, and what it says.
+pub fn sentence(violation: &Violation) -> String {
+    let Violation {
+        says,
+        step,
+        event,
+        server,
+        ..
+    } = violation;
+    let server = server.map_or_else(String::new, |server| format!(" at server {server}"));
+    format!("step {step}, {event}{server}, violates it: {says}")
 }
 
 /// A name and a number, a word, or a list of words.
@@ -262,6 +311,9 @@ pub struct Case {
     pub name: String,
     /// What became of it.
     pub status: Status,
+    /// It held in all that was done, which is not all that was asked.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub so_far: bool,
     /// Why it does not hold, or was not put to the test.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,

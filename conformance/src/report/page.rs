@@ -182,6 +182,9 @@ impl Page<'_> {
                 );
             }
             out.push_str("</ul>");
+            for violation in items(job, "violations") {
+                html_table(out, &causes(violation));
+            }
             if !job["differences"].is_null() {
                 html_table(out, &job["differences"]);
             }
@@ -631,4 +634,18 @@ fn findings(out: &mut String) {
         );
     }
     out.push_str("</ol></section>\n</main>\n");
+}
+
+/// The values that break a property, as the table that [`super::causes`] is.
+fn causes(violation: &Value) -> Value {
+    let rows = items(violation, "causes").iter();
+    let rows: Vec<_> = rows
+        .map(|it| serde_json::json!([it["what"], it["value"], it["holds_with"]]))
+        .collect();
+    let title = format!(
+        "What breaks {} at step {}",
+        text(violation, "property"),
+        violation["step"]
+    );
+    serde_json::json!({ "title": title, "columns": ["what", "is", "it holds with"], "rows": rows })
 }

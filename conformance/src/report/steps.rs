@@ -1,8 +1,10 @@
 //! A trace as a table: what happened at each step, what it changed, and what was sent.
 
 use super::Table;
+use lockstep_conformance::rules::rules_of_steps;
 use lockstep_conformance::words::{changes, emitted, event};
-use lockstep_traces::Step;
+use lockstep_model::Rule;
+use lockstep_traces::{Config, Step};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -26,11 +28,14 @@ pub struct StepRow {
     pub changes: Vec<String>,
     /// The messages that were sent.
     pub sent: Vec<String>,
+    /// The rules that were applied.
+    pub rules: Vec<&'static str>,
 }
 
 impl StepTable {
     /// The table of these steps, from the beginning of a cluster on.
-    pub fn new(title: impl Into<String>, steps: &[Step]) -> StepTable {
+    pub fn new(title: impl Into<String>, config: &Config, steps: &[Step]) -> StepTable {
+        let rules = rules_of_steps(config, steps);
         let mut before = BTreeMap::new();
         let rows = steps.iter().enumerate().map(|(position, step)| {
             let (changes, sent) = match (step.event.server(), &step.expected) {
@@ -48,6 +53,7 @@ impl StepTable {
                 event: event(&step.event),
                 changes,
                 sent,
+                rules: rules[position].iter().map(Rule::name).collect(),
             }
         });
         StepTable {
@@ -70,12 +76,13 @@ impl StepTable {
         Table::new(self.title.clone(), &columns, rows.collect())
     }
 
-    /// The rows as plain lines.
+    /// The rows as plain lines: event, changes, messages, rules.
     pub fn to_text(&self) -> String {
         let lines = self.rows.iter().map(|row| {
             let changes = row.changes.join("; ");
             let sent = row.sent.join("; ");
-            format!("{}. {} | {changes} | {sent}", row.step, row.event)
+            let rules = row.rules.join(", ");
+            format!("{}. {} | {changes} | {sent} | {rules}", row.step, row.event)
         });
         lines.collect::<Vec<_>>().join("\n")
     }

@@ -39,6 +39,7 @@ fn sample() -> Report {
     let trace = golden();
     bad.steps = Some(StepTable::new(
         "A shortest path to the violation, 2 steps",
+        &trace.header.config,
         &trace.steps[..2],
     ));
     bad.notes
@@ -125,7 +126,9 @@ fn uuid_free(xml: &str) -> &str {
 
 #[test]
 fn every_kind_of_step() {
-    insta::assert_snapshot!(StepTable::new("golden", &golden().steps).to_text());
+    insta::assert_snapshot!(
+        StepTable::new("golden", &golden().header.config, &golden().steps).to_text()
+    );
 }
 
 /// The page names every job with its verdict, escapes what others wrote, and links what is there.

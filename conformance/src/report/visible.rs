@@ -1,6 +1,7 @@
 //! The report with [text from outside](lockstep_conformance::text) made visible, wherever it stands.
 
 use super::{Case, Fact, Job, Report, Table, steps::StepRow};
+use lockstep_conformance::properties::{Cause, Violation};
 use lockstep_conformance::show::Story;
 use lockstep_conformance::text::is_active;
 pub use lockstep_conformance::text::{line, text};
@@ -60,6 +61,7 @@ fn job(job: &mut Job) {
         cases,
         tables,
         dialect: _,
+        violations,
         steps,
         differences,
         notes,
@@ -75,6 +77,7 @@ fn job(job: &mut Job) {
     for Case {
         name,
         status: _,
+        so_far: _,
         message,
     } in cases
     {
@@ -82,6 +85,28 @@ fn job(job: &mut Job) {
         message.iter_mut().for_each(in_text);
     }
     tables.iter_mut().chain(differences).for_each(table);
+    for Violation {
+        property,
+        says,
+        step: _,
+        event,
+        server: _,
+        causes,
+    } in violations
+    {
+        [property, says, event].into_iter().for_each(in_line);
+        for Cause {
+            what,
+            value,
+            holds_with,
+        } in causes
+        {
+            [what, value]
+                .into_iter()
+                .chain(holds_with)
+                .for_each(in_line);
+        }
+    }
     if let Some(steps) = steps {
         in_line(&mut steps.title);
         for StepRow {
@@ -89,6 +114,7 @@ fn job(job: &mut Job) {
             event,
             changes,
             sent,
+            rules: _,
         } in &mut steps.rows
         {
             in_line(event);
@@ -193,6 +219,19 @@ mod tests {
                 event: text.to_owned(),
                 changes: vec![text.to_owned()],
                 sent: vec![text.to_owned()],
+                rules: Vec::new(),
+            }],
+        });
+        job.violations.push(Violation {
+            property: text.to_owned(),
+            says: text.to_owned(),
+            step: 1,
+            event: text.to_owned(),
+            server: None,
+            causes: vec![Cause {
+                what: text.to_owned(),
+                value: text.to_owned(),
+                holds_with: Some(text.to_owned()),
             }],
         });
         job.notes.push(text.to_owned());

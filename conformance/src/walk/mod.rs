@@ -19,16 +19,18 @@ mod world;
 
 pub use ticks::{Call, HarnessClock, Seen, TickServer, TickTarget, Timers, Timing};
 
-use crate::divergence::Divergence;
+use crate::divergence::{Actual, Divergence, Side};
+use crate::properties::{Judge, Violation};
 use crate::stop;
 use crate::target::TargetError;
 use choice::{Choice, choices};
-use lockstep_traces::{Config, Header, NodeView, Provenance, Trace};
+use lockstep_model::Settings;
+use lockstep_traces::{Config, Expected, Header, NodeView, Provenance, Trace};
 use serde::Serialize;
 pub(crate) use shrink::shrink;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use world::{Seen as Watched, World};
+use world::{Broken, Seen as Watched, World};
 
 /// Which walks to do.
 #[derive(Clone, Debug)]
@@ -132,6 +134,8 @@ pub struct WalkDivergence {
     pub timer: Option<String>,
     /// The property that does not hold, if one does not, and of which side.
     pub violated: Option<String>,
+    /// The same with the values that break it.
+    pub violation: Option<Violation>,
 }
 
 /// The verdict of walks, with everything that was counted.
@@ -334,21 +338,52 @@ fn diverged(mut world: World, seed: u64, steps: usize, needed: &[Choice]) -> Wal
         world.config().clone(),
         made,
     );
+    let settings = world.settings();
+    let broken = difference.violated.as_ref();
+    let header = match broken {
+        // The sides agree, so the trace is a counterexample.
+        Some(broken) if difference.differences.len() == 1 => {
+            header.violating(broken.violation.property)
+        }
+        _ => header,
+    };
+    let trace = Trace {
+        header,
+        steps: world.into_steps(),
+    };
     WalkDivergence {
         seed,
         steps,
         needed: needed.len(),
+        violation: broken
+            .and_then(|it| explained(it, &settings, &trace, difference.actual.as_ref())),
+        violated: broken.map(ToString::to_string),
         divergence: Divergence {
-            trace: Trace {
-                header,
-                steps: world.into_steps(),
-            },
+            trace,
             differences: difference.differences,
             actual: difference.actual,
         },
         timer: difference.timer,
-        violated: difference.violated,
     }
+}
+
+/// The values that break the property at the end of the trace, on the side that violates it.
+fn explained(
+    broken: &Broken,
+    settings: &Settings,
+    trace: &Trace,
+    actual: Option<&Actual>,
+) -> Option<Violation> {
+    let judge = Judge::specified(broken.violation.property, settings)?;
+    let mut steps = trace.steps.clone();
+    if let (Side::Target, Some(actual), Some(last)) = (broken.side, actual, steps.last_mut()) {
+        last.expected = Some(Expected {
+            outcome: actual.output.outcome,
+            view: actual.view.clone(),
+            sent: actual.output.sent.clone(),
+        });
+    }
+    (!steps.is_empty()).then(|| judge.at_the_end_of(&steps))
 }
 
 #[cfg(test)]

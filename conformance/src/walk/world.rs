@@ -4,7 +4,7 @@ use super::WalkCounts;
 use super::choice::Choice;
 use super::ticks::{self, Call, TickServer, TickTarget, Timers, Timing};
 use crate::compare::{Difference, Wanted, compare};
-use crate::divergence::Actual;
+use crate::divergence::{Actual, Side};
 use crate::target::{Output, TargetError};
 use crate::timers::{Clock, Timeouts};
 use lockstep_model::properties::{Monitor, Violation};
@@ -15,6 +15,7 @@ use lockstep_traces::{
 };
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// How the timers of every server are set.
@@ -44,7 +45,23 @@ pub(super) struct Parted {
     pub actual: Option<Actual>,
     pub timer: Option<String>,
     /// The property that does not hold, and of which side.
-    pub violated: Option<String>,
+    pub violated: Option<Broken>,
+}
+
+/// A property that does not hold on one of the sides.
+pub(super) struct Broken {
+    pub side: Side,
+    pub violation: Violation,
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let who = match self.side {
+            Side::Target => "the implementation violates",
+            Side::Expected | Side::Both => "the specification itself violates",
+        };
+        write!(f, "{who} {}", self.violation)
+    }
 }
 
 /// One server on both sides.
@@ -147,6 +164,11 @@ impl World {
             let (event, expected) = event();
             steps.push(Step { event, expected });
         }
+    }
+
+    /// The settings of the specification, in the dialect of the target.
+    pub fn settings(&self) -> Settings {
+        self.settings
     }
 
     /// How the servers are set up.
@@ -371,8 +393,11 @@ impl World {
         match violated {
             None => Ok(all),
             Some(violation) => {
-                let violated = format!("the specification itself violates {violation}");
-                let mut parted = broke(violated.clone());
+                let violated = Broken {
+                    side: Side::Expected,
+                    violation,
+                };
+                let mut parted = broke(violated.to_string());
                 parted.violated = Some(violated);
                 Err(parted)
             }
@@ -416,9 +441,12 @@ impl World {
         if differences.is_empty() && timer.is_none() && violated.is_none() {
             return Ok(());
         }
-        let violated = violated.map(|it| format!("the implementation violates {it}"));
-        differences.extend(violated.iter().map(|error| Difference::Failed {
-            error: error.clone(),
+        let violated = violated.map(|violation| Broken {
+            side: Side::Target,
+            violation,
+        });
+        differences.extend(violated.iter().map(|it| Difference::Failed {
+            error: it.to_string(),
         }));
         differences.extend(timer.iter().map(|error| Difference::Failed {
             error: error.clone(),

@@ -1,0 +1,116 @@
+//! Properties of implementations on a step that was only seen, without an implementation at hand.
+
+use super::components::{CodeState, Node};
+use super::history::Happened;
+use super::{Code, CodeProperty, Explored, Servers};
+use crate::states::{Fault, StateCounts, Stepped};
+use crate::target::Description;
+use lockstep_model::properties::Taken;
+use lockstep_model::{Action, Bounds, Id, Spent};
+use lockstep_traces::{Config, FieldSet, Input, Message, NodeView, ServerId};
+use rustc_hash::FxHashMap;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+/// A cluster of which only the views are known.
+pub struct ObservedCode(Code<'static>);
+
+impl ObservedCode {
+    /// A cluster of this configuration.
+    pub fn new(config: &Config) -> ObservedCode {
+        ObservedCode(Code {
+            config: config.clone(),
+            bounds: Bounds::UNLIMITED,
+            description: Description {
+                name: "observed".to_owned(),
+                version: String::new(),
+                shows: FieldSet::ALL,
+                derived: BTreeMap::new(),
+                dialect: Vec::new(),
+            },
+            servers: Mutex::new(Servers {
+                states: Box::new(Unknown),
+                answers: FxHashMap::default(),
+                starts: Vec::new(),
+                faults: Vec::new(),
+            }),
+        })
+    }
+
+    /// Whether a step has a property; `None` if a name in it is out of range.
+    pub fn holds(&self, property: &CodeProperty, taken: &Taken) -> Option<bool> {
+        let mut network: Vec<Arc<Message>> =
+            taken.in_flight.iter().cloned().map(Arc::new).collect();
+        network.sort();
+        let before = state(&taken.before, network.clone(), Happened::default());
+        let i = Id::try_from(taken.server).ok()?;
+        let action = match &taken.input {
+            Input::Timeout => Action::Timeout(i),
+            Input::LeaseExpire => Action::LeaseExpire(i),
+            Input::Heartbeat => Action::Heartbeat(i),
+            Input::CheckQuorum => Action::CheckQuorum(i),
+            Input::Propose(_) => Action::Propose(i),
+            Input::Restart => Action::Restart(i),
+            Input::Deliver(message) => {
+                let position = network.iter().position(|it| **it == *message)?;
+                network.remove(position);
+                Action::Deliver(u32::try_from(position).ok()?)
+            }
+        };
+        network.extend(taken.sent.iter().cloned().map(Arc::new));
+        network.sort();
+        let leaders = taken.leaders.iter().map(|(term, leaders)| {
+            let bits = leaders.iter().filter(|id| id.get() <= 8);
+            (*term, bits.fold(0, |set, id| set | 1 << (id.get() - 1)))
+        });
+        let happened = Happened {
+            leaders: leaders.collect(),
+            committed: taken.committed.clone(),
+        };
+        let after = state(&taken.after, network, happened);
+        Some(property.holds(&self.0, &before, &action, &after))
+    }
+}
+
+fn state(views: &[NodeView], network: Vec<Arc<Message>>, history: Happened) -> CodeState {
+    let servers = (1..).filter_map(ServerId::new).zip(views);
+    CodeState {
+        servers: servers
+            .map(|(id, view)| Node::new(id, 0, Arc::new(view.clone())))
+            .collect(),
+        network,
+        history,
+        spent: Spent::default(),
+    }
+}
+
+/// No states at all: nothing is ever asked of them.
+struct Unknown;
+
+const UNASKED: &str = "a cluster of which only the views are known takes no step";
+
+impl Explored for Unknown {
+    fn start(&mut self, _: ServerId) -> Result<u32, Fault> {
+        Err(Fault::Setup(UNASKED.to_owned()))
+    }
+
+    fn step(&mut self, _: u32, _: &Input) -> Result<Stepped, Fault> {
+        Err(Fault::Setup(UNASKED.to_owned()))
+    }
+
+    fn node(&self, _: ServerId, _: u32) -> Node {
+        unreachable!("{UNASKED}")
+    }
+
+    fn number_of(&self, _: ServerId, _: u128) -> Option<u32> {
+        None
+    }
+
+    fn rerun(&mut self) -> Result<(), Fault> {
+        Err(Fault::Setup(UNASKED.to_owned()))
+    }
+
+    fn counts(&self) -> StateCounts {
+        StateCounts::default()
+    }
+}

@@ -1,0 +1,143 @@
+//! A run step by step, as properties look at it.
+
+use crate::compare::start_view;
+use crate::target::Output;
+use lockstep_model::properties::Taken;
+use lockstep_traces::{
+    Config, Emitted, Entry, Event, Expected, Input, Message, NodeView, Role, ServerId, Term,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What a server did with an input.
+#[derive(Clone, Copy, Debug)]
+pub struct Did<'a> {
+    /// The server afterwards.
+    pub view: &'a NodeView,
+    /// What it sent.
+    pub sent: &'a [Emitted],
+}
+
+impl<'a> Did<'a> {
+    /// What a trace expects.
+    pub fn expected(expected: &'a Expected) -> Did<'a> {
+        Did {
+            view: &expected.view,
+            sent: &expected.sent,
+        }
+    }
+
+    /// What a target did.
+    pub fn output(output: &'a Output, view: &'a NodeView) -> Did<'a> {
+        Did {
+            view,
+            sent: &output.sent,
+        }
+    }
+}
+
+/// The run has left the trace: a message is delivered, lost or duplicated that nobody sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Strayed;
+
+/// The servers, the network and the history of a run so far.
+#[derive(Clone, Debug)]
+pub struct Follower {
+    config: Config,
+    servers: Vec<NodeView>,
+    in_flight: Vec<Message>,
+    leaders: BTreeMap<Term, BTreeSet<ServerId>>,
+    committed_in: Vec<Term>,
+    committed: Vec<(Entry, Term)>,
+}
+
+impl Follower {
+    /// A cluster before its first event.
+    pub fn new(config: &Config) -> Follower {
+        Follower {
+            servers: config.server_ids().map(|_| start_view()).collect(),
+            config: config.clone(),
+            in_flight: Vec::new(),
+            leaders: BTreeMap::new(),
+            committed_in: Vec::new(),
+            committed: Vec::new(),
+        }
+    }
+
+    /// Takes a step; `None` if no server moves, or it is no member.
+    ///
+    /// # Errors
+    ///
+    /// The message that the event is about is not in flight. What a stranger sends may come at any time.
+    pub fn step(&mut self, event: &Event, did: Option<Did<'_>>) -> Result<Option<Taken>, Strayed> {
+        let (server, input) = match event {
+            Event::Duplicate(message) => {
+                self.find(message)?;
+                self.in_flight.push(message.clone());
+                return Ok(None);
+            }
+            Event::Drop(message) => {
+                let position = self.find(message)?;
+                self.in_flight.remove(position);
+                return Ok(None);
+            }
+            Event::Server { server, input } => (*server, input),
+        };
+        let slot = self.config.server_ids().position(|id| id == server);
+        let (Some(slot), Some(did)) = (slot, did) else {
+            return Ok(None);
+        };
+        if let Input::Deliver(message) = input {
+            let stranger = !self.config.server_ids().any(|id| id == message.from);
+            if stranger && self.find(message).is_err() {
+                self.in_flight.push(message.clone());
+            }
+            self.find(message)?;
+        }
+        let before = self.servers.clone();
+        let in_flight = self.in_flight.clone();
+        if let Input::Deliver(message) = input {
+            let position = self.find(message)?;
+            self.in_flight.remove(position);
+        }
+        let sent: Vec<Message> = did.sent.iter().map(|it| it.message.clone()).collect();
+        self.in_flight.extend(sent.iter().cloned());
+        self.servers[slot].clone_from(did.view);
+        self.record(server, before[slot].commit.0, did.view);
+        Ok(Some(Taken {
+            before,
+            server,
+            input: input.clone(),
+            after: self.servers.clone(),
+            in_flight,
+            sent,
+            leaders: self.leaders.clone(),
+            committed_in: self.committed_in.clone(),
+            committed: self.committed.clone(),
+        }))
+    }
+
+    fn find(&self, message: &Message) -> Result<usize, Strayed> {
+        let position = self.in_flight.iter().position(|it| it == message);
+        position.ok_or(Strayed)
+    }
+
+    fn record(&mut self, server: ServerId, committed: u64, view: &NodeView) {
+        let leads = view.role == Role::Leader;
+        if leads {
+            self.leaders.entry(view.term).or_default().insert(server);
+        }
+        if view.commit.0 <= committed {
+            return;
+        }
+        // A commit index beyond the log commits what is there.
+        let new = view
+            .log
+            .iter()
+            .take(usize::try_from(view.commit.0).unwrap_or(usize::MAX));
+        if leads && self.committed_in.len() < new.len() {
+            self.committed_in.resize(new.len(), view.term);
+        }
+        let new = new.skip(self.committed.len());
+        self.committed.extend(new.map(|entry| (*entry, view.term)));
+    }
+}
