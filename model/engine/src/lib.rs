@@ -94,8 +94,9 @@ pub mod varint;
 
 pub use builder::Search;
 pub use cluster::{
-    Canonical, Collapsed, Component, Components, Event, Generator, Interner, KindSet, MAX_SERVERS,
-    Machines, MessageFacts, Replacement, ServerFacts, Shape, Tables, View, incremental_hash,
+    Canonical, Collapsed, Component, Components, Dependent, Event, Footprint, Generator, Interner,
+    KindSet, MAX_SERVERS, Machines, MessageFacts, Replacement, ServerFacts, Shape, Tables, View,
+    check_independence, incremental_hash,
 };
 pub use error::SearchError;
 pub use frontier::{Packed, States};

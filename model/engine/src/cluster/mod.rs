@@ -15,6 +15,7 @@
 //! and what was found out of servers and history is in one table ([verdict_cache]). A look-up takes no lock.
 
 mod collapsed;
+mod footprint;
 mod interner;
 mod log;
 mod lookup;
@@ -26,6 +27,7 @@ mod tests;
 mod verdict_cache;
 
 pub use collapsed::{Collapsed, Tables, View};
+pub use footprint::{Dependent, Footprint, check_independence};
 pub use interner::Interner;
 pub use machines::{
     Component, Components, Event, KindSet, Machines, MessageFacts, Replacement, ServerFacts, Shape,
