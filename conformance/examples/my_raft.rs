@@ -15,8 +15,8 @@ use lockstep_conformance::{
     Description, Fork, Output, Reaction, Target, TargetError, TargetServer, Targets, cli, serve,
 };
 use lockstep_traces::{
-    Body, Config, Emitted, Entry, Field, Handed, Index, Input, Message, NodeView, Outcome, Payload,
-    Refusal, RejectHint, Role, ServerId, Term,
+    Body, Config, DurableImage, Emitted, Entry, Field, Handed, Index, Input, Message, NodeView,
+    Outcome, Payload, Refusal, RejectHint, Role, ServerId, Term,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
@@ -45,7 +45,10 @@ impl Target for MyRaft {
     fn description(&self) -> Description {
         use Field::*;
         let state = [Role, Term, Vote, Leader, Log, Commit, Applied, Lease, Votes];
-        let shows = state.into_iter().chain([Outcome, Handed]).collect();
+        let shows = state
+            .into_iter()
+            .chain([Durable, Outcome, Handed])
+            .collect();
         Description {
             name: "my-raft".to_owned(),
             version: "1".to_owned(),
@@ -109,7 +112,16 @@ impl TargetServer for Server {
     }
 
     fn view(&mut self) -> Result<NodeView, TargetError> {
-        Ok(self.view.clone())
+        let view = self.view.clone();
+        Ok(NodeView {
+            durable: DurableImage {
+                term: view.term,
+                vote: view.vote,
+                commit: view.commit,
+                log: view.log.clone(),
+            },
+            ..view
+        })
     }
 }
 
