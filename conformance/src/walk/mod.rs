@@ -60,7 +60,8 @@ pub struct WalkCounts {
     /// Inputs that both sides were given and that were compared, timer events among them.
     pub inputs: u64,
     /// Steps of the implementation on which every property was evaluated. On the specification it is all
-    /// inputs. None in a dialect, since the properties are those of the specification as it is.
+    /// inputs. None in a dialect, since the properties are those of the specification as it is, and none for a
+    /// target that does not show every field.
     pub judged: u64,
     /// Timer events that ticks raised.
     pub timer_events: u64,
@@ -391,10 +392,11 @@ mod tests {
     use super::*;
     use crate::compare::Difference;
     use crate::planted::{Mistake, Planted};
+    use crate::target::{Description, Reaction, Target, TargetServer};
     use crate::targets::lockstep_raft::LockstepRaft;
     use crate::targets::raft_rs::RaftRs;
-    use crate::targets::spec::Spec;
-    use lockstep_traces::{Body, Field, Index, Role};
+    use crate::targets::spec::{Spec, SpecServer};
+    use lockstep_traces::{Body, Field, Index, Input, Role, ServerId};
 
     fn walk(
         options: &WalkOptions,
@@ -577,6 +579,47 @@ mod tests {
         let wrong = HarnessClock(Planted::new(Spec, Mistake::WrongMessage));
         let report = super::walk(&walks, &wrong, &mut go_on).expect("it starts");
         assert_eq!(report.verdict(), WalkVerdict::Diverged);
+    }
+
+    /// A target that shows less than there is.
+    struct Discreet;
+
+    struct DiscreetServer(SpecServer);
+
+    impl Target for Discreet {
+        type Server = DiscreetServer;
+
+        fn description(&self) -> Description {
+            let all = Target::description(&Spec);
+            Description {
+                shows: all.shows.without(Field::Votes),
+                ..all
+            }
+        }
+
+        fn start(&self, config: &Config, id: ServerId) -> Result<DiscreetServer, TargetError> {
+            Target::start(&Spec, config, id).map(DiscreetServer)
+        }
+    }
+
+    impl TargetServer for DiscreetServer {
+        fn apply(&mut self, input: &Input) -> Result<Reaction, TargetError> {
+            self.0.apply(input)
+        }
+
+        fn view(&mut self) -> Result<NodeView, TargetError> {
+            let mut view = self.0.view()?;
+            view.votes.clear();
+            Ok(view)
+        }
+    }
+
+    #[test]
+    fn what_a_target_hides_violates_no_property() {
+        let report = super::walk(&walks(400, 20), &HarnessClock(Discreet), &mut go_on);
+        let report = report.expect("it starts");
+        assert_eq!(report.verdict(), WalkVerdict::Sampled);
+        assert_eq!(report.counts.judged, 0);
     }
 
     #[test]

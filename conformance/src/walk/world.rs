@@ -417,7 +417,8 @@ impl World {
         seen: &Seen,
         counts: &mut WalkCounts,
     ) -> Option<Violation> {
-        if !self.judged {
+        // What is hidden looks like what is wrong.
+        if !self.judged || self.shown != FieldSet::ALL {
             return None;
         }
         let id = self.servers[at].id;
