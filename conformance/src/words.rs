@@ -85,6 +85,28 @@ pub fn event(event: &Event) -> String {
     }
 }
 
+/// An event in as few words as a list of events in one line can do with: who moves, or the kind of the message
+/// and its way.
+pub fn brief(event: &Event) -> String {
+    let way = |it: &Message| {
+        let Message { from, to, body, .. } = it;
+        format!("{} {from}→{to}", message_kind(body))
+    };
+    match event {
+        Event::Server { server, input } => match input {
+            Input::Deliver(it) => way(it),
+            Input::Propose(_) => format!("Propose {server}"),
+            Input::Timeout => format!("Timeout {server}"),
+            Input::LeaseExpire => format!("LeaseExpire {server}"),
+            Input::Heartbeat => format!("Heartbeat {server}"),
+            Input::CheckQuorum => format!("CheckQuorum {server}"),
+            Input::Restart => format!("Restart {server}"),
+        },
+        Event::Duplicate(it) => format!("duplicate {}", way(it)),
+        Event::Drop(it) => format!("drop {}", way(it)),
+    }
+}
+
 fn refusal(why: Refusal) -> &'static str {
     match why {
         Refusal::ProposalDropped => "proposal dropped",

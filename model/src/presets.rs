@@ -254,17 +254,18 @@ const ALL: &[Preset] = &[
     },
     Preset {
         name: "pipeline",
-        purpose: "a window of four that fills, acknowledgements that free one to four of it, logs of \
-                  six entries",
+        purpose: "a window of eight that fills while appends and acknowledgements are lost: an \
+                  acknowledgement frees one to eight of it, logs of ten entries",
         config: Config {
             servers: 2,
             one_entry_per_append: true,
-            max_inflight: 4,
+            max_inflight: 8,
             ..PLAIN
         },
         bounds: Bounds {
-            max_in_flight: 4,
-            proposals: times(5),
+            max_in_flight: 2,
+            proposals: times(9),
+            drops: Budget::Unlimited,
             ..QUIET
         },
         ci: true,

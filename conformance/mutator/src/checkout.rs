@@ -190,6 +190,25 @@ pub fn target(workspace: &Path) -> PathBuf {
     workspace.join(target.map_or_else(|| "target".into(), PathBuf::from))
 }
 
+/// The short name of the commit of a workspace, with a word if its sources are changed.
+///
+/// # Errors
+///
+/// Git cannot be run, or knows no commit.
+pub fn commit(workspace: &Path) -> Result<String, Failure> {
+    let output = Command::new("git")
+        .args(["describe", "--always", "--dirty=, with changes"])
+        .current_dir(workspace)
+        .stdin(Stdio::null())
+        .output()?;
+    match output.status.success() {
+        true => Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned()),
+        false => Err(Failure(
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        )),
+    }
+}
+
 /// The end of a run of Cargo.
 pub struct Messages {
     /// Whether it succeeded.

@@ -3,14 +3,14 @@
 
 use clap::{Args, Parser, Subcommand};
 use lockstep_mutator::campaign::{self, Results};
-use lockstep_mutator::checkout::Failure;
+use lockstep_mutator::checkout::{self, Checkout, Failure};
 use lockstep_mutator::ladder::{Baseline, Rung, Side};
 use lockstep_mutator::reasons::Reasons;
 use lockstep_mutator::report::{Class, Report};
 use lockstep_mutator::schema::Numbered;
 use lockstep_mutator::seeded;
 use lockstep_mutator::specification;
-use lockstep_mutator::workspace::{CORE, Copy};
+use lockstep_mutator::workspace::{CORE, Copy, RULES};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -96,6 +96,9 @@ struct SpecificationArguments {
     /// Only try the mechanical mutants
     #[arg(long)]
     mutants: bool,
+    /// List the mechanical mutants and do nothing
+    #[arg(long)]
+    list: bool,
     /// Only these rules and mutants, by their short names; may be given more than once
     #[arg(long, value_name = "ID")]
     only: Vec<String>,
@@ -105,6 +108,17 @@ struct SpecificationArguments {
     /// The number of mutants that are tried at once; each search has two threads
     #[arg(long, value_name = "N", default_value_t = 1)]
     jobs: usize,
+    /// Search every preset without each rule, for the shortest counterexample of all; otherwise the smallest
+    /// that shows it
+    #[arg(long)]
+    every_preset: bool,
+    /// Also the mutants that are explained are tried on every preset, not only the smaller ones
+    #[arg(long)]
+    thorough: bool,
+    /// Go on with results of another state of the workspace: what was noticed stays noticed. For work on
+    /// properties and presets, which only ever notice more
+    #[arg(long)]
+    keep: bool,
     /// Write the page for people to this file
     #[arg(long, value_name = "FILE")]
     markdown: Option<PathBuf>,
@@ -134,6 +148,13 @@ fn main() -> ExitCode {
 fn change_the_specification(arguments: &SpecificationArguments) -> Result<bool, Failure> {
     let reasons = read_reasons(&arguments.reasons)?;
     let workspace = arguments.workspace.canonicalize()?;
+    if arguments.list {
+        for mutant in RULES.mutants(&Checkout::read(&workspace)?)? {
+            let (line, column) = (mutant.line, mutant.column);
+            println!("{} {line}:{column} {}", mutant.id(), mutant.key());
+        }
+        return Ok(true);
+    }
     let options = specification::Options {
         out: specification::folder(&workspace),
         workspace,
@@ -142,6 +163,9 @@ fn change_the_specification(arguments: &SpecificationArguments) -> Result<bool, 
         only: arguments.only.clone(),
         limit: arguments.limit,
         jobs: arguments.jobs,
+        every_preset: arguments.every_preset,
+        thorough: arguments.thorough,
+        keep: arguments.keep,
     };
     let mutation = specification::run(&options, &reasons)?;
     if let Some(path) = &arguments.markdown {
@@ -235,7 +259,10 @@ fn run(arguments: &Arguments) -> Result<bool, Failure> {
         fs::write(path, format!("{:#}\n", report.json()))?;
     }
     if let Some(path) = &arguments.markdown {
-        fs::write(path, report.markdown())?;
+        fs::write(
+            path,
+            report.markdown(&checkout::commit(&arguments.workspace)?),
+        )?;
     }
     print!("{}", report.text());
     let untried = report.of(Class::Untried).count();
@@ -357,6 +384,21 @@ fn rungs(copy: &Copy) -> Result<Vec<Rung>, Failure> {
 const LONG: Duration = Duration::from_millis(1500);
 
 /// The presets of `lockstep verify`.
-const PRESETS: [&str; 8] = [
-    "smoke", "default", "votes", "lease", "conflict", "pair", "window", "single",
+const PRESETS: [&str; 16] = [
+    "smoke",
+    "default",
+    "votes",
+    "lease",
+    "revote",
+    "conflict",
+    "overtaken",
+    "pair",
+    "window",
+    "flow",
+    "narrow",
+    "pipeline",
+    "batch",
+    "four",
+    "quorum",
+    "single",
 ];

@@ -260,8 +260,8 @@ impl<'a> Report<'a> {
         })
     }
 
-    /// The page of the repository.
-    pub fn markdown(&self) -> String {
+    /// The page of the repository, from a run on the sources of a commit.
+    pub fn markdown(&self, commit: &str) -> String {
         let score = self.score();
         let names = crate::workspace::CORE.mutated.iter();
         let names: Vec<_> = names.map(|it| format!("`{it}`")).collect();
@@ -273,7 +273,8 @@ impl<'a> Report<'a> {
              a preset of `verify`, or `lockstep walk` fails with it; *by another test* if etcd's scripts or a \
              test of the production Raft does, having passed the comparison; *equivalent* if somebody has read \
              it and shown that it changes nothing that can be seen, with the reason below. A survivor is \
-             noticed by nothing. The score is the share of those that change something and are killed.\n\n",
+             noticed by nothing. The score is the share of those that change something and are killed. The run \
+             was made on commit {commit}; the page is of that commit, and of no later one.\n\n",
             names.join(", ")
         );
         let _ = writeln!(

@@ -1,17 +1,21 @@
 //! Every edit in `conformance/seeded/` applies to the sources as they are.
 
 use lockstep_mutator::checkout::Checkout;
+use lockstep_mutator::reasons::Reasons;
 use lockstep_mutator::seeded::{Kind, apply_all};
+use lockstep_mutator::workspace::{RULES, Subject};
 use std::collections::BTreeSet;
 use std::path::Path;
 
+fn workspace() -> &'static Path {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let workspace = package.ancestors().nth(2);
+    workspace.expect("the package lies in the workspace")
+}
+
 #[test]
 fn every_edit_applies() {
-    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let workspace = package
-        .ancestors()
-        .nth(2)
-        .expect("the package lies in the workspace");
+    let workspace = workspace();
     let mut sources = Checkout::read(workspace).expect("the sources can be read");
     let lists = apply_all(workspace, &mut sources).expect("every edit applies");
     let numbers = lists.bugs.iter().map(|it| it.number);
@@ -27,11 +31,7 @@ fn every_edit_applies() {
 /// A list that lost one of its edits, or an edit whose place is gone, names what it is about.
 #[test]
 fn an_edit_whose_place_is_gone_is_named() {
-    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let workspace = package
-        .ancestors()
-        .nth(2)
-        .expect("the package lies in the workspace");
+    let workspace = workspace();
     let mut sources = Checkout::read(workspace).expect("the sources can be read");
     let file = Path::new("model/src/server/election.rs");
     let text = sources.text(file).expect("the file is there");
@@ -40,4 +40,24 @@ fn an_edit_whose_place_is_gone_is_named() {
     sources.put(file, changed);
     let error = apply_all(workspace, &mut sources).expect_err("EL-01 does not apply");
     assert!(error.to_string().contains("EL-01"), "{error}");
+}
+
+fn gone(reasons: &str, subject: Subject) -> Vec<String> {
+    let sources = Checkout::read(workspace()).expect("the sources can be read");
+    let mutants = subject
+        .mutants(&sources)
+        .expect("the sources can be parsed");
+    let keys: BTreeSet<_> = mutants.iter().map(|it| it.key()).collect();
+    let reasons = Reasons::read(reasons).expect("the reasons can be read");
+    let gone = reasons.keys().filter(|key| !keys.contains(*key));
+    gone.map(str::to_owned).collect()
+}
+
+/// A campaign says more, but takes its time.
+#[test]
+fn every_reason_is_of_a_mutant_that_is_there() {
+    let text = include_str!("../specification.json");
+    assert_eq!(gone(text, RULES), Vec::<String>::new());
+    let text = r#"[{"verdict": "pacing", "why": "so", "mutants": ["server/log.rs nothing"]}]"#;
+    assert_eq!(gone(text, RULES), ["server/log.rs nothing"]);
 }

@@ -43,6 +43,7 @@ pub fn try_control() -> Result<Finding, CorpusError> {
             trace_ends: true,
             rules: super::rules(&trace),
             causes: None,
+            path: super::path(&trace),
             trace: Some(trace),
         }
     });
@@ -53,6 +54,7 @@ pub fn try_control() -> Result<Finding, CorpusError> {
         breaks: Vec::new(),
         caught,
         seen: Vec::new(),
+        graphs: Vec::new(),
         searched: None,
         seconds: clock.elapsed().as_secs_f64(),
     })

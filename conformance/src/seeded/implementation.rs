@@ -1,13 +1,13 @@
 //! A bug in the production Raft: does it diverge from the specification?
 
 use super::thin::thin;
-use super::{Bug, Caught, Finding, Rung, Seen};
+use super::{Bug, Caught, Finding, Rung, Seen, WALKS};
 use crate::compare::Difference;
 use crate::divergence::Divergence;
 use crate::product::{Product, Verdict};
 use crate::replay::{ReplayReport, replay};
 use crate::targets::lockstep_raft::LockstepRaft;
-use crate::walk::{WalkOptions, count_differing, walk};
+use crate::walk::{count_differing, jitter, walk};
 use lockstep_model::{Cluster, Preset, Settings};
 use lockstep_traces::Trace;
 use std::collections::BTreeSet;
@@ -40,6 +40,7 @@ pub fn try_implementation(
         breaks: bug.breaks.clone(),
         caught,
         seen,
+        graphs: Vec::new(),
         searched: None,
         seconds: clock.elapsed().as_secs_f64(),
     }
@@ -48,7 +49,10 @@ pub fn try_implementation(
 fn climb(rung: Rung, corpus: &[(String, Trace)]) -> Option<Caught> {
     match rung {
         Rung::Corpus => watched(rung, "the corpus", || replay_corpus(corpus)),
-        Rung::Walks => watched(rung, "walks", walks),
+        Rung::Walks => {
+            let found = watched(rung, "walks", walks);
+            found.or_else(|| watched(rung, "sampled timeouts", timeouts))
+        }
         Rung::Smoke | Rung::Ci | Rung::Bigger => {
             let mut presets = super::presets(rung).into_iter();
             presets.find_map(|preset| exhaust(rung, preset))
@@ -65,6 +69,7 @@ fn seen(rung: Rung, corpus: &[(String, Trace)]) -> Vec<Seen> {
         times: times as u64,
         of: of as u64,
         steps: 0,
+        path: Vec::new(),
     };
     let seen = match rung {
         Rung::Corpus => {
@@ -81,7 +86,11 @@ fn seen(rung: Rung, corpus: &[(String, Trace)]) -> Vec<Seen> {
         }
         Rung::Walks => {
             let differing = count_differing(&WALKS, &LockstepRaft);
-            vec![many("walks", differing as usize, WALKS.walks as usize)]
+            let timeouts = catch_unwind(timeouts).is_ok_and(|found| found.is_some());
+            vec![
+                many("walks", differing as usize, WALKS.walks as usize),
+                many("sampled timeouts", usize::from(timeouts), 1),
+            ]
         }
         Rung::Smoke | Rung::Ci | Rung::Bigger => {
             let found = super::presets(rung).into_iter();
@@ -117,6 +126,7 @@ fn watched(rung: Rung, run: &str, work: impl FnOnce() -> Option<Found>) -> Optio
         trace_ends: found.trace.is_some(),
         rules: found.trace.as_ref().map_or_else(Vec::new, super::rules),
         causes: None,
+        path: found.trace.as_ref().map(super::path).unwrap_or_default(),
         trace: found.trace,
     })
 }
@@ -170,13 +180,6 @@ fn exhaust(rung: Rung, preset: &Preset) -> Option<Caught> {
     })
 }
 
-const WALKS: WalkOptions = WalkOptions {
-    first_seed: 1,
-    walks: 100,
-    steps: 1_000,
-    config: None,
-};
-
 fn walks() -> Option<Found> {
     let report = walk(&WALKS, &LockstepRaft, &mut |_| ControlFlow::Continue(()));
     let report = report.expect("the production Raft starts");
@@ -186,6 +189,16 @@ fn walks() -> Option<Found> {
         found.by = format!("timer: {timer}");
     }
     Some(found)
+}
+
+/// The sample of random election timeouts, which `lockstep walk` takes as well.
+fn timeouts() -> Option<Found> {
+    let wrong = jitter::sample().wrong;
+    (!wrong.is_empty()).then(|| Found {
+        by: wrong.join("; "),
+        states: 0,
+        trace: None,
+    })
 }
 
 fn found(divergence: Divergence, states: u64) -> Found {

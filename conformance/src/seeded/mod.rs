@@ -22,6 +22,8 @@ pub use implementation::try_implementation;
 pub use specification::{search_for, try_specification};
 
 use crate::rules::rules_of_last_step;
+use crate::walk::WalkOptions;
+use crate::words::brief;
 use lockstep_model::Preset;
 use lockstep_traces::Trace;
 use serde::{Deserialize, Serialize};
@@ -152,6 +154,9 @@ pub struct Finding {
     pub caught: Option<Caught>,
     /// Every run that sees it, if all of them were asked for.
     pub seen: Vec<Seen>,
+    /// The sizes of the state graphs that were exhausted without noticing it, of a bug in the specification.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub graphs: Vec<Graph>,
     /// The search that must notice it, of a bug in the specification.
     pub searched: Option<Searched>,
     /// Seconds spent on all rungs that were tried.
@@ -201,6 +206,20 @@ pub struct Seen {
     pub of: u64,
     /// Events of the shortest way, if the run knows one.
     pub steps: usize,
+    /// Those events, each in few words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub path: Vec<String>,
+}
+
+/// The size of the state graph of a preset.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Graph {
+    /// The preset.
+    pub preset: String,
+    /// Its distinct states.
+    pub states: u64,
+    /// Its transitions.
+    pub transitions: u64,
 }
 
 /// The search of the preset that a bug in the specification names.
@@ -241,6 +260,9 @@ pub struct Caught {
     pub rules: Vec<String>,
     /// Of a violated property: how many values were found that break it.
     pub causes: Option<usize>,
+    /// Those events, each in few words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub path: Vec<String>,
     /// The trace; it ends where the mistake shows.
     #[serde(skip)]
     pub trace: Option<Trace>,
@@ -255,6 +277,7 @@ impl From<&Caught> for Seen {
             times: 1,
             of: 1,
             steps: caught.steps,
+            path: caught.path.clone(),
         }
     }
 }
@@ -263,6 +286,12 @@ impl From<&Caught> for Seen {
 fn rules(trace: &Trace) -> Vec<String> {
     let rules = rules_of_last_step(&trace.header.config, &trace.steps);
     rules.iter().map(|rule| rule.name().to_owned()).collect()
+}
+
+/// The events of a trace, each in few words.
+fn path(trace: &Trace) -> Vec<String> {
+    let steps = trace.steps.iter();
+    steps.map(|step| brief(&step.event)).collect()
 }
 
 /// The names of bugs with their sides, and the control, which needs no edit.
@@ -291,16 +320,43 @@ fn presets(rung: Rung) -> Vec<&'static Preset> {
     }
 }
 
-/// The presets of `lockstep verify` without `smoke`; `default`, the largest, last.
+/// The presets of `lockstep verify` without `smoke`, the smallest first.
 fn other_ci_presets() -> impl Iterator<Item = &'static Preset> {
-    let others = || {
-        Preset::all()
-            .iter()
-            .filter(|it| it.ci && it.name != "smoke")
-    };
-    let small = others().filter(|it| it.name != "default");
-    small.chain(others().filter(|it| it.name == "default"))
+    let place = |it: &&Preset| SMALLEST_FIRST.iter().position(|name| *name == it.name);
+    let mut others: Vec<_> = Preset::all()
+        .iter()
+        .filter(|it| it.ci && it.name != "smoke")
+        .collect();
+    others.sort_by_key(|it| place(it).unwrap_or(usize::MAX));
+    others.into_iter()
 }
+
+/// Those presets by the size of their state graphs; one that is not in the list comes last.
+const SMALLEST_FIRST: [&str; 15] = [
+    "single",
+    "narrow",
+    "four",
+    "votes",
+    "window",
+    "pipeline",
+    "batch",
+    "revote",
+    "quorum",
+    "lease",
+    "pair",
+    "conflict",
+    "default",
+    "flow",
+    "overtaken",
+];
+
+/// The walks of the ladder: those of `lockstep verify`.
+const WALKS: WalkOptions = WalkOptions {
+    first_seed: 0,
+    walks: 100,
+    steps: 1_000,
+    config: None,
+};
 
 fn bigger_presets() -> impl Iterator<Item = &'static Preset> {
     Preset::all().iter().filter(|it| !it.ci)

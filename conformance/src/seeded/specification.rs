@@ -1,33 +1,48 @@
 //! A bug in the specification: is a property violated, or a witness no longer reached?
 
-use super::{Bug, Caught, Finding, Rung, Searched, Seen};
+use super::{Bug, Caught, Finding, Graph, Rung, Searched, Seen, WALKS};
 use crate::path::{provenance, steps_along};
 use crate::properties::Judge;
+use crate::targets::spec::Spec;
+use crate::walk::{HarnessClock, walk};
 use lockstep_engine::{Checked, Report, Search, Verdict};
 use lockstep_model::properties::witnesses;
 use lockstep_model::{Action, Cluster, Preset, Settings};
 use lockstep_traces::{Header, Trace};
+use std::ops::ControlFlow;
 use std::time::Instant;
 
-/// Searches with the specification as it is in this process, preset after preset. With `all`, every preset
-/// of the rungs is searched, whatever the others find.
+/// Searches with the specification as it is in this process, preset after preset, and walks. With `all`, every
+/// preset of the rungs is searched, whatever the others find; with names in `within`, only those presets.
 ///
 /// # Panics
 ///
 /// If a preset cannot be set up or searched.
-pub fn try_specification(bug: &Bug, rungs: &[Rung], all: bool) -> Finding {
+pub fn try_specification(bug: &Bug, rungs: &[Rung], all: bool, within: &[String]) -> Finding {
     let clock = Instant::now();
-    let presets = |rung: &Rung| {
-        let rung = *rung;
-        super::presets(rung).into_iter().map(move |it| (rung, it))
-    };
-    let mut runs = rungs.iter().flat_map(presets);
-    let caught = runs.find_map(|(rung, preset)| search(bug, rung, preset));
-    let mut seen: Vec<Seen> = Vec::new();
-    if all {
-        seen.extend(caught.as_ref().map(Seen::from));
-        let others = runs.filter_map(|(rung, preset)| search(bug, rung, preset));
-        seen.extend(others.map(|it| Seen::from(&it)));
+    let mut graphs = Vec::new();
+    let mut caught = None;
+    let mut seen = Vec::new();
+    for rung in rungs {
+        let asked = |it: &&Preset| within.is_empty() || within.iter().any(|name| name == it.name);
+        let presets = super::presets(*rung).into_iter().filter(asked);
+        let mut runs: Vec<_> = presets.map(Some).collect();
+        if *rung == Rung::Walks {
+            runs.push(None);
+        }
+        for run in runs {
+            if caught.is_some() && !all {
+                break;
+            }
+            let found = match run {
+                Some(preset) => search(bug, *rung, preset, &mut graphs),
+                None => walks(),
+            };
+            if let Some(found) = found {
+                seen.extend(all.then(|| Seen::from(&found)));
+                caught.get_or_insert(found);
+            }
+        }
     }
     let preset = bug.preset.as_deref().and_then(Preset::named);
     let searched = bug.caught_by.as_deref().zip(preset);
@@ -38,9 +53,41 @@ pub fn try_specification(bug: &Bug, rungs: &[Rung], all: bool) -> Finding {
         breaks: bug.breaks.clone(),
         caught,
         seen,
+        graphs,
         searched: searched.map(|(name, preset)| search_for(name, preset)),
         seconds: clock.elapsed().as_secs_f64(),
     }
+}
+
+/// The walks of `lockstep verify`, with the specification on both sides: only a property can see anything.
+fn walks() -> Option<Caught> {
+    let clock = Instant::now();
+    let on_both = HarnessClock(Spec);
+    let report = walk(&WALKS, &on_both, &mut |_| ControlFlow::Continue(()));
+    let found = report.expect("the specification starts").divergence?;
+    let violated = found.violated.as_deref();
+    let trace = found.divergence.trace;
+    Some(Caught {
+        rung: Rung::Walks,
+        run: "walks".to_owned(),
+        by: violated
+            .map_or("it does not agree with itself", property)
+            .to_owned(),
+        panicked: false,
+        states: 0,
+        seconds: clock.elapsed().as_secs_f64(),
+        steps: trace.steps.len(),
+        trace_ends: true,
+        rules: super::rules(&trace),
+        causes: None,
+        path: super::path(&trace),
+        trace: Some(trace),
+    })
+}
+
+/// The name of the property in a sentence about its violation: it stands between backticks.
+fn property(sentence: &str) -> &str {
+    sentence.split('`').nth(1).unwrap_or(sentence)
 }
 
 /// A search for one property or witness, with the specification as it is in this process, and whether the
@@ -67,9 +114,16 @@ pub fn search_for(name: &str, preset: &Preset) -> Searched {
     }
 }
 
-fn search(bug: &Bug, rung: Rung, preset: &Preset) -> Option<Caught> {
+fn search(bug: &Bug, rung: Rung, preset: &Preset, graphs: &mut Vec<Graph>) -> Option<Caught> {
     let clock = Instant::now();
     let checked = check(preset);
+    if checked.report.verdict == Verdict::Exhausted {
+        graphs.push(Graph {
+            preset: preset.name.to_owned(),
+            states: checked.report.distinct,
+            transitions: checked.report.generated,
+        });
+    }
     let (by, trace) = match &checked.report.verdict {
         Verdict::Violated { property, .. } => {
             let found = checked.counterexample.as_ref()?;
@@ -91,6 +145,7 @@ fn search(bug: &Bug, rung: Rung, preset: &Preset) -> Option<Caught> {
         trace_ends: trace.is_some(),
         rules: trace.as_ref().map_or_else(Vec::new, super::rules),
         causes: trace.as_ref().and_then(causes),
+        path: trace.as_ref().map(super::path).unwrap_or_default(),
         trace,
     })
 }

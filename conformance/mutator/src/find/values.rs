@@ -68,13 +68,19 @@ impl Finder<'_> {
         }
     }
 
-    /// Whether an expression only tells an observer, or checks invariants in debug builds.
+    /// Whether an expression only tells an observer (of the specification: which rule it applies), or checks
+    /// invariants in debug builds.
     pub(super) fn is_for_observers(&self, expr: &Expr) -> bool {
         match expr {
             Expr::Try(it) => self.is_for_observers(&it.expr),
             Expr::MethodCall(it) => {
                 let name = it.method.to_string();
                 name == "check_invariants"
+                    || (name == "note"
+                        && it
+                            .args
+                            .first()
+                            .is_some_and(|it| self.of(it).starts_with("Rule::")))
                     || (name.starts_with("report")
                         && self.of(&it.receiver).trim().ends_with("watch"))
             }

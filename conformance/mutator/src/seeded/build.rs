@@ -133,6 +133,17 @@ pub fn apply_all(workspace: &Path, sources: &mut Checkout) -> Result<Lists, Fail
     Ok(lists)
 }
 
+/// Arguments of Cargo for the binary of a copy. It is built as a release is, so that what it depends on is
+/// shared with the build of the checkout.
+pub const BINARY: &[&str] = &[
+    "build",
+    "--release",
+    "-p",
+    "lockstep-conformance",
+    "--bin",
+    "lockstep",
+];
+
 /// Builds the binary under `target/seeded` of the workspace.
 ///
 /// # Errors
@@ -146,17 +157,9 @@ pub fn build(workspace: &Path) -> Result<Built, Failure> {
     let out = target.join("seeded");
     let folder = out.join("workspace");
     sources.write(&folder, |_| true)?;
-    let arguments = [
-        "build",
-        "--release",
-        "-p",
-        "lockstep-conformance",
-        "--bin",
-        "lockstep",
-    ];
     let messages = cargo(
         &folder,
-        &arguments,
+        BINARY,
         &[
             ("CARGO_TARGET_DIR", &out.join("build")),
             ("CARGO_BUILD_BUILD_DIR", &target),

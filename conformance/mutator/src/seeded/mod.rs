@@ -9,7 +9,7 @@ mod build;
 mod tokens;
 
 pub use apply::apply;
-pub use build::{Built, Listed, ListedRule, Lists, MARK, apply_all, build};
+pub use build::{BINARY, Built, Listed, ListedRule, Lists, MARK, apply_all, build};
 
 use crate::checkout::Failure;
 use crate::package::{IMPLEMENTATION, Package, SPECIFICATION};

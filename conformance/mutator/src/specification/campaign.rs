@@ -1,7 +1,7 @@
 //! The whole run: builds both programs, tries everything that is asked for, puts the results together.
 
 use super::page::{Mutation, Row, RuleRow};
-use super::trial::{Change, Runner, Trial};
+use super::trial::{Change, Runner, Trial, Way};
 use crate::checkout::{Checkout, Failure};
 use crate::reasons::Reasons;
 use crate::schema::Numbered;
@@ -30,6 +30,12 @@ pub struct Options {
     pub limit: usize,
     /// The number of mutants that are tried at once.
     pub jobs: usize,
+    /// Whether every preset is searched without each rule, whatever the others find.
+    pub every_preset: bool,
+    /// Whether the mutants that are explained are tried on every preset too.
+    pub thorough: bool,
+    /// Whether what was noticed in another state of the sources counts as noticed.
+    pub keep: bool,
 }
 
 impl Options {
@@ -61,14 +67,20 @@ pub fn run(options: &Options, reasons: &Reasons) -> Result<Mutation, Failure> {
 fn rules(options: &Options, fingerprint: u64) -> Result<Vec<RuleRow>, Failure> {
     let Built { program, rules, .. } = seeded::build(&options.workspace)?;
     let file = options.out.join("rules.jsonl");
-    let runner = Runner::new(&program, &file, fingerprint, false).map_err(Failure)?;
+    let way = Way {
+        meets: false,
+        walks: false,
+        keep: options.keep,
+    };
+    let runner = Runner::new(&program, &file, fingerprint, way).map_err(Failure)?;
     let listed = seeded::read_rules(&options.workspace)?;
     let mut changes = Vec::new();
     for rule in rules.iter().filter(|rule| options.asks_for(&rule.id)) {
         changes.push(Change {
             number: rule.number,
             key: rule.id.clone(),
-            all: true,
+            all: options.every_preset,
+            quick: false,
         });
     }
     try_all(&changes, &runner, options.jobs)?;
@@ -94,19 +106,17 @@ fn try_mutants(
     fingerprint: u64,
     reasons: &Reasons,
 ) -> Result<Vec<Row>, Failure> {
-    let program = copy.build(&[
-        "build",
-        "--release",
-        "-p",
-        "lockstep-conformance",
-        "--bin",
-        "lockstep",
-    ])?;
+    let program = copy.build(seeded::BINARY)?;
     let named = |(name, _): &(String, PathBuf)| name == "lockstep";
     let program = program.into_iter().find(named);
     let (_, program) = program.ok_or_else(|| Failure("there is no program lockstep".into()))?;
     let file = options.out.join("mutants.jsonl");
-    let runner = Runner::new(&program, &file, fingerprint, true).map_err(Failure)?;
+    let way = Way {
+        meets: true,
+        walks: true,
+        keep: options.keep,
+    };
+    let runner = Runner::new(&program, &file, fingerprint, way).map_err(Failure)?;
     let viable = |it: &&Numbered| !copy.unviable.contains(&it.number);
     let asked = |it: &&Numbered| options.asks_for(&it.mutant.id());
     let untried = |it: &&Numbered| runner.result(&it.mutant.key()).is_none();
@@ -114,6 +124,7 @@ fn try_mutants(
         number: it.number,
         key: it.mutant.key(),
         all: false,
+        quick: !options.thorough && reasons.of(&it.mutant.key()).is_some(),
     };
     let chosen = copy.mutants.iter().filter(viable).filter(asked);
     let chosen = chosen.filter(untried).take(options.limit);
@@ -166,7 +177,8 @@ fn say(trial: &Trial) -> String {
         (Some(sight), _) => format!("{}: {} ({})", sight.preset, sight.by, sight.steps),
         (None, Some(failed)) => failed.clone(),
         (None, None) if !trial.met => "SURVIVES, never run".to_owned(),
-        (None, None) => "SURVIVES".to_owned(),
+        (None, None) if trial.changed.is_empty() => "SURVIVES, same graphs".to_owned(),
+        (None, None) => format!("SURVIVES, other graphs: {}", trial.changed.join(", ")),
     };
     format!("{:.1} s {what}: {}", trial.seconds, trial.key)
 }

@@ -11,5 +11,5 @@ mod page;
 mod trial;
 
 pub use campaign::{Options, folder, run};
-pub use page::{Mutation, Row, RuleRow, page};
-pub use trial::{Change, Runner, Sight, Trial};
+pub use page::{Mutation, Row, RuleRow, head, page};
+pub use trial::{Change, Runner, Sight, Trial, Way};

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// A preset that notices a change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +21,9 @@ pub struct Sight {
     pub by: String,
     /// The steps of the shortest counterexample; zero for a witness.
     pub steps: usize,
+    /// Those steps, each in few words; only if every preset was asked for.
+    #[serde(default)]
+    pub path: Vec<String>,
 }
 
 /// The result of trying one change.
@@ -34,6 +37,9 @@ pub struct Trial {
     pub failed: Option<String>,
     /// Whether the presets meet the change at all.
     pub met: bool,
+    /// The presets that do not notice it, although their state graphs have another size.
+    #[serde(default)]
+    pub changed: Vec<String>,
     /// Seconds that it took.
     pub seconds: f64,
 }
@@ -51,8 +57,17 @@ impl Trial {
     }
 }
 
-/// The largest memory of one process, in KiB.
-const MEMORY_KIB: u64 = 8 << 20;
+/// The largest memory of one process, in KiB. A change that sends or recurses without end runs into it.
+const MEMORY_KIB: u64 = 2 << 20;
+
+/// The most seconds that the processors may spend on one process: a busy machine makes no difference.
+const CPU_SECONDS: u64 = 600;
+
+/// Presets with more states are left out for a change that is explained.
+const QUICK_STATES: u64 = 150_000;
+
+/// The name of the walks among the runs.
+const WALKS: &str = "walks";
 
 /// Tries changes with one program, and remembers the results.
 #[derive(Debug)]
@@ -60,8 +75,18 @@ pub struct Runner {
     program: PathBuf,
     results: Mutex<BTreeMap<String, Trial>>,
     file: PathBuf,
+    /// Each run without a change, in the order of the trials.
+    runs: Vec<Run>,
+}
+
+/// A preset, or the walks, without a change.
+#[derive(Clone, Debug)]
+struct Run {
+    name: String,
+    /// The changes that it meets, if that was asked for.
     met: Option<BTreeSet<usize>>,
-    limit: Duration,
+    /// The sizes of its state graph.
+    graph: Option<(u64, u64)>,
 }
 
 /// A change that a program waits to be asked for.
@@ -73,27 +98,36 @@ pub struct Change {
     pub key: String,
     /// Whether every preset is searched, whatever the others find.
     pub all: bool,
+    /// Whether only the smaller presets and the walks look at it: somebody has read and explained it.
+    pub quick: bool,
+}
+
+/// The way of running a program.
+#[derive(Clone, Copy, Debug)]
+pub struct Way {
+    /// Whether the runs without a change tell which changes they meet: others are not tried on them.
+    pub meets: bool,
+    /// Whether the walks take part.
+    pub walks: bool,
+    /// Whether what was noticed in another state of the sources counts as noticed.
+    pub keep: bool,
 }
 
 impl Runner {
     /// A runner whose results are in a file: those of the same sources are taken over. The program is run
-    /// without a change, which it must pass. With `meets` that run also tells which changes it meets.
+    /// without a change, which it must pass.
     ///
     /// # Errors
     ///
     /// The file cannot be read or written, or the program does not pass.
-    pub fn new(
-        program: &Path,
-        file: &Path,
-        fingerprint: u64,
-        meets: bool,
-    ) -> Result<Runner, String> {
+    pub fn new(program: &Path, file: &Path, fingerprint: u64, way: Way) -> Result<Runner, String> {
         let head = format!("{fingerprint:016x}");
         let text = fs::read_to_string(file).unwrap_or_default();
         let same = text.lines().next() == Some(&head);
-        let lines = text.lines().skip(1).filter(|_| same);
+        let lines = text.lines().skip(1);
         // The last line may have been cut off.
         let trials = lines.filter_map(|line| serde_json::from_str::<Trial>(line).ok());
+        let trials = trials.filter(|trial| same || way.keep && trial.is_noticed());
         let results: BTreeMap<String, Trial> =
             trials.map(|trial| (trial.key.clone(), trial)).collect();
         let mut kept = head + "\n";
@@ -105,27 +139,49 @@ impl Runner {
             program: program.to_owned(),
             results: Mutex::new(results),
             file: file.to_owned(),
-            met: None,
-            limit: Duration::from_secs(3600),
+            runs: Vec::new(),
         };
-        let met = file.with_extension("met");
         let nothing = Change {
             number: 0,
             key: "without a change".to_owned(),
             all: true,
+            quick: false,
         };
-        let _ = fs::remove_file(&met);
-        let start = Instant::now();
-        let trial = runner.attempt(&nothing, meets.then_some(met.as_path()));
-        let trial = trial.map_err(|error| error.to_string())?;
-        if trial.is_noticed() {
-            return Err(format!("it fails without a change: {trial:?}"));
-        }
-        runner.limit = Duration::from_secs(60) + start.elapsed() * 10;
-        if meets {
-            let text = fs::read_to_string(&met).map_err(|error| error.to_string())?;
-            runner.met = Some(text.lines().filter_map(|it| it.parse().ok()).collect());
-        }
+        let attempt = |runs: Option<&[&str]>, met: Option<&Path>| {
+            let (trial, graphs) = runner.attempt(&nothing, runs, met)?;
+            match trial.is_noticed() {
+                true => Err(io::Error::other(format!(
+                    "it fails without a change: {trial:?}"
+                ))),
+                false => Ok(graphs),
+            }
+        };
+        let runs = || -> io::Result<Vec<Run>> {
+            let mut runs = Vec::new();
+            let graphs = attempt(None, None)?;
+            let names = graphs.iter().map(|(name, _)| name.as_str());
+            for name in names.chain(way.walks.then_some(WALKS)) {
+                let met = match way.meets {
+                    true => {
+                        let met = file.with_extension("met");
+                        let _ = fs::remove_file(&met);
+                        attempt(Some(&[name]), Some(&met))?;
+                        let text = fs::read_to_string(&met)?;
+                        Some(text.lines().filter_map(|it| it.parse().ok()).collect())
+                    }
+                    false => None,
+                };
+                let graph = graphs.iter().find(|(it, _)| it == name);
+                runs.push(Run {
+                    name: name.to_owned(),
+                    met,
+                    graph: graph.map(|(_, graph)| *graph),
+                });
+            }
+            Ok(runs)
+        };
+        let runs = runs().map_err(|error| error.to_string())?;
+        runner.runs = runs;
         Ok(runner)
     }
 
@@ -144,14 +200,33 @@ impl Runner {
         if let Some(trial) = self.result(&change.key) {
             return Ok(trial);
         }
-        let meets = |met: &BTreeSet<usize>| met.contains(&change.number);
-        let trial = match self.met.as_ref().is_none_or(meets) {
-            true => self.attempt(change, None)?,
-            false => Trial {
+        let meets = |run: &&Run| {
+            let met = run.met.as_ref();
+            met.is_none_or(|met| met.contains(&change.number))
+        };
+        let wanted = |run: &&Run| {
+            let states = run.graph.map_or(0, |(states, _)| states);
+            !change.quick || states <= QUICK_STATES
+        };
+        let runs = self.runs.iter().filter(meets).filter(wanted);
+        let runs: Vec<&str> = runs.map(|run| run.name.as_str()).collect();
+        let trial = match runs.is_empty() {
+            false => {
+                let (mut trial, graphs) = self.attempt(change, Some(&runs), None)?;
+                let same = |(name, graph): &&(String, (u64, u64))| {
+                    let run = self.runs.iter().find(|run| run.name == *name);
+                    run.is_none_or(|run| run.graph == Some(*graph))
+                };
+                let changed = graphs.iter().filter(|it| !same(it));
+                trial.changed = changed.map(|(name, _)| name.clone()).collect();
+                trial
+            }
+            true => Trial {
                 key: change.key.clone(),
                 seen: Vec::new(),
                 failed: None,
-                met: false,
+                met: self.runs.iter().any(|run| meets(&run)),
+                changed: Vec::new(),
                 seconds: 0.0,
             },
         };
@@ -163,21 +238,39 @@ impl Runner {
         Ok(trial)
     }
 
-    fn attempt(&self, change: &Change, met: Option<&Path>) -> io::Result<Trial> {
+    /// Tries a change on these runs, or on every preset. Gives the sizes of the state graphs besides.
+    fn attempt(
+        &self,
+        change: &Change,
+        runs: Option<&[&str]>,
+        met: Option<&Path>,
+    ) -> io::Result<(Trial, Graphs)> {
         let bug = json!({
             "number": change.number, "side": "specification", "id": change.key, "what": "",
-            "caught_by": null, "preset": null,
+            "caught_by": null, "preset": null, "breaks": [],
         });
         let mut command = Command::new("sh");
         command
             .arg("-c")
-            .arg(format!("ulimit -v {MEMORY_KIB}; exec \"$0\" \"$@\""))
+            .arg(format!(
+                "ulimit -v {MEMORY_KIB}; ulimit -t {CPU_SECONDS}; exec \"$0\" \"$@\""
+            ))
             .arg(&self.program)
-            .args([
-                "mutants", "--quiet", "--rung", "smoke", "--rung", "ci", "--try",
-            ])
+            .args(["mutants", "--quiet", "--try"])
             .arg(bug.to_string())
-            .args(change.all.then_some("--all"))
+            .args(change.all.then_some("--all"));
+        let runs = runs.unwrap_or_default();
+        let presets: Vec<_> = runs.iter().filter(|run| **run != WALKS).collect();
+        if runs.is_empty() || !presets.is_empty() {
+            command.args(["--rung", "smoke", "--rung", "ci"]);
+        }
+        if runs.contains(&WALKS) {
+            command.args(["--rung", "walks"]);
+        }
+        for preset in presets {
+            command.args(["--within", preset]);
+        }
+        command
             .env(switch::ACTIVE, change.number.to_string())
             .env("RUST_BACKTRACE", "0")
             .stdin(Stdio::null())
@@ -197,51 +290,60 @@ impl Runner {
             }
             text
         });
-        let mut pause = Duration::from_millis(1);
-        let status = loop {
-            if let Some(status) = child.try_wait()? {
-                break Some(status);
-            }
-            if start.elapsed() > self.limit {
-                child.kill()?;
-                child.wait()?;
-                break None;
-            }
-            thread::sleep(pause);
-            pause = (pause * 2).min(Duration::from_millis(20));
-        };
+        let status = child.wait()?;
         let text = reader.join().unwrap_or_default();
-        let (seen, failed) = match status {
-            None => (Vec::new(), Some("did not end".to_owned())),
-            Some(status) if !status.success() => (Vec::new(), Some("broke down".to_owned())),
-            Some(_) => (sights(&text)?, None),
+        let (found, failed) = match status.success() {
+            true => (found(&text)?, None),
+            false => (Found::default(), Some("broke down".to_owned())),
         };
-        Ok(Trial {
+        let trial = Trial {
             key: change.key.clone(),
-            seen,
+            seen: found.seen,
             failed,
             met: true,
+            changed: Vec::new(),
             seconds: start.elapsed().as_secs_f64(),
-        })
+        };
+        Ok((trial, found.graphs))
     }
 }
 
-/// The presets in a finding.
-fn sights(text: &str) -> io::Result<Vec<Sight>> {
+/// Presets that were exhausted, each with the number of its states and transitions.
+type Graphs = Vec<(String, (u64, u64))>;
+
+#[derive(Default)]
+struct Found {
+    seen: Vec<Sight>,
+    graphs: Graphs,
+}
+
+/// What a finding says.
+fn found(text: &str) -> io::Result<Found> {
     let finding: Value = serde_json::from_str(text)?;
+    let words = |it: &Value| {
+        let words = it.as_array().map_or(&[][..], Vec::as_slice);
+        let words = words.iter().filter_map(|it| Some(it.as_str()?.to_owned()));
+        words.collect()
+    };
     let sight = |it: &Value| {
         Some(Sight {
             preset: it["run"].as_str()?.to_owned(),
             by: it["by"].as_str()?.to_owned(),
             steps: usize::try_from(it["steps"].as_u64()?).ok()?,
+            path: words(&it["path"]),
         })
     };
-    let all = finding["seen"].as_array().map_or(&[][..], Vec::as_slice);
-    let seen: Vec<Sight> = all.iter().filter_map(sight).collect();
-    match seen.is_empty() {
-        true => Ok(sight(&finding["caught"]).into_iter().collect()),
-        false => Ok(seen),
+    let graph = |it: &Value| {
+        let sizes = (it["states"].as_u64()?, it["transitions"].as_u64()?);
+        Some((it["preset"].as_str()?.to_owned(), sizes))
+    };
+    let list = |name: &str| finding[name].as_array().map_or(&[][..], Vec::as_slice);
+    let mut seen: Vec<Sight> = list("seen").iter().filter_map(sight).collect();
+    if seen.is_empty() {
+        seen.extend(sight(&finding["caught"]));
     }
+    let graphs = list("graphs").iter().filter_map(graph).collect();
+    Ok(Found { seen, graphs })
 }
 
 fn line(trial: &Trial) -> String {

@@ -3,10 +3,10 @@
 use crate::report::{Job, Status, Table};
 use lockstep_conformance::seeded::catalogue::{Entry, entry_of};
 use lockstep_conformance::seeded::report::{
-    explanations, must_be_caught, named_rules, unaccounted,
+    Independent, explanations, must_be_caught, named_rules, reasons_for_one, unaccounted,
 };
 use lockstep_conformance::seeded::{
-    Build, CONTROL, Expected, Finding, Rung, Seen, Side, search_for, seeded,
+    Build, CONTROL, Expected, Finding, Rung, Side, search_for, seeded,
 };
 use lockstep_model::Preset;
 
@@ -223,38 +223,45 @@ pub fn searched(name: &str, findings: &[Finding]) -> Option<Job> {
     (all > 0).then_some(job)
 }
 
-/// How many runs see each bug, whatever the others see. A bug that only one run sees hangs by a thread.
+/// How many runs see each bug, whatever the others see. A bug that only one run sees hangs by a thread, and
+/// has a reason.
 pub fn independent(findings: &[Finding]) -> Job {
     let mut job = Job::new("mutants", "how many see each", Status::Holds, String::new());
     let mut rows = Vec::new();
-    let mut alone = Vec::new();
+    let mut alone = 0;
+    let mut reasons = reasons_for_one();
     for finding in findings.iter().filter(|it| it.id != CONTROL) {
-        let times = |rung| {
-            let mut seen = finding.seen.iter().filter(move |it| it.rung == rung);
-            seen.next().map(|it| format!("{} of {}", it.times, it.of))
-        };
-        let is_preset = |it: &&Seen| !matches!(it.rung, Rung::Corpus | Rung::Walks);
-        let presets = finding.seen.iter().filter(is_preset);
-        let presets: Vec<_> = presets.map(|it| it.run.as_str()).collect();
-        // A trace or a walk that alone sees it is a thin thread too.
-        let threads: u64 = finding.seen.iter().map(|it| it.times.min(2)).sum();
-        if threads == 1 {
-            alone.push(finding.key());
+        let key = finding.key();
+        let seen = Independent::of(finding);
+        let case = format!("{key}: more than one run sees it, or there is a reason");
+        match (seen.runs, reasons.remove(&key)) {
+            (1, Some(why)) => job.notes.push(format!("{key}: one run sees it: {why}")),
+            (1, None) => job.failed(case, Status::Violated, "one run sees it, and no other"),
+            (_, Some(_)) => {
+                let text = "there is a reason why one run sees it, and it is not one run";
+                job.failed(case, Status::Violated, text);
+            }
+            (_, None) => job.passed(case),
         }
+        alone += u64::from(seen.runs == 1);
         rows.push(vec![
-            finding.key().into(),
-            times(Rung::Corpus).into(),
-            presets.len().into(),
-            presets.join(", ").into(),
-            times(Rung::Walks).into(),
+            key.into(),
+            seen.traces.into(),
+            seen.presets.len().into(),
+            seen.presets.join(", ").into(),
+            seen.walks.into(),
+            u64::from(seen.timeouts).into(),
         ]);
     }
-    job.verdict = format!("{} of {} are seen by one run only", alone.len(), rows.len());
-    for key in alone {
-        job.notes
-            .push(format!("{key}: one run sees it, and no other"));
-    }
-    let columns = ["bug", "traces", "presets", "which", "walks"];
+    job.verdict = format!("{alone} of {} are seen by one run only", rows.len());
+    let columns = [
+        "bug",
+        "traces",
+        "presets",
+        "which",
+        "walks",
+        "sampled timeouts",
+    ];
     job.tables.push(Table {
         title: "Runs that see each bug".to_owned(),
         columns: columns.map(str::to_owned).to_vec(),

@@ -51,6 +51,9 @@ pub struct MutantsArgs {
     /// With `--try`: climb no rung, only search for the property that the bug names
     #[arg(long, hide = true)]
     search_only: bool,
+    /// With `--try`: only these presets
+    #[arg(long, hide = true)]
+    within: Vec<String>,
     /// Try the bug that is switched on in this process, and print the finding as JSON
     #[arg(long = "try", value_name = "BUG", hide = true)]
     this: Option<String>,

@@ -138,7 +138,7 @@ pub fn try_this(args: &MutantsArgs, bug: &str) -> Result<(), CliError> {
             };
             try_implementation(&bug, &rungs, &corpus, args.all)
         }
-        Side::Specification => try_specification(&bug, &rungs, args.all),
+        Side::Specification => try_specification(&bug, &rungs, args.all, &args.within),
     };
     if let Some(folder) = &args.traces
         && let Some(trace) = finding.caught.as_ref().and_then(|it| it.trace.as_ref())

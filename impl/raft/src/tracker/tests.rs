@@ -1,6 +1,6 @@
 //! Details of progress that only a leader in a corner meets.
 
-use super::{Inflights, Progress, ProgressState, ProgressTracker};
+use super::{Inflights, Progress, ProgressMap, ProgressState, ProgressTracker};
 use crate::types::{Index, NodeId};
 
 fn id(id: u64) -> NodeId {
@@ -171,4 +171,29 @@ fn members_are_kept_in_order() {
     assert_eq!(second, Some(id(2)));
     assert!(!members.get(id(2)).unwrap().recent_active);
     assert!(members.at_mut(2).is_none());
+}
+
+/// Few members are searched one by one, more of them by halves: both find the same.
+#[test]
+fn few_members_and_many_are_found_alike() {
+    let of = |node: u64| Progress::new(Index(node), Inflights::new(2, 0));
+    let mut map = ProgressMap::default();
+    // In no order, and past the seven that are few.
+    let nodes = [8, 2, 12, 4, 10, 6, 18, 14, 16, 20];
+    for (count, node) in nodes.into_iter().enumerate() {
+        assert_eq!(map.insert(id(node), of(node)), None);
+        let mut sorted = nodes[..=count].to_vec();
+        sorted.sort_unstable();
+        assert!(map.ids().eq(sorted.iter().map(|it| id(*it))), "{map}");
+        for node in 1..22 {
+            let expected = sorted.contains(&node).then(|| of(node));
+            assert_eq!(map.get(id(node)), expected.as_ref(), "{node} in {map}");
+        }
+    }
+    for (gone, node) in nodes.into_iter().enumerate() {
+        assert_eq!(map.remove(id(node - 1)), None);
+        assert_eq!(map.remove(id(node)), Some(of(node)));
+        assert_eq!(map.len(), nodes.len() - 1 - gone);
+        assert!(!map.contains(id(node)));
+    }
 }

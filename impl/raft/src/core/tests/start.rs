@@ -364,6 +364,30 @@ fn applied_with_configuration() {
     assert!(start(again, 3).is_ok());
 }
 
+/// What is applied is read in pages of a mebibyte, and a change on the second one counts too.
+#[test]
+fn applied_with_configuration_beyond_one_page() {
+    let big = |index| Entry {
+        data: vec![0; 700 << 10].into(),
+        ..entry(1, index)
+    };
+    let added = ConfChange {
+        node: Some(id(3)),
+        ..ConfChange::default()
+    };
+    let change = Entry {
+        kind: EntryKind::ConfChange,
+        data: wire::encode_conf_change(&added),
+        ..entry(1, 4)
+    };
+    let mut storage = storage(&[1, 2], &[1], committed(1));
+    storage.append([big(2), big(3), change]).unwrap();
+    storage.set_hard_state(committed(4));
+    assert!(start(storage.clone(), 3).is_ok());
+    let error = start(storage, 4).unwrap_err().to_string();
+    assert!(error.contains("voters=(1 2 3)"), "{error}");
+}
+
 #[test]
 fn what_is_applied_lies_between_the_compacted_and_the_committed() {
     for (applied, result) in [
