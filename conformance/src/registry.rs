@@ -209,14 +209,14 @@ impl Targets {
     }
 
     fn with_etcd(self, name: &str, writes: StorageWrites) -> Targets {
-        let own = name.to_owned();
         let make = move |options: &ExecOptions| {
             let cache = etcd::default_cache().map_err(|it| Unavailable::Other(it.to_string()))?;
             match etcd::start(&cache, writes, *options) {
                 Ok(target) => Ok(AnyTarget::driven(target)),
                 Err(EtcdError::Target(error)) => Err(error.into()),
                 Err(error @ EtcdError::NoGo(_)) => Err(Unavailable::Missing {
-                    name: own.clone(),
+                    // What needs Go is the library, in either mode.
+                    name: "etcd".to_owned(),
                     why: error.to_string(),
                 }),
                 Err(error) => Err(Unavailable::Other(error.to_string())),
