@@ -10,6 +10,7 @@ use crate::report::{Job, Status, Table};
 use clap::Args;
 use lockstep_conformance::stop;
 use lockstep_engine::bench::{Contender, Measurement, measure};
+use lockstep_engine::temporary::TemporaryFolder;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -109,10 +110,10 @@ pub fn is_measurement(args: &BenchArgs) -> bool {
 fn one(preset: &str, args: &BenchArgs, progress: &Reporter) -> Result<(Job, Rows), CliError> {
     let chosen = Chosen::preset(preset)?;
     let mut rows = Rows::new();
-    let room = progress
-        .temporary_folder()
-        .map_err(|source| CliError::Output {
-            path: std::env::temp_dir(),
+    let place = std::env::temp_dir();
+    let room =
+        TemporaryFolder::new(&place, "lockstep-bench-").map_err(|source| CliError::Output {
+            path: place,
             source,
         })?;
     let counts = |row: &Measurement| (row.distinct, row.generated);

@@ -18,6 +18,7 @@ use lockstep_conformance::properties::Judge;
 use lockstep_conformance::seeded::Side;
 use lockstep_conformance::show::Story;
 use lockstep_engine::bench::peak_bytes;
+use lockstep_engine::temporary::TemporaryFolder;
 use lockstep_engine::{Checkable, Checked, PropertyKind, Search, Verdict};
 use lockstep_model::Cluster;
 use lockstep_model::properties::witnesses;
@@ -258,15 +259,15 @@ fn one(
         let job = super::stateright::run(chosen, limits, progress)?;
         return Ok((job, None));
     }
-    let room = room_on_disk(limits, progress)?;
+    let room = room_on_disk(limits)?;
     let mut search =
         limited(&chosen.cluster, limits, &chosen.name, progress).symmetry(args.symmetry);
+    if let Some(room) = &room {
+        search = search.spill_folder(room.path());
+    }
     if args.symmetry {
         // The size that is known is that of the whole.
         progress.begin(format!("check {} by symmetry", chosen.name));
-    }
-    if let Some(room) = &room {
-        search = search.spill_folder(room.path());
     }
     if !args.only.is_empty() {
         search = search.only(args.only.iter().cloned());
@@ -280,6 +281,7 @@ fn one(
     let mut job = job(chosen, &checked)?;
     if let (Some(file), Some(found)) = (trace_out, &checked.counterexample) {
         let trace = counterexample(chosen, &checked.report.verdict, found);
+        job.notes.extend(file.replaces());
         job.notes.push(match file.save(&trace, progress) {
             Ok(()) => {
                 let again = replay_command(file.path(), "spec");
@@ -323,12 +325,13 @@ pub fn explain(job: &mut Job, chosen: &Chosen, property: &str, title: &str, step
     }
 }
 
-/// A folder for what does not fit into memory, if memory is limited.
-pub fn room_on_disk(
-    limits: &LimitArgs,
-    progress: &Reporter,
-) -> Result<Option<tempfile::TempDir>, CliError> {
-    let folder = limits.memory.map(|_| progress.temporary_folder());
+/// A folder for what does not fit into memory, if memory is limited: made before the work begins, since it may
+/// be that none can be.
+pub fn room_on_disk(limits: &LimitArgs) -> Result<Option<TemporaryFolder>, CliError> {
+    let place = std::env::temp_dir();
+    let folder = limits
+        .memory
+        .map(|_| TemporaryFolder::new(&place, "lockstep-"));
     folder.transpose().map_err(|source| CliError::Output {
         path: std::env::temp_dir(),
         source,

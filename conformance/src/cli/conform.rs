@@ -114,7 +114,7 @@ impl VisitFork for Exhaust<'_> {
                     note: format!("depth {}", it.depth),
                 })
             });
-        let room = super::check::room_on_disk(limits, progress)?;
+        let room = super::check::room_on_disk(limits)?;
         if let Some(room) = &room {
             product = product.spill_folder(room.path());
         }

@@ -12,8 +12,8 @@ use crate::report::visible;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use lockstep_conformance::stop;
 use lockstep_conformance::targets::exec;
+use lockstep_engine::temporary;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -46,7 +46,6 @@ pub struct Reporter {
     /// How many jobs there will be, if each gets a line as it ends; else zero.
     planned: AtomicUsize,
     unwritten: Mutex<Vec<String>>,
-    temporary: Mutex<Vec<PathBuf>>,
 }
 
 /// The job at work.
@@ -75,7 +74,6 @@ impl Reporter {
             done: Mutex::default(),
             planned: AtomicUsize::new(0),
             unwritten: Mutex::default(),
-            temporary: Mutex::default(),
         }
     }
 
@@ -176,23 +174,10 @@ impl Reporter {
         lock(&self.unwritten).clone()
     }
 
-    /// A folder for temporary files, which is gone when the process ends, however that is.
-    ///
-    /// # Errors
-    /// It cannot be made.
-    pub fn temporary_folder(&self) -> std::io::Result<tempfile::TempDir> {
-        let folder = tempfile::Builder::new().prefix("lockstep-").tempdir()?;
-        lock(&self.temporary).push(folder.path().to_owned());
-        Ok(folder)
-    }
-
     /// Ends the programs that still run and removes temporary folders that nobody else is going to remove.
     pub fn clean_up(&self) {
         exec::end_all();
-        for folder in lock(&self.temporary).drain(..) {
-            // Most are gone already.
-            let _ = std::fs::remove_dir_all(folder);
-        }
+        temporary::remove_all();
     }
 
     /// Begins a job; the name stands before everything that it reports.

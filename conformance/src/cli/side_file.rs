@@ -49,6 +49,35 @@ impl SideFile {
         }
     }
 
+    /// One of several files of this kind, with the name of what it is about before its ending. All that go to
+    /// a pipe or a device go to the same.
+    #[must_use]
+    pub fn about(&self, what: &str) -> SideFile {
+        let elsewhere = fs::metadata(&self.path).is_ok_and(|there| !there.is_file());
+        if elsewhere {
+            return self.clone();
+        }
+        let mut name = self.path.file_stem().unwrap_or_default().to_owned();
+        name.push("-");
+        let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+        name.push(what.chars().map(plain).collect::<String>());
+        if let Some(ending) = self.path.extension() {
+            name.push(".");
+            name.push(ending);
+        }
+        SideFile {
+            path: self.path.with_file_name(name),
+            named: self.named,
+        }
+    }
+
+    /// Says that a file is going to be replaced that was there before.
+    pub fn replaces(&self) -> Option<String> {
+        let there = fs::metadata(&self.path).is_ok_and(|it| it.is_file() && it.len() > 0);
+        let path = self.path.display();
+        there.then(|| format!("{path} was there before, and has been replaced"))
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
@@ -103,6 +132,30 @@ fn attempt(path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_of_several_files_has_a_name_of_its_own() {
+        let about = |path: &str, what: &str| SideFile::at(Path::new(path)).about(what).path;
+        assert_eq!(
+            about("divergence.ndjson", "conform two votes"),
+            Path::new("divergence-conform-two-votes.ndjson")
+        );
+        assert_eq!(about("out/it", "walk"), Path::new("out/it-walk"));
+        assert_eq!(about("a.b/c.d.e", "x"), Path::new("a.b/c.d-x.e"));
+        if cfg!(unix) {
+            assert_eq!(about("/dev/null", "walk"), Path::new("/dev/null"));
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_replaced_is_named() {
+        let folder = tempfile::tempdir().expect("there is a place for temporary files");
+        let file = SideFile::at(&folder.path().join("it.ndjson"));
+        assert_eq!(file.replaces(), None);
+        fs::write(file.path(), "before").expect("it is written");
+        let said = file.replaces().expect("it is there");
+        assert!(said.contains("it.ndjson was there before"), "{said}");
+    }
 
     #[test]
     fn a_trial_leaves_everything_as_it_was() {

@@ -3,6 +3,7 @@
 
 use crate::target::TargetError;
 use crate::targets::exec::{ExecOptions, ExecTarget, Program, once};
+use lockstep_engine::temporary::TemporaryFolder;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -138,10 +139,14 @@ pub fn build(cache: &Path) -> Result<PathBuf, EtcdError> {
         "etcd-raft-{}",
         std::process::id()
     )));
+    // Go that is ended in the middle leaves its own temporary files; this folder is gone in any case.
+    let room = TemporaryFolder::new(&folder, "build-");
+    let room = room.map_err(|error| EtcdError::Build(format!("{}: {error}", folder.display())))?;
     let mut go = Command::new("go");
     go.args(["build", "-mod=readonly", "-o"])
         .arg(&fresh)
         .arg(".")
+        .env("GOTMPDIR", room.path())
         .current_dir(&folder);
     let output = once::output(go, BUILD_TIME).map_err(|error| unbuilt(&error))?;
     if !output.status.success() {

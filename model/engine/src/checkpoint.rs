@@ -9,6 +9,7 @@ use super::error::SearchError;
 use super::record_file::Records;
 use super::report::{Level, TimeSplit};
 use super::tally::Tally;
+use super::temporary::TemporaryFolder;
 use serde::{Deserialize, Serialize};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -132,7 +133,7 @@ pub(super) struct Store {
     checkpoint: Option<PathBuf>,
     /// Where to make a temporary folder otherwise.
     spill: Option<PathBuf>,
-    temporary: Option<tempfile::TempDir>,
+    temporary: Option<TemporaryFolder>,
     /// Files that the manifest on disk may still name.
     retired: Vec<PathBuf>,
 }
@@ -167,10 +168,7 @@ impl Store {
             Some(temporary) => temporary,
             None => {
                 let inside = self.spill.clone().unwrap_or_else(std::env::temp_dir);
-                tempfile::Builder::new()
-                    .prefix("search-")
-                    .tempdir_in(&inside)
-                    .map_err(at(&inside))?
+                TemporaryFolder::new(&inside, "lockstep-search-").map_err(at(&inside))?
             }
         };
         Ok(self.temporary.insert(temporary).path().to_owned())

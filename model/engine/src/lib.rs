@@ -57,6 +57,7 @@
 //! | `memory_budget` | what goes to disk, and when |
 //! | `frontier`, `predecessors` | states that wait, and two bytes a state to rebuild paths |
 //! | `record_file`, `checkpoint` | files with checksums, and the manifest that makes them a checkpoint |
+//! | `temporary` | folders that are gone when the process ends |
 //! | `counterexample` | executing a path again, with symmetry too |
 //! | `simulate` | random runs |
 //! | `crosscheck`, `bench` | stateright's searches on the same model |
@@ -87,6 +88,7 @@ mod selected;
 mod simulate;
 mod steps;
 mod tally;
+pub mod temporary;
 #[cfg(test)]
 mod tests;
 mod traits;
