@@ -323,11 +323,14 @@ fn a_program_is_ended_with_all_that_it_started() {
     }
     let folder = tempfile::tempdir().unwrap();
     let note = folder.path().join("descendant");
-    let holds = |how: &str| {
+    // In the group of the program, or in one of its own.
+    let holds = |leaves: bool, how: &str| {
+        let leaves = if leaves { "True" } else { "False" };
         format!(
             r#"
     import subprocess
-    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
+    child = subprocess.Popen(sleep, start_new_session={leaves})
     with open({:?}, "w") as note: note.write(str(child.pid))
     {how}
 "#,
@@ -349,25 +352,27 @@ fn a_program_is_ended_with_all_that_it_started() {
         }
     };
 
-    let target = start(program(&holds("os._exit(3)")));
-    let begun = Instant::now();
-    let error = target.start(&config(), id(1)).err().expect("it ends");
-    assert!(error.to_string().contains("exit status: 3"), "{error}");
-    assert!(
-        begun.elapsed() < Duration::from_secs(18),
-        "the time-out is 20 s"
-    );
-    ended(());
+    let of_group = if cfg!(target_os = "linux") {
+        vec![false, true]
+    } else {
+        vec![false]
+    };
+    for leaves in of_group {
+        let target = start(program(&holds(leaves, "os._exit(3)")));
+        let begun = Instant::now();
+        let error = target.start(&config(), id(1)).err().expect("it ends");
+        assert!(error.to_string().contains("exit status: 3"), "{error}");
+        assert!(
+            begun.elapsed() < Duration::from_secs(18),
+            "the time-out is 20 s"
+        );
+        ended(());
 
-    let target = start(program(&holds("fine()")));
-    let server = target.start(&config(), id(1)).unwrap();
-    drop((server, target));
-    ended(());
-
-    let target = start(program(&holds("time.sleep(600)")));
-    let waits = std::thread::spawn(move || target.start(&config(), id(1)).err());
-    assert!(waits.join().unwrap().is_some());
-    ended(());
+        let target = start(program(&holds(leaves, "fine()")));
+        let server = target.start(&config(), id(1)).unwrap();
+        drop((server, target));
+        ended(());
+    }
 }
 
 #[test]

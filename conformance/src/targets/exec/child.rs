@@ -85,7 +85,7 @@ impl Connection {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let mut group = Group::start(&mut command).map_err(|error| ExecError {
+        let mut group = Group::start_marked(&mut command).map_err(|error| ExecError {
             what: format!("cannot start {:?}: {error}", command.get_program()),
             stderr: Vec::new(),
         })?;

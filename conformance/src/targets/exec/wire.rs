@@ -177,7 +177,12 @@ impl RawReply {
                 version: short(need(self.version, "version")?, "version")?,
                 features: need(self.features, "features")?,
                 fields: need(self.fields, "fields")?,
-                derived: self.derived.unwrap_or_default(),
+                derived: self
+                    .derived
+                    .unwrap_or_default()
+                    .into_iter()
+                    .map(|(field, how)| (field, shortened(how, NAME_CHARS)))
+                    .collect(),
                 dialect: dialect(&self.departures.unwrap_or_default())?,
             }),
             Op::Open => Reply::Opened {
