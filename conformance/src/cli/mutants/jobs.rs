@@ -29,6 +29,20 @@ pub fn account(entries: &[Entry], build: &Build) -> Job {
     job
 }
 
+/// The bugs about which nothing was found out, each with the reason; none if there are none. That is no verdict
+/// on them: what catches them is not known.
+pub fn not_tried(failed: &[(String, String)]) -> Option<Job> {
+    if failed.is_empty() {
+        return None;
+    }
+    let verdict = format!("stopped ({} ended in an error)", failed.len());
+    let mut job = Job::new("mutants", "not tried", Status::Stopped, verdict);
+    for (bug, why) in failed {
+        job.failed(format!("{bug} was tried"), Status::Stopped, why.as_str());
+    }
+    Some(job)
+}
+
 /// The bugs of one side and the rungs that catch them.
 pub fn job(
     side: Side,

@@ -15,6 +15,7 @@ use lockstep_conformance::seeded::report::markdown;
 use lockstep_conformance::seeded::{CONTROL, Expected, Known, Rung, Side, try_control};
 use lockstep_conformance::stop;
 use lockstep_traces::{Trace, trace_files};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use trial::try_all;
@@ -89,8 +90,7 @@ impl MutantsArgs {
 /// Tries every bug that was asked for.
 ///
 /// # Errors
-/// No bug has such a name, the build with the bugs cannot be made, the corpus is missing or damaged, or a
-/// file cannot be written.
+/// No bug has such a name, the build with the bugs cannot be made, or the corpus is missing or damaged.
 pub fn run(args: &MutantsArgs, progress: &Reporter) -> Result<Vec<Job>, CliError> {
     if let Some(bug) = &args.this {
         trial::try_this(args, bug)?;
@@ -118,24 +118,43 @@ pub fn run(args: &MutantsArgs, progress: &Reporter) -> Result<Vec<Job>, CliError
             ..Tick::default()
         })
     })?;
-    let findings = try_all(args, &build, &build.bugs, progress)?;
+    let known = build.bugs.iter().chain(&build.rules);
+    let known: BTreeSet<&str> = known.map(|it| it.id.as_str()).chain([CONTROL]).collect();
+    unknown(&args.only, &known)?;
+    let tried = try_all(args, &build, &build.bugs, progress);
     let search = MutantsArgs {
         search_only: true,
         all: false,
         ..args.clone()
     };
-    let rules = try_all(&search, &build, &build.rules, progress)?;
+    let without = try_all(&search, &build, &build.rules, progress);
     let cut = stop::requested();
-    let control = match args.asks_for(CONTROL) && !cut {
-        true => Some(try_control().map_err(|error| CliError::Usage(error.to_string()))?),
-        false => None,
-    };
-    let findings: Vec<_> = findings.into_iter().chain(control).collect();
+    let (mut findings, rules) = (tried.findings, without.findings);
+    let mut failed = [tried.failed, without.failed].concat();
+    if args.asks_for(CONTROL) && !cut {
+        match try_control() {
+            Ok(control) => findings.push(control),
+            Err(error) => failed.push((CONTROL.to_owned(), error.to_string())),
+        }
+    }
+    let both = (args.all && !cut).then(|| trial::try_both(args, &build, progress));
+    let both = both.map(|it| {
+        failed.extend(it.failed);
+        it.findings
+    });
+    let cut = stop::requested() || !failed.is_empty();
     if findings.is_empty() && rules.is_empty() && !cut {
-        let text = format!("no seeded bug or rule is called {}", args.only.join(" or "));
+        let text = format!("nothing was tried: no rung sees {}", args.only.join(" or "));
         return Err(CliError::Usage(text));
     }
-    // What is written of a part would pass for the whole. A failure is in the report.
+    if cut {
+        // What is written of a part would pass for the whole.
+        for file in page.iter().chain(&list) {
+            let path = file.path().display();
+            progress.unwritten(format!("{path}: not written: not all bugs were tried"));
+        }
+    }
+    // A failure is in the report.
     if let Some(file) = page.filter(|_| !cut) {
         let _ = file.write(markdown(&entries, &findings).as_bytes(), progress);
     }
@@ -163,18 +182,27 @@ pub fn run(args: &MutantsArgs, progress: &Reporter) -> Result<Vec<Job>, CliError
         "without each rule of the specification",
         &rules,
     ));
-    if args.all && !cut {
+    if let Some(both) = both {
         all.push(jobs::independent(&findings));
-        all.push(jobs::both(
-            &trial::try_both(args, &build, progress)?,
-            &findings,
-        ));
+        all.push(jobs::both(&both, &findings));
     }
+    all.extend(jobs::not_tried(&failed));
     if stop::requested() {
         let name = "the other bugs";
         all.push(Job::not_reached("mutants", name, "interrupted"));
     }
     Ok(all)
+}
+
+/// Whether a name that was asked for is nobody's. It must not be left out in silence beside others.
+fn unknown(asked: &[String], known: &BTreeSet<&str>) -> Result<(), CliError> {
+    let unknown = asked.iter().filter(|id| !known.contains(id.as_str()));
+    let unknown: Vec<_> = unknown.map(String::as_str).collect();
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    let text = format!("no seeded bug or rule is called {}", unknown.join(" or "));
+    Err(CliError::Usage(text))
 }
 
 fn read_corpus(folder: &Path) -> Result<Vec<(String, Trace)>, CliError> {
@@ -201,4 +229,22 @@ fn make_folder(folder: &Path) -> Result<(), CliError> {
         path: folder.to_owned(),
         source,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_is_nobodys_is_not_left_out_in_silence() {
+        let known = BTreeSet::from(["EL-01", "EL-02"]);
+        let asked = |names: &[&str]| {
+            let names: Vec<_> = names.iter().map(|it| (*it).to_owned()).collect();
+            unknown(&names, &known).map_err(|error| error.to_string())
+        };
+        assert_eq!(asked(&[]), Ok(()));
+        assert_eq!(asked(&["EL-02"]), Ok(()));
+        let error = asked(&["EL-01", "EL-99"]).expect_err("one is unknown");
+        assert_eq!(error, "no seeded bug or rule is called EL-99");
+    }
 }
