@@ -63,8 +63,8 @@ pub use product::Counts;
 pub use registry::{TargetSpec, Targets};
 pub use serve::{serve, serve_on};
 pub use target::{
-    Description, DialectUse, Digest, Fork, Observation, Output, Reaction, Run, Strength, Target,
-    TargetError, TargetServer,
+    Cluster, Description, DialectUse, Digest, Fork, Observation, Output, Reaction, Run, Strength,
+    Target, TargetError, TargetServer,
 };
 
 /// What is called now and then while a graph is searched; a break stops the search.

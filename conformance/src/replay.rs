@@ -11,22 +11,31 @@
 //! * Something: the trace is [`TraceResult::Partial`], which is no pass. A server's state depends on its own
 //!   inputs alone, so if it was to change, the later steps of *that* server are not compared; the other
 //!   servers of the trace go on.
+//!
+//! # Long traces
+//!
+//! Traces of usual length go to the target many at a time. A longer one is never in memory as a whole: it is
+//! read step by step and given to the target input by input. Of a divergence in it the last steps are shown,
+//! and [`ReplayReport::left_out`] counts those before them.
 
-use crate::compare::{Difference, Wanted, compare, compare_bystander, compare_start, start_view};
-use crate::divergence::{Actual, Divergence};
-use crate::properties::{Counterexample, CounterexampleFate, Judge, Judges, Replayed, evaluate};
+mod batch;
+mod judge;
+mod long;
+mod reasons;
+
+use crate::divergence::Divergence;
+use crate::properties::{Counterexample, CounterexampleFate, Judges};
 use crate::stop;
-use crate::target::{Description, Reaction, Run, Script, Target, TargetError};
-use lockstep_traces::{
-    Event, Expected, FieldSet, NodeView, Outcome, Problem, ServerId, Trace, TraceError,
-};
+use crate::target::{Description, Target, TargetError};
+use batch::Batch;
+use judge::{Counts, Fate};
+use lockstep_traces::{FieldSet, Trace, TraceError, TraceReader};
+pub(crate) use reasons::Reasons;
 use serde::Serialize;
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
+use std::io::BufRead;
 use std::ops::ControlFlow;
-
-/// Traces that are on their way to the target at once.
-const BATCH: usize = 256;
 
 /// How one trace fared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -112,10 +121,12 @@ pub struct ReplayReport {
     pub not_reached: u64,
     /// Steps at which only the network moves; there is nothing to compare.
     pub network: u64,
-    /// The first trace that differs, and the file or name that it came from.
-    pub divergence: Option<(String, Box<Divergence>)>,
     /// The counterexamples whose properties were evaluated, each with the file or name that it came from.
     pub counterexamples: Vec<(String, Counterexample)>,
+    /// The first trace that differs, and the file or name that it came from.
+    pub divergence: Option<(String, Box<Divergence>)>,
+    /// How many steps come before those of the divergence's trace: not zero only if the trace is a long one.
+    pub left_out: usize,
     interrupted: bool,
 }
 
@@ -176,18 +187,24 @@ impl ReplayReport {
             not_driven: BTreeMap::new(),
             not_reached: 0,
             network: 0,
-            divergence: None,
             counterexamples: Vec::new(),
+            divergence: None,
+            left_out: 0,
             interrupted: false,
         }
     }
 
-    fn add(&mut self, source: &str, trace: &Trace, fate: Fate) {
+    /// Adds what was done.
+    fn count(&mut self, counts: Counts) {
+        self.steps += counts.steps;
+        self.compared += counts.compared;
+        self.not_reached += counts.not_reached;
+        self.network += counts.network;
+    }
+
+    /// Adds the result of a trace.
+    fn conclude(&mut self, source: &str, fate: Fate) {
         self.traces += 1;
-        self.steps += fate.steps;
-        self.compared += fate.compared.len() as u64;
-        self.not_reached += fate.not_reached;
-        self.network += trace.steps.len() as u64 - fate.steps;
         match fate.result() {
             TraceResult::Agreed => self.agreed += 1,
             TraceResult::AgreedWhereDriven => self.agreed_where_driven += 1,
@@ -195,15 +212,15 @@ impl ReplayReport {
             TraceResult::NothingCompared => self.nothing_compared += 1,
             TraceResult::Diverged | TraceResult::Counterexample => {}
         }
-        for (_, not_driven) in fate.not_driven {
-            *self.not_driven.entry(not_driven).or_default() += 1;
-        }
         if let Some(counterexample) = fate.counterexample {
             self.counterexamples
                 .push((source.to_owned(), counterexample));
         }
-        if self.divergence.is_none() {
-            self.divergence = fate.divergence.map(|it| (source.to_owned(), Box::new(it)));
+        if self.divergence.is_none()
+            && let Some(found) = fate.divergence
+        {
+            self.divergence = Some((source.to_owned(), Box::new(found)));
+            self.left_out = fate.left_out;
         }
     }
 }
@@ -228,37 +245,39 @@ pub enum ReplayError {
 pub fn replay<T: Target>(
     target: &T,
     traces: impl IntoIterator<Item = Result<(String, Trace), TraceError>>,
-    progress: &mut dyn FnMut(&ReplayReport) -> ControlFlow<()>,
+    progress: Progress<'_>,
 ) -> Result<ReplayReport, ReplayError> {
     replay_watched(target, traces, None, progress, &mut |_, _, _| {})
 }
 
-/// [`replay`], but of a counterexample the property that it names is evaluated on what the target does: that the
-/// target does otherwise than the trace is then no divergence.
+/// Replays traces as they are read, each with the name of where it comes from, until one differs. A trace may be
+/// longer than memory.
+///
+/// With `judges`, the property that a counterexample names is evaluated on what the target does: that the target
+/// does otherwise than the trace is then no divergence.
 ///
 /// # Errors
 ///
-/// As [`replay`], or a counterexample names a property that does not exist.
-pub fn replay_and_judge<T: Target>(
+/// A trace cannot be read, the target cannot be started, or a counterexample names a property that does not exist.
+pub fn replay_read<T: Target, R: BufRead>(
     target: &T,
-    traces: impl IntoIterator<Item = Result<(String, Trace), TraceError>>,
-    judges: Judges,
-    progress: &mut dyn FnMut(&ReplayReport) -> ControlFlow<()>,
+    readers: impl IntoIterator<Item = Result<(String, TraceReader<R>), TraceError>>,
+    judges: Option<Judges>,
+    progress: Progress<'_>,
 ) -> Result<ReplayReport, ReplayError> {
-    let known = traces.into_iter().map(|trace| {
-        let (source, trace) = trace?;
-        match &trace.header.property {
-            Some(name) if !Judge::knows(name) => Err(TraceError {
-                source_name: source,
-                line: 1,
-                field: "property".to_owned(),
-                problem: Problem::Invalid(format!("there is no property {name}")),
-            }),
-            _ => Ok((source, trace)),
+    let mut replay = Replay::new(target, judges, progress);
+    for reader in readers {
+        let (source, reader) = reader?;
+        long::read(&mut replay, source, reader)?;
+        if replay.is_over() {
+            break;
         }
-    });
-    replay_watched(target, known, Some(judges), progress, &mut |_, _, _| {})
+    }
+    replay.end()
 }
+
+/// What is called now and then with the counts so far, and may stop the replay.
+pub type Progress<'a> = &'a mut dyn FnMut(&ReplayReport) -> ControlFlow<()>;
 
 /// What is told of every step that agreed or could not be driven: the position of the trace, that of the
 /// step in it, and its fate.
@@ -269,267 +288,80 @@ pub(crate) fn replay_watched<T: Target, B: Borrow<Trace>>(
     target: &T,
     traces: impl IntoIterator<Item = Result<(String, B), TraceError>>,
     judges: Option<Judges>,
-    progress: &mut dyn FnMut(&ReplayReport) -> ControlFlow<()>,
+    progress: Progress<'_>,
     watch: Watch<'_>,
 ) -> Result<ReplayReport, ReplayError> {
-    let mut report = ReplayReport::new(target.description());
-    let mut batch: Vec<(String, B)> = Vec::new();
+    let mut replay = Replay::new(target, judges, progress);
     for trace in traces {
         let (source, trace) = trace?;
-        let same = batch
-            .last()
-            .is_none_or(|(_, last)| last.borrow().header.config == trace.borrow().header.config);
-        if !same || batch.len() == BATCH {
-            replay_batch(target, &batch, judges, &mut report, watch)?;
-            batch.clear();
-            report.interrupted |= progress(&report).is_break();
-            if report.divergence.is_some() || report.interrupted {
-                return Ok(report);
-            }
+        replay.add(source, trace, watch)?;
+        if replay.is_over() {
+            break;
         }
-        batch.push((source, trace));
     }
-    replay_batch(target, &batch, judges, &mut report, watch)?;
-    report.interrupted |= stop::requested();
-    Ok(report)
+    replay.flush(watch)?;
+    replay.end()
 }
 
-/// Replays traces of one configuration.
-fn replay_batch<T: Target, B: Borrow<Trace>>(
-    target: &T,
-    batch: &[(String, B)],
+/// A replay under way.
+struct Replay<'a, T, B> {
+    target: &'a T,
     judges: Option<Judges>,
-    report: &mut ReplayReport,
-    watch: Watch<'_>,
-) -> Result<(), TargetError> {
-    let Some((_, first)) = batch.first() else {
-        return Ok(());
-    };
-    let scripts: Vec<Script<'_>> = batch
-        .iter()
-        .map(|(_, trace)| script(trace.borrow()))
-        .collect();
-    let mut fates: Vec<Option<Fate>> = batch.iter().map(|_| None).collect();
-    let shown = report.target.shows;
-    let ended = target.run(
-        &first.borrow().header.config,
-        &scripts,
-        &mut |position, run| {
-            let trace = batch[position].1.borrow();
-            fates[position] = Some(match (&trace.header.property, judges) {
-                (Some(property), Some(judges)) => {
-                    Fate::of_counterexample(trace, evaluate(trace, property, run, judges, shown))
-                }
-                _ => judge(trace, run, shown),
-            });
-        },
-    );
-    let diverged = |fate: &Fate| fate.divergence.is_some();
-    let given_up = match ended {
-        Ok(()) => fates.iter().flatten().any(diverged),
-        Err(TargetError::Interrupted) => {
-            report.interrupted = true;
-            true
-        }
-        // What was seen to differ stands, whatever came after it.
-        Err(_) if fates.iter().flatten().any(diverged) => true,
-        Err(error) => return Err(error),
-    };
-    let before = report.traces as usize;
-    for (position, ((source, trace), fate)) in batch.iter().zip(fates).enumerate() {
-        let Some(fate) = fate else {
-            if given_up {
-                continue;
-            }
-            return Err(TargetError::Setup(format!(
-                "the target lost the trace {source}"
-            )));
-        };
-        let number = before + position;
-        for step in &fate.compared {
-            watch(number, *step, StepFate::Agreed);
-        }
-        for (step, not_driven) in &fate.not_driven {
-            watch(number, *step, StepFate::NotDriven(not_driven));
-        }
-        report.add(source, trace.borrow(), fate);
-    }
-    Ok(())
+    report: ReplayReport,
+    reasons: Reasons,
+    batch: Batch<B>,
+    progress: Progress<'a>,
 }
 
-fn script(trace: &Trace) -> Script<'_> {
-    let steps = trace.steps.iter().filter_map(|step| match &step.event {
-        Event::Server { server, input } => Some((*server, input)),
-        Event::Duplicate(_) | Event::Drop(_) => None,
-    });
-    Script {
-        steps: steps.collect(),
-    }
-}
-
-/// How one trace fared, with its counts.
-#[derive(Default)]
-struct Fate {
-    steps: u64,
-    /// The positions of the steps that were driven and agreed.
-    compared: Vec<usize>,
-    /// The positions of the steps that could not be driven.
-    not_driven: Vec<(usize, NotDriven)>,
-    not_reached: u64,
-    divergence: Option<Divergence>,
-    counterexample: Option<Counterexample>,
-    /// Whether there is any field to compare.
-    fields: bool,
-}
-
-impl Fate {
-    fn of_counterexample(trace: &Trace, replayed: Replayed) -> Fate {
-        Fate {
-            steps: script(trace).steps.len() as u64,
-            compared: replayed.compared,
-            counterexample: Some(replayed.counterexample),
-            fields: true,
-            ..Fate::default()
+impl<'a, T: Target, B: Borrow<Trace>> Replay<'a, T, B> {
+    fn new(target: &'a T, judges: Option<Judges>, progress: Progress<'a>) -> Self {
+        Replay {
+            target,
+            judges,
+            report: ReplayReport::new(target.description()),
+            reasons: Reasons::default(),
+            batch: Batch::default(),
+            progress,
         }
     }
 
-    fn result(&self) -> TraceResult {
-        if self.counterexample.is_some() {
-            TraceResult::Counterexample
-        } else if self.divergence.is_some() {
-            TraceResult::Diverged
-        } else if self.steps == 0 || !self.fields {
-            TraceResult::NothingCompared
-        } else if self.compared.len() as u64 == self.steps {
-            TraceResult::Agreed
-        } else if self.not_reached == 0 && self.not_driven.iter().all(|(_, it)| it.changes_nothing)
-        {
-            TraceResult::AgreedWhereDriven
-        } else {
-            TraceResult::Partial
+    /// Whether there is nothing more to do.
+    fn is_over(&self) -> bool {
+        self.report.divergence.is_some() || self.report.interrupted
+    }
+
+    /// Adds a trace, and replays those before it if they cannot go together.
+    fn add(&mut self, source: String, trace: B, watch: Watch<'_>) -> Result<(), TargetError> {
+        if !self.batch.takes(trace.borrow()) {
+            self.flush(watch)?;
+            self.tick();
         }
+        self.batch.push(source, trace);
+        Ok(())
     }
-}
 
-/// What the trace last said of a server, and whether its inputs still mean anything.
-struct Tracked {
-    id: ServerId,
-    view: NodeView,
-    lost: bool,
-}
-
-/// Compares what happened with what the trace expects.
-fn judge(trace: &Trace, run: Run, shown: FieldSet) -> Fate {
-    let mut fate = Fate {
-        fields: shown != FieldSet::NONE,
-        ..Fate::default()
-    };
-    let config = &trace.header.config;
-    let mut servers: Vec<Tracked> = config
-        .server_ids()
-        .map(|id| Tracked {
-            id,
-            view: start_view(),
-            lost: false,
-        })
-        .collect();
-    fate.steps = script(trace).steps.len() as u64;
-    let starts = servers.iter().zip(&run.initial);
-    let started: Vec<Difference> = starts
-        .filter_map(|(tracked, view)| compare_start(tracked.id, view, shown))
-        .collect();
-    if !started.is_empty() {
-        fate.divergence = Some(divergence(trace, 0, started, None));
-        return fate;
-    }
-    let mut observations = run.steps.into_iter();
-    for (position, step) in trace.steps.iter().enumerate() {
-        let (Event::Server { server, input }, Some(expected)) = (&step.event, &step.expected)
-        else {
-            continue;
-        };
-        let Some(tracked) = servers.iter_mut().find(|tracked| tracked.id == *server) else {
-            continue;
-        };
-        let Some(seen) = observations.next() else {
-            let error = run
-                .failed
-                .unwrap_or_else(|| "it answered too few inputs".to_owned());
-            let differences = vec![Difference::Failed { error }];
-            fate.divergence = Some(divergence(trace, position, differences, None));
-            return fate;
-        };
-        if tracked.lost {
-            fate.not_reached += 1;
-            continue;
+    /// Replays the traces that wait, unless there is nothing more to do.
+    fn flush(&mut self, watch: Watch<'_>) -> Result<(), TargetError> {
+        let batch = std::mem::take(&mut self.batch);
+        if self.is_over() {
+            return Ok(());
         }
-        let output = match &seen.reaction {
-            Reaction::Driven(output) => output,
-            Reaction::NotDriven { reason } => {
-                // It has not changed, says the target, and is held to it.
-                if let Some(moved) = compare_bystander(*server, &tracked.view, &seen.view, shown) {
-                    fate.divergence = Some(divergence(trace, position, vec![moved], None));
-                    return fate;
-                }
-                let not_driven = NotDriven {
-                    input: input.name(),
-                    reason: reason.clone(),
-                    changes_nothing: changes_nothing(expected, &tracked.view),
-                };
-                fate.not_driven.push((position, not_driven));
-                tracked.lost = expected.view != tracked.view;
-                continue;
-            }
-        };
-        let wanted = Wanted::new(expected, tracked.view.applied);
-        let differences = compare(&wanted, output, &seen.view, shown);
-        if !differences.is_empty() {
-            let actual = Actual::new(seen.reaction, seen.view);
-            fate.divergence = Some(divergence(trace, position, differences, actual));
-            return fate;
-        }
-        fate.compared.push(position);
-        tracked.view.clone_from(&expected.view);
+        batch.replay(
+            self.target,
+            self.judges,
+            &mut self.report,
+            &mut self.reasons,
+            watch,
+        )
     }
-    let end = trace.steps.len() - 1;
-    if let Some(error) = run.failed {
-        let differences = vec![Difference::Failed { error }];
-        fate.divergence = Some(divergence(trace, end, differences, None));
-        return fate;
+
+    fn tick(&mut self) {
+        self.report.interrupted |= (self.progress)(&self.report).is_break();
     }
-    let moved = bystanders(&servers, &run.last, shown);
-    if !moved.is_empty() {
-        fate.divergence = Some(divergence(trace, end, moved, None));
-    }
-    fate
-}
 
-/// Servers that are not as the trace left them, although every one of their own inputs agreed.
-fn bystanders(servers: &[Tracked], last: &[NodeView], shown: FieldSet) -> Vec<Difference> {
-    servers
-        .iter()
-        .zip(last)
-        .filter(|(tracked, _)| !tracked.lost)
-        .filter_map(|(tracked, view)| compare_bystander(tracked.id, &tracked.view, view, shown))
-        .collect()
-}
-
-fn changes_nothing(expected: &Expected, before: &NodeView) -> bool {
-    expected.outcome == Outcome::Accepted && expected.view == *before && expected.sent.is_empty()
-}
-
-/// The divergence at that step of the trace.
-fn divergence(
-    trace: &Trace,
-    position: usize,
-    differences: Vec<Difference>,
-    actual: Option<Actual>,
-) -> Divergence {
-    let mut trace = trace.clone();
-    trace.steps.truncate(position + 1);
-    Divergence {
-        trace,
-        differences,
-        actual,
+    fn end(mut self) -> Result<ReplayReport, ReplayError> {
+        self.flush(&mut |_, _, _| {})?;
+        self.report.interrupted |= stop::requested();
+        Ok(self.report)
     }
 }

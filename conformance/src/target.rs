@@ -186,6 +186,17 @@ pub trait Target {
         Ok(())
     }
 
+    /// Starts all servers of a cluster so configured, to be given one input after the other: for a script that
+    /// is longer than memory. The default starts them one by one; a target at a distance, whose servers may
+    /// share a process, overrides it to start them together.
+    ///
+    /// # Errors
+    ///
+    /// As [`Target::start`].
+    fn cluster(&self, config: &Config) -> Result<Box<dyn Cluster + '_>, TargetError> {
+        Ok(Box::new(Servers::start(self, config)?))
+    }
+
     /// How much each entry of its dialect mattered in these traces, which it has just run. Empty for a
     /// target that has no dialect.
     ///
@@ -234,6 +245,31 @@ pub trait Fork: TargetServer + Sized {
 pub trait Digest: TargetServer {
     /// As [`Fork::digest`].
     fn digest(&self) -> u128;
+}
+
+/// All servers of a running cluster.
+pub trait Cluster {
+    /// The view of every server before the first input, in order of names. Called once, and first.
+    ///
+    /// # Errors
+    ///
+    /// [`TargetError::Failed`] if the target broke down; the cluster is not used again.
+    fn initial(&mut self) -> Result<Vec<NodeView>, TargetError>;
+
+    /// Gives one server one input.
+    ///
+    /// # Errors
+    ///
+    /// [`TargetError::Failed`] if the target broke down; the cluster is not used again.
+    /// [`TargetError::Setup`] if there is no such server.
+    fn apply(&mut self, id: ServerId, input: &Input) -> Result<Observation, TargetError>;
+
+    /// The view of every server after the last input, in order of names.
+    ///
+    /// # Errors
+    ///
+    /// [`TargetError::Failed`] if the target broke down.
+    fn last(self: Box<Self>) -> Result<Vec<NodeView>, TargetError>;
 }
 
 /// The inputs to give to one fresh cluster, in order.
@@ -325,10 +361,7 @@ fn run_one<T: Target + ?Sized>(
         last: Vec::new(),
         failed: None,
     };
-    let mut servers = Vec::new();
-    for id in config.server_ids() {
-        servers.push((id, target.start(config, id)?));
-    }
+    let mut servers = Servers::start(target, config)?;
     match drive(&mut servers, script, &mut run) {
         Err(TargetError::Failed(why)) => run.failed = Some(why),
         result => result?,
@@ -336,30 +369,60 @@ fn run_one<T: Target + ?Sized>(
     Ok(run)
 }
 
-fn drive<S: TargetServer>(
-    servers: &mut [(ServerId, S)],
-    script: &Script<'_>,
-    run: &mut Run,
-) -> Result<(), TargetError> {
-    for (_, server) in servers.iter_mut() {
-        run.initial.push(server.view()?);
+/// Servers that share nothing.
+struct Servers<S>(Vec<(ServerId, S)>);
+
+impl<S: TargetServer> Servers<S> {
+    fn start<T: Target<Server = S> + ?Sized>(
+        target: &T,
+        config: &Config,
+    ) -> Result<Servers<S>, TargetError> {
+        let start = |id| Ok((id, target.start(config, id)?));
+        config
+            .server_ids()
+            .map(start)
+            .collect::<Result<_, _>>()
+            .map(Servers)
     }
-    for (id, input) in &script.steps {
-        if stop::requested() {
-            return Err(TargetError::Interrupted);
-        }
-        let Some((_, server)) = servers.iter_mut().find(|(name, _)| name == id) else {
+
+    fn views(&mut self) -> Result<Vec<NodeView>, TargetError> {
+        self.0.iter_mut().map(|(_, server)| server.view()).collect()
+    }
+}
+
+impl<S: TargetServer> Cluster for Servers<S> {
+    fn initial(&mut self) -> Result<Vec<NodeView>, TargetError> {
+        self.views()
+    }
+
+    fn apply(&mut self, id: ServerId, input: &Input) -> Result<Observation, TargetError> {
+        let Some((_, server)) = self.0.iter_mut().find(|(name, _)| *name == id) else {
             return Err(TargetError::Setup(format!(
                 "the cluster has no server {id}"
             )));
         };
         let reaction = apply_caught(server, input)?;
-        run.steps.push(Observation {
-            reaction,
-            view: server.view()?,
-        });
+        let view = server.view()?;
+        Ok(Observation { reaction, view })
     }
-    let last = servers.iter_mut().map(|(_, server)| server.view());
-    run.last = last.collect::<Result<_, _>>()?;
+
+    fn last(mut self: Box<Self>) -> Result<Vec<NodeView>, TargetError> {
+        self.views()
+    }
+}
+
+fn drive<S: TargetServer>(
+    servers: &mut Servers<S>,
+    script: &Script<'_>,
+    run: &mut Run,
+) -> Result<(), TargetError> {
+    run.initial = servers.views()?;
+    for (id, input) in &script.steps {
+        if stop::requested() {
+            return Err(TargetError::Interrupted);
+        }
+        run.steps.push(servers.apply(*id, input)?);
+    }
+    run.last = servers.views()?;
     Ok(())
 }

@@ -218,6 +218,86 @@ fn an_interruption_keeps_what_was_established() {
     assert!(states > Some(1_000), "{facts:?}");
 }
 
+/// Whoever asks twice does not want to wait, and still has no use for what was meant to be temporary.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_second_signal_leaves_nothing_behind_either() {
+    let verbs: [&[&str]; 3] = [
+        &["check", "--preset", "wide", "--memory", "30"],
+        &["coverage", "wide", "--memory", "30"],
+        &[
+            "check",
+            "--target",
+            "lockstep-raft",
+            "--preset",
+            "wide",
+            "--memory",
+            "30",
+        ],
+    ];
+    for arguments in verbs {
+        let here = folder();
+        let what = arguments.join(" ");
+        let child = start(here.path(), &[arguments, &["-q"]].concat());
+        let process = child.id();
+        let temporary = here.path().join("tmp");
+        let left = || {
+            std::fs::read_dir(&temporary)
+                .expect("a folder of our own")
+                .count()
+        };
+        wait_for("files on the disk", || left() > 0);
+        send("INT", process);
+        // Longer than between two looks at the signals.
+        std::thread::sleep(Duration::from_millis(60));
+        let again = format!("kill -INT {process} 2>&1");
+        // It may have ended.
+        let _ = Command::new("sh").args(["-c", &again]).output();
+        let output = end(child, &what);
+        let code = output.status.code();
+        assert!(
+            code == Some(STOPPED) || code == Some(130),
+            "{what}: {code:?}"
+        );
+        assert_eq!(left(), 0, "{what}, which ended with {code:?}");
+    }
+}
+
+/// The most memory that a process has used until it ended, in MiB.
+#[cfg(target_os = "linux")]
+fn peak_mebibytes(child: &mut Child) -> u64 {
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak = 0;
+    let began = Instant::now();
+    while child.try_wait().expect("a child of ours").is_none() {
+        assert!(began.elapsed() < PATIENCE, "it does not end");
+        let text = std::fs::read_to_string(&status).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kibibytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+        peak = peak.max(kibibytes.unwrap_or_default() >> 10);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    peak
+}
+
+/// A trace is not in memory as a whole, whether it comes from a file or from a pipe.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_long_trace_is_replayed_in_little_memory() {
+    let steps = 200_000;
+    let long = long_trace(steps);
+    let path = long.path().join("long.ndjson");
+    let size = path.metadata().expect("it is there").len() >> 20;
+    assert!(size > 50, "{size} MiB");
+    let mut child = start(long.path(), &["replay", "long.ndjson", "-q"]);
+    let peak = peak_mebibytes(&mut child);
+    let output = end(child, "replay");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(HOLDS), "{text}");
+    assert!(text.contains("200,000"), "{text}");
+    assert!(peak < 60, "{peak} MiB");
+}
+
 /// Once the work is done a signal means what it always does: here the process waits for its reader.
 #[cfg(target_os = "linux")]
 #[test]

@@ -107,6 +107,7 @@ fn explain(job: &mut Job, property: &str, trace: &Trace) {
 }
 
 fn save(job: &mut Job, file: &SideFile, exploration: &Exploration<'_>, trace: &Trace) {
+    job.notes.extend(file.replaces());
     if let Err(error) = file.save(trace, exploration.progress) {
         job.notes
             .push(format!("the counterexample is not saved: {error}"));

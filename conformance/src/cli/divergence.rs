@@ -25,7 +25,8 @@ const USUAL_FILE: &str = "divergence.ndjson";
 /// The option that says where the way to a divergence goes.
 #[derive(Debug, Args)]
 pub struct TraceOutArgs {
-    /// Where the way to a divergence is written, as a trace [default: divergence.ndjson]
+    /// Where the way to a divergence is written, as a trace [default: divergence.ndjson]; `verify` writes one
+    /// for each job, with the name of the job before the ending
     #[arg(long, value_name = "FILE")]
     trace_out: Option<PathBuf>,
 }
@@ -60,28 +61,42 @@ pub fn target_facts(job: &mut Job, target: &Description) {
 
 /// What differs, in a line.
 pub fn summary(found: &Divergence) -> String {
+    summary_after(0, found)
+}
+
+/// The same for a trace of which the steps before those that are kept are left out.
+pub fn summary_after(left_out: usize, found: &Divergence) -> String {
     let kinds: Vec<_> = found
         .differences
         .iter()
         .map(words::difference_name)
         .collect();
-    format!("step {}: {}", found.trace.steps.len(), kinds.join(", "))
+    let last = left_out + found.trace.steps.len();
+    format!("step {last}: {}", kinds.join(", "))
 }
 
 /// The way to the divergence, and what differs there.
 pub fn describe(job: &mut Job, found: &Divergence) {
+    describe_after(job, 0, found);
+}
+
+/// The same for a trace of which the steps before those that are kept are left out.
+pub fn describe_after(job: &mut Job, left_out: usize, found: &Divergence) {
     let steps = &found.trace.steps;
-    let title = format!(
-        "The way to the divergence, {}, as it is expected",
-        count(steps.len())
-    );
-    job.steps = Some(StepTable::new(title, &found.trace.header.config, steps));
-    job.story = Some(Box::new(Story::of_divergence(found)));
+    let last = left_out + steps.len();
+    let title = if left_out == 0 {
+        let count = count(last);
+        format!("The way to the divergence, {count}, as it is expected")
+    } else {
+        let shown = steps.len();
+        format!("The last {shown} steps of the {last} to the divergence, as they are expected")
+    };
+    job.steps = Some(StepTable::new(title, &found.trace.header.config, steps).after(left_out));
     let at = steps
         .last()
         .map(|step| words::event(&step.event))
         .unwrap_or_default();
-    job.fact("diverges at", format!("step {}: {at}", steps.len()));
+    job.fact("diverges at", format!("step {last}: {at}"));
     if let Some(side) = found.refused_by() {
         let side = match side {
             Side::Expected => "the specification only",
@@ -90,9 +105,13 @@ pub fn describe(job: &mut Job, found: &Divergence) {
         };
         job.fact("the event is refused by", side);
     }
-    name_rules(job, &found.trace.header.config, steps);
+    // Both go by what all servers did from the beginning on.
+    if left_out == 0 {
+        job.story = Some(Box::new(Story::of_divergence(found)));
+        name_rules(job, &found.trace.header.config, steps);
+    }
     job.differences = Some(Table::new(
-        format!("What differs after step {}", steps.len()),
+        format!("What differs after step {last}"),
         &["what", "expected", "actual"],
         found.differences.iter().map(row).collect(),
     ));
@@ -178,13 +197,17 @@ pub fn save(
     file: &SideFile,
     reporter: &Reporter,
 ) {
-    job.notes.push(match file.save(trace, reporter) {
+    let replaces = file.replaces();
+    let note = match file.save(trace, reporter) {
         Ok(()) => {
+            job.notes.extend(replaces);
+            job.shown_by(file.path(), trace.steps.len());
             let again = target.replay_command(file.path());
             format!("repeat it with: {again}")
         }
         Err(error) => format!("the way there is not saved: {error}"),
-    });
+    };
+    job.notes.push(note);
 }
 
 /// Of the two ways to one digest of a target with hidden state, the one on which it departs from the

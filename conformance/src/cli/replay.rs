@@ -12,12 +12,12 @@ use clap::Args;
 use lockstep_conformance::Target;
 use lockstep_conformance::properties::{Counterexample, CounterexampleFate, Judges};
 use lockstep_conformance::replay::{
-    NotDriven, ReplayError, ReplayReport, ReplayVerdict, replay_and_judge,
+    NotDriven, ReplayError, ReplayReport, ReplayVerdict, replay_read,
 };
 use lockstep_conformance::stop;
 use lockstep_conformance::targets::spec::Spec;
 use lockstep_traces::{
-    CorpusTrace, Field, FieldSet, PassedOver, Trace, TraceError, TraceReader, corpus, trace_files,
+    Config, CorpusTrace, Field, FieldSet, PassedOver, TraceError, TraceReader, corpus, trace_files,
 };
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -81,25 +81,24 @@ impl Source {
         }
     }
 
-    /// The trace; `None` if there was a request to stop before its end.
-    pub fn read(&self) -> Result<Option<Trace>, TraceError> {
-        match self {
-            Source::File(path) => to_end(TraceReader::open(path)?),
-            Source::Corpus(trace) => to_end(trace.reader(&self.path().display().to_string())?),
-        }
+    /// Reads the header.
+    fn open(&self) -> Result<TraceReader<Box<dyn BufRead>>, TraceError> {
+        Ok(match self {
+            Source::File(path) => TraceReader::open(path)?.boxed(),
+            Source::Corpus(trace) => trace.reader(&self.path().display().to_string())?.boxed(),
+        })
     }
-}
 
-fn to_end<R: BufRead>(mut reader: TraceReader<R>) -> Result<Option<Trace>, TraceError> {
-    let header = reader.header().clone();
-    let mut steps = Vec::new();
-    for step in reader.by_ref() {
-        if stop::requested() {
-            return Ok(None);
+    /// Reads the trace to its end, or until a request to stop, and keeps nothing of it.
+    ///
+    /// # Errors
+    /// It is no complete and well-formed trace.
+    pub fn check(&self) -> Result<(), TraceError> {
+        for step in self.open()?.take_while(|_| !stop::requested()) {
+            step?;
         }
-        steps.push(step?);
+        Ok(())
     }
-    Ok(Some(Trace { header, steps }))
 }
 
 /// Traces, and what lies beside them.
@@ -172,8 +171,8 @@ impl Visit for Replay<'_> {
         let clock = Instant::now();
         let files = self.sources.traces.len();
         let lacking = RefCell::new(Vec::new());
-        let applies = |name: &str, trace: &Trace| {
-            let lacks = target.lacks(&trace.header.config);
+        let applies = |name: &str, config: &Config| {
+            let lacks = target.lacks(config);
             if !lacks.is_empty() {
                 lacking
                     .borrow_mut()
@@ -182,19 +181,19 @@ impl Visit for Replay<'_> {
             }
             true
         };
-        let traces = self.sources.traces.iter().map_while(|source| {
-            let trace = source.read().transpose()?;
-            Some(trace.map(|trace| (source.path().display().to_string(), trace)))
+        let readers = self.sources.traces.iter().map(|source| {
+            let reader = source.open()?;
+            Ok((source.path().display().to_string(), reader))
         });
-        let traces = traces.filter(|read| match read {
-            Ok((name, trace)) => applies(name, trace),
+        let readers = readers.filter(|read| match read {
+            Ok((name, reader)) => applies(name, &reader.header().config),
             Err(_) => true,
         });
         let judges = Judges {
             specification: target.description().name == Spec.description().name,
             dialect: target.dialect(),
         };
-        let report = replay_and_judge(&target, traces, judges, &mut |it| {
+        let report = replay_read(&target, readers, Some(judges), &mut |it| {
             self.progress.tick(&Tick {
                 done: it.compared,
                 unit: "steps",
@@ -286,11 +285,14 @@ fn job(
     not_driven(&mut job, &report.not_driven, "steps", target.partial);
     not_reached(&mut job, report);
     if let Some((source, found)) = &report.divergence {
-        job.failed(source, Status::Violated, divergence::summary(found));
-        divergence::describe(&mut job, found);
+        let left_out = report.left_out;
+        let summary = divergence::summary_after(left_out, found);
+        job.failed(source, Status::Violated, summary);
+        divergence::describe_after(&mut job, left_out, found);
         // A name that is no text is shown as one, but the command has the name itself.
         let mut paths = sources.iter().map(Source::path);
         if let Some(file) = paths.find(|it| it.display().to_string() == *source) {
+            job.shown_by(&file, left_out + found.trace.steps.len());
             let again = target.replay_command(&file);
             job.notes.push(format!("repeat it with: {again}"));
         }

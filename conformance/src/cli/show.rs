@@ -9,8 +9,9 @@ use clap::{Args, ValueEnum};
 use lockstep_conformance::TargetSpec;
 use lockstep_conformance::export;
 use lockstep_conformance::show::{self, Story};
-use lockstep_traces::Trace;
-use std::path::PathBuf;
+use lockstep_conformance::stop;
+use lockstep_traces::{Trace, TraceReader};
+use std::path::{Path, PathBuf};
 
 /// Options of `lockstep show`.
 #[derive(Debug, Args)]
@@ -53,7 +54,7 @@ enum Form {
 /// # Errors
 /// The trace cannot be read, the target cannot be started, or the result cannot be written.
 pub fn run(args: &ShowArgs, width: Option<u16>) -> Result<(), CliError> {
-    let trace = Trace::read(&args.trace)?;
+    let trace = read(&args.trace)?;
     let mut story = Story::of_trace(&trace);
     let mut notes = Vec::new();
     if let Some(name) = &args.target {
@@ -85,6 +86,31 @@ pub fn run(args: &ShowArgs, width: Option<u16>) -> Result<(), CliError> {
         }
     }
     streams::deliver(args.out.as_deref(), &text)
+}
+
+/// The longest trace that is shown, in bytes: nobody reads one that is longer, and it may not fit into memory.
+const MOST_BYTES: u64 = 64 << 20;
+
+/// Reads a trace that can be shown.
+fn read(path: &Path) -> Result<Trace, CliError> {
+    let mut reader = TraceReader::open(path)?;
+    let mut steps = Vec::new();
+    while let Some(step) = reader.next() {
+        steps.push(step?);
+        if stop::requested() {
+            return Err(CliError::Interrupted);
+        }
+        if reader.bytes() > MOST_BYTES {
+            let text = format!(
+                "{}: longer than {} MiB, which is too long to be shown; `lockstep replay` takes it",
+                path.display(),
+                MOST_BYTES >> 20
+            );
+            return Err(CliError::Input(text));
+        }
+    }
+    let header = reader.header().clone();
+    Ok(Trace { header, steps })
 }
 
 /// The step table, and below it what differs.

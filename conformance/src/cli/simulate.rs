@@ -107,6 +107,7 @@ pub fn run(args: &SimulateArgs, progress: &Reporter) -> Result<Vec<Job>, CliErro
             },
             steps: steps_along(&chosen.cluster, &actions),
         };
+        job.notes.extend(file.replaces());
         job.notes.push(match file.save(&trace, progress) {
             Ok(()) => {
                 let again = replay_command(file.path(), "spec");

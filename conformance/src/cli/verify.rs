@@ -61,7 +61,7 @@ pub fn run(args: &VerifyArgs, progress: &Reporter) -> Result<Vec<Job>, CliError>
         (Ok(()), None) => Sources::corpus(),
     };
     for source in &sources.traces {
-        source.read()?;
+        source.check()?;
     }
     let mut lacking = Vec::new();
     for it in &chosen {
@@ -104,6 +104,7 @@ pub fn run(args: &VerifyArgs, progress: &Reporter) -> Result<Vec<Job>, CliError>
             if !lacks.is_empty() {
                 return Ok(not_applicable("conform", &name, &lacks));
             }
+            let trace_out = trace_out.about(&format!("conform-{}", chosen.preset));
             conform::one(chosen, &args.target, &limits, &trace_out, progress)
         })?;
     }
@@ -127,7 +128,7 @@ pub fn run(args: &VerifyArgs, progress: &Reporter) -> Result<Vec<Job>, CliError>
     }
     if walks {
         progress.job("walk", &format!("on {}", args.target.target), || {
-            super::walk::standard(&args.target, &trace_out, progress)
+            super::walk::standard(&args.target, &trace_out.about("walk"), progress)
         })?;
     }
     Ok(Vec::new())

@@ -1,10 +1,11 @@
 use super::*;
-use crate::replay::{ReplayReport, ReplayVerdict, replay_and_judge};
+use crate::replay::{ReplayReport, ReplayVerdict, replay_read};
 use crate::target::{Description, Output, Reaction, Target, TargetError, TargetServer};
 use crate::targets::spec::Spec;
 use lockstep_model::{Dialect, Server};
 use lockstep_traces::{
     Body, Expected, FieldSet, Header, Index, Input, Message, NodeView, Provenance, Role, Trace,
+    TraceReader,
 };
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -241,8 +242,12 @@ fn replayed(target: &impl Target, trace: Trace) -> ReplayReport {
         specification: true,
         dialect: Dialect::ETCD,
     };
-    let read = [Ok(("twice".to_owned(), trace))];
-    let report = replay_and_judge(target, read, judges, &mut |_| ControlFlow::Continue(()));
+    let mut bytes = Vec::new();
+    trace.write(&mut bytes).expect("a good trace");
+    let read = [TraceReader::new(&bytes[..], "twice").map(|it| ("twice".to_owned(), it))];
+    let report = replay_read(target, read, Some(judges), &mut |_| {
+        ControlFlow::Continue(())
+    });
     report.expect("it runs")
 }
 
@@ -285,8 +290,15 @@ fn a_property_that_does_not_exist_is_bad_input() {
         specification: true,
         dialect: Dialect::ETCD,
     };
-    let read = [Ok(("twice".to_owned(), trace))];
-    let error = replay_and_judge(&Spec, read, judges, &mut |_| ControlFlow::Continue(()));
+    let mut bytes = Vec::new();
+    trace.write(&mut bytes).expect("a good trace");
+    let read = [TraceReader::new(&bytes[..], "twice").map(|it| ("twice".to_owned(), it))];
+    let error = replay_read(
+        &Spec,
+        read,
+        Some(judges),
+        &mut |_| ControlFlow::Continue(()),
+    );
     let error = error.expect_err("there is no such property").to_string();
     assert!(error.contains("twice:1: `property`"), "{error}");
 }

@@ -1,6 +1,6 @@
 //! The report for people: a headline for each job with its verdict, the facts, whatever does not hold.
 
-use super::{Case, Fact, Job, Report, Status, Table, summary, visible};
+use super::{Case, Fact, Job, Report, SavedTrace, Status, Table, summary, visible};
 use comfy_table::{CellAlignment, ContentArrangement, TableComponent, presets};
 use serde_json::Value;
 use std::fmt::Write;
@@ -78,6 +78,9 @@ pub fn render(report: &Report, style: Style) -> String {
     if short {
         out.push_str(&summary::table(report, style));
     }
+    if let Some(traces) = traces(report) {
+        writeln!(out, "{traces}\n").expect(INFALLIBLE);
+    }
     let word = style.paint(report.status, report.status.word());
     let seconds = report.seconds;
     let jobs = report.jobs.len();
@@ -87,6 +90,19 @@ pub fn render(report: &Report, style: Style) -> String {
     let more = if short { "; details with -v" } else { "" };
     writeln!(out, "{word}: {jobs} {noun} in {seconds:.1} s{on}{more}").expect(INFALLIBLE);
     out
+}
+
+/// Which trace to look at first, if there are several.
+pub fn traces(report: &Report) -> Option<String> {
+    if report.traces.len() < 2 {
+        return None;
+    }
+    let mut text = "Traces that show what went wrong, the shortest first:".to_owned();
+    for SavedTrace { job, steps, file } in &report.traces {
+        let steps = super::steps::count(*steps);
+        write!(text, "\n  {file}: {steps}, {job}").expect(INFALLIBLE);
+    }
+    Some(text)
 }
 
 const INFALLIBLE: &str = "writing to a string does not fail";

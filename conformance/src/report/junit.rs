@@ -10,8 +10,9 @@ pub fn render(report: &Report) -> String {
     let report = visible::report(report);
     let mut out = quick_junit::Report::new(format!("lockstep {}", report.command));
     out.set_time(seconds(report.seconds));
+    let traces = super::human::traces(&report);
     for job in &report.jobs {
-        out.add_test_suite(suite(job));
+        out.add_test_suite(suite(job, traces.as_deref()));
     }
     out.to_string()
         .expect("writing XML to a string in memory does not fail")
@@ -30,7 +31,8 @@ pub fn render_failure(failure: &Failure) -> String {
         .expect("writing XML to a string in memory does not fail")
 }
 
-fn suite(job: &Job) -> TestSuite {
+/// The suite of a job; `traces` lists those of all jobs.
+fn suite(job: &Job, traces: Option<&str>) -> TestSuite {
     let name = format!("{} {}", job.kind, job.name);
     let mut suite = TestSuite::new(&name);
     suite.set_time(seconds(job.seconds));
@@ -46,7 +48,7 @@ fn suite(job: &Job) -> TestSuite {
         so_far: false,
         message: (job.status != Status::Holds).then(|| job.verdict.clone()),
     };
-    let mut whole = test_case(&name, &verdict, description(job).as_deref());
+    let mut whole = test_case(&name, &verdict, description(job, traces).as_deref());
     whole.set_time(seconds(job.seconds));
     suite.add_test_case(whole);
     for case in &job.cases {
@@ -64,9 +66,9 @@ fn suite(job: &Job) -> TestSuite {
     suite
 }
 
-/// The way to what went wrong, expected and actual, and the notes: all that a person needs who has nothing but
-/// this file.
-fn description(job: &Job) -> Option<String> {
+/// The way to what went wrong, expected and actual, the notes, and the traces of all jobs: all that a person
+/// needs who has nothing but this file.
+fn description(job: &Job, traces: Option<&str>) -> Option<String> {
     let mut parts = Vec::new();
     for violation in &job.violations {
         let table = super::causes(violation);
@@ -86,6 +88,7 @@ fn description(job: &Job) -> Option<String> {
         parts.push(format!("{}:\n{}", table.title, table.to_text()));
     }
     parts.extend(job.notes.iter().cloned());
+    parts.extend(traces.filter(|_| job.trace.is_some()).map(str::to_owned));
     (!parts.is_empty()).then(|| parts.join("\n\n"))
 }
 

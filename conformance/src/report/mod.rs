@@ -17,6 +17,7 @@ use lockstep_conformance::properties::Violation;
 use lockstep_conformance::show::Story;
 use serde::Serialize;
 use serde_json::Value;
+use std::path::Path;
 use steps::StepTable;
 
 /// The version of the JSON form. A field more is the same version; anything else is a new one. Version 2
@@ -42,8 +43,31 @@ pub struct Report {
     /// as it is.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unwritten: Vec<String>,
+    /// The traces that show what went wrong, the shortest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub traces: Vec<SavedTrace>,
     /// What was done, in order.
     pub jobs: Vec<Job>,
+}
+
+/// A trace that shows what went wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SavedTrace {
+    /// The kind and name of its job.
+    pub job: String,
+    /// How many steps it has.
+    pub steps: usize,
+    /// Its file.
+    pub file: String,
+}
+
+impl SavedTrace {
+    /// The traces of these jobs, the shortest first.
+    fn of(jobs: &[Job]) -> Vec<SavedTrace> {
+        let mut traces: Vec<_> = jobs.iter().filter_map(|job| job.trace.clone()).collect();
+        traces.sort_by_key(|trace| trace.steps);
+        traces
+    }
 }
 
 impl Report {
@@ -59,6 +83,7 @@ impl Report {
             exit_code: Exit::from(status).code(),
             seconds,
             unwritten: Vec::new(),
+            traces: SavedTrace::of(&jobs),
             jobs,
         }
         .with_unwritten(unwritten)
@@ -166,6 +191,9 @@ pub struct Job {
     /// A path through the state graph that shows what went wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub steps: Option<StepTable>,
+    /// The file with that path.
+    #[serde(skip)]
+    pub trace: Option<SavedTrace>,
     /// Expected and actual, where they differ.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub differences: Option<Table>,
@@ -206,12 +234,22 @@ impl Job {
             dialect: Vec::new(),
             violations: Vec::new(),
             steps: None,
+            trace: None,
             differences: None,
             story: None,
             witnesses: Vec::new(),
             notes: Vec::new(),
             detail: Value::Null,
         }
+    }
+
+    /// Names the file with the path that shows what went wrong, and how many steps it has.
+    pub fn shown_by(&mut self, file: &Path, steps: usize) {
+        self.trace = Some(SavedTrace {
+            job: format!("{} {}", self.kind, self.name),
+            steps,
+            file: file.display().to_string(),
+        });
     }
 
     /// Adds a fact.

@@ -62,6 +62,15 @@ impl StepTable {
         }
     }
 
+    /// The same steps after others, which are left out.
+    #[must_use]
+    pub fn after(mut self, left_out: usize) -> StepTable {
+        for row in &mut self.rows {
+            row.step += left_out;
+        }
+        self
+    }
+
     /// The rows as cells.
     pub fn to_table(&self) -> Table {
         let rows = self.rows.iter().map(|row| {

@@ -163,6 +163,34 @@ fn files_of_pages_have_plain_names() {
 }
 
 /// A job that established this much.
+/// Each trace is named, and the shortest is the one to begin with, in every form of the report.
+#[test]
+fn traces_are_listed_the_shortest_first() {
+    let with = |name: &str, steps: usize| {
+        let mut job = Job::new("conform", name, Status::Violated, "diverged".to_owned());
+        job.shown_by(format!("divergence-{name}.ndjson").as_ref(), steps);
+        job
+    };
+    let jobs = vec![with("long", 70), with("short", 2), with("middle", 9)];
+    let report = Report::new("verify", 1.0, jobs, Vec::new());
+    let expected = "the shortest first:
+  divergence-short.ndjson: 2 steps, conform short
+  divergence-middle.ndjson: 9 steps, conform middle
+  divergence-long.ndjson: 70 steps, conform long";
+    let human = human::render(&report, Style::default());
+    assert!(human.contains(expected), "{human}");
+    let junit = junit::render(&report);
+    assert_eq!(junit.matches(expected).count(), 3, "{junit}");
+    let json: serde_json::Value = serde_json::from_str(&json::render(&report)).expect("JSON");
+    let files: Vec<_> = json["traces"].as_array().expect("a list").iter().collect();
+    let steps: Vec<_> = files.iter().map(|it| it["steps"].as_u64()).collect();
+    assert_eq!(steps, [Some(2), Some(9), Some(70)]);
+    assert_eq!(files[0]["file"], "divergence-short.ndjson");
+    // One trace needs no list.
+    let one = Report::new("conform", 1.0, vec![with("short", 2)], Vec::new());
+    assert!(!human::render(&one, Style::default()).contains("the shortest first"));
+}
+
 fn job(kind: &str, name: &str, verdict: &str, fact: &str, size: u64) -> Job {
     let mut job = Job::new(kind, name, Status::Holds, verdict.to_owned());
     job.seconds = 1.25;

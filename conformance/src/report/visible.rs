@@ -1,6 +1,6 @@
 //! The report with [text from outside](lockstep_conformance::text) made visible, wherever it stands.
 
-use super::{Case, Fact, Job, Report, Table, steps::StepRow};
+use super::{Case, Fact, Job, Report, SavedTrace, Table, steps::StepRow};
 use lockstep_conformance::properties::{Cause, Violation};
 use lockstep_conformance::show::Story;
 use lockstep_conformance::text::is_active;
@@ -43,11 +43,18 @@ pub fn report(report: &Report) -> Report {
         seconds: _,
         jobs,
         unwritten,
+        traces,
     } = &mut report;
     in_line(command);
     unwritten.iter_mut().for_each(in_line);
+    traces.iter_mut().for_each(saved);
     jobs.iter_mut().for_each(job);
     report
+}
+
+fn saved(trace: &mut SavedTrace) {
+    in_line(&mut trace.job);
+    in_line(&mut trace.file);
 }
 
 fn job(job: &mut Job) {
@@ -63,6 +70,7 @@ fn job(job: &mut Job) {
         dialect: _,
         violations,
         steps,
+        trace,
         differences,
         notes,
         story,
@@ -107,6 +115,7 @@ fn job(job: &mut Job) {
                 .for_each(in_line);
         }
     }
+    trace.iter_mut().for_each(saved);
     if let Some(steps) = steps {
         in_line(&mut steps.title);
         for StepRow {

@@ -6,6 +6,7 @@
 //! input at which it breaks down.
 
 mod child;
+mod cluster;
 mod group;
 mod limits;
 pub mod once;
@@ -18,10 +19,11 @@ pub use wire::PROTOCOL_VERSION;
 
 use super::dialect::departure_uses;
 use crate::target::{
-    Description, DialectUse, Observation, Output, Reaction, Run, Script, Target, TargetError,
-    TargetServer,
+    Cluster, Description, DialectUse, Observation, Output, Reaction, Run, Script, Target,
+    TargetError, TargetServer,
 };
 use child::{Connection, NoReply};
+use cluster::ExecCluster;
 use limits::{MESSAGE_CHARS, NAME_CHARS, shortened};
 use lockstep_model::Dialect;
 use lockstep_traces::{Config, FieldSet, Input, NodeView, ServerId, Trace};
@@ -202,6 +204,13 @@ impl Target for ExecTarget {
         let mut link = lock(&self.link);
         Runner::new(&mut link, config, scripts, self.says.fields, done).run()
     }
+
+    fn cluster(&self, config: &Config) -> Result<Box<dyn Cluster + '_>, TargetError> {
+        self.check_features(config)?;
+        let link = Arc::clone(&self.link);
+        let cluster = ExecCluster::open(link, config, self.says.fields)?;
+        Ok(Box::new(cluster))
+    }
 }
 
 /// Why a call failed: with what the program last said, or without it yet.
@@ -329,6 +338,14 @@ impl Link {
         }
     }
 
+    /// Closes a session of which nobody wants to know any more.
+    fn abandon(&mut self, session: u64) {
+        if let Some(connection) = &self.connection {
+            connection.send(Request::Close { session }.to_line());
+            self.closing.insert(session);
+        }
+    }
+
     /// Ends a program that broke down; it is started again when it is needed. Returns why there is no
     /// reply, with what the program last said.
     fn broken(&mut self, failure: Failure) -> NoReply {
@@ -387,12 +404,7 @@ impl TargetServer for ExecServer {
 
 impl Drop for ExecServer {
     fn drop(&mut self) {
-        let session = self.session;
-        let mut link = lock(&self.link);
-        if let Some(connection) = &link.connection {
-            connection.send(Request::Close { session }.to_line());
-            link.closing.insert(session);
-        }
+        lock(&self.link).abandon(self.session);
     }
 }
 

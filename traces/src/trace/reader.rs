@@ -29,6 +29,7 @@ struct Lines<R> {
     source: R,
     name: String,
     number: u64,
+    bytes: u64,
     buffer: Vec<u8>,
 }
 
@@ -51,6 +52,32 @@ impl TraceReader<BufReader<File>> {
     }
 }
 
+impl<R: BufRead + 'static> TraceReader<R> {
+    /// The same, whatever the source is.
+    pub fn boxed(self) -> TraceReader<Box<dyn BufRead>> {
+        let Lines {
+            source,
+            name,
+            number,
+            bytes,
+            buffer,
+        } = self.lines;
+        let source: Box<dyn BufRead> = Box::new(source);
+        TraceReader {
+            lines: Lines {
+                source,
+                name,
+                number,
+                bytes,
+                buffer,
+            },
+            header: self.header,
+            steps: self.steps,
+            done: self.done,
+        }
+    }
+}
+
 impl<R: BufRead> TraceReader<R> {
     /// Reads the header; `name` stands for the source in errors.
     ///
@@ -61,6 +88,7 @@ impl<R: BufRead> TraceReader<R> {
             source,
             name: name.into(),
             number: 0,
+            bytes: 0,
             buffer: Vec::new(),
         };
         if !lines.advance()? {
@@ -103,6 +131,11 @@ impl<R: BufRead> TraceReader<R> {
     /// The number of the line that was read last, counted from one.
     pub fn line(&self) -> u64 {
         self.lines.number
+    }
+
+    /// How long the lines read so far are together, in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.lines.bytes
     }
 
     /// The rest of the trace, in memory.
@@ -190,6 +223,7 @@ impl<R: BufRead> Lines<R> {
             .take(LINE_LIMIT + 1)
             .read_until(b'\n', &mut self.buffer);
         self.number += 1;
+        self.bytes += self.buffer.len() as u64;
         match read {
             Err(error) => Err(self.wrong("", Problem::Io(error))),
             Ok(0) => Ok(false),

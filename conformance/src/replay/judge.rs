@@ -1,0 +1,199 @@
+//! What happens to a cluster beside what a trace expects, step by step.
+
+use super::{NotDriven, TraceResult};
+use crate::compare::{Difference, Wanted, compare, compare_bystander, compare_start, start_view};
+use crate::divergence::{Actual, Divergence};
+use crate::properties::Counterexample;
+use crate::target::{Observation, Reaction};
+use lockstep_traces::{Config, Expected, FieldSet, Input, NodeView, Outcome, ServerId, Trace};
+
+/// What was done in a trace, or in a part of it.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Counts {
+    /// Steps at which a server moves.
+    pub steps: u64,
+    /// Steps at which only the network moves.
+    pub network: u64,
+    /// Steps that were driven and agree.
+    pub compared: u64,
+    /// Steps of a server that missed one before.
+    pub not_reached: u64,
+}
+
+/// How a trace fared.
+pub(super) struct Fate {
+    /// What has not been added to the report yet.
+    pub counts: Counts,
+    pub divergence: Option<Divergence>,
+    pub counterexample: Option<Counterexample>,
+    /// How many steps come before those of the divergence's trace.
+    pub left_out: usize,
+    /// Whether there is any field to compare.
+    fields: bool,
+    /// Whether a server has moved.
+    moved: bool,
+    /// Whether every step of a server was driven.
+    driven: bool,
+    /// Whether all steps that were not driven were to change and send nothing.
+    idle: bool,
+}
+
+impl Fate {
+    pub fn new(shown: FieldSet) -> Fate {
+        Fate {
+            counts: Counts::default(),
+            divergence: None,
+            counterexample: None,
+            left_out: 0,
+            fields: shown != FieldSet::NONE,
+            moved: false,
+            driven: true,
+            idle: true,
+        }
+    }
+
+    /// Takes note of what became of a step of a server.
+    pub fn note(&mut self, judged: &Judged) {
+        self.moved = true;
+        match judged {
+            Judged::Agreed => self.counts.compared += 1,
+            Judged::NotReached => {
+                self.counts.not_reached += 1;
+                (self.driven, self.idle) = (false, false);
+            }
+            Judged::NotDriven(it) => {
+                self.driven = false;
+                self.idle &= it.changes_nothing;
+            }
+            Judged::Parted(..) => {}
+        }
+    }
+
+    pub fn result(&self) -> TraceResult {
+        if self.counterexample.is_some() {
+            TraceResult::Counterexample
+        } else if self.divergence.is_some() {
+            TraceResult::Diverged
+        } else if !self.moved || !self.fields {
+            TraceResult::NothingCompared
+        } else if self.driven {
+            TraceResult::Agreed
+        } else if self.idle {
+            TraceResult::AgreedWhereDriven
+        } else {
+            TraceResult::Partial
+        }
+    }
+}
+
+/// What became of a step of a server.
+pub(super) enum Judged {
+    Agreed,
+    /// It was not compared: the server missed a step before.
+    NotReached,
+    NotDriven(NotDriven),
+    /// The sides part, and how; what the target did, unless it could not be driven.
+    Parted(Vec<Difference>, Option<Actual>),
+}
+
+/// What the trace last said of a server, and whether its inputs still mean anything.
+struct Tracked {
+    id: ServerId,
+    view: NodeView,
+    lost: bool,
+}
+
+/// The servers of a trace, as it has left them so far.
+pub(super) struct Judge {
+    servers: Vec<Tracked>,
+    shown: FieldSet,
+}
+
+impl Judge {
+    pub fn new(config: &Config, shown: FieldSet) -> Judge {
+        let tracked = |id| Tracked {
+            id,
+            view: start_view(),
+            lost: false,
+        };
+        Judge {
+            servers: config.server_ids().map(tracked).collect(),
+            shown,
+        }
+    }
+
+    /// What differs before the first step.
+    pub fn start(&self, initial: &[NodeView]) -> Vec<Difference> {
+        let starts = self.servers.iter().zip(initial);
+        starts
+            .filter_map(|(tracked, view)| compare_start(tracked.id, view, self.shown))
+            .collect()
+    }
+
+    /// What became of an input, given what the trace expects and what was seen.
+    pub fn step(
+        &mut self,
+        server: ServerId,
+        input: &Input,
+        expected: &Expected,
+        seen: Observation,
+    ) -> Judged {
+        let tracked = self.servers.iter_mut().find(|it| it.id == server);
+        let Some(tracked) = tracked.filter(|it| !it.lost) else {
+            return Judged::NotReached;
+        };
+        let output = match &seen.reaction {
+            Reaction::Driven(output) => output,
+            Reaction::NotDriven { reason } => {
+                // It has not changed, says the target, and is held to it.
+                if let Some(moved) =
+                    compare_bystander(server, &tracked.view, &seen.view, self.shown)
+                {
+                    return Judged::Parted(vec![moved], None);
+                }
+                tracked.lost = expected.view != tracked.view;
+                return Judged::NotDriven(NotDriven {
+                    input: input.name(),
+                    reason: reason.clone(),
+                    changes_nothing: changes_nothing(expected, &tracked.view),
+                });
+            }
+        };
+        let wanted = Wanted::new(expected, tracked.view.applied);
+        let differences = compare(&wanted, output, &seen.view, self.shown);
+        if !differences.is_empty() {
+            return Judged::Parted(differences, Actual::new(seen.reaction, seen.view));
+        }
+        tracked.view.clone_from(&expected.view);
+        Judged::Agreed
+    }
+
+    /// Servers that are not as the trace left them, although every one of their own inputs agreed.
+    pub fn bystanders(&self, last: &[NodeView]) -> Vec<Difference> {
+        self.servers
+            .iter()
+            .zip(last)
+            .filter(|(tracked, _)| !tracked.lost)
+            .filter_map(|(tracked, view)| {
+                compare_bystander(tracked.id, &tracked.view, view, self.shown)
+            })
+            .collect()
+    }
+}
+
+fn changes_nothing(expected: &Expected, before: &NodeView) -> bool {
+    expected.outcome == Outcome::Accepted && expected.view == *before && expected.sent.is_empty()
+}
+
+/// The divergence at the last step of that trace.
+pub(super) fn parted_at(
+    trace: Trace,
+    differences: Vec<Difference>,
+    actual: Option<Actual>,
+) -> Divergence {
+    Divergence {
+        trace,
+        differences,
+        actual,
+    }
+}
