@@ -5,6 +5,7 @@ use super::error::CliError;
 use super::progress::{Reporter, Tick};
 use super::side_file::SideFile;
 use super::target::TargetArgs;
+use crate::report::human::grouped;
 use crate::report::{Job, Status, sentence};
 use clap::Args;
 use lockstep_conformance::walk::jitter::Jitter;
@@ -77,10 +78,17 @@ fn one(
     progress.begin(format!("walk {name}"));
     let clock = Instant::now();
     let report = walk(options, walked.as_ref(), &mut |it| {
+        let counts = it.counts;
         progress.tick(&Tick {
-            done: it.steps,
+            done: counts.steps,
             unit: "steps",
-            note: format!("{} of {} walks", it.walks, options.walks),
+            note: match it.thinning {
+                None => format!("{} of {} walks", counts.walks, options.walks),
+                Some(left) => {
+                    let left = grouped(left as u64);
+                    format!("the last walk differs, and is thinned out: {left} choices left")
+                }
+            },
             ..Tick::default()
         })
     })?;
@@ -93,19 +101,19 @@ fn one(
     job.fact("timers", kept);
     job.seconds = clock.elapsed().as_secs_f64();
     if let Some(found) = &report.divergence {
-        divergence::describe(&mut job, &found.divergence);
+        divergence::describe_after(&mut job, found.left_out, &found.divergence);
         if let Some(violation) = &found.violation {
             let text = sentence(violation);
             job.failed(&violation.property, Status::Violated, text);
             job.violations.push(violation.clone());
         }
-        divergence::save(
-            &mut job,
-            &found.divergence.trace,
-            target,
-            trace_out,
-            progress,
-        );
+        if found.left_out == 0 {
+            let trace = &found.divergence.trace;
+            divergence::save(&mut job, trace, target, trace_out, progress);
+        } else {
+            let text = "the way there is not saved: it is too long, or its end was not waited for";
+            job.notes.push(text.to_owned());
+        }
         job.notes.push(format!(
             "with the timers, it is repeated by: {}",
             target.walk_command(found)
@@ -171,10 +179,14 @@ fn job(name: &str, report: &WalkReport, jitter: Option<&Jitter>) -> Job {
         Some(found) => {
             let what = match found.timer.as_ref().or(found.violated.as_ref()) {
                 Some(what) => what.clone(),
-                None => divergence::summary(&found.divergence),
+                None => divergence::summary_after(found.left_out, &found.divergence),
+            };
+            let left = match found.thinned {
+                true => "are needed",
+                false => "are left, some perhaps not needed: thinning out was given up",
             };
             let text = format!(
-                "seed {} after {} choices, of which {} are needed: {what}",
+                "seed {} after {} choices, of which {} {left}: {what}",
                 found.seed, found.steps, found.needed
             );
             job.failed("every walk agrees at every step", Status::Violated, text);

@@ -8,7 +8,7 @@ use crate::divergence::Divergence;
 use crate::path::steps_along;
 use crate::replay::replay;
 use crate::target::{Target, TargetError};
-use crate::walk::shrink;
+use crate::walk::{Trial, shrink};
 use lockstep_model::{Action, Bounds, Cluster, ClusterState, Settings};
 use lockstep_traces::{Event, Input, Trace};
 use std::ops::ControlFlow;
@@ -23,27 +23,29 @@ pub(super) fn thin<T: Target>(target: &T, found: Divergence) -> Result<Divergenc
     let events: Vec<&Event> = found.trace.steps.iter().map(|step| &step.event).collect();
     let mut failure = None;
     let mut shortest = None;
-    let mut fails_after = |kept: &[usize]| {
+    let mut attempt = |kept: &[usize]| {
         let (positions, trace) = play(&cluster, &events, kept, &found.trace);
         let name = trace.header.name.clone();
         match replay(target, [Ok((name, trace))], &mut |_| {
             ControlFlow::Continue(())
         }) {
             Ok(report) => {
-                let (_, divergence) = report.divergence?;
+                let Some((_, divergence)) = report.divergence else {
+                    return Trial::Passes;
+                };
                 let last = divergence.trace.steps.len() - 1;
                 shortest = Some(*divergence);
-                Some(positions[last] + 1)
+                Trial::Fails(positions[last] + 1)
             }
             Err(error) => {
                 failure = Some(error);
-                None
+                Trial::GivenUp
             }
         }
     };
     let all: Vec<usize> = (0..events.len()).collect();
-    if fails_after(&all).is_some() {
-        shrink(all, &mut fails_after);
+    if let Trial::Fails(_) = attempt(&all) {
+        shrink(all, &mut attempt);
     }
     match failure {
         Some(crate::replay::ReplayError::Target(error)) => Err(error),

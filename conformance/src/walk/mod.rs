@@ -8,12 +8,14 @@
 //! itself ([`TickTarget`]); for every other one the harness keeps them ([`HarnessClock`]).
 //!
 //! A walk follows from its seed alone. When it diverges its choices are thinned out until every one that
-//! is left is needed; what remains is a trace that `lockstep replay` accepts.
+//! is left is needed, or until that takes too long; what remains is a trace that `lockstep replay` accepts.
 
 mod choice;
 pub mod jitter;
 mod production;
+mod recording;
 mod shrink;
+mod thin;
 mod ticks;
 mod world;
 
@@ -27,10 +29,12 @@ use choice::{Choice, choices};
 use lockstep_model::Settings;
 use lockstep_traces::{Config, Expected, Header, NodeView, Provenance, Trace};
 use serde::Serialize;
-pub(crate) use shrink::shrink;
+pub(crate) use shrink::{Trial, shrink};
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use world::{Broken, Seen as Watched, World};
+use std::time::{Duration, Instant};
+use thin::{Recent, Thinned, thin};
+use world::{Broken, Parted, Seen as Watched, World};
 
 /// Which walks to do.
 #[derive(Clone, Debug)]
@@ -129,8 +133,14 @@ pub struct WalkDivergence {
     pub steps: usize,
     /// How many choices are left when those that are not needed are left out.
     pub needed: usize,
+    /// Whether every one of those is known to be needed. It is not if that took too long to find out, or was
+    /// stopped.
+    pub thinned: bool,
     /// The shortened way there.
     pub divergence: Divergence,
+    /// How many steps come before those of the divergence's trace: not zero only if the way there is too long
+    /// to be kept, so that it can only be walked again.
+    pub left_out: usize,
     /// What the timers show wrongly, if that is what differs: a trace cannot say it.
     pub timer: Option<String>,
     /// The property that does not hold, if one does not, and of which side.
@@ -178,6 +188,21 @@ impl WalkDivergence {
     }
 }
 
+/// How far walks are.
+#[derive(Clone, Copy, Debug)]
+pub struct WalkProgress<'a> {
+    /// What was met so far.
+    pub counts: &'a WalkCounts,
+    /// A walk differs, and is being thinned out: how many choices are left.
+    pub thinning: Option<usize>,
+}
+
+/// What is called now and then, and may stop the walks.
+type Progress<'a> = &'a mut dyn FnMut(WalkProgress<'_>) -> ControlFlow<()>;
+
+/// How long the way to a divergence is written down after a request to stop.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// How many choices are made between two calls for progress.
 const PROGRESS_CHOICES: u64 = 512;
 
@@ -189,7 +214,7 @@ const PROGRESS_CHOICES: u64 = 512;
 pub fn walk(
     options: &WalkOptions,
     target: &dyn TickTarget,
-    progress: &mut dyn FnMut(&WalkCounts) -> ControlFlow<()>,
+    progress: Progress<'_>,
 ) -> Result<WalkReport, TargetError> {
     walk_tampered(options, target, progress, |_| {})
 }
@@ -211,7 +236,7 @@ pub fn count_differing(options: &WalkOptions, target: &dyn TickTarget) -> u64 {
             };
             let walked = walk.take(choices, &mut counts, &mut progress);
             // One that cannot even be started differs as well.
-            matches!(walked, Ok(Walked::Parted(_)) | Err(_))
+            matches!(walked, Ok(Walked::Parted(..)) | Err(_))
         };
         // An implementation that breaks down differs as well.
         catch_unwind(AssertUnwindSafe(walk)).unwrap_or(true)
@@ -223,7 +248,7 @@ pub fn count_differing(options: &WalkOptions, target: &dyn TickTarget) -> u64 {
 fn walk_tampered(
     options: &WalkOptions,
     target: &dyn TickTarget,
-    progress: &mut dyn FnMut(&WalkCounts) -> ControlFlow<()>,
+    progress: Progress<'_>,
     tamper: fn(&mut Watched),
 ) -> Result<WalkReport, TargetError> {
     let mut report = WalkReport {
@@ -248,29 +273,32 @@ fn walk_tampered(
             target,
             tamper,
         };
-        match walk.take(choices(), &mut report.counts, progress)? {
+        let mut recent = Recent::default();
+        let remembered = choices().inspect(|choice| recent.push(*choice));
+        let walked = walk.take(remembered, &mut report.counts, &mut |counts| {
+            progress(WalkProgress {
+                counts,
+                thinning: None,
+            })
+        })?;
+        match walked {
             Walked::Agreed => {}
             Walked::Interrupted => {
                 report.interrupted = true;
                 return Ok(report);
             }
-            Walked::Parted(at) => {
-                let needed = shrink::shrink(choices().take(at).collect(), &mut |choices| {
-                    let choices = choices.iter().copied();
-                    let (counts, progress) = (&mut WalkCounts::default(), &mut |_: &WalkCounts| {
-                        stop::flow()
-                    });
-                    match walk.take(choices, counts, progress) {
-                        Ok(Walked::Parted(at)) => Some(at),
-                        Ok(Walked::Agreed | Walked::Interrupted) | Err(_) => None,
-                    }
-                });
-                let world = World::new(seed, &config, target, tamper)?.recording();
-                report.divergence = Some(Box::new(diverged(world, seed, at, &needed)));
+            Walked::Parted(at, parted) => {
+                let thinned = thin(walk, recent, at, &report.counts, progress);
+                let found = walk.diverged(at, parted, thinned, choices().take(at))?;
+                report.divergence = Some(Box::new(found));
                 return Ok(report);
             }
         }
-        if progress(&report.counts).is_break() {
+        let so_far = WalkProgress {
+            counts: &report.counts,
+            thinning: None,
+        };
+        if progress(so_far).is_break() {
             report.interrupted = number + 1 < options.walks;
             return Ok(report);
         }
@@ -282,8 +310,8 @@ fn walk_tampered(
 enum Walked {
     Agreed,
     Interrupted,
-    /// After how many choices the sides differed.
-    Parted(usize),
+    /// After how many choices the sides differed, and how.
+    Parted(usize, Box<Parted>),
 }
 
 /// A walk before its choices.
@@ -296,6 +324,10 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
+    fn world(self) -> Result<World, TargetError> {
+        World::new(self.seed, self.config, self.target, self.tamper)
+    }
+
     /// Makes these choices.
     fn take(
         self,
@@ -303,12 +335,12 @@ impl Walk<'_> {
         counts: &mut WalkCounts,
         progress: &mut dyn FnMut(&WalkCounts) -> ControlFlow<()>,
     ) -> Result<Walked, TargetError> {
-        let mut world = World::new(self.seed, self.config, self.target, self.tamper)?;
+        let mut world = self.world()?;
         counts.walks += 1;
         for (position, choice) in choices.enumerate() {
             counts.steps += 1;
-            if world.make(choice, counts).is_err() {
-                return Ok(Walked::Parted(position + 1));
+            if let Err(parted) = world.make(choice, counts) {
+                return Ok(Walked::Parted(position + 1, parted));
             }
             // In a walk that is long enough to have long logs, a choice takes a while.
             let due = counts.steps.is_multiple_of(PROGRESS_CHOICES) || stop::requested();
@@ -318,54 +350,79 @@ impl Walk<'_> {
         }
         Ok(Walked::Agreed)
     }
+
+    /// The divergence after so many choices, `all` of them, shown by what is left of them. If that takes long and
+    /// the work is to stop, it is told without the way there.
+    fn diverged(
+        self,
+        at: usize,
+        parted: Box<Parted>,
+        thinned: Thinned,
+        all: impl Iterator<Item = Choice>,
+    ) -> Result<WalkDivergence, TargetError> {
+        let mut world = self.world()?.recording();
+        let (needed, again) = match thinned.choices {
+            Some(choices) => (choices.len(), follow(&mut world, choices.into_iter())),
+            None => (at, follow(&mut world, all)),
+        };
+        let recorded = again.is_some();
+        let parted = again.unwrap_or(parted);
+        let settings = world.settings();
+        let (steps, left_out) = match world.into_steps() {
+            (steps, left_out) if recorded => (steps, left_out),
+            (steps, left_out) => (Vec::new(), left_out + steps.len()),
+        };
+        let made = Provenance {
+            generator: "lockstep walk".to_owned(),
+            seed: Some(self.seed),
+            ..Provenance::default()
+        };
+        let purpose = "A random walk at whose end the implementation and the specification part.";
+        let name = format!("walk-{}", self.seed);
+        let header = Header::new(name, purpose, self.config.clone(), made);
+        let broken = parted.violated.as_ref();
+        let header = match broken {
+            // The sides agree, so the trace is a counterexample.
+            Some(broken) if parted.differences.len() == 1 => {
+                header.violating(broken.violation.property)
+            }
+            _ => header,
+        };
+        let trace = Trace { header, steps };
+        let explained = broken
+            .filter(|_| left_out == 0)
+            .and_then(|it| explained(it, &settings, &trace, parted.actual.as_ref()));
+        Ok(WalkDivergence {
+            seed: self.seed,
+            steps: at,
+            needed,
+            thinned: thinned.whole,
+            violation: explained,
+            violated: broken.map(ToString::to_string),
+            divergence: Divergence {
+                trace,
+                differences: parted.differences,
+                actual: parted.actual,
+            },
+            left_out,
+            timer: parted.timer,
+        })
+    }
 }
 
-/// The divergence that these choices lead to.
-fn diverged(mut world: World, seed: u64, steps: usize, needed: &[Choice]) -> WalkDivergence {
+/// Makes choices up to the one at which the sides part. `None` if the work is to stop and it takes too long.
+fn follow(world: &mut World, choices: impl Iterator<Item = Choice>) -> Option<Box<Parted>> {
     let mut counts = WalkCounts::default();
-    let difference = needed
-        .iter()
-        .find_map(|choice| world.make(*choice, &mut counts).err());
-    let difference = difference.unwrap_or_else(|| unreachable!("the shortened walk differs too"));
-    let made = Provenance {
-        generator: "lockstep walk".to_owned(),
-        seed: Some(seed),
-        ..Provenance::default()
-    };
-    let purpose = "A random walk at whose end the implementation and the specification part.";
-    let header = Header::new(
-        format!("walk-{seed}"),
-        purpose,
-        world.config().clone(),
-        made,
-    );
-    let settings = world.settings();
-    let broken = difference.violated.as_ref();
-    let header = match broken {
-        // The sides agree, so the trace is a counterexample.
-        Some(broken) if difference.differences.len() == 1 => {
-            header.violating(broken.violation.property)
+    let mut asked = None;
+    for choice in choices {
+        if let Err(parted) = world.make(choice, &mut counts) {
+            return Some(parted);
         }
-        _ => header,
-    };
-    let trace = Trace {
-        header,
-        steps: world.into_steps(),
-    };
-    WalkDivergence {
-        seed,
-        steps,
-        needed: needed.len(),
-        violation: broken
-            .and_then(|it| explained(it, &settings, &trace, difference.actual.as_ref())),
-        violated: broken.map(ToString::to_string),
-        divergence: Divergence {
-            trace,
-            differences: difference.differences,
-            actual: difference.actual,
-        },
-        timer: difference.timer,
+        if stop::requested() && asked.get_or_insert_with(Instant::now).elapsed() > LAST_WORDS {
+            return None;
+        }
     }
+    None
 }
 
 /// The values that break the property at the end of the trace, on the side that violates it.
@@ -398,16 +455,13 @@ mod tests {
     use crate::targets::spec::{Spec, SpecServer};
     use lockstep_traces::{Body, Field, Index, Input, Role, ServerId};
 
-    fn walk(
-        options: &WalkOptions,
-        progress: &mut dyn FnMut(&WalkCounts) -> ControlFlow<()>,
-    ) -> WalkReport {
+    fn walk(options: &WalkOptions, progress: Progress<'_>) -> WalkReport {
         walk_tampered(options, progress, |_| {})
     }
 
     fn walk_tampered(
         options: &WalkOptions,
-        progress: &mut dyn FnMut(&WalkCounts) -> ControlFlow<()>,
+        progress: Progress<'_>,
         tamper: fn(&mut Watched),
     ) -> WalkReport {
         super::walk_tampered(options, &LockstepRaft, progress, tamper).expect("it starts")
@@ -422,7 +476,7 @@ mod tests {
         }
     }
 
-    fn go_on(_: &WalkCounts) -> ControlFlow<()> {
+    fn go_on(_: WalkProgress<'_>) -> ControlFlow<()> {
         ControlFlow::Continue(())
     }
 
@@ -479,7 +533,7 @@ mod tests {
             found.divergence.differences
         );
         assert!(
-            found.needed < found.steps && found.needed < 60,
+            found.thinned && found.needed < found.steps && found.needed < 60,
             "{} choices",
             found.needed
         );
@@ -490,6 +544,72 @@ mod tests {
             .write(&mut bytes)
             .expect("a good trace");
         assert!(found.command().contains(&format!("--seed {}", found.seed)));
+    }
+
+    /// Wrong from a long log on, so that much of the walk is needed.
+    fn wrong_when_long(seen: &mut Watched) {
+        if seen.view.log.len() >= 150 && seen.view.role == Role::Leader {
+            seen.view.applied = Index(0);
+        }
+    }
+
+    /// A walk with long logs.
+    fn lagging(steps: usize) -> WalkOptions {
+        WalkOptions {
+            first_seed: 4,
+            ..walks(steps, 1)
+        }
+    }
+
+    #[test]
+    fn thinning_out_has_an_end() {
+        let mut thinning = Vec::new();
+        let report = walk_tampered(
+            &lagging(20_000),
+            &mut |it| {
+                thinning.extend(it.thinning);
+                ControlFlow::Continue(())
+            },
+            wrong_when_long,
+        );
+        let found = report.divergence.expect("it is found");
+        assert!(!found.thinned && found.needed < found.steps, "{found:?}");
+        assert!(thinning.len() > 10 && thinning.is_sorted_by(|a, b| a >= b));
+        assert_eq!(found.left_out, 0);
+        let steps = found.divergence.trace.steps.len();
+        assert!(steps > 150, "{steps}");
+    }
+
+    #[test]
+    fn thinning_out_that_is_stopped_keeps_what_it_has() {
+        let mut left = 3;
+        let stop = &mut |it: WalkProgress<'_>| {
+            left -= i32::from(it.thinning.is_some());
+            if left == 0 {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        };
+        let report = walk_tampered(&lagging(2_000), stop, wrong_when_long);
+        assert_eq!(report.verdict(), WalkVerdict::Diverged);
+        let found = report.divergence.expect("it is found");
+        assert!(!found.thinned && found.needed <= found.steps);
+        let mut bytes = Vec::new();
+        let trace = &found.divergence.trace;
+        trace.write(&mut bytes).expect("a good trace");
+    }
+
+    /// What happens at the end of a long walk, whatever came before, takes no longer than in a short one.
+    #[test]
+    fn the_end_of_a_long_walk_is_tried_first() {
+        let report = walk_tampered(&walks(20_000, 1), &mut go_on, |seen| {
+            if seen.view.term.0 > 0 && seen.view.role == Role::Leader {
+                seen.view.applied = Index(seen.view.applied.0 + 1);
+            }
+        });
+        let found = report.divergence.expect("it is found");
+        assert!(found.thinned && found.needed < 60, "{found:?}");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::WalkCounts;
 use super::choice::Choice;
+use super::recording::Recording;
 use super::ticks::{self, Call, TickServer, TickTarget, Timers, Timing};
 use crate::compare::{Difference, Wanted, compare};
 use crate::divergence::{Actual, Side};
@@ -87,7 +88,7 @@ pub(super) struct World {
     next_value: u64,
     highest_commit: Index,
     /// Every event so far, if they are to be a trace.
-    steps: Option<Vec<Step>>,
+    steps: Option<Recording>,
     tamper: fn(&mut Seen),
     /// The fields that the target shows.
     shown: FieldSet,
@@ -158,7 +159,7 @@ impl World {
 
     /// The same, which keeps every event for a trace.
     pub fn recording(mut self) -> World {
-        self.steps = Some(Vec::new());
+        self.steps = Some(Recording::default());
         self
     }
 
@@ -174,14 +175,10 @@ impl World {
         self.settings
     }
 
-    /// How the servers are set up.
-    pub fn config(&self) -> &Config {
-        &self.config
-    }
-
-    /// Every event so far with what the specification expects; nothing unless it is recording.
-    pub fn into_steps(self) -> Vec<Step> {
-        self.steps.unwrap_or_default()
+    /// The last events with what the specification expects, and how many came before them; nothing unless it is
+    /// recording.
+    pub fn into_steps(self) -> (Vec<Step>, usize) {
+        self.steps.unwrap_or_default().into_steps()
     }
 
     /// Makes a choice on both sides and compares.
