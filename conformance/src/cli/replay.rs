@@ -17,7 +17,8 @@ use lockstep_conformance::replay::{
 use lockstep_conformance::stop;
 use lockstep_conformance::targets::spec::Spec;
 use lockstep_traces::{
-    Config, CorpusTrace, Field, FieldSet, PassedOver, TraceError, TraceReader, corpus, trace_files,
+    Config, CorpusTrace, Field, FieldSet, PassedOver, Trace, TraceError, TraceReader, corpus,
+    trace_files,
 };
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -87,6 +88,20 @@ impl Source {
             Source::File(path) => TraceReader::open(path)?.boxed(),
             Source::Corpus(trace) => trace.reader(&self.path().display().to_string())?.boxed(),
         })
+    }
+
+    /// The trace; `None` if there was a request to stop before its end.
+    fn read(&self) -> Result<Option<Trace>, TraceError> {
+        let mut reader = self.open()?;
+        let header = reader.header().clone();
+        let mut steps = Vec::new();
+        for step in reader.by_ref() {
+            if stop::requested() {
+                return Ok(None);
+            }
+            steps.push(step?);
+        }
+        Ok(Some(Trace { header, steps }))
     }
 
     /// Reads the trace to its end, or until a request to stop, and keeps nothing of it.

@@ -132,11 +132,12 @@ struct Whole {
 /// What the property of a counterexample says.
 fn of_counterexample(trace: &Trace, replayed: Replayed) -> Whole {
     let mut fate = counted(trace, FieldSet::ALL);
-    fate.counts.compared = replayed.compared;
+    fate.counts.compared = replayed.compared.len() as u64;
     fate.counterexample = Some(replayed.counterexample);
+    let compared = replayed.compared.into_iter();
     Whole {
         fate,
-        steps: Vec::new(),
+        steps: compared.map(|position| (position, None)).collect(),
     }
 }
 

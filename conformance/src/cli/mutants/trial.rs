@@ -169,6 +169,7 @@ mod tests {
             side: Side::Specification,
             id: id.to_owned(),
             what: String::new(),
+            breaks: Vec::new(),
             caught_by: None,
             preset: None,
         }
@@ -182,6 +183,7 @@ mod tests {
             caught: None,
             seen: Vec::new(),
             searched: None,
+            breaks: Vec::new(),
             seconds: 0.0,
         }
     }
