@@ -93,9 +93,10 @@ fn a_long_trace_agrees_like_a_short_one() {
 #[test]
 fn a_long_trace_can_be_stopped_in_the_middle() {
     let (_folder, path) = saved(&restarts(STEPS));
-    let report = replay_files(
+    let report = replay_read(
         &LockstepRaft,
-        [&path],
+        [opened(&path)],
+        None,
         &mut |report| match report.compared > 1_000 {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
