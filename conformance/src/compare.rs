@@ -3,15 +3,13 @@
 //!
 //! Nothing here knows a rule of Raft, nor which of the two sides is right.
 
-use crate::target::Output;
 use lockstep_traces::{
-    DurableImage, Emitted, Expected, Field, FieldSet, Handed, Index, NodeView, Outcome, PeerView,
-    Role, ServerId, Term,
+    Emitted, Expected, Field, FieldSet, Fields, Handed, Index, NodeView, Outcome, Output, Pairs,
+    Part, ServerId, Value as FieldValue,
 };
 use serde::Serialize;
 use serde_json::Value;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::mem::discriminant;
 
 /// One thing in which the two sides differ. Which kind it is, is the first thing to look at.
@@ -144,31 +142,11 @@ pub fn compare(
     view: &NodeView,
     shown: FieldSet,
 ) -> Vec<Difference> {
-    let Output {
-        outcome,
-        sent,
-        handed,
-    } = wanted.output.as_ref();
-    let mut differences = Vec::new();
-    if shown.contains(Field::Outcome) && *outcome != output.outcome {
-        differences.push(Difference::WrongRefusal {
-            expected: *outcome,
-            actual: output.outcome,
-        });
-    }
-    differences.extend(compare_views(wanted.view, view, shown));
-    if shown.contains(Field::Messages) {
-        let marks = shown.contains(Field::AfterPersist);
-        compare_messages(sent, &output.sent, marks, &mut differences);
-    }
-    if shown.contains(Field::Handed) && *handed != output.handed {
-        differences.push(Difference::WrongOutput {
-            field: Field::Handed,
-            expected: json(handed),
-            actual: json(&output.handed),
-        });
-    }
-    differences
+    let mut left = Comparison::new(shown);
+    Output::pair(Some(&wanted.output), Some(output), None, &mut left);
+    let state = compare_views(wanted.view, view, shown);
+    let refusal = left.refusal.into_iter();
+    refusal.chain(state).chain(left.differences).collect()
 }
 
 /// The fields of `shown` in which two views of one server differ.
@@ -176,19 +154,9 @@ pub fn compare_views(expected: &NodeView, actual: &NodeView, shown: FieldSet) ->
     if expected == actual {
         return Vec::new();
     }
-    let mut differences = Vec::new();
-    for field in shown.iter() {
-        // Most fields are equal, and text is made only of those that are not.
-        if same_node_field(expected, actual, field) {
-            continue;
-        }
-        if let (Some(left), Some(right)) = (node_field(expected, field), node_field(actual, field))
-        {
-            push_if_different(field, None, left, right, &mut differences);
-        }
-    }
-    compare_peers(expected, actual, shown, &mut differences);
-    differences
+    let mut comparison = Comparison::new(shown);
+    NodeView::pair(Some(expected), Some(actual), None, &mut comparison);
+    comparison.differences
 }
 
 /// The first field of `shown` in which a server that was given no input differs from what it was.
@@ -220,19 +188,7 @@ pub fn compare_start(server: ServerId, view: &NodeView, shown: FieldSet) -> Opti
 
 /// A server that has just started: a follower of nobody in term zero with an empty log.
 pub fn start_view() -> NodeView {
-    NodeView {
-        role: Role::Follower,
-        term: Term(0),
-        vote: None,
-        leader: None,
-        log: Vec::new(),
-        commit: Index(0),
-        applied: Index(0),
-        lease: false,
-        votes: BTreeMap::new(),
-        peers: BTreeMap::new(),
-        durable: DurableImage::default(),
-    }
+    NodeView::default()
 }
 
 fn first_field(
@@ -253,120 +209,82 @@ fn first_field(
         })
 }
 
-fn push_if_different(
-    field: Field,
-    peer: Option<ServerId>,
-    expected: Value,
-    actual: Value,
-    differences: &mut Vec<Difference>,
-) {
-    if expected != actual {
-        differences.push(Difference::WrongState {
-            field,
-            peer,
-            expected,
-            actual,
+/// The differences found so far; the left side is what is expected.
+struct Comparison {
+    shown: FieldSet,
+    refusal: Option<Difference>,
+    differences: Vec<Difference>,
+}
+
+impl Comparison {
+    fn new(shown: FieldSet) -> Comparison {
+        Comparison {
+            shown,
+            refusal: None,
+            differences: Vec::new(),
+        }
+    }
+}
+
+impl Pairs for Comparison {
+    // Most fields are equal, and text is made only of those that are not.
+    #[inline]
+    fn whole<T: FieldValue>(
+        &mut self,
+        [field]: [Field; 1],
+        peer: Option<ServerId>,
+        expected: Option<&T>,
+        actual: Option<&T>,
+    ) {
+        if expected == actual || !self.shown.contains(field) {
+            return;
+        }
+        let (expected, actual) = (json(&expected), json(&actual));
+        self.differences.push(match field.part() {
+            Part::State | Part::Peer => Difference::WrongState {
+                field,
+                peer,
+                expected,
+                actual,
+            },
+            Part::Output => Difference::WrongOutput {
+                field,
+                expected,
+                actual,
+            },
         });
     }
-}
 
-/// Whether a field of the server itself is the same in two views; true for every other field.
-fn same_node_field(left: &NodeView, right: &NodeView, field: Field) -> bool {
-    match field {
-        Field::Role => left.role == right.role,
-        Field::Term => left.term == right.term,
-        Field::Vote => left.vote == right.vote,
-        Field::Leader => left.leader == right.leader,
-        Field::Log => left.log == right.log,
-        Field::Commit => left.commit == right.commit,
-        Field::Applied => left.applied == right.applied,
-        Field::Lease => left.lease == right.lease,
-        Field::Votes => left.votes == right.votes,
-        Field::Durable => left.durable == right.durable,
-        _ => true,
+    fn outcome(
+        &mut self,
+        [field]: [Field; 1],
+        _: Option<ServerId>,
+        expected: Option<&Outcome>,
+        actual: Option<&Outcome>,
+    ) {
+        if let (Some(expected), Some(actual)) = (expected, actual)
+            && expected != actual
+            && self.shown.contains(field)
+        {
+            self.refusal = Some(Difference::WrongRefusal {
+                expected: *expected,
+                actual: *actual,
+            });
+        }
     }
-}
 
-/// Whether a field of what a leader knows of a peer is the same; true for every other field.
-fn same_peer_field(left: &PeerView, right: &PeerView, field: Field) -> bool {
-    match field {
-        Field::Match => left.matched == right.matched,
-        Field::Next => left.next == right.next,
-        Field::ProgressState => left.state == right.state,
-        Field::Paused => left.paused == right.paused,
-        Field::RecentActive => left.recent_active == right.recent_active,
-        Field::CommitSent => left.commit_sent == right.commit_sent,
-        Field::InflightCount => left.inflight.len() == right.inflight.len(),
-        Field::Inflight => left.inflight == right.inflight,
-        _ => true,
-    }
-}
-
-/// The value of a field of the server itself; `None` for fields of a peer and of what was sent.
-fn node_field(view: &NodeView, field: Field) -> Option<Value> {
-    Some(match field {
-        Field::Role => json(&view.role),
-        Field::Term => json(&view.term),
-        Field::Vote => json(&view.vote),
-        Field::Leader => json(&view.leader),
-        Field::Log => json(&view.log),
-        Field::Commit => json(&view.commit),
-        Field::Applied => json(&view.applied),
-        Field::Lease => json(&view.lease),
-        Field::Votes => json(&view.votes),
-        Field::Durable => json(&view.durable),
-        _ => return None,
-    })
-}
-
-/// The value of a field of what a leader knows of a peer; `None` for every other field.
-fn peer_field(peer: &PeerView, field: Field) -> Option<Value> {
-    Some(match field {
-        Field::Match => json(&peer.matched),
-        Field::Next => json(&peer.next),
-        Field::ProgressState => json(&peer.state),
-        Field::Paused => json(&peer.paused),
-        Field::RecentActive => json(&peer.recent_active),
-        Field::CommitSent => json(&peer.commit_sent),
-        Field::InflightCount => json(&peer.inflight.len()),
-        Field::Inflight => json(&peer.inflight),
-        _ => return None,
-    })
-}
-
-fn compare_peers(
-    expected: &NodeView,
-    actual: &NodeView,
-    shown: FieldSet,
-    differences: &mut Vec<Difference>,
-) {
-    let mut names: Vec<_> = expected
-        .peers
-        .keys()
-        .chain(actual.peers.keys())
-        .copied()
-        .collect();
-    names.sort_unstable();
-    names.dedup();
-    for name in names {
-        let sides = (expected.peers.get(&name), actual.peers.get(&name));
-        for field in shown.iter() {
-            if let (Some(left), Some(right)) = sides
-                && same_peer_field(left, right, field)
-            {
-                continue;
-            }
-            let value = |side: Option<&PeerView>| side.map(|peer| peer_field(peer, field));
-            match (value(sides.0), value(sides.1)) {
-                (None | Some(None), None | Some(None)) => {}
-                (left, right) => push_if_different(
-                    field,
-                    Some(name),
-                    left.flatten().unwrap_or(Value::Null),
-                    right.flatten().unwrap_or(Value::Null),
-                    differences,
-                ),
-            }
+    fn messages(
+        &mut self,
+        [messages, marks]: [Field; 2],
+        _: Option<ServerId>,
+        expected: Option<&Vec<Emitted>>,
+        actual: Option<&Vec<Emitted>>,
+    ) {
+        if let (Some(expected), Some(actual)) = (expected, actual)
+            && self.shown.contains(messages)
+        {
+            let marks = self.shown.contains(marks);
+            compare_messages(expected, actual, marks, &mut self.differences);
         }
     }
 }
@@ -425,7 +343,10 @@ fn json<T: Serialize>(value: &T) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lockstep_traces::{Body, Message, Payload, ProgressState};
+    use lockstep_traces::{
+        Body, DurableImage, Message, Payload, PeerView, ProgressState, Role, Term,
+    };
+    use std::collections::BTreeMap;
 
     fn id(number: u64) -> ServerId {
         ServerId::new(number).expect("not zero")

@@ -34,9 +34,8 @@
 
 use crate::stop;
 use lockstep_model::Dialect;
-use lockstep_traces::{
-    Config, Emitted, Field, FieldSet, Handed, Input, NodeView, Outcome, ServerId, Trace,
-};
+pub use lockstep_traces::Output;
+use lockstep_traces::{Config, Field, FieldSet, Input, NodeView, ServerId, Trace};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -99,17 +98,6 @@ pub enum TargetError {
     /// The work is to stop, and the target was not waited for.
     #[error("interrupted")]
     Interrupted,
-}
-
-/// Everything that left a server because of an input.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub struct Output {
-    /// What the caller was told.
-    pub outcome: Outcome,
-    /// The messages to other servers, in any order. Never one to itself.
-    pub sent: Vec<Emitted>,
-    /// The committed entries that the application was handed, in this order.
-    pub handed: Vec<Handed>,
 }
 
 /// What a server did with an input.

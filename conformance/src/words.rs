@@ -2,8 +2,8 @@
 
 use crate::compare::{Difference, start_view};
 use lockstep_traces::{
-    Body, Emitted, Entry, Event, Expected, Index, Input, Message, NodeView, Outcome, Payload,
-    PeerView, ProgressState, Refusal, Role, ServerId,
+    Body, DurableImage, Emitted, Entry, Event, Expected, Field, Fields, Index, Input, Message,
+    NodeView, Outcome, Pairs, RejectHint, Role, ServerId, Show, Value, for_each_peer,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -20,52 +20,88 @@ pub fn describe(before: &NodeView, expected: &Expected) -> String {
 
 /// What an input changed at a server, field by field; "nothing" is said in words.
 pub fn changes(old: Option<&NodeView>, expected: &Expected) -> Vec<String> {
-    let mut rows = Vec::new();
-    if let Outcome::Refused(why) = expected.outcome {
-        rows.push(format!("refused: {}", refusal(why)));
-    }
+    let Expected {
+        outcome,
+        view: new,
+        sent: _, // In a column of its own.
+    } = expected;
     let initial = start_view();
-    let (old, new) = (old.unwrap_or(&initial), &expected.view);
-    let mut change = |name: &str, old: String, new: String| {
+    let old = old.unwrap_or(&initial);
+    let mut changes = Changes {
+        rows: Vec::new(),
+        durable_is_current: [old, new].map(durable_is_current),
+    };
+    if let Outcome::Refused(_) = outcome {
+        changes.rows.push(outcome.show());
+    }
+    NodeView::pair(Some(old), Some(new), None, &mut changes);
+    if changes.rows.is_empty() {
+        changes.rows.push("nothing".to_owned());
+    }
+    changes.rows
+}
+
+/// One row a field that changed, and one a peer.
+struct Changes {
+    rows: Vec<String>,
+    /// The durable image repeats the state, and then it is shown by this word: old and new.
+    durable_is_current: [bool; 2],
+}
+
+impl Changes {
+    fn row(&mut self, name: &str, [old, new]: [Option<String>; 2]) {
         if old != new {
-            rows.push(format!("{name} {old} → {new}"));
+            let text = |side: Option<String>| side.unwrap_or_else(|| "–".to_owned());
+            self.rows
+                .push(format!("{name} {} → {}", text(old), text(new)));
         }
-    };
-    change("role", role(old.role), role(new.role));
-    change("term", old.term.to_string(), new.term.to_string());
-    change("vote", server(old.vote), server(new.vote));
-    change("leader", server(old.leader), server(new.leader));
-    change("lease", live(old.lease), live(new.lease));
-    change("votes", votes(&old.votes), votes(&new.votes));
-    change("log", log(&old.log), log(&new.log));
-    change("commit", old.commit.to_string(), new.commit.to_string());
-    change("applied", old.applied.to_string(), new.applied.to_string());
-    for (id, peer) in &new.peers {
-        let before = old.peers.get(id).map_or_else(|| "–".to_owned(), progress);
-        change(&format!("peer {id}"), before, progress(peer));
     }
-    let durable = |view: &NodeView| {
-        let image = &view.durable;
-        let same = image.term == view.term
-            && image.vote == view.vote
-            && image.commit == view.commit
-            && image.log == view.log;
-        if same {
-            "current".to_owned()
-        } else {
-            let (term, vote) = (image.term, server(image.vote));
-            format!(
-                "term {term} vote {vote} commit {} log {}",
-                image.commit,
-                log(&image.log)
-            )
-        }
-    };
-    change("durable", durable(old), durable(new));
-    if rows.is_empty() {
-        rows.push("nothing".to_owned());
+}
+
+impl Pairs for Changes {
+    fn whole<T: Value>(
+        &mut self,
+        [field]: [Field; 1],
+        _: Option<ServerId>,
+        old: Option<&T>,
+        new: Option<&T>,
+    ) {
+        let current = match field {
+            Field::Durable => self.durable_is_current,
+            _ => [false; 2],
+        };
+        let text = |value: Option<&T>, current: bool| match current {
+            true => Some("current".to_owned()),
+            false => value.map(Show::show),
+        };
+        let sides = [text(old, current[0]), text(new, current[1])];
+        self.row(&field.in_words(), sides);
     }
-    rows
+
+    fn each<T: Fields + Show>(
+        &mut self,
+        _: [Field; 0],
+        _: Option<ServerId>,
+        old: Option<&BTreeMap<ServerId, T>>,
+        new: Option<&BTreeMap<ServerId, T>>,
+    ) {
+        for_each_peer(old, new, |peer, old, new| {
+            self.row(
+                &format!("peer {peer}"),
+                [old, new].map(|it| it.map(Show::show)),
+            );
+        });
+    }
+}
+
+fn durable_is_current(view: &NodeView) -> bool {
+    let DurableImage {
+        term,
+        vote,
+        commit,
+        log,
+    } = &view.durable;
+    (*term, *vote, *commit, log) == (view.term, view.vote, view.commit, &view.log)
 }
 
 /// An event in words: the moving server first, as in the specification's action names.
@@ -104,14 +140,6 @@ pub fn brief(event: &Event) -> String {
         },
         Event::Duplicate(it) => format!("duplicate {}", way(it)),
         Event::Drop(it) => format!("drop {}", way(it)),
-    }
-}
-
-fn refusal(why: Refusal) -> &'static str {
-    match why {
-        Refusal::ProposalDropped => "proposal dropped",
-        Refusal::UnknownPeer => "unknown peer",
-        Refusal::LocalMessage => "local message",
     }
 }
 
@@ -189,8 +217,8 @@ pub fn message_sentence(message: &Message) -> String {
         } => format!(", accepted up to {index}"),
         Body::AppendEntriesResponse {
             index,
-            rejected: Some(hint),
-        } => format!(", rejected {index}, hint {}@{}", hint.index, hint.term),
+            rejected: Some(RejectHint { index: hint, term }),
+        } => format!(", rejected {index}, hint {hint}@{term}"),
         Body::Heartbeat { commit } => format!(", commit {commit}"),
         Body::HeartbeatResponse => String::new(),
     };
@@ -232,16 +260,7 @@ pub fn message_label(message: &Message) -> String {
 
 /// The paper's name of a kind of message.
 pub fn message_kind(body: &Body) -> &'static str {
-    match body {
-        Body::RequestVote { .. } => "RequestVote",
-        Body::RequestVoteResponse { .. } => "RequestVoteResponse",
-        Body::RequestPreVote { .. } => "RequestPreVote",
-        Body::RequestPreVoteResponse { .. } => "RequestPreVoteResponse",
-        Body::AppendEntries { .. } => "AppendEntries",
-        Body::AppendEntriesResponse { .. } => "AppendEntriesResponse",
-        Body::Heartbeat { .. } => "Heartbeat",
-        Body::HeartbeatResponse => "HeartbeatResponse",
-    }
+    body.kind()
 }
 
 fn entry_span(prev: Index, entries: usize) -> String {
@@ -255,12 +274,16 @@ fn entry_span(prev: Index, entries: usize) -> String {
 
 /// A message that was sent, and whether it had to wait until something was durable.
 pub fn emitted(emitted: &Emitted) -> String {
-    let wait = if emitted.after_persist {
+    let Emitted {
+        message: it,
+        after_persist,
+    } = emitted;
+    let wait = if *after_persist {
         " (after persist)"
     } else {
         ""
     };
-    format!("{}{wait}", message(&emitted.message))
+    format!("{}{wait}", message(it))
 }
 
 /// A message in one line: from, to, kind, term, and what it says.
@@ -298,10 +321,8 @@ pub fn message(message: &Message) -> String {
         } => format!(" accepted {index}"),
         Body::AppendEntriesResponse {
             index,
-            rejected: Some(hint),
-        } => {
-            format!(" rejected {index} hint {}@{}", hint.index, hint.term)
-        }
+            rejected: Some(RejectHint { index: hint, term }),
+        } => format!(" rejected {index} hint {hint}@{term}"),
         Body::Heartbeat { commit } => format!(" commit {commit}"),
         Body::HeartbeatResponse => String::new(),
     };
@@ -314,18 +335,12 @@ fn grant(granted: bool) -> String {
 
 /// A role in a word.
 pub fn role(role: Role) -> String {
-    match role {
-        Role::Follower => "Follower",
-        Role::PreCandidate => "PreCandidate",
-        Role::Candidate => "Candidate",
-        Role::Leader => "Leader",
-    }
-    .to_owned()
+    role.show()
 }
 
 /// The name of a server, if there is one.
 pub(crate) fn server(id: Option<ServerId>) -> String {
-    id.map_or_else(|| "–".to_owned(), |id| id.to_string())
+    id.show()
 }
 
 /// A lease in a word.
@@ -335,43 +350,12 @@ pub(crate) fn live(lease: bool) -> String {
 
 /// Who has granted (`+`) and who has not (`-`).
 pub(crate) fn votes(votes: &BTreeMap<ServerId, bool>) -> String {
-    let sign = |granted: bool| if granted { '+' } else { '-' };
-    let votes = votes
-        .iter()
-        .map(|(id, granted)| format!("{}{id}", sign(*granted)));
-    format!("{{{}}}", votes.collect::<Vec<_>>().join(" "))
+    votes.show()
 }
 
 /// A log as its entries, each `value@term`; an empty entry is `∅`.
-pub fn log(entries: &[Entry]) -> String {
-    let entries = entries.iter().map(|entry| match entry.payload {
-        Payload::Empty => format!("∅@{}", entry.term),
-        Payload::Value(value) => format!("{value}@{}", entry.term),
-    });
-    format!("[{}]", entries.collect::<Vec<_>>().join(" "))
-}
-
-fn progress(peer: &PeerView) -> String {
-    let state = match peer.state {
-        ProgressState::Probe => "Probe",
-        ProgressState::Replicate => "Replicate",
-        ProgressState::Snapshot => "Snapshot",
-    };
-    let mut text = format!(
-        "{state} match {} next {} commit sent {}",
-        peer.matched, peer.next, peer.commit_sent
-    );
-    if peer.paused {
-        text.push_str(" paused");
-    }
-    if peer.recent_active {
-        text.push_str(" active");
-    }
-    if !peer.inflight.is_empty() {
-        let inflight: Vec<_> = peer.inflight.iter().map(ToString::to_string).collect();
-        text.push_str(&format!(" inflight {}", inflight.join(" ")));
-    }
-    text
+pub fn log(entries: &Vec<Entry>) -> String {
+    entries.show()
 }
 
 /// What differs, without the two values.
@@ -443,8 +427,5 @@ pub fn difference(difference: &Difference) -> SaidDifference {
 
 /// What the caller of an input is told.
 pub fn outcome(outcome: Outcome) -> String {
-    match outcome {
-        Outcome::Accepted => "accepted".to_owned(),
-        Outcome::Refused(why) => format!("refused: {}", refusal(why)),
-    }
+    outcome.show()
 }

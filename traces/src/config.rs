@@ -1,9 +1,10 @@
 use crate::ServerId;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How the servers of a cluster are set up: everything that a server has to be told before its first
 /// event. It is part of every trace, so that a target can be built from the trace alone.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// The number of voters; they are named `1..=servers`. The log of each starts empty, its term zero.

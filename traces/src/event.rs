@@ -1,4 +1,5 @@
 use crate::{Message, ServerId};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What the environment does to one server.
@@ -6,7 +7,9 @@ use serde::{Deserialize, Serialize};
 /// One input is the call and everything that follows from it at that server: the new state is made
 /// durable, committed entries are applied, messages that the server addresses to itself are handled,
 /// until nothing is left to do. Inputs that a server must refuse or ignore are inputs like any other.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Input {
     /// The randomised election timer fires. Ignored by a leader.
@@ -43,8 +46,10 @@ impl Input {
 }
 
 /// What the environment does to the cluster: to one server or to the network.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Event {
     /// An input to one server. A delivery consumes the message from the network.
     Server {
@@ -71,7 +76,9 @@ impl Event {
 
 /// Why a server refuses an input outright, as its caller sees it. A refusal leaves the server unchanged
 /// and sends nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Refusal {
     /// The proposal cannot be taken: no leader here, or no room.
@@ -84,7 +91,9 @@ pub enum Refusal {
 
 /// What the caller of an input is told. An input that is ignored without an error is `Accepted`: that it
 /// changed nothing shows in the view.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// The call returned without an error.

@@ -9,19 +9,31 @@
 mod config;
 mod corpus;
 mod event;
+mod field_set;
+mod fields;
 mod ids;
-mod message;
+mod payload;
+mod schema;
+mod show;
+mod table;
 mod trace;
 mod view;
 
 pub use config::Config;
 pub use corpus::{CorpusTrace, corpus};
 pub use event::{Event, Input, Outcome, Refusal};
+pub use field_set::FieldSet;
+pub use fields::{
+    Body, DurableImage, Emitted, Entry, Field, Fields, Handed, Message, Name, NodeView, Output,
+    Pairs, Part, PeerView, RejectHint, Value, for_each_peer, names,
+};
 pub use ids::{Index, ServerId, Term};
-pub use message::{Body, Emitted, Entry, Handed, Message, Payload, RejectHint};
+pub use payload::Payload;
+pub use schema::schema;
+pub use show::Show;
 pub use trace::{
     Expected, FORMAT_VERSION, Header, MAX_NUMBER, MAX_SERVERS, PassedOver, Problem, Provenance,
     Step, TRACE_EXTENSION, Trace, TraceError, TraceFiles, TraceReader, TraceWriter, Why,
     check_header, check_step, trace_files,
 };
-pub use view::{DurableImage, Field, FieldSet, NodeView, PeerView, ProgressState, Role};
+pub use view::{ProgressState, Role};

@@ -21,6 +21,7 @@ pub use validate::{MAX_NUMBER, MAX_SERVERS, check_header, check_step};
 pub use writer::TraceWriter;
 
 use crate::{Config, Emitted, Event, NodeView, Outcome};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -31,7 +32,7 @@ use std::path::Path;
 pub const FORMAT_VERSION: u64 = 2;
 
 /// The first line of a trace: what it is about and how it came to be.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Header {
     /// The version of the format: 2 with a property, 1 without.
@@ -79,7 +80,7 @@ impl Header {
 }
 
 /// How a trace was made.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Provenance {
     /// What made it: a command, or "by hand".
@@ -106,7 +107,7 @@ pub struct Step {
 }
 
 /// What a server must show after an input.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Expected {
     /// What the caller is told.
@@ -182,21 +183,30 @@ struct Line {
     end: Option<End>,
 }
 
-#[derive(Serialize)]
-struct StepLine<'a> {
+/// A step as it is written.
+#[derive(Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct StepLine<'a> {
+    /// Its number, from 1 on.
     step: u64,
+    /// What happens.
     event: &'a Event,
+    /// What the server that moves must show. Absent exactly if no server moves.
     #[serde(skip_serializing_if = "Option::is_none")]
     expect: Option<&'a Expected>,
 }
 
-#[derive(Serialize)]
-struct EndLine {
+/// The last line.
+#[derive(Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EndLine {
+    /// How long the trace is.
     end: End,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct End {
+    /// The number of steps.
     steps: u64,
 }

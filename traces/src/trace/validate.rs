@@ -1,6 +1,7 @@
 use super::{FORMAT_VERSION, Header, Step};
 use crate::{
-    Body, Config, Entry, Event, Index, Input, Message, NodeView, PeerView, Role, ServerId, Term,
+    Body, Config, DurableImage, Entry, Event, Index, Input, Message, NodeView, PeerView,
+    RejectHint, Role, ServerId, Term,
 };
 
 /// The largest number that may stand in a trace: the largest that every reader of JSON reads exactly.
@@ -112,11 +113,17 @@ fn check_network(step: &Step, message: &Message, path: &str) -> Result<(), Wrong
 
 /// Only numbers: the sender and, in an answer to it, the recipient may be strangers to the cluster.
 fn check_message(message: &Message, path: &str) -> Result<(), Wrong> {
-    check_number(message.from.get(), &format!("{path}.from"))?;
-    check_number(message.to.get(), &format!("{path}.to"))?;
-    check_number(message.term.0, &format!("{path}.term"))?;
+    let Message {
+        from,
+        to,
+        term,
+        body,
+    } = message;
+    check_number(from.get(), &format!("{path}.from"))?;
+    check_number(to.get(), &format!("{path}.to"))?;
+    check_number(term.0, &format!("{path}.term"))?;
     let at = |kind: &str, field: &str| format!("{path}.body.{kind}.{field}");
-    match &message.body {
+    match body {
         Body::RequestVote {
             last_index,
             last_term,
@@ -153,67 +160,87 @@ fn check_message(message: &Message, path: &str) -> Result<(), Wrong> {
         }
         Body::AppendEntriesResponse { index, rejected } => {
             check_number(index.0, &at("append_entries_response", "index"))?;
-            rejected.as_ref().map_or(Ok(()), |hint| {
+            rejected.map_or(Ok(()), |RejectHint { index, term }| {
                 let path = at("append_entries_response", "rejected");
-                check_number(hint.index.0, &format!("{path}.index"))?;
-                check_number(hint.term.0, &format!("{path}.term"))
+                check_number(index.0, &format!("{path}.index"))?;
+                check_number(term.0, &format!("{path}.term"))
             })
         }
         Body::Heartbeat { commit } => check_number(commit.0, &at("heartbeat", "commit")),
-        Body::RequestVoteResponse { .. }
-        | Body::RequestPreVoteResponse { .. }
+        Body::RequestVoteResponse { granted: _ }
+        | Body::RequestPreVoteResponse { granted: _ }
         | Body::HeartbeatResponse => Ok(()),
     }
 }
 
 fn check_entry(entry: &Entry, path: &str) -> Result<(), Wrong> {
-    check_number(entry.term.0, &format!("{path}.term"))?;
-    match entry.payload {
+    let Entry { term, payload } = *entry;
+    check_number(term.0, &format!("{path}.term"))?;
+    match payload {
         crate::Payload::Empty => Ok(()),
         crate::Payload::Value(value) => check_number(value, &format!("{path}.payload.value")),
     }
 }
 
 fn check_view(config: &Config, server: ServerId, view: &NodeView) -> Result<(), Wrong> {
+    let NodeView {
+        role,
+        term,
+        vote,
+        leader,
+        log,
+        commit,
+        applied,
+        lease,
+        votes,
+        peers,
+        durable,
+    } = view;
     let at = |field: &str| format!("expect.view.{field}");
-    check_number(view.term.0, &at("term"))?;
-    check_log(&view.log, view.term, view.commit, "expect.view")?;
-    ensure(view.applied <= view.commit, &at("applied"), || {
-        format!(
-            "is {}, beyond the commit index {}",
-            view.applied, view.commit
-        )
+    check_number(term.0, &at("term"))?;
+    // Strangers to the cluster: somebody may have voted for one.
+    for (named, field) in [(vote, "vote"), (leader, "leader")] {
+        check_number(named.map_or(0, ServerId::get), &at(field))?;
+    }
+    check_log(log, *term, *commit, "expect.view")?;
+    ensure(applied <= commit, &at("applied"), || {
+        format!("is {applied}, beyond the commit index {commit}")
     })?;
-    let durable = &view.durable;
-    check_number(durable.term.0, &at("durable.term"))?;
-    check_log(
-        &durable.log,
-        durable.term,
-        durable.commit,
-        "expect.view.durable",
-    )?;
+    check_durable(durable, &at("durable"))?;
 
-    let asks = matches!(view.role, Role::PreCandidate | Role::Candidate);
-    ensure(asks || view.votes.is_empty(), &at("votes"), || {
+    let asks = matches!(role, Role::PreCandidate | Role::Candidate);
+    ensure(asks || votes.is_empty(), &at("votes"), || {
         "must be empty: only a (pre-)candidate counts votes".to_owned()
     })?;
-    for voter in view.votes.keys() {
+    for voter in votes.keys() {
         check_member(config, *voter, &at("votes"))?;
     }
-    let leads = view.role == Role::Leader;
-    ensure(leads || view.peers.is_empty(), &at("peers"), || {
+    let leads = *role == Role::Leader;
+    ensure(leads || peers.is_empty(), &at("peers"), || {
         "must be empty: only a leader has peers".to_owned()
     })?;
-    for (peer, progress) in &view.peers {
+    for (peer, progress) in peers {
         let path = at(&format!("peers.{peer}"));
         check_member(config, *peer, &path)?;
         ensure(*peer != server, &path, || "is the leader itself".to_owned())?;
         check_peer(progress, &path)?;
     }
-    let may_hold = view.role == Role::Follower && view.leader.is_some();
-    ensure(may_hold || !view.lease, &at("lease"), || {
+    let may_hold = *role == Role::Follower && leader.is_some();
+    ensure(may_hold || !lease, &at("lease"), || {
         "must be false: only a follower that knows a leader has a lease".to_owned()
     })
+}
+
+fn check_durable(image: &DurableImage, path: &str) -> Result<(), Wrong> {
+    let DurableImage {
+        term,
+        vote,
+        commit,
+        log,
+    } = image;
+    check_number(term.0, &format!("{path}.term"))?;
+    check_number(vote.map_or(0, ServerId::get), &format!("{path}.vote"))?;
+    check_log(log, *term, *commit, path)
 }
 
 /// A log whose terms never fall and stay within the term of the server, and a commit index in it.
@@ -236,11 +263,20 @@ fn check_log(log: &[Entry], term: Term, commit: Index, path: &str) -> Result<(),
 }
 
 fn check_peer(peer: &PeerView, path: &str) -> Result<(), Wrong> {
-    check_number(peer.next.0, &format!("{path}.next"))?;
-    check_number(peer.commit_sent.0, &format!("{path}.commit_sent"))?;
+    let PeerView {
+        matched,
+        next,
+        state: _,
+        paused: _,
+        recent_active: _,
+        commit_sent,
+        inflight,
+    } = peer;
+    check_number(next.0, &format!("{path}.next"))?;
+    check_number(commit_sent.0, &format!("{path}.commit_sent"))?;
     // No rule that next lies beyond match: raft-rs breaks it, and a trace must be able to say so.
-    check_number(peer.matched.0, &format!("{path}.match"))?;
-    peer.inflight
+    check_number(matched.0, &format!("{path}.match"))?;
+    inflight
         .iter()
         .try_for_each(|index| check_number(index.0, &format!("{path}.inflight")))
 }

@@ -1,0 +1,345 @@
+//! The table of fields: every field of a view, of what leaves a server, and of every message, with its names and
+//! with the way in which it is compared. Each line makes the field, and from the lines come [`Field`], comparing
+//! and printing ([`Pairs`]), the JSON Schema, and the map of names in `traces/README.md`.
+//!
+//! A new field is a line here. The compiler then names every place that has to provide its value.
+
+use crate::table::{compared, messages, named};
+use crate::view::{each_server_once, present};
+use crate::{Index, Outcome, Payload, ProgressState, Role, ServerId, Show, Term};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+
+compared! {
+    /// The whole state of one server, as far as the specification speaks of it.
+    ///
+    /// State that a role does not have is empty there: votes exist at (pre-)candidates, peers at leaders, a
+    /// lease at followers. So equal behaviour gives equal views. The default is a server that has just started.
+    #[derive(Default)]
+    State NodeView = ("Server", "view", "Status") {
+        /// Its role.
+        role: Role = ("role", "role", "SoftState.RaftState") => whole Role "role";
+        /// Its term.
+        term: Term = ("term", "term", "HardState.term") => whole Term "term";
+        /// Whom it voted for in this term.
+        #[serde(deserialize_with = "present")]
+        vote: Option<ServerId> = ("vote", "vote", "HardState.vote") => whole Vote "vote";
+        /// The leader that it knows of in this term; itself, if it leads.
+        #[serde(deserialize_with = "present")]
+        leader: Option<ServerId> = ("leader", "leader", "SoftState.Lead") => whole Leader "leader";
+        /// All entries of its log, the first at index one.
+        log: Vec<Entry> = ("log", "log", "Entry") => whole Log "log";
+        /// Its commit index.
+        commit: Index = ("commit", "commit", "HardState.commit") => whole Commit "commit";
+        /// The index up to which its application has applied.
+        applied: Index = ("commit", "applied", "Status.Applied") => whole Applied "applied";
+        /// At a follower that knows a leader, with CheckQuorum: less than one election timeout has passed
+        /// since it heard from that leader. False everywhere else.
+        lease: bool = ("lease", "lease", "–") => whole Lease "lease";
+        /// At a (pre-)candidate: the answers it has counted, its own among them; true is a grant.
+        #[serde(deserialize_with = "each_server_once")]
+        votes: BTreeMap<ServerId, bool>
+            = ("granted, refused", "votes", "ProgressTracker.Votes") => whole Votes "votes";
+        /// At a leader: what it knows of every other server.
+        #[serde(deserialize_with = "each_server_once")]
+        peers: BTreeMap<ServerId, PeerView> = ("peers", "peers", "Status.Progress") => each;
+        /// What a crash would leave.
+        durable: DurableImage = ("–", "durable", "Storage") => whole Durable "durable";
+    }
+
+    /// What a leader knows of one peer.
+    Peer PeerView = ("Progress", "peers", "tracker.Progress") {
+        /// Highest index known to be replicated there.
+        matched: Index = ("matched", "match", "Progress.Match") => whole Match "match";
+        /// Index of the next entry to send.
+        next: Index = ("next", "next", "Progress.Next") => whole Next "next";
+        /// Probe, Replicate or Snapshot.
+        state: ProgressState
+            = ("flow", "state", "Progress.State") => whole ProgressState "progress_state";
+        /// Appends are held back until the peer answers.
+        paused: bool = ("paused", "paused", "Progress.IsPaused") => whole Paused "paused";
+        /// The peer was heard from since the last quorum check.
+        recent_active: bool = ("recent_active", "recent_active", "Progress.RecentActive")
+            => whole RecentActive "recent_active";
+        /// The highest commit index that was sent to the peer.
+        commit_sent: Index = ("commit_sent", "commit_sent", "Progress.sentCommit")
+            => whole CommitSent "commit_sent";
+        /// The last index of every append with entries that is on its way, oldest first. A target may show their
+        /// number only.
+        inflight: Vec<Index> = ("inflight", "inflight", "Progress.Inflights")
+            => list InflightCount "inflight_count", Inflight "inflight";
+    }
+
+    /// Everything that left a server because of an input.
+    Output Output = ("Step", "–", "Ready") {
+        /// What the caller was told.
+        outcome: Outcome = ("outcome", "outcome", "error") => outcome Outcome "outcome";
+        /// The messages to other servers, in any order. Never one to itself.
+        sent: Vec<Emitted> = ("sent", "sent", "Ready.Messages")
+            => messages Messages "messages", AfterPersist "after_persist";
+        /// The committed entries that the application was handed, in this order.
+        handed: Vec<Handed> = ("–", "handed", "Ready.CommittedEntries") => whole Handed "handed";
+    }
+}
+
+named! {
+    /// What survives a crash of the server.
+    #[derive(Default)]
+    DurableImage = ("Server", "durable", "Storage") {
+        /// The durable term.
+        term: Term = ("term", "term", "HardState.term");
+        /// The durable vote in that term.
+        #[serde(deserialize_with = "present")]
+        vote: Option<ServerId> = ("vote", "vote", "HardState.vote");
+        /// The durable commit index.
+        commit: Index = ("commit", "commit", "HardState.commit");
+        /// The durable log.
+        log: Vec<Entry> = ("log", "log", "Entry");
+    }
+
+    /// One entry of the log. Its index is its position.
+    #[derive(Copy)]
+    Entry = ("Entry", "log, entries", "Entry") {
+        /// The term of the leader that created it.
+        term: Term = ("term", "term", "term");
+        /// What it carries.
+        payload: Payload = ("payload", "payload", "data");
+    }
+
+    /// A committed entry that a server handed to its application.
+    Handed = ("–", "handed", "Entry") {
+        /// The index that the server gave for it.
+        index: Index = ("–", "index", "index");
+        /// The entry.
+        entry: Entry = ("–", "entry", "Entry");
+    }
+
+    /// A message that a server sent, and whether it had to wait for the server's state to be durable.
+    Emitted = ("Message", "sent", "–") {
+        /// The message.
+        message: Message = ("Message", "message", "Message");
+        /// It may not leave before the state and the entries of the same step are durable.
+        after_persist: bool = ("after_persist()", "after_persist", "MsgStorageAppend.responses");
+    }
+
+    /// A message between two servers. Fields that a kind of message leaves unused in raftpb are not here:
+    /// a target that sends them non-zero has to say so.
+    Message = ("Message", "message", "Message") {
+        /// The sender.
+        from: ServerId = ("from", "from", "from");
+        /// The recipient.
+        to: ServerId = ("to", "to", "to");
+        /// The term that the message carries: the sender's, except in a pre-vote request and its grant,
+        /// which carry the term asked for.
+        term: Term = ("term", "term", "term");
+        /// What it says.
+        body: Body = ("body", "body", "type");
+    }
+
+    /// Where the logs may still agree, as the refusing follower sees it (etcd's fast log rejection).
+    #[derive(Copy)]
+    RejectHint = ("Position", "rejected", "Message") {
+        /// The highest index at which the logs could agree.
+        index: Index = ("index", "index", "rejectHint");
+        /// The follower's term at that index.
+        term: Term = ("term", "term", "logTerm");
+    }
+}
+
+messages! {
+    /// What a message says. The names are the paper's; `traces/README.md` maps them to raftpb.
+    Body {
+        /// MsgVote (paper, section 5.2).
+        RequestVote = ("RequestVote", "request_vote", "MsgVote") {
+            /// Index of the candidate's last entry.
+            last_index: Index = ("last.index", "last_index", "index");
+            /// Term of the candidate's last entry.
+            last_term: Term = ("last.term", "last_term", "logTerm");
+        }
+        /// MsgVoteResp.
+        RequestVoteResponse = ("RequestVoteResponse", "request_vote_response", "MsgVoteResp") {
+            /// Whether the vote is given.
+            granted: bool = ("granted", "granted", "!reject");
+        }
+        /// MsgPreVote (thesis, section 9.6).
+        RequestPreVote = ("RequestPreVote", "request_pre_vote", "MsgPreVote") {
+            /// Index of the pre-candidate's last entry.
+            last_index: Index = ("last.index", "last_index", "index");
+            /// Term of the pre-candidate's last entry.
+            last_term: Term = ("last.term", "last_term", "logTerm");
+        }
+        /// MsgPreVoteResp.
+        RequestPreVoteResponse = ("RequestPreVoteResponse", "request_pre_vote_response", "MsgPreVoteResp") {
+            /// Whether the pre-vote is given.
+            granted: bool = ("granted", "granted", "!reject");
+        }
+        /// MsgApp (paper, section 5.3).
+        AppendEntries = ("AppendEntries", "append_entries", "MsgApp") {
+            /// Index of the entry before the new ones.
+            prev_index: Index = ("prev.index", "prev_index", "index");
+            /// Term of the entry before the new ones.
+            prev_term: Term = ("prev.term", "prev_term", "logTerm");
+            /// The new entries, the first at `prev_index + 1`; may be empty.
+            entries: Vec<Entry> = ("entries", "entries", "entries");
+            /// The leader's commit index.
+            commit: Index = ("commit", "commit", "commit");
+        }
+        /// MsgAppResp.
+        AppendEntriesResponse = (
+            "AppendEntriesAccepted, AppendEntriesRejected", "append_entries_response", "MsgAppResp"
+        ) {
+            /// Accepted: the last index known to match. Rejected: the `prev_index` that was asked for.
+            /// Zero in the empty acknowledgement of a stale leader.
+            index: Index = ("index", "index", "index");
+            /// Set when the append was rejected.
+            #[serde(deserialize_with = "present")]
+            rejected: Option<RejectHint> = ("hint", "rejected", "reject");
+        }
+        /// MsgHeartbeat.
+        Heartbeat = ("Heartbeat", "heartbeat", "MsgHeartbeat") {
+            /// The commit index that the recipient may adopt: at most what is known to match there.
+            commit: Index = ("commit", "commit", "commit");
+        }
+        /// MsgHeartbeatResp.
+        HeartbeatResponse = ("HeartbeatResponse", "heartbeat_response", "MsgHeartbeatResp")
+    }
+}
+
+/// The names of a message or a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Name {
+    /// In the specification (`lockstep-model`): the path from the type that has it.
+    pub specification: &'static str,
+    /// The key in a trace.
+    pub key: &'static str,
+    /// In messages and entries the field of raftpb, elsewhere the name in etcd's raft.
+    pub etcd: &'static str,
+}
+
+/// The part of a server's behaviour that a field belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Part {
+    /// The state of the server itself ([`NodeView`]).
+    State,
+    /// What a leader knows of a peer ([`PeerView`]).
+    Peer,
+    /// Everything that left the server ([`Output`]).
+    Output,
+}
+
+/// A value that can be compared, written as JSON and shown.
+pub trait Value: PartialEq + Serialize + Show {}
+
+impl<T: PartialEq + Serialize + Show> Value for T {}
+
+/// A type of which the fields are compared one by one.
+pub trait Fields: Sized {
+    /// Hands every field of both to `pairs`, in the order of the table. `None` is a peer that is not there;
+    /// `peer` is the peer, if the two are what a leader knows of one.
+    fn pair<P: Pairs>(
+        left: Option<&Self>,
+        right: Option<&Self>,
+        peer: Option<ServerId>,
+        pairs: &mut P,
+    );
+}
+
+/// A receiver of the fields of two values of one type, side by side: a comparison, or a list of changes. Each
+/// method is a way of comparing that a line of the table can name.
+pub trait Pairs: Sized {
+    /// A field that is one value.
+    fn whole<T: Value>(
+        &mut self,
+        field: [Field; 1],
+        peer: Option<ServerId>,
+        left: Option<&T>,
+        right: Option<&T>,
+    );
+
+    /// A list of which the length is a field of its own, for those who show nothing more.
+    fn list<T>(
+        &mut self,
+        [length, contents]: [Field; 2],
+        peer: Option<ServerId>,
+        left: Option<&Vec<T>>,
+        right: Option<&Vec<T>>,
+    ) where
+        Vec<T>: Value,
+    {
+        let (long, wide) = (left.map(Vec::len), right.map(Vec::len));
+        self.whole([length], peer, long.as_ref(), wide.as_ref());
+        self.whole([contents], peer, left, right);
+    }
+
+    /// One of these for each peer, of which the fields are compared.
+    fn each<T: Fields + Show>(
+        &mut self,
+        _: [Field; 0],
+        _: Option<ServerId>,
+        left: Option<&BTreeMap<ServerId, T>>,
+        right: Option<&BTreeMap<ServerId, T>>,
+    ) {
+        for_each_peer(left, right, |peer, left, right| {
+            T::pair(left, right, Some(peer), self);
+        });
+    }
+
+    /// What the caller of an input was told.
+    fn outcome(
+        &mut self,
+        field: [Field; 1],
+        peer: Option<ServerId>,
+        left: Option<&Outcome>,
+        right: Option<&Outcome>,
+    ) {
+        self.whole(field, peer, left, right);
+    }
+
+    /// Messages in any order; whether each had to wait for persistence is a field of its own.
+    fn messages(
+        &mut self,
+        [messages, _]: [Field; 2],
+        peer: Option<ServerId>,
+        left: Option<&Vec<Emitted>>,
+        right: Option<&Vec<Emitted>>,
+    ) {
+        self.whole([messages], peer, left, right);
+    }
+}
+
+/// Calls `each` with every peer that either map has.
+pub fn for_each_peer<T>(
+    left: Option<&BTreeMap<ServerId, T>>,
+    right: Option<&BTreeMap<ServerId, T>>,
+    mut each: impl FnMut(ServerId, Option<&T>, Option<&T>),
+) {
+    for (peer, value) in left.into_iter().flatten() {
+        each(*peer, Some(value), right.and_then(|it| it.get(peer)));
+    }
+    for (peer, value) in right.into_iter().flatten() {
+        if left.and_then(|it| it.get(peer)).is_none() {
+            each(*peer, None, Some(value));
+        }
+    }
+}
+
+impl Field {
+    /// The name in words.
+    pub fn in_words(self) -> String {
+        self.name().replace('_', " ")
+    }
+}
+
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The names of everything that the table has, in its order: of every type and every kind of message, each with those
+/// of its fields. The key of a type is that of the field of a trace which holds one.
+pub fn names() -> impl Iterator<Item = &'static (Name, &'static [Name])> {
+    COMPARED.iter().chain(NAMED).chain(Body::KINDS)
+}

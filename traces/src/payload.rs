@@ -1,0 +1,14 @@
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What an entry of the log carries.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Payload {
+    /// Nothing: the entry that a leader appends when it is elected.
+    Empty,
+    /// The value of a client; targets carry it as its decimal digits.
+    Value(u64),
+}

@@ -1,0 +1,196 @@
+//! Values in words, as tables and pages show them.
+
+use crate::{
+    DurableImage, Emitted, Entry, Field, Fields, Handed, Index, Outcome, Pairs, Payload, PeerView,
+    ProgressState, Refusal, Role, ServerId, Term, Value,
+};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// A value in words. Without an implementation of its own a type is shown as JSON.
+pub trait Show: Serialize {
+    /// The value.
+    fn show(&self) -> String {
+        serde_json::to_string(self).unwrap_or_else(|error| error.to_string())
+    }
+
+    /// The value with its name, as one of many in a row; empty for what goes without saying.
+    fn show_named(&self, name: &str) -> String {
+        format!("{name} {}", self.show())
+    }
+}
+
+impl Show for Role {
+    fn show(&self) -> String {
+        match self {
+            Role::Follower => "Follower",
+            Role::PreCandidate => "PreCandidate",
+            Role::Candidate => "Candidate",
+            Role::Leader => "Leader",
+        }
+        .to_owned()
+    }
+
+    fn show_named(&self, _: &str) -> String {
+        self.show()
+    }
+}
+
+impl Show for ProgressState {
+    fn show(&self) -> String {
+        match self {
+            ProgressState::Probe => "Probe",
+            ProgressState::Replicate => "Replicate",
+            ProgressState::Snapshot => "Snapshot",
+        }
+        .to_owned()
+    }
+
+    fn show_named(&self, _: &str) -> String {
+        self.show()
+    }
+}
+
+impl Show for bool {
+    fn show(&self) -> String {
+        if *self { "yes" } else { "no" }.to_owned()
+    }
+
+    fn show_named(&self, name: &str) -> String {
+        if *self { name } else { "" }.to_owned()
+    }
+}
+
+impl Show for Term {
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Show for Index {
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Show for usize {}
+
+impl Show for Option<ServerId> {
+    fn show(&self) -> String {
+        self.map_or_else(|| "–".to_owned(), |id| id.to_string())
+    }
+}
+
+/// Indexes on their way, oldest first.
+impl Show for Vec<Index> {
+    fn show(&self) -> String {
+        let indexes: Vec<_> = self.iter().map(ToString::to_string).collect();
+        indexes.join(" ")
+    }
+
+    fn show_named(&self, name: &str) -> String {
+        if self.is_empty() {
+            return String::new();
+        }
+        format!("{name} {}", self.show())
+    }
+}
+
+/// The answers of voters, each with its sign.
+impl Show for BTreeMap<ServerId, bool> {
+    fn show(&self) -> String {
+        let sign = |granted: bool| if granted { '+' } else { '-' };
+        let votes = self
+            .iter()
+            .map(|(id, granted)| format!("{}{id}", sign(*granted)));
+        format!("{{{}}}", votes.collect::<Vec<_>>().join(" "))
+    }
+}
+
+/// Each entry as `value@term`; an empty entry is `∅`.
+impl Show for Vec<Entry> {
+    fn show(&self) -> String {
+        let entries = self.iter().map(|Entry { term, payload }| match payload {
+            Payload::Empty => format!("∅@{term}"),
+            Payload::Value(value) => format!("{value}@{term}"),
+        });
+        format!("[{}]", entries.collect::<Vec<_>>().join(" "))
+    }
+}
+
+impl Show for DurableImage {
+    fn show(&self) -> String {
+        let DurableImage {
+            term,
+            vote,
+            commit,
+            log,
+        } = self;
+        format!(
+            "term {term} vote {} commit {commit} log {}",
+            vote.show(),
+            log.show()
+        )
+    }
+}
+
+impl Show for PeerView {
+    fn show(&self) -> String {
+        let mut row = Row(Vec::new());
+        PeerView::pair(Some(self), None, None, &mut row);
+        row.0.join(" ")
+    }
+}
+
+impl Show for Refusal {
+    fn show(&self) -> String {
+        match self {
+            Refusal::ProposalDropped => "proposal dropped",
+            Refusal::UnknownPeer => "unknown peer",
+            Refusal::LocalMessage => "local message",
+        }
+        .to_owned()
+    }
+}
+
+impl Show for Outcome {
+    fn show(&self) -> String {
+        match self {
+            Outcome::Accepted => "accepted".to_owned(),
+            Outcome::Refused(why) => format!("refused: {}", why.show()),
+        }
+    }
+}
+
+impl Show for Vec<Emitted> {}
+
+impl Show for Vec<Handed> {}
+
+/// The fields of the left side in a row.
+struct Row(Vec<String>);
+
+impl Pairs for Row {
+    fn whole<T: Value>(
+        &mut self,
+        [field]: [Field; 1],
+        _: Option<ServerId>,
+        left: Option<&T>,
+        _: Option<&T>,
+    ) {
+        let said = left.map(|value| value.show_named(&field.in_words()));
+        self.0.extend(said.filter(|text| !text.is_empty()));
+    }
+
+    /// The contents, from which everyone sees the length.
+    fn list<T>(
+        &mut self,
+        [_, contents]: [Field; 2],
+        peer: Option<ServerId>,
+        left: Option<&Vec<T>>,
+        right: Option<&Vec<T>>,
+    ) where
+        Vec<T>: Value,
+    {
+        self.whole([contents], peer, left, right);
+    }
+}
