@@ -184,6 +184,7 @@ mod tests {
             seen: Vec::new(),
             searched: None,
             breaks: Vec::new(),
+            graphs: Vec::new(),
             seconds: 0.0,
         }
     }
