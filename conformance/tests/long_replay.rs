@@ -152,7 +152,7 @@ fn a_long_trace_without_its_end_is_refused() {
     let text = std::fs::read_to_string(&path).expect("it is there");
     let cut = text.trim_end().rfind('\n').expect("many lines");
     std::fs::write(&path, &text[..=cut]).expect("it is written");
-    let error = replay(&LockstepRaft, &path).err().expect("it is no trace");
+    let error = replay(&LockstepRaft, &path).expect_err("it is no trace");
     let text = error.to_string();
     assert!(text.contains(&format!(":{}", STEPS + 2)), "{text}");
 }
