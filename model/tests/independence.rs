@@ -5,7 +5,7 @@ use lockstep_model::{Action, Cluster, ClusterState, Preset, Settings};
 use stateright::Model;
 
 /// Random walks, each of at most this many steps.
-const WALKS: u64 = 12;
+const WALKS: u64 = 64;
 const STEPS: usize = 50;
 
 /// States of a cluster along random walks, always the same ones.

@@ -668,11 +668,6 @@ for line in sys.stdin:
             USAGE,
             "pre_vote",
         ));
-        cases.push((
-            vec!["verify", "--corpus", &corpus, "--target", python],
-            USAGE,
-            "pre_vote",
-        ));
     }
     for (arguments, code, part) in cases {
         let what = arguments.join(" ");

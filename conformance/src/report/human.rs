@@ -149,7 +149,8 @@ pub fn render_job(job: &Job, style: Style) -> String {
             (0, Some(so_far)) => format!("of {all} assertions, {so_far}"),
             _ => format!("{held} of {all} assertions hold{so_far}"),
         };
-        writeln!(out, "  {hold}{skipped}").expect(INFALLIBLE);
+        let line = format!("{hold}{skipped}");
+        writeln!(out, "{}", style.paragraph("  ", &line)).expect(INFALLIBLE);
     }
     let undecided = |case: &&Case| case.status == Status::Stopped;
     let many = job.cases.iter().filter(undecided).count() > 3;
