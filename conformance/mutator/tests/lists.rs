@@ -2,7 +2,8 @@
 
 use lockstep_mutator::checkout::Checkout;
 use lockstep_mutator::reasons::Reasons;
-use lockstep_mutator::seeded::{Kind, apply_all};
+use lockstep_mutator::seeded::{Kind, apply_all, read_rules};
+use lockstep_mutator::specification::head;
 use lockstep_mutator::workspace::{RULES, Subject};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -60,4 +61,30 @@ fn every_reason_is_of_a_mutant_that_is_there() {
     assert_eq!(gone(text, RULES), Vec::<String>::new());
     let text = r#"[{"verdict": "pacing", "why": "so", "mutants": ["server/log.rs nothing"]}]"#;
     assert_eq!(gone(text, RULES), ["server/log.rs nothing"]);
+}
+
+/// The page says what a run found; of which rules, this test holds.
+#[test]
+fn the_page_is_of_the_current_rules() {
+    let page = std::fs::read_to_string(workspace().join("model/MUTATION.md")).expect("the page");
+    let rules = read_rules(workspace()).expect("the rules can be read");
+    let table = page.split("## Without each rule").nth(1);
+    let table = table
+        .and_then(|it| it.split("###").next())
+        .expect("the table");
+    let rows: Vec<_> = table
+        .lines()
+        .filter(|line| line.starts_with("| "))
+        .skip(2)
+        .collect();
+    assert_eq!(rows.len(), rules.len(), "a row for each rule");
+    for (row, rule) in rows.iter().zip(&rules) {
+        let head = head(rule);
+        assert!(
+            row.starts_with(&head),
+            "{row}\nis not the row of the rule\n{head}\nso the page must be made again"
+        );
+        let seen = !row[head.len()..].starts_with(" nothing (") && !row.contains("not tried");
+        assert_eq!(seen, rule.kind == Kind::Safety, "{row}");
+    }
 }
