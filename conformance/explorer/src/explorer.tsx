@@ -1,7 +1,7 @@
 // The Explorer. Its state is its address: every step is an entry of the browser's history.
 
 import { render } from "preact";
-import { useCallback, useEffect, useRef, useState } from "preact/hooks";
+import { useCallback, useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { Actions } from "./actions";
 import { formatAddress, parseAddress, steps, type Address } from "./address";
 import * as api from "./api";
@@ -49,7 +49,6 @@ function App({ start }: { start: Start }) {
             }
           : undefined,
       );
-      document.title = `${next.model.key}, step ${next.at} · Lockstep Explorer`;
     } catch (error) {
       if (turn === busy.current) say(message(error), true);
     }
@@ -138,7 +137,8 @@ function App({ start }: { start: Start }) {
     [go, say],
   );
 
-  useEffect(() => {
+  // Before the browser draws: a key that is pressed at once means the page that is shown.
+  useLayoutEffect(() => {
     const onKey = (event: KeyboardEvent) => {
       const typing = event.target instanceof HTMLInputElement || event.target instanceof HTMLSelectElement;
       if (event.key === "Escape") {
@@ -171,6 +171,11 @@ function App({ start }: { start: Start }) {
     addEventListener("keydown", onKey);
     return () => removeEventListener("keydown", onKey);
   }, [page, goTo, wander, share, look, beyond, help]);
+
+  // Last, so that whoever waits for the title finds the keys at work.
+  useLayoutEffect(() => {
+    if (page) document.title = `${page.model.key}, step ${page.at} · Lockstep Explorer`;
+  }, [page]);
 
   useEffect(() => {
     const hold = (event: DragEvent) => {
