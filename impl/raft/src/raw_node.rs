@@ -225,6 +225,16 @@ impl<S: Storage, O: Observer> RawNode<S, O> {
         self.core.propose_conf_change(change)
     }
 
+    /// The former name of [`propose_conf_change`](RawNode::propose_conf_change).
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    #[deprecated(note = "`propose_conf_change` takes every kind of change")]
+    pub fn propose_conf_change_v2(&mut self, change: &ConfChangeV2) -> Result<(), Error> {
+        self.propose_conf_change(change.clone())
+    }
+
     /// Makes a committed change of membership active; see [`Core::apply_conf_change`].
     ///
     /// # Errors
@@ -314,6 +324,16 @@ impl<S: Storage, O: Observer> RawNode<S, O> {
     /// Those of [`Core::transfer_leadership`].
     pub fn transfer_leadership(&mut self, transferee: NodeId) -> Result<(), Error> {
         self.call(|core| core.transfer_leadership(transferee))
+    }
+
+    /// The former name of [`transfer_leadership`](RawNode::transfer_leadership).
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    #[deprecated(note = "it is `transfer_leadership`, as of `Node`")]
+    pub fn transfer_leader(&mut self, transferee: NodeId) -> Result<(), Error> {
+        self.transfer_leadership(transferee)
     }
 
     /// Forgets who leads (as etcd's `ForgetLeader`); see [`Core::forget_leader`].

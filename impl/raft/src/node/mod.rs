@@ -53,7 +53,7 @@
 //! node.campaign().await?;
 //! tokio::spawn({
 //!     let node = node.clone();
-//!     async move { node.propose("hello".into()).await }
+//!     async move { node.propose("hello").await }
 //! });
 //! let mut applied = Vec::new();
 //! while applied.is_empty() {
@@ -329,8 +329,8 @@ impl Node {
     /// # Errors
     ///
     /// [`NodeError::Refused`] if the proposal was dropped, else the server has ended.
-    pub async fn propose(&self, data: Bytes) -> Result<(), NodeError> {
-        self.propose_entries(vec![Entry::proposal(EntryKind::Normal, data)])
+    pub async fn propose(&self, data: impl Into<Bytes>) -> Result<(), NodeError> {
+        self.propose_entries(vec![Entry::proposal(EntryKind::Normal, data.into())])
             .await
     }
 
@@ -347,6 +347,16 @@ impl Node {
         let data = wire::encode_conf_change_v2(&change.into());
         self.propose_entries(vec![Entry::proposal(EntryKind::ConfChangeV2, data)])
             .await
+    }
+
+    /// The former name of [`propose_conf_change`](Node::propose_conf_change).
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    #[deprecated(note = "`propose_conf_change` takes every kind of change")]
+    pub async fn propose_conf_change_v2(&self, change: &ConfChangeV2) -> Result<(), NodeError> {
+        self.propose_conf_change(change.clone()).await
     }
 
     /// Proposes several entries at once: all of them or none. Waits while no leader is known.
@@ -436,7 +446,8 @@ impl Node {
     /// # Errors
     ///
     /// [`NodeError::Refused`] if no leader is known, else the server has ended.
-    pub async fn read_index(&self, context: Bytes) -> Result<(), NodeError> {
+    pub async fn read_index(&self, context: impl Into<Bytes>) -> Result<(), NodeError> {
+        let context = context.into();
         self.request(|reply| Command::ReadIndex { context, reply })
             .await?
     }

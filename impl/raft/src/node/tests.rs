@@ -135,7 +135,7 @@ async fn is_done(future: &mut (impl Future + Unpin)) -> bool {
 async fn a_proposal_waits_for_a_leader_and_is_applied() {
     let (node, storage) = single();
     let mut served = serve(node.clone(), storage, BTreeMap::new());
-    let mut proposal = Box::pin(node.propose("x".into()));
+    let mut proposal = Box::pin(node.propose("x"));
     assert!(!is_done(&mut proposal).await);
     elect(&node).await;
     proposal.await.unwrap();
@@ -150,7 +150,7 @@ async fn more_proposals_than_the_queue_holds_all_get_through() {
     let proposals: Vec<_> = (0..count)
         .map(|n| {
             let node = node.clone();
-            tokio::spawn(async move { node.propose(n.to_string().into()).await })
+            tokio::spawn(async move { node.propose(n.to_string()).await })
         })
         .collect();
     for _ in 0..10 {
@@ -178,7 +178,7 @@ async fn stopping_ends_every_call_that_waits() {
     let waiting: Vec<JoinHandle<NodeError>> = (0..2 * PROPOSAL_QUEUE)
         .map(|_| {
             let node = node.clone();
-            tokio::spawn(async move { node.propose("never".into()).await.unwrap_err() })
+            tokio::spawn(async move { node.propose("never").await.unwrap_err() })
         })
         .chain([{
             let node = node.clone();
@@ -221,7 +221,7 @@ async fn every_call_after_the_stop_says_so() {
     for error in [
         both!(node, raw, ready()),
         both!(node, raw, advance()),
-        both!(node, raw, propose("x".into())),
+        both!(node, raw, propose(Bytes::from_static(b"x"))),
         both!(node, raw, propose_entries(vec![entry()])),
         both!(node, raw, propose_conf_change(&simple)),
         both!(node, raw, propose_conf_change(general.clone())),
@@ -231,7 +231,7 @@ async fn every_call_after_the_stop_says_so() {
         both!(node, raw, campaign()),
         both!(node, raw, transfer_leadership(id(2))),
         both!(node, raw, forget_leader()),
-        both!(node, raw, read_index("r".into())),
+        both!(node, raw, read_index(Bytes::from_static(b"r"))),
         both!(node, raw, report_unreachable(id(2))),
         both!(node, raw, report_snapshot(id(2), finished)),
         node.status().await.unwrap_err(),
@@ -274,7 +274,7 @@ async fn the_loop_of_the_application_ends_with_a_stop() {
     let (node, storage) = single();
     let served = serve(node.clone(), storage, BTreeMap::new());
     elect(&node).await;
-    node.propose("x".into()).await.unwrap();
+    node.propose("x").await.unwrap();
     node.stop().await.unwrap();
     assert_eq!(served.task.await.unwrap(), NodeError::Stopped);
 }
@@ -349,7 +349,7 @@ async fn a_server_whose_storage_fails_ends_and_says_why() {
     // Reading the committed entries fails.
     let failed = NodeError::Failed(StorageError::Other("disk on fire".to_owned()).into());
     assert_eq!(node.ready().await.unwrap_err(), failed);
-    assert_eq!(node.propose("x".into()).await.unwrap_err(), failed);
+    assert_eq!(node.propose("x").await.unwrap_err(), failed);
     assert_eq!(node.stop().await.unwrap_err(), failed);
 }
 
@@ -366,7 +366,7 @@ async fn ticks_beyond_the_queue_are_counted() {
 async fn ticks_start_an_election() {
     let (node, storage) = single();
     let mut served = serve(node.clone(), storage, BTreeMap::new());
-    let mut proposal = Box::pin(node.propose("x".into()));
+    let mut proposal = Box::pin(node.propose("x"));
     while !is_done(&mut proposal).await {
         node.tick();
     }
@@ -387,7 +387,7 @@ async fn dropping_a_waiting_ready_loses_nothing() {
     }
     let mut served = serve(node.clone(), storage, BTreeMap::new());
     elect(&node).await;
-    node.propose("x".into()).await.unwrap();
+    node.propose("x").await.unwrap();
     assert_eq!(served.applied.recv().await.unwrap(), "x");
 }
 
@@ -419,14 +419,14 @@ async fn three_servers_replicate_read_and_hand_over() {
     elect(&servers[0].node).await;
     servers[1]
         .node
-        .propose("by way of a follower".into())
+        .propose("by way of a follower")
         .await
         .unwrap();
     for server in &mut servers {
         assert_eq!(server.applied.recv().await.unwrap(), "by way of a follower");
     }
 
-    servers[2].node.read_index("read".into()).await.unwrap();
+    servers[2].node.read_index("read").await.unwrap();
     let (index, context) = servers[2].reads.recv().await.unwrap();
     assert_eq!(context, "read");
     let index = index.expect("nobody lost its leadership");
@@ -450,7 +450,7 @@ async fn three_servers_replicate_read_and_hand_over() {
     }
     servers[0]
         .node
-        .propose("to the new leader".into())
+        .propose("to the new leader")
         .await
         .unwrap();
     for server in &mut servers {
@@ -503,9 +503,9 @@ async fn a_dropped_proposal_says_why() {
     while node.status().await.unwrap().basic.soft_state.role != Role::Leader {
         yield_now().await;
     }
-    node.propose("12345".into()).await.unwrap();
+    node.propose("12345").await.unwrap();
     let refused = NodeError::Refused(DropReason::UncommittedLimit.into());
-    assert_eq!(node.propose("6".into()).await.unwrap_err(), refused);
+    assert_eq!(node.propose("6").await.unwrap_err(), refused);
 }
 
 /// Panics when the server starts an election.
