@@ -448,11 +448,7 @@ async fn three_servers_replicate_read_and_hand_over() {
     {
         yield_now().await;
     }
-    servers[0]
-        .node
-        .propose("to the new leader")
-        .await
-        .unwrap();
+    servers[0].node.propose("to the new leader").await.unwrap();
     for server in &mut servers {
         assert_eq!(server.applied.recv().await.unwrap(), "to the new leader");
     }
