@@ -9,7 +9,12 @@ pub const UNTESTED: &str = "nothing in what was explored put it to the test";
 
 /// The properties that a search checked and never put to the test.
 pub fn never_tested(report: &Report) -> Vec<&str> {
-    let unmet = report.antecedents.iter().filter(|it| it.held == 0);
+    // The step that violates a property put it to the test, whether or not it was counted before the search ended.
+    let violated = |name: &str| matches!(&report.verdict, Verdict::Violated { property, .. } if property == name);
+    let unmet = report
+        .antecedents
+        .iter()
+        .filter(|it| it.held == 0 && !violated(&it.property));
     unmet
         .map(|it| it.property.as_str())
         .filter(|name| report.checked.iter().any(|it| it == name))
