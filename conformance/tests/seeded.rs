@@ -49,6 +49,32 @@ fn steps(text: &str) -> usize {
     number.unwrap_or_else(|| panic!("no verdict in {text}"))
 }
 
+/// The report in this folder has a page for the path to the violation, and links to it.
+fn has_a_page(folder: &Path, property: &str) {
+    let index = std::fs::read_to_string(folder.join("index.html")).expect("a page");
+    let pages = std::fs::read_dir(folder).expect("a folder");
+    let names = pages.map(|it| {
+        it.expect("a file")
+            .file_name()
+            .into_string()
+            .expect("a name")
+    });
+    let stories: Vec<_> = names
+        .filter(|name| name.ends_with(".html") && name != "index.html")
+        .collect();
+    let [story] = stories.as_slice() else {
+        panic!("the pages are {stories:?}");
+    };
+    assert!(
+        index.contains(story.as_str()),
+        "no link to {story} in {index}"
+    );
+    let page = std::fs::read_to_string(folder.join(story)).expect("a page");
+    for part in [format!("{property} is violated"), "<svg".to_owned()] {
+        assert!(page.contains(&part), "no {part} in {page}");
+    }
+}
+
 #[test]
 #[ignore = "builds a copy of the sources; .ci/run runs it"]
 fn a_violation_is_found_shown_saved_and_replayed() {
@@ -128,10 +154,11 @@ fn every_search_finds_it() {
     assert_eq!(steps(&threads.text), depth);
     let theirs = run(
         here.path(),
-        "check --preset smoke --plant CM-04 --engine stateright",
+        "check --preset smoke --plant CM-04 --engine stateright --report theirs",
         VIOLATED,
     );
     assert!(steps(&theirs.text) >= depth);
+    has_a_page(&here.path().join("theirs"), "committed_on_quorum_inv");
     // Up to symmetry it is as short, and its servers are real ones: the trace is followed.
     let arguments = "check --preset smoke --plant CM-04 --only committed_on_quorum_inv --symmetry --trace-out found.ndjson";
     let symmetric = run(here.path(), arguments, VIOLATED);
@@ -147,9 +174,10 @@ fn a_simulation_finds_it_and_the_line_that_it_prints_finds_it_again() {
     let arguments = "simulate --plant CM-04 --only committed_on_quorum_inv --runs 50 --seed 3";
     let found = run(
         here.path(),
-        &format!("{arguments} --trace-out found.ndjson"),
+        &format!("{arguments} --trace-out found.ndjson --report simulated"),
         VIOLATED,
     );
+    has_a_page(&here.path().join("simulated"), "committed_on_quorum_inv");
     let again = command(&found.text, "repeat it with");
     let repeated = run(here.path(), &again, VIOLATED);
     let walk = |ran: &Ran| {
