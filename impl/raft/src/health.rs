@@ -11,6 +11,7 @@ use crate::core::Core;
 use crate::error::{Error, PeerError};
 use crate::observer::Observer;
 use crate::storage::Storage;
+use crate::tracker::ProgressState;
 use crate::types::{Body, Index, Message, NodeId, Role, Term};
 
 /// The messages that a server refused since it started.
@@ -41,7 +42,15 @@ pub(crate) struct Health {
     pub(crate) refused: RefusedMessages,
     /// Ends of logs that are too short, with the term in which this server led.
     shown: BTreeMap<NodeId, (Term, Index)>,
+    /// How often since the last tick each member refused what it has acknowledged.
+    repeated: BTreeMap<NodeId, u32>,
 }
+
+/// How many refusals of what a member has acknowledged are taken in between two ticks. Such a refusal lowers
+/// nothing, and the leader sends the same append again at once. One that came late does no harm, and there
+/// are a few of them at most; but a member that lost its log refuses again and again, as fast as the
+/// network is.
+const REPEATED_REFUSALS: u32 = 8;
 
 impl Health {
     /// Looks at a message before the core takes it in.
@@ -72,6 +81,37 @@ impl Health {
         } else if at_most {
             self.shown.insert(from, (core.term(), shown));
         }
+    }
+
+    /// Whether a message is a refusal of what its sender has acknowledged, of which enough have come since
+    /// the last tick. It says nothing new.
+    pub(crate) fn says_nothing_new<S: Storage, O: Observer>(
+        &mut self,
+        core: &Core<S, O>,
+        message: &Message,
+    ) -> bool {
+        let Body::AppendEntriesResponse {
+            index,
+            rejection: Some(_),
+        } = message.body
+        else {
+            return false;
+        };
+        let progress = core.tracker().progress.get(message.from);
+        let known = progress.is_some_and(|it| {
+            it.state() == ProgressState::Probe && it.matched() == index && it.next() == index.next()
+        });
+        if core.role() != Role::Leader || message.term != core.term() || index.is_zero() || !known {
+            return false;
+        }
+        let times = self.repeated.entry(message.from).or_default();
+        *times += 1;
+        *times > REPEATED_REFUSALS
+    }
+
+    /// One tick has passed.
+    pub(crate) fn tick(&mut self) {
+        self.repeated.clear();
     }
 
     /// Notes what came of a message.
@@ -212,6 +252,50 @@ mod tests {
         // Once it has the log again, all is well.
         acknowledge(&mut leader, 3, 2);
         assert_eq!(leader.status().short_logs, []);
+    }
+
+    /// It is asked for the same a few times a tick, and not as fast as the network is.
+    #[test]
+    fn a_wiped_member_is_not_asked_for_ever() {
+        let mut leader = leader();
+        let storage = MemoryStorage::with_conf_state(members());
+        let mut wiped = RawNode::new(&Config::new(id(3)), storage).unwrap();
+        // It was away while it lost its log, so that it is probed.
+        leader.report_unreachable(id(3)).unwrap();
+        leader.propose("y".into()).unwrap();
+        let mut asked_again = |leader: &mut RawNode<MemoryStorage>| {
+            let mut messages = 0;
+            while leader.has_ready() {
+                let ready = leader.ready().unwrap();
+                let storage = leader.storage_mut();
+                storage.write(ready.entries, ready.hard_state).unwrap();
+                leader.advance().unwrap();
+                for request in ready.messages.into_iter().filter(|it| it.to == id(3)) {
+                    messages += 1;
+                    assert!(messages < 100, "the two never fall silent");
+                    // A heartbeat is refused, for what it wants to be committed.
+                    let _ = wiped.step(request);
+                }
+                while wiped.has_ready() {
+                    let ready = wiped.ready().unwrap();
+                    let storage = wiped.storage_mut();
+                    storage.write(ready.entries, ready.hard_state).unwrap();
+                    wiped.advance().unwrap();
+                    for answer in ready.messages.into_iter().filter(|it| it.to == id(1)) {
+                        leader.step(answer).unwrap();
+                    }
+                }
+            }
+            messages
+        };
+        let first = asked_again(&mut leader);
+        assert!((2..20).contains(&first), "{first}");
+        assert_eq!(leader.status().short_logs, [short()]);
+        for _ in 0..50 {
+            leader.tick().unwrap();
+            let again = asked_again(&mut leader);
+            assert!(again < 20, "{again}");
+        }
     }
 
     #[test]

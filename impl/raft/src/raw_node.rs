@@ -107,6 +107,7 @@ impl<S: Storage, O: Observer> RawNode<S, O> {
     ///
     /// [`Error::Storage`].
     pub fn tick(&mut self) -> Result<(), Error> {
+        self.health.tick();
         self.timer.tick(&mut self.core)
     }
 
@@ -116,6 +117,7 @@ impl<S: Storage, O: Observer> RawNode<S, O> {
     ///
     /// [`Error::Storage`].
     pub fn tick_quiesced(&mut self) -> Result<(), Error> {
+        self.health.tick();
         self.timer.tick_quiesced(&mut self.core)
     }
 
@@ -128,6 +130,9 @@ impl<S: Storage, O: Observer> RawNode<S, O> {
     /// Those of [`Core::step`].
     pub fn step(&mut self, message: Message) -> Result<(), Error> {
         self.health.look_at(&self.core, &message);
+        if self.health.says_nothing_new(&self.core, &message) {
+            return Ok(());
+        }
         let result = self.call(|core| core.step(message));
         self.health.note(&result);
         result

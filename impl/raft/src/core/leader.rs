@@ -53,11 +53,12 @@ impl<S: Storage, O: Observer> Core<S, O> {
 
     /// One election timeout has passed at a leader.
     pub(super) fn leader_timeout_passed(&mut self) -> Result<(), Error> {
+        // A transfer that took longer than this will not succeed any more (thesis §3.10). First, since a
+        // server that steps down has none that it could report as given up.
+        self.give_up_transfer();
         if self.settings.check_quorum {
             self.check_quorum();
         }
-        // A transfer that took longer than this will not succeed any more (thesis §3.10).
-        self.give_up_transfer();
         self.leave_joint_if_due()
     }
 

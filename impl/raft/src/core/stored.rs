@@ -5,6 +5,8 @@
 //! contradiction that has only one possible reading, and refuses to start on any other. The table in
 //! the README of this crate lists all pairs; the tests have one case for each row.
 
+use std::ops::RangeInclusive;
+
 use super::membership::changed;
 use super::validate::NUMBER_LIMIT;
 use crate::confchange;
@@ -57,8 +59,18 @@ pub(super) fn examine<S: Storage>(config: &Config, storage: &S) -> Result<Start,
     let hard_state = mend(&stored, log, covered)?;
     let applied = examine_applied(config.applied, log, hard_state.commit)?;
     let tracker = tracker(config, log.last.index, &conf_state)?;
-    if let (Some(applied), Some(snapshot)) = (applied, snapshot) {
-        examine_configuration(storage, &tracker, log, &snapshot, &conf_state, applied)?;
+    if conf_state.voters.is_empty() && !log.compacted.index.is_zero() {
+        return Err(corrupt(format!(
+            "the configuration has no voters, and the log, which begins after entry {}, has lost \
+             the entries that named them",
+            log.compacted.index
+        ))
+        .into());
+    }
+    if let Some(snapshot) = snapshot {
+        let from = applied.unwrap_or(log.compacted.index);
+        let range = from..=hard_state.commit;
+        examine_configuration(storage, &tracker, log, &snapshot, &conf_state, range)?;
     }
     let told = HardState {
         commit: hard_state.commit,
@@ -105,6 +117,17 @@ fn examine_log<S: Storage>(storage: &S) -> Result<Extent, StorageError> {
         if term < before {
             return Err(corrupt(format!(
                 "entry {index} is of term {term}, and the one before it of term {before}"
+            )));
+        }
+        // What was compacted may be the seed of a group, which is of no term.
+        if term.is_zero() && index > compacted {
+            return Err(corrupt(format!(
+                "entry {index} is of term 0, in which there are no entries"
+            )));
+        }
+        if index.is_zero() && !term.is_zero() {
+            return Err(corrupt(format!(
+                "the position before the first entry is of term {term} and not of term 0"
             )));
         }
         if term.0 > NUMBER_LIMIT {
@@ -229,57 +252,60 @@ fn tracker(
     Ok(tracker)
 }
 
-/// Configuration with snapshot and applied index: the changes of membership between the two are
-/// not handed out again, so the configuration must have them.
+/// Configuration with snapshot, applied index and log. What is stored has to be the configuration after
+/// an entry that is committed, and not one from before the applied one: the changes of membership up to
+/// there are not handed out again. It may be a later one, since the application may write its
+/// configuration before the applied index.
 fn examine_configuration<S: Storage>(
     storage: &S,
     tracker: &ProgressTracker,
     log: Extent,
     snapshot: &Snapshot,
     conf_state: &ConfState,
-    applied: Index,
+    applied_to_committed: RangeInclusive<Index>,
 ) -> Result<(), Error> {
     let (index, of_snapshot) = (snapshot.metadata.index, &snapshot.metadata.conf_state);
-    let none = tracker.without_members();
-    let last = log.last.index;
-    let (config, _) = confchange::restore(&none, last, of_snapshot)
-        .map_err(|error| corrupt(format!("the configuration in the snapshot: {error}")))?;
-    if config != tracker.config {
-        return match !snapshot.is_empty() && index == applied {
-            false => Ok(()), // It is that of a later entry.
-            true => Err(corrupt(format!(
-                "the configuration at entry {index}, which is the applied one, is {config} in the \
-                 snapshot, and stored is {}",
-                tracker.config
-            ))
-            .into()),
-        };
+    if snapshot.is_empty() && of_snapshot.voters.is_empty() && !conf_state.voters.is_empty() {
+        // The first members came from elsewhere, so there is nothing to start from.
+        return Ok(());
     }
-    let mut now = tracker.clone();
+    let mut now = tracker.without_members();
+    let last = log.last.index;
+    (now.config, now.progress) = confchange::restore(&now, last, of_snapshot)
+        .map_err(|error| corrupt(format!("the configuration in the snapshot: {error}")))?;
+    let (applied, committed) = applied_to_committed.into_inner();
+    let applied = applied.max(index);
+    let mut at_applied = now.config.to_string();
+    if index == applied && now.config == tracker.config {
+        return Ok(());
+    }
     let mut low = index.max(log.compacted.index).next();
-    while low <= applied {
-        let page = storage.entries(low, applied.next(), PAGE_BYTES)?;
+    while low <= committed {
+        let page = storage.entries(low, committed.next(), PAGE_BYTES)?;
         if page.is_empty() {
             return Err(StorageError::Unavailable.into());
         }
         low += page.len() as u64;
-        // What cannot be decoded, or does not fit, was applied by nobody.
-        for change in page.iter().filter_map(|it| wire::conf_change_of(it).ok()?) {
-            if let Ok(next) = changed(&now, last, &change) {
+        for entry in page {
+            // What cannot be decoded, or does not fit, was applied by nobody.
+            let change = wire::conf_change_of(&entry).ok().flatten();
+            if let Some(Ok(next)) = change.map(|it| changed(&now, last, &it)) {
                 (now.config, now.progress) = next;
+            }
+            if entry.index == applied {
+                at_applied = now.config.to_string();
+            }
+            if entry.index >= applied && now.config == tracker.config {
+                return Ok(());
             }
         }
     }
-    if now.config != tracker.config {
-        return Err(corrupt(format!(
-            "entries up to {applied} are applied, which makes the configuration {}, and stored is \
-             {conf_state}, that of the snapshot, which ends with entry {index}",
-            now.config,
-            conf_state = describe(conf_state, tracker),
-        ))
-        .into());
-    }
-    Ok(())
+    let stored = describe(conf_state, tracker);
+    Err(corrupt(format!(
+        "the stored configuration is {stored}; with entry {applied} applied it is {at_applied}, and no entry \
+         up to the committed one, {committed}, makes it the stored one (the snapshot ends with entry {index})"
+    ))
+    .into())
 }
 
 /// A configuration as it is printed; one without members has a word of its own.

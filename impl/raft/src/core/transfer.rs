@@ -9,7 +9,8 @@ use crate::types::{Body, Message, NodeId, Term};
 impl<S: Storage, O: Observer> Core<S, O> {
     /// Hands leadership over to a voter, as soon as that has the whole log; until then proposals
     /// are dropped. Given up after an election timeout (thesis §3.10), or when another transfer is
-    /// asked for: then [`Ready::aborted_transfers`] says so. A leader that is to hand over to itself
+    /// asked for: then [`Ready::aborted_transfers`] says so. A leader that learns of a later term has
+    /// handed over, to whomever: [`Ready::soft_state`] says so. A leader that is to hand over to itself
     /// gives a transfer up at once. A follower asks its leader, and does not hear what came of it
     /// except by who leads.
     ///
@@ -18,6 +19,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
     /// [`Refusal::Transfer`] with the reason; [`Error::Storage`].
     ///
     /// [`Ready::aborted_transfers`]: crate::Ready::aborted_transfers
+    /// [`Ready::soft_state`]: crate::Ready::soft_state
     pub fn transfer_leadership(&mut self, transferee: NodeId) -> Result<TimerReset, Error> {
         let (to, body) = (self.settings.id, Body::TransferLeader);
         let result = self.handle(Message {

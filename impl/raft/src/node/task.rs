@@ -5,7 +5,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::NodeError;
 use crate::{
-    ConfChangeV2, ConfState, Entry, Error, Message, NodeId, Observer, RawNode, Ready,
+    CallError, ConfChangeV2, ConfState, Entry, Error, Message, NodeId, Observer, RawNode, Ready,
     SnapshotStatus, Status, Storage,
 };
 
@@ -121,8 +121,17 @@ impl<S: Storage, O: Observer> Task<S, O> {
         }
     }
 
+    /// Whether a `Ready` lies in the channel, where nobody has taken it yet.
+    fn ready_is_offered(&self) -> bool {
+        self.readies.capacity() < self.readies.max_capacity()
+    }
+
     fn execute(&mut self, command: Command) -> Result<(), Error> {
         match command {
+            // One that nobody has taken is not dealt with, however often somebody says so.
+            Command::Advance(reply) if self.ready_is_offered() => {
+                answer(reply, Err(CallError::NothingToAdvance.into()))
+            }
             Command::Advance(reply) => {
                 self.awaiting_advance = false;
                 answer(reply, self.raw.advance())

@@ -391,6 +391,41 @@ async fn dropping_a_waiting_ready_loses_nothing() {
     assert_eq!(served.applied.recv().await.unwrap(), "x");
 }
 
+/// One that lies ready is not dealt with before somebody has taken it, so that what it holds is durable.
+#[tokio::test]
+async fn an_advance_of_what_nobody_has_taken_is_refused() {
+    let members = ConfState {
+        voters: vec![id(1)],
+        ..ConfState::default()
+    };
+    let storage = SharedStorage::new(MemoryStorage::with_conf_state(members));
+    let node = Node::restart(&config(1), storage.clone()).unwrap();
+    node.campaign().await.unwrap();
+    let nothing = NodeError::Refused(CallError::NothingToAdvance.into());
+    assert_eq!(
+        node.advance().await.unwrap_err().to_string(),
+        nothing.to_string()
+    );
+    let first = node.ready().await.unwrap();
+    let write = |ready: Ready| {
+        let stored = storage.with(|memory| memory.write(ready.entries, ready.hard_state));
+        stored.unwrap();
+    };
+    write(first);
+    node.advance().await.unwrap();
+    for _ in 0..10 {
+        yield_now().await;
+    }
+    assert_eq!(
+        node.advance().await.unwrap_err().to_string(),
+        nothing.to_string()
+    );
+    let commit = node.status().await.unwrap().basic.hard_state.commit;
+    assert_eq!(commit, Index(0), "the entry of the election is not stored");
+    write(node.ready().await.unwrap());
+    node.advance().await.unwrap();
+}
+
 #[tokio::test]
 async fn an_advance_without_a_ready_is_refused() {
     let node = Node::restart(&config(1), MemoryStorage::new()).unwrap();

@@ -267,6 +267,10 @@ fn log_with_itself() {
     refused(&["4", "9223372036854775808"], 0, |says| {
         says.terms = vec![1, 2, LIMIT + 1]
     });
+    refused(&["3", "0"], 0, |says| says.terms = vec![0, 0, 3]);
+    refused(&["first", "7", "0"], 0, |says| {
+        (says.first, says.last, says.terms) = (1, 0, vec![7]);
+    });
 }
 
 #[test]
@@ -297,8 +301,78 @@ fn configuration_with_itself_and_with_the_snapshot() {
     });
     // The same in another order.
     assert!(verdict(2, |says| says.members = members(&[2, 1])).is_ok());
-    // Of a later entry: the storage follows what is applied.
-    assert!(verdict(3, |says| says.members = members(&[1, 2, 3])).is_ok());
+    // Whatever the applied index is, and whether it is known: no entry leads from one to the other.
+    for applied in [0, 2, 3] {
+        refused(&["voters=(1", "voters=(1", "3"], applied, |says| {
+            says.members = members(&[1, 2, 3])
+        });
+        refused(&["voters=(1)", "voters=(1"], applied, |says| {
+            says.members = members(&[1])
+        });
+        refused(&["voters=()", "voters=(1"], applied, |says| {
+            says.snapshot.metadata.conf_state = ConfState::default()
+        });
+        refused(&["snapshot"], applied, |says| {
+            says.snapshot.metadata.conf_state.learners = ids(&[2])
+        });
+    }
+    // Compacted entries named the members, and no snapshot has them.
+    refused(&["no", "voters", "2"], 0, |says| {
+        says.snapshot = Snapshot::default();
+        says.members = ConfState::default();
+    });
+}
+
+/// The storage follows what is applied, which may be more than is known to be: the configuration is that after
+/// some entry from the applied one to the committed one.
+#[test]
+fn configuration_with_the_entries_that_lead_to_it() {
+    let change = |index, node| Entry {
+        kind: EntryKind::ConfChange,
+        data: wire::encode_conf_change(&ConfChange {
+            node: Some(id(node)),
+            ..ConfChange::default()
+        }),
+        ..entry(3, index)
+    };
+    // Entries 3, 4 and 5 add servers 3, 4 and 5; the last is not committed.
+    let storage = |voters: &[u64]| {
+        let mut says = sound();
+        let added = (3..=5).map(|index| change(index, index));
+        says.entries.append(added.collect::<Vec<_>>()).unwrap();
+        (says.last, says.terms) = (5, vec![1, 3, 3, 3]);
+        says.hard_state = committed(4);
+        says.members = members(voters);
+        says
+    };
+    let accepted = |voters: &[u64], applied| {
+        let mut config = Config::new(id(1));
+        config.applied = Index(applied);
+        match Core::new(&config, storage(voters)) {
+            Ok(_) => true,
+            Err(Error::Storage(StorageError::Corrupt(text))) => {
+                assert!(text.contains("voters=(1 2"), "{text}");
+                false
+            }
+            Err(error) => panic!("{error}"),
+        }
+    };
+    let configurations: [&[u64]; 4] = [&[1, 2], &[1, 2, 3], &[1, 2, 3, 4], &[1, 2, 3, 4, 5]];
+    for (applied, first) in [(0, 0), (2, 0), (3, 1), (4, 2)] {
+        for (number, voters) in configurations.into_iter().enumerate() {
+            // That after entry 5 comes too early.
+            let expected = (first..=2).contains(&number);
+            assert_eq!(
+                accepted(voters, applied),
+                expected,
+                "{voters:?} with {applied} applied"
+            );
+        }
+        assert!(
+            !accepted(&[1, 2, 4], applied),
+            "out of order, {applied} applied"
+        );
+    }
 }
 
 #[test]

@@ -148,3 +148,17 @@ fn a_transfer_that_is_given_up_is_reported() {
     assert_eq!(cluster.node(3).role(), Role::Leader);
     assert_eq!(aborted(&mut cluster), []);
 }
+
+#[test]
+fn a_leader_that_steps_down_for_want_of_a_quorum_reports_its_transfer() {
+    let mut cluster = Cluster::new(3, |config| config.check_quorum = true);
+    cluster.elect(1);
+    cluster.isolate(1);
+    let event = TimerEvent::CheckQuorum;
+    cluster.node_mut(1).on_timer(event).unwrap();
+    cluster.node_mut(1).transfer_leadership(id(3)).unwrap();
+    assert_eq!(aborted(&mut cluster), []);
+    cluster.node_mut(1).on_timer(event).unwrap();
+    assert_eq!(cluster.node(1).role(), Role::Follower);
+    assert_eq!(aborted(&mut cluster), [id(3)]);
+}
