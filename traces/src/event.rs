@@ -19,15 +19,38 @@ pub enum Input {
     LeaseExpire,
     /// The heartbeat timer fires. Means nothing at a server that does not lead.
     Heartbeat,
-    /// An election timeout has elapsed at a leader. Means nothing at a server that does not lead, nor
-    /// without CheckQuorum.
+    /// An election timeout has elapsed at a leader: with CheckQuorum it steps down unless it has heard from a
+    /// quorum, and it gives up a transfer of leadership. Means nothing at a server that does not lead.
     CheckQuorum,
-    /// A client proposes a value. Proposals are not forwarded.
+    /// A client proposes a value.
     Propose(u64),
     /// The network delivers a message that is addressed to this server.
     Deliver(Message),
     /// The server loses all volatile state and comes back from what is durable.
     Restart,
+    /// An operator asks for another leader, at any server. A follower passes the request on to its leader.
+    TransferLeadership {
+        /// Who is to lead.
+        to: ServerId,
+    },
+    /// An operator tells a follower to forget its leader, and with it its lease. Means nothing in any other role.
+    ForgetLeader,
+    /// The application makes a snapshot of everything that it has applied, and the log up to there is dropped.
+    Compact,
+    /// The transport tells the server that a peer could not be reached. Means nothing at a server that does not
+    /// lead.
+    ReportUnreachable {
+        /// The peer.
+        peer: ServerId,
+    },
+    /// The transport tells the server what became of the snapshot that it sent to a peer. Means nothing at a server
+    /// that does not lead.
+    ReportSnapshot {
+        /// The peer.
+        peer: ServerId,
+        /// Whether it arrived.
+        ok: bool,
+    },
 }
 
 impl Input {
@@ -41,6 +64,11 @@ impl Input {
             Input::Propose(_) => "propose",
             Input::Deliver(_) => "deliver",
             Input::Restart => "restart",
+            Input::TransferLeadership { .. } => "transfer_leadership",
+            Input::ForgetLeader => "forget_leader",
+            Input::Compact => "compact",
+            Input::ReportUnreachable { .. } => "report_unreachable",
+            Input::ReportSnapshot { .. } => "report_snapshot",
         }
     }
 }
@@ -81,7 +109,7 @@ impl Event {
 )]
 #[serde(rename_all = "snake_case")]
 pub enum Refusal {
-    /// The proposal cannot be taken: no leader here, or no room.
+    /// The proposal cannot be taken: no leader here, a transfer of leadership, or no room.
     ProposalDropped,
     /// A response from a server that is no member (etcd: `ErrStepPeerNotFound`).
     UnknownPeer,

@@ -4,9 +4,10 @@
 //!
 //! A new field is a line here. The compiler then names every place that has to provide its value.
 
+use crate::config::is_zero;
 use crate::table::{compared, messages, named};
 use crate::view::{each_server_once, present};
-use crate::{Index, Outcome, Payload, ProgressState, Role, ServerId, Show, Term};
+use crate::{Configuration, Index, Outcome, Payload, ProgressState, Role, ServerId, Show, Term};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -29,8 +30,11 @@ compared! {
         /// The leader that it knows of in this term; itself, if it leads.
         #[serde(deserialize_with = "present")]
         leader: Option<ServerId> = ("leader", "leader", "SoftState.Lead") => whole Leader "leader";
-        /// All entries of its log, the first at index one.
+        /// All entries of its log, the first at index one, or behind the snapshot if there is one.
         log: Vec<Entry> = ("log", "log", "Entry") => whole Log "log";
+        /// The snapshot that stands for the entries before the log.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        snapshot: Option<Snapshot> = ("log.snapshot", "snapshot", "Snapshot") => whole Snapshot "snapshot";
         /// Its commit index.
         commit: Index = ("commit", "commit", "HardState.commit") => whole Commit "commit";
         /// The index up to which its application has applied.
@@ -45,6 +49,14 @@ compared! {
         /// At a leader: what it knows of every other server.
         #[serde(deserialize_with = "each_server_once")]
         peers: BTreeMap<ServerId, PeerView> = ("peers", "peers", "Status.Progress") => each;
+        /// At a leader: to whom it is transferring leadership.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        transferee: Option<ServerId>
+            = ("transferee", "transferee", "Status.LeadTransferee") => whole Transferee "transferee";
+        /// At a leader with a limit of uncommitted proposals: how many it counts.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        uncommitted: u64
+            = ("uncommitted", "uncommitted", "raft.uncommittedSize") => whole Uncommitted "uncommitted";
         /// What a crash would leave.
         durable: DurableImage = ("–", "durable", "Storage") => whole Durable "durable";
     }
@@ -70,6 +82,10 @@ compared! {
         /// number only.
         inflight: Vec<Index> = ("inflight", "inflight", "Progress.Inflights")
             => list InflightCount "inflight_count", Inflight "inflight";
+        /// In state Snapshot: the index of the snapshot that is on its way.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pending_snapshot: Option<Index> = ("pending_snapshot", "pending_snapshot", "Progress.PendingSnapshot")
+            => whole PendingSnapshot "pending_snapshot";
     }
 
     /// Everything that left a server because of an input.
@@ -97,6 +113,19 @@ named! {
         commit: Index = ("commit", "commit", "HardState.commit");
         /// The durable log.
         log: Vec<Entry> = ("log", "log", "Entry");
+        /// The durable snapshot.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        snapshot: Option<Snapshot> = ("log.snapshot", "snapshot", "Snapshot");
+    }
+
+    /// The state of the application at an index, which stands for all entries up to there (paper, section 7).
+    Snapshot = ("Position", "snapshot", "SnapshotMetadata") {
+        /// The index of the last entry that it stands for.
+        index: Index = ("index", "index", "index");
+        /// The term of that entry.
+        term: Term = ("term", "term", "term");
+        /// The configuration at that index.
+        configuration: Configuration = ("configuration", "configuration", "conf_state");
     }
 
     /// One entry of the log. Its index is its position.
@@ -157,6 +186,9 @@ messages! {
             last_index: Index = ("last.index", "last_index", "index");
             /// Term of the candidate's last entry.
             last_term: Term = ("last.term", "last_term", "logTerm");
+            /// The leader asked it to campaign: the request overrides leases (thesis, section 4.2.3).
+            #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+            transfer: bool = ("transfer", "transfer", "context");
         }
         /// MsgVoteResp.
         RequestVoteResponse = ("RequestVoteResponse", "request_vote_response", "MsgVoteResp") {
@@ -204,6 +236,23 @@ messages! {
         }
         /// MsgHeartbeatResp.
         HeartbeatResponse = ("HeartbeatResponse", "heartbeat_response", "MsgHeartbeatResp")
+        /// MsgTimeoutNow: the leader asks the transferee to campaign at once (thesis, section 3.10).
+        TimeoutNow = ("TimeoutNow", "timeout_now", "MsgTimeoutNow")
+        /// MsgTransferLeader: a follower passes on to its leader that another server is to lead.
+        TransferLeader = ("TransferLeader", "transfer_leader", "MsgTransferLeader") {
+            /// Who is to lead. raftpb has it in place of the sender.
+            transferee: ServerId = ("transferee", "transferee", "from");
+        }
+        /// MsgProp: a follower forwards to its leader what a client proposes. Its term is zero.
+        Propose = ("Propose", "propose", "MsgProp") {
+            /// What is proposed; at least one.
+            payloads: Vec<Payload> = ("payloads", "payloads", "entries");
+        }
+        /// MsgSnap (paper, section 7).
+        InstallSnapshot = ("InstallSnapshot", "install_snapshot", "MsgSnap") {
+            /// The snapshot.
+            snapshot: Snapshot = ("snapshot", "snapshot", "snapshot");
+        }
     }
 }
 

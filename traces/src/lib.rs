@@ -7,6 +7,7 @@
 //! The production Raft (`lockstep-raft`) does not know it at all.
 
 mod config;
+mod configuration;
 mod corpus;
 mod event;
 mod field_set;
@@ -20,12 +21,13 @@ mod trace;
 mod view;
 
 pub use config::Config;
+pub use configuration::Configuration;
 pub use corpus::{CorpusTrace, corpus};
 pub use event::{Event, Input, Outcome, Refusal};
 pub use field_set::FieldSet;
 pub use fields::{
     Body, DurableImage, Emitted, Entry, Field, Fields, Handed, Message, Name, NodeView, Output,
-    Pairs, Part, PeerView, RejectHint, Value, for_each_peer, names,
+    Pairs, Part, PeerView, RejectHint, Snapshot, Value, for_each_peer, names,
 };
 pub use ids::{Index, ServerId, Term};
 pub use payload::Payload;

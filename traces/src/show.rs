@@ -2,7 +2,7 @@
 
 use crate::{
     DurableImage, Emitted, Entry, Field, Fields, Handed, Index, Outcome, Pairs, Payload, PeerView,
-    ProgressState, Refusal, Role, ServerId, Term, Value,
+    ProgressState, Refusal, Role, ServerId, Snapshot, Term, Value,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -75,6 +75,42 @@ impl Show for Index {
 
 impl Show for usize {}
 
+/// A number that is mostly zero.
+impl Show for u64 {
+    fn show_named(&self, name: &str) -> String {
+        match self {
+            0 => String::new(),
+            number => format!("{name} {number}"),
+        }
+    }
+}
+
+/// An index that is mostly not there.
+impl Show for Option<Index> {
+    fn show(&self) -> String {
+        self.map_or_else(|| "–".to_owned(), |index| index.to_string())
+    }
+
+    fn show_named(&self, name: &str) -> String {
+        self.map_or_else(String::new, |index| format!("{name} {index}"))
+    }
+}
+
+/// A snapshot as `index@term`.
+impl Show for Option<Snapshot> {
+    fn show(&self) -> String {
+        let show = |it: &Snapshot| format!("{}@{}", it.index, it.term);
+        self.as_ref().map_or_else(|| "–".to_owned(), show)
+    }
+
+    fn show_named(&self, name: &str) -> String {
+        match self {
+            None => String::new(),
+            Some(_) => format!("{name} {}", self.show()),
+        }
+    }
+}
+
 impl Show for Option<ServerId> {
     fn show(&self) -> String {
         self.map_or_else(|| "–".to_owned(), |id| id.to_string())
@@ -125,9 +161,11 @@ impl Show for DurableImage {
             vote,
             commit,
             log,
+            snapshot,
         } = self;
+        let before = snapshot.show_named(" snapshot");
         format!(
-            "term {term} vote {} commit {commit} log {}",
+            "term {term} vote {} commit {commit}{before} log {}",
             vote.show(),
             log.show()
         )

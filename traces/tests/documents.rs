@@ -8,6 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 const GOLDEN: &str = include_str!("golden/version-1.ndjson");
+const NEWEST: &str = include_str!("golden/version-2.ndjson");
 
 /// Between these two lines of the README stands what is made.
 const BEGIN: &str = "<!-- made from the table of fields: begin -->\n";
@@ -107,7 +108,7 @@ fn every_line_of_the_corpus_is_one_of_the_schema() {
     let corpus = trace_files(&path("corpus")).unwrap().traces;
     assert!(corpus.len() > 20, "{} traces", corpus.len());
     let texts = corpus.iter().map(|file| fs::read_to_string(file).unwrap());
-    for text in texts.chain([GOLDEN.to_owned()]) {
+    for text in texts.chain([GOLDEN.to_owned(), NEWEST.to_owned()]) {
         for line in text.lines() {
             let value: Value = serde_json::from_str(line).unwrap();
             assert!(valid(&schema, &schema, &value), "{line}");
@@ -199,6 +200,10 @@ fn valid(root: &Value, schema: &Value, value: &Value) -> bool {
         },
         "minimum" => value.as_i64().is_none_or(|it| it >= says.as_i64().unwrap()),
         "maximum" => value.as_u64().is_none_or(|it| it <= says.as_u64().unwrap()),
+        "uniqueItems" => value.as_array().is_none_or(|items| {
+            let twice = |at: usize| items[..at].contains(&items[at]);
+            !(0..items.len()).any(twice)
+        }),
         "items" => value
             .as_array()
             .into_iter()

@@ -27,15 +27,16 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;
 
-/// The newest version of the format. Version 2 is version 1 with [`Header::property`]; a trace without one is
-/// written as version 1, which older readers take as well. Readers refuse every other version.
+/// The newest version of the format. Version 2 adds [`Header::property`], transfer of leadership, forwarding and limits
+/// of proposals, snapshots and what goes with them; a trace without any of it is written as version 1, which older
+/// readers take as well. Readers refuse every other version.
 pub const FORMAT_VERSION: u64 = 2;
 
 /// The first line of a trace: what it is about and how it came to be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Header {
-    /// The version of the format: 2 with a property, 1 without.
+    /// The version of the format: 1 unless the trace has something of version 2.
     #[serde(rename = "lockstep_trace")]
     pub version: u64,
     /// A short name, also the stem of the file: letters, digits, `.`, `_` and `-`.
@@ -53,7 +54,7 @@ pub struct Header {
 }
 
 impl Header {
-    /// The header of a trace that is no counterexample.
+    /// The header of a trace that is no counterexample: of version 1, unless its configuration is of version 2.
     pub fn new(
         name: impl Into<String>,
         purpose: impl Into<String>,
@@ -61,13 +62,20 @@ impl Header {
         made: Provenance,
     ) -> Header {
         Header {
-            version: 1,
+            version: if config.is_of_version_1() { 1 } else { 2 },
             name: name.into(),
             purpose: purpose.into(),
             config,
             made,
             property: None,
         }
+    }
+
+    /// The same header for a trace with inputs, messages or fields of version 2.
+    #[must_use]
+    pub fn extended(mut self) -> Header {
+        self.version = FORMAT_VERSION;
+        self
     }
 
     /// The same header for a counterexample of this property.

@@ -1,7 +1,7 @@
 use super::{FORMAT_VERSION, Header, Step};
 use crate::{
-    Body, Config, DurableImage, Entry, Event, Index, Input, Message, NodeView, PeerView,
-    RejectHint, Role, ServerId, Term,
+    Body, Config, DurableImage, Entry, Event, Index, Input, Message, NodeView, Payload, PeerView,
+    ProgressState, RejectHint, Role, ServerId, Snapshot, Term,
 };
 
 /// The largest number that may stand in a trace: the largest that every reader of JSON reads exactly.
@@ -24,11 +24,7 @@ pub fn check_header(header: &Header) -> Result<(), Wrong> {
     })?;
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     match (&header.property, header.version) {
-        (None, 1) => {}
-        (None, version) => {
-            let text = format!("is missing; a trace without one is of version 1, not {version}");
-            return Err(wrong("property", &text));
-        }
+        (None, _) => {}
         (Some(_), 1) => return Err(wrong("property", "is a field of version 2")),
         (Some(name), _) => {
             let named = !name.is_empty() && name.chars().all(plain);
@@ -51,6 +47,11 @@ pub fn check_header(header: &Header) -> Result<(), Wrong> {
         "must say what made the trace".to_owned()
     })?;
     let config = &header.config;
+    ensure(
+        header.version > 1 || config.is_of_version_1(),
+        "config",
+        || "has a field of version 2".to_owned(),
+    )?;
     let some = (1..=MAX_SERVERS).contains(&config.servers);
     ensure(some, "config.servers", || {
         format!("is {}, must be 1 to {MAX_SERVERS}", config.servers)
@@ -58,7 +59,8 @@ pub fn check_header(header: &Header) -> Result<(), Wrong> {
     let flows = (1..=MAX_NUMBER).contains(&config.max_inflight);
     ensure(flows, "config.max_inflight", || {
         format!("is {}, must be 1 to {MAX_NUMBER}", config.max_inflight)
-    })
+    })?;
+    check_number(config.max_uncommitted, "config.max_uncommitted")
 }
 
 /// Checks that a step is well formed in a cluster of that configuration.
@@ -85,7 +87,15 @@ pub fn check_step(config: &Config, step: &Step) -> Result<(), Wrong> {
         | Input::LeaseExpire
         | Input::Heartbeat
         | Input::CheckQuorum
-        | Input::Restart => {}
+        | Input::Restart
+        | Input::ForgetLeader
+        | Input::Compact => {}
+        Input::TransferLeadership { to: named }
+        | Input::ReportUnreachable { peer: named }
+        | Input::ReportSnapshot { peer: named, ok: _ } => {
+            let path = format!("event.server.input.{}", input.name());
+            check_number(named.get(), &path)?;
+        }
     }
     let Some(expected) = &step.expected else {
         return Err(wrong("expect", "is missing: a server moves"));
@@ -127,6 +137,7 @@ fn check_message(message: &Message, path: &str) -> Result<(), Wrong> {
         Body::RequestVote {
             last_index,
             last_term,
+            transfer: _,
         } => {
             check_number(last_index.0, &at("request_vote", "last_index"))?;
             check_number(last_term.0, &at("request_vote", "last_term"))
@@ -167,7 +178,20 @@ fn check_message(message: &Message, path: &str) -> Result<(), Wrong> {
             })
         }
         Body::Heartbeat { commit } => check_number(commit.0, &at("heartbeat", "commit")),
-        Body::RequestVoteResponse { granted: _ }
+        Body::TransferLeader { transferee } => {
+            check_number(transferee.get(), &at("transfer_leader", "transferee"))
+        }
+        Body::Propose { payloads } => {
+            let path = at("propose", "payloads");
+            ensure(!payloads.is_empty(), &path, || "is empty".to_owned())?;
+            let mut payloads = payloads.iter();
+            payloads.try_for_each(|payload| check_payload(*payload, &path))
+        }
+        Body::InstallSnapshot { snapshot } => {
+            check_snapshot(snapshot, &at("install_snapshot", "snapshot"))
+        }
+        Body::TimeoutNow
+        | Body::RequestVoteResponse { granted: _ }
         | Body::RequestPreVoteResponse { granted: _ }
         | Body::HeartbeatResponse => Ok(()),
     }
@@ -176,10 +200,36 @@ fn check_message(message: &Message, path: &str) -> Result<(), Wrong> {
 fn check_entry(entry: &Entry, path: &str) -> Result<(), Wrong> {
     let Entry { term, payload } = *entry;
     check_number(term.0, &format!("{path}.term"))?;
+    check_payload(payload, &format!("{path}.payload"))
+}
+
+fn check_payload(payload: Payload, path: &str) -> Result<(), Wrong> {
     match payload {
-        crate::Payload::Empty => Ok(()),
-        crate::Payload::Value(value) => check_number(value, &format!("{path}.payload.value")),
+        Payload::Empty => Ok(()),
+        Payload::Value(value) => check_number(value, &format!("{path}.value")),
     }
+}
+
+/// A snapshot stands for one entry at least.
+fn check_snapshot(snapshot: &Snapshot, path: &str) -> Result<(), Wrong> {
+    let Snapshot {
+        index,
+        term,
+        configuration,
+    } = snapshot;
+    check_number(index.0, &format!("{path}.index"))?;
+    check_number(term.0, &format!("{path}.term"))?;
+    ensure(index.0 > 0 && term.0 > 0, path, || {
+        format!("is at index {index} of term {term}, must be at 1 of term 1 or later")
+    })?;
+    let sets = [
+        &configuration.voters,
+        &configuration.outgoing,
+        &configuration.learners,
+        &configuration.learners_next,
+    ];
+    let mut named = sets.into_iter().flatten();
+    named.try_for_each(|server| check_number(server.get(), &format!("{path}.configuration")))
 }
 
 fn check_view(config: &Config, server: ServerId, view: &NodeView) -> Result<(), Wrong> {
@@ -189,20 +239,28 @@ fn check_view(config: &Config, server: ServerId, view: &NodeView) -> Result<(), 
         vote,
         leader,
         log,
+        snapshot,
         commit,
         applied,
         lease,
         votes,
         peers,
+        transferee,
+        uncommitted,
         durable,
     } = view;
     let at = |field: &str| format!("expect.view.{field}");
     check_number(term.0, &at("term"))?;
     // Strangers to the cluster: somebody may have voted for one.
-    for (named, field) in [(vote, "vote"), (leader, "leader")] {
+    for (named, field) in [
+        (vote, "vote"),
+        (leader, "leader"),
+        (transferee, "transferee"),
+    ] {
         check_number(named.map_or(0, ServerId::get), &at(field))?;
     }
-    check_log(log, *term, *commit, "expect.view")?;
+    check_number(*uncommitted, &at("uncommitted"))?;
+    check_log(log, snapshot.as_ref(), *term, *commit, "expect.view")?;
     ensure(applied <= commit, &at("applied"), || {
         format!("is {applied}, beyond the commit index {commit}")
     })?;
@@ -218,6 +276,12 @@ fn check_view(config: &Config, server: ServerId, view: &NodeView) -> Result<(), 
     let leads = *role == Role::Leader;
     ensure(leads || peers.is_empty(), &at("peers"), || {
         "must be empty: only a leader has peers".to_owned()
+    })?;
+    ensure(leads || transferee.is_none(), &at("transferee"), || {
+        "must be absent: only a leader transfers leadership".to_owned()
+    })?;
+    ensure(leads || *uncommitted == 0, &at("uncommitted"), || {
+        "must be absent: only a leader counts proposals".to_owned()
     })?;
     for (peer, progress) in peers {
         let path = at(&format!("peers.{peer}"));
@@ -237,15 +301,40 @@ fn check_durable(image: &DurableImage, path: &str) -> Result<(), Wrong> {
         vote,
         commit,
         log,
+        snapshot,
     } = image;
     check_number(term.0, &format!("{path}.term"))?;
     check_number(vote.map_or(0, ServerId::get), &format!("{path}.vote"))?;
-    check_log(log, *term, *commit, path)
+    check_log(log, snapshot.as_ref(), *term, *commit, path)
 }
 
-/// A log whose terms never fall and stay within the term of the server, and a commit index in it.
-fn check_log(log: &[Entry], term: Term, commit: Index, path: &str) -> Result<(), Wrong> {
-    let mut least = Term(1);
+/// A log whose terms never fall and stay within the term of the server, and a commit index in it. What a snapshot
+/// stands for is committed.
+fn check_log(
+    log: &[Entry],
+    snapshot: Option<&Snapshot>,
+    term: Term,
+    commit: Index,
+    path: &str,
+) -> Result<(), Wrong> {
+    let (mut least, mut before) = (Term(1), Index(0));
+    if let Some(snapshot) = snapshot {
+        let path = format!("{path}.snapshot");
+        check_snapshot(snapshot, &path)?;
+        ensure(snapshot.term <= term, &path, || {
+            format!(
+                "is of term {}, later than that of the server",
+                snapshot.term
+            )
+        })?;
+        ensure(snapshot.index <= commit, &path, || {
+            format!(
+                "is at index {}, beyond the commit index {commit}",
+                snapshot.index
+            )
+        })?;
+        (least, before) = (snapshot.term, snapshot.index);
+    }
     for (position, entry) in log.iter().enumerate() {
         let path = format!("{path}.log[{position}]");
         check_entry(entry, &path)?;
@@ -256,7 +345,7 @@ fn check_log(log: &[Entry], term: Term, commit: Index, path: &str) -> Result<(),
         )?;
         least = entry.term;
     }
-    let last = log.len() as u64;
+    let last = before.0.saturating_add(log.len() as u64);
     ensure(commit.0 <= last, &format!("{path}.commit"), || {
         format!("is {commit}, beyond the last index {last}")
     })
@@ -266,12 +355,19 @@ fn check_peer(peer: &PeerView, path: &str) -> Result<(), Wrong> {
     let PeerView {
         matched,
         next,
-        state: _,
+        state,
         paused: _,
         recent_active: _,
         commit_sent,
         inflight,
+        pending_snapshot,
     } = peer;
+    let pending = pending_snapshot.map_or(0, |index| index.0);
+    check_number(pending, &format!("{path}.pending_snapshot"))?;
+    let may_wait = *state == ProgressState::Snapshot || pending_snapshot.is_none();
+    ensure(may_wait, &format!("{path}.pending_snapshot"), || {
+        "must be absent: no snapshot is on its way".to_owned()
+    })?;
     check_number(next.0, &format!("{path}.next"))?;
     check_number(commit_sent.0, &format!("{path}.commit_sent"))?;
     // No rule that next lies beyond match: raft-rs breaks it, and a trace must be able to say so.

@@ -5,7 +5,7 @@ use super::machines::{KindSet, Machines, Replacement};
 use super::sleep::SleepSet;
 use std::ops::Range;
 
-/// By kind of event, the id of the budgets afterwards, and what that changes in the incremental hash.
+/// By number of the event, the id of the budgets afterwards, and what that changes in the incremental hash.
 type Spending = Box<[(u32, u128)]>;
 
 /// The components that states are made of, as one thread knows them.
@@ -18,7 +18,7 @@ pub struct Tables<M: Machines> {
     pub histories: Interner<M, M::History>,
     /// What was spent.
     pub budgets: Interner<M, M::Budgets>,
-    /// For each of the budgets, once it was asked for: the id after one more event of each kind, and what that
+    /// For each of the budgets, once it was asked for: the id after one more event of each number, and what that
     /// changes in the incremental hash.
     spent: Vec<Option<Spending>>,
 }
@@ -73,8 +73,7 @@ impl<M: Machines> Tables<M> {
     #[cold]
     fn find_spent(&mut self, budgets: u32, model: &M) {
         let (allowed, hash) = (self.allowed(budgets), self.budgets.hash(budgets));
-        let kinds = model.action_kinds().len();
-        let after = (0..kinds).map(|kind| {
+        let after = (0..=model.shape().drop).map(|kind| {
             if !allowed.contains(kind) {
                 return (budgets, 0);
             }

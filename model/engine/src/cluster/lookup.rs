@@ -31,7 +31,8 @@ impl<M: Machines> Lookups<'_, M> {
         for (slot, server) in at.servers.iter().enumerate() {
             let enabled = self.tables.servers.facts(*server).local.and(allowed);
             enabled.iter().for_each(|kind| {
-                steps.push(kind, self.local(slot, kind));
+                let lookup = self.local(slot, kind);
+                steps.push(self.model.kind_of(kind), lookup);
             });
         }
         let Shape {
@@ -47,12 +48,12 @@ impl<M: Machines> Lookups<'_, M> {
             if std::mem::replace(&mut before, *message) == *message {
                 continue;
             }
-            steps.push(deliver, self.delivery(position));
+            steps.push(self.model.kind_of(deliver), self.delivery(position));
             if duplicates {
-                steps.push(duplicate, self.copies(position, 2));
+                steps.push(self.model.kind_of(duplicate), self.copies(position, 2));
             }
             if drops {
-                steps.push(drop, self.copies(position, 0));
+                steps.push(self.model.kind_of(drop), self.copies(position, 0));
             }
         }
     }

@@ -61,35 +61,42 @@ pub trait Machines: Checkable<State: Send> + Sync + Sized {
     /// proposal carries: from the [levels](ServerFacts::level) of all servers.
     fn parameter(&self, levels: &mut dyn Iterator<Item = u64>) -> u32;
 
-    /// The budgets after one more event of this kind.
-    fn spend(&self, budgets: &Self::Budgets, kind: usize) -> Self::Budgets;
+    /// The kind of action, as a position in [`action_kinds`](Checkable::action_kinds), that event number `number` is
+    /// of. Several local inputs may be of one kind: one for each peer that it can be about.
+    #[inline]
+    fn kind_of(&self, number: usize) -> usize {
+        number
+    }
+
+    /// The budgets after one more event of this number.
+    fn spend(&self, budgets: &Self::Budgets, number: usize) -> Self::Budgets;
 
     /// The history after a server moved to `after`, if that is [recorded](ServerFacts::recorded); `note` is the
     /// [note](ServerFacts::note) of the server before.
     fn record(&self, history: &Self::History, after: &Self::Server, note: u32) -> Self::History;
 }
 
-/// The numbers of a cluster, and the kinds of its actions.
+/// The numbers of a cluster, and of the events that its actions are. A model without inputs that are about a peer numbers
+/// events by kind; otherwise [`Machines::kind_of`] says of which kind each is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
     /// How many servers there are, at most [`MAX_SERVERS`](super::MAX_SERVERS).
     pub servers: usize,
     /// How many messages may be in flight at once, copies counted.
     pub max_in_flight: usize,
-    /// The kinds of local input are those below this number, as positions in
-    /// [`action_kinds`](Checkable::action_kinds).
+    /// The numbers of local inputs are those below this one.
     pub local_kinds: usize,
-    /// The kind of a delivery.
+    /// The number of a delivery.
     pub deliver: usize,
-    /// The kind of a duplication.
+    /// The number of a duplication.
     pub duplicate: usize,
-    /// The kind of a loss.
+    /// The number of a loss; the largest of all.
     pub drop: usize,
-    /// The kinds of local input whose parameter depends on the whole cluster. They are independent of nothing.
+    /// The local inputs whose parameter depends on the whole cluster. They are independent of nothing.
     pub parametric: KindSet,
     /// Whether there are [probes](Checkable::probes): then they are local inputs, and what they do to a server
-    /// depends on that server, their kinds and the [parameter](Machines::parameter) alone. Each server must get
-    /// every kind of local input in every state, as an action or as a probe.
+    /// depends on that server, their numbers and the [parameter](Machines::parameter) alone. Each server must get
+    /// the same local inputs in every state, each as an action or as a probe.
     pub probes: bool,
 }
 
@@ -118,15 +125,15 @@ pub struct Replacement<'s, M: Machines> {
 /// What happens to a server or to a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// The server in this slot gets an input of this kind.
+    /// The server in this slot gets the input of this number.
     Local(usize, usize),
-    /// The message at this position is subject to an action of this kind.
+    /// The message at this position is subject to the event of this number.
     Message(usize, usize),
 }
 
-/// A set of kinds of action.
+/// A set of events by their numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct KindSet(u16);
+pub struct KindSet(u64);
 
 impl KindSet {
     /// No kind.
@@ -142,11 +149,11 @@ impl KindSet {
     ///
     /// # Panics
     ///
-    /// If `kind` is 16 or more.
+    /// If `kind` is 64 or more.
     #[must_use]
     pub fn with(self, kind: usize, member: bool) -> KindSet {
-        assert!(kind < 16, "a model has at most 16 kinds of action");
-        KindSet(self.0 & !(1 << kind) | u16::from(member) << kind)
+        assert!(kind < 64, "a model has at most 64 kinds of event");
+        KindSet(self.0 & !(1 << kind) | u64::from(member) << kind)
     }
 
     /// The members of both sets.
@@ -179,7 +186,7 @@ pub struct ServerFacts {
     pub note: u32,
     /// Its slot.
     pub slot: u8,
-    /// The kinds of local input that are more than refused or ignored.
+    /// The local inputs that are more than refused or ignored.
     pub local: KindSet,
     /// Whether the history has something to remember when a step leads here.
     pub recorded: bool,
