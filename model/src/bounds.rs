@@ -58,6 +58,16 @@ pub enum Kind {
     Propose,
     /// Crashes with restart.
     Restart,
+    /// Followers that are told to forget their leader.
+    ForgetLeader,
+    /// Logs that are compacted.
+    Compact,
+    /// Requests to transfer leadership.
+    TransferLeadership,
+    /// Reports that a peer could not be reached.
+    ReportUnreachable,
+    /// Reports of what became of a snapshot.
+    ReportSnapshot,
     /// Messages that the network duplicates.
     Duplicate,
     /// Messages that the network loses.
@@ -66,7 +76,24 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 8] = [
+    pub const ALL: [Kind; 13] = [
+        Kind::Timeout,
+        Kind::LeaseExpire,
+        Kind::Heartbeat,
+        Kind::CheckQuorum,
+        Kind::Propose,
+        Kind::Restart,
+        Kind::ForgetLeader,
+        Kind::Compact,
+        Kind::TransferLeadership,
+        Kind::ReportUnreachable,
+        Kind::ReportSnapshot,
+        Kind::Duplicate,
+        Kind::Drop,
+    ];
+
+    /// The kinds that every encoding of a state counts.
+    pub(crate) const FIRST: [Kind; 8] = [
         Kind::Timeout,
         Kind::LeaseExpire,
         Kind::Heartbeat,
@@ -77,26 +104,39 @@ impl Kind {
         Kind::Drop,
     ];
 
+    /// The other kinds: those of features that a preset may do without. Without a budget they are no part of a model,
+    /// not even as inputs that are compared and not explored.
+    pub(crate) const MORE: [Kind; 5] = [
+        Kind::ForgetLeader,
+        Kind::Compact,
+        Kind::TransferLeadership,
+        Kind::ReportUnreachable,
+        Kind::ReportSnapshot,
+    ];
+
     /// Whether it disturbs or advances a run that would go on without it: everything but the timeouts that
-    /// start elections and the proposals of clients.
+    /// start elections, the proposals of clients, and the calls of operators and applications.
     pub fn is_disturbance(self) -> bool {
-        !matches!(self, Kind::Timeout | Kind::Propose)
+        !matches!(
+            self,
+            Kind::Timeout
+                | Kind::Propose
+                | Kind::ForgetLeader
+                | Kind::Compact
+                | Kind::TransferLeadership
+        )
     }
 }
 
 /// A set of kinds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct KindSet(u8);
+pub(crate) struct KindSet(u16);
 
 impl KindSet {
     pub(crate) const EMPTY: KindSet = KindSet(0);
 
-    pub(crate) fn contains(self, kind: Kind) -> bool {
-        self.0 & 1 << kind as u8 != 0
-    }
-
     pub(crate) fn set(&mut self, kind: Kind, member: bool) {
-        self.0 = self.0 & !(1 << kind as u8) | u8::from(member) << kind as u8;
+        self.0 = self.0 & !(1 << kind as u8) | u16::from(member) << kind as u8;
     }
 
     /// The members, in the order of [`Kind::ALL`].
@@ -108,11 +148,6 @@ impl KindSet {
             rest &= rest - 1;
             Some(*kind)
         })
-    }
-
-    /// What is in both.
-    pub(crate) fn and(self, other: KindSet) -> KindSet {
-        KindSet(self.0 & other.0)
     }
 }
 
@@ -135,6 +170,16 @@ pub struct Bounds {
     pub proposals: Budget,
     /// Budget of [`Kind::Restart`].
     pub restarts: Budget,
+    /// Budget of [`Kind::ForgetLeader`].
+    pub forgets: Budget,
+    /// Budget of [`Kind::Compact`].
+    pub compactions: Budget,
+    /// Budget of [`Kind::TransferLeadership`].
+    pub transfers: Budget,
+    /// Budget of [`Kind::ReportUnreachable`].
+    pub unreachable_reports: Budget,
+    /// Budget of [`Kind::ReportSnapshot`].
+    pub snapshot_reports: Budget,
     /// Budget of [`Kind::Duplicate`].
     pub duplicates: Budget,
     /// Budget of [`Kind::Drop`].
@@ -155,6 +200,11 @@ impl Bounds {
         quorum_checks: Budget::Unlimited,
         proposals: Budget::Unlimited,
         restarts: Budget::Unlimited,
+        forgets: Budget::Unlimited,
+        compactions: Budget::Unlimited,
+        transfers: Budget::Unlimited,
+        unreachable_reports: Budget::Unlimited,
+        snapshot_reports: Budget::Unlimited,
         duplicates: Budget::Unlimited,
         drops: Budget::Unlimited,
         disturbances: Budget::Unlimited,
@@ -164,6 +214,11 @@ impl Bounds {
     pub fn allow(&self, kind: Kind, spent: &Spent) -> bool {
         self.budget(kind).allows(spent.of(kind))
             && (!kind.is_disturbance() || self.disturbances.allows(spent.disturbances()))
+    }
+
+    /// Whether the model has events of this kind at all.
+    pub(crate) fn have(&self, kind: Kind) -> bool {
+        !Kind::MORE.contains(&kind) || self.budget(kind) != Budget::Times(0)
     }
 
     /// The kinds of event that may happen once more.
@@ -184,6 +239,11 @@ impl Bounds {
             Kind::CheckQuorum => self.quorum_checks,
             Kind::Propose => self.proposals,
             Kind::Restart => self.restarts,
+            Kind::ForgetLeader => self.forgets,
+            Kind::Compact => self.compactions,
+            Kind::TransferLeadership => self.transfers,
+            Kind::ReportUnreachable => self.unreachable_reports,
+            Kind::ReportSnapshot => self.snapshot_reports,
             Kind::Duplicate => self.duplicates,
             Kind::Drop => self.drops,
         }

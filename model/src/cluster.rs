@@ -1,14 +1,15 @@
 //! Servers and network together: the state graph.
 
-use crate::bounds::{Bounds, Kind, KindSet, Spent};
+use crate::bounds::{Bounds, Kind, Spent};
 use crate::history::History;
 use crate::ids::{Id, MAX_SERVERS};
 use crate::message::{Message, Payload};
 use crate::network::Network;
 use crate::rule::RuleSet;
-use crate::server::{Outbox, Server, Stimulus};
+use crate::server::{Flow, Outbox, Server, Stimulus};
 use crate::settings::Settings;
 use arrayvec::ArrayVec;
+use lockstep_engine::KindSet;
 use lockstep_traces as vocabulary;
 use lockstep_traces::{Emitted, Event, Input, Outcome, Role, ServerId};
 
@@ -49,6 +50,16 @@ pub enum Action {
     Propose(Id),
     /// A server crashes and comes back.
     Restart(Id),
+    /// A server is told to forget its leader.
+    ForgetLeader(Id),
+    /// A server compacts its log.
+    Compact(Id),
+    /// A server is asked for another leader.
+    TransferLeadership(Id, Id),
+    /// A server is told that a peer could not be reached.
+    ReportUnreachable(Id, Id),
+    /// A server is told whether its snapshot reached a peer.
+    ReportSnapshot(Id, Id, bool),
     /// The network delivers a message.
     Deliver(u32),
     /// The network duplicates a message.
@@ -76,13 +87,18 @@ pub struct Transition {
 
 impl Action {
     /// The names of the kinds of action, in the vocabulary of traces.
-    pub const KINDS: [&'static str; 9] = [
+    pub const KINDS: [&'static str; 14] = [
         "Timeout",
         "LeaseExpire",
         "Heartbeat",
         "CheckQuorum",
         "Propose",
         "Restart",
+        "ForgetLeader",
+        "Compact",
+        "TransferLeadership",
+        "ReportUnreachable",
+        "ReportSnapshot",
         "Deliver",
         "Duplicate",
         "Drop",
@@ -97,23 +113,110 @@ impl Action {
             Action::CheckQuorum(_) => 3,
             Action::Propose(_) => 4,
             Action::Restart(_) => 5,
-            Action::Deliver(_) => 6,
-            Action::Duplicate(_) => 7,
-            Action::Drop(_) => 8,
+            Action::ForgetLeader(_) => 6,
+            Action::Compact(_) => 7,
+            Action::TransferLeadership(..) => 8,
+            Action::ReportUnreachable(..) => 9,
+            Action::ReportSnapshot(..) => 10,
+            Action::Deliver(_) => 11,
+            Action::Duplicate(_) => 12,
+            Action::Drop(_) => 13,
         }
     }
 
-    /// The event of this kind at server `i`, unless it happens to a message.
-    pub fn local(kind: Kind, i: Id) -> Option<Action> {
-        match kind {
-            Kind::Timeout => Some(Action::Timeout(i)),
-            Kind::LeaseExpire => Some(Action::LeaseExpire(i)),
-            Kind::Heartbeat => Some(Action::Heartbeat(i)),
-            Kind::CheckQuorum => Some(Action::CheckQuorum(i)),
-            Kind::Propose => Some(Action::Propose(i)),
-            Kind::Restart => Some(Action::Restart(i)),
-            Kind::Duplicate | Kind::Drop => None,
+    /// How many kinds there are of which there is one event at a server. Those about a peer have one for each.
+    const PLAIN: usize = 8;
+
+    /// How many events happen to a server, counting those about each peer.
+    pub const LOCAL_EVENTS: usize = Action::PLAIN + 4 * MAX_SERVERS;
+
+    /// The number of the event for the [engine](lockstep_engine::Machines::kind_of), whichever server it happens to.
+    pub fn event_number(self) -> usize {
+        let about = |place: usize, j: Id| Action::PLAIN + place * MAX_SERVERS + j.slot();
+        match self {
+            Action::TransferLeadership(_, j) => about(0, j),
+            Action::ReportUnreachable(_, j) => about(1, j),
+            Action::ReportSnapshot(_, j, true) => about(2, j),
+            Action::ReportSnapshot(_, j, false) => about(3, j),
+            Action::Deliver(_) => Action::LOCAL_EVENTS,
+            Action::Duplicate(_) => Action::LOCAL_EVENTS + 1,
+            Action::Drop(_) => Action::LOCAL_EVENTS + 2,
+            plain => plain.number(),
         }
+    }
+
+    /// The event of this number at server `i`, unless it happens to a message.
+    pub fn local(number: usize, i: Id) -> Option<Action> {
+        let about = |place: usize| {
+            let (place, slot) = (place / MAX_SERVERS, place % MAX_SERVERS);
+            let j = Id::from_slot(slot);
+            match place {
+                0 => Some(Action::TransferLeadership(i, j)),
+                1 => Some(Action::ReportUnreachable(i, j)),
+                2 => Some(Action::ReportSnapshot(i, j, true)),
+                3 => Some(Action::ReportSnapshot(i, j, false)),
+                _ => None,
+            }
+        };
+        match number {
+            0 => Some(Action::Timeout(i)),
+            1 => Some(Action::LeaseExpire(i)),
+            2 => Some(Action::Heartbeat(i)),
+            3 => Some(Action::CheckQuorum(i)),
+            4 => Some(Action::Propose(i)),
+            5 => Some(Action::Restart(i)),
+            6 => Some(Action::ForgetLeader(i)),
+            7 => Some(Action::Compact(i)),
+            number => about(number - Action::PLAIN),
+        }
+    }
+
+    /// The numbers of the events of this kind.
+    pub(crate) fn numbers_of(kind: Kind) -> std::ops::Range<usize> {
+        let about = |place: usize, places: usize| {
+            let first = Action::PLAIN + place * MAX_SERVERS;
+            first..first + places * MAX_SERVERS
+        };
+        match kind {
+            Kind::Timeout => 0..1,
+            Kind::LeaseExpire => 1..2,
+            Kind::Heartbeat => 2..3,
+            Kind::CheckQuorum => 3..4,
+            Kind::Propose => 4..5,
+            Kind::Restart => 5..6,
+            Kind::ForgetLeader => 6..7,
+            Kind::Compact => 7..8,
+            Kind::TransferLeadership => about(0, 1),
+            Kind::ReportUnreachable => about(1, 1),
+            Kind::ReportSnapshot => about(2, 2),
+            Kind::Duplicate => Action::LOCAL_EVENTS + 1..Action::LOCAL_EVENTS + 2,
+            Kind::Drop => Action::LOCAL_EVENTS + 2..Action::LOCAL_EVENTS + 3,
+        }
+    }
+
+    /// The kind of the events of this number; `None` for a delivery, of which there is no kind to count.
+    pub(crate) fn kind_of_number(number: usize) -> Option<Kind> {
+        let mut kinds = Kind::ALL.into_iter();
+        kinds.find(|kind| Action::numbers_of(*kind).contains(&number))
+    }
+
+    /// What an input to server `i` is as an action, unless it is a delivery or names nobody who could be a server.
+    pub(crate) fn of_input(i: Id, input: &Input) -> Option<Action> {
+        let named = |id: &ServerId| Id::try_from(*id).ok();
+        Some(match input {
+            Input::Timeout => Action::Timeout(i),
+            Input::LeaseExpire => Action::LeaseExpire(i),
+            Input::Heartbeat => Action::Heartbeat(i),
+            Input::CheckQuorum => Action::CheckQuorum(i),
+            Input::Propose(_) => Action::Propose(i),
+            Input::Restart => Action::Restart(i),
+            Input::ForgetLeader => Action::ForgetLeader(i),
+            Input::Compact => Action::Compact(i),
+            Input::TransferLeadership { to } => Action::TransferLeadership(i, named(to)?),
+            Input::ReportUnreachable { peer } => Action::ReportUnreachable(i, named(peer)?),
+            Input::ReportSnapshot { peer, ok } => Action::ReportSnapshot(i, named(peer)?, *ok),
+            Input::Deliver(_) => return None,
+        })
     }
 
     /// The kind of event that a budget counts; `None` for a delivery.
@@ -125,6 +228,11 @@ impl Action {
             Action::CheckQuorum(_) => Some(Kind::CheckQuorum),
             Action::Propose(_) => Some(Kind::Propose),
             Action::Restart(_) => Some(Kind::Restart),
+            Action::ForgetLeader(_) => Some(Kind::ForgetLeader),
+            Action::Compact(_) => Some(Kind::Compact),
+            Action::TransferLeadership(..) => Some(Kind::TransferLeadership),
+            Action::ReportUnreachable(..) => Some(Kind::ReportUnreachable),
+            Action::ReportSnapshot(..) => Some(Kind::ReportSnapshot),
             Action::Deliver(_) => None,
             Action::Duplicate(_) => Some(Kind::Duplicate),
             Action::Drop(_) => Some(Kind::Drop),
@@ -136,52 +244,120 @@ impl Action {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LocalEvents {
     id: Id,
-    kinds: KindSet,
+    numbers: KindSet,
 }
 
 impl LocalEvents {
-    pub(crate) fn that_matter(server: &Server) -> LocalEvents {
-        let leads = server.role == Role::Leader;
-        let mut kinds = KindSet::EMPTY;
-        kinds.set(Kind::Timeout, !leads);
-        kinds.set(Kind::LeaseExpire, server.lease);
-        kinds.set(Kind::Heartbeat, leads);
-        kinds.set(Kind::CheckQuorum, leads);
-        kinds.set(Kind::Propose, leads);
-        kinds.set(Kind::Restart, true);
+    pub(crate) fn that_matter(server: &Server, settings: &Settings) -> LocalEvents {
+        let numbers = (0..Action::LOCAL_EVENTS).filter(|number| {
+            Action::local(*number, server.id)
+                .is_some_and(|action| matters(server, settings, action))
+        });
         LocalEvents {
             id: server.id,
-            kinds,
+            numbers: numbers.fold(KindSet::EMPTY, |set, number| set.with(number, true)),
         }
     }
 
-    pub(crate) fn contains(self, kind: Kind) -> bool {
-        self.kinds.contains(kind)
+    /// Their numbers.
+    pub(crate) fn numbers(self) -> KindSet {
+        self.numbers
     }
 
     /// The other events without a message, as the server takes them: they must leave it as it is.
-    pub(crate) fn that_mean_nothing(server: &Server) -> impl Iterator<Item = Stimulus<'static>> {
-        let matter = LocalEvents::that_matter(server);
+    pub(crate) fn that_mean_nothing(
+        server: &Server,
+        settings: &Settings,
+    ) -> impl Iterator<Item = Stimulus<'static>> {
+        let matter = LocalEvents::that_matter(server, settings);
         let value = highest_value(server) + 1;
-        let idle = Kind::ALL
-            .into_iter()
-            .filter(move |kind| !matter.contains(*kind));
-        idle.filter_map(move |kind| match kind {
-            Kind::Timeout => Some(Stimulus::Timeout),
-            Kind::LeaseExpire => Some(Stimulus::LeaseExpire),
-            Kind::Heartbeat => Some(Stimulus::Heartbeat),
-            Kind::CheckQuorum => Some(Stimulus::CheckQuorum),
-            Kind::Propose => Payload::value(value).map(Stimulus::Propose),
-            Kind::Restart => Some(Stimulus::Restart),
-            Kind::Duplicate | Kind::Drop => None,
-        })
+        let (i, settings) = (server.id, *settings);
+        let idle =
+            (0..Action::LOCAL_EVENTS).filter(move |number| !matter.numbers.contains(*number));
+        let idle = idle.filter_map(move |number| Action::local(number, i));
+        let idle = idle.filter(move |action| is_of(&settings, *action));
+        idle.filter_map(move |action| stimulus(action, value).map(|(_, stimulus)| stimulus))
     }
 
     /// Those that the budgets allow, in the order in which they are listed.
     #[inline]
-    fn list(self, allowed: KindSet, list: impl FnMut(Kind)) {
-        self.kinds.and(allowed).iter().for_each(list);
+    fn list(self, allowed: KindSet, mut list: impl FnMut(Action)) {
+        for number in self.numbers.and(allowed).iter() {
+            Action::local(number, self.id)
+                .into_iter()
+                .for_each(&mut list);
+        }
     }
+}
+
+/// Whether a local event is more at a server than an input that is refused or ignored.
+fn matters(server: &Server, settings: &Settings, action: Action) -> bool {
+    let leads = server.role == Role::Leader;
+    let flow = |j: Id| {
+        server
+            .peer(j)
+            .filter(|_| j != server.id)
+            .map(|peer| peer.flow)
+    };
+    let follows = server.role == Role::Follower && server.leader.is_some();
+    is_of(settings, action)
+        && match action {
+            Action::Timeout(_) => !leads,
+            Action::LeaseExpire(_) => server.lease,
+            Action::Heartbeat(_) | Action::CheckQuorum(_) => leads,
+            Action::Propose(_) if leads => {
+                server.transferee.is_none() && server.has_room_for(settings, 1)
+            }
+            Action::Propose(_) => follows && settings.forward_proposals,
+            Action::Restart(_) => true,
+            Action::ForgetLeader(_) => follows,
+            Action::Compact(_) => server.commit > server.log.snapshot().index,
+            Action::TransferLeadership(_, to) if leads => {
+                let asked = server.transferee == Some(to);
+                !asked && (to != server.id || server.transferee.is_some())
+            }
+            Action::TransferLeadership(..) => follows,
+            Action::ReportUnreachable(_, j) => flow(j) == Some(Flow::Replicate),
+            Action::ReportSnapshot(_, j, _) => flow(j) == Some(Flow::Snapshot),
+            Action::Deliver(_) | Action::Duplicate(_) | Action::Drop(_) => false,
+        }
+}
+
+/// Whether the peer that an event is about, if it is about one, is a member.
+fn is_of(settings: &Settings, action: Action) -> bool {
+    match action {
+        Action::TransferLeadership(_, j)
+        | Action::ReportUnreachable(_, j)
+        | Action::ReportSnapshot(_, j, _) => settings.is_member(j),
+        _ => true,
+    }
+}
+
+/// A local event as the server takes it, where a proposal carries `value`; `None` if it happens to a message.
+fn stimulus(action: Action, value: u64) -> Option<(Id, Stimulus<'static>)> {
+    Some(match action {
+        Action::Timeout(i) => (i, Stimulus::Timeout),
+        Action::LeaseExpire(i) => (i, Stimulus::LeaseExpire),
+        Action::Heartbeat(i) => (i, Stimulus::Heartbeat),
+        Action::CheckQuorum(i) => (i, Stimulus::CheckQuorum),
+        Action::Propose(i) => {
+            let payload = Payload::value(value).unwrap_or(Payload::EMPTY);
+            (i, Stimulus::Propose(payload))
+        }
+        Action::Restart(i) => (i, Stimulus::Restart),
+        Action::ForgetLeader(i) => (i, Stimulus::ForgetLeader),
+        Action::Compact(i) => (i, Stimulus::Compact),
+        Action::TransferLeadership(i, to) => (i, Stimulus::TransferLeadership(to)),
+        Action::ReportUnreachable(i, j) => (i, Stimulus::ReportUnreachable(j)),
+        Action::ReportSnapshot(i, j, ok) => (i, Stimulus::ReportSnapshot(j, ok)),
+        Action::Deliver(_) | Action::Duplicate(_) | Action::Drop(_) => return None,
+    })
+}
+
+/// The numbers of the events that budgets allow.
+pub(crate) fn allowed_events(bounds: &Bounds, spent: &Spent) -> KindSet {
+    let numbers = bounds.allowed(spent).iter().flat_map(Action::numbers_of);
+    numbers.fold(KindSet::EMPTY, |set, number| set.with(number, true))
 }
 
 /// Lists what is enabled: what the budgets allow of the events that matter at the servers, and what can
@@ -193,14 +369,10 @@ pub(crate) fn list_actions(
     mut list: impl FnMut(Action),
 ) {
     for server in servers {
-        server.list(allowed, |kind| {
-            Action::local(kind, server.id)
-                .into_iter()
-                .for_each(&mut list);
-        });
+        server.list(allowed, &mut list);
     }
-    let duplicate = allowed.contains(Kind::Duplicate);
-    let drop = allowed.contains(Kind::Drop);
+    let duplicate = allowed.contains(Action::Duplicate(0).event_number());
+    let drop = allowed.contains(Action::Drop(0).event_number());
     for position in messages {
         let position = position as u32;
         list(Action::Deliver(position));
@@ -258,7 +430,12 @@ impl ClusterState {
             | Action::Heartbeat(i)
             | Action::CheckQuorum(i)
             | Action::Propose(i)
-            | Action::Restart(i) => Some(i),
+            | Action::Restart(i)
+            | Action::ForgetLeader(i)
+            | Action::Compact(i)
+            | Action::TransferLeadership(i, _)
+            | Action::ReportUnreachable(i, _)
+            | Action::ReportSnapshot(i, _, _) => Some(i),
             Action::Deliver(position) => Some(self.message(position).to),
             Action::Duplicate(_) | Action::Drop(_) => None,
         }
@@ -270,7 +447,7 @@ impl ClusterState {
             .expect("the action was made for this state")
     }
 
-    /// The value that the next proposal carries: values tell proposals apart.
+    /// The value that the next proposal carries: values tell proposals apart, as far as a log still has the last one.
     pub(crate) fn next_value(&self) -> u64 {
         value_after(self.servers.iter().map(highest_value))
     }
@@ -318,23 +495,34 @@ impl Cluster {
 
     /// The events within the bound that can change something: these are explored.
     pub fn enabled(&self, state: &ClusterState, actions: &mut Vec<Action>) {
-        let servers = state.servers.iter().map(LocalEvents::that_matter);
+        let matter = |server| LocalEvents::that_matter(server, &self.settings);
+        let servers = state.servers.iter().map(matter);
         let positions = state.network.distinct().map(|(position, _, _)| position);
-        let allowed = self.bounds.allowed(&state.spent);
+        let allowed = allowed_events(&self.bounds, &state.spent);
         list_actions(allowed, servers, positions, |action| actions.push(action));
     }
 
     /// The other inputs to every server: timers in the wrong role, proposals to be refused, events whose
-    /// budget is spent. They are compared with an implementation and never explored.
+    /// budget is spent. They are compared with an implementation and never explored. Events of features that the
+    /// bounds leave out are not among them.
     pub fn probes(&self, state: &ClusterState, actions: &mut Vec<Action>) {
-        let allowed = self.bounds.allowed(&state.spent);
+        let allowed = allowed_events(&self.bounds, &state.spent);
         for server in &state.servers {
-            let explored = LocalEvents::that_matter(server);
-            let probes = Kind::ALL
-                .into_iter()
-                .filter(|kind| !(allowed.contains(*kind) && explored.contains(*kind)));
-            actions.extend(probes.filter_map(|kind| Action::local(kind, server.id)));
+            let explored = LocalEvents::that_matter(server, &self.settings)
+                .numbers
+                .and(allowed);
+            let probes = (0..Action::LOCAL_EVENTS)
+                .filter(|number| !explored.contains(*number))
+                .filter_map(|number| Action::local(number, server.id))
+                .filter(|action| is_of(&self.settings, *action))
+                .filter(|action| action.kind().is_some_and(|kind| self.bounds.have(kind)));
+            actions.extend(probes);
         }
+    }
+
+    /// Whether logs may be compacted, so that the history has to keep what was committed.
+    pub(crate) fn compacts(&self) -> bool {
+        self.bounds.have(Kind::Compact)
     }
 
     /// The edge that an action makes, whether it is within the bound or not.
@@ -366,16 +554,10 @@ impl Cluster {
         if let Some(kind) = action.kind() {
             state.spent.spend(kind, &self.bounds);
         }
+        if let Some((i, stimulus)) = stimulus(action, state.next_value()) {
+            return self.move_server(state, i, stimulus, outbox);
+        }
         match action {
-            Action::Timeout(i) => self.move_server(state, i, Stimulus::Timeout, outbox),
-            Action::LeaseExpire(i) => self.move_server(state, i, Stimulus::LeaseExpire, outbox),
-            Action::Heartbeat(i) => self.move_server(state, i, Stimulus::Heartbeat, outbox),
-            Action::CheckQuorum(i) => self.move_server(state, i, Stimulus::CheckQuorum, outbox),
-            Action::Propose(i) => {
-                let payload = Payload::value(state.next_value()).unwrap_or(Payload::EMPTY);
-                self.move_server(state, i, Stimulus::Propose(payload), outbox)
-            }
-            Action::Restart(i) => self.move_server(state, i, Stimulus::Restart, outbox),
             Action::Deliver(position) => {
                 let message = state.network.remove(position as usize);
                 self.move_server(state, message.to, Stimulus::Deliver(&message), outbox)
@@ -389,6 +571,7 @@ impl Cluster {
                 state.network.remove(position as usize);
                 Outcome::Accepted
             }
+            _ => Outcome::Accepted,
         }
     }
 
@@ -407,7 +590,7 @@ impl Cluster {
             "{stimulus:?} left a server inconsistent: {:?}",
             server.check(&self.settings)
         );
-        state.history.record(server, committed);
+        state.history.record(server, committed, self.compacts());
         for message in outbox.iter() {
             state.network.insert(message.clone());
         }
@@ -417,22 +600,14 @@ impl Cluster {
     /// The rules that an action applies.
     pub(crate) fn rules(&self, state: &ClusterState, action: Action) -> RuleSet {
         let mut rules = RuleSet::default();
-        let message;
-        let (i, stimulus) = match action {
-            Action::Timeout(i) => (i, Stimulus::Timeout),
-            Action::LeaseExpire(i) => (i, Stimulus::LeaseExpire),
-            Action::Heartbeat(i) => (i, Stimulus::Heartbeat),
-            Action::CheckQuorum(i) => (i, Stimulus::CheckQuorum),
-            Action::Propose(i) => {
-                let payload = Payload::value(state.next_value()).unwrap_or(Payload::EMPTY);
-                (i, Stimulus::Propose(payload))
-            }
-            Action::Restart(i) => (i, Stimulus::Restart),
-            Action::Deliver(position) => {
-                message = state.message(position);
+        let local = stimulus(action, state.next_value());
+        let (i, stimulus) = match (local, action) {
+            (Some(local), _) => local,
+            (None, Action::Deliver(position)) => {
+                let message = state.message(position);
                 (message.to, Stimulus::Deliver(message))
             }
-            Action::Duplicate(_) | Action::Drop(_) => return rules,
+            (None, _) => return rules,
         };
         let mut server = state.servers[i.slot()].clone();
         server.advance_noting(&self.settings, stimulus, &mut Outbox::new(), &mut rules);
@@ -471,6 +646,18 @@ impl Cluster {
             Action::CheckQuorum(i) => to(i, Input::CheckQuorum),
             Action::Propose(i) => to(i, Input::Propose(state.next_value())),
             Action::Restart(i) => to(i, Input::Restart),
+            Action::ForgetLeader(i) => to(i, Input::ForgetLeader),
+            Action::Compact(i) => to(i, Input::Compact),
+            Action::TransferLeadership(i, j) => {
+                to(i, Input::TransferLeadership { to: (*j).into() })
+            }
+            Action::ReportUnreachable(i, j) => {
+                to(i, Input::ReportUnreachable { peer: (*j).into() })
+            }
+            Action::ReportSnapshot(i, j, ok) => {
+                let (peer, ok) = ((*j).into(), *ok);
+                to(i, Input::ReportSnapshot { peer, ok })
+            }
             Action::Deliver(position) => {
                 let message = state.message(*position);
                 to(&message.to, Input::Deliver(message.into()))

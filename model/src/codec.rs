@@ -73,14 +73,24 @@ pub(crate) fn put_message(message: &Message, out: &mut Vec<u8>) {
 pub(crate) fn put_history(history: &History, out: &mut Vec<u8>) {
     let mut writer = Writer(out);
     writer.list(&history.leaders, |writer, ids| writer.byte(ids.bits()));
-    writer.list(&history.committed_in, Writer::number);
+    // The entries that were committed are kept for all indexes or for none.
+    let kept = !history.committed.is_empty();
+    writer.number((history.committed_in.len() as u32) << 1 | u32::from(kept));
+    history.committed_in.for_each(|term| writer.number(term));
+    history.committed.for_each(|entry| writer.entry(entry));
 }
 
 /// Appends what was spent, the end of the encoding of a state.
 pub(crate) fn put_spent(spent: &Spent, out: &mut Vec<u8>) {
     let mut writer = Writer(out);
-    for kind in Kind::ALL {
+    for kind in Kind::FIRST {
         writer.number(u32::from(spent.of(kind)));
+    }
+    // Nothing comes behind it, so that what most presets never do needs no room.
+    if Kind::MORE.iter().any(|kind| spent.of(*kind) > 0) {
+        for kind in Kind::MORE {
+            writer.number(u32::from(spent.of(kind)));
+        }
     }
 }
 
@@ -103,6 +113,9 @@ pub(crate) fn take_history(bytes: &[u8]) -> History {
 pub(crate) fn take_spent(bytes: &[u8]) -> Spent {
     Reader(bytes).spent()
 }
+
+/// In place of the number of its kind: a request for a vote in a campaign by transfer.
+const VOTE_BY_TRANSFER: u8 = u8::MAX;
 
 struct Writer<'a>(&'a mut Vec<u8>);
 
@@ -130,7 +143,11 @@ impl Writer<'_> {
 
     fn entry(&mut self, entry: Entry) {
         self.number(entry.term);
-        self.number(entry.payload.code());
+        self.payload(entry.payload);
+    }
+
+    fn payload(&mut self, payload: Payload) {
+        self.number(payload.code());
     }
 
     fn position(&mut self, position: Position) {
@@ -140,11 +157,26 @@ impl Writer<'_> {
 
     fn server(&mut self, server: &Server) {
         // The name is the slot.
-        self.byte(role_number(server.role) | u8::from(server.lease) << 2);
+        let snapshot = server.log.snapshot();
+        let head = role_number(server.role)
+            | u8::from(server.lease) << 2
+            | u8::from(snapshot.index > 0) << 3
+            | u8::from(server.transferee.is_some()) << 4
+            | u8::from(server.uncommitted > 0) << 5;
+        self.byte(head);
         self.number(server.term);
         self.id(server.vote);
         self.id(server.leader);
         self.number(server.commit);
+        if snapshot.index > 0 {
+            self.position(snapshot);
+        }
+        if server.transferee.is_some() {
+            self.id(server.transferee);
+        }
+        if server.uncommitted > 0 {
+            self.number(server.uncommitted);
+        }
         self.list(server.log.entries(), Writer::entry);
         if has_votes(server.role) {
             self.byte(server.granted.bits());
@@ -159,21 +191,28 @@ impl Writer<'_> {
         self.byte(
             u8::from(peer.flow == Flow::Replicate)
                 | u8::from(peer.paused) << 1
-                | u8::from(peer.recent_active) << 2,
+                | u8::from(peer.recent_active) << 2
+                | u8::from(peer.flow == Flow::Snapshot) << 3,
         );
         self.number(peer.matched);
         self.number(peer.next);
         self.number(peer.commit_sent);
+        if peer.flow == Flow::Snapshot {
+            self.number(peer.pending);
+        }
         self.list(&peer.inflight, Writer::number);
     }
 
     fn message(&mut self, message: &Message) {
         self.byte(message.from.get());
         self.byte(message.to.get());
-        self.byte(message.body.number());
+        self.byte(match message.body {
+            Body::RequestVote { transfer: true, .. } => VOTE_BY_TRANSFER,
+            _ => message.body.number(),
+        });
         self.number(message.term);
         match &message.body {
-            Body::RequestVote { last } | Body::RequestPreVote { last } => self.position(*last),
+            Body::RequestVote { last, .. } | Body::RequestPreVote { last } => self.position(*last),
             Body::RequestVoteResponse { granted } | Body::RequestPreVoteResponse { granted } => {
                 self.byte(u8::from(*granted));
             }
@@ -192,7 +231,13 @@ impl Writer<'_> {
                 self.position(*hint);
             }
             Body::Heartbeat { commit } => self.number(*commit),
-            Body::HeartbeatResponse => {}
+            Body::HeartbeatResponse | Body::TimeoutNow => {}
+            Body::TransferLeader { transferee } => self.byte(transferee.get()),
+            Body::Propose { payloads } => self.list(payloads, Writer::payload),
+            Body::InstallSnapshot { last, voters } => {
+                self.position(*last);
+                self.byte(voters.bits());
+            }
         }
     }
 }
@@ -222,8 +267,12 @@ impl Reader<'_> {
     fn entry(&mut self) -> Entry {
         Entry {
             term: self.number(),
-            payload: Payload::from_code(self.number()),
+            payload: self.payload(),
         }
+    }
+
+    fn payload(&mut self) -> Payload {
+        Payload::from_code(self.number())
     }
 
     fn position(&mut self) -> Position {
@@ -240,8 +289,15 @@ impl Reader<'_> {
         let vote = self.id();
         let leader = self.id();
         let commit = self.number();
-        let entries = self.number();
-        let log: Log = (0..entries).map(|_| self.entry()).collect();
+        let given = |bit: u8| head & bit != 0;
+        let snapshot = if given(8) {
+            self.position()
+        } else {
+            Position::default()
+        };
+        let transferee = if given(16) { self.id() } else { None };
+        let uncommitted = if given(32) { self.number() } else { 0 };
+        let log = Log::behind(snapshot, self.list(Reader::entry));
         let [granted, refused] = if has_votes(role) {
             [self.byte(), self.byte()]
         } else {
@@ -271,37 +327,49 @@ impl Reader<'_> {
             granted: IdSet::from_bits(granted),
             refused: IdSet::from_bits(refused),
             peers,
+            transferee,
+            uncommitted,
         }
     }
 
     fn progress(&mut self) -> Progress {
         let flags = self.byte();
         Progress {
-            flow: if flags & 1 == 0 {
-                Flow::Probe
-            } else {
-                Flow::Replicate
+            flow: match (flags & 1 != 0, flags & 8 != 0) {
+                (false, false) => Flow::Probe,
+                (true, _) => Flow::Replicate,
+                (false, true) => Flow::Snapshot,
             },
             paused: flags & 2 != 0,
             recent_active: flags & 4 != 0,
             matched: self.number(),
             next: self.number(),
             commit_sent: self.number(),
+            pending: if flags & 8 != 0 { self.number() } else { 0 },
             inflight: self.list(Reader::number),
         }
     }
 
     fn history(&mut self) -> History {
+        let leaders = self.list(|reader| IdSet::from_bits(reader.byte()));
+        let indexes = self.number();
+        let kept = (indexes & 1) * (indexes >> 1);
         History {
-            leaders: self.list(|reader| IdSet::from_bits(reader.byte())),
-            committed_in: self.list(Reader::number),
+            leaders,
+            committed_in: (0..indexes >> 1).map(|_| self.number()).collect(),
+            committed: (0..kept).map(|_| self.entry()).collect(),
         }
     }
 
     fn spent(&mut self) -> Spent {
         let mut spent = Spent::default();
-        for kind in Kind::ALL {
+        for kind in Kind::FIRST {
             spent.set(kind, self.number() as u16);
+        }
+        if !self.0.is_empty() {
+            for kind in Kind::MORE {
+                spent.set(kind, self.number() as u16);
+            }
         }
         spent
     }
@@ -318,6 +386,7 @@ impl Reader<'_> {
             body: match body {
                 0 => Body::RequestVote {
                     last: self.position(),
+                    transfer: false,
                 },
                 1 => Body::RequestVoteResponse {
                     granted: self.byte() != 0,
@@ -344,6 +413,21 @@ impl Reader<'_> {
                     commit: self.number(),
                 },
                 8 => Body::HeartbeatResponse,
+                9 => Body::TimeoutNow,
+                10 => Body::TransferLeader {
+                    transferee: self.id().expect("somebody is to lead"),
+                },
+                11 => Body::Propose {
+                    payloads: self.list(Reader::payload),
+                },
+                12 => Body::InstallSnapshot {
+                    last: self.position(),
+                    voters: IdSet::from_bits(self.byte()),
+                },
+                VOTE_BY_TRANSFER => Body::RequestVote {
+                    last: self.position(),
+                    transfer: true,
+                },
                 other => panic!("no message has number {other}"),
             },
         }

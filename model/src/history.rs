@@ -1,6 +1,7 @@
 //! What properties have to remember although no server does.
 
 use crate::ids::IdSet;
+use crate::message::Entry;
 use crate::seq::Seq;
 use crate::server::Server;
 use lockstep_traces::Role;
@@ -12,6 +13,9 @@ pub struct History {
     pub(crate) leaders: Seq<IdSet, 6>,
     /// For each index, from index one on, the term in which a leader first committed it.
     pub(crate) committed_in: Seq<u32, 6>,
+    /// For each index, from index one on, the entry that was committed there; empty where nothing is compacted, since
+    /// then the logs have them.
+    pub(crate) committed: Seq<Entry, 6>,
 }
 
 impl History {
@@ -33,12 +37,32 @@ impl History {
         self.committed_in.iter()
     }
 
-    /// What there is to remember after `server` moved, whose commit index was `committed` before.
-    pub(crate) fn record(&mut self, server: &Server, committed: u32) {
+    /// The entry that was committed at an index; `None` if no entries are kept, or none was committed there.
+    pub(crate) fn committed_at(&self, index: u32) -> Option<Entry> {
+        self.committed.get((index as usize).checked_sub(1)?)
+    }
+
+    /// What there is to remember after `server` moved, whose commit index was `committed` before. Entries are kept
+    /// if logs may be compacted.
+    pub(crate) fn record(&mut self, server: &Server, committed: u32, compacts: bool) {
         if server.role == Role::Leader {
             self.record_leader(server.term, server.id);
             if server.commit > committed {
                 self.record_commit(server.commit, server.term);
+                if compacts {
+                    self.record_entries(server);
+                }
+            }
+        }
+    }
+
+    /// A leader has what it commits, for no step both commits and compacts. Where several steps are taken for one it
+    /// may not: then nothing is known any more.
+    fn record_entries(&mut self, leader: &Server) {
+        for index in self.committed.len() as u32 + 1..=leader.commit {
+            match leader.log.entry(index) {
+                Some(entry) => self.committed.push(entry),
+                None => return self.committed = Seq::new(),
             }
         }
     }

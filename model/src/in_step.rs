@@ -394,8 +394,13 @@ impl<C: Companion> Machines for InStep<'_, C> {
         self.cluster.parameter(levels)
     }
 
-    fn spend(&self, spent: &Spent, kind: usize) -> Spent {
-        Machines::spend(self.cluster, spent, kind)
+    #[inline]
+    fn kind_of(&self, number: usize) -> usize {
+        Machines::kind_of(self.cluster, number)
+    }
+
+    fn spend(&self, spent: &Spent, number: usize) -> Spent {
+        Machines::spend(self.cluster, spent, number)
     }
 
     fn record(&self, history: &History, after: &Pair, note: u32) -> History {

@@ -1,7 +1,9 @@
 //! The cluster as a cluster of machines: the specification's server is the machine.
 
-use crate::bounds::{Bounds, Kind, Spent};
-use crate::cluster::{Action, Cluster, ClusterState, LocalEvents, highest_value, value_after};
+use crate::bounds::Spent;
+use crate::cluster::{
+    Action, Cluster, ClusterState, LocalEvents, allowed_events, highest_value, value_after,
+};
 use crate::codec;
 use crate::history::History;
 use crate::ids::Id;
@@ -30,11 +32,11 @@ impl Machines for Cluster {
         Shape {
             servers: self.settings.servers(),
             max_in_flight: self.bounds.max_in_flight,
-            local_kinds: Action::Restart(FIRST).number() + 1,
-            deliver: Action::Deliver(0).number(),
-            duplicate: Action::Duplicate(0).number(),
-            drop: Action::Drop(0).number(),
-            parametric: KindSet::EMPTY.with(Action::Propose(FIRST).number(), true),
+            local_kinds: Action::LOCAL_EVENTS,
+            deliver: Action::Deliver(0).event_number(),
+            duplicate: Action::Duplicate(0).event_number(),
+            drop: Action::Drop(0).event_number(),
+            parametric: KindSet::EMPTY.with(Action::Propose(FIRST).event_number(), true),
             probes: false,
         }
     }
@@ -67,14 +69,19 @@ impl Machines for Cluster {
     fn event(&self, action: &Action) -> Event {
         match action {
             Action::Deliver(position) | Action::Duplicate(position) | Action::Drop(position) => {
-                Event::Message(*position as usize, action.number())
+                Event::Message(*position as usize, action.event_number())
             }
             Action::Timeout(i)
             | Action::LeaseExpire(i)
             | Action::Heartbeat(i)
             | Action::CheckQuorum(i)
             | Action::Propose(i)
-            | Action::Restart(i) => Event::Local(i.slot(), action.number()),
+            | Action::Restart(i)
+            | Action::ForgetLeader(i)
+            | Action::Compact(i)
+            | Action::TransferLeadership(i, _)
+            | Action::ReportUnreachable(i, _)
+            | Action::ReportSnapshot(i, _, _) => Event::Local(i.slot(), action.event_number()),
         }
     }
 
@@ -83,9 +90,14 @@ impl Machines for Cluster {
         payload.unwrap_or(Payload::EMPTY).code()
     }
 
-    fn spend(&self, spent: &Spent, kind: usize) -> Spent {
+    #[inline]
+    fn kind_of(&self, number: usize) -> usize {
+        KINDS[number]
+    }
+
+    fn spend(&self, spent: &Spent, number: usize) -> Spent {
         let mut after = *spent;
-        if let Some(kind) = budget_of(kind) {
+        if let Some(kind) = Action::kind_of_number(number) {
             after.spend(kind, &self.bounds);
         }
         after
@@ -93,7 +105,7 @@ impl Machines for Cluster {
 
     fn record(&self, history: &History, after: &Server, committed: u32) -> History {
         let mut history = history.clone();
-        history.record(after, committed);
+        history.record(after, committed, self.compacts());
         history
     }
 }
@@ -104,24 +116,27 @@ const FIRST: Id = match Id::new(1) {
     None => panic!("one is not zero"),
 };
 
-/// What budget an action of this kind is counted in.
-fn budget_of(kind: usize) -> Option<Kind> {
-    Kind::ALL.into_iter().find(|of| number_of(*of) == kind)
-}
-
-/// The kind of action that is counted in this budget, as a position in [`Action::KINDS`].
-fn number_of(kind: Kind) -> usize {
-    let local = Action::local(kind, FIRST);
-    let action = local.unwrap_or(match kind {
-        Kind::Duplicate => Action::Duplicate(0),
-        _ => Action::Drop(0),
-    });
-    action.number()
-}
-
-fn numbers(kinds: impl Iterator<Item = Kind>) -> KindSet {
-    kinds.fold(KindSet::EMPTY, |set, kind| set.with(number_of(kind), true))
-}
+/// The kind of every event, by its number: those of a server, and then what happens to messages.
+const KINDS: [usize; Action::LOCAL_EVENTS + 3] = {
+    let (first, peers) = (8, crate::ids::MAX_SERVERS);
+    let mut kinds = [0; Action::LOCAL_EVENTS + 3];
+    let mut number = 0;
+    while number < kinds.len() {
+        kinds[number] = if number < first {
+            number
+        } else if number < first + peers {
+            first
+        } else if number < first + 2 * peers {
+            first + 1
+        } else if number < first + 4 * peers {
+            first + 2
+        } else {
+            first + 3 + number - Action::LOCAL_EVENTS
+        };
+        number += 1;
+    }
+    kinds
+};
 
 // Both the cluster and the cluster [in step](crate::InStep) with something else have these components.
 
@@ -140,17 +155,13 @@ impl<M: AsRef<Cluster>> Component<M> for Server {
     }
 
     fn facts(&self, model: &M) -> ServerFacts {
-        let explored = LocalEvents::that_matter(self);
+        let explored = LocalEvents::that_matter(self, model.as_ref().settings());
         ServerFacts {
             level: highest_value(self),
             gauge: self.term,
             note: self.commit,
             slot: self.id.slot() as u8,
-            local: numbers(
-                Kind::ALL
-                    .into_iter()
-                    .filter(|kind| explored.contains(*kind)),
-            ),
+            local: explored.numbers(),
             recorded: self.role == Role::Leader,
             within: model.as_ref().may_be(self),
         }
@@ -210,11 +221,26 @@ impl<M: AsRef<Cluster>> Component<M> for Spent {
     }
 
     fn facts(&self, model: &M) -> KindSet {
-        let bounds: &Bounds = model.as_ref().bounds();
-        numbers(
-            Kind::ALL
-                .into_iter()
-                .filter(|kind| bounds.allow(*kind, self)),
-        )
+        allowed_events(model.as_ref().bounds(), self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_and_their_kinds_have_numbers() {
+        for (number, kind) in KINDS.into_iter().enumerate() {
+            let action = match number.checked_sub(Action::LOCAL_EVENTS) {
+                None => Action::local(number, FIRST).expect("an event of a server"),
+                Some(0) => Action::Deliver(0),
+                Some(1) => Action::Duplicate(0),
+                Some(_) => Action::Drop(0),
+            };
+            assert_eq!((action.event_number(), action.number()), (number, kind));
+            assert_eq!(action.kind(), Action::kind_of_number(number));
+        }
+        assert_eq!(Action::local(Action::LOCAL_EVENTS, FIRST), None);
     }
 }

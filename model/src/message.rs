@@ -1,7 +1,7 @@
 //! The messages of the protocol in the compact form that the specification computes with, and their
 //! translation to and from the vocabulary of traces.
 
-use crate::ids::{Id, OutOfRange};
+use crate::ids::{Id, IdSet, MAX_SERVERS, OutOfRange};
 use crate::seq::Seq;
 use lockstep_traces as vocabulary;
 
@@ -44,6 +44,9 @@ pub struct Entry {
 /// The entries of an append.
 pub type Entries = Seq<Entry, 2>;
 
+/// What is proposed.
+pub type Payloads = Seq<Payload, 2>;
+
 /// An index and the term of the entry there; zero and zero before the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
@@ -72,6 +75,7 @@ pub struct Message {
 pub enum Body {
     RequestVote {
         last: Position,
+        transfer: bool,
     },
     RequestVoteResponse {
         granted: bool,
@@ -98,11 +102,22 @@ pub enum Body {
         commit: u32,
     },
     HeartbeatResponse,
+    TimeoutNow,
+    TransferLeader {
+        transferee: Id,
+    },
+    Propose {
+        payloads: Payloads,
+    },
+    InstallSnapshot {
+        last: Position,
+        voters: IdSet,
+    },
 }
 
 impl Body {
     /// The names of the kinds, by [`Body::number`].
-    pub const NAMES: [&'static str; 9] = [
+    pub const NAMES: [&'static str; 13] = [
         "RequestVote",
         "RequestVoteResponse",
         "RequestPreVote",
@@ -112,6 +127,10 @@ impl Body {
         "AppendEntriesRejected",
         "Heartbeat",
         "HeartbeatResponse",
+        "TimeoutNow",
+        "TransferLeader",
+        "Propose",
+        "InstallSnapshot",
     ];
 
     /// The number of the kind.
@@ -126,6 +145,10 @@ impl Body {
             Body::AppendEntriesRejected { .. } => 6,
             Body::Heartbeat { .. } => 7,
             Body::HeartbeatResponse => 8,
+            Body::TimeoutNow => 9,
+            Body::TransferLeader { .. } => 10,
+            Body::Propose { .. } => 11,
+            Body::InstallSnapshot { .. } => 12,
         }
     }
 }
@@ -144,7 +167,11 @@ impl Message {
             Body::RequestVote { .. }
             | Body::RequestPreVote { .. }
             | Body::AppendEntries { .. }
-            | Body::Heartbeat { .. } => false,
+            | Body::Heartbeat { .. }
+            | Body::TimeoutNow
+            | Body::TransferLeader { .. }
+            | Body::Propose { .. }
+            | Body::InstallSnapshot { .. } => false,
             Body::RequestVoteResponse { .. }
             | Body::RequestPreVoteResponse { .. }
             | Body::AppendEntriesAccepted { .. }
@@ -184,12 +211,62 @@ impl From<Entry> for vocabulary::Entry {
     fn from(entry: Entry) -> vocabulary::Entry {
         vocabulary::Entry {
             term: term(entry.term),
-            payload: match entry.payload.as_value() {
-                None => vocabulary::Payload::Empty,
-                Some(value) => vocabulary::Payload::Value(value),
-            },
+            payload: entry.payload.into(),
         }
     }
+}
+
+impl From<Payload> for vocabulary::Payload {
+    fn from(payload: Payload) -> vocabulary::Payload {
+        match payload.as_value() {
+            None => vocabulary::Payload::Empty,
+            Some(value) => vocabulary::Payload::Value(value),
+        }
+    }
+}
+
+impl TryFrom<&vocabulary::Payload> for Payload {
+    type Error = OutOfRange;
+
+    fn try_from(payload: &vocabulary::Payload) -> Result<Payload, OutOfRange> {
+        match payload {
+            vocabulary::Payload::Empty => Ok(Payload::EMPTY),
+            vocabulary::Payload::Value(value) => Payload::value(*value).ok_or(OutOfRange),
+        }
+    }
+}
+
+/// A snapshot whose last entry is at that position, in a configuration of these voters.
+pub(crate) fn snapshot(last: Position, voters: impl Iterator<Item = Id>) -> vocabulary::Snapshot {
+    vocabulary::Snapshot {
+        index: index(last.index),
+        term: term(last.term),
+        configuration: vocabulary::Configuration::of_voters(voters.map(Into::into)),
+    }
+}
+
+/// The voters of a simple configuration without learners.
+fn voters(configuration: &vocabulary::Configuration) -> Result<IdSet, OutOfRange> {
+    let vocabulary::Configuration {
+        voters,
+        outgoing,
+        learners,
+        learners_next,
+        auto_leave,
+    } = configuration;
+    let simple = outgoing.is_empty() && learners.is_empty() && learners_next.is_empty();
+    if !simple || *auto_leave {
+        return Err(OutOfRange);
+    }
+    let mut ids = IdSet::EMPTY;
+    for voter in voters {
+        let id = Id::try_from(*voter)?;
+        if id.slot() >= MAX_SERVERS {
+            return Err(OutOfRange);
+        }
+        ids.insert(id);
+    }
+    Ok(ids)
 }
 
 impl TryFrom<&vocabulary::Entry> for Entry {
@@ -198,10 +275,7 @@ impl TryFrom<&vocabulary::Entry> for Entry {
     fn try_from(entry: &vocabulary::Entry) -> Result<Entry, OutOfRange> {
         Ok(Entry {
             term: narrow(entry.term.0)?,
-            payload: match entry.payload {
-                vocabulary::Payload::Empty => Payload::EMPTY,
-                vocabulary::Payload::Value(value) => Payload::value(value).ok_or(OutOfRange)?,
-            },
+            payload: (&entry.payload).try_into()?,
         })
     }
 }
@@ -214,9 +288,10 @@ impl From<&Message> for vocabulary::Message {
             to: m.to.into(),
             term: term(m.term),
             body: match &m.body {
-                Body::RequestVote { last } => To::RequestVote {
+                Body::RequestVote { last, transfer } => To::RequestVote {
                     last_index: index(last.index),
                     last_term: term(last.term),
+                    transfer: *transfer,
                 },
                 Body::RequestVoteResponse { granted } => {
                     To::RequestVoteResponse { granted: *granted }
@@ -258,6 +333,16 @@ impl From<&Message> for vocabulary::Message {
                     commit: index(*commit),
                 },
                 Body::HeartbeatResponse => To::HeartbeatResponse,
+                Body::TimeoutNow => To::TimeoutNow,
+                Body::TransferLeader { transferee } => To::TransferLeader {
+                    transferee: (*transferee).into(),
+                },
+                Body::Propose { payloads } => To::Propose {
+                    payloads: payloads.iter().map(vocabulary::Payload::from).collect(),
+                },
+                Body::InstallSnapshot { last, voters } => To::InstallSnapshot {
+                    snapshot: snapshot(*last, voters.iter()),
+                },
             },
         }
     }
@@ -282,8 +367,10 @@ impl TryFrom<&vocabulary::Message> for Message {
                 From::RequestVote {
                     last_index,
                     last_term,
+                    transfer,
                 } => Body::RequestVote {
                     last: position(*last_index, *last_term)?,
+                    transfer: *transfer,
                 },
                 From::RequestVoteResponse { granted } => {
                     Body::RequestVoteResponse { granted: *granted }
@@ -327,6 +414,20 @@ impl TryFrom<&vocabulary::Message> for Message {
                     commit: narrow(commit.0)?,
                 },
                 From::HeartbeatResponse => Body::HeartbeatResponse,
+                From::TimeoutNow => Body::TimeoutNow,
+                From::TransferLeader { transferee } => Body::TransferLeader {
+                    transferee: (*transferee).try_into()?,
+                },
+                From::Propose { payloads } => Body::Propose {
+                    payloads: payloads
+                        .iter()
+                        .map(Payload::try_from)
+                        .collect::<Result<_, _>>()?,
+                },
+                From::InstallSnapshot { snapshot } => Body::InstallSnapshot {
+                    last: position(snapshot.index, snapshot.term)?,
+                    voters: voters(&snapshot.configuration)?,
+                },
             },
         })
     }

@@ -41,6 +41,8 @@ const FULL: Config = Config {
     check_quorum: true,
     one_entry_per_append: false,
     max_inflight: 2,
+    forward_proposals: false,
+    max_uncommitted: 0,
 };
 
 /// Three servers as in the paper.
@@ -60,6 +62,11 @@ const QUIET: Bounds = Bounds {
     quorum_checks: times(0),
     proposals: times(0),
     restarts: times(0),
+    forgets: times(0),
+    compactions: times(0),
+    transfers: times(0),
+    unreachable_reports: times(0),
+    snapshot_reports: times(0),
     duplicates: times(0),
     drops: times(0),
     disturbances: Budget::Unlimited,
@@ -326,6 +333,132 @@ const ALL: &[Preset] = &[
         ci: true,
     },
     Preset {
+        name: "transfer",
+        purpose: "transfer of leadership over two terms, asked for at leaders and followers: a transferee that is \
+                  behind, a second request, and a transfer that is given up or fails",
+        config: Config {
+            check_quorum: false,
+            ..FULL
+        },
+        bounds: Bounds {
+            max_term: 2,
+            timeouts: times(2),
+            transfers: times(2),
+            quorum_checks: times(1),
+            ..QUIET
+        },
+        ci: true,
+    },
+    Preset {
+        name: "transfer-lease",
+        purpose: "transfer under CheckQuorum and PreVote: the transferee's request against live leases, quorum \
+                  checks and another candidate",
+        config: FULL,
+        bounds: Bounds {
+            max_term: 2,
+            timeouts: times(2),
+            transfers: times(1),
+            quorum_checks: times(1),
+            ..QUIET
+        },
+        ci: true,
+    },
+    Preset {
+        name: "forget",
+        purpose: "followers that forget their leader and vote again: leases that end before their time",
+        config: FULL,
+        bounds: Bounds {
+            max_term: 2,
+            timeouts: times(2),
+            lease_expiries: times(1),
+            heartbeats: times(1),
+            forgets: times(1),
+            ..QUIET
+        },
+        ci: true,
+    },
+    Preset {
+        name: "forward",
+        purpose: "proposals that followers forward, to leaders that have room, are full, hand over or are gone",
+        config: Config {
+            servers: 2,
+            forward_proposals: true,
+            max_uncommitted: 1,
+            check_quorum: false,
+            ..FULL
+        },
+        bounds: Bounds {
+            max_term: 3,
+            timeouts: times(2),
+            proposals: times(2),
+            transfers: times(1),
+            ..QUIET
+        },
+        ci: true,
+    },
+    Preset {
+        name: "snapshot",
+        purpose: "compaction among three servers: a peer that needs what is gone, snapshots that come twice or late, \
+                  and what the transport reports of them",
+        config: PLAIN,
+        bounds: Bounds {
+            heartbeats: times(1),
+            compactions: times(2),
+            unreachable_reports: times(1),
+            snapshot_reports: times(1),
+            duplicates: times(1),
+            ..QUIET
+        },
+        ci: true,
+    },
+    Preset {
+        name: "snapshot-conflict",
+        purpose: "compaction over two terms with a loss: a server that was left behind, with entries of its own or \
+                  more than the snapshot has, meets a snapshot",
+        config: PLAIN,
+        bounds: Bounds {
+            max_term: 2,
+            timeouts: times(2),
+            heartbeats: times(1),
+            compactions: times(1),
+            drops: times(1),
+            ..QUIET
+        },
+        ci: true,
+    },
+    Preset {
+        name: "snapshot-again",
+        purpose: "compaction twice over two terms: a leader that has compacted more by the time that its snapshot \
+                  arrives, or leads with a log that was compacted before",
+        config: PLAIN,
+        bounds: Bounds {
+            max_term: 2,
+            timeouts: times(2),
+            heartbeats: times(1),
+            compactions: times(2),
+            snapshot_reports: times(1),
+            ..QUIET
+        },
+        ci: true,
+    },
+    Preset {
+        name: "snapshot-restart",
+        purpose: "restarts of servers whose logs begin behind a snapshot, with PreVote",
+        config: Config {
+            pre_vote: true,
+            ..PLAIN
+        },
+        bounds: Bounds {
+            max_term: 2,
+            timeouts: times(2),
+            heartbeats: times(1),
+            restarts: times(1),
+            compactions: times(1),
+            ..QUIET
+        },
+        ci: true,
+    },
+    Preset {
         name: "figure8",
         purpose: "four terms, one entry an append, the paper's Raft: the space in which committing an \
                   entry of an old term by counting replicas is found out",
@@ -382,6 +515,24 @@ const ALL: &[Preset] = &[
             quorum_checks: times(1),
             proposals: times(1),
             restarts: times(1),
+            ..QUIET
+        },
+        ci: false,
+    },
+    Preset {
+        name: "snapshot-silent",
+        purpose: "a peer that was found silent by a quorum check needs what is gone: it is sent no snapshot",
+        config: Config {
+            check_quorum: true,
+            one_entry_per_append: true,
+            max_inflight: 1,
+            ..PLAIN
+        },
+        bounds: Bounds {
+            quorum_checks: times(1),
+            proposals: times(2),
+            compactions: times(1),
+            unreachable_reports: times(1),
             ..QUIET
         },
         ci: false,

@@ -134,9 +134,65 @@ rules! {
     ProposalAppended "A leader appends what a client proposes.",
         "paper, section 5.3",
         "server/mod.rs" "handle_proposal", "core/proposal.rs" "handle_proposal", "raft.go" "stepLeader";
-    ProposalDropped "Whoever does not lead drops what a client proposes.",
+    ProposalDropped "A server that does not lead, or is about to hand over, drops what a client proposes.",
         "etcd's raft",
         "server/mod.rs" "drop_proposal", "core/proposal.rs" "drop_proposal", "raft.go" "stepFollower";
+    ProposalForwarded "A follower forwards what a client proposes to the leader that it knows.",
+        "thesis, section 6.2",
+        "server/mod.rs" "forward_proposal", "core/proposal.rs" "forward_proposal", "raft.go" "stepFollower";
+    UncommittedLimited "A leader with too many uncommitted proposals refuses more.",
+        "etcd's raft",
+        "server/mod.rs" "has_room", "core/proposal.rs" "has_room", "raft.go" "increaseUncommittedSize";
+    TransferForwarded "A follower passes a request for another leader on to its leader.",
+        "etcd's raft",
+        "server/transfer.rs" "handle_transfer", "core/transfer.rs" "handle_transfer",
+        "raft.go" "stepFollower";
+    TransferBegins "A leader that hands over brings the transferee up to date.",
+        "thesis, section 3.10",
+        "server/transfer.rs" "begin_transfer", "core/transfer.rs" "begin_transfer", "raft.go" "stepLeader";
+    TimeoutNowSent "A transferee whose log is complete is told to campaign.",
+        "thesis, section 3.10",
+        "server/transfer.rs" "maybe_hand_over", "core/transfer.rs" "maybe_hand_over",
+        "raft.go" "sendTimeoutNow";
+    TimeoutNowObeyed "A follower that its leader tells to campaign does so at once, past leases.",
+        "thesis, sections 3.10 and 4.2.3",
+        "server/transfer.rs" "timeout_now", "core/transfer.rs" "timeout_now", "raft.go" "hup";
+    TransferGivenUp "A transfer ends after an election timeout, or when another is asked for.",
+        "thesis, section 3.10",
+        "server/transfer.rs" "give_up_transfer", "core/transfer.rs" "give_up_transfer",
+        "raft.go" "abortLeaderTransfer";
+    LeaderForgotten "A follower that is told to forgets its leader and the lease.",
+        "etcd's raft",
+        "server/transfer.rs" "forget_leader", "core/transfer.rs" "forget_leader",
+        "raft.go" "stepFollower";
+    LogCompacted "A snapshot stands for all that is applied, and the log begins behind it.",
+        "paper, section 7",
+        "server/snapshot.rs" "compact", "core/snapshot.rs" "compact", "storage.go" "Compact";
+    SnapshotSent "A peer that needs entries which are gone is sent the snapshot.",
+        "paper, section 7",
+        "server/snapshot.rs" "maybe_send_snapshot", "core/snapshot.rs" "maybe_send_snapshot",
+        "raft.go" "maybeSendSnapshot";
+    SilentPeerSpared "A peer that was not heard from lately is sent no snapshot.",
+        "etcd's raft",
+        "server/snapshot.rs" "maybe_send_snapshot", "core/snapshot.rs" "maybe_send_snapshot",
+        "raft.go" "maybeSendSnapshot";
+    SnapshotAnswered "A snapshot is acknowledged; one that is committed already, or is for others, changes nothing.",
+        "paper, figure 13",
+        "server/snapshot.rs" "handle_snapshot", "core/snapshot.rs" "handle_snapshot",
+        "raft.go" "handleSnapshot";
+    MatchingLogKept "A log that has the last entry of a snapshot is kept, and commits up to there.",
+        "paper, figure 13",
+        "server/snapshot.rs" "restore", "core/snapshot.rs" "restore", "raft.go" "restore";
+    LogReplaced "A snapshot with a last entry that the log does not have replaces the log.",
+        "paper, figure 13",
+        "server/snapshot.rs" "restore", "core/snapshot.rs" "restore", "raft.go" "restore";
+    SnapshotReported "A peer whose snapshot was reported is probed, behind the snapshot if it arrived.",
+        "etcd's raft",
+        "server/progress.rs" "snapshot_reported", "tracker/progress.rs" "snapshot_reported",
+        "raft.go" "stepLeader";
+    UnreachableProbed "A peer that could not be reached is probed.",
+        "etcd's raft",
+        "server/progress.rs" "unreachable", "tracker/progress.rs" "unreachable", "raft.go" "stepLeader";
     AppendSent "A leader sends a peer what it lacks, with the entry before it.",
         "paper, section 5.3",
         "server/replication.rs" "maybe_send_append", "core/replication.rs" "maybe_send_append",
@@ -225,6 +281,8 @@ const SOURCES: &[(&str, &str)] = &[
         include_str!("server/replication.rs"),
     ),
     ("server/progress.rs", include_str!("server/progress.rs")),
+    ("server/snapshot.rs", include_str!("server/snapshot.rs")),
+    ("server/transfer.rs", include_str!("server/transfer.rs")),
     ("server/log.rs", include_str!("server/log.rs")),
 ];
 
@@ -258,9 +316,9 @@ fn function_in(text: &'static str, name: &str) -> Option<&'static str> {
 
 /// A set of rules.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct RuleSet(u64);
+pub struct RuleSet(u128);
 
-const _: () = assert!(Rule::ALL.len() <= 64, "a set is one word");
+const _: () = assert!(Rule::ALL.len() <= 128, "a rule is a bit");
 
 impl RuleSet {
     /// Whether a rule is in the set.

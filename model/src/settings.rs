@@ -13,6 +13,9 @@ pub struct Settings {
     pub(crate) check_quorum: bool,
     pub(crate) one_entry_per_append: bool,
     pub(crate) max_inflight: u32,
+    pub(crate) forward_proposals: bool,
+    /// Zero is no limit.
+    pub(crate) max_uncommitted: u32,
     dialect: Dialect,
 }
 
@@ -25,6 +28,9 @@ pub enum SettingsError {
     /// A leader that may have no append on its way could never replicate.
     #[error("the limit of appends in flight must be at least 1 and fit into 32 bits, not {0}")]
     MaxInflight(u64),
+    /// The limit cannot be counted.
+    #[error("the limit of uncommitted proposals must fit into 32 bits, not {0}")]
+    MaxUncommitted(u64),
 }
 
 impl Settings {
@@ -32,7 +38,7 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// If the number of servers or the limit of appends in flight is out of range.
+    /// If the number of servers or a limit is out of range.
     pub fn new(config: &Config) -> Result<Settings, SettingsError> {
         let servers = u8::try_from(config.servers)
             .ok()
@@ -42,12 +48,16 @@ impl Settings {
             .ok()
             .filter(|limit| *limit > 0)
             .ok_or(SettingsError::MaxInflight(config.max_inflight))?;
+        let max_uncommitted = u32::try_from(config.max_uncommitted)
+            .map_err(|_| SettingsError::MaxUncommitted(config.max_uncommitted))?;
         Ok(Settings {
             servers,
             pre_vote: config.pre_vote,
             check_quorum: config.check_quorum,
             one_entry_per_append: config.one_entry_per_append,
             max_inflight,
+            forward_proposals: config.forward_proposals,
+            max_uncommitted,
             dialect: Dialect::ETCD,
         })
     }
@@ -60,6 +70,8 @@ impl Settings {
             check_quorum: self.check_quorum,
             one_entry_per_append: self.one_entry_per_append,
             max_inflight: u64::from(self.max_inflight),
+            forward_proposals: self.forward_proposals,
+            max_uncommitted: u64::from(self.max_uncommitted),
         }
     }
 

@@ -7,13 +7,14 @@
 use crate::cluster::{Cluster, ClusterState};
 use crate::history::History;
 use crate::ids::{Id, IdSet, MAX_SERVERS};
-use crate::message::Message;
+use crate::message::{Body, Message};
 use crate::seq::Seq;
 use crate::server::Server;
 use arrayvec::ArrayVec;
 use lockstep_engine::incremental_hash;
 use rustc_hash::FxHasher;
 use smallvec::SmallVec;
+use std::borrow::Cow;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
@@ -110,7 +111,7 @@ impl MessageMark {
         MessageMark {
             from: message.from,
             to: message.to,
-            said: hash(&(message.term, &message.body)),
+            said: hash(&(message.term, nameless(&message.body))),
         }
     }
 }
@@ -172,6 +173,7 @@ fn anonymous(server: &Server) -> u64 {
         }
     }
     peers.sort_unstable();
+    let transfers = (server.transferee.is_some(), server.uncommitted);
     hash(&(
         (
             server.role,
@@ -186,6 +188,7 @@ fn anonymous(server: &Server) -> u64 {
             server.granted.len(),
             server.refused.len(),
         ),
+        transfers,
         peers,
     ))
 }
@@ -219,7 +222,36 @@ pub(crate) fn rename_message(message: &Message, renaming: &Renaming) -> Message 
     Message {
         from: rename_id(message.from, renaming),
         to: rename_id(message.to, renaming),
-        ..message.clone()
+        term: message.term,
+        body: rename_body(&message.body, renaming),
+    }
+}
+
+/// Few bodies name anybody.
+fn rename_body(body: &Body, renaming: &Renaming) -> Body {
+    match body {
+        Body::TransferLeader { transferee } => Body::TransferLeader {
+            transferee: rename_id(*transferee, renaming),
+        },
+        Body::InstallSnapshot { last, voters } => Body::InstallSnapshot {
+            last: *last,
+            voters: rename_set(*voters, renaming),
+        },
+        body => body.clone(),
+    }
+}
+
+/// What a body says, whomever it names.
+fn nameless(body: &Body) -> Cow<'_, Body> {
+    match body {
+        Body::TransferLeader { .. } => Cow::Owned(Body::TransferLeader {
+            transferee: Id::from_slot(0),
+        }),
+        Body::InstallSnapshot { last, .. } => Cow::Owned(Body::InstallSnapshot {
+            last: *last,
+            voters: IdSet::EMPTY,
+        }),
+        body => Cow::Borrowed(body),
     }
 }
 
@@ -227,6 +259,7 @@ pub(crate) fn rename_history(history: &History, renaming: &Renaming) -> History 
     History {
         leaders: rename_sets(&history.leaders, renaming),
         committed_in: history.committed_in.clone(),
+        committed: history.committed.clone(),
     }
 }
 
@@ -236,6 +269,7 @@ pub(crate) fn rename_server(server: &Server, renaming: &Renaming, back: &Renamin
         id: id(server.id),
         vote: server.vote.map(id),
         leader: server.leader.map(id),
+        transferee: server.transferee.map(id),
         granted: rename_set(server.granted, renaming),
         refused: rename_set(server.refused, renaming),
         peers: server.peers.as_ref().map(|peers| {

@@ -2,8 +2,8 @@
 
 use lockstep_model::{Server, Settings};
 use lockstep_traces::{
-    Body, Config, Entry, Index, Input, Message, Outcome, Payload, Refusal, RejectHint, Role,
-    ServerId, Term,
+    Body, Config, Configuration, Entry, Index, Input, Message, Outcome, Payload, ProgressState,
+    Refusal, RejectHint, Role, ServerId, Snapshot, Term,
 };
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -19,6 +19,8 @@ fn settings(pre_vote: bool, check_quorum: bool) -> Settings {
         check_quorum,
         one_entry_per_append: false,
         max_inflight: 2,
+        forward_proposals: false,
+        max_uncommitted: 0,
     };
     Settings::new(&config).expect("the configuration is in range")
 }
@@ -48,12 +50,14 @@ fn heartbeat(from: u64, term: u64) -> Input {
 
 fn vote_request(from: u64, term: u64) -> Input {
     let (last_index, last_term) = (Index(9), Term(1));
+    let transfer = false;
     message(
         from,
         term,
         Body::RequestVote {
             last_index,
             last_term,
+            transfer,
         },
     )
 }
@@ -122,6 +126,86 @@ fn numbers_out_of_range_are_refused() {
     assert_eq!(vast.outcome, Outcome::Refused(Refusal::ProposalDropped));
 }
 
+/// A server that leads term 1 of three servers, with its first entry.
+fn leader(settings: &Settings) -> Server {
+    let granted = true;
+    let elected = [
+        Input::Timeout,
+        message(2, 1, Body::RequestPreVoteResponse { granted }),
+        message(2, 1, Body::RequestVoteResponse { granted }),
+    ];
+    let server = run(settings, elected);
+    assert_eq!(server.role(), Role::Leader);
+    server
+}
+
+fn acknowledgement(from: u64, index: u64) -> Input {
+    let (index, rejected) = (Index(index), None);
+    message(from, 1, Body::AppendEntriesResponse { index, rejected })
+}
+
+#[test]
+fn a_peer_that_was_not_heard_from_is_sent_no_snapshot() {
+    let settings = settings(true, true);
+    let peer = id(3);
+    for silent in [false, true] {
+        let before = [
+            acknowledgement(2, 1),
+            acknowledgement(3, 1),
+            Input::Propose(1),
+            acknowledgement(2, 2),
+            Input::ReportUnreachable { peer },
+            Input::Compact,
+        ];
+        let checked = silent.then_some(Input::CheckQuorum);
+        let inputs = before.iter().chain(&checked);
+        let server = inputs.fold(leader(&settings), |server, input| {
+            server.step(&settings, input).server
+        });
+        assert_eq!(server.commit(), Index(2));
+        // What server 3 needs is gone: its log ends at 1.
+        let step = server.step(&settings, &Input::Propose(2));
+        let mut sent = step.sent.iter().filter(|sent| sent.message.to == peer);
+        let state = step.server.view(&settings).peers[&peer].state;
+        match silent {
+            true => assert_eq!((sent.next(), state), (None, ProgressState::Probe)),
+            false => {
+                let body = sent.next().map(|sent| &sent.message.body);
+                assert!(
+                    matches!(body, Some(Body::InstallSnapshot { .. })),
+                    "{body:?}"
+                );
+                assert_eq!(state, ProgressState::Snapshot);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_snapshot_for_others_is_ignored() {
+    let settings = settings(false, false);
+    let install = |voters: std::ops::Range<u64>| {
+        let snapshot = Snapshot {
+            index: Index(4),
+            term: Term(1),
+            configuration: Configuration::of_voters(voters.map(id)),
+        };
+        message(2, 1, Body::InstallSnapshot { snapshot })
+    };
+    let server = run(&settings, [install(2..4)]);
+    assert_eq!(
+        (server.commit(), server.view(&settings).snapshot),
+        (Index(0), None)
+    );
+    let server = run(&settings, [install(1..4)]);
+    assert_eq!(server.commit(), Index(4));
+    assert!(server.view(&settings).snapshot.is_some());
+    assert_eq!(
+        run(&settings, [install(1..4), Input::Restart]).commit(),
+        Index(4)
+    );
+}
+
 /// Small numbers, so that they meet those of the server.
 fn small() -> impl Strategy<Value = u64> {
     0..5u64
@@ -142,9 +226,12 @@ fn entries() -> impl Strategy<Value = Vec<Entry>> {
 fn bodies() -> impl Strategy<Value = Body> {
     let numbers = || (small(), small()).prop_map(|(index, term)| (Index(index), Term(term)));
     prop_oneof![
-        numbers().prop_map(|(last_index, last_term)| Body::RequestVote {
-            last_index,
-            last_term
+        (numbers(), any::<bool>()).prop_map(|((last_index, last_term), transfer)| {
+            Body::RequestVote {
+                last_index,
+                last_term,
+                transfer,
+            }
         }),
         numbers().prop_map(|(last_index, last_term)| Body::RequestPreVote {
             last_index,
@@ -172,6 +259,17 @@ fn bodies() -> impl Strategy<Value = Body> {
             commit: Index(commit)
         }),
         Just(Body::HeartbeatResponse),
+        Just(Body::TimeoutNow),
+        (1..5u64).prop_map(|to| Body::TransferLeader { transferee: id(to) }),
+        prop::collection::vec(small().prop_map(Payload::Value), 1..3)
+            .prop_map(|payloads| Body::Propose { payloads }),
+        ((1..5u64, 1..5u64), 1..4u64).prop_map(|((index, term), voters)| Body::InstallSnapshot {
+            snapshot: Snapshot {
+                index: Index(index),
+                term: Term(term),
+                configuration: Configuration::of_voters((voters..4).map(id)),
+            },
+        }),
     ]
 }
 
@@ -183,6 +281,12 @@ fn inputs() -> impl Strategy<Value = Input> {
         1 => Just(Input::CheckQuorum),
         1 => small().prop_map(Input::Propose),
         1 => Just(Input::Restart),
+        1 => Just(Input::ForgetLeader),
+        1 => Just(Input::Compact),
+        1 => (1..5u64).prop_map(|to| Input::TransferLeadership { to: id(to) }),
+        1 => (1..5u64).prop_map(|peer| Input::ReportUnreachable { peer: id(peer) }),
+        1 => (1..5u64, any::<bool>())
+            .prop_map(|(peer, ok)| Input::ReportSnapshot { peer: id(peer), ok }),
         12 => (1..5u64, small(), bodies()).prop_map(|(from, term, body)| message(from, term, body)),
     ]
 }
@@ -210,7 +314,8 @@ proptest! {
             }
             prop_assert!(after.term >= before.term);
             prop_assert!(after.commit >= before.commit);
-            prop_assert!(after.commit.0 <= after.log.len() as u64);
+            let hidden = after.snapshot.as_ref().map_or(0, |snapshot| snapshot.index.0);
+            prop_assert!((hidden..=hidden + after.log.len() as u64).contains(&after.commit.0));
             prop_assert_eq!(after.role == Role::Leader, !after.peers.is_empty());
             prop_assert!(step.sent.iter().all(|sent| sent.message.from == id(1)));
             server = step.server;

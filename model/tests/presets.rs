@@ -27,6 +27,14 @@ const PINNED: &[(&str, u64, u64, u32)] = &[
     ("four", 53_309, 202_913, 26),
     ("quorum", 266_726, 1_199_046, 25),
     ("single", 175, 302, 9),
+    ("transfer", 275_818, 997_333, 37),
+    ("transfer-lease", 206_056, 609_877, 38),
+    ("forget", 253_426, 797_128, 40),
+    ("forward", 179_768, 487_405, 42),
+    ("snapshot", 250_015, 976_918, 25),
+    ("snapshot-conflict", 617_155, 1_949_812, 35),
+    ("snapshot-again", 277_093, 876_007, 35),
+    ("snapshot-restart", 407_091, 1_336_432, 41),
 ];
 
 fn cluster(preset: &Preset) -> Cluster {
@@ -101,7 +109,7 @@ fn never<'a>(counts: impl Iterator<Item = (&'a String, u64)>) -> BTreeSet<String
 /// forgets shows as a difference.
 #[test]
 fn stateright_finds_as_many_states() {
-    for name in ["smoke", "votes", "single"] {
+    for name in ["smoke", "votes", "single", "forward", "snapshot"] {
         let preset = Preset::named(name).expect("the preset exists");
         let pinned = PINNED.iter().find(|(pinned, ..)| *pinned == name);
         let checker = cluster(preset).checker().threads(2).spawn_bfs().join();
@@ -115,7 +123,15 @@ fn stateright_finds_as_many_states() {
 
 #[test]
 fn symmetry_divides_exactly() {
-    for name in ["smoke", "votes", "pair", "single"] {
+    for name in [
+        "smoke",
+        "votes",
+        "pair",
+        "single",
+        "forward",
+        "transfer-lease",
+        "snapshot",
+    ] {
         let preset = Preset::named(name).expect("the preset exists");
         let cluster = cluster(preset);
         let search = Search::new(&cluster)

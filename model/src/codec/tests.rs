@@ -12,6 +12,10 @@ fn entry(term: u32) -> Entry {
     }
 }
 
+fn position(term: u32, index: u32) -> Position {
+    Position { term, index }
+}
+
 fn progress() -> Progress {
     Progress::new(3)
 }
@@ -63,6 +67,8 @@ fn every_field_of_a_server_counts() {
             granted,
             refused,
             peers,
+            transferee,
+            uncommitted,
         } = &mut changed;
         match field {
             0 => *role = Role::PreCandidate,
@@ -80,11 +86,15 @@ fn every_field_of_a_server_counts() {
                     [Progress::new(0), progress()].into_iter().collect(),
                 ));
             }
+            10 => *log = Log::behind(position(1, 2), Seq::new()),
+            11 => *log = Log::behind(position(2, 1), Seq::new()),
+            12 => *transferee = Some(id(2)),
+            13 => *uncommitted = 300,
             _ => {}
         }
         state_of(changed)
     };
-    assert_distinct((0..=10).map(vary).collect());
+    assert_distinct((0..=14).map(vary).collect());
 }
 
 #[test]
@@ -99,6 +109,7 @@ fn every_field_of_a_progress_counts() {
             paused,
             recent_active,
             inflight,
+            pending,
         } = &mut changed;
         match field {
             0 => *matched = 1,
@@ -108,6 +119,10 @@ fn every_field_of_a_progress_counts() {
             4 => *paused = true,
             5 => *recent_active = true,
             6 => inflight.push(3),
+            7 | 8 => {
+                *flow = Flow::Snapshot;
+                *pending = field as u32;
+            }
             _ => {}
         }
         let mut server = server();
@@ -115,27 +130,40 @@ fn every_field_of_a_progress_counts() {
         server.peers = Some(Arc::new([Progress::new(0), changed].into_iter().collect()));
         state_of(server)
     };
-    assert_distinct((0..=7).map(vary).collect());
+    assert_distinct((0..=9).map(vary).collect());
 }
 
 #[test]
 fn every_field_of_a_message_counts() {
-    let position = |term, index| Position { term, index };
     let entries = |terms: &[u32]| terms.iter().map(|term| entry(*term)).collect();
     let append = |prev, terms, commit| Body::AppendEntries {
         prev,
         entries: entries(terms),
         commit,
     };
+    let propose = |codes: &[u32]| Body::Propose {
+        payloads: codes.iter().copied().map(Payload::from_code).collect(),
+    };
+    let snapshot = |last, bits| Body::InstallSnapshot {
+        last,
+        voters: IdSet::from_bits(bits),
+    };
     let bodies = vec![
         Body::RequestVote {
             last: position(1, 2),
+            transfer: true,
+        },
+        Body::RequestVote {
+            last: position(1, 2),
+            transfer: false,
         },
         Body::RequestVote {
             last: position(2, 2),
+            transfer: false,
         },
         Body::RequestVote {
             last: position(1, 1),
+            transfer: false,
         },
         Body::RequestPreVote {
             last: position(1, 2),
@@ -179,6 +207,17 @@ fn every_field_of_a_message_counts() {
         Body::Heartbeat { commit: 0 },
         Body::Heartbeat { commit: 1 },
         Body::HeartbeatResponse,
+        Body::TimeoutNow,
+        Body::TransferLeader { transferee: id(1) },
+        Body::TransferLeader { transferee: id(9) },
+        propose(&[1]),
+        propose(&[2]),
+        propose(&[1, 1]),
+        propose(&[1, 1, 1]),
+        snapshot(position(1, 2), 3),
+        snapshot(position(2, 2), 3),
+        snapshot(position(1, 3), 3),
+        snapshot(position(1, 2), 7),
     ];
     let message = |from, to, term, body| Message {
         from: id(from),
@@ -224,6 +263,15 @@ fn history_and_budgets_count() {
     vary(|history| history.record_commit(1, 1));
     vary(|history| history.record_commit(1, 2));
     vary(|history| history.record_commit(2, 1));
+    let keep = |history: &mut History, entry| {
+        history.record_commit(1, 1);
+        history.committed.push(entry);
+    };
+    for entry in [entry(1), entry(2)] {
+        let mut state = state_of(server());
+        keep(&mut state.history, entry);
+        states.push(state);
+    }
     assert_distinct(states);
 }
 

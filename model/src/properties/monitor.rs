@@ -61,14 +61,10 @@ impl Monitor {
             return Ok(());
         };
         let i = after.id;
-        let action = match input {
-            Input::Timeout => Action::Timeout(i),
-            Input::LeaseExpire => Action::LeaseExpire(i),
-            Input::Heartbeat => Action::Heartbeat(i),
-            Input::CheckQuorum => Action::CheckQuorum(i),
-            Input::Propose(_) => Action::Propose(i),
-            Input::Restart => Action::Restart(i),
-            Input::Deliver(_) => Action::Deliver(0),
+        let action = match (Action::of_input(i, input), input) {
+            (Some(action), _) => action,
+            (None, Input::Deliver(_)) => Action::Deliver(0),
+            (None, _) => return Ok(()),
         };
         let delivered = match input {
             Input::Deliver(message) => match Message::try_from(message) {
@@ -130,7 +126,9 @@ impl Monitor {
         let server = &mut self.state.servers[after.id.slot()];
         let committed = server.commit;
         server.clone_from(after);
-        self.state.history.record(after, committed);
+        self.state
+            .history
+            .record(after, committed, self.cluster.compacts());
         self.state.network = sent;
     }
 

@@ -1,6 +1,7 @@
 //! Properties of states.
 
 use super::{Reads, StateProperty};
+use crate::bounds::Kind;
 use crate::cluster::{Cluster, ClusterState};
 use crate::ids::Id;
 use crate::message::{Body, Message};
@@ -50,6 +51,15 @@ pub(super) const ALL: &[StateProperty] = &[
         reads: Reads::Servers,
         holds: state_machine_safety_inv,
         antecedent: |_, state| pairs(state).any(|(a, b)| a.commit.min(b.commit) > 0),
+    },
+    StateProperty {
+        name: "snapshot_is_committed_inv",
+        source: "\"the snapshot also includes [..] the index of the last entry in the log that the snapshot \
+                 replaces (the last entry the state machine had applied), and [..] the term of this \
+                 entry\" (paper, section 7): what a snapshot stands for was committed",
+        reads: Reads::Servers,
+        holds: snapshot_is_committed_inv,
+        antecedent: |_, state| state.servers.iter().any(|i| i.log.snapshot().index > 0),
     },
     StateProperty {
         name: "committed_on_quorum_inv",
@@ -118,13 +128,18 @@ pub(super) const ALL: &[StateProperty] = &[
     StateProperty {
         name: "nothing_held_back_inv",
         source: "a leader has sent a peer all that it lacks, unless it waits for an answer or the window \
-                 is full (thesis, section 10.2.1: pipelining)",
+                 is full (thesis, section 10.2.1: pipelining), the peer was not heard from since what it needs \
+                 was compacted, or it was reported unreachable",
         reads: Reads::Servers,
         holds: |cluster, state| {
             let most = cluster.settings.max_inflight;
             progress(state).all(|(leader, peer)| {
                 let all_sent = peer.next > leader.log.last_index();
-                all_sent || peer.paused || peer.is_full(most)
+                // A snapshot goes only to a peer that was heard from.
+                let spared = !peer.recent_active && leader.log.term_at(peer.next - 1).is_none();
+                let unreachable = cluster.bounds.have(Kind::ReportUnreachable);
+                let reported = unreachable && peer.flow == Flow::Probe;
+                all_sent || peer.is_paused() || peer.is_full(most) || spared || reported
             })
         },
         antecedent: |_, state| {
@@ -174,12 +189,28 @@ fn pairs(state: &ClusterState) -> impl Iterator<Item = (&Server, &Server)> {
 /// The highest index at which two logs have an entry of the same term.
 fn last_common_term(a: &Server, b: &Server) -> Option<u32> {
     let last = a.log.last_index().min(b.log.last_index());
+    let hidden = a.log.snapshot().index.max(b.log.snapshot().index);
     let same_term = |index: &u32| a.log.term_at(*index) == b.log.term_at(*index);
-    (1..=last).rev().find(same_term)
+    (hidden.max(1)..=last).rev().find(same_term)
 }
 
+/// Whether two servers have the same entries up to an index, as far as both still show them: a snapshot shows the term
+/// of its last entry.
 fn same_entries(a: &Server, b: &Server, up_to: u32) -> bool {
-    (1..=up_to).all(|index| a.log.entry(index) == b.log.entry(index))
+    let hidden = a.log.snapshot().index.max(b.log.snapshot().index);
+    let at_snapshot = hidden == 0
+        || hidden > up_to
+        || match (a.log.term_at(hidden), b.log.term_at(hidden)) {
+            (Some(a), Some(b)) => a == b,
+            _ => true,
+        };
+    at_snapshot && (hidden + 1..=up_to).all(|index| a.log.entry(index) == b.log.entry(index))
+}
+
+/// Whether a server has the entry with that term at that index, in its log or behind its snapshot, which stands for
+/// committed entries.
+fn has(i: &Server, index: u32, term: Option<u32>) -> bool {
+    i.log.term_at(index) == term || index < i.log.snapshot().index
 }
 
 fn well_formed_inv(cluster: &Cluster, state: &ClusterState) -> bool {
@@ -199,30 +230,63 @@ fn log_matching_inv(_: &Cluster, state: &ClusterState) -> bool {
 }
 
 fn leader_completeness_inv(_: &Cluster, state: &ClusterState) -> bool {
-    // What is committed was committed by a leader, and no server forgets its commit index.
+    // What is committed was committed by a leader, and no server forgets its commit index. Where logs are compacted
+    // the history has the entries.
     let Some(witness) = state.servers.iter().max_by_key(|server| server.commit) else {
         return true;
+    };
+    let committed = |index| match state.history.committed_at(index) {
+        Some(entry) => Some(entry),
+        None => witness.log.entry(index),
     };
     leaders(state).all(|leader| {
         (1..)
             .zip(state.history.committed_in())
             .filter(|(_, term)| *term < leader.term)
-            .all(|(index, _)| leader.log.entry(index) == witness.log.entry(index))
+            .all(|(index, _)| match leader.log.entry(index) {
+                None if index <= leader.log.snapshot().index => {
+                    has(leader, index, committed(index).map(|entry| entry.term))
+                }
+                entry => entry == committed(index),
+            })
     })
 }
 
 fn state_machine_safety_inv(_: &Cluster, state: &ClusterState) -> bool {
     pairs(state).all(|(a, b)| same_entries(a, b, a.commit.min(b.commit)))
+        && state.servers.iter().all(|i| is_as_committed(state, i))
+}
+
+/// Whether what a server has applied is what the history, if it keeps that, says was committed.
+fn is_as_committed(state: &ClusterState, i: &Server) -> bool {
+    let kept = state.history.committed.len() as u32;
+    let snapshot = i.log.snapshot();
+    let mut indexes = snapshot.index + 1..=i.commit.min(kept);
+    let committed = |index| state.history.committed_at(index);
+    (snapshot.index > kept || committed(snapshot.index).is_none_or(|it| it.term == snapshot.term))
+        && indexes.all(|index| committed(index) == i.log.entry(index))
+}
+
+fn snapshot_is_committed_inv(_: &Cluster, state: &ClusterState) -> bool {
+    let snapshots = state.servers.iter().map(|i| i.log.snapshot());
+    let mut snapshots = snapshots.filter(|snapshot| snapshot.index > 0);
+    snapshots.all(|snapshot| {
+        let committed = state.history.committed_in.len() >= snapshot.index as usize;
+        let entry = state.history.committed_at(snapshot.index);
+        committed && entry.is_none_or(|entry| entry.term == snapshot.term)
+    })
 }
 
 fn committed_on_quorum_inv(cluster: &Cluster, state: &ClusterState) -> bool {
     state.servers.iter().all(|i| {
-        // Log Matching makes the last committed entry stand for those before it.
-        let entry = i.log.entry(i.commit);
-        let holders = state
-            .servers
-            .iter()
-            .filter(|j| j.log.entry(i.commit) == entry);
+        // Log Matching makes the last committed entry stand for those before it. Behind a snapshot the term stands for
+        // the entry.
+        let (entry, term) = (i.log.entry(i.commit), i.log.term_at(i.commit));
+        let holds = |j: &&Server| match (entry, j.log.entry(i.commit)) {
+            (Some(a), Some(b)) => a == b,
+            _ => has(j, i.commit, term),
+        };
+        let holders = state.servers.iter().filter(holds);
         i.commit == 0 || holders.count() >= cluster.settings.quorum()
     })
 }
@@ -232,7 +296,12 @@ fn match_is_replicated_inv(_: &Cluster, state: &ClusterState) -> bool {
         let others = state.servers.iter().filter(|j| j.id != leader.id);
         others.filter(|j| j.term <= leader.term).all(|j| {
             let matched = leader.peer(j.id).map_or(0, |peer| peer.matched);
-            leader.log.entry(matched) == j.log.entry(matched)
+            match (leader.log.entry(matched), j.log.entry(matched)) {
+                (Some(a), Some(b)) => a == b,
+                // What the leader's snapshot hides cannot be compared.
+                (None, _) if matched < leader.log.snapshot().index => j.log.last_index() >= matched,
+                _ => has(j, matched, leader.log.term_at(matched)),
+            }
         })
     })
 }
@@ -260,10 +329,13 @@ fn is_in_order(peer: &Progress, most: u32) -> bool {
     let between = sent().all(|index| peer.matched < index && index < peer.next);
     let last = peer.inflight.last();
     match peer.flow {
-        Flow::Probe => peer.inflight.is_empty(),
+        Flow::Probe => peer.inflight.is_empty() && peer.pending == 0,
+        // It may be known to have the snapshot: the leader has compacted more since, and waits for a report.
+        Flow::Snapshot => peer.inflight.is_empty() && !peer.paused && peer.pending > 0,
         Flow::Replicate => {
             let full = peer.is_full(most);
             ascends
+                && peer.pending == 0
                 && between
                 && last.is_none_or(|last| last + 1 == peer.next)
                 && (full || !peer.paused)

@@ -112,7 +112,7 @@ pub(super) const ALL: &[TransitionProperty] = &[
         name: "lease_step",
         source: "\"if a server receives a RequestVote request within the minimum election timeout of \
                  hearing from a current leader, it does not update its term or grant its vote\" (thesis, \
-                 section 4.2.3); nor does it answer",
+                 section 4.2.3); nor does it answer. The request of a transferee is the exception",
         holds: |cluster, before, action, after| {
             asked_in_lease(cluster, before, action, after)
                 .is_none_or(|(i, next)| i == next && after.network.len() < before.network.len())
@@ -180,9 +180,25 @@ pub(super) fn is_vote_request(m: &Message) -> bool {
     )
 }
 
+/// Whether a request for a (pre-)vote is ignored in the lease of a leader: not if the leader has asked for it.
+pub(super) fn respects_lease(m: &Message) -> bool {
+    is_vote_request(m) && !matches!(m.body, Body::RequestVote { transfer: true, .. })
+}
+
+/// Whether a server has the entries that it had up to an index, in its log or by a snapshot, which takes nothing back.
 fn keeps(i: &Server, next: &Server, up_to: u32) -> bool {
     // Most steps leave the log as it is.
-    i.log == next.log || (1..=up_to).all(|index| i.log.entry(index) == next.log.entry(index))
+    if i.log == next.log {
+        return true;
+    }
+    let (old, new) = (i.log.snapshot(), next.log.snapshot());
+    // Where both are known the snapshot stands for what was there.
+    let stands = new.index > up_to || i.log.term_at(new.index).is_none_or(|term| term == new.term);
+    let mut kept = new.index + 1..=up_to;
+    old.index <= new.index
+        && stands
+        && up_to <= next.log.last_index()
+        && kept.all(|index| i.log.entry(index) == next.log.entry(index))
 }
 
 fn still_leads<'a>(
@@ -227,7 +243,7 @@ pub(super) fn asked_in_lease<'a>(
     action: &Action,
     after: &'a ClusterState,
 ) -> Option<Move<'a>> {
-    let m = delivered(before, action).filter(|m| is_vote_request(m))?;
+    let m = delivered(before, action).filter(|m| respects_lease(m))?;
     moved(before, action, after).filter(|(i, _)| {
         let leads = cluster.settings.check_quorum && i.role == Role::Leader;
         m.term > i.term && (i.lease || leads)

@@ -103,18 +103,13 @@ impl Taken {
         let before = self.state(settings, &self.before, in_flight.clone())?;
         let i = Id::try_from(self.server).ok()?;
         let action = match &self.input {
-            Input::Timeout => Action::Timeout(i),
-            Input::LeaseExpire => Action::LeaseExpire(i),
-            Input::Heartbeat => Action::Heartbeat(i),
-            Input::CheckQuorum => Action::CheckQuorum(i),
-            Input::Propose(_) => Action::Propose(i),
-            Input::Restart => Action::Restart(i),
             Input::Deliver(message) => {
                 let message = Message::try_from(message).ok()?;
                 let position = in_flight.iter().position(|it| *it == message)?;
                 in_flight.remove(position);
                 Action::Deliver(u32::try_from(position).ok()?)
             }
+            input => Action::of_input(i, input)?,
         };
         for message in messages(&self.sent)? {
             in_flight.insert(message);
@@ -140,6 +135,14 @@ impl Taken {
         }
         for (index, term) in (1..).zip(&self.committed_in) {
             history.record_commit(index, u32::try_from(term.0).ok()?);
+        }
+        // Kept for every index that a leader committed, or for none.
+        let entries = self.committed.iter().zip(&self.committed_in);
+        for ((entry, _), _) in entries {
+            history.committed.push(entry.try_into().ok()?);
+        }
+        if history.committed.len() < history.committed_in.len() {
+            history.committed = Default::default();
         }
         Some(ClusterState {
             servers: servers.collect::<Option<_>>()?,

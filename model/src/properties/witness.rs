@@ -3,7 +3,7 @@
 use super::step::{asked_in_lease, commits_as_leader, delivered, finds_no_quorum, moved};
 use super::{OnState, OnStep, Reached, Witness};
 use crate::cluster::{Action, ClusterState};
-use crate::message::{Body, Entry, Message, Payload};
+use crate::message::{Body, Entry, Message, Payload, Position};
 use crate::server::{Flow, Progress, Server};
 use lockstep_traces::Role;
 
@@ -152,7 +152,7 @@ pub(super) const ALL: &[Witness] = &[
         "votes",
         |_, before, action, after| {
             delivered(before, action).is_some_and(|m| match m.body {
-                Body::RequestVote { last } => {
+                Body::RequestVote { last, .. } => {
                     moved(before, action, after).is_some_and(|(i, next)| {
                         last < i.log.last() && m.term > i.term && next.vote.is_none()
                     })
@@ -286,6 +286,174 @@ pub(super) const ALL: &[Witness] = &[
             })
         },
     ),
+    on_step(
+        "transferee_campaigns_reachable",
+        "a follower campaigns because its leader hands over to it",
+        "transfer-lease",
+        |_, before, action, after| {
+            is_told(before, action)
+                && moved(before, action, after).is_some_and(|(i, next)| {
+                    i.role == Role::Follower && next.role == Role::Candidate
+                })
+        },
+    ),
+    on_step(
+        "told_too_late_reachable",
+        "a server that campaigns already is told to campaign by the leader of its term",
+        "transfer",
+        |_, before, action, after| {
+            is_told(before, action)
+                && moved(before, action, after).is_some_and(|(i, next)| {
+                    delivered(before, action).is_some_and(|m| m.term == i.term)
+                        && i.role == Role::PreCandidate
+                        && i == next
+                })
+        },
+    ),
+    on_step(
+        "brought_up_to_date_reachable",
+        "a transferee that was behind acknowledges the last entry, and is told to campaign",
+        "transfer-lease",
+        |_, before, action, after| {
+            delivered(before, action)
+                .is_some_and(|m| matches!(m.body, Body::AppendEntriesAccepted { .. }))
+                && orders(after) > orders(before)
+        },
+    ),
+    on_step(
+        "transfer_replaced_reachable",
+        "a leader that hands over to one server is asked to hand over to another",
+        "transfer",
+        |_, before, action, after| {
+            moved(before, action, after).is_some_and(|(i, next)| {
+                i.transferee.is_some()
+                    && next.transferee.is_some()
+                    && i.transferee != next.transferee
+            })
+        },
+    ),
+    on_step(
+        "given_up_too_late_reachable",
+        "a leader gives a transfer up although it has told the transferee to campaign",
+        "transfer-lease",
+        |_, before, action, after| {
+            matches!(action, Action::CheckQuorum(_))
+                && moved(before, action, after).is_some_and(|(i, next)| {
+                    let peer = i.transferee.and_then(|to| i.peer(to));
+                    next.role == Role::Leader
+                        && peer.is_some_and(|peer| peer.matched == i.log.last_index())
+                })
+        },
+    ),
+    on_step(
+        "voted_past_lease_reachable",
+        "a follower in the lease of its leader votes for the server that the leader hands over to",
+        "transfer-lease",
+        |_, before, action, after| {
+            delivered(before, action).is_some_and(|m| {
+                matches!(m.body, Body::RequestVote { transfer: true, .. })
+                    && moved(before, action, after)
+                        .is_some_and(|(i, next)| i.lease && next.vote == Some(m.from))
+            })
+        },
+    ),
+    on_step(
+        "forgotten_in_lease_reachable",
+        "a follower forgets a leader whose lease is live",
+        "forget",
+        |_, before, action, after| {
+            matches!(action, Action::ForgetLeader(_))
+                && moved(before, action, after).is_some_and(|(i, _)| i.lease)
+        },
+    ),
+    on_step(
+        "voted_after_forgetting_reachable",
+        "a follower that has an entry of its leader, but knows it no longer, votes for another server",
+        "forget",
+        |_, before, action, after| {
+            moved(before, action, after).is_some_and(|(i, next)| {
+                let forgot =
+                    i.leader.is_none() && i.log.last().term == i.term && i.vote != Some(i.id);
+                i.role == Role::Follower && forgot && next.term > i.term && next.vote.is_some()
+            })
+        },
+    ),
+    on_step(
+        "forwarded_proposal_appended_reachable",
+        "a leader appends what a follower has forwarded",
+        "forward",
+        |_, before, action, after| {
+            is_forwarded(before, action)
+                && moved(before, action, after).is_some_and(|(i, next)| i.log != next.log)
+        },
+    ),
+    on_step(
+        "uncommitted_limit_met_reachable",
+        "a leader refuses what a follower has forwarded, because too much is uncommitted",
+        "forward",
+        |cluster, before, action, after| {
+            is_forwarded(before, action)
+                && moved(before, action, after).is_some_and(|(i, next)| {
+                    i.transferee.is_none() && !i.has_room_for(&cluster.settings, 1) && i == next
+                })
+        },
+    ),
+    on_step(
+        "snapshot_installed_reachable",
+        "a follower replaces its log by a snapshot",
+        "snapshot",
+        |_, before, action, after| {
+            snapshot_of(before, action).is_some_and(|last| {
+                moved(before, action, after).is_some_and(|(i, next)| {
+                    i.log.snapshot() != last && next.log.snapshot() == last
+                })
+            })
+        },
+    ),
+    on_step(
+        "conflicting_log_replaced_reachable",
+        "a snapshot replaces a log that has other entries where it ends",
+        "snapshot-conflict",
+        |_, before, action, after| {
+            snapshot_of(before, action).is_some_and(|last| {
+                moved(before, action, after).is_some_and(|(i, next)| {
+                    i.log.last_index() >= last.index && i.log.snapshot() != next.log.snapshot()
+                })
+            })
+        },
+    ),
+    on_step(
+        "longer_log_kept_reachable",
+        "a snapshot ends within a log that has its last entry, and the log is kept",
+        "snapshot-conflict",
+        |_, before, action, after| {
+            snapshot_of(before, action).is_some_and(|last| {
+                moved(before, action, after).is_some_and(|(i, next)| {
+                    i.commit < last.index && i.log.last_index() > last.index && i.log == next.log
+                })
+            })
+        },
+    ),
+    on_state(
+        "compacted_past_snapshot_reachable",
+        "a peer has the snapshot that it was sent, but the leader has compacted more since",
+        "snapshot-again",
+        |_, state| {
+            peers(state).any(|peer| peer.flow == Flow::Snapshot && peer.matched >= peer.pending)
+        },
+    ),
+    on_step(
+        "restarted_from_snapshot_reachable",
+        "a server comes back from a snapshot and the entries behind it",
+        "snapshot-restart",
+        |_, before, action, after| {
+            matches!(action, Action::Restart(_))
+                && moved(before, action, after).is_some_and(|(_, next)| {
+                    let snapshot = next.log.snapshot().index;
+                    snapshot > 0 && next.log.last_index() > snapshot
+                })
+        },
+    ),
 ];
 
 const fn on_state(
@@ -327,6 +495,32 @@ fn peers(state: &ClusterState) -> impl Iterator<Item = &Progress> {
 
 fn is_value(entry: Option<Entry>) -> bool {
     entry.is_some_and(|entry| entry.payload != Payload::EMPTY)
+}
+
+/// Whether a server is told to campaign.
+fn is_told(before: &ClusterState, action: &Action) -> bool {
+    delivered(before, action).is_some_and(|m| m.body == Body::TimeoutNow)
+}
+
+/// How many messages that tell a server to campaign are on their way.
+fn orders(state: &ClusterState) -> usize {
+    let orders = state.network.iter().filter(|m| m.body == Body::TimeoutNow);
+    orders.count()
+}
+
+/// Whether a leader is handed a proposal that a follower has forwarded.
+fn is_forwarded(before: &ClusterState, action: &Action) -> bool {
+    delivered(before, action).is_some_and(|m| {
+        matches!(m.body, Body::Propose { .. }) && before.servers[m.to.slot()].role == Role::Leader
+    })
+}
+
+/// The last entry of the snapshot that is delivered.
+fn snapshot_of(before: &ClusterState, action: &Action) -> Option<Position> {
+    match delivered(before, action)?.body {
+        Body::InstallSnapshot { last, .. } => Some(last),
+        _ => None,
+    }
 }
 
 /// Whether the delivery of `m` put that answer on the network.

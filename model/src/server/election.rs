@@ -17,7 +17,7 @@ impl<N: Notes> Turn<'_, N> {
         if self.settings.pre_vote {
             self.become_pre_candidate();
         } else {
-            self.become_candidate();
+            self.become_candidate(false);
         }
     }
 
@@ -35,13 +35,14 @@ impl<N: Notes> Turn<'_, N> {
         self.request(self.i.term + 1, Body::RequestPreVote { last });
     }
 
-    /// Enters a new term as candidate and asks everybody for their vote (paper, section 5.2).
-    fn become_candidate(&mut self) {
+    /// Enters a new term as candidate and asks everybody for their vote (paper, section 5.2). In a `transfer` of
+    /// leadership the request says so, for it overrides leases (thesis, section 4.2.3).
+    pub(super) fn become_candidate(&mut self, transfer: bool) {
         self.note(Rule::CampaignInNewTerm);
         self.enter(self.i.term + 1, Role::Candidate, None);
         self.i.vote = Some(self.i.id);
         let last = self.i.log.last();
-        self.request(self.i.term, Body::RequestVote { last });
+        self.request(self.i.term, Body::RequestVote { last, transfer });
     }
 
     fn request(&mut self, term: u32, body: Body) {
@@ -64,6 +65,8 @@ impl<N: Notes> Turn<'_, N> {
         i.granted = IdSet::EMPTY;
         i.refused = IdSet::EMPTY;
         i.peers = None;
+        i.transferee = None;
+        i.uncommitted = 0;
     }
 
     pub(super) fn become_follower(&mut self, term: u32, leader: Option<Id>) {
@@ -169,7 +172,7 @@ impl<N: Notes> Turn<'_, N> {
         if self.i.granted.len() >= quorum {
             self.note(Rule::MajorityElects);
             match self.i.role {
-                Role::PreCandidate => self.become_candidate(),
+                Role::PreCandidate => self.become_candidate(false),
                 _ => self.become_leader(),
             }
         } else if self.i.refused.len() > self.settings.servers() - quorum {
@@ -178,9 +181,14 @@ impl<N: Notes> Turn<'_, N> {
         }
     }
 
-    /// An election timeout has elapsed at a leader: it steps down if no quorum was heard from (thesis,
-    /// section 6.2).
-    pub(super) fn check_quorum(&mut self) {
+    /// An election timeout has elapsed at a leader. A transfer of leadership has had its time (thesis, section 3.10).
+    pub(super) fn election_elapsed(&mut self) {
+        self.check_quorum();
+        self.give_up_transfer();
+    }
+
+    /// A leader steps down if no quorum was heard from for an election timeout (thesis, section 6.2).
+    fn check_quorum(&mut self) {
         if !self.settings.check_quorum {
             return;
         }

@@ -6,6 +6,8 @@ mod election;
 mod log;
 mod progress;
 mod replication;
+mod snapshot;
+mod transfer;
 mod view;
 
 pub use log::Log;
@@ -13,7 +15,7 @@ pub use progress::{Flow, Progress};
 
 use crate::dialect::Departure;
 use crate::ids::{Id, IdSet, MAX_SERVERS};
-use crate::message::{Body, Message, Payload};
+use crate::message::{Body, Message, Payload, Payloads};
 use crate::rule::{Notes, Rule, RuleSet, Unnoted};
 use crate::settings::Settings;
 use arrayvec::ArrayVec;
@@ -49,6 +51,10 @@ pub struct Server {
     pub(crate) refused: IdSet,
     /// At a leader: what it knows of each member, by slot; its own slot is never used.
     pub(crate) peers: Option<Arc<ArrayVec<Progress, MAX_SERVERS>>>,
+    /// At a leader: to whom it is transferring leadership.
+    pub(crate) transferee: Option<Id>,
+    /// At a leader with a limit: how many of its proposals it counts as uncommitted.
+    pub(crate) uncommitted: u32,
 }
 
 /// The result of one input.
@@ -77,6 +83,11 @@ pub(crate) enum Stimulus<'a> {
     Propose(Payload),
     Deliver(&'a Message),
     Restart,
+    TransferLeadership(Id),
+    ForgetLeader,
+    Compact,
+    ReportUnreachable(Id),
+    ReportSnapshot(Id, bool),
 }
 
 impl Server {
@@ -103,6 +114,8 @@ impl Server {
             granted: IdSet::EMPTY,
             refused: IdSet::EMPTY,
             peers: None,
+            transferee: None,
+            uncommitted: 0,
         }
     }
 
@@ -110,7 +123,8 @@ impl Server {
     /// accepted and changes nothing, what it must refuse is refused and changes nothing.
     ///
     /// Numbers that the specification cannot hold (see [`crate::OutOfRange`]) are refused as well: a
-    /// message with one as if from an unknown peer, a proposal of one as dropped.
+    /// message with one as if from an unknown peer, a call about an unknown peer likewise, a proposal of one as
+    /// dropped.
     pub fn step(&self, settings: &Settings, input: &Input) -> Step {
         let refuse = |refusal| Step {
             server: self.clone(),
@@ -136,6 +150,20 @@ impl Server {
                 Err(_) => return refuse(Refusal::UnknownPeer),
             },
             Input::Restart => Stimulus::Restart,
+            Input::ForgetLeader => Stimulus::ForgetLeader,
+            Input::Compact => Stimulus::Compact,
+            Input::TransferLeadership { to } => match Id::try_from(*to) {
+                Ok(to) => Stimulus::TransferLeadership(to),
+                Err(_) => return refuse(Refusal::UnknownPeer),
+            },
+            Input::ReportUnreachable { peer } => match Id::try_from(*peer) {
+                Ok(peer) => Stimulus::ReportUnreachable(peer),
+                Err(_) => return refuse(Refusal::UnknownPeer),
+            },
+            Input::ReportSnapshot { peer, ok } => match Id::try_from(*peer) {
+                Ok(peer) => Stimulus::ReportSnapshot(peer, *ok),
+                Err(_) => return refuse(Refusal::UnknownPeer),
+            },
         };
         let mut server = self.clone();
         let mut outbox = Outbox::new();
@@ -184,6 +212,14 @@ impl Server {
         self.peers.as_ref()?.get(id.slot())
     }
 
+    /// Whether a leader may append so many more entries that carry something. If none is uncommitted, anything goes, and
+    /// what carries nothing counts for nothing.
+    pub(crate) fn has_room_for(&self, settings: &Settings, more: u32) -> bool {
+        let limit = settings.max_uncommitted;
+        let counts = limit > 0 && more > 0 && self.uncommitted > 0;
+        !counts || self.uncommitted.saturating_add(more) <= limit
+    }
+
     /// What must hold of every server between events, whatever the others do.
     pub(crate) fn check(&self, settings: &Settings) -> Result<(), &'static str> {
         let claim = |holds: bool, broken| if holds { Ok(()) } else { Err(broken) };
@@ -192,6 +228,10 @@ impl Server {
         claim(
             self.commit <= self.log.last_index(),
             "commit is beyond the log",
+        )?;
+        claim(
+            self.log.snapshot().index <= self.commit,
+            "a snapshot is beyond what is committed",
         )?;
         claim(
             self.log.last().term <= self.term,
@@ -218,6 +258,14 @@ impl Server {
         claim(
             !leads && self.role != Role::Candidate || self.vote == Some(self.id),
             "candidates and leaders voted for themselves",
+        )?;
+        claim(
+            self.transferee.is_none_or(|to| leads && to != self.id),
+            "a transferee is another server, and a leader's",
+        )?;
+        claim(
+            self.uncommitted == 0 || leads && settings.max_uncommitted > 0,
+            "proposals are counted by a leader with a limit",
         )?;
         let in_order = |peer: &Progress| {
             (peer.matched < peer.next || settings.departs(Departure::ProbeBelowMatch))
@@ -263,10 +311,17 @@ impl<N: Notes> Turn<'_, N> {
             Stimulus::Timeout => self.timeout(),
             Stimulus::LeaseExpire => self.expire_lease(),
             Stimulus::Heartbeat => self.broadcast_heartbeat(),
-            Stimulus::CheckQuorum => self.check_quorum(),
-            Stimulus::Propose(payload) => return self.handle_proposal(payload),
+            Stimulus::CheckQuorum => self.election_elapsed(),
+            Stimulus::Propose(payload) => {
+                return self.handle_proposal(&std::iter::once(payload).collect());
+            }
             Stimulus::Deliver(m) => return self.receive(m),
             Stimulus::Restart => self.load_state(),
+            Stimulus::TransferLeadership(to) => self.handle_transfer(to),
+            Stimulus::ForgetLeader => self.forget_leader(),
+            Stimulus::Compact => self.compact(),
+            Stimulus::ReportUnreachable(j) => self.peer_unreachable(j),
+            Stimulus::ReportSnapshot(j, ok) => self.snapshot_reported(j, ok),
         }
         Outcome::Accepted
     }
@@ -285,8 +340,15 @@ impl<N: Notes> Turn<'_, N> {
         if let Err(refusal) = self.validate(m) {
             return Outcome::Refused(refusal);
         }
-        // No message carries term zero, and what a server tells itself never leaves it.
-        if m.term == 0 || m.from == self.i.id {
+        // What a server tells itself never leaves it.
+        if m.from == self.i.id {
+            return Outcome::Accepted;
+        }
+        // A proposal is as good in any term, and is the one message that carries none.
+        if let Body::Propose { payloads } = &m.body {
+            return self.handle_proposal(payloads);
+        }
+        if m.term == 0 {
             return Outcome::Accepted;
         }
         if m.term < self.i.term {
@@ -339,12 +401,19 @@ impl<N: Notes> Turn<'_, N> {
         match m.body {
             // "If a server receives a RequestVote request within the minimum election timeout of hearing
             // from a current leader, it does not update its term or grant its vote" (thesis, 4.2.3).
-            Body::RequestVote { .. } | Body::RequestPreVote { .. } if self.lease_live() => {
+            // In a transfer the leader itself has asked for the campaign: "the flag allows the request to be processed
+            // even if a server believes a leader exists" (the same section).
+            Body::RequestVote {
+                transfer: false, ..
+            }
+            | Body::RequestPreVote { .. }
+                if self.lease_live() =>
+            {
                 self.note(Rule::LeaseRefusesVote);
                 return false;
             }
             Body::RequestPreVote { .. } | Body::RequestPreVoteResponse { granted: true } => {}
-            Body::AppendEntries { .. } | Body::Heartbeat { .. } => {
+            Body::AppendEntries { .. } | Body::Heartbeat { .. } | Body::InstallSnapshot { .. } => {
                 self.become_follower(m.term, Some(m.from));
             }
             _ => self.become_follower(m.term, None),
@@ -358,7 +427,7 @@ impl<N: Notes> Turn<'_, N> {
     /// A message of the server's own term, or a pre-vote message of a higher one.
     fn handle(&mut self, m: &Message) {
         match &m.body {
-            Body::RequestVote { last } => self.handle_vote_request(m, *last, false),
+            Body::RequestVote { last, .. } => self.handle_vote_request(m, *last, false),
             Body::RequestPreVote { last } => self.handle_vote_request(m, *last, true),
             Body::RequestVoteResponse { granted } => {
                 if self.i.role == Role::Candidate {
@@ -389,6 +458,15 @@ impl<N: Notes> Turn<'_, N> {
                 self.handle_rejection(m.from, *index, *hint);
             }
             Body::HeartbeatResponse => self.handle_heartbeat_response(m.from),
+            Body::TimeoutNow => self.timeout_now(),
+            Body::TransferLeader { transferee } => self.handle_transfer(*transferee),
+            Body::InstallSnapshot { last, voters } => {
+                if self.hear_from_leader(m) {
+                    self.handle_snapshot(m, *last, *voters);
+                }
+            }
+            // It has no term.
+            Body::Propose { .. } => {}
         }
     }
 
@@ -406,15 +484,61 @@ impl<N: Notes> Turn<'_, N> {
         *i = durable;
     }
 
-    /// A client's value is appended by a leader and dropped by everybody else.
-    fn handle_proposal(&mut self, payload: Payload) -> Outcome {
-        if self.i.role != Role::Leader {
-            return self.drop_proposal();
+    /// What a client proposes is appended by a leader that has room for it and is not about to hand over. Others
+    /// forward it to the leader that they know, or drop it.
+    fn handle_proposal(&mut self, payloads: &Payloads) -> Outcome {
+        match self.i.role {
+            Role::Leader => {
+                if self.i.transferee.is_some() || !self.has_room(payloads) {
+                    return self.drop_proposal();
+                }
+                self.note(Rule::ProposalAppended);
+                payloads.for_each(|payload| self.append_own(payload));
+                self.broadcast_append();
+                Outcome::Accepted
+            }
+            _ => self.forward_proposal(payloads),
         }
-        self.note(Rule::ProposalAppended);
-        self.append_own(payload);
-        self.broadcast_append();
+    }
+
+    /// A follower forwards a proposal to its leader, if the setting says so (thesis, section 6.2).
+    fn forward_proposal(&mut self, payloads: &Payloads) -> Outcome {
+        let leader = self.i.leader.filter(|_| self.settings.forward_proposals);
+        let Some(leader) = leader else {
+            return self.drop_proposal();
+        };
+        self.note(Rule::ProposalForwarded);
+        let payloads = payloads.clone();
+        self.send(leader, 0, Body::Propose { payloads });
         Outcome::Accepted
+    }
+
+    /// Whether a leader takes so many more uncommitted proposals.
+    fn has_room(&mut self, payloads: &Payloads) -> bool {
+        let more = carry_something(payloads.iter());
+        let room = self.i.has_room_for(self.settings, more);
+        if !room {
+            self.note(Rule::UncommittedLimited);
+        }
+        room
+    }
+
+    /// A leader with a limit counts what it appends for clients.
+    fn count_uncommitted(&mut self, payload: Payload) {
+        if self.settings.max_uncommitted > 0 {
+            self.i.uncommitted += carry_something([payload].into_iter());
+        }
+    }
+
+    /// What is committed up to `index` no longer counts. Entries of earlier terms were never counted, so that fewer
+    /// may be counted than there are.
+    fn release_uncommitted(&mut self, index: u32) {
+        if self.i.uncommitted > 0 {
+            let committed = self.i.commit + 1..=index;
+            let entries = committed.filter_map(|index| self.i.log.entry(index));
+            let released = carry_something(entries.map(|entry| entry.payload));
+            self.i.uncommitted = self.i.uncommitted.saturating_sub(released);
+        }
     }
 
     fn drop_proposal(&mut self) -> Outcome {
@@ -441,4 +565,9 @@ impl<N: Notes> Turn<'_, N> {
         let i = self.i.id;
         self.settings.ids().filter(move |id| *id != i)
     }
+}
+
+/// How many entries carry something.
+fn carry_something(payloads: impl Iterator<Item = Payload>) -> u32 {
+    payloads.filter(|it| *it != Payload::EMPTY).count() as u32
 }

@@ -11,6 +11,8 @@ pub enum Flow {
     Probe,
     /// Appends are pipelined, up to the limit in flight.
     Replicate,
+    /// A snapshot is on its way, and no append until it is settled what became of it.
+    Snapshot,
 }
 
 /// What a leader knows of one peer.
@@ -22,7 +24,7 @@ pub struct Progress {
     pub(crate) next: u32,
     /// The commit index last sent, lowered when the peer may not have taken it.
     pub(crate) commit_sent: u32,
-    /// Probing or pipelining.
+    /// Probing, pipelining, or waiting for a snapshot.
     pub(crate) flow: Flow,
     /// Appends are held back until the peer answers.
     pub(crate) paused: bool,
@@ -30,6 +32,8 @@ pub struct Progress {
     pub(crate) recent_active: bool,
     /// The last index of each append with entries on its way, oldest first; empty while probing.
     pub(crate) inflight: Seq<u32, 3>,
+    /// The index of the snapshot that is on its way; zero if none is.
+    pub(crate) pending: u32,
 }
 
 impl Progress {
@@ -44,13 +48,43 @@ impl Progress {
             paused: false,
             recent_active: false,
             inflight: Seq::new(),
+            pending: 0,
         }
     }
 
-    /// Starts over from what is known to match, one append at a time.
+    /// Starts over from what is known to match, one append at a time; after a snapshot from behind it.
     pub(crate) fn become_probe(&mut self) {
+        let snapshot = self.pending;
         self.reset_to(Flow::Probe);
+        self.next = self.next.max(snapshot + 1);
         self.regress_sent_commit();
+    }
+
+    /// A snapshot up to `index` is on its way.
+    pub(crate) fn become_snapshot(&mut self, index: u32) {
+        self.reset_to(Flow::Snapshot);
+        self.pending = index;
+        self.next = index + 1;
+        self.commit_sent = index;
+    }
+
+    /// What became of the snapshot: if it arrived, what follows it is sent next. Appends are held back until the
+    /// peer is heard from.
+    pub(crate) fn snapshot_reported(&mut self, ok: bool) {
+        if self.flow == Flow::Snapshot {
+            if !ok {
+                self.pending = 0;
+            }
+            self.become_probe();
+            self.paused = true;
+        }
+    }
+
+    /// The peer could not be reached: what was sent ahead is probably lost.
+    pub(crate) fn unreachable(&mut self) {
+        if self.flow == Flow::Replicate {
+            self.become_probe();
+        }
     }
 
     /// Starts to pipeline from what is known to match.
@@ -62,6 +96,7 @@ impl Progress {
         self.flow = flow;
         self.paused = false;
         self.inflight = Seq::new();
+        self.pending = 0;
         self.next = self.matched + 1;
     }
 
@@ -72,7 +107,7 @@ impl Progress {
 
     /// Whether appends are held back until the peer answers.
     pub(crate) fn is_paused(&self) -> bool {
-        self.paused
+        self.paused || self.flow == Flow::Snapshot
     }
 
     /// Whether the window of a pipelining peer is full: then appends go without entries.
@@ -92,6 +127,8 @@ impl Progress {
             }
             // An empty append does not pause a probing peer.
             Flow::Probe => self.paused |= entries > 0,
+            // It is held back.
+            Flow::Snapshot => {}
         }
         self.told_commit(settings, commit);
     }
@@ -109,8 +146,8 @@ impl Progress {
     }
 
     /// The peer acknowledged everything up to `index`. Returns whether that says something new: a higher
-    /// match, or that a probe reached the peer after all.
-    pub(crate) fn maybe_update(&mut self, settings: &Settings, index: u32) -> bool {
+    /// match, or that a probe reached the peer after all. The leader's log begins at `first`.
+    pub(crate) fn maybe_update(&mut self, settings: &Settings, index: u32, first: u32) -> bool {
         let raised = index > self.matched;
         // This changes `next` only if the match rose, or with [`Departure::ProbeBelowMatch`].
         self.next = self.next.max(index.saturating_add(1));
@@ -126,7 +163,13 @@ impl Progress {
                 self.free_up_to(index);
                 self.hold_back_while_full(settings);
             }
-            Flow::Probe | Flow::Replicate => return false,
+            // However the peer got there, through this snapshot or another one: the log goes on from there.
+            Flow::Snapshot if raised && index + 1 >= first => {
+                self.become_probe();
+                self.become_replicate();
+            }
+            Flow::Snapshot if raised => {}
+            Flow::Probe | Flow::Replicate | Flow::Snapshot => return false,
         }
         true
     }
@@ -169,8 +212,8 @@ impl Progress {
                 self.become_probe();
                 true
             }
-            Flow::Probe if refused != self.next - 1 => false,
-            Flow::Probe => {
+            Flow::Probe | Flow::Snapshot if refused != self.next - 1 => false,
+            Flow::Probe | Flow::Snapshot => {
                 let lowest = if settings.departs(Departure::ProbeBelowMatch) {
                     1
                 } else {

@@ -13,6 +13,7 @@ impl<N: Notes> Turn<'_, N> {
     /// A leader appends an entry of its term. It counts as replicated there once it is durable.
     pub(super) fn append_own(&mut self, payload: Payload) {
         let term = self.i.term;
+        self.count_uncommitted(payload);
         self.i.log.push(Entry { term, payload });
         self.own = Some(Own::Acknowledgement);
     }
@@ -32,7 +33,7 @@ impl<N: Notes> Turn<'_, N> {
 
     /// Sends a peer what it lacks, unless appends to it are held back. An append without entries is sent
     /// only if `even_if_empty`: it carries the commit index, or probes. Returns whether one was sent.
-    fn maybe_send_append(&mut self, j: Id, even_if_empty: bool) -> bool {
+    pub(super) fn maybe_send_append(&mut self, j: Id, even_if_empty: bool) -> bool {
         let settings = self.settings;
         let Some(peer) = self.i.peer(j).filter(|peer| !peer.is_paused()) else {
             self.note(Rule::PausedPeerSkipped);
@@ -48,15 +49,15 @@ impl<N: Notes> Turn<'_, N> {
             (false, false) => usize::MAX,
         };
         let log = &self.i.log;
+        let index = peer.next - 1;
+        let Some(term) = log.term_at(index) else {
+            return self.maybe_send_snapshot(j);
+        };
         let entries = log.from(peer.next, limit);
         if entries.is_empty() && !even_if_empty {
             return false;
         }
-        let index = peer.next - 1;
-        let prev = Position {
-            term: log.term_at(index).unwrap_or(0),
-            index,
-        };
+        let prev = Position { term, index };
         let commit = self.i.commit;
         if limit == 0 {
             self.note(Rule::FullWindowProbed);
@@ -128,7 +129,7 @@ impl<N: Notes> Turn<'_, N> {
     }
 
     /// Learns from the leader what is committed. A commit index never falls.
-    fn commit_to(&mut self, commit: u32) {
+    pub(super) fn commit_to(&mut self, commit: u32) {
         self.note(Rule::CommitAsProved);
         let i = &mut *self.i;
         i.commit = i.commit.max(commit.min(i.log.last_index()));
@@ -139,6 +140,7 @@ impl<N: Notes> Turn<'_, N> {
     pub(super) fn handle_acknowledgement(&mut self, j: Id, index: u32) {
         let settings = self.settings;
         let last_index = self.i.log.last_index();
+        let first = self.i.log.snapshot().index + 1;
         let Some(peer) = self.peer_mut(j) else {
             return;
         };
@@ -146,7 +148,7 @@ impl<N: Notes> Turn<'_, N> {
         let was_paused = peer.paused;
         let was_ahead = peer.flow == super::Flow::Replicate;
         // Nothing behind the log was ever sent.
-        let news = index <= last_index && peer.maybe_update(settings, index);
+        let news = index <= last_index && peer.maybe_update(settings, index, first);
         self.note(Rule::ActivityNoted);
         self.note(Rule::MatchAcknowledged);
         if !news {
@@ -169,6 +171,7 @@ impl<N: Notes> Turn<'_, N> {
             self.maybe_send_append(j, true);
         }
         while self.maybe_send_append(j, false) {}
+        self.maybe_hand_over(j);
     }
 
     /// A peer does not have what precedes the entries sent. Where its term is known, everything in the
@@ -220,6 +223,7 @@ impl<N: Notes> Turn<'_, N> {
         let of_own_term = self.i.log.term_at(index) == Some(self.i.term);
         let rises = index > self.i.commit && of_own_term;
         if rises {
+            self.release_uncommitted(index);
             self.i.commit = index;
         }
         rises
@@ -246,7 +250,7 @@ impl<N: Notes> Turn<'_, N> {
         matched.get(place).copied().unwrap_or(0)
     }
 
-    fn peer_mut(&mut self, j: Id) -> Option<&mut Progress> {
+    pub(super) fn peer_mut(&mut self, j: Id) -> Option<&mut Progress> {
         let own = self.i.id;
         let peers = self.i.peers.as_mut()?;
         Arc::make_mut(peers).get_mut(j.slot()).filter(|_| j != own)

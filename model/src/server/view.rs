@@ -2,6 +2,7 @@
 
 use super::{Flow, Log, Progress, Server};
 use crate::ids::{Id, IdSet};
+use crate::message::{self, Position};
 use crate::settings::Settings;
 use lockstep_traces::{
     DurableImage, Index, NodeView, PeerView, ProgressState, Role, ServerId, Term,
@@ -12,6 +13,8 @@ impl Server {
     /// Everything that the specification says of this server.
     pub fn view(&self, settings: &Settings) -> NodeView {
         let log: Vec<_> = self.log.iter().map(Into::into).collect();
+        let last = self.log.snapshot();
+        let snapshot = (last.index > 0).then(|| message::snapshot(last, settings.ids()));
         let term = Term(u64::from(self.term));
         let commit = index(self.commit);
         let vote = self.vote.map(ServerId::from);
@@ -22,6 +25,7 @@ impl Server {
             vote,
             leader: self.leader.map(ServerId::from),
             log: log.clone(),
+            snapshot: snapshot.clone(),
             commit,
             applied: commit,
             lease: self.lease,
@@ -34,11 +38,14 @@ impl Server {
                 .filter(|id| *id != self.id)
                 .filter_map(|id| Some((id.into(), self.peer(id)?.view())))
                 .collect(),
+            transferee: self.transferee.map(ServerId::from),
+            uncommitted: u64::from(self.uncommitted),
             durable: DurableImage {
                 term,
                 vote,
                 commit,
                 log,
+                snapshot,
             },
         }
     }
@@ -59,7 +66,14 @@ impl Server {
             false => Progress::from_view(view.peers.get(&j.into())?),
         });
         let leads = view.role == Role::Leader;
-        let log = view.log.iter().map(|entry| entry.try_into().ok());
+        let entries = view.log.iter().map(|entry| entry.try_into().ok());
+        let snapshot = match &view.snapshot {
+            Some(snapshot) => Position {
+                term: narrow(snapshot.term.0)?,
+                index: narrow(snapshot.index.0)?,
+            },
+            None => Position::default(),
+        };
         let server = Server {
             id,
             role: view.role,
@@ -67,7 +81,7 @@ impl Server {
             vote: view.vote.as_ref().and_then(name),
             leader: view.leader.as_ref().and_then(name),
             lease: view.lease,
-            log: log.collect::<Option<Log>>()?,
+            log: Log::behind(snapshot, entries.collect::<Option<_>>()?),
             commit: narrow(view.commit.0)?,
             granted: answers(true),
             refused: answers(false),
@@ -75,6 +89,8 @@ impl Server {
                 true => Some(Arc::new(peers.collect::<Option<_>>()?)),
                 false => None,
             },
+            transferee: view.transferee.as_ref().and_then(name),
+            uncommitted: narrow(view.uncommitted)?,
         };
         (server.view(settings) == *view).then_some(server)
     }
@@ -110,11 +126,13 @@ impl Progress {
             flow: match view.state {
                 ProgressState::Probe => Flow::Probe,
                 ProgressState::Replicate => Flow::Replicate,
-                ProgressState::Snapshot => return None,
+                ProgressState::Snapshot => Flow::Snapshot,
             },
-            paused: view.paused,
+            // While a snapshot is on its way that is what holds appends back.
+            paused: view.paused && view.state != ProgressState::Snapshot,
             recent_active: view.recent_active,
             inflight: inflight.collect::<Option<_>>()?,
+            pending: narrow(view.pending_snapshot.unwrap_or_default().0)?,
         })
     }
 
@@ -125,11 +143,13 @@ impl Progress {
             state: match self.flow {
                 Flow::Probe => ProgressState::Probe,
                 Flow::Replicate => ProgressState::Replicate,
+                Flow::Snapshot => ProgressState::Snapshot,
             },
-            paused: self.paused,
+            paused: self.is_paused(),
             recent_active: self.recent_active,
             commit_sent: index(self.commit_sent),
             inflight: self.inflight.iter().map(index).collect(),
+            pending_snapshot: (self.pending > 0).then(|| index(self.pending)),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Applied, TransitionProperty, always, rule};
 use crate::cluster::Action;
-use crate::message::{Body, Entry, Payload};
+use crate::message::{Body, Entry, Message, Payload};
 use crate::server::{Flow, Progress, Server};
 use lockstep_traces::Role;
 
@@ -34,7 +34,7 @@ pub(super) const ALL: &[TransitionProperty] = &[
         "campaign_step",
         "\"on conversion to candidate, start election: increment currentTerm; vote for self; [..] send \
          RequestVote RPCs to all other servers\" (paper, figure 2), with PreVote once a majority has \
-         granted (thesis, section 9.6)",
+         granted (thesis, section 9.6), or when the leader hands over (thesis, section 3.10)",
         must_campaign => campaigns
     ),
     rule!(
@@ -59,7 +59,8 @@ pub(super) const ALL: &[TransitionProperty] = &[
     rule!(
         "lease_renewed_step",
         "a lease begins when the server hears from its leader or votes, lasts until it expires, and ends \
-         with the role, the term or a restart (thesis, sections 4.2.3 and 6.4.1)",
+         with the role, the term, a restart or the leader that is forgotten (thesis, sections 4.2.3 and \
+         6.4.1)",
         always => lease_is_earned
     ),
     rule!(
@@ -85,12 +86,15 @@ fn sees_higher_term(it: &Applied<'_>) -> bool {
             m.body,
             Body::RequestPreVote { .. } | Body::RequestPreVoteResponse { granted: true }
         );
-        m.term > it.i.term && !only_asks && !it.refused_by_lease()
+        // Then it follows, and campaigns in the same step: `campaign_step`.
+        let campaigns = m.body == Body::TimeoutNow;
+        m.term > it.i.term && !campaigns && !only_asks && !it.refused_by_lease()
     })
 }
 
 fn sees_stale_term(it: &Applied<'_>) -> bool {
-    it.message.is_some_and(|m| m.term < it.i.term)
+    // A proposal that is forwarded has no term.
+    it.message.is_some_and(|m| (1..it.i.term).contains(&m.term))
 }
 
 fn tells_stale_sender(it: &Applied<'_>) -> bool {
@@ -119,20 +123,31 @@ fn must_campaign(it: &Applied<'_>) -> bool {
             }
             grants && granted.len() >= it.settings.quorum()
         });
-    chosen || times_out && (alone || !it.settings.pre_vote)
+    chosen || told_to(it) || times_out && (alone || !it.settings.pre_vote)
+}
+
+/// Whether the leader tells a follower to campaign, or one that is about to follow it.
+fn told_to(it: &Applied<'_>) -> bool {
+    let follows = |m: &Message| m.term > it.i.term || it.i.role == Role::Follower;
+    it.current()
+        .is_some_and(|m| m.body == Body::TimeoutNow && follows(m))
 }
 
 fn campaigns(it: &Applied<'_>) -> bool {
     let (i, next) = (it.i, it.next);
-    let last = i.log.last();
+    let (last, transfer) = (i.log.last(), told_to(it));
+    let term = match it.message {
+        Some(m) if transfer => m.term + 1,
+        _ => i.term + 1,
+    };
     let role = match it.settings.servers() {
         1 => Role::Leader,
         _ => Role::Candidate,
     };
     let requests = it
         .others()
-        .map(|j| (j, i.term + 1, Body::RequestVote { last }));
-    (next.term, next.vote, next.role) == (i.term + 1, Some(i.id), role)
+        .map(|j| (j, term, Body::RequestVote { last, transfer }));
+    (next.term, next.vote, next.role) == (term, Some(i.id), role)
         && (role == Role::Leader || next.granted.len() == 1 && next.refused.is_empty())
         && it.sends(requests)
 }
@@ -204,7 +219,7 @@ fn lease_is_earned(it: &Applied<'_>) -> bool {
     let begins = it.of_leader().is_some() || voted && knows_leader;
     let ends = matches!(
         it.action,
-        Action::LeaseExpire(_) | Action::Timeout(_) | Action::Restart(_)
+        Action::LeaseExpire(_) | Action::Timeout(_) | Action::Restart(_) | Action::ForgetLeader(_)
     );
     let lasts = i.lease && i.term == next.term && next.role == Role::Follower && !ends;
     next.lease == (it.settings.check_quorum && (begins || lasts))

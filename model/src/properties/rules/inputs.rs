@@ -10,8 +10,9 @@ use lockstep_traces::{Outcome, Refusal, Role};
 pub(super) const ALL: &[TransitionProperty] = &[
     rule!(
         "sender_role_step",
-        "candidates ask for votes, leaders send appends and heartbeats, and servers answer whoever sent \
-         to them, in their own name and at their own term (paper, section 5.1)",
+        "candidates ask for votes, leaders send appends, snapshots, heartbeats and the request to campaign, \
+         followers pass on to their leader what clients want, and servers answer whoever sent to them, in \
+         their own name and at their own term (paper, section 5.1)",
         sends_something => sends_what_it_may
     ),
     rule!(
@@ -46,7 +47,15 @@ fn sends_what_it_may(it: &Applied<'_>) -> bool {
         let mut term = next.term;
         let allowed = match m.body {
             Body::RequestVote { .. } => next.role == Role::Candidate,
-            Body::AppendEntries { .. } | Body::Heartbeat { .. } => next.role == Role::Leader,
+            Body::AppendEntries { .. }
+            | Body::Heartbeat { .. }
+            | Body::TimeoutNow
+            | Body::InstallSnapshot { .. } => next.role == Role::Leader,
+            Body::TransferLeader { .. } => is_for_leader(next, m),
+            Body::Propose { .. } => {
+                term = 0;
+                is_for_leader(next, m)
+            }
             Body::RequestPreVote { .. } => {
                 term += 1;
                 next.role == Role::PreCandidate
@@ -61,17 +70,22 @@ fn sends_what_it_may(it: &Applied<'_>) -> bool {
     })
 }
 
+/// Whether a follower sends something to the leader that it knows.
+fn is_for_leader(next: &Server, m: &Message) -> bool {
+    next.role == Role::Follower && next.leader == Some(m.to)
+}
+
 fn lease_runs_out(it: &Applied<'_>) -> bool {
     matches!(it.action, Action::LeaseExpire(_))
 }
 
 /// What the server was before was looked at in the step that led there.
-fn changes(it: &Applied<'_>) -> bool {
+pub(super) fn changes(it: &Applied<'_>) -> bool {
     it.i != it.next
 }
 
 /// Whether an input leaves the server as it is afterwards, and makes it send nothing.
-fn ignores(it: &Applied<'_>, stimulus: Stimulus<'_>, expected: Outcome) -> bool {
+pub(super) fn ignores(it: &Applied<'_>, stimulus: Stimulus<'_>, expected: Outcome) -> bool {
     let mut server = it.next.clone();
     let mut outbox = Outbox::new();
     let outcome = server.advance(it.settings, stimulus, &mut outbox);
@@ -79,7 +93,7 @@ fn ignores(it: &Applied<'_>, stimulus: Stimulus<'_>, expected: Outcome) -> bool 
 }
 
 fn ignores_idle_inputs(it: &Applied<'_>) -> bool {
-    LocalEvents::that_mean_nothing(it.next).all(|stimulus| {
+    LocalEvents::that_mean_nothing(it.next, it.settings).all(|stimulus| {
         let expected = match stimulus {
             Stimulus::Propose(_) => Outcome::Refused(Refusal::ProposalDropped),
             _ => Outcome::Accepted,

@@ -8,6 +8,8 @@
 mod election;
 mod inputs;
 mod replication;
+mod snapshot;
+mod transfer;
 mod votes;
 
 use super::TransitionProperty;
@@ -21,8 +23,14 @@ use lockstep_traces::Role;
 use smallvec::SmallVec;
 
 /// The rules, in the order in which they are looked at.
-pub(super) const ALL: [&[TransitionProperty]; 4] =
-    [election::ALL, votes::ALL, replication::ALL, inputs::ALL];
+pub(super) const ALL: [&[TransitionProperty]; 6] = [
+    election::ALL,
+    votes::ALL,
+    replication::ALL,
+    transfer::ALL,
+    snapshot::ALL,
+    inputs::ALL,
+];
 
 /// A property that says something of the steps that satisfy `$when`: that they satisfy `$then`.
 macro_rules! rule {
@@ -129,8 +137,11 @@ impl<'a> Applied<'a> {
     fn of_leader(&self) -> Option<&'a Message> {
         let own_rival = self.i.role == Role::Leader;
         self.current().filter(|m| {
-            matches!(m.body, Body::AppendEntries { .. } | Body::Heartbeat { .. })
-                && !(own_rival && m.term == self.i.term)
+            let of_leader = matches!(
+                m.body,
+                Body::AppendEntries { .. } | Body::Heartbeat { .. } | Body::InstallSnapshot { .. }
+            );
+            of_leader && !(own_rival && m.term == self.i.term)
         })
     }
 
@@ -156,7 +167,7 @@ impl<'a> Applied<'a> {
             self.settings.check_quorum
                 && held
                 && m.term > self.i.term
-                && super::step::is_vote_request(m)
+                && super::step::respects_lease(m)
         })
     }
 

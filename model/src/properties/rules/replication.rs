@@ -3,6 +3,7 @@
 
 use super::{Applied, TransitionProperty, rule};
 use crate::cluster::Action;
+use crate::ids::Id;
 use crate::message::{Body, Entries, Entry, Message, Payload, Position};
 use crate::server::{Flow, Progress, Server};
 use lockstep_traces::Role;
@@ -44,8 +45,8 @@ pub(super) const ALL: &[TransitionProperty] = &[
     rule!(
         "follower_commit_step",
         "\"if leaderCommit > commitIndex, set commitIndex = min(leaderCommit, index of last new \
-         entry)\" (paper, figure 2); a heartbeat has no new entry, and nothing else says what is \
-         committed",
+         entry)\" (paper, figure 2); a heartbeat has no new entry, a snapshot is of what is committed, and \
+         nothing else says what is committed",
         does_not_lead => commits_as_told
     ),
     rule!(
@@ -77,10 +78,14 @@ pub(super) const ALL: &[TransitionProperty] = &[
     rule!(
         "probe_ends_step",
         "a peer that acknowledges what it is known to have is no longer probed: what follows is sent \
-         ahead (thesis, section 10.2.1; etcd's raft, Progress)",
+         ahead, or a snapshot of it (thesis, section 10.2.1; etcd's raft, Progress)",
         answers_probe => |it: &Applied<'_>| {
             it.message.is_some_and(|m| {
-                it.next.peer(m.from).is_some_and(|peer| peer.flow == Flow::Replicate)
+                it.next.peer(m.from).is_some_and(|peer| match peer.flow {
+                    Flow::Probe => false,
+                    Flow::Replicate => true,
+                    Flow::Snapshot => peer.matched < it.next.log.snapshot().index,
+                })
             })
         }
     ),
@@ -112,7 +117,7 @@ pub(super) const ALL: &[TransitionProperty] = &[
          AppendEntries RPCs indefinitely\" (paper, section 5.3): the answer to a heartbeat makes it \
          send to a peer that lacks entries, or whose log is not known",
         hears_from_behind => |it: &Applied<'_>| {
-            it.message.is_some_and(|m| appends(it).any(|append| append.to == m.from))
+            it.message.is_some_and(|m| is_sent_more(it, m.from))
         }
     ),
     rule!(
@@ -205,6 +210,7 @@ fn takes_entries(it: &Applied<'_>) -> bool {
             false => end.max(old.last_index()),
         };
         new.last_index() == last
+            && new.snapshot() == old.snapshot()
             && (1..=last).all(|index| {
                 let carried = (prev.index + 1..=end)
                     .contains(&index)
@@ -271,6 +277,7 @@ fn commits_as_told(it: &Applied<'_>) -> bool {
             commit,
         }) if fits(it, *prev) => (*commit).min(prev.index + entries.len() as u32),
         Some(Body::Heartbeat { commit }) => (*commit).min(it.i.log.last_index()),
+        Some(Body::InstallSnapshot { last, voters }) if voters.contains(it.i.id) => last.index,
         _ => 0,
     };
     it.next.commit == it.i.commit.max(told)
@@ -300,8 +307,25 @@ fn commits_more(it: &Applied<'_>) -> bool {
 fn tells_commit(it: &Applied<'_>) -> bool {
     let answers = it.for_leader().map(|m| m.from);
     it.others().all(|j| {
-        let held_back = it.i.peer(j).is_some_and(|peer| peer.paused) && answers != Some(j);
-        held_back || appends(it).any(|m| m.to == j)
+        let held_back = it.i.peer(j).is_some_and(Progress::is_paused) && answers != Some(j);
+        held_back || needs_snapshot(it, j) || appends(it).any(|m| m.to == j)
+    })
+}
+
+/// Whether the log has no append for a peer, so that it waits for a snapshot or for being heard from.
+fn needs_snapshot(it: &Applied<'_>, j: Id) -> bool {
+    it.next.peer(j).is_some_and(|peer| {
+        let gone = it.next.log.term_at(peer.next.saturating_sub(1)).is_none();
+        gone || peer.flow == Flow::Snapshot
+    })
+}
+
+/// Whether a peer was sent what it lacks: an append, or a snapshot if that is what it needs.
+fn is_sent_more(it: &Applied<'_>, j: Id) -> bool {
+    it.sent().iter().any(|m| match m.body {
+        Body::AppendEntries { .. } => m.to == j,
+        Body::InstallSnapshot { .. } => m.to == j && needs_snapshot(it, j),
+        _ => false,
     })
 }
 
@@ -314,7 +338,7 @@ fn news<'a>(it: &Applied<'a>) -> Option<(&'a Message, u32, &'a Progress)> {
     let old = it.i.peer(m.from)?;
     let new = match old.flow {
         Flow::Probe => index >= old.matched,
-        Flow::Replicate => index > old.matched,
+        Flow::Replicate | Flow::Snapshot => index > old.matched,
     };
     (new && index <= it.i.log.last_index()).then_some((m, index, old))
 }
@@ -324,14 +348,18 @@ fn answers_probe(it: &Applied<'_>) -> bool {
 }
 
 fn acknowledges_more(it: &Applied<'_>) -> bool {
-    news(it).is_some() && it.i.commit == it.next.commit
+    // A snapshot brings its commit index along.
+    let by_appends = |(m, _, old): (&Message, u32, &Progress)| {
+        old.flow != Flow::Snapshot && !needs_snapshot(it, m.from)
+    };
+    news(it).is_some_and(by_appends) && it.i.commit == it.next.commit
 }
 
 fn commit_is_caught_up(it: &Applied<'_>) -> bool {
     news(it).is_none_or(|(m, index, old)| {
         let has_been_sent = match old.flow {
             Flow::Probe => index,
-            Flow::Replicate => index.max(old.next - 1),
+            Flow::Replicate | Flow::Snapshot => index.max(old.next - 1),
         };
         let can_commit = it.i.commit.min(has_been_sent);
         let mut without_entries = appends(it).filter(
@@ -384,33 +412,52 @@ fn backs_off(it: &Applied<'_>) -> bool {
             return false;
         };
         let retried = |prev: u32| {
-            appends(it).any(|append| {
+            is_snapshot_sent(it, m.from, prev) || appends(it).any(|append| {
                 append.to == m.from
                     && matches!(append.body, Body::AppendEntries { prev: at, .. } if at.index == prev)
             })
         };
         let stale = match old.flow {
             Flow::Replicate => index <= old.matched,
-            Flow::Probe => index + 1 != old.next,
+            Flow::Probe | Flow::Snapshot => index + 1 != old.next,
         };
         if stale {
             let mut heard = old.clone();
             heard.recent_active = true;
             return *new == heard && it.sends([]);
         }
-        let at = new.next.saturating_sub(1);
+        // While a snapshot is on its way nothing is sent, and what is sent afterwards does not depend on `next`.
+        if old.flow == Flow::Snapshot {
+            return new.flow == Flow::Snapshot && it.sends([]);
+        }
+        let snapshot = it.i.log.snapshot();
+        // Below the snapshot there is nothing to probe with.
+        let gone = new.flow == Flow::Snapshot && new.pending == snapshot.index;
+        let at = match gone {
+            true => snapshot.index - 1,
+            false => new.next.saturating_sub(1),
+        };
         let tight = match old.flow {
+            Flow::Replicate if gone => old.matched < snapshot.index,
             Flow::Replicate => at == old.matched,
-            Flow::Probe => {
+            Flow::Probe | Flow::Snapshot => {
                 let log = &it.i.log;
                 let limit = index.saturating_sub(1).min(hint.index);
                 let possible = |index: &u32| hint.term == 0 || log.term_at(*index) <= Some(hint.term);
                 let highest = (old.matched + 1..=limit).rev().find(possible);
-                at == highest.unwrap_or(old.matched)
+                let highest = highest.unwrap_or(old.matched);
+                at == highest || gone && highest < snapshot.index
             }
         };
-        new.flow == Flow::Probe && at >= old.matched && tight && retried(at)
+        let probed = new.flow == Flow::Probe || gone;
+        probed && at >= old.matched && tight && retried(at)
     })
+}
+
+/// Whether a peer was sent a snapshot in place of an append behind `prev`.
+fn is_snapshot_sent(it: &Applied<'_>, j: Id, prev: u32) -> bool {
+    let snapshot = |m: &&Message| m.to == j && matches!(m.body, Body::InstallSnapshot { .. });
+    it.i.log.term_at(prev).is_none() && it.sent().iter().any(snapshot)
 }
 
 fn beats(it: &Applied<'_>) -> bool {
@@ -433,8 +480,11 @@ fn hears_heartbeat(it: &Applied<'_>) -> bool {
 
 fn hears_from_behind(it: &Applied<'_>) -> bool {
     it.for_leader().is_some_and(|m| {
-        let behind =
-            |peer: &Progress| peer.matched < it.i.log.last_index() || peer.flow == Flow::Probe;
+        let behind = |peer: &Progress| match peer.flow {
+            Flow::Probe => true,
+            Flow::Replicate => peer.matched < it.i.log.last_index(),
+            Flow::Snapshot => false,
+        };
         m.body == Body::HeartbeatResponse && it.i.peer(m.from).is_some_and(behind)
     })
 }
@@ -447,11 +497,12 @@ fn flow_is_controlled(it: &Applied<'_>) -> bool {
             return appends(it).all(|m| m.to != j);
         };
         let mut to_it = appends(it).filter(|m| m.to == j);
-        let held_back = old.is_some_and(|old| old.paused) && answers != Some(j);
+        let held_back = old.is_some_and(Progress::is_paused) && answers != Some(j);
         let ahead = appends(it).filter(|m| m.to == j).filter(with_entries);
         match new.flow {
             _ if held_back => to_it.next().is_none(),
             _ if to_it.next().is_none() => true,
+            Flow::Snapshot => false,
             // An append without entries holds nothing back.
             Flow::Probe => match ahead.count() {
                 0 => !new.paused,

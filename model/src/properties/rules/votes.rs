@@ -74,7 +74,7 @@ pub(super) const ALL: &[TransitionProperty] = &[
 fn request<'a>(it: &Applied<'a>) -> Option<(&'a Message, Position, bool)> {
     let m = it.current().filter(|_| !it.refused_by_lease())?;
     match m.body {
-        Body::RequestVote { last } => Some((m, last, false)),
+        Body::RequestVote { last, .. } => Some((m, last, false)),
         Body::RequestPreVote { last } => Some((m, last, true)),
         _ => None,
     }

@@ -1,0 +1,213 @@
+//! Snapshots and compaction (paper, section 7; thesis, sections 5.1 to 5.3; etcd's raft, Progress).
+
+use super::{Applied, TransitionProperty, always, rule};
+use crate::cluster::Action;
+use crate::ids::{Id, IdSet};
+use crate::message::{Body, Message, Position};
+use crate::server::{Flow, Progress, Server};
+use lockstep_traces::Role;
+
+pub(super) const ALL: &[TransitionProperty] = &[
+    rule!(
+        "compact_step",
+        "\"each server takes snapshots independently, covering just the committed entries in its log\" (paper, \
+         section 7): a snapshot stands for what was applied, and nothing else changes",
+        |it: &Applied<'_>| matches!(it.action, Action::Compact(_)) => compacts
+    ),
+    rule!(
+        "log_begins_later_step",
+        "what a snapshot stands for is dropped for good: a log begins later only when it is compacted or \
+         replaced by a snapshot of the leader (paper, section 7), and never earlier",
+        always => |it: &Applied<'_>| {
+            let (old, new) = (it.i.log.snapshot(), it.next.log.snapshot());
+            let compacted = matches!(it.action, Action::Compact(_));
+            old == new || new.index > old.index && (compacted || installed(it).is_some())
+        }
+    ),
+    rule!(
+        "snapshot_sent_step",
+        "\"the leader must occasionally send snapshots to followers that lag behind [..] when the leader has \
+         already discarded the next log entry that it needs to send\" (paper, section 7): its own, to a \
+         peer that was heard from, once, and nothing more until it is known what became of it (etcd's \
+         raft, Progress)",
+        |it: &Applied<'_>| snapshots(it).next().is_some() => sends_what_is_needed
+    ),
+    rule!(
+        "snapshot_installed_step",
+        "\"if existing log entry has same index and term as snapshot's last included entry, retain log entries \
+         following it\", otherwise \"discard the entire log\" (paper, figure 13); one that is committed already, \
+         or of a configuration without the server, changes nothing",
+        |it: &Applied<'_>| installed(it).is_some() => installs
+    ),
+    rule!(
+        "snapshot_answered_step",
+        "a snapshot is acknowledged like an append, with the index up to which the logs are known to agree \
+         (etcd's raft, handleSnapshot)",
+        |it: &Applied<'_>| installed(it).is_some() => |it: &Applied<'_>| {
+            let index = it.next.commit;
+            installed(it).is_none_or(|(m, ..)| {
+                it.sends([(m.from, m.term, Body::AppendEntriesAccepted { index })])
+            })
+        }
+    ),
+    rule!(
+        "snapshot_reported_step",
+        "a peer whose snapshot is reported to have arrived is probed behind it, and one whose snapshot was \
+         lost behind what it is known to have; either is held back until it is heard from (etcd's raft, \
+         MsgSnapStatus)",
+        |it: &Applied<'_>| matches!(it.action, Action::ReportSnapshot(..)) => is_reported
+    ),
+    rule!(
+        "unreachable_step",
+        "what was sent ahead to a peer that could not be reached is sent again from what it is known to have \
+         (etcd's raft, MsgUnreachable)",
+        |it: &Applied<'_>| matches!(it.action, Action::ReportUnreachable(..)) => |it: &Applied<'_>| {
+            let Action::ReportUnreachable(_, j) = it.action else {
+                return true;
+            };
+            let probed = |old: &Progress| Progress {
+                flow: Flow::Probe,
+                next: old.matched + 1,
+                commit_sent: old.commit_sent.min(old.matched),
+                paused: false,
+                inflight: Default::default(),
+                ..old.clone()
+            };
+            is_only_change(it, j, |old| match old.flow {
+                Flow::Replicate => probed(old),
+                Flow::Probe | Flow::Snapshot => old.clone(),
+            })
+        }
+    ),
+    rule!(
+        "snapshot_awaited_step",
+        "a leader waits for what becomes of a snapshot until the peer has acknowledged so much that the log \
+         goes on from there, or a report says what became of it (etcd's raft, Progress)",
+        |it: &Applied<'_>| it.still_leads() && it.others().any(|j| waits(it.i, j)) => |it: &Applied<'_>| {
+            it.others().filter(|j| waits(it.i, *j) && !waits(it.next, *j)).all(|j| {
+                let first = it.i.log.snapshot().index + 1;
+                let reaches = |index| index + 1 >= first && index <= it.i.log.last_index();
+                match it.message.map(|m| (m.from, &m.body)) {
+                    Some((from, Body::AppendEntriesAccepted { index })) => from == j && reaches(*index),
+                    _ => matches!(it.action, Action::ReportSnapshot(_, of, _) if of == j),
+                }
+            })
+        }
+    ),
+];
+
+fn compacts(it: &Applied<'_>) -> bool {
+    let (i, next) = (it.i, it.next);
+    let last = Position {
+        index: i.commit,
+        term: i.log.term_at(i.commit).unwrap_or_default(),
+    };
+    let mut kept = i.commit + 1..=i.log.last_index();
+    let same_log = Server {
+        log: i.log.clone(),
+        ..next.clone()
+    };
+    next.log.snapshot() == last
+        && next.log.last() == i.log.last()
+        && kept.all(|index| next.log.entry(index) == i.log.entry(index))
+        && same_log == *i
+        && it.sends([])
+}
+
+/// The snapshot that a leader sends to a server that follows it.
+fn installed<'a>(it: &Applied<'a>) -> Option<(&'a Message, Position, IdSet)> {
+    let m = it.of_leader()?;
+    match m.body {
+        Body::InstallSnapshot { last, voters } => Some((m, last, voters)),
+        _ => None,
+    }
+}
+
+fn installs(it: &Applied<'_>) -> bool {
+    installed(it).is_none_or(|(_, last, voters)| {
+        let (old, new) = (&it.i.log, &it.next.log);
+        let commit = it.next.commit;
+        if last.index <= it.i.commit || !voters.contains(it.i.id) {
+            return old == new && commit == it.i.commit;
+        }
+        match old.matches(last) {
+            true => old == new && commit == last.index,
+            false => (new.snapshot(), new.last_index(), commit) == (last, last.index, last.index),
+        }
+    })
+}
+
+/// The snapshots that were sent.
+fn snapshots<'a>(it: &Applied<'a>) -> impl Iterator<Item = (&'a Message, Position, IdSet)> {
+    it.sent().into_iter().filter_map(|m| match m.body {
+        Body::InstallSnapshot { last, voters } => Some((m, last, voters)),
+        _ => None,
+    })
+}
+
+fn sends_what_is_needed(it: &Applied<'_>) -> bool {
+    let own = it.next.log.snapshot();
+    let answers = it.for_leader().map(|m| m.from);
+    it.next.role == Role::Leader
+        && snapshots(it).all(|(m, last, voters)| {
+            let to_it = it.sent().into_iter().filter(|sent| sent.to == m.to);
+            let waited = it.i.peer(m.to).is_some_and(Progress::is_paused);
+            let next = it.next.peer(m.to);
+            let gone = |old: &Progress| {
+                // The acknowledgement may have told more of the peer than was known before.
+                let known = next.map_or(0, |next| next.matched).max(old.matched);
+                known < own.index
+            };
+            last == own
+                && it.settings.ids().all(|id| voters.contains(id))
+                && to_it.count() == 1
+                && (!waited || answers == Some(m.to))
+                && it.i.peer(m.to).is_none_or(gone)
+                && next.is_some_and(|next| {
+                    (next.flow, next.pending, next.next)
+                        == (Flow::Snapshot, own.index, own.index + 1)
+                        && next.recent_active
+                })
+        })
+}
+
+/// Whether the leader waits for what becomes of the snapshot for a peer.
+fn waits(i: &Server, j: Id) -> bool {
+    i.peer(j).is_some_and(|peer| peer.flow == Flow::Snapshot)
+}
+
+/// Whether what the leader knows of one peer became what `change` makes of it, and nothing else has changed.
+fn is_only_change(it: &Applied<'_>, j: Id, change: impl Fn(&Progress) -> Progress) -> bool {
+    let same_peers = Server {
+        peers: it.i.peers.clone(),
+        ..it.next.clone()
+    };
+    let is_same = it
+        .others()
+        .all(|other| match (it.i.peer(other), it.next.peer(other)) {
+            (Some(old), Some(new)) if other == j => *new == change(old),
+            (old, new) => old == new,
+        });
+    is_same && same_peers == *it.i && it.sends([])
+}
+
+fn is_reported(it: &Applied<'_>) -> bool {
+    let Action::ReportSnapshot(_, j, ok) = it.action else {
+        return true;
+    };
+    is_only_change(it, j, |old| {
+        if old.flow != Flow::Snapshot {
+            return old.clone();
+        }
+        let arrived = if ok { old.pending } else { 0 };
+        let next = old.matched.max(arrived) + 1;
+        Progress {
+            flow: Flow::Probe,
+            next,
+            commit_sent: old.commit_sent.min(next - 1),
+            paused: true,
+            pending: 0,
+            ..old.clone()
+        }
+    })
+}

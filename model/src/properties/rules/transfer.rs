@@ -1,0 +1,241 @@
+//! Transfer of leadership, leaders that are forgotten, and proposals that are forwarded (thesis, sections 3.10, 4.2.3
+//! and 6.2; etcd's raft).
+
+use super::inputs::{changes, ignores};
+use super::{Applied, TransitionProperty, rule};
+use crate::cluster::Action;
+use crate::ids::Id;
+use crate::message::{Body, Message, Payload, Payloads};
+use crate::server::{Server, Stimulus};
+use lockstep_traces::{Outcome, Refusal, Role};
+
+pub(super) const ALL: &[TransitionProperty] = &[
+    rule!(
+        "transfer_begins_step",
+        "\"the prior leader [..] fully updates the target server's log to match its own\" (thesis, section \
+         3.10), and tells it to campaign at once if that is done; a request for another server replaces \
+         the one before (etcd's raft)",
+        is_asked => begins_transfer
+    ),
+    rule!(
+        "transfer_ignored_step",
+        "a request for the server that is being handed over to already, for the leader itself or for a \
+         stranger begins nothing, and one for the leader ends what was begun (etcd's raft)",
+        is_asked_in_vain => |it: &Applied<'_>| {
+            let ends = asked(it) == Some(it.i.id);
+            let kept = Server {
+                transferee: it.i.transferee.filter(|_| !ends),
+                ..it.i.clone()
+            };
+            *it.next == kept && it.sends([])
+        }
+    ),
+    rule!(
+        "transfer_forwarded_step",
+        "a follower passes a request for another leader on to the leader that it knows; whoever knows none \
+         ignores it (etcd's raft)",
+        is_asked_of_another => |it: &Applied<'_>| {
+            let leader = it.i.leader.filter(|_| it.i.role == Role::Follower);
+            let transferee = asked(it).unwrap_or(it.i.id);
+            let passed_on = leader.map(|to| (to, it.i.term, Body::TransferLeader { transferee }));
+            it.i == it.next && it.sends(passed_on)
+        }
+    ),
+    rule!(
+        "timeout_now_sent_step",
+        "only \"once the target\" has the whole log the leader \"sends a TimeoutNow request to the target \
+         server\" (thesis, section 3.10)",
+        hands_over => |it: &Applied<'_>| {
+            let complete = |j| it.next.peer(j).is_some_and(|peer| peer.matched == it.next.log.last_index());
+            let leads = it.next.role == Role::Leader;
+            told(it).all(|m| leads && it.next.transferee == Some(m.to) && complete(m.to))
+        }
+    ),
+    rule!(
+        "transfer_completed_step",
+        "the acknowledgement by which the transferee is known to have the whole log makes the leader tell \
+         it to campaign (thesis, section 3.10)",
+        completes => |it: &Applied<'_>| told(it).count() == 1
+    ),
+    rule!(
+        "transfer_lasts_step",
+        "\"if leadership transfer does not complete after about an election timeout, the prior leader \
+         aborts the transfer\" (thesis, section 3.10), or when another is asked for, and not before",
+        |it: &Applied<'_>| it.i.transferee.is_some() && it.still_leads() => |it: &Applied<'_>| {
+            let elapsed = matches!(it.action, Action::CheckQuorum(_));
+            match asked(it).filter(|to| it.settings.is_member(*to)) {
+                Some(to) => it.next.transferee == Some(to).filter(|to| *to != it.i.id),
+                None if elapsed => it.next.transferee.is_none(),
+                None => it.next.transferee == it.i.transferee,
+            }
+        }
+    ),
+    rule!(
+        "transfer_drops_proposals_step",
+        "\"the prior leader stops accepting new client requests\" (thesis, section 3.10)",
+        |it: &Applied<'_>| changes(it) && it.next.transferee.is_some() => |it: &Applied<'_>| {
+            let dropped = Outcome::Refused(Refusal::ProposalDropped);
+            let payload = Payload::value(1).unwrap_or_default();
+            ignores(it, Stimulus::Propose(payload), dropped)
+        }
+    ),
+    rule!(
+        "timeout_now_ignored_step",
+        "whoever campaigns already, or leads, does not begin to when it is told (etcd's raft, stepCandidate)",
+        |it: &Applied<'_>| {
+            let told = it.message.is_some_and(|m| m.body == Body::TimeoutNow && m.term == it.i.term);
+            told && it.i.role != Role::Follower
+        } => |it: &Applied<'_>| it.i == it.next && it.sends([])
+    ),
+    rule!(
+        "transfer_overrides_lease_step",
+        "the request of a server that its leader told to campaign is \"processed even if a server believes \
+         a leader exists\" (thesis, section 4.2.3)",
+        |it: &Applied<'_>| {
+            let transfer = |m: &Message| matches!(m.body, Body::RequestVote { transfer: true, .. });
+            let held = it.i.lease || it.settings.check_quorum && it.i.role == Role::Leader;
+            held && it.message.is_some_and(|m| transfer(m) && m.term > it.i.term)
+        } => |it: &Applied<'_>| {
+            let term = it.message.map_or(0, |m| m.term);
+            (it.next.term, it.next.role) == (term, Role::Follower) && it.sent().len() == 1
+        }
+    ),
+    rule!(
+        "forget_leader_step",
+        "a follower that is told to forgets its leader, and with it the lease, and nothing else (etcd's \
+         raft, ForgetLeader)",
+        |it: &Applied<'_>| matches!(it.action, Action::ForgetLeader(_)) => |it: &Applied<'_>| {
+            let forgotten = Server {
+                leader: None,
+                lease: false,
+                ..it.i.clone()
+            };
+            let follows = it.i.role == Role::Follower;
+            *it.next == if follows { forgotten } else { it.i.clone() } && it.sends([])
+        }
+    ),
+    rule!(
+        "proposal_forwarded_step",
+        "\"followers [..] forward\" what a client proposes \"to the leader\" that they know, if they are to, \
+         and do not change; whoever neither leads nor forwards drops it (thesis, section 6.2)",
+        |it: &Applied<'_>| it.i.role != Role::Leader && proposal(it).is_some() => |it: &Applied<'_>| {
+            let forwards = it.settings.forward_proposals && it.i.role == Role::Follower;
+            let leader = it.i.leader.filter(|_| forwards);
+            let payloads = proposal(it).unwrap_or_default();
+            let forwarded = leader.map(|to| (to, 0, Body::Propose { payloads }));
+            it.i == it.next && it.sends(forwarded)
+        }
+    ),
+    rule!(
+        "forwarded_proposal_step",
+        "a leader takes what is forwarded to it as if a client had asked it: it appends it to its log \
+         (paper, section 5.3), unless it hands over or has too much uncommitted",
+        |it: &Applied<'_>| it.i.role == Role::Leader && it.message.is_some() && proposal(it).is_some()
+            => takes_proposal
+    ),
+    rule!(
+        "uncommitted_step",
+        "a leader counts the proposals that it has appended and not committed, or fewer (etcd's raft, \
+         increaseUncommittedSize): never more than the limit, and without a limit none",
+        |it: &Applied<'_>| it.next.role == Role::Leader && it.settings.max_uncommitted > 0
+            => |it: &Applied<'_>| {
+            let next = it.next;
+            let uncommitted = (next.commit + 1..=next.log.last_index()).filter(|index| {
+                let entry = next.log.entry(*index);
+                entry.is_some_and(|entry| entry.payload != Payload::EMPTY && entry.term == next.term)
+            });
+            let counted = next.uncommitted as usize;
+            counted <= uncommitted.count() && next.uncommitted <= it.settings.max_uncommitted
+        }
+    ),
+];
+
+/// For whom the leadership is asked, by a call or by what a follower passed on.
+fn asked(it: &Applied<'_>) -> Option<Id> {
+    match (it.action, it.message) {
+        (Action::TransferLeadership(_, to), _) => Some(to),
+        (_, Some(m)) if m.term == it.i.term => match m.body {
+            Body::TransferLeader { transferee } => Some(transferee),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn is_new(it: &Applied<'_>, to: Id) -> bool {
+    it.settings.is_member(to) && to != it.i.id && it.i.transferee != Some(to)
+}
+
+fn is_asked(it: &Applied<'_>) -> bool {
+    it.i.role == Role::Leader && asked(it).is_some_and(|to| is_new(it, to))
+}
+
+fn is_asked_in_vain(it: &Applied<'_>) -> bool {
+    it.i.role == Role::Leader && asked(it).is_some_and(|to| !is_new(it, to))
+}
+
+fn is_asked_of_another(it: &Applied<'_>) -> bool {
+    it.i.role != Role::Leader && asked(it).is_some()
+}
+
+fn begins_transfer(it: &Applied<'_>) -> bool {
+    asked(it).is_none_or(|to| {
+        let (i, next) = (it.i, it.next);
+        let complete = i
+            .peer(to)
+            .is_some_and(|peer| peer.matched == i.log.last_index());
+        let to_it = it.sent().into_iter().all(|m| m.to == to);
+        (next.role, next.term, next.transferee) == (Role::Leader, i.term, Some(to))
+            && (&i.log, i.commit) == (&next.log, next.commit)
+            && to_it
+            && told(it).count() == usize::from(complete)
+    })
+}
+
+/// The requests to campaign that were sent.
+fn told<'a>(it: &Applied<'a>) -> impl Iterator<Item = &'a Message> + use<'a> {
+    let sent = it.sent().into_iter();
+    sent.filter(|m| m.body == Body::TimeoutNow)
+}
+
+fn hands_over(it: &Applied<'_>) -> bool {
+    told(it).next().is_some()
+}
+
+fn completes(it: &Applied<'_>) -> bool {
+    let last = it.next.log.last_index();
+    it.still_leads()
+        && it.for_leader().is_some_and(|m| {
+            let matched = |i: &Server| i.peer(m.from).map(|peer| peer.matched);
+            it.i.transferee == Some(m.from)
+                && matched(it.i) != Some(last)
+                && matched(it.next) == Some(last)
+        })
+}
+
+/// What a client proposes, here or at the server that forwarded it.
+fn proposal(it: &Applied<'_>) -> Option<Payloads> {
+    match (it.action, it.message) {
+        (Action::Propose(_), _) => Some(Payload::value(it.value).into_iter().collect()),
+        (_, Some(m)) if m.term == 0 => match &m.body {
+            Body::Propose { payloads } => Some(payloads.clone()),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn takes_proposal(it: &Applied<'_>) -> bool {
+    let payloads = proposal(it).unwrap_or_default();
+    let (old, new) = (it.i.log.last_index(), it.next);
+    let carry = payloads.iter().filter(|it| *it != Payload::EMPTY).count() as u32;
+    let limit = it.settings.max_uncommitted;
+    let full = limit > 0 && it.i.uncommitted > 0 && carry > 0 && it.i.uncommitted + carry > limit;
+    if full || it.i.transferee.is_some() {
+        return it.i == new && it.sends([]);
+    }
+    let appended = (old + 1..=new.log.last_index()).map_while(|index| new.log.entry(index));
+    it.still_leads()
+        && appended.clone().all(|entry| entry.term == new.term)
+        && appended.map(|entry| entry.payload).eq(payloads.iter())
+}

@@ -1,0 +1,81 @@
+//! Snapshots and compaction (paper, section 7; thesis, sections 5.1 to 5.3).
+//!
+//! A snapshot is known by its last entry, which by Log Matching stands for all entries up to there.
+
+use super::{Log, Turn};
+use crate::ids::{Id, IdSet};
+use crate::message::{Body, Message, Position};
+use crate::rule::{Notes, Rule};
+use crate::seq::Seq;
+
+impl<N: Notes> Turn<'_, N> {
+    /// The application makes a snapshot of all that it has applied; "once a server completes writing a snapshot, it may
+    /// delete all log entries up through the last included index, as well as any prior snapshot" (paper, section 7).
+    pub(super) fn compact(&mut self) {
+        if self.i.commit > self.i.log.snapshot().index {
+            self.note(Rule::LogCompacted);
+            self.i.log.compact(self.i.commit);
+        }
+    }
+
+    /// "The leader must occasionally send snapshots to followers that lag behind. This happens when the leader has
+    /// already discarded the next log entry that it needs to send" (paper, section 7). A peer that was not heard from
+    /// lately is sent none: it could not take it. Returns whether one was sent.
+    pub(super) fn maybe_send_snapshot(&mut self, j: Id) -> bool {
+        let last = self.i.log.snapshot();
+        let Some(peer) = self.peer_mut(j) else {
+            return false;
+        };
+        if !peer.recent_active {
+            self.note(Rule::SilentPeerSpared);
+            return false;
+        }
+        peer.become_snapshot(last.index);
+        self.note(Rule::SnapshotSent);
+        let mut voters = IdSet::EMPTY;
+        self.settings.ids().for_each(|id| voters.insert(id));
+        self.send(j, self.i.term, Body::InstallSnapshot { last, voters });
+        true
+    }
+
+    /// A snapshot from the leader of the term is answered with the index up to which the logs are known to agree:
+    /// that of the snapshot, or what is committed here already.
+    pub(super) fn handle_snapshot(&mut self, m: &Message, last: Position, voters: IdSet) {
+        self.note(Rule::SnapshotAnswered);
+        if last.index > self.i.commit && voters.contains(self.i.id) {
+            self.restore(last);
+        }
+        let index = self.i.commit;
+        self.reply(m, Body::AppendEntriesAccepted { index });
+    }
+
+    /// "If existing log entry has same index and term as snapshot's last included entry, retain log entries following
+    /// it", else "discard the entire log" (paper, figure 13). The server goes on with a log that has the entry as it is: it
+    /// takes no more from the snapshot than that its entries are committed.
+    fn restore(&mut self, last: Position) {
+        if self.i.log.matches(last) {
+            self.note(Rule::MatchingLogKept);
+            self.commit_to(last.index);
+        } else {
+            self.note(Rule::LogReplaced);
+            self.i.log = Log::behind(last, Seq::new());
+            self.i.commit = last.index;
+        }
+    }
+
+    /// The transport knows what became of a snapshot.
+    pub(super) fn snapshot_reported(&mut self, j: Id, ok: bool) {
+        if let Some(peer) = self.peer_mut(j) {
+            peer.snapshot_reported(ok);
+            self.note(Rule::SnapshotReported);
+        }
+    }
+
+    /// The transport could not reach a peer.
+    pub(super) fn peer_unreachable(&mut self, j: Id) {
+        if let Some(peer) = self.peer_mut(j) {
+            peer.unreachable();
+            self.note(Rule::UnreachableProbed);
+        }
+    }
+}
