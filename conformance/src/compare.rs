@@ -124,7 +124,9 @@ impl<'a> Wanted<'a> {
 /// The entries that a server with this view has handed to its application since it had applied up to
 /// `applied`.
 pub(crate) fn handed(view: &NodeView, applied: Index) -> Vec<Handed> {
-    let log = (1..).map(Index).zip(&view.log);
+    // What a snapshot stands for is not handed out.
+    let before = view.snapshot.as_ref().map_or(0, |it| it.index.0);
+    let log = (before + 1..).map(Index).zip(&view.log);
     log.filter(|(index, _)| applied < *index && *index <= view.applied)
         .map(|(index, entry)| Handed {
             index,

@@ -37,6 +37,7 @@ pub mod divergence;
 pub mod explore;
 pub mod export;
 pub mod minimise;
+mod needs;
 pub mod path;
 pub mod planted;
 pub mod product;

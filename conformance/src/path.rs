@@ -31,6 +31,7 @@ pub fn provenance(generator: &str, preset: Option<&str>, cluster: &Cluster) -> P
     let bounds = cluster.bounds();
     let budgets = Kind::ALL
         .iter()
+        .filter(|kind| bounds.have(**kind))
         .filter_map(|kind| match bounds.budget(*kind) {
             Budget::Times(times) => Some((budget_name(*kind), u64::from(times))),
             Budget::Unlimited => None,
@@ -65,7 +66,7 @@ pub fn provenance(generator: &str, preset: Option<&str>, cluster: &Cluster) -> P
 }
 
 /// The name of the field of [`lockstep_model::Bounds`] that holds the budget of a kind.
-pub(crate) fn budget_name(kind: Kind) -> &'static str {
+pub fn budget_name(kind: Kind) -> &'static str {
     match kind {
         Kind::Timeout => "timeouts",
         Kind::LeaseExpire => "lease_expiries",
@@ -75,5 +76,10 @@ pub(crate) fn budget_name(kind: Kind) -> &'static str {
         Kind::Restart => "restarts",
         Kind::Duplicate => "duplicates",
         Kind::Drop => "drops",
+        Kind::ForgetLeader => "forgets",
+        Kind::Compact => "compactions",
+        Kind::TransferLeadership => "transfers",
+        Kind::ReportUnreachable => "unreachable_reports",
+        Kind::ReportSnapshot => "snapshot_reports",
     }
 }

@@ -6,7 +6,7 @@
 //! implementation that is wrapped.
 
 use crate::target::{
-    Description, DialectUse, Fork, Output, Reaction, Target, TargetError, TargetServer,
+    Description, DialectUse, Fork, Needs, Output, Reaction, Target, TargetError, TargetServer,
 };
 use lockstep_model::Dialect;
 use lockstep_traces::{
@@ -99,8 +99,8 @@ impl<T: Target> Target for Planted<T> {
         self.target.dialect()
     }
 
-    fn lacks(&self, config: &Config) -> Vec<&'static str> {
-        self.target.lacks(config)
+    fn lacks(&self, needs: &Needs) -> Vec<&'static str> {
+        self.target.lacks(needs)
     }
 
     fn accepts(&self, config: &Config) -> Result<(), TargetError> {

@@ -15,7 +15,8 @@
 
 use crate::seeded::Side;
 use crate::target::{
-    Description, DialectUse, Digest, Fork, Reaction, Run, Script, Target, TargetError, TargetServer,
+    Description, DialectUse, Digest, Fork, Needs, Reaction, Run, Script, Target, TargetError,
+    TargetServer,
 };
 use crate::targets::etcd::{self, EtcdError, StorageWrites};
 use crate::targets::exec::{ExecOptions, ExecTarget, Program};
@@ -373,7 +374,7 @@ pub struct AnyServer<S: ?Sized>(Box<S>);
 trait Object<S: ?Sized> {
     fn description(&self) -> Description;
     fn dialect(&self) -> Dialect;
-    fn lacks(&self, config: &Config) -> Vec<&'static str>;
+    fn lacks(&self, needs: &Needs) -> Vec<&'static str>;
     fn start(&self, config: &Config, id: ServerId) -> Result<Box<S>, TargetError>;
     fn accepts(&self, config: &Config) -> Result<(), TargetError>;
     fn run(
@@ -399,8 +400,8 @@ impl<T: Target, S: ?Sized> Object<S> for Known<T, S> {
         self.target.dialect()
     }
 
-    fn lacks(&self, config: &Config) -> Vec<&'static str> {
-        self.target.lacks(config)
+    fn lacks(&self, needs: &Needs) -> Vec<&'static str> {
+        self.target.lacks(needs)
     }
 
     fn start(&self, config: &Config, id: ServerId) -> Result<Box<S>, TargetError> {
@@ -478,8 +479,8 @@ impl<S: TargetServer + ?Sized> Target for Erased<S> {
         self.0.dialect()
     }
 
-    fn lacks(&self, config: &Config) -> Vec<&'static str> {
-        self.0.lacks(config)
+    fn lacks(&self, needs: &Needs) -> Vec<&'static str> {
+        self.0.lacks(needs)
     }
 
     fn start(&self, config: &Config, id: ServerId) -> Result<AnyServer<S>, TargetError> {

@@ -1,7 +1,7 @@
 //! The other side of the exec protocol (`conformance/targets/PROTOCOL.md`): a program whose servers are those of
 //! a [`Target`].
 
-use crate::target::{Reaction, Target, TargetError, TargetServer, apply_caught};
+use crate::target::{Needs, Reaction, Target, TargetError, TargetServer, apply_caught};
 use crate::targets::exec::PROTOCOL_VERSION;
 use lockstep_traces::{Config, Field, FieldSet, Input, NodeView, ServerId};
 use serde::Deserialize;
@@ -153,16 +153,9 @@ impl<T: Target> Sessions<'_, T> {
     }
 
     fn describe(&self) -> Value {
-        let everything = Config {
-            servers: 1,
-            pre_vote: true,
-            check_quorum: true,
-            one_entry_per_append: true,
-            max_inflight: 1,
-        };
+        let everything = Needs::everything();
         let lacks = self.target.lacks(&everything);
-        let features = ["pre_vote", "check_quorum", "one_entry_per_append"];
-        let features = features.into_iter().filter(|it| !lacks.contains(it));
+        let features = everything.features().filter(|it| !lacks.contains(it));
         let about = self.target.description();
         let departures = self.target.dialect().iter().map(|it| it.name());
         json!({

@@ -41,6 +41,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+pub use crate::needs::Needs;
+
 /// What a target says of itself; it goes into every report.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Description {
@@ -125,12 +127,11 @@ pub trait Target {
         Dialect::ETCD
     }
 
-    /// The switches that this configuration turns on and the implementation does not have, by the names that
-    /// they have in traces. A preset or trace with such a configuration is not applicable to it: it is
-    /// neither run nor passed. The default is none.
-    fn lacks(&self, config: &Config) -> Vec<&'static str> {
-        let _ = config;
-        Vec::new()
+    /// What is needed and the implementation does not have, by the names of [`Needs`]. A preset or trace that needs
+    /// it is not applicable to it: it is neither run nor passed. The default is everything that the first
+    /// version of the protocol did not have.
+    fn lacks(&self, needs: &Needs) -> Vec<&'static str> {
+        needs.beyond_the_first().collect()
     }
 
     /// A new server of a cluster so configured: empty log, term zero, no vote.

@@ -50,7 +50,9 @@ impl Reset {
             Input::Deliver(message) => {
                 let of_leader = matches!(
                     message.body,
-                    Body::AppendEntries { .. } | Body::Heartbeat { .. }
+                    Body::AppendEntries { .. }
+                        | Body::Heartbeat { .. }
+                        | Body::InstallSnapshot { .. }
                 );
                 of_leader && message.term == after.term && after.leader == Some(message.from)
             }
@@ -59,7 +61,12 @@ impl Reset {
             | Input::Heartbeat
             | Input::CheckQuorum
             | Input::Propose(_)
-            | Input::Restart => false,
+            | Input::Restart
+            | Input::TransferLeadership { .. }
+            | Input::ForgetLeader
+            | Input::Compact
+            | Input::ReportUnreachable { .. }
+            | Input::ReportSnapshot { .. } => false,
         };
         let voted = sent.iter().any(|emitted| {
             matches!(

@@ -2,11 +2,12 @@
 
 use crate::compare::{Difference, start_view};
 use lockstep_traces::{
-    Body, DurableImage, Emitted, Entry, Event, Expected, Field, Fields, Index, Input, Message,
-    NodeView, Outcome, Pairs, RejectHint, Role, ServerId, Show, Value, for_each_peer,
+    Body, Configuration, DurableImage, Emitted, Entry, Event, Expected, Field, Fields, Index,
+    Input, Message, NodeView, Outcome, Pairs, Payload, RejectHint, Role, ServerId, Show, Snapshot,
+    Value, for_each_peer,
 };
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What an input changed at a server and what it sent, line by line.
 pub fn describe(before: &NodeView, expected: &Expected) -> String {
@@ -100,8 +101,10 @@ fn durable_is_current(view: &NodeView) -> bool {
         vote,
         commit,
         log,
+        snapshot,
     } = &view.durable;
-    (*term, *vote, *commit, log) == (view.term, view.vote, view.commit, &view.log)
+    let plain = (*term, *vote, *commit) == (view.term, view.vote, view.commit);
+    plain && (log, snapshot) == (&view.log, &view.snapshot)
 }
 
 /// An event in words: the moving server first, as in the specification's action names.
@@ -115,6 +118,13 @@ pub fn event(event: &Event) -> String {
             Input::Propose(value) => format!("Propose({server}, {value})"),
             Input::Deliver(it) => format!("Deliver {}", message(it)),
             Input::Restart => format!("Restart({server})"),
+            Input::TransferLeadership { to } => format!("TransferLeadership({server}, {to})"),
+            Input::ForgetLeader => format!("ForgetLeader({server})"),
+            Input::Compact => format!("Compact({server})"),
+            Input::ReportUnreachable { peer } => format!("ReportUnreachable({server}, {peer})"),
+            Input::ReportSnapshot { peer, ok } => {
+                format!("ReportSnapshot({server}, {peer}, {})", arrived(*ok))
+            }
         },
         Event::Duplicate(it) => format!("Duplicate {}", message(it)),
         Event::Drop(it) => format!("Drop {}", message(it)),
@@ -137,6 +147,13 @@ pub fn brief(event: &Event) -> String {
             Input::Heartbeat => format!("Heartbeat {server}"),
             Input::CheckQuorum => format!("CheckQuorum {server}"),
             Input::Restart => format!("Restart {server}"),
+            Input::TransferLeadership { to } => format!("TransferLeadership {server}→{to}"),
+            Input::ForgetLeader => format!("ForgetLeader {server}"),
+            Input::Compact => format!("Compact {server}"),
+            Input::ReportUnreachable { peer } => format!("ReportUnreachable {server}→{peer}"),
+            Input::ReportSnapshot { peer, ok } => {
+                format!("ReportSnapshot {server}→{peer} {}", arrived(*ok))
+            }
         },
         Event::Duplicate(it) => format!("duplicate {}", way(it)),
         Event::Drop(it) => format!("drop {}", way(it)),
@@ -154,6 +171,22 @@ pub fn sentence(event: &Event) -> String {
             Input::Propose(value) => format!("a client proposes {value} at server {server}"),
             Input::Deliver(it) => format!("deliver {}", message_sentence(it)),
             Input::Restart => format!("server {server} crashes and restarts"),
+            Input::TransferLeadership { to } => {
+                format!("server {server} is asked to have leadership transferred to server {to}")
+            }
+            Input::ForgetLeader => format!("server {server} is told to forget its leader"),
+            Input::Compact => format!("server {server} makes a snapshot and compacts its log"),
+            Input::ReportUnreachable { peer } => {
+                format!("server {server} hears that server {peer} could not be reached")
+            }
+            Input::ReportSnapshot { peer, ok } => {
+                let what = if *ok {
+                    "arrived at"
+                } else {
+                    "did not arrive at"
+                };
+                format!("server {server} hears that its snapshot {what} server {peer}")
+            }
         },
         Event::Duplicate(it) => format!("duplicate {}", message_sentence(it)),
         Event::Drop(it) => format!("lose {}", message_sentence(it)),
@@ -179,6 +212,11 @@ pub fn input_label(input: &Input) -> String {
         Input::Propose(value) => format!("client proposes {value}"),
         Input::Deliver(it) => message_label(it),
         Input::Restart => "crash, restart".to_owned(),
+        Input::TransferLeadership { to } => format!("transfer to {to}"),
+        Input::ForgetLeader => "forget leader".to_owned(),
+        Input::Compact => "compact".to_owned(),
+        Input::ReportUnreachable { peer } => format!("{peer} unreachable"),
+        Input::ReportSnapshot { peer, ok } => format!("snapshot for {peer} {}", arrived(*ok)),
     }
 }
 
@@ -194,8 +232,12 @@ pub fn message_sentence(message: &Message) -> String {
         Body::RequestVote {
             last_index,
             last_term,
+            transfer,
+        } => {
+            let why = if *transfer { ", by transfer" } else { "" };
+            format!(", last entry {last_index}@{last_term}{why}")
         }
-        | Body::RequestPreVote {
+        Body::RequestPreVote {
             last_index,
             last_term,
         } => format!(", last entry {last_index}@{last_term}"),
@@ -220,7 +262,17 @@ pub fn message_sentence(message: &Message) -> String {
             rejected: Some(RejectHint { index: hint, term }),
         } => format!(", rejected {index}, hint {hint}@{term}"),
         Body::Heartbeat { commit } => format!(", commit {commit}"),
-        Body::HeartbeatResponse => String::new(),
+        Body::HeartbeatResponse | Body::TimeoutNow => String::new(),
+        Body::TransferLeader { transferee } => format!(", to server {transferee}"),
+        Body::Propose { payloads } => format!(", {}", proposed(payloads)),
+        Body::InstallSnapshot { snapshot } => {
+            let Snapshot {
+                index,
+                term,
+                configuration,
+            } = snapshot;
+            format!(", up to {index}@{term}, {}", voters(configuration))
+        }
     };
     format!("{from}→{to} {} term {term}{says}", message_kind(body))
 }
@@ -263,6 +315,46 @@ pub fn message_kind(body: &Body) -> &'static str {
     body.kind()
 }
 
+/// Who is a member, in a snapshot.
+fn voters(configuration: &Configuration) -> String {
+    let of = |name: &str, ids: &BTreeSet<ServerId>| match ids.is_empty() {
+        true => None,
+        false => {
+            let ids: Vec<_> = ids.iter().map(ToString::to_string).collect();
+            Some(format!("{name} {}", ids.join(" ")))
+        }
+    };
+    let Configuration {
+        voters,
+        outgoing,
+        learners,
+        learners_next,
+        auto_leave,
+    } = configuration;
+    let parts = [
+        of("voters", voters),
+        of("outgoing", outgoing),
+        of("learners", learners),
+        of("learners next", learners_next),
+        auto_leave.then(|| "auto leave".to_owned()),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// What became of a snapshot.
+fn arrived(ok: bool) -> &'static str {
+    if ok { "arrived" } else { "failed" }
+}
+
+/// What a follower forwards.
+fn proposed(payloads: &[Payload]) -> String {
+    let one = |payload: &Payload| match payload {
+        Payload::Empty => "∅".to_owned(),
+        Payload::Value(value) => value.to_string(),
+    };
+    payloads.iter().map(one).collect::<Vec<_>>().join(" ")
+}
+
 fn entry_span(prev: Index, entries: usize) -> String {
     let (first, last) = (prev.0 + 1, prev.0 + entries as u64);
     match entries {
@@ -299,7 +391,11 @@ pub fn message(message: &Message) -> String {
         Body::RequestVote {
             last_index,
             last_term,
-        } => format!(" last {last_index}@{last_term}"),
+            transfer,
+        } => {
+            let why = if *transfer { " transfer" } else { "" };
+            format!(" last {last_index}@{last_term}{why}")
+        }
         Body::RequestVoteResponse { granted } => grant(*granted),
         Body::RequestPreVote {
             last_index,
@@ -324,7 +420,17 @@ pub fn message(message: &Message) -> String {
             rejected: Some(RejectHint { index: hint, term }),
         } => format!(" rejected {index} hint {hint}@{term}"),
         Body::Heartbeat { commit } => format!(" commit {commit}"),
-        Body::HeartbeatResponse => String::new(),
+        Body::HeartbeatResponse | Body::TimeoutNow => String::new(),
+        Body::TransferLeader { transferee } => format!(" to {transferee}"),
+        Body::Propose { payloads } => format!(" {}", proposed(payloads)),
+        Body::InstallSnapshot { snapshot } => {
+            let Snapshot {
+                index,
+                term,
+                configuration,
+            } = snapshot;
+            format!(" snapshot {index}@{term} {}", voters(configuration))
+        }
     };
     format!("{from}→{to} {kind} term {term}{says}")
 }

@@ -106,7 +106,7 @@ impl Kind {
 
     /// The other kinds: those of features that a preset may do without. Without a budget they are no part of a model,
     /// not even as inputs that are compared and not explored.
-    pub(crate) const MORE: [Kind; 5] = [
+    pub const MORE: [Kind; 5] = [
         Kind::ForgetLeader,
         Kind::Compact,
         Kind::TransferLeadership,
@@ -217,7 +217,7 @@ impl Bounds {
     }
 
     /// Whether the model has events of this kind at all.
-    pub(crate) fn have(&self, kind: Kind) -> bool {
+    pub fn have(&self, kind: Kind) -> bool {
         !Kind::MORE.contains(&kind) || self.budget(kind) != Budget::Times(0)
     }
 

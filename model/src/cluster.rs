@@ -172,7 +172,7 @@ impl Action {
     }
 
     /// The numbers of the events of this kind.
-    pub(crate) fn numbers_of(kind: Kind) -> std::ops::Range<usize> {
+    pub fn numbers_of(kind: Kind) -> std::ops::Range<usize> {
         let about = |place: usize, places: usize| {
             let first = Action::PLAIN + place * MAX_SERVERS;
             first..first + places * MAX_SERVERS
@@ -195,13 +195,13 @@ impl Action {
     }
 
     /// The kind of the events of this number; `None` for a delivery, of which there is no kind to count.
-    pub(crate) fn kind_of_number(number: usize) -> Option<Kind> {
+    pub fn kind_of_number(number: usize) -> Option<Kind> {
         let mut kinds = Kind::ALL.into_iter();
         kinds.find(|kind| Action::numbers_of(*kind).contains(&number))
     }
 
     /// What an input to server `i` is as an action, unless it is a delivery or names nobody who could be a server.
-    pub(crate) fn of_input(i: Id, input: &Input) -> Option<Action> {
+    pub fn of_input(i: Id, input: &Input) -> Option<Action> {
         let named = |id: &ServerId| Id::try_from(*id).ok();
         Some(match input {
             Input::Timeout => Action::Timeout(i),
@@ -523,6 +523,15 @@ impl Cluster {
     /// Whether logs may be compacted, so that the history has to keep what was committed.
     pub(crate) fn compacts(&self) -> bool {
         self.bounds.have(Kind::Compact)
+    }
+
+    /// The local events that a server gets in every state, enabled or not: those of server one stand for all.
+    pub fn local_events(&self) -> Vec<Action> {
+        let local = (0..Action::LOCAL_EVENTS).filter_map(|number| Action::local(number, Id::from_slot(0)));
+        local
+            .filter(|action| is_of(&self.settings, *action))
+            .filter(|action| action.kind().is_some_and(|kind| self.bounds.have(kind)))
+            .collect()
     }
 
     /// The edge that an action makes, whether it is within the bound or not.

@@ -2,7 +2,8 @@
 
 use super::error::CliError;
 use clap::Args;
-use lockstep_model::{Bounds, Budget, Cluster, Dialect, Preset, Settings};
+use lockstep_conformance::path::budget_name;
+use lockstep_model::{Bounds, Budget, Cluster, Dialect, Kind, Preset, Settings};
 use std::collections::BTreeMap;
 
 /// A preset and its changes.
@@ -28,6 +29,12 @@ pub struct ModelArgs {
     /// How many appends with entries may be on their way to a peer
     #[arg(long, value_name = "N")]
     max_inflight: Option<u64>,
+    /// A follower forwards to its leader what clients propose
+    #[arg(long, value_name = "BOOL")]
+    forward_proposals: Option<bool>,
+    /// How many proposals of a leader may be uncommitted; 0 is no limit
+    #[arg(long, value_name = "N")]
+    max_uncommitted: Option<u64>,
     #[command(flatten)]
     bounds: BoundArgs,
 }
@@ -66,6 +73,21 @@ struct BoundArgs {
     /// How many messages the network may lose
     #[arg(long, value_name = "BUDGET")]
     drops: Option<Budget>,
+    /// How many times followers may be told to forget their leader
+    #[arg(long, value_name = "BUDGET")]
+    forgets: Option<Budget>,
+    /// How many times servers may compact their logs
+    #[arg(long, value_name = "BUDGET")]
+    compactions: Option<Budget>,
+    /// How many times leadership may be asked to be transferred
+    #[arg(long, value_name = "BUDGET")]
+    transfers: Option<Budget>,
+    /// How many times a leader may be told that a peer could not be reached
+    #[arg(long, value_name = "BUDGET")]
+    unreachable_reports: Option<Budget>,
+    /// How many times a leader may be told what became of a snapshot
+    #[arg(long, value_name = "BUDGET")]
+    snapshot_reports: Option<Budget>,
     /// How many of all these but timeouts and proposals may happen in one run together
     #[arg(long, value_name = "BUDGET")]
     disturbances: Option<Budget>,
@@ -147,6 +169,8 @@ impl ModelArgs {
         set(&mut config.check_quorum, self.check_quorum);
         set(&mut config.one_entry_per_append, self.one_entry_per_append);
         set(&mut config.max_inflight, self.max_inflight);
+        set(&mut config.forward_proposals, self.forward_proposals);
+        set(&mut config.max_uncommitted, self.max_uncommitted);
         let mut bounds = preset.bounds;
         self.bounds.apply(&mut bounds);
         let changed = config != preset.config || bounds != preset.bounds;
@@ -178,6 +202,14 @@ impl ModelArgs {
             self.one_entry_per_append.map(|it| it.to_string()),
         );
         add("max-inflight", self.max_inflight.map(|it| it.to_string()));
+        add(
+            "forward-proposals",
+            self.forward_proposals.map(|it| it.to_string()),
+        );
+        add(
+            "max-uncommitted",
+            self.max_uncommitted.map(|it| it.to_string()),
+        );
         if let Ok(chosen) = self.choose() {
             let asked = bound_rows(chosen.cluster.bounds());
             if let Ok(preset) = find(self.name()) {
@@ -230,8 +262,17 @@ impl Chosen {
         } else {
             format!(", departing from etcd: {dialect:?}")
         };
+        let forwards = if config.forward_proposals {
+            ", proposals forwarded"
+        } else {
+            ""
+        };
+        let room = match config.max_uncommitted {
+            0 => String::new(),
+            limit => format!(", {limit} uncommitted"),
+        };
         format!(
-            "{} servers, {}, {}, {entries} per append, {} in flight{departures}",
+            "{} servers, {}, {}, {entries} per append, {} in flight{forwards}{room}{departures}",
             config.servers,
             on("PreVote", config.pre_vote),
             on("CheckQuorum", config.check_quorum),
@@ -241,18 +282,28 @@ impl Chosen {
 
     /// The bounds in a line.
     pub fn bounds(&self) -> String {
-        let rows = bound_rows(self.cluster.bounds());
-        let parts = rows
-            .into_iter()
+        let parts = self
+            .bounds_in_use()
             .map(|(name, value)| format!("{} {value}", name.replace('_', " ")));
         parts.collect::<Vec<_>>().join(", ")
     }
 
     /// The bounds as a trace header has them; an unlimited one is left out.
     pub fn bound_numbers(&self) -> BTreeMap<String, u64> {
-        let rows = bound_rows(self.cluster.bounds()).into_iter();
-        rows.filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?)))
+        self.bounds_in_use()
+            .filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?)))
             .collect()
+    }
+
+    /// The bounds, without the budgets of features that the model leaves out.
+    fn bounds_in_use(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let bounds = *self.cluster.bounds();
+        let unused = move |name: &str| {
+            let mut more = Kind::MORE.into_iter();
+            more.any(|kind| budget_name(kind) == name && !bounds.have(kind))
+        };
+        let rows = bound_rows(&bounds).into_iter();
+        rows.filter(move |(name, _)| !unused(name))
     }
 }
 
@@ -268,6 +319,11 @@ impl BoundArgs {
         set(&mut bounds.restarts, self.restarts);
         set(&mut bounds.duplicates, self.duplicates);
         set(&mut bounds.drops, self.drops);
+        set(&mut bounds.forgets, self.forgets);
+        set(&mut bounds.compactions, self.compactions);
+        set(&mut bounds.transfers, self.transfers);
+        set(&mut bounds.unreachable_reports, self.unreachable_reports);
+        set(&mut bounds.snapshot_reports, self.snapshot_reports);
         set(&mut bounds.disturbances, self.disturbances);
     }
 }
@@ -285,6 +341,11 @@ pub fn bound_rows(bounds: &Bounds) -> Vec<(&'static str, String)> {
         restarts,
         duplicates,
         drops,
+        forgets,
+        compactions,
+        transfers,
+        unreachable_reports,
+        snapshot_reports,
         disturbances,
     } = bounds;
     vec![
@@ -298,6 +359,11 @@ pub fn bound_rows(bounds: &Bounds) -> Vec<(&'static str, String)> {
         ("restarts", restarts.to_string()),
         ("duplicates", duplicates.to_string()),
         ("drops", drops.to_string()),
+        ("forgets", forgets.to_string()),
+        ("compactions", compactions.to_string()),
+        ("transfers", transfers.to_string()),
+        ("unreachable_reports", unreachable_reports.to_string()),
+        ("snapshot_reports", snapshot_reports.to_string()),
         ("disturbances", disturbances.to_string()),
     ]
 }

@@ -15,9 +15,10 @@ use lockstep_conformance::replay::{
     NotDriven, ReplayError, ReplayReport, ReplayVerdict, replay_read,
 };
 use lockstep_conformance::stop;
+use lockstep_conformance::target::Needs;
 use lockstep_conformance::targets::spec::Spec;
 use lockstep_traces::{
-    Config, CorpusTrace, Field, FieldSet, PassedOver, Trace, TraceError, TraceReader, corpus,
+    CorpusTrace, Field, FieldSet, Header, PassedOver, Trace, TraceError, TraceReader, corpus,
     trace_files,
 };
 use std::cell::RefCell;
@@ -178,6 +179,18 @@ pub struct Replay<'a> {
     pub progress: &'a Reporter,
 }
 
+/// What a trace needs of a target. Only version 2 of the format has inputs that not every target takes, so only such a
+/// trace is read for it, step by step; what cannot be read is said when the trace is replayed.
+fn needs(source: &Source, header: &Header) -> Needs {
+    let needs = Needs::of_config(&header.config);
+    let steps = (header.version > 1).then(|| source.open());
+    let steps = steps.into_iter().flatten().flatten();
+    steps
+        .take_while(|_| !stop::requested())
+        .flatten()
+        .fold(needs, |needs, step| needs.and(Needs::of_event(&step.event)))
+}
+
 impl Visit for Replay<'_> {
     type Output = Job;
 
@@ -186,8 +199,8 @@ impl Visit for Replay<'_> {
         let clock = Instant::now();
         let files = self.sources.traces.len();
         let lacking = RefCell::new(Vec::new());
-        let applies = |name: &str, config: &Config| {
-            let lacks = target.lacks(config);
+        let applies = |name: &str, needs: &Needs| {
+            let lacks = target.lacks(needs);
             if !lacks.is_empty() {
                 lacking
                     .borrow_mut()
@@ -200,9 +213,15 @@ impl Visit for Replay<'_> {
             let reader = source.open()?;
             Ok((source.path().display().to_string(), reader))
         });
-        let readers = readers.filter(|read| match read {
-            Ok((name, reader)) => applies(name, &reader.header().config),
-            Err(_) => true,
+        let mut sources = self.sources.traces.iter();
+        let readers = readers.filter(|read| {
+            let source = sources.next();
+            match (read, source) {
+                (Ok((name, reader)), Some(source)) => {
+                    applies(name, &needs(source, reader.header()))
+                }
+                _ => true,
+            }
         });
         let judges = Judges {
             specification: target.description().name == Spec.description().name,

@@ -16,6 +16,7 @@ use super::tested;
 use crate::report::{Job, Status, Table};
 use clap::Args;
 use lockstep_conformance::Target;
+use lockstep_conformance::target::Needs;
 use lockstep_engine::{Report as Searched, Verdict};
 use lockstep_model::Rule;
 use lockstep_model::properties::witnesses;
@@ -66,7 +67,7 @@ pub fn run(args: &VerifyArgs, progress: &Reporter) -> Result<Vec<Job>, CliError>
     let mut lacking = Vec::new();
     for it in &chosen {
         let config = it.cluster.settings().config();
-        let lacks = target.lacks(&config);
+        let lacks = target.lacks(&Needs::of_model(&config, it.cluster.bounds()));
         if lacks.is_empty() {
             target.accepts(&config)?;
         }

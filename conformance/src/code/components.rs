@@ -146,10 +146,14 @@ impl Model for Code<'_> {
             let Ok(id) = Id::try_from(node.id) else {
                 continue;
             };
-            let kinds = Kind::ALL.into_iter().filter(|kind| {
-                matters(*kind, node) && self.bounds.allow(*kind, &state.spent) && !node.is_broken()
-            });
-            actions.extend(kinds.filter_map(|kind| Action::local(kind, id)));
+            let local = (0..Action::LOCAL_EVENTS).filter_map(|number| Action::local(number, id));
+            let allowed = |action: &Action| {
+                let kind = action.kind();
+                kind.is_some_and(|kind| self.bounds.allow(kind, &state.spent))
+            };
+            actions.extend(local.filter(|action| {
+                matters(*action, node, &self.config) && allowed(action) && !node.is_broken()
+            }));
         }
         for (position, message) in state.network.iter().enumerate() {
             if position > 0 && state.network[position - 1] == *message {
@@ -313,28 +317,8 @@ impl Checkable for Code<'_> {
     }
 }
 
-/// The kind of action that is counted in this budget.
-fn number_of(kind: Kind) -> usize {
-    let kinds = (0..Action::KINDS.len()).find(|number| budget_of(*number) == Some(kind));
-    kinds.unwrap_or_default()
-}
-
-fn budget_of(number: usize) -> Option<Kind> {
-    match Action::KINDS[number] {
-        "Duplicate" => Some(Kind::Duplicate),
-        "Drop" => Some(Kind::Drop),
-        "Deliver" => None,
-        _ => {
-            let first = Id::new(1)?;
-            Kind::ALL.into_iter().find(|kind| {
-                Action::local(*kind, first).is_some_and(|action| action.number() == number)
-            })
-        }
-    }
-}
-
-fn numbers(kinds: impl Iterator<Item = Kind>) -> KindSet {
-    kinds.fold(KindSet::EMPTY, |set, kind| set.with(number_of(kind), true))
+fn set_of(numbers: impl Iterator<Item = usize>) -> KindSet {
+    numbers.fold(KindSet::EMPTY, |set, number| set.with(number, true))
 }
 
 impl Machines for Code<'_> {
@@ -344,16 +328,15 @@ impl Machines for Code<'_> {
     type Budgets = Spent;
 
     fn shape(&self) -> Shape {
-        let kind = |name| Action::KINDS.iter().position(|kind| *kind == name);
-        let kind = |name| kind(name).unwrap_or_default();
+        let of = |kind| Action::numbers_of(kind).start;
         Shape {
             servers: self.config.server_ids().count(),
             max_in_flight: self.bounds.max_in_flight,
-            local_kinds: kind("Deliver"),
-            deliver: kind("Deliver"),
-            duplicate: kind("Duplicate"),
-            drop: kind("Drop"),
-            parametric: KindSet::EMPTY.with(kind("Propose"), true),
+            local_kinds: Action::LOCAL_EVENTS,
+            deliver: Action::Deliver(0).event_number(),
+            duplicate: of(Kind::Duplicate),
+            drop: of(Kind::Drop),
+            parametric: KindSet::EMPTY.with(of(Kind::Propose), true),
             probes: false,
         }
     }
@@ -386,14 +369,21 @@ impl Machines for Code<'_> {
     fn event(&self, action: &Action) -> Event {
         match action {
             Action::Deliver(at) | Action::Duplicate(at) | Action::Drop(at) => {
-                Event::Message(*at as usize, action.number())
+                Event::Message(*at as usize, action.event_number())
             }
             Action::Timeout(i)
             | Action::LeaseExpire(i)
             | Action::Heartbeat(i)
             | Action::CheckQuorum(i)
             | Action::Propose(i)
-            | Action::Restart(i) => Event::Local(usize::from(i.get()) - 1, action.number()),
+            | Action::Restart(i)
+            | Action::ForgetLeader(i)
+            | Action::Compact(i)
+            | Action::TransferLeadership(i, _)
+            | Action::ReportUnreachable(i, _)
+            | Action::ReportSnapshot(i, _, _) => {
+                Event::Local(usize::from(i.get()) - 1, action.event_number())
+            }
         }
     }
 
@@ -401,9 +391,17 @@ impl Machines for Code<'_> {
         levels.max().unwrap_or(0) as u32 + 1
     }
 
-    fn spend(&self, spent: &Spent, kind: usize) -> Spent {
+    fn kind_of(&self, number: usize) -> usize {
+        match Id::new(1).and_then(|first| Action::local(number, first)) {
+            Some(action) => action.number(),
+            // What happens to messages comes last in both.
+            None => number - Action::LOCAL_EVENTS + Action::Deliver(0).number(),
+        }
+    }
+
+    fn spend(&self, spent: &Spent, number: usize) -> Spent {
         let mut after = *spent;
-        if let Some(kind) = budget_of(kind) {
+        if let Some(kind) = Action::kind_of_number(number) {
             after.spend(kind, &self.bounds);
         }
         after
@@ -449,22 +447,21 @@ impl<'a> Component<Code<'a>> for Node {
         let view = &self.view;
         let Index(commit) = view.commit;
         let Term(term) = view.term;
-        let local = Kind::ALL.into_iter();
-        let local = local.filter(|kind| matters(*kind, self) && !self.is_broken());
+        let id = Id::try_from(self.id).ok();
+        let local = (0..Action::LOCAL_EVENTS).filter(|number| {
+            let action = id.and_then(|id| Action::local(*number, id));
+            action.is_some_and(|it| matters(it, self, &code.config) && !self.is_broken())
+        });
         ServerFacts {
             level: level(self),
             gauge: narrow(term),
             note: narrow(commit),
             slot: self.slot() as u8,
-            local: numbers(local.filter(|kind| budget_is_local(*kind))),
+            local: set_of(local),
             recorded: view.role == Role::Leader || commit > 0,
             within: code.may_be(self),
         }
     }
-}
-
-fn budget_is_local(kind: Kind) -> bool {
-    !matches!(kind, Kind::Duplicate | Kind::Drop)
 }
 
 fn narrow(number: u64) -> u32 {
@@ -542,10 +539,8 @@ impl<'a> Component<Code<'a>> for Spent {
     }
 
     fn facts(&self, code: &Code<'a>) -> KindSet {
-        numbers(
-            Kind::ALL
-                .into_iter()
-                .filter(|kind| code.bounds.allow(*kind, self)),
-        )
+        let allowed = Kind::ALL.into_iter();
+        let allowed = allowed.filter(|kind| code.bounds.allow(*kind, self));
+        set_of(allowed.flat_map(Action::numbers_of))
     }
 }

@@ -22,9 +22,10 @@ use crate::states::{Copies, Fault, HiddenState, Paths, Source, StateCounts, Stat
 use crate::target::{Description, Digest, Fork, Target, TargetError};
 use components::Answer;
 use lockstep_engine::{Checked, Search, SearchError, Trace};
-use lockstep_model::{Action, Bounds, Kind};
+use lockstep_model::{Action, Bounds, Id};
 use lockstep_traces::{
-    Config, Event, Expected, Header, Input, Message, NodeView, Provenance, Role, ServerId, Step,
+    Config, Event, Expected, Header, Index, Input, Message, NodeView, Provenance, Role, ServerId,
+    Step,
 };
 use rustc_hash::FxHashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -296,6 +297,20 @@ impl<'a> Code<'a> {
             Action::CheckQuorum(i) => local(slot(i), Input::CheckQuorum),
             Action::Propose(i) => local(slot(i), Input::Propose(state.next_value())),
             Action::Restart(i) => local(slot(i), Input::Restart),
+            Action::ForgetLeader(i) => local(slot(i), Input::ForgetLeader),
+            Action::Compact(i) => local(slot(i), Input::Compact),
+            Action::TransferLeadership(i, to) => {
+                let to = (*to).into();
+                local(slot(i), Input::TransferLeadership { to })
+            }
+            Action::ReportUnreachable(i, peer) => {
+                let peer = (*peer).into();
+                local(slot(i), Input::ReportUnreachable { peer })
+            }
+            Action::ReportSnapshot(i, peer, ok) => {
+                let (peer, ok) = ((*peer).into(), *ok);
+                local(slot(i), Input::ReportSnapshot { peer, ok })
+            }
             Action::Deliver(position) => {
                 let message = &state.network[*position as usize];
                 let to = message.to.get() as usize - 1;
@@ -346,14 +361,24 @@ impl<'a> Code<'a> {
     }
 }
 
-/// Whether a local input of this kind can mean something at a server that looks like this.
-pub(crate) fn matters(kind: Kind, node: &Node) -> bool {
-    let leads = node.view.role == Role::Leader;
-    match kind {
-        Kind::Timeout => !leads,
-        Kind::LeaseExpire => node.view.lease,
-        Kind::Heartbeat | Kind::CheckQuorum | Kind::Propose => leads,
-        Kind::Restart => true,
-        Kind::Duplicate | Kind::Drop => false,
+/// Whether a local event can mean something at a server that looks like this, in a cluster so configured.
+pub(crate) fn matters(action: Action, node: &Node, config: &Config) -> bool {
+    let view = &node.view;
+    let leads = view.role == Role::Leader;
+    let knows_leader = view.role == Role::Follower && view.leader.is_some();
+    let peer = |id: &Id| view.peers.contains_key(&(*id).into());
+    match action {
+        Action::Timeout(_) => !leads,
+        Action::LeaseExpire(_) => view.lease,
+        Action::Heartbeat(_) | Action::CheckQuorum(_) => leads,
+        Action::Propose(_) => leads || knows_leader && config.forward_proposals,
+        Action::Restart(_) => true,
+        Action::ForgetLeader(_) => knows_leader,
+        Action::Compact(_) => view.applied > view.snapshot.as_ref().map_or(Index(0), |it| it.index),
+        Action::TransferLeadership(_, to) => {
+            config.server_ids().any(|id| id == ServerId::from(to)) && (leads || knows_leader)
+        }
+        Action::ReportUnreachable(_, id) | Action::ReportSnapshot(_, id, _) => peer(&id),
+        Action::Deliver(_) | Action::Duplicate(_) | Action::Drop(_) => false,
     }
 }

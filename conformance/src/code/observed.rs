@@ -45,17 +45,12 @@ impl ObservedCode {
         let before = state(&taken.before, network.clone(), Happened::default());
         let i = Id::try_from(taken.server).ok()?;
         let action = match &taken.input {
-            Input::Timeout => Action::Timeout(i),
-            Input::LeaseExpire => Action::LeaseExpire(i),
-            Input::Heartbeat => Action::Heartbeat(i),
-            Input::CheckQuorum => Action::CheckQuorum(i),
-            Input::Propose(_) => Action::Propose(i),
-            Input::Restart => Action::Restart(i),
             Input::Deliver(message) => {
                 let position = network.iter().position(|it| **it == *message)?;
                 network.remove(position);
                 Action::Deliver(u32::try_from(position).ok()?)
             }
+            local => Action::of_input(i, local)?,
         };
         network.extend(taken.sent.iter().cloned().map(Arc::new));
         network.sort();

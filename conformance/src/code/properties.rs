@@ -309,6 +309,7 @@ pub const ALL: &[Property] = &[
                 Body::RequestVote {
                     last_index,
                     last_term,
+                    transfer: _,
                 } => (last_term, last_index) >= last(i),
                 _ => true,
             })
@@ -423,7 +424,7 @@ fn as_step<'a>(condition: OnStep) -> fn(&Code<'a>, &CodeState, &Action, &CodeSta
 }
 
 /// The names of messages.
-pub(super) const BODIES: [&str; 8] = [
+pub(super) const BODIES: [&str; 12] = [
     "RequestVote",
     "RequestVoteResponse",
     "RequestPreVote",
@@ -432,6 +433,10 @@ pub(super) const BODIES: [&str; 8] = [
     "AppendEntriesResponse",
     "Heartbeat",
     "HeartbeatResponse",
+    "TimeoutNow",
+    "TransferLeader",
+    "Propose",
+    "InstallSnapshot",
 ];
 
 pub(super) fn number_of(body: &Body) -> usize {
@@ -444,6 +449,10 @@ pub(super) fn number_of(body: &Body) -> usize {
         Body::AppendEntriesResponse { .. } => 5,
         Body::Heartbeat { .. } => 6,
         Body::HeartbeatResponse => 7,
+        Body::TimeoutNow => 8,
+        Body::TransferLeader { .. } => 9,
+        Body::Propose { .. } => 10,
+        Body::InstallSnapshot { .. } => 11,
     }
 }
 
@@ -496,7 +505,12 @@ fn moved<'a>(before: &'a CodeState, action: &Action, after: &'a CodeState) -> Op
         | Action::Heartbeat(i)
         | Action::CheckQuorum(i)
         | Action::Propose(i)
-        | Action::Restart(i) => usize::from(i.get()) - 1,
+        | Action::Restart(i)
+        | Action::ForgetLeader(i)
+        | Action::Compact(i)
+        | Action::TransferLeadership(i, _)
+        | Action::ReportUnreachable(i, _)
+        | Action::ReportSnapshot(i, _, _) => usize::from(i.get()) - 1,
     };
     Some((before.servers.get(slot)?, after.servers.get(slot)?))
 }

@@ -38,6 +38,11 @@ const BOUNDS: Bounds = Bounds {
     restarts: Budget::Times(1),
     duplicates: Budget::Times(1),
     drops: Budget::Times(1),
+    forgets: Budget::Times(0),
+    compactions: Budget::Times(0),
+    transfers: Budget::Times(0),
+    unreachable_reports: Budget::Times(0),
+    snapshot_reports: Budget::Times(0),
     disturbances: Budget::Times(1),
 };
 
@@ -49,6 +54,8 @@ pub(super) fn traces() -> Result<Vec<Trace>, CorpusError> {
         check_quorum: true,
         one_entry_per_append: false,
         max_inflight: 2,
+        forward_proposals: false,
+        max_uncommitted: 0,
     };
     let cluster = Cluster::new(Settings::new(&config)?, BOUNDS);
     let mut found: Vec<Option<Vec<Action>>> = vec![None; KINDS.len()];
@@ -120,6 +127,11 @@ fn kind_of(event: &Event) -> &'static str {
             Input::CheckQuorum => "check-quorum",
             Input::Propose(_) => "propose",
             Input::Restart => "restart",
+            Input::TransferLeadership { .. } => "transfer-leadership",
+            Input::ForgetLeader => "forget-leader",
+            Input::Compact => "compact",
+            Input::ReportUnreachable { .. } => "report-unreachable",
+            Input::ReportSnapshot { .. } => "report-snapshot",
             Input::Deliver(Message { body, .. }) => match body {
                 Body::RequestVote { .. } => "request-vote",
                 Body::RequestVoteResponse { .. } => "request-vote-response",
@@ -129,6 +141,10 @@ fn kind_of(event: &Event) -> &'static str {
                 Body::AppendEntriesResponse { .. } => "append-entries-response",
                 Body::Heartbeat { .. } => "heartbeat-message",
                 Body::HeartbeatResponse => "heartbeat-response",
+                Body::TimeoutNow => "timeout-now",
+                Body::TransferLeader { .. } => "transfer-leader",
+                Body::Propose { .. } => "forwarded-proposal",
+                Body::InstallSnapshot { .. } => "install-snapshot",
             },
         },
     }

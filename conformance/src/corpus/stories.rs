@@ -97,6 +97,8 @@ fn plain(servers: u64) -> Config {
         check_quorum: false,
         one_entry_per_append: true,
         max_inflight: 2,
+        forward_proposals: false,
+        max_uncommitted: 0,
     }
 }
 
@@ -107,6 +109,8 @@ fn guarded(pre_vote: bool) -> Config {
         check_quorum: true,
         one_entry_per_append: false,
         max_inflight: 2,
+        forward_proposals: false,
+        max_uncommitted: 0,
     }
 }
 

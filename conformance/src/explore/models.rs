@@ -132,6 +132,8 @@ pub fn settings(config: &Config, bounds: &Bounds) -> Vec<Setting> {
         check_quorum,
         one_entry_per_append,
         max_inflight,
+        forward_proposals,
+        max_uncommitted,
     } = config;
     let Bounds {
         max_term,
@@ -144,6 +146,11 @@ pub fn settings(config: &Config, bounds: &Bounds) -> Vec<Setting> {
         restarts,
         duplicates,
         drops,
+        forgets,
+        compactions,
+        transfers,
+        unreachable_reports,
+        snapshot_reports,
         disturbances,
     } = bounds;
     let size = |unlimited: bool, value: String| {
@@ -159,6 +166,8 @@ pub fn settings(config: &Config, bounds: &Bounds) -> Vec<Setting> {
         ("check_quorum", check_quorum.to_string()),
         ("one_entry_per_append", one_entry_per_append.to_string()),
         ("max_inflight", max_inflight.to_string()),
+        ("forward_proposals", forward_proposals.to_string()),
+        ("max_uncommitted", max_uncommitted.to_string()),
         (
             "max_term",
             size(*max_term == u32::MAX, max_term.to_string()),
@@ -175,6 +184,11 @@ pub fn settings(config: &Config, bounds: &Bounds) -> Vec<Setting> {
         ("restarts", restarts.to_string()),
         ("duplicates", duplicates.to_string()),
         ("drops", drops.to_string()),
+        ("forgets", forgets.to_string()),
+        ("compactions", compactions.to_string()),
+        ("transfers", transfers.to_string()),
+        ("unreachable_reports", unreachable_reports.to_string()),
+        ("snapshot_reports", snapshot_reports.to_string()),
         ("disturbances", disturbances.to_string()),
     ];
     let rows = rows.into_iter();
@@ -190,6 +204,8 @@ fn change(config: &mut Config, bounds: &mut Bounds, name: &str, value: &str) -> 
         "check_quorum" => config.check_quorum = value.parse().ok()?,
         "one_entry_per_append" => config.one_entry_per_append = value.parse().ok()?,
         "max_inflight" => config.max_inflight = value.parse().ok()?,
+        "forward_proposals" => config.forward_proposals = value.parse().ok()?,
+        "max_uncommitted" => config.max_uncommitted = value.parse().ok()?,
         "max_term" if unlimited => bounds.max_term = u32::MAX,
         "max_term" => bounds.max_term = value.parse().ok()?,
         "max_in_flight" if unlimited => bounds.max_in_flight = usize::MAX,
@@ -205,6 +221,11 @@ fn change(config: &mut Config, bounds: &mut Bounds, name: &str, value: &str) -> 
                 "restarts" => &mut bounds.restarts,
                 "duplicates" => &mut bounds.duplicates,
                 "drops" => &mut bounds.drops,
+                "forgets" => &mut bounds.forgets,
+                "compactions" => &mut bounds.compactions,
+                "transfers" => &mut bounds.transfers,
+                "unreachable_reports" => &mut bounds.unreachable_reports,
+                "snapshot_reports" => &mut bounds.snapshot_reports,
                 "disturbances" => &mut bounds.disturbances,
                 _ => return None,
             };

@@ -4,10 +4,11 @@ use crate::divergence::Divergence;
 use crate::states::{HiddenState, StateCounts};
 use crate::target::{Description, Strength, TargetError};
 use lockstep_engine::{Limit, Report, Search, SearchError, Verdict as Searched};
-use lockstep_model::{Action, Answer, Cluster, Kind, Pair, Server};
+use lockstep_model::{Action, Answer, Cluster, Pair, Server};
 use lockstep_traces::FieldSet;
 use rustc_hash::FxHashSet;
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// Why a product establishes nothing.
@@ -54,11 +55,8 @@ impl Counts {
         report: &Report,
         answers: &[Answer],
     ) -> Result<Counts, SearchError> {
-        let first = lockstep_model::Id::new(1).expect("one is not zero");
-        let local = Kind::ALL
-            .into_iter()
-            .filter_map(|kind| Action::local(kind, first));
-        let local: Vec<usize> = local.map(Action::number).collect();
+        let local = cluster.local_events();
+        let kinds: BTreeSet<usize> = local.iter().map(|action| action.number()).collect();
         let enabled = |number: &usize| report.actions[*number].enabled;
         let transitions = report.actions.iter().map(|action| action.enabled).sum();
         let fired: u64 = report.actions.iter().map(|action| action.fired).sum();
@@ -86,7 +84,7 @@ impl Counts {
             transitions,
             network_transitions: network.iter().map(enabled).sum(),
             leaving_the_bound: transitions - fired,
-            probes: inputs - local.iter().map(enabled).sum::<u64>(),
+            probes: inputs - kinds.iter().map(enabled).sum::<u64>(),
             server_states: servers.len() as u64,
             distinct_inputs: answers.len() as u64,
             depth: report.depth,

@@ -551,6 +551,7 @@ fn bodies(view: &NodeView) -> Vec<Body> {
         Body::RequestVote {
             last_index,
             last_term,
+            transfer: false,
         },
     ];
     for index in lately(last_index.0) {
@@ -606,21 +607,29 @@ fn near(message: &Message) -> Vec<Message> {
         Body::RequestVote {
             last_index,
             last_term,
+            transfer,
         } => {
+            let transfer = *transfer;
             for last_index in around(*last_index) {
                 let last_term = *last_term;
                 put(Body::RequestVote {
                     last_index,
                     last_term,
+                    transfer,
                 });
             }
             for term in [last_term.0.saturating_sub(1), last_term.0 + 1] {
                 put(Body::RequestVote {
                     last_index: *last_index,
                     last_term: Term(term),
+                    transfer,
                 });
             }
         }
+        Body::TransferLeader { .. }
+        | Body::TimeoutNow
+        | Body::Propose { .. }
+        | Body::InstallSnapshot { .. } => {}
         Body::RequestPreVote {
             last_index,
             last_term,

@@ -334,6 +334,18 @@ fn completed(
                 view.votes.clone_from(&from.votes);
                 continue;
             }
+            Field::Snapshot => {
+                view.snapshot.clone_from(&from.snapshot);
+                continue;
+            }
+            Field::Transferee => {
+                view.transferee = from.transferee;
+                continue;
+            }
+            Field::Uncommitted => {
+                view.uncommitted = from.uncommitted;
+                continue;
+            }
             Field::Durable => {
                 view.durable.clone_from(&from.durable);
                 continue;
@@ -350,6 +362,7 @@ fn completed(
             Field::RecentActive => |peer, from| peer.recent_active = from.recent_active,
             Field::CommitSent => |peer, from| peer.commit_sent = from.commit_sent,
             Field::Inflight => |peer, from| peer.inflight.clone_from(&from.inflight),
+            Field::PendingSnapshot => |peer, from| peer.pending_snapshot = from.pending_snapshot,
         };
         for (id, from) in &from.peers {
             view.peers.entry(*id).and_modify(|peer| peers(peer, from));

@@ -70,6 +70,8 @@ fn refutation() -> Result<Story, CorpusError> {
         check_quorum: false,
         one_entry_per_append: true,
         max_inflight: 2,
+        forward_proposals: false,
+        max_uncommitted: 0,
     };
     let mut story = Story::new("control", &config)?;
     story.at(Action::Timeout, 1)?;

@@ -19,7 +19,7 @@ pub use wire::PROTOCOL_VERSION;
 
 use super::dialect::departure_uses;
 use crate::target::{
-    Cluster, Description, DialectUse, Observation, Output, Reaction, Run, Script, Target,
+    Cluster, Description, DialectUse, Needs, Observation, Output, Reaction, Run, Script, Target,
     TargetError, TargetServer,
 };
 use child::{Connection, NoReply};
@@ -126,7 +126,7 @@ impl ExecTarget {
     }
 
     fn check_features(&self, config: &Config) -> Result<(), TargetError> {
-        let missing = self.says.missing_features(config);
+        let missing = self.says.missing_features(&Needs::of_config(config));
         if missing.is_empty() {
             return Ok(());
         }
@@ -164,8 +164,8 @@ impl Target for ExecTarget {
         departure_uses(traces, self.says.dialect)
     }
 
-    fn lacks(&self, config: &Config) -> Vec<&'static str> {
-        self.says.missing_features(config)
+    fn lacks(&self, needs: &Needs) -> Vec<&'static str> {
+        self.says.missing_features(needs)
     }
 
     fn accepts(&self, config: &Config) -> Result<(), TargetError> {

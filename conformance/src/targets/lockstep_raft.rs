@@ -13,11 +13,14 @@ pub(crate) use view::view;
 pub(crate) use vocabulary::to_raft;
 
 use crate::digest::digest_of;
-use crate::target::{Description, Fork, Output, Reaction, Target, TargetError, TargetServer};
+use crate::target::{
+    Description, Fork, Needs, Output, Reaction, Target, TargetError, TargetServer,
+};
 use crate::timers::{Reset, Tenure};
 use bytes::Bytes;
 use lockstep_raft::{
-    ConfState, Core, DropReason, Error, MemoryStorage, PeerError, TimerEvent, TimerReset,
+    ConfState, Core, DropReason, Error, MemoryStorage, PeerError, SnapshotStatus, TimerEvent,
+    TimerReset,
 };
 use lockstep_traces::{Config, FieldSet, Input, NodeView, Outcome, Refusal, ServerId};
 use std::collections::BTreeMap;
@@ -37,6 +40,10 @@ impl Target for LockstepRaft {
 
     fn description(&self) -> Description {
         description("lockstep-raft")
+    }
+
+    fn lacks(&self, _: &Needs) -> Vec<&'static str> {
+        Vec::new()
     }
 
     fn start(&self, config: &Config, id: ServerId) -> Result<LockstepServer, TargetError> {
@@ -95,9 +102,10 @@ pub(crate) fn raft_config(config: &Config, id: ServerId) -> Result<Setup, Target
         u64::MAX
     };
     raft.max_committed_bytes_per_ready = u64::MAX;
-    raft.max_uncommitted_entries_bytes = 0;
+    // A value of one digit is one byte.
+    raft.max_uncommitted_entries_bytes = config.max_uncommitted;
     raft.max_inflight_bytes = 0;
-    raft.proposal_forwarding = false;
+    raft.proposal_forwarding = config.forward_proposals;
     let voters = config.server_ids().map(node).collect();
     let storage = MemoryStorage::with_conf_state(ConfState {
         voters,
@@ -121,6 +129,23 @@ impl TargetServer for LockstepServer {
                 .map(|()| none),
             Input::Deliver(message) => self.core.step(to_raft(message)),
             Input::Restart => self.restart().map(|()| none),
+            Input::TransferLeadership { to } => self.core.transfer_leadership(node(*to)),
+            Input::ForgetLeader => self.core.forget_leader().map(|()| none),
+            Input::Compact => {
+                application::compact(&mut self.core, self.application.applied())?;
+                Ok(none)
+            }
+            Input::ReportUnreachable { peer } => {
+                self.core.report_unreachable(node(*peer)).map(|()| none)
+            }
+            Input::ReportSnapshot { peer, ok } => {
+                let status = match ok {
+                    true => SnapshotStatus::Finished,
+                    false => SnapshotStatus::Failed,
+                };
+                let reported = self.core.report_snapshot(node(*peer), status);
+                reported.map(|()| none)
+            }
         };
         let ordered = *result.as_ref().unwrap_or(&none);
         let outcome = outcome(result.map(drop), input, &self.core)?;
@@ -213,10 +238,23 @@ pub(crate) fn outcome(
         Err(error) => error,
     };
     let refusal = match (&error, input) {
-        (Error::ProposalDropped(reason), Input::Propose(_)) => {
-            let must_be = match core.leader() {
-                None => DropReason::NoLeader,
-                Some(leader) => DropReason::ForwardingDisabled { leader },
+        // The caller asked for what makes no sense at this server now. The vocabulary, as etcd's raft, has no
+        // word for that: nothing changes, which the comparison sees.
+        (
+            Error::Refused(_),
+            Input::TransferLeadership { .. }
+            | Input::ForgetLeader
+            | Input::ReportUnreachable { .. }
+            | Input::ReportSnapshot { .. },
+        ) => return Ok(Outcome::Accepted),
+        (Error::ProposalDropped(reason), Input::Propose(_) | Input::Deliver(_)) => {
+            let must_be = match (core.leader(), core.lead_transferee()) {
+                (None, _) => DropReason::NoLeader,
+                (Some(leader), _) if leader != core.id() => {
+                    DropReason::ForwardingDisabled { leader }
+                }
+                (_, Some(to)) => DropReason::TransferInProgress { to },
+                _ => DropReason::UncommittedLimit,
             };
             application::agree("the reason of a dropped proposal", *reason, must_be)?;
             Refusal::ProposalDropped

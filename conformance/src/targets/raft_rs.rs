@@ -237,6 +237,14 @@ impl RaftRsServer {
                 self.application = Application::new(&self.node, applied);
                 Ok(())
             }
+            // `lacks` says so: no preset or trace that needs it comes here.
+            Input::TransferLeadership { .. }
+            | Input::ForgetLeader
+            | Input::Compact
+            | Input::ReportUnreachable { .. }
+            | Input::ReportSnapshot { .. } => {
+                return Err(format!("{} is not driven yet", input.name()));
+            }
         };
         match result {
             Ok(()) => Ok(Outcome::Accepted),
@@ -336,7 +344,11 @@ impl RaftRsServer {
                 vote: server(durable.hard.vote),
                 commit: Index(durable.hard.commit),
                 log: log_from_raft(&durable.entries, 1)?,
+                snapshot: None,
             },
+            snapshot: None,
+            transferee: None,
+            uncommitted: 0,
         })
     }
 }
@@ -379,6 +391,7 @@ fn peer(progress: &Progress) -> Result<PeerView, String> {
         // The library does not remember it.
         commit_sent: Index(INVALID_INDEX),
         inflight,
+        pending_snapshot: None,
     })
 }
 

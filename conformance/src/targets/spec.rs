@@ -6,7 +6,7 @@
 
 use crate::compare::Wanted;
 use crate::digest::digest_of;
-use crate::target::{Description, Fork, Reaction, Target, TargetError, TargetServer};
+use crate::target::{Description, Fork, Needs, Reaction, Target, TargetError, TargetServer};
 use lockstep_model::{Server, Settings};
 use lockstep_traces::{Config, Expected, FieldSet, Input, NodeView, ServerId};
 use std::collections::BTreeMap;
@@ -26,6 +26,10 @@ impl Target for Spec {
             derived: BTreeMap::new(),
             dialect: Vec::new(),
         }
+    }
+
+    fn lacks(&self, _: &Needs) -> Vec<&'static str> {
+        Vec::new()
     }
 
     fn start(&self, config: &Config, id: ServerId) -> Result<SpecServer, TargetError> {

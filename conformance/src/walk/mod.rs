@@ -24,7 +24,7 @@ pub use ticks::{Call, HarnessClock, Seen, TickServer, TickTarget, Timers, Timing
 use crate::divergence::{Actual, Divergence, Side};
 use crate::properties::{Judge, Violation};
 use crate::stop;
-use crate::target::TargetError;
+use crate::target::{Needs, TargetError};
 use choice::{Choice, choices};
 use lockstep_model::Settings;
 use lockstep_traces::{Config, Expected, Header, NodeView, Provenance, Trace};
@@ -262,7 +262,7 @@ fn walk_tampered(
             .config
             .clone()
             .unwrap_or_else(|| choice::config(seed));
-        if !target.lacks(&config).is_empty() {
+        if !target.lacks(&Needs::of_config(&config)).is_empty() {
             report.counts.not_applicable += 1;
             continue;
         }

@@ -89,6 +89,13 @@ impl TickServer for Server {
             Call::Input(
                 Input::Timeout | Input::LeaseExpire | Input::Heartbeat | Input::CheckQuorum,
             ) => Err(TargetError::Setup("its timers are its own".to_owned())),
+            Call::Input(
+                Input::TransferLeadership { .. }
+                | Input::ForgetLeader
+                | Input::Compact
+                | Input::ReportUnreachable { .. }
+                | Input::ReportSnapshot { .. },
+            ) => Err(TargetError::Setup("no walk has this input yet".to_owned())),
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use super::jitter::Jitter;
 use crate::target::{
-    Description, Output, Reaction, Target, TargetError, TargetServer, apply_caught,
+    Description, Needs, Output, Reaction, Target, TargetError, TargetServer, apply_caught,
 };
 use lockstep_model::Dialect;
 use lockstep_traces::{Config, Input, NodeView, Outcome, ServerId};
@@ -79,9 +79,8 @@ pub trait TickTarget {
     }
 
     /// As [`Target::lacks`].
-    fn lacks(&self, config: &Config) -> Vec<&'static str> {
-        let _ = config;
-        Vec::new()
+    fn lacks(&self, needs: &Needs) -> Vec<&'static str> {
+        needs.beyond_the_first().collect()
     }
 
     /// A sample of the random timeouts that it draws, for a target that draws them.
@@ -119,8 +118,8 @@ where
         self.0.dialect()
     }
 
-    fn lacks(&self, config: &Config) -> Vec<&'static str> {
-        self.0.lacks(config)
+    fn lacks(&self, needs: &Needs) -> Vec<&'static str> {
+        self.0.lacks(needs)
     }
 
     fn start(

@@ -2,10 +2,11 @@
 //! written from the vocabulary, replies are read into it.
 
 use super::limits::{INFLIGHT, MESSAGE_CHARS, NAME_CHARS, shortened};
+use crate::target::Needs;
 use lockstep_model::{Departure, Dialect};
 use lockstep_traces::{
     Config, DurableImage, Emitted, Entry, Field, FieldSet, Handed, Index, Input, Message, NodeView,
-    Outcome, PeerView, ProgressState, Role, ServerId, Term,
+    Outcome, PeerView, ProgressState, Role, ServerId, Snapshot, Term,
 };
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
@@ -74,17 +75,10 @@ pub struct Description {
 }
 
 impl Description {
-    /// The switches that a configuration turns on and this program does not know.
-    pub fn missing_features(&self, config: &Config) -> Vec<&'static str> {
-        [
-            ("pre_vote", config.pre_vote),
-            ("check_quorum", config.check_quorum),
-            ("one_entry_per_append", config.one_entry_per_append),
-        ]
-        .into_iter()
-        .filter(|(name, on)| *on && !self.features.iter().any(|known| known == name))
-        .map(|(name, _)| name)
-        .collect()
+    /// The features that are needed and that this program does not know.
+    pub fn missing_features(&self, needs: &Needs) -> Vec<&'static str> {
+        let known = |name: &&str| self.features.iter().any(|it| it == name);
+        needs.features().filter(|name| !known(name)).collect()
     }
 }
 
@@ -266,6 +260,10 @@ pub struct WireView {
     votes: Option<BTreeMap<ServerId, bool>>,
     peers: Option<BTreeMap<ServerId, WirePeer>>,
     durable: Option<WireDurable>,
+    // These may be left out where there are none.
+    snapshot: Option<Snapshot>,
+    transferee: Option<ServerId>,
+    uncommitted: u64,
 }
 
 /// Tells `null` from a key that is not there.
@@ -287,6 +285,7 @@ struct WirePeer {
     commit_sent: Option<Index>,
     inflight: Option<Vec<Index>>,
     inflight_count: Option<usize>,
+    pending_snapshot: Option<Index>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -296,6 +295,7 @@ struct WireDurable {
     vote: Option<ServerId>,
     commit: Index,
     log: Option<Vec<Entry>>,
+    snapshot: Option<Snapshot>,
 }
 
 impl WireView {
@@ -311,6 +311,7 @@ impl WireView {
                 vote: durable.vote,
                 commit: durable.commit,
                 log: durable.log.unwrap_or_else(|| log.clone()),
+                snapshot: durable.snapshot.or_else(|| self.snapshot.clone()),
             },
             None => shown_or_default(None, Field::Durable, shown)?,
         };
@@ -331,6 +332,9 @@ impl WireView {
                 .map(|(id, peer)| Ok((id, peer.into_view(shown)?)))
                 .collect::<Result<_, String>>()?,
             durable,
+            snapshot: self.snapshot,
+            transferee: self.transferee,
+            uncommitted: self.uncommitted,
         })
     }
 }
@@ -363,6 +367,7 @@ impl WirePeer {
             recent_active: shown_or_default(self.recent_active, Field::RecentActive, shown)?,
             commit_sent: shown_or_default(self.commit_sent, Field::CommitSent, shown)?,
             inflight,
+            pending_snapshot: self.pending_snapshot,
         })
     }
 }

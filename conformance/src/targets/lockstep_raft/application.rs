@@ -7,12 +7,12 @@
 //! compared here with the state of the server and with what it said before. `conformance/COMPARED.md`
 //! lists every field.
 
-use super::vocabulary::{from_raft, handed};
+use super::vocabulary::{from_raft, handed, snapshot_data};
 use crate::target::TargetError;
 use lockstep_raft::types::StorageAppend;
 use lockstep_raft::{
-    Body, Core, Entry, HardState, Index, MemoryStorage, Message, NodeId, RawNode, Ready, SoftState,
-    Storage, TimerReset,
+    Body, Core, Entry, HardState, Index, MemoryStorage, Message, NodeId, RawNode, Ready, Role,
+    Snapshot, SoftState, Storage, Term, TimerReset,
 };
 use lockstep_traces::{Emitted, Handed};
 use std::fmt;
@@ -76,6 +76,8 @@ pub(crate) struct Application {
     soft_state: SoftState,
     /// Term, vote and commit index, as last told to store.
     hard_state: HardState,
+    /// Who was to lead, when it last looked.
+    transferee: Option<NodeId>,
 }
 
 /// What left a server while everything that had to be done for it was done.
@@ -94,6 +96,7 @@ impl Application {
             applied,
             soft_state: SoftState::default(),
             hard_state: storage.hard_state(),
+            transferee: None,
         }
     }
 
@@ -109,11 +112,15 @@ impl Application {
     /// [`TargetError::Failed`] if the server breaks down or contradicts itself.
     pub fn settle(&mut self, node: &mut impl Node) -> Result<Settled, TargetError> {
         let mut settled = Settled::default();
+        let before = (self.soft_state.role, self.hard_state.term);
+        // The transfers of leadership that it says were given up.
+        let mut aborted = Vec::new();
         // Used again and again: what is left in it from the last time would show.
         let mut ready = Ready::default();
         while node.core().has_ready() {
             node.ready_into(&mut ready).map_err(failed)?;
             self.hear(&ready, node.core())?;
+            aborted.extend(&ready.aborted_transfers);
             if node.core().async_storage_writes() {
                 self.deliver(node, &ready, &mut settled)?;
             } else {
@@ -121,6 +128,7 @@ impl Application {
             }
         }
         let core = node.core();
+        self.look_at_transfer(before, &aborted, core)?;
         agree(
             "the soft state last told",
             self.soft_state,
@@ -132,6 +140,24 @@ impl Application {
             core.hard_state(),
         )?;
         Ok(settled)
+    }
+
+    /// A transfer that is given up is reported, and no other. One that ends with the leadership may have succeeded:
+    /// it is for the server to say.
+    fn look_at_transfer(
+        &mut self,
+        before: (Role, Term),
+        aborted: &[NodeId],
+        core: &Core<MemoryStorage>,
+    ) -> Result<(), TargetError> {
+        let old = std::mem::replace(&mut self.transferee, core.lead_transferee());
+        let gone = old.filter(|_| old != self.transferee);
+        let leads_on = before == (Role::Leader, core.term()) && core.role() == Role::Leader;
+        let must_be: Vec<NodeId> = gone.into_iter().collect();
+        if leads_on || !aborted.is_empty() {
+            agree("Ready::aborted_transfers", aborted, must_be.as_slice())?;
+        }
+        Ok(())
     }
 
     /// Checks what a `Ready` says of the state, and takes note of it.
@@ -156,8 +182,11 @@ impl Application {
         agree("Ready::hard_state", *hard_state, changed)?;
         self.hard_state = core.hard_state();
         agree("Ready::read_states", read_states.len(), 0)?;
-        agree("Ready::aborted_transfers", aborted_transfers.len(), 0)?;
-        agree("Ready::snapshot", snapshot.is_some(), false)?;
+        if let Some(snapshot) = snapshot {
+            let id = snapshot.id();
+            let ahead = id.index > self.applied;
+            agree("Ready::snapshot: ahead of what is applied", ahead, true)?;
+        }
         check_entries(core.storage(), entries)?;
         if *early_messages > messages.len() {
             let text = format!("{early_messages} of {} messages are early", messages.len());
@@ -169,7 +198,9 @@ impl Application {
             && hard_state.is_none()
             && entries.is_empty()
             && committed_entries.is_empty()
-            && messages.is_empty();
+            && messages.is_empty()
+            && snapshot.is_none()
+            && aborted_transfers.is_empty();
         agree("a Ready without anything in it", nothing, false)
     }
 
@@ -180,6 +211,7 @@ impl Application {
         ready: &Ready,
         settled: &mut Settled,
     ) -> Result<(), TargetError> {
+        self.install(node.storage_mut(), ready.snapshot.as_ref())?;
         persist(node.storage_mut(), ready.hard_state, &ready.entries)?;
         for (position, message) in ready.messages.iter().enumerate() {
             let after_persist = position >= ready.early_messages;
@@ -187,7 +219,7 @@ impl Application {
                 check_vouched(node.core().storage(), message)?;
             }
             settled.sent.push(Emitted {
-                message: from_raft(message)?,
+                message: from_raft(message, node.core().id())?,
                 after_persist,
             });
         }
@@ -231,7 +263,8 @@ impl Application {
                     let in_term = hard_state.map_or_else(Default::default, |it| it.term);
                     agree("StorageAppend: term", *term, in_term)?;
                     agree("StorageAppend::entries", entries, &ready.entries)?;
-                    agree("StorageAppend::snapshot", snapshot.is_some(), false)?;
+                    agree("StorageAppend::snapshot", snapshot, &ready.snapshot)?;
+                    self.install(node.storage_mut(), snapshot.as_ref())?;
                     persist(node.storage_mut(), *hard_state, entries)?;
                     self.respond(node, responses, settled)?;
                 }
@@ -244,12 +277,13 @@ impl Application {
                     self.respond(node, responses, settled)?;
                 }
                 _ => settled.sent.push(Emitted {
-                    message: from_raft(message)?,
+                    message: from_raft(message, node.core().id())?,
                     after_persist: false,
                 }),
             }
         }
-        let writes = ready.hard_state.is_some() || !ready.entries.is_empty();
+        let writes =
+            ready.hard_state.is_some() || !ready.entries.is_empty() || ready.snapshot.is_some();
         if appends > 1 || (writes && appends == 0) {
             return Err(TargetError::Failed(format!(
                 "{appends} appends in one Ready"
@@ -273,11 +307,28 @@ impl Application {
             } else {
                 check_vouched(node.core().storage(), message)?;
                 settled.sent.push(Emitted {
-                    message: from_raft(message)?,
+                    message: from_raft(message, node.core().id())?,
                     after_persist: true,
                 });
             }
         }
+        Ok(())
+    }
+
+    /// Stores a snapshot, and takes it in place of the entries that it stands for.
+    fn install(
+        &mut self,
+        storage: &mut MemoryStorage,
+        snapshot: Option<&Snapshot>,
+    ) -> Result<(), TargetError> {
+        let Some(snapshot) = snapshot else {
+            return Ok(());
+        };
+        // Nothing that is no snapshot of an application.
+        super::vocabulary::snapshot(snapshot)?;
+        let applied = storage.apply_snapshot(snapshot.clone());
+        applied.map_err(|error| failed(error.into()))?;
+        self.applied = snapshot.metadata.index;
         Ok(())
     }
 
@@ -298,6 +349,22 @@ impl Application {
         }
         Ok(())
     }
+}
+
+/// The application makes a snapshot of what it has applied, and drops the log behind it.
+pub(super) fn compact(core: &mut Core<MemoryStorage>, applied: Index) -> Result<(), TargetError> {
+    let compacted = core.log().first_index().map(Index::prev);
+    let compacted = compacted.map_err(|error| failed(error.into()))?;
+    if applied <= compacted {
+        return Ok(());
+    }
+    let members = core.tracker().config.conf_state();
+    let storage = core.storage_mut();
+    let done = storage
+        .create_snapshot(applied, Some(members), snapshot_data(applied))
+        .map(drop)
+        .and_then(|()| storage.compact(applied));
+    done.map_err(|error| failed(error.into()))
 }
 
 /// The new value, if it is another than the old one.

@@ -1,11 +1,11 @@
 //! The state of a server of the production Raft in the vocabulary.
 
 use super::application::{agree, failed};
-use super::vocabulary::{entries, index, node, role, server, term};
+use super::vocabulary::{entries, index, node, role, server, snapshot, term};
 use crate::target::TargetError;
 use lockstep_raft::tracker::{Configuration, Progress};
 use lockstep_raft::{BasicStatus, ConfState, Core, MemoryStorage, Status, Storage};
-use lockstep_traces::{Config, DurableImage, NodeView, PeerView, ProgressState, Role};
+use lockstep_traces::{Config, DurableImage, NodeView, PeerView, ProgressState, Role, Snapshot};
 use std::collections::BTreeMap;
 
 /// Everything that can be seen of a core of that group.
@@ -14,7 +14,8 @@ pub(crate) fn view(core: &Core<MemoryStorage>, group: &Config) -> Result<NodeVie
         .log()
         .last_index()
         .map_err(|error| failed(error.into()))?;
-    let first = lockstep_raft::Index(1);
+    let first = core.log().first_index();
+    let first = first.map_err(|error| failed(error.into()))?;
     let log = core.log().slice(first, last.next(), u64::MAX);
     let log = log.map_err(|error| failed(error.into()))?;
     let log = log.ok_or_else(|| TargetError::Failed("its log was compacted".to_owned()))?;
@@ -42,7 +43,31 @@ pub(crate) fn view(core: &Core<MemoryStorage>, group: &Config) -> Result<NodeVie
         votes: votes.map(|(id, granted)| (server(id), granted)).collect(),
         peers,
         durable: durable(core.storage())?,
+        // Nothing waits to be stored, so what is stored is what the log begins with.
+        snapshot: stored_snapshot(core.storage())?,
+        transferee: core.lead_transferee().map(server),
+        // It is counted whether there is a limit or not.
+        uncommitted: match group.max_uncommitted {
+            0 => 0,
+            _ => core.uncommitted_bytes(),
+        },
     })
+}
+
+/// The snapshot that stands for the entries before the log, if there are any.
+fn stored_snapshot(storage: &MemoryStorage) -> Result<Option<Snapshot>, TargetError> {
+    let first = storage.first_index();
+    let first = first.map_err(|error| failed(error.into()))?;
+    if first.0 == 1 {
+        return Ok(None);
+    }
+    let stored = storage.snapshot().map_err(|error| failed(error.into()))?;
+    agree(
+        "the end of the snapshot",
+        stored.metadata.index,
+        first.prev(),
+    )?;
+    snapshot(&stored).map(Some)
 }
 
 /// The status for people and metrics says what the state says.
@@ -76,8 +101,11 @@ fn check_status(
     agree("SoftState::role", soft_state.role, core.role())?;
     agree("SoftState::leader", soft_state.leader, core.leader())?;
     agree("BasicStatus::applied", applied, core.applied())?;
-    agree("BasicStatus::lead_transferee", lead_transferee, None)?;
-    agree("Core::lead_transferee", core.lead_transferee(), None)?;
+    agree(
+        "BasicStatus::lead_transferee",
+        lead_transferee,
+        core.lead_transferee(),
+    )?;
     agree("Core::is_learner", core.is_learner(), false)?;
     let leads = core.role() == lockstep_raft::Role::Leader;
     if leads {
@@ -109,11 +137,6 @@ fn check_status(
         let tracked = core.tracker().progress.get(id);
         agree("Status::progress", Some(progress), tracked)?;
         agree("Progress::is_learner", progress.is_learner, false)?;
-        agree(
-            "Progress::pending_snapshot",
-            progress.pending_snapshot().0,
-            0,
-        )?;
         let in_flight = progress.inflights.last_indexes().count();
         agree("Inflights::len", progress.inflights.len(), in_flight)?;
         agree(
@@ -130,7 +153,9 @@ fn check_status(
                 recent_active,
                 commit_sent: _, // Nothing is sent to itself.
                 inflight,
+                pending_snapshot,
             } = peer_view(progress);
+            agree("its own pending snapshot", pending_snapshot, None)?;
             agree("its own match", matched, index(last))?;
             agree("its own next", next, index(last.next()))?;
             agree("its own state", state, ProgressState::Replicate)?;
@@ -148,9 +173,11 @@ fn durable(storage: &MemoryStorage) -> Result<DurableImage, TargetError> {
         vote,
         commit,
     } = storage.hard_state();
-    let (first, last) = (lockstep_raft::Index(1), storage.last_index());
+    let first = storage.first_index();
+    let first = first.map_err(|error| failed(error.into()))?;
+    let last = storage.last_index();
     let last = last.map_err(|error| failed(error.into()))?;
-    let log = if last.is_zero() {
+    let log = if last < first {
         Vec::new()
     } else {
         let stored = storage.entries(first, last.next(), u64::MAX);
@@ -161,6 +188,7 @@ fn durable(storage: &MemoryStorage) -> Result<DurableImage, TargetError> {
         vote: vote.map(server),
         commit: index(commit),
         log: entries(&log, first)?,
+        snapshot: stored_snapshot(storage)?,
     })
 }
 
@@ -177,5 +205,7 @@ fn peer_view(progress: &Progress) -> PeerView {
         recent_active: progress.recent_active,
         commit_sent: index(progress.sent_commit()),
         inflight: progress.inflights.last_indexes().map(index).collect(),
+        pending_snapshot: (!progress.pending_snapshot().is_zero())
+            .then(|| index(progress.pending_snapshot())),
     }
 }

@@ -2,10 +2,12 @@
 
 use crate::target::TargetError;
 use bytes::Bytes;
-use lockstep_raft::NodeId;
+use lockstep_raft::{ConfState, NodeId};
 use lockstep_traces::{
-    Body, Entry, Handed, Index, Message, Payload, RejectHint, Role, ServerId, Term,
+    Body, Configuration, Entry, Handed, Index, Message, Payload, RejectHint, Role, ServerId,
+    Snapshot, Term,
 };
+use std::collections::BTreeSet;
 
 /// A committed entry that the application was handed.
 pub(super) fn handed(given: &lockstep_raft::Entry) -> Result<Handed, TargetError> {
@@ -64,9 +66,10 @@ pub(crate) fn to_raft(message: &Message) -> lockstep_raft::Message {
         Body::RequestVote {
             last_index,
             last_term,
+            transfer,
         } => To::RequestVote {
             last: position(*last_term, *last_index),
-            force: false,
+            force: *transfer,
         },
         Body::RequestVoteResponse { granted } => To::RequestVoteResponse { granted: *granted },
         Body::RequestPreVote {
@@ -105,9 +108,22 @@ pub(crate) fn to_raft(message: &Message) -> lockstep_raft::Message {
         Body::HeartbeatResponse => To::HeartbeatResponse {
             context: Bytes::new(),
         },
+        Body::TimeoutNow => To::TimeoutNow,
+        Body::TransferLeader { .. } => To::TransferLeader,
+        Body::Propose { payloads } => To::Propose {
+            entries: payloads.iter().map(proposal).collect(),
+        },
+        Body::InstallSnapshot { snapshot } => To::InstallSnapshot {
+            snapshot: Box::new(raft_snapshot(snapshot)),
+        },
+    };
+    let from = match &message.body {
+        // It comes in the name of the server that is to lead.
+        Body::TransferLeader { transferee } => *transferee,
+        _ => message.from,
     };
     lockstep_raft::Message {
-        from: node(message.from),
+        from: node(from),
         to: node(message.to),
         term: lockstep_raft::Term(message.term.0),
         body,
@@ -118,16 +134,115 @@ fn raft_entry(prev: Index, offset: u64, entry: &Entry) -> lockstep_raft::Entry {
     lockstep_raft::Entry {
         term: lockstep_raft::Term(entry.term.0),
         index: lockstep_raft::Index(prev.0 + offset),
-        kind: lockstep_raft::EntryKind::Normal,
-        data: match entry.payload {
+        ..proposal(&entry.payload)
+    }
+}
+
+/// An entry that is not in a log yet.
+fn proposal(payload: &Payload) -> lockstep_raft::Entry {
+    lockstep_raft::Entry {
+        data: match payload {
             Payload::Empty => Bytes::new(),
             Payload::Value(value) => Bytes::from(value.to_string()),
+        },
+        ..lockstep_raft::Entry::default()
+    }
+}
+
+/// The state of the application at an index: in this harness its digits.
+pub(super) fn snapshot_data(index: lockstep_raft::Index) -> Bytes {
+    Bytes::from(index.to_string())
+}
+
+fn raft_snapshot(snapshot: &Snapshot) -> lockstep_raft::Snapshot {
+    let Snapshot {
+        index,
+        term,
+        configuration,
+    } = snapshot;
+    let index = lockstep_raft::Index(index.0);
+    lockstep_raft::Snapshot {
+        data: snapshot_data(index),
+        metadata: lockstep_raft::SnapshotMetadata {
+            conf_state: conf_state(configuration),
+            index,
+            term: lockstep_raft::Term(term.0),
         },
     }
 }
 
-/// A message of the production Raft in the vocabulary.
-pub(crate) fn from_raft(message: &lockstep_raft::Message) -> Result<Message, TargetError> {
+fn conf_state(configuration: &Configuration) -> ConfState {
+    let Configuration {
+        voters,
+        outgoing,
+        learners,
+        learners_next,
+        auto_leave,
+    } = configuration;
+    let nodes = |ids: &BTreeSet<ServerId>| ids.iter().copied().map(node).collect();
+    ConfState {
+        voters: nodes(voters),
+        learners: nodes(learners),
+        voters_outgoing: nodes(outgoing),
+        learners_next: nodes(learners_next),
+        auto_leave: *auto_leave,
+    }
+}
+
+/// A snapshot of the production Raft in the vocabulary.
+pub(super) fn snapshot(of: &lockstep_raft::Snapshot) -> Result<Snapshot, TargetError> {
+    let lockstep_raft::Snapshot {
+        data,
+        metadata:
+            lockstep_raft::SnapshotMetadata {
+                conf_state:
+                    ConfState {
+                        voters,
+                        learners,
+                        voters_outgoing,
+                        learners_next,
+                        auto_leave,
+                    },
+                index: at,
+                term: of,
+            },
+    } = of;
+    if *data != snapshot_data(*at) {
+        let text = format!("a snapshot at {at} holds {data:?}, which no application made");
+        return Err(TargetError::Failed(text));
+    }
+    let servers = |ids: &[NodeId]| ids.iter().copied().map(server).collect();
+    Ok(Snapshot {
+        index: index(*at),
+        term: term(*of),
+        configuration: Configuration {
+            voters: servers(voters),
+            outgoing: servers(voters_outgoing),
+            learners: servers(learners),
+            learners_next: servers(learners_next),
+            auto_leave: *auto_leave,
+        },
+    })
+}
+
+/// The payloads of proposals, which have neither index nor term yet.
+fn payloads(given: &[lockstep_raft::Entry]) -> Result<Vec<Payload>, TargetError> {
+    let one = |it: &lockstep_raft::Entry| {
+        let placed = it.index.0 > 0 || it.term.0 > 0;
+        if placed {
+            let text = format!("a forwarded proposal has a place in a log: {it:?}");
+            return Err(TargetError::Failed(text));
+        }
+        entry(it).map(|entry| entry.payload)
+    };
+    given.iter().map(one).collect()
+}
+
+/// A message that server `sender` of the production Raft sent, in the vocabulary.
+pub(crate) fn from_raft(
+    message: &lockstep_raft::Message,
+    sender: NodeId,
+) -> Result<Message, TargetError> {
     use lockstep_raft::Body as From;
     let foreign = || TargetError::Failed(format!("it sent what has no place here: {message:?}"));
     let lockstep_raft::Message {
@@ -137,9 +252,10 @@ pub(crate) fn from_raft(message: &lockstep_raft::Message) -> Result<Message, Tar
         body,
     } = message;
     let body = match body {
-        From::RequestVote { last, force: false } => Body::RequestVote {
+        From::RequestVote { last, force } => Body::RequestVote {
             last_index: index(last.index),
             last_term: term(last.term),
+            transfer: *force,
         },
         From::RequestVoteResponse { granted } => Body::RequestVoteResponse { granted: *granted },
         From::RequestPreVote { last } => Body::RequestPreVote {
@@ -173,10 +289,28 @@ pub(crate) fn from_raft(message: &lockstep_raft::Message) -> Result<Message, Tar
             commit: index(*commit),
         },
         From::HeartbeatResponse { context } if context.is_empty() => Body::HeartbeatResponse,
+        From::TimeoutNow => Body::TimeoutNow,
+        From::TransferLeader => Body::TransferLeader {
+            transferee: server(*from),
+        },
+        From::Propose { entries } => Body::Propose {
+            payloads: payloads(entries)?,
+        },
+        From::InstallSnapshot { snapshot: it } => Body::InstallSnapshot {
+            snapshot: snapshot(it)?,
+        },
         _ => return Err(foreign()),
     };
+    // A request to transfer is passed on in the name of the server that is to lead.
+    let from = match body {
+        Body::TransferLeader { .. } => sender,
+        _ => *from,
+    };
+    if from != sender {
+        return Err(foreign());
+    }
     Ok(Message {
-        from: server(*from),
+        from: server(from),
         to: server(*to),
         term: term(*of),
         body,

@@ -5,6 +5,9 @@ use lockstep_traces as vocabulary;
 use lockstep_traces::{Body, Index, Payload, RejectHint, ServerId, Term};
 use raft::eraftpb::{Entry, Message, MessageType, Snapshot};
 
+/// The mark of a request for votes that the leader asked for; its name in the library is private.
+const CAMPAIGN_TRANSFER: &[u8] = b"CampaignTransfer";
+
 /// The library's form of a message.
 pub fn to_raft(m: &vocabulary::Message) -> Message {
     let mut out = Message {
@@ -17,7 +20,11 @@ pub fn to_raft(m: &vocabulary::Message) -> Message {
         Body::RequestVote {
             last_index,
             last_term,
+            transfer,
         } => {
+            if *transfer {
+                out.context = CAMPAIGN_TRANSFER.to_vec().into();
+            }
             out.set_msg_type(MessageType::MsgRequestVote);
             (out.index, out.log_term) = (last_index.0, last_term.0);
         }
@@ -67,6 +74,27 @@ pub fn to_raft(m: &vocabulary::Message) -> Message {
             out.commit = commit.0;
         }
         Body::HeartbeatResponse => out.set_msg_type(MessageType::MsgHeartbeatResponse),
+        Body::TimeoutNow => out.set_msg_type(MessageType::MsgTimeoutNow),
+        Body::TransferLeader { transferee } => {
+            // It comes in the name of the server that is to lead.
+            out.from = transferee.get();
+            out.set_msg_type(MessageType::MsgTransferLeader);
+        }
+        Body::Propose { payloads } => {
+            out.set_msg_type(MessageType::MsgPropose);
+            let entry = |payload: &Payload| Entry {
+                data: payload_data(*payload).into(),
+                ..Entry::default()
+            };
+            out.entries = payloads.iter().map(entry).collect();
+        }
+        Body::InstallSnapshot { snapshot } => {
+            out.set_msg_type(MessageType::MsgSnapshot);
+            let meta = out.mut_snapshot().mut_metadata();
+            (meta.index, meta.term) = (snapshot.index.0, snapshot.term.0);
+            let voters = &snapshot.configuration.voters;
+            meta.mut_conf_state().voters = voters.iter().map(|id| id.get()).collect();
+        }
     }
     out
 }
@@ -112,6 +140,7 @@ pub fn from_raft(mut m: Message, uses: &Uses) -> Result<vocabulary::Message, Str
                 Body::RequestVote {
                     last_index,
                     last_term,
+                    transfer: m.take_context().as_ref() == CAMPAIGN_TRANSFER,
                 }
             } else {
                 Body::RequestPreVote {
