@@ -3,7 +3,8 @@
 //!
 //! * *electionElapsed* starts over whenever a server enters a term, or a role other than pre-candidate;
 //!   when a follower hears from the leader of its term; when it gives its vote (a pre-vote does not
-//!   count); when its timer fires; and at a leader with every quorum check.
+//!   count); when its timer fires; at a leader with every quorum check, and when it begins to transfer leadership,
+//!   which then has one election timeout.
 //! * *heartbeatElapsed* is a leader's and starts over when it becomes one and with every heartbeat.
 //! * A new random timeout is drawn, evenly from `election_timeout..=2 * election_timeout - 1`, when a
 //!   server starts and whenever it enters a term, or a role other than pre-candidate. At no other time:
@@ -18,6 +19,7 @@ pub(crate) struct Tenure {
     pub role: Role,
     pub term: Term,
     pub leader: Option<ServerId>,
+    pub transferee: Option<ServerId>,
 }
 
 impl From<&NodeView> for Tenure {
@@ -26,6 +28,7 @@ impl From<&NodeView> for Tenure {
             role: view.role,
             term: view.term,
             leader: view.leader,
+            transferee: view.transferee,
         }
     }
 }
@@ -74,8 +77,9 @@ impl Reset {
                 Body::RequestVoteResponse { granted: true }
             )
         });
+        let hands_over = after.transferee.is_some() && before.transferee != after.transferee;
         Reset {
-            election: begins || heard || voted,
+            election: begins || heard || voted || hands_over,
             heartbeat: begins,
             draw: begins,
         }

@@ -527,7 +527,8 @@ impl Cluster {
 
     /// The local events that a server gets in every state, enabled or not: those of server one stand for all.
     pub fn local_events(&self) -> Vec<Action> {
-        let local = (0..Action::LOCAL_EVENTS).filter_map(|number| Action::local(number, Id::from_slot(0)));
+        let local =
+            (0..Action::LOCAL_EVENTS).filter_map(|number| Action::local(number, Id::from_slot(0)));
         local
             .filter(|action| is_of(&self.settings, *action))
             .filter(|action| action.kind().is_some_and(|kind| self.bounds.have(kind)))

@@ -156,6 +156,9 @@ pub enum Refusal {
     /// The configuration has no such server.
     #[error("{0} is not in the configuration")]
     UnknownServer(NodeId),
+    /// A server can always reach itself.
+    #[error("a server cannot be unreachable to itself")]
+    Oneself,
     /// No snapshot is on its way to that server.
     #[error("no snapshot is on its way to {0}")]
     NoSnapshot(NodeId),

@@ -301,9 +301,10 @@ pub(crate) fn from_raft(
         },
         _ => return Err(foreign()),
     };
-    // A request to transfer is passed on in the name of the server that is to lead.
+    // A request to transfer is passed on in the name of the server that is to lead, and a proposal in the name of the
+    // one at which it was made; nobody looks at the latter.
     let from = match body {
-        Body::TransferLeader { .. } => sender,
+        Body::TransferLeader { .. } | Body::Propose { .. } => sender,
         _ => *from,
     };
     if from != sender {

@@ -191,6 +191,10 @@ impl<S: Storage, O: Observer> Core<S, O> {
         if self.role != Role::Leader {
             return Err(Refusal::NotLeader.into());
         }
+        // Its own log is where it is: nothing is on its way to it.
+        if peer == self.settings.id {
+            return Err(Refusal::Oneself.into());
+        }
         let Some(progress) = self.tracker.progress.get_mut(peer) else {
             self.watch.report(Event::UnknownPeerIgnored { from: peer });
             return Err(Refusal::UnknownServer(peer).into());

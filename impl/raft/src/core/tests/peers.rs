@@ -80,6 +80,8 @@ fn a_report_on_a_snapshot_that_is_not_on_its_way_changes_nothing() {
         }
         let refused = cluster.node_mut(1).report_unreachable(id(9));
         assert_eq!(refused, Err(Refusal::UnknownServer(id(9)).into()));
+        let refused = cluster.node_mut(1).report_unreachable(id(1));
+        assert_eq!(refused, Err(Refusal::Oneself.into()));
         assert!(*cluster.node(1) == before);
     }
 }
