@@ -90,7 +90,8 @@ impl TargetServer for Server {
             Input::Propose(_) => outcome = Outcome::Refused(Refusal::ProposalDropped),
             Input::Deliver(message) => outcome = self.receive(message),
             Input::Restart => self.restart(),
-            Input::Timeout | Input::Heartbeat | Input::CheckQuorum => {}
+            // What it does not have (`Target::lacks`) never comes.
+            _ => {}
         }
         let news = self.view.applied.0..self.view.commit.0;
         let handed = news.map(|at| Handed {
@@ -119,6 +120,7 @@ impl TargetServer for Server {
                 vote: view.vote,
                 commit: view.commit,
                 log: view.log.clone(),
+                snapshot: None,
             },
             ..view
         })
@@ -233,6 +235,7 @@ impl Server {
             Body::RequestVote {
                 last_index,
                 last_term,
+                transfer: false,
             }
         };
         self.send_to_all(term, body);
@@ -319,6 +322,7 @@ impl Server {
                 Body::RequestVote {
                     last_term,
                     last_index,
+                    ..
                 },
                 _,
             ) => self.consider(m, (*last_term, *last_index), false),

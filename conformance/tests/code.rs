@@ -190,6 +190,7 @@ impl BrokenServer {
                 Body::RequestVote {
                     last_index,
                     last_term,
+                    ..
                 },
             ) => {
                 *last_index = Index(1 << 20);

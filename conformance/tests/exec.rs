@@ -24,6 +24,8 @@ fn config() -> Config {
         check_quorum: true,
         one_entry_per_append: true,
         max_inflight: 1,
+        forward_proposals: false,
+        max_uncommitted: 0,
     }
 }
 
@@ -82,6 +84,7 @@ fn request_vote(from: u64, to: u64, term: u64) -> Input {
         body: Body::RequestVote {
             last_index: Index(0),
             last_term: Term(0),
+            transfer: false,
         },
     })
 }

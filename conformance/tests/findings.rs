@@ -78,6 +78,8 @@ fn window() -> Cluster {
         check_quorum: false,
         one_entry_per_append: true,
         max_inflight: 1,
+        forward_proposals: false,
+        max_uncommitted: 0,
     };
     Cluster::new(Settings::new(&config).unwrap(), WINDOW)
 }

@@ -13,6 +13,8 @@ const FULL: Config = Config {
     check_quorum: true,
     one_entry_per_append: false,
     max_inflight: 2,
+    forward_proposals: false,
+    max_uncommitted: 0,
 };
 
 /// Everything happens here, in two terms; every other input is probed.
@@ -28,6 +30,11 @@ fn cluster(config: &Config) -> Cluster {
         restarts: Budget::Times(0),
         duplicates: Budget::Times(0),
         drops: Budget::Times(2),
+        forgets: Budget::Times(0),
+        compactions: Budget::Times(0),
+        transfers: Budget::Times(0),
+        unreachable_reports: Budget::Times(0),
+        snapshot_reports: Budget::Times(0),
         disturbances: Budget::Unlimited,
     };
     Cluster::new(Settings::new(config).expect("a good configuration"), bounds)

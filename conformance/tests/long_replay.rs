@@ -29,6 +29,8 @@ fn restarts(steps: usize) -> Trace {
         check_quorum: false,
         one_entry_per_append: false,
         max_inflight: 1,
+        forward_proposals: false,
+        max_uncommitted: 0,
     };
     let ids: Vec<ServerId> = config.server_ids().collect();
     let step = |number: usize| Step {

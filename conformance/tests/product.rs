@@ -24,6 +24,8 @@ fn small() -> Cluster {
         check_quorum: true,
         one_entry_per_append: false,
         max_inflight: 2,
+        forward_proposals: false,
+        max_uncommitted: 0,
     };
     let bounds = Bounds {
         max_term: 1,
@@ -37,6 +39,11 @@ fn small() -> Cluster {
         restarts: Budget::Times(0),
         duplicates: Budget::Times(0),
         drops: Budget::Times(0),
+        forgets: Budget::Times(0),
+        compactions: Budget::Times(0),
+        transfers: Budget::Times(0),
+        unreachable_reports: Budget::Times(0),
+        snapshot_reports: Budget::Times(0),
     };
     Cluster::new(
         Settings::new(&config).expect("a good configuration"),

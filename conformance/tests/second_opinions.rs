@@ -48,6 +48,8 @@ fn config() -> Config {
         check_quorum: false,
         one_entry_per_append: true,
         max_inflight: 1,
+        forward_proposals: false,
+        max_uncommitted: 0,
     }
 }
 

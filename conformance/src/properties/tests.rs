@@ -21,6 +21,8 @@ fn config() -> Config {
         check_quorum: false,
         one_entry_per_append: false,
         max_inflight: 1,
+        forward_proposals: false,
+        max_uncommitted: 0,
     }
 }
 
@@ -162,6 +164,7 @@ fn fresh() -> lockstep_traces::PeerView {
         recent_active: false,
         commit_sent: Index(0),
         inflight: Vec::new(),
+        pending_snapshot: None,
     }
 }
 

@@ -19,6 +19,11 @@ pub const WINDOW: Bounds = Bounds {
     restarts: Budget::Times(0),
     duplicates: Budget::Times(1),
     drops: Budget::Times(0),
+    forgets: Budget::Times(0),
+    compactions: Budget::Times(0),
+    transfers: Budget::Times(0),
+    unreachable_reports: Budget::Times(0),
+    snapshot_reports: Budget::Times(0),
     disturbances: Budget::Unlimited,
 };
 

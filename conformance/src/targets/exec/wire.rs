@@ -543,6 +543,8 @@ mod tests {
             check_quorum: true,
             one_entry_per_append: false,
             max_inflight: 1,
+            forward_proposals: false,
+            max_uncommitted: 0,
         };
         assert_eq!(description.missing_features(&config), ["pre_vote"]);
     }

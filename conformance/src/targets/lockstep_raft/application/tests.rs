@@ -41,6 +41,8 @@ fn live(asynchronously: bool, tamper: fn(&mut Ready)) -> Result<Settled, TargetE
         check_quorum: false,
         one_entry_per_append: false,
         max_inflight: 1,
+        forward_proposals: false,
+        max_uncommitted: 0,
     };
     let setup = raft_config(&group, ServerId::new(1).expect("not zero"))?;
     let mut raft = setup.raft;
