@@ -160,8 +160,10 @@ fn sends_what_is_needed(it: &Applied<'_>) -> bool {
                 && !waits(it.i, m.to)
                 && it.i.peer(m.to).is_none_or(gone)
                 && next.is_some_and(|next| {
-                    (next.flow, next.pending, next.next)
-                        == (Flow::Snapshot, own.index, own.index + 1)
+                    // A snapshot brings its commit index along.
+                    let sent = (own.index, own.index, own.index + 1);
+                    (next.pending, next.commit_sent, next.next) == sent
+                        && next.flow == Flow::Snapshot
                         && next.recent_active
                 })
         })
