@@ -363,19 +363,15 @@ mod tests {
             recent_active: true,
             commit_sent: Index(1),
             inflight: vec![Index(1)],
+            pending_snapshot: None,
         };
         NodeView {
             role: Role::Leader,
             term: Term(1),
             vote: Some(id(1)),
             leader: Some(id(1)),
-            log: Vec::new(),
-            commit: Index(0),
-            applied: Index(0),
-            lease: false,
-            votes: BTreeMap::new(),
             peers: BTreeMap::from([(id(2), peer)]),
-            durable: DurableImage::default(),
+            ..NodeView::default()
         }
     }
 

@@ -3,8 +3,8 @@
 //! The specification is a deterministic, pure transition function per server ([`Server::step`]), put
 //! together with a network into a state graph ([`Cluster`]) that can be explored exhaustively. It is
 //! written from the Raft paper ("In Search of an Understandable Consensus Algorithm", extended version),
-//! Ongaro's thesis, and the observable behaviour of etcd's raft v3.6. Not here: snapshots, membership,
-//! reads, leadership transfer, asynchronous storage.
+//! Ongaro's thesis, and the observable behaviour of etcd's raft v3.6. Not here: membership, reads, asynchronous
+//! storage.
 //!
 //! # One event
 //!
@@ -17,7 +17,8 @@
 //!
 //! There is no clock. A follower that knows a leader has a *lease* bit (with CheckQuorum): less than one
 //! election timeout has passed since it heard from the leader, or since it gave its vote. The environment
-//! says when the lease runs out and when a timer fires.
+//! says when the lease runs out and when a timer fires. At a leader the input `CheckQuorum` says that an election
+//! timeout has passed.
 //!
 //! # Names
 //!
@@ -29,6 +30,7 @@
 //! | `Message.from`, `.to`, `.term` | `from`, `to`, `term` | `from`, `to`, `term` |
 //! | `RequestVote` | `request_vote` | `MsgVote` |
 //! | `RequestVote.last` | `last_index`, `last_term` | `index`, `logTerm` |
+//! | `RequestVote.transfer` | `transfer` | `context` (`CampaignTransfer`) |
 //! | `RequestVoteResponse` | `request_vote_response` | `MsgVoteResp` |
 //! | `RequestVoteResponse.granted` | `granted` | `!reject` |
 //! | `RequestPreVote` | `request_pre_vote` | `MsgPreVote` |
@@ -47,10 +49,17 @@
 //! | `Heartbeat` | `heartbeat` | `MsgHeartbeat` |
 //! | `Heartbeat.commit` | `commit` | `commit` |
 //! | `HeartbeatResponse` | `heartbeat_response` | `MsgHeartbeatResp` |
+//! | `TimeoutNow` | `timeout_now` | `MsgTimeoutNow` |
+//! | `TransferLeader.transferee` | `transfer_leader`, `transferee` | `MsgTransferLeader`, `from` |
+//! | `Propose.payloads` | `propose`, `payloads` | `MsgProp`, `entries` |
+//! | `InstallSnapshot.last`, `.voters` | `install_snapshot`, `snapshot` | `MsgSnap`, `snapshot.metadata` |
 //! | `Entry.term`, `.payload` | `term`, `payload` | `Term`, `Data` (decimal digits, or none) |
 //! | `Server.role`, `.leader` | `role`, `leader` | `SoftState.RaftState`, `.Lead` |
 //! | `Server.term`, `.vote`, `.commit` | `term`, `vote`, `commit` | `HardState` |
 //! | `Server.granted`, `.refused` | `votes` (true, false) | `tracker.Votes` |
+//! | `Server.log.snapshot` | `snapshot` | `SnapshotMetadata` |
+//! | `Server.transferee` | `transferee` | `raft.leadTransferee` |
+//! | `Server.uncommitted` | `uncommitted` | `raft.uncommittedSize`, in entries |
 //! | `Server.lease` | `lease` | `electionElapsed < electionTimeout` |
 //! | `Progress.matched`, `.next` | `match`, `next` | `Progress.Match`, `.Next` |
 //! | `Progress.flow` | `state` | `Progress.State` |
@@ -58,6 +67,7 @@
 //! | `Progress.recent_active` | `recent_active` | `Progress.RecentActive` |
 //! | `Progress.commit_sent` | `commit_sent` | `Progress.sentCommit` |
 //! | `Progress.inflight` | `inflight` | `Progress.Inflights` |
+//! | `Progress.pending` | `pending_snapshot` | `Progress.PendingSnapshot` |
 
 mod bounds;
 mod canonical;

@@ -364,6 +364,19 @@ const ALL: &[Preset] = &[
         ci: true,
     },
     Preset {
+        name: "transfer-rival",
+        purpose: "a transferee and another candidate ask for votes of the same term, without PreVote",
+        config: PLAIN,
+        bounds: Bounds {
+            max_term: 2,
+            timeouts: times(2),
+            transfers: times(1),
+            drops: times(1),
+            ..QUIET
+        },
+        ci: true,
+    },
+    Preset {
         name: "forget",
         purpose: "followers that forget their leader and vote again: leases that end before their time",
         config: FULL,
@@ -413,13 +426,26 @@ const ALL: &[Preset] = &[
     },
     Preset {
         name: "snapshot-conflict",
-        purpose: "compaction over two terms with a loss: a server that was left behind, with entries of its own or \
-                  more than the snapshot has, meets a snapshot",
+        purpose: "compaction over two terms with a loss: a server that was left behind with entries of its own meets \
+                  a snapshot",
         config: PLAIN,
         bounds: Bounds {
             max_term: 2,
             timeouts: times(2),
             heartbeats: times(1),
+            compactions: times(1),
+            drops: times(1),
+            ..QUIET
+        },
+        ci: true,
+    },
+    Preset {
+        name: "snapshot-longer",
+        purpose: "compaction in one term with a loss: a snapshot that ends within the log of the server that gets it",
+        config: PLAIN,
+        bounds: Bounds {
+            heartbeats: times(2),
+            proposals: times(1),
             compactions: times(1),
             drops: times(1),
             ..QUIET

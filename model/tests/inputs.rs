@@ -181,6 +181,34 @@ fn a_peer_that_was_not_heard_from_is_sent_no_snapshot() {
     }
 }
 
+/// As in etcd's script `snapshot_succeed_via_app_resp`.
+#[test]
+fn the_acknowledgement_of_a_snapshot_at_the_last_index_ends_the_wait() {
+    let settings = settings(true, true);
+    let server = leader(&settings);
+    let beat = message(3, 1, Body::HeartbeatResponse);
+    let inputs = [acknowledgement(2, 1), Input::Compact];
+    let server = inputs
+        .iter()
+        .fold(server, |server, input| server.step(&settings, input).server);
+    let step = server.step(&settings, &beat);
+    assert_eq!(step.sent.len(), 1);
+    let peer = |server: &Server| server.view(&settings).peers[&id(3)].clone();
+    let waits = peer(&step.server);
+    assert_eq!(waits.state, ProgressState::Snapshot);
+    assert_eq!(
+        (waits.next, waits.pending_snapshot),
+        (Index(2), Some(Index(1)))
+    );
+    assert!(waits.paused);
+
+    let step = step.server.step(&settings, &acknowledgement(3, 1));
+    assert_eq!(step.sent.len(), 0);
+    let settled = peer(&step.server);
+    assert_eq!(settled.state, ProgressState::Replicate);
+    assert_eq!((settled.matched, settled.next), (Index(1), Index(2)));
+}
+
 #[test]
 fn a_snapshot_for_others_is_ignored() {
     let settings = settings(false, false);

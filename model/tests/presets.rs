@@ -29,10 +29,12 @@ const PINNED: &[(&str, u64, u64, u32)] = &[
     ("single", 175, 302, 9),
     ("transfer", 275_818, 997_333, 37),
     ("transfer-lease", 206_056, 609_877, 38),
+    ("transfer-rival", 243_424, 781_060, 30),
     ("forget", 253_426, 797_128, 40),
     ("forward", 179_768, 487_405, 42),
     ("snapshot", 250_015, 976_918, 25),
     ("snapshot-conflict", 617_155, 1_949_812, 35),
+    ("snapshot-longer", 908_260, 2_925_295, 35),
     ("snapshot-again", 277_093, 876_007, 35),
     ("snapshot-restart", 407_091, 1_336_432, 41),
 ];

@@ -54,9 +54,9 @@ pub(super) const ALL: &[StateProperty] = &[
     },
     StateProperty {
         name: "snapshot_is_committed_inv",
-        source: "\"the snapshot also includes [..] the index of the last entry in the log that the snapshot \
-                 replaces (the last entry the state machine had applied), and [..] the term of this \
-                 entry\" (paper, section 7): what a snapshot stands for was committed",
+        source: "\"the last included index is the index of the last entry in the log that the snapshot \
+                 replaces (the last entry the state machine had applied), and the last included term is the \
+                 term of this entry\" (paper, section 7): what a snapshot stands for was committed",
         reads: Reads::Servers,
         holds: snapshot_is_committed_inv,
         antecedent: |_, state| state.servers.iter().any(|i| i.log.snapshot().index > 0),

@@ -425,11 +425,14 @@ pub(super) const ALL: &[Witness] = &[
     on_step(
         "longer_log_kept_reachable",
         "a snapshot ends within a log that has its last entry, and the log is kept",
-        "snapshot-conflict",
+        "snapshot-longer",
         |_, before, action, after| {
             snapshot_of(before, action).is_some_and(|last| {
                 moved(before, action, after).is_some_and(|(i, next)| {
-                    i.commit < last.index && i.log.last_index() > last.index && i.log == next.log
+                    next.commit == last.index
+                        && i.commit < last.index
+                        && i.log.last_index() > last.index
+                        && i.log == next.log
                 })
             })
         },

@@ -401,8 +401,8 @@ impl<N: Notes> Turn<'_, N> {
         match m.body {
             // "If a server receives a RequestVote request within the minimum election timeout of hearing
             // from a current leader, it does not update its term or grant its vote" (thesis, 4.2.3).
-            // In a transfer the leader itself has asked for the campaign: "the flag allows the request to be processed
-            // even if a server believes a leader exists" (the same section).
+            // In a transfer the leader has asked for the campaign, and the request is "processed by other servers even
+            // when they believe a current cluster leader exists" (the same section).
             Body::RequestVote {
                 transfer: false, ..
             }

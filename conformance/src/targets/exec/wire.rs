@@ -412,6 +412,11 @@ mod tests {
             term: Term(1),
             payload: Payload::Value(7),
         }];
+        let snapshot = Snapshot {
+            index: Index(1),
+            term: Term(1),
+            configuration: lockstep_traces::Configuration::of_voters([id(1), id(2)]),
+        };
         let view = NodeView {
             role: Role::Leader,
             term: Term(2),
@@ -432,6 +437,7 @@ mod tests {
                     recent_active: true,
                     commit_sent: Index(1),
                     inflight: vec![Index(1)],
+                    pending_snapshot: Some(Index(1)),
                 },
             )]),
             durable: DurableImage {
@@ -439,7 +445,11 @@ mod tests {
                 vote: None,
                 commit: Index(1),
                 log,
+                snapshot: Some(snapshot.clone()),
             },
+            snapshot: Some(snapshot),
+            transferee: Some(id(2)),
+            uncommitted: 1,
         };
         let json = serde_json::to_string(&view).unwrap();
         assert_eq!(view_of(&json, FieldSet::ALL), Ok(view));
@@ -546,6 +556,7 @@ mod tests {
             forward_proposals: false,
             max_uncommitted: 0,
         };
-        assert_eq!(description.missing_features(&config), ["pre_vote"]);
+        let needs = Needs::of_config(&config).and(Some("compact"));
+        assert_eq!(description.missing_features(&needs), ["compact", "pre_vote"]);
     }
 }

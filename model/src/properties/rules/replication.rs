@@ -348,10 +348,7 @@ fn answers_probe(it: &Applied<'_>) -> bool {
 }
 
 fn acknowledges_more(it: &Applied<'_>) -> bool {
-    // A snapshot brings its commit index along.
-    let by_appends = |(m, _, old): (&Message, u32, &Progress)| {
-        old.flow != Flow::Snapshot && !needs_snapshot(it, m.from)
-    };
+    let by_appends = |(m, ..): (&Message, u32, &Progress)| !needs_snapshot(it, m.from);
     news(it).is_some_and(by_appends) && it.i.commit == it.next.commit
 }
 

@@ -82,16 +82,11 @@ pub(super) const ALL: &[TransitionProperty] = &[
     rule!(
         "snapshot_awaited_step",
         "a leader waits for what becomes of a snapshot until the peer has acknowledged so much that the log \
-         goes on from there, or a report says what became of it (etcd's raft, Progress)",
+         goes on from there, whether by this snapshot or otherwise, or a report says what became of it \
+         (etcd's raft, Progress)",
         |it: &Applied<'_>| it.still_leads() && it.others().any(|j| waits(it.i, j)) => |it: &Applied<'_>| {
-            it.others().filter(|j| waits(it.i, *j) && !waits(it.next, *j)).all(|j| {
-                let first = it.i.log.snapshot().index + 1;
-                let reaches = |index| index + 1 >= first && index <= it.i.log.last_index();
-                match it.message.map(|m| (m.from, &m.body)) {
-                    Some((from, Body::AppendEntriesAccepted { index })) => from == j && reaches(*index),
-                    _ => matches!(it.action, Action::ReportSnapshot(_, of, _) if of == j),
-                }
-            })
+            let mut awaited = it.others().filter(|j| waits(it.i, *j));
+            awaited.all(|j| waits(it.next, j) != is_settled(it, j))
         }
     ),
 ];
@@ -162,10 +157,13 @@ fn sends_what_is_needed(it: &Applied<'_>) -> bool {
                 && it.settings.ids().all(|id| voters.contains(id))
                 && to_it.count() == 1
                 && (!waited || answers == Some(m.to))
+                && !waits(it.i, m.to)
                 && it.i.peer(m.to).is_none_or(gone)
                 && next.is_some_and(|next| {
-                    (next.flow, next.pending, next.next)
-                        == (Flow::Snapshot, own.index, own.index + 1)
+                    // A snapshot brings its commit index along.
+                    let sent = (own.index, own.index, own.index + 1);
+                    (next.pending, next.commit_sent, next.next) == sent
+                        && next.flow == Flow::Snapshot
                         && next.recent_active
                 })
         })
@@ -174,6 +172,18 @@ fn sends_what_is_needed(it: &Applied<'_>) -> bool {
 /// Whether the leader waits for what becomes of the snapshot for a peer.
 fn waits(i: &Server, j: Id) -> bool {
     i.peer(j).is_some_and(|peer| peer.flow == Flow::Snapshot)
+}
+
+/// Whether the leader learns what became of the snapshot for a peer.
+fn is_settled(it: &Applied<'_>, j: Id) -> bool {
+    match it.for_leader().map(|m| (m.from, &m.body)) {
+        Some((from, Body::AppendEntriesAccepted { index })) if from == j => {
+            let matched = it.i.peer(j).map_or(0, |peer| peer.matched);
+            let new = *index > matched && *index <= it.i.log.last_index();
+            new && *index >= it.i.log.snapshot().index
+        }
+        _ => matches!(it.action, Action::ReportSnapshot(_, of, _) if of == j),
+    }
 }
 
 /// Whether what the leader knows of one peer became what `change` makes of it, and nothing else has changed.

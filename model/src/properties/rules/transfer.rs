@@ -43,8 +43,8 @@ pub(super) const ALL: &[TransitionProperty] = &[
     ),
     rule!(
         "timeout_now_sent_step",
-        "only \"once the target\" has the whole log the leader \"sends a TimeoutNow request to the target \
-         server\" (thesis, section 3.10)",
+        "the leader \"sends a TimeoutNow request to the target server\" when it has updated that server's log \
+         to match its own, and not before (thesis, section 3.10)",
         hands_over => |it: &Applied<'_>| {
             let complete = |j| it.next.peer(j).is_some_and(|peer| peer.matched == it.next.log.last_index());
             let leads = it.next.role == Role::Leader;
@@ -89,8 +89,8 @@ pub(super) const ALL: &[TransitionProperty] = &[
     ),
     rule!(
         "transfer_overrides_lease_step",
-        "the request of a server that its leader told to campaign is \"processed even if a server believes \
-         a leader exists\" (thesis, section 4.2.3)",
+        "the request of a server that its leader told to campaign is \"processed by other servers even \
+         when they believe a current cluster leader exists\" (thesis, section 4.2.3)",
         |it: &Applied<'_>| {
             let transfer = |m: &Message| matches!(m.body, Body::RequestVote { transfer: true, .. });
             let held = it.i.lease || it.settings.check_quorum && it.i.role == Role::Leader;
@@ -116,8 +116,8 @@ pub(super) const ALL: &[TransitionProperty] = &[
     ),
     rule!(
         "proposal_forwarded_step",
-        "\"followers [..] forward\" what a client proposes \"to the leader\" that they know, if they are to, \
-         and do not change; whoever neither leads nor forwards drops it (thesis, section 6.2)",
+        "a follower that is to forwards what a client proposes to the leader that it knows, and does not change; \
+         whoever neither leads nor forwards drops it (thesis, section 6.2; etcd's raft)",
         |it: &Applied<'_>| it.i.role != Role::Leader && proposal(it).is_some() => |it: &Applied<'_>| {
             let forwards = it.settings.forward_proposals && it.i.role == Role::Follower;
             let leader = it.i.leader.filter(|_| forwards);
