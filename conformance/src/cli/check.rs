@@ -8,15 +8,15 @@ use super::side_file::SideFile;
 use super::target::TargetArgs;
 use super::tested::{self, Tested, never_tested};
 use super::violation;
+use crate::TargetSpec;
+use crate::divergence::replay_command;
+use crate::path::steps_along;
+use crate::properties::Judge;
 use crate::report::steps::count;
 use crate::report::{Job, Status, Table};
+use crate::seeded::Side;
+use crate::show::Story;
 use clap::{Args, ValueEnum};
-use lockstep_conformance::TargetSpec;
-use lockstep_conformance::divergence::replay_command;
-use lockstep_conformance::path::steps_along;
-use lockstep_conformance::properties::Judge;
-use lockstep_conformance::seeded::Side;
-use lockstep_conformance::show::Story;
 use lockstep_engine::bench::peak_bytes;
 use lockstep_engine::temporary::TemporaryFolder;
 use lockstep_engine::{Checkable, Checked, PropertyKind, Search, Verdict};
@@ -651,9 +651,9 @@ pub fn provenance(chosen: &Chosen) -> Provenance {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::replay::{ReplayVerdict, replay};
     use crate::report::human::{self, Style};
-    use lockstep_conformance::replay::{ReplayVerdict, replay};
-    use lockstep_conformance::targets::spec::Spec;
+    use crate::targets::spec::Spec;
     use std::ops::ControlFlow;
 
     /// A finished search, of which the tests change the verdict: the specification violates nothing.

@@ -3,8 +3,8 @@
 use super::error::CliError;
 use super::model::ModelArgs;
 use super::streams;
+use crate::export::{Graph, GraphError, dot};
 use clap::Args;
-use lockstep_conformance::export::{Graph, GraphError, dot};
 use std::path::PathBuf;
 
 /// Options of `lockstep graph`.

@@ -4,9 +4,9 @@ use super::divergence;
 use super::error::CliError;
 use super::model::Chosen;
 use super::target::{self, TargetArgs};
+use crate::TargetSpec;
 use crate::report::{Job, Status};
 use clap::Args;
-use lockstep_conformance::TargetSpec;
 use lockstep_model::Preset;
 
 /// Options of `lockstep targets`.

@@ -43,12 +43,12 @@ mod verify;
 mod violation;
 mod walk;
 
+use crate::Targets;
 use crate::report::{Job, Report, Status};
+use crate::seeded::Side;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use error::CliError;
 use exit::Exit;
-use lockstep_conformance::Targets;
-use lockstep_conformance::seeded::Side;
 use output::OutputArgs;
 use progress::Reporter;
 use std::process::ExitCode;

@@ -5,8 +5,8 @@
 
 use super::child;
 use super::error::CliError;
-use lockstep_conformance::seeded::{Bug, Build, Side};
-use lockstep_conformance::stop;
+use crate::seeded::{Bug, Build, Side};
+use crate::stop;
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::convert::Infallible;

@@ -5,17 +5,15 @@ use super::error::CliError;
 use super::progress::{Reporter, Tick};
 use super::target::{self, TargetArgs, Visit};
 use super::violation;
+use crate::Target;
+use crate::properties::{Counterexample, CounterexampleFate, Judges};
+use crate::replay::{NotDriven, ReplayError, ReplayReport, ReplayVerdict, replay_read};
 use crate::report::human::grouped;
 use crate::report::steps::count;
 use crate::report::{Job, Status, Table, sentence};
+use crate::stop;
+use crate::targets::spec::Spec;
 use clap::Args;
-use lockstep_conformance::Target;
-use lockstep_conformance::properties::{Counterexample, CounterexampleFate, Judges};
-use lockstep_conformance::replay::{
-    NotDriven, ReplayError, ReplayReport, ReplayVerdict, replay_read,
-};
-use lockstep_conformance::stop;
-use lockstep_conformance::targets::spec::Spec;
 use lockstep_traces::{
     Config, CorpusTrace, Field, FieldSet, PassedOver, Trace, TraceError, TraceReader, corpus,
     trace_files,

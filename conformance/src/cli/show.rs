@@ -3,13 +3,13 @@
 use super::error::CliError;
 use super::streams::{self, say};
 use super::target::TargetArgs;
+use crate::TargetSpec;
+use crate::export;
 use crate::report::steps::StepTable;
 use crate::report::visible;
+use crate::show::{self, Story};
+use crate::stop;
 use clap::{Args, ValueEnum};
-use lockstep_conformance::TargetSpec;
-use lockstep_conformance::export;
-use lockstep_conformance::show::{self, Story};
-use lockstep_conformance::stop;
 use lockstep_traces::{Trace, TraceReader};
 use std::path::{Path, PathBuf};
 

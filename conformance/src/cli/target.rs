@@ -1,15 +1,15 @@
 //! The options that say which implementation, and the one place that knows all of them.
 
 use super::error::CliError;
+use crate::code::Code;
+use crate::divergence::{replay_command, shell_word};
+use crate::planted::{Mistake, Planted};
+use crate::registry::{AnyKind, AnyTarget, Unavailable};
+use crate::seeded::Side;
+use crate::targets::exec::ExecOptions;
+use crate::walk::{HarnessClock, TickTarget, WalkDivergence};
+use crate::{Description, Fork, Target, TargetError, TargetSpec, Targets};
 use clap::Args;
-use lockstep_conformance::code::Code;
-use lockstep_conformance::divergence::{replay_command, shell_word};
-use lockstep_conformance::planted::{Mistake, Planted};
-use lockstep_conformance::registry::{AnyKind, AnyTarget, Unavailable};
-use lockstep_conformance::seeded::Side;
-use lockstep_conformance::targets::exec::ExecOptions;
-use lockstep_conformance::walk::{HarnessClock, TickTarget, WalkDivergence};
-use lockstep_conformance::{Description, Fork, Target, TargetError, TargetSpec, Targets};
 use lockstep_model::Bounds;
 use lockstep_traces::{Config, FieldSet};
 use std::ffi::OsStr;

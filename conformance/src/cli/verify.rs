@@ -13,9 +13,9 @@ use super::progress::Reporter;
 use super::replay::{CORPUS, Replay, Sources};
 use super::target::{TargetArgs, lacks_text};
 use super::tested;
+use crate::Target;
 use crate::report::{Job, Status, Table};
 use clap::Args;
-use lockstep_conformance::Target;
 use lockstep_engine::{Report as Searched, Verdict};
 use lockstep_model::Rule;
 use lockstep_model::properties::witnesses;
@@ -308,7 +308,7 @@ impl<'a> Tally<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lockstep_conformance::TargetSpec;
+    use crate::TargetSpec;
     use lockstep_engine::Search;
 
     const NAMES: [&str; 1] = ["single"];

@@ -7,9 +7,9 @@ use super::side_file::SideFile;
 use super::target::TargetArgs;
 use crate::report::human::grouped;
 use crate::report::{Job, Status, sentence};
+use crate::walk::jitter::Jitter;
+use crate::walk::{WalkOptions, WalkReport, WalkVerdict, walk};
 use clap::Args;
-use lockstep_conformance::walk::jitter::Jitter;
-use lockstep_conformance::walk::{WalkOptions, WalkReport, WalkVerdict, walk};
 use std::time::Instant;
 
 /// Options of `lockstep walk`.

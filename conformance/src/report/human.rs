@@ -203,7 +203,7 @@ pub fn render_job(job: &Job, style: Style) -> String {
     }
     if let Some(story) = &job.story {
         let width = usize::from(style.width.unwrap_or(NARROW));
-        let diagram = lockstep_conformance::show::diagram(story, width);
+        let diagram = crate::show::diagram(story, width);
         writeln!(out, "\nThe same as a diagram:\n{diagram}").expect(INFALLIBLE);
     }
     for note in &job.notes {

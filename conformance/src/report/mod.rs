@@ -11,10 +11,10 @@ pub mod summary;
 mod tests;
 pub mod visible;
 
+use crate::DialectUse;
 use crate::cli::exit::Exit;
-use lockstep_conformance::DialectUse;
-use lockstep_conformance::properties::Violation;
-use lockstep_conformance::show::Story;
+use crate::properties::Violation;
+use crate::show::Story;
 use serde::Serialize;
 use serde_json::Value;
 use std::path::Path;

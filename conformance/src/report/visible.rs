@@ -1,10 +1,10 @@
-//! The report with [text from outside](lockstep_conformance::text) made visible, wherever it stands.
+//! The report with [text from outside](crate::text) made visible, wherever it stands.
 
 use super::{Case, Fact, Job, Report, SavedTrace, Table, steps::StepRow};
-use lockstep_conformance::properties::{Cause, Violation};
-use lockstep_conformance::show::Story;
-use lockstep_conformance::text::is_active;
-pub use lockstep_conformance::text::{line, text};
+use crate::properties::{Cause, Violation};
+use crate::show::Story;
+use crate::text::is_active;
+pub use crate::text::{line, text};
 use serde_json::Value;
 use std::borrow::Cow;
 use std::fmt::Write;

@@ -6,10 +6,8 @@ use crate::cli::error::CliError;
 use crate::cli::plant;
 use crate::cli::progress::{Reporter, Tick};
 use crate::cli::streams;
-use lockstep_conformance::seeded::{
-    Bug, Build, Finding, Rung, Side, try_implementation, try_specification,
-};
-use lockstep_conformance::stop;
+use crate::seeded::{Bug, Build, Finding, Rung, Side, try_implementation, try_specification};
+use crate::stop;
 use std::ops::ControlFlow;
 use std::process::Stdio;
 
