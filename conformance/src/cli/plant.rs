@@ -169,6 +169,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn names_are_those_of_the_lists() {
+        let names = names().expect("this is a checkout");
+        for name in ["EL-01", "EL-13a", "LS-63", "pre-vote-first"] {
+            assert!(names.contains(name), "{name}");
+        }
+        assert!(!names.contains("EL-99"));
+        let folder = tempfile::tempdir().expect("there is a place for temporary files");
+        let error = listed(folder.path(), Side::Specification).expect_err("there is none");
+        assert!(error.to_string().contains("specification.toml"), "{error}");
+    }
+
+    #[test]
     fn without_a_checkout_the_error_says_so() {
         let folder = tempfile::tempdir().expect("there is a place for temporary files");
         let (here, inner) = (folder.path(), folder.path().join("inner"));

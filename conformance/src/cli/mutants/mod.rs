@@ -111,6 +111,11 @@ pub fn run(args: &MutantsArgs, progress: &Reporter) -> Result<Vec<Job>, CliError
     let (page, list) = (side(&args.markdown), side(&args.write_expected));
     let entries = catalogue();
     progress.begin("mutants");
+    if !args.only.is_empty() {
+        let mut known = plant::names()?;
+        known.insert(CONTROL.to_owned());
+        unknown(&args.only, &known)?;
+    }
     let build = plant::build(&mut || {
         progress.tick(&Tick {
             unit: "bugs",
@@ -118,9 +123,6 @@ pub fn run(args: &MutantsArgs, progress: &Reporter) -> Result<Vec<Job>, CliError
             ..Tick::default()
         })
     })?;
-    let known = build.bugs.iter().chain(&build.rules);
-    let known: BTreeSet<&str> = known.map(|it| it.id.as_str()).chain([CONTROL]).collect();
-    unknown(&args.only, &known)?;
     let tried = try_all(args, &build, &build.bugs, progress);
     let search = MutantsArgs {
         search_only: true,
@@ -195,8 +197,8 @@ pub fn run(args: &MutantsArgs, progress: &Reporter) -> Result<Vec<Job>, CliError
 }
 
 /// Whether a name that was asked for is nobody's. It must not be left out in silence beside others.
-fn unknown(asked: &[String], known: &BTreeSet<&str>) -> Result<(), CliError> {
-    let unknown = asked.iter().filter(|id| !known.contains(id.as_str()));
+fn unknown(asked: &[String], known: &BTreeSet<String>) -> Result<(), CliError> {
+    let unknown = asked.iter().filter(|id| !known.contains(*id));
     let unknown: Vec<_> = unknown.map(String::as_str).collect();
     if unknown.is_empty() {
         return Ok(());
@@ -237,7 +239,7 @@ mod tests {
 
     #[test]
     fn a_name_that_is_nobodys_is_not_left_out_in_silence() {
-        let known = BTreeSet::from(["EL-01", "EL-02"]);
+        let known = BTreeSet::from(["EL-01", "EL-02"].map(str::to_owned));
         let asked = |names: &[&str]| {
             let names: Vec<_> = names.iter().map(|it| (*it).to_owned()).collect();
             unknown(&names, &known).map_err(|error| error.to_string())
