@@ -282,14 +282,17 @@ fn one(
     if let (Some(file), Some(found)) = (trace_out, &checked.counterexample) {
         let trace = counterexample(chosen, &checked.report.verdict, found);
         job.notes.extend(file.replaces());
-        job.notes.push(match file.save(&trace, progress) {
+        match file.save(&trace, progress) {
             Ok(()) => {
                 let again = replay_command(file.path(), "spec");
                 let plant = args.plant.command_line();
-                format!("the counterexample, again: {again}{plant}")
+                job.command("the counterexample, again", again + &plant);
             }
-            Err(error) => format!("the counterexample is not saved: {error}"),
-        });
+            Err(error) => {
+                let text = format!("the counterexample is not saved: {error}");
+                job.notes.push(text);
+            }
+        }
     }
     if args.resume && checked.resumed_at.is_none() {
         let text = "there was no checkpoint to go on from: it started from the beginning";

@@ -116,11 +116,9 @@ fn save(job: &mut Job, file: &SideFile, exploration: &Exploration<'_>, trace: &T
     let path = file.path().display().to_string();
     let plant = exploration.args.plant.command_line();
     let again = replay_command(&path, &exploration.target.to_string()) + &plant;
-    job.notes
-        .push(format!("what the implementation did, again: {again}"));
+    job.command("what the implementation did, again", again);
     let again = replay_command(&path, "spec");
-    job.notes
-        .push(format!("the same on the specification: {again}"));
+    job.command("the same on the specification", again);
 }
 
 fn job(

@@ -198,16 +198,17 @@ pub fn save(
     reporter: &Reporter,
 ) {
     let replaces = file.replaces();
-    let note = match file.save(trace, reporter) {
+    match file.save(trace, reporter) {
         Ok(()) => {
             job.notes.extend(replaces);
             job.shown_by(file.path(), trace.steps.len());
-            let again = target.replay_command(file.path());
-            format!("repeat it with: {again}")
+            job.command("repeat it with", target.replay_command(file.path()));
         }
-        Err(error) => format!("the way there is not saved: {error}"),
-    };
-    job.notes.push(note);
+        Err(error) => {
+            let text = format!("the way there is not saved: {error}");
+            job.notes.push(text);
+        }
+    }
 }
 
 /// Of the two ways to one digest of a target with hidden state, the one on which it departs from the

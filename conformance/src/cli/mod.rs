@@ -37,7 +37,7 @@ mod stateright;
 mod streams;
 mod supervise;
 mod target;
-mod terminal;
+pub(crate) mod terminal;
 mod tested;
 mod verify;
 mod violation;

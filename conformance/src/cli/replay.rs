@@ -306,8 +306,7 @@ fn job(
         let mut paths = sources.iter().map(Source::path);
         if let Some(file) = paths.find(|it| it.display().to_string() == *source) {
             job.shown_by(&file, left_out + found.trace.steps.len());
-            let again = target.replay_command(&file);
-            job.notes.push(format!("repeat it with: {again}"));
+            job.command("repeat it with", target.replay_command(&file));
         }
     } else if status == Status::Holds && report.agreed + report.agreed_where_driven > 0 {
         job.passed(format!(

@@ -128,13 +128,10 @@ fn table(trace: &Trace, story: &Story, width: Option<u16>) -> String {
     let mut text = format!("{}\n", render_table(&steps.to_table(), style));
     for (number, step) in story.steps.iter().enumerate() {
         for it in &step.differences {
-            text += &format!(
-                "step {}: {}: expected {}, is {}\n",
-                number + 1,
-                it.what,
-                it.expected,
-                it.actual
-            );
+            let begin = format!("step {}: ", number + 1);
+            let says = format!("{}: expected {}, is {}", it.what, it.expected, it.actual);
+            text += &style.paragraph(&begin, &says);
+            text.push('\n');
         }
     }
     text

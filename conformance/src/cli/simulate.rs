@@ -108,14 +108,14 @@ pub fn run(args: &SimulateArgs, progress: &Reporter) -> Result<Vec<Job>, CliErro
             steps: steps_along(&chosen.cluster, &actions),
         };
         job.notes.extend(file.replaces());
-        job.notes.push(match file.save(&trace, progress) {
+        match file.save(&trace, progress) {
             Ok(()) => {
                 let again = replay_command(file.path(), "spec");
                 let plant = args.plant.command_line();
-                format!("the walk, again: {again}{plant}")
+                job.command("the walk, again", again + &plant);
             }
-            Err(error) => format!("the walk is not saved: {error}"),
-        });
+            Err(error) => job.notes.push(format!("the walk is not saved: {error}")),
+        }
     }
     Ok(vec![job])
 }
@@ -158,10 +158,9 @@ fn job(chosen: &Chosen, model: &str, swarmed: &Swarmed<Cluster>) -> Result<Job, 
         .chunks(2)
         .map(|pair| format!("--{}", pair.join(" ")));
     let options = options.collect::<Vec<_>>().join(" ");
-    job.fact(
-        "repeat it with",
-        format!("lockstep simulate {model} {options}"),
-    );
+    let again = format!("lockstep simulate {model} {options}");
+    job.fact("repeat it with", again.as_str());
+    job.commands.push(again);
     match &report.verdict {
         Verdict::Violated {
             property, depth, ..

@@ -114,10 +114,8 @@ fn one(
             let text = "the way there is not saved: it is too long, or its end was not waited for";
             job.notes.push(text.to_owned());
         }
-        job.notes.push(format!(
-            "with the timers, it is repeated by: {}",
-            target.walk_command(found)
-        ));
+        let again = target.walk_command(found);
+        job.command("with the timers, it is repeated by", again);
     }
     Ok(job)
 }
