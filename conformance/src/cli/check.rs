@@ -128,6 +128,18 @@ enum Engine {
     Lockstep,
     /// stateright's search: state properties only
     Stateright,
+    /// Whether anything limits the search.
+    pub fn limits(&self) -> bool {
+        let LimitArgs {
+            threads: _,
+            memory,
+            max_states,
+            max_depth,
+            timeout,
+        } = self;
+        memory.is_some() || max_states.is_some() || max_depth.is_some() || timeout.is_some()
+    }
+
 }
 
 pub fn default_threads() -> usize {
@@ -240,6 +252,10 @@ fn one(
     if let Some(target) = &args.target {
         let (job, report) = super::code::run(args, target, chosen, limits, trace_out, progress)?;
         return Ok((job, Some(report)));
+    }
+    if let (Some(target), Engine::Stateright) = (&args.target, args.engine) {
+        let text = format!("stateright's search is of the specification, not of {target}");
+        return Err(CliError::Usage(text));
     }
     if args.engine == Engine::Stateright {
         if !args.only.is_empty() || args.trace_out.is_some() {

@@ -62,6 +62,11 @@ pub fn run(args: &GenerateArgs, progress: &Reporter) -> Result<Vec<Job>, CliErro
 }
 
 fn inputs(args: &GenerateArgs, folder: &Folder, progress: &Reporter) -> Result<Job, CliError> {
+    if args.cover == What::Corpus && (!args.model.is_empty() || args.limits.limits()) {
+        let text = "the corpus is the same whatever the model, and has no limit: of the options of the model \
+                    and the limits, --cover corpus takes --threads only";
+        return Err(CliError::Usage(text.to_owned()));
+    }
     let chosen = args.model.choose()?;
     let clock = Instant::now();
     let options = cover::options(&chosen, &args.limits, progress);

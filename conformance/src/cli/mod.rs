@@ -122,6 +122,7 @@ impl Verb {
             Verb::Replay(args) => args.target.seeded(),
             Verb::Explore(args) => args.seeded(),
             _ => Ok(None),
+            Verb::Walk(args) => args.target.seeded_beside_the_specification(),
         }
     }
 

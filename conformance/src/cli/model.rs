@@ -6,7 +6,7 @@ use lockstep_model::{Bounds, Budget, Cluster, Dialect, Preset, Settings};
 use std::collections::BTreeMap;
 
 /// A preset and its changes.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Model")]
 pub struct ModelArgs {
     /// The preset to start from; `lockstep presets` lists them. Without one, `check` takes every preset that
@@ -33,7 +33,7 @@ pub struct ModelArgs {
 }
 
 /// Each bound by itself. A budget is a number, or `unlimited`.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Bounds")]
 struct BoundArgs {
     /// The highest term that a server may enter
@@ -132,6 +132,22 @@ impl ModelArgs {
                 presets.map(|preset| self.changed(preset)).collect()
             }
         }
+    }
+
+    /// The names of the presets that [`ModelArgs::choose_all`] takes.
+    pub fn presets(&self) -> Vec<String> {
+        match &self.preset {
+            Some(name) => vec![name.clone()],
+            None => {
+                let presets = Preset::all().iter().filter(|preset| preset.ci);
+                presets.map(|preset| preset.name.to_owned()).collect()
+            }
+        }
+    }
+
+    /// Whether no option says anything of the model.
+    pub fn is_empty(&self) -> bool {
+        *self == ModelArgs::default()
     }
 
     /// The name of the preset of verbs that take one.

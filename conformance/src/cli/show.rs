@@ -66,6 +66,11 @@ pub fn run(args: &ShowArgs, width: Option<u16>) -> Result<(), CliError> {
             None => format!("{name} agrees at every step."),
         });
     }
+    if args.form == Form::Itf && args.target.is_some() {
+        let text =
+            "the Informal Trace Format has no place for a target beside what the trace expects";
+        return Err(CliError::Usage(text.to_owned()));
+    }
     let text = match args.form {
         // What a trace or a target says is shown on a terminal.
         Form::Table => visible::text(&table(&trace, &story, width)).into_owned(),
