@@ -3,6 +3,7 @@
 use super::error::CliError;
 use super::history;
 use super::model::{Chosen, ModelArgs, PlantArgs};
+use super::outputs::Place;
 use super::progress::{self, Reporter, Tick};
 use super::side_file::SideFile;
 use super::target::TargetArgs;
@@ -24,7 +25,7 @@ use lockstep_model::Cluster;
 use lockstep_model::properties::witnesses;
 use lockstep_traces::{Header, Provenance, Step, Trace};
 use serde_json::Value;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// Options of `lockstep check`.
@@ -85,6 +86,23 @@ impl CheckArgs {
             None => Ok(Some((Side::Specification, id.to_owned()))),
         }
     }
+
+    /// Where traces and checkpoints go.
+    pub fn places(&self) -> Vec<Place> {
+        let mut places = Vec::new();
+        if let Some(path) = &self.trace_out {
+            let presets = self.model.presets();
+            let whole = SideFile::at(path);
+            let files = presets.iter().map(|preset| match presets.len() {
+                1 => whole.clone(),
+                _ => whole.about(preset),
+            });
+            places.extend(files.map(|file| Place::file("--trace-out", file.path())));
+        }
+        let checkpoint = self.checkpoint.iter();
+        places.extend(checkpoint.map(|path| Place::folder("--checkpoint", path)));
+        places
+    }
 }
 
 /// What may stop a search.
@@ -110,6 +128,18 @@ pub struct LimitArgs {
 }
 
 impl LimitArgs {
+    /// Whether anything limits the search.
+    pub fn limits(&self) -> bool {
+        let LimitArgs {
+            threads: _,
+            memory,
+            max_states,
+            max_depth,
+            timeout,
+        } = self;
+        memory.is_some() || max_states.is_some() || max_depth.is_some() || timeout.is_some()
+    }
+
     /// No limit, on so many threads.
     pub fn threads(threads: usize) -> LimitArgs {
         LimitArgs {
@@ -128,18 +158,6 @@ enum Engine {
     Lockstep,
     /// stateright's search: state properties only
     Stateright,
-    /// Whether anything limits the search.
-    pub fn limits(&self) -> bool {
-        let LimitArgs {
-            threads: _,
-            memory,
-            max_states,
-            max_depth,
-            timeout,
-        } = self;
-        memory.is_some() || max_states.is_some() || max_depth.is_some() || timeout.is_some()
-    }
-
 }
 
 pub fn default_threads() -> usize {
@@ -196,18 +214,15 @@ fn several(args: &CheckArgs, all: &[Chosen], progress: &Reporter) -> Result<(), 
         return Err(CliError::Usage(text.to_owned()));
     }
     // A file for each: one would take the place of the other.
-    let files = all.iter().map(|chosen| {
-        let path = args.trace_out.as_deref()?;
-        Some(SideFile::named(
-            &named_after(path, &chosen.preset),
-            progress,
-        ))
-    });
-    let files: Vec<_> = files.collect();
+    let presets: Vec<_> = all.iter().map(|chosen| chosen.preset.clone()).collect();
+    let files = match &args.trace_out {
+        Some(path) => SideFile::named_about(path, &presets, progress),
+        None => Vec::new(),
+    };
     let begun = Instant::now();
     let mut tested = Tested::default();
     progress.plan(all.len() + 1);
-    for (chosen, file) in all.iter().zip(&files) {
+    for (place, chosen) in all.iter().enumerate() {
         progress.job("check", &chosen.name, || {
             // The time is for all together.
             let spent = begun.elapsed().as_secs();
@@ -218,7 +233,7 @@ fn several(args: &CheckArgs, all: &[Chosen], progress: &Reporter) -> Result<(), 
                     .map(|seconds| seconds.saturating_sub(spent)),
                 ..args.limits.clone()
             };
-            let (job, report) = one(args, &limits, chosen, file.as_ref(), progress)?;
+            let (job, report) = one(args, &limits, chosen, files.get(place), progress)?;
             if let Some(report) = &report {
                 tested.add(&chosen.name, report);
             }
@@ -230,17 +245,6 @@ fn several(args: &CheckArgs, all: &[Chosen], progress: &Reporter) -> Result<(), 
     })
 }
 
-/// The file of that preset beside a file.
-fn named_after(path: &Path, preset: &str) -> PathBuf {
-    let mut name = path.file_stem().unwrap_or_default().to_owned();
-    name.push(format!("-{preset}"));
-    if let Some(extension) = path.extension() {
-        name.push(".");
-        name.push(extension);
-    }
-    path.with_file_name(name)
-}
-
 /// Checks one model; with the report, unless stateright made it.
 fn one(
     args: &CheckArgs,
@@ -249,13 +253,13 @@ fn one(
     trace_out: Option<&SideFile>,
     progress: &Reporter,
 ) -> Result<(Job, Option<lockstep_engine::Report>), CliError> {
-    if let Some(target) = &args.target {
-        let (job, report) = super::code::run(args, target, chosen, limits, trace_out, progress)?;
-        return Ok((job, Some(report)));
-    }
     if let (Some(target), Engine::Stateright) = (&args.target, args.engine) {
         let text = format!("stateright's search is of the specification, not of {target}");
         return Err(CliError::Usage(text));
+    }
+    if let Some(target) = &args.target {
+        let (job, report) = super::code::run(args, target, chosen, limits, trace_out, progress)?;
+        return Ok((job, Some(report)));
     }
     if args.engine == Engine::Stateright {
         if !args.only.is_empty() || args.trace_out.is_some() {

@@ -25,7 +25,7 @@ pub struct ConformArgs {
     #[command(flatten)]
     limits: LimitArgs,
     #[command(flatten)]
-    trace_out: TraceOutArgs,
+    pub trace_out: TraceOutArgs,
 }
 
 /// Compares one target with one model.

@@ -2,6 +2,7 @@
 
 use super::divergence;
 use super::error::CliError;
+use super::outputs::Place;
 use super::progress::{Reporter, Tick};
 use super::target::{self, TargetArgs, Visit};
 use super::violation;
@@ -33,6 +34,15 @@ pub struct ReplayArgs {
     paths: Vec<PathBuf>,
     #[command(flatten)]
     pub target: TargetArgs,
+}
+
+impl ReplayArgs {
+    /// What is read.
+    pub fn places(&self) -> Vec<Place> {
+        let in_program = |path: &&PathBuf| path.to_str().is_some_and(|it| it.starts_with(CORPUS));
+        let files = self.paths.iter().filter(|path| !in_program(path));
+        files.map(|path| Place::read("FILE", path)).collect()
+    }
 }
 
 /// Replays every trace that was named.

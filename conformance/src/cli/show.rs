@@ -1,6 +1,7 @@
 //! `lockstep show`: a trace as a table, a diagram, or a page.
 
 use super::error::CliError;
+use super::outputs::Place;
 use super::streams::{self, say};
 use super::target::TargetArgs;
 use crate::TargetSpec;
@@ -49,11 +50,27 @@ enum Form {
     Shiviz,
 }
 
+impl ShowArgs {
+    /// What is read, and what is written.
+    pub fn places(&self) -> Vec<Place> {
+        let out = self.out.iter().map(|path| Place::file("--out", path));
+        [Place::read("TRACE", &self.trace)]
+            .into_iter()
+            .chain(out)
+            .collect()
+    }
+}
+
 /// Shows one trace.
 ///
 /// # Errors
 /// The trace cannot be read, the target cannot be started, or the result cannot be written.
 pub fn run(args: &ShowArgs, width: Option<u16>) -> Result<(), CliError> {
+    if args.form == Form::Itf && args.target.is_some() {
+        let text =
+            "the Informal Trace Format has no place for a target beside what the trace expects";
+        return Err(CliError::Usage(text.to_owned()));
+    }
     let trace = read(&args.trace)?;
     let mut story = Story::of_trace(&trace);
     let mut notes = Vec::new();
@@ -65,11 +82,6 @@ pub fn run(args: &ShowArgs, width: Option<u16>) -> Result<(), CliError> {
             Some(step) => format!("{name} differs first at step {}.", step + 1),
             None => format!("{name} agrees at every step."),
         });
-    }
-    if args.form == Form::Itf && args.target.is_some() {
-        let text =
-            "the Informal Trace Format has no place for a target beside what the trace expects";
-        return Err(CliError::Usage(text.to_owned()));
     }
     let text = match args.form {
         // What a trace or a target says is shown on a terminal.

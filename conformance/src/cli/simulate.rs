@@ -3,6 +3,7 @@
 use super::check::{default_threads, threads};
 use super::error::CliError;
 use super::model::{Chosen, ModelArgs, PlantArgs};
+use super::outputs::Place;
 use super::progress::{Reporter, Tick};
 use super::side_file::SideFile;
 use crate::divergence::replay_command;
@@ -50,6 +51,14 @@ pub struct SimulateArgs {
     /// Write the walk to a violation to this file, as a trace
     #[arg(long, value_name = "FILE")]
     trace_out: Option<PathBuf>,
+}
+
+impl SimulateArgs {
+    /// Where the trace goes.
+    pub fn places(&self) -> Vec<Place> {
+        let trace = self.trace_out.iter();
+        trace.map(|path| Place::file("--trace-out", path)).collect()
+    }
 }
 
 /// Simulates one model.

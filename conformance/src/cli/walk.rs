@@ -27,7 +27,7 @@ pub struct WalkArgs {
     #[command(flatten)]
     pub target: TargetArgs,
     #[command(flatten)]
-    trace_out: TraceOutArgs,
+    pub trace_out: TraceOutArgs,
 }
 
 /// Does the walks that were asked for.

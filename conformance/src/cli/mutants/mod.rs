@@ -4,6 +4,7 @@ mod jobs;
 mod trial;
 
 use super::error::CliError;
+use super::outputs::Place;
 use super::plant;
 use super::progress::{Reporter, Tick};
 use super::side_file::SideFile;
@@ -74,6 +75,20 @@ impl MutantsArgs {
         self.this.is_some()
     }
 
+    /// What is read, and what is written.
+    pub fn places(&self) -> Vec<Place> {
+        let mut places = Vec::new();
+        let mut add = |place: fn(&'static str, PathBuf) -> Place, by, path: &Option<PathBuf>| {
+            places.extend(path.iter().map(|path| place(by, path.clone())));
+        };
+        add(Place::read, "--corpus", &Some(self.corpus.clone()));
+        add(Place::read, "--expected", &self.expected);
+        add(Place::file, "--markdown", &self.markdown);
+        add(Place::file, "--write-expected", &self.write_expected);
+        add(Place::folder, "--traces", &self.traces);
+        places
+    }
+
     fn asks_for(&self, id: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|it| it == id)
     }
@@ -96,6 +111,11 @@ pub fn run(args: &MutantsArgs, progress: &Reporter) -> Result<Vec<Job>, CliError
         trial::try_this(args, bug)?;
         return Ok(Vec::new());
     }
+    if !args.only.is_empty() {
+        let mut known = plant::names()?;
+        known.insert(CONTROL.to_owned());
+        unknown(&args.only, &known)?;
+    }
     let rungs = args.rungs();
     let expected = args.expected.as_deref().map(read_expected).transpose()?;
     if rungs.contains(&Rung::Corpus) {
@@ -111,11 +131,6 @@ pub fn run(args: &MutantsArgs, progress: &Reporter) -> Result<Vec<Job>, CliError
     let (page, list) = (side(&args.markdown), side(&args.write_expected));
     let entries = catalogue();
     progress.begin("mutants");
-    if !args.only.is_empty() {
-        let mut known = plant::names()?;
-        known.insert(CONTROL.to_owned());
-        unknown(&args.only, &known)?;
-    }
     let build = plant::build(&mut || {
         progress.tick(&Tick {
             unit: "bugs",
@@ -152,8 +167,8 @@ pub fn run(args: &MutantsArgs, progress: &Reporter) -> Result<Vec<Job>, CliError
     if cut {
         // What is written of a part would pass for the whole.
         for file in page.iter().chain(&list) {
-            let path = file.path().display();
-            progress.unwritten(format!("{path}: not written: not all bugs were tried"));
+            let text = "not written: not all bugs were tried";
+            progress.unwritten(file.path(), format!("{}: {text}", file.path().display()));
         }
     }
     // A failure is in the report.
