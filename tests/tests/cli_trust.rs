@@ -351,6 +351,39 @@ sys.stdout.buffer.write(out)
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
+/// A target that shows nothing would agree with everything: it is refused as soon as it has said so.
+#[test]
+fn a_target_that_shows_no_field_is_compared_with_nothing() {
+    if !python::is_here() {
+        return;
+    }
+    let here = folder();
+    let trace = a_trace().display().to_string();
+    // It answers `describe` and nothing else.
+    let target = target(here.path(), "    sys.exit(1)");
+    let code = here.path().join("target.py");
+    let shows = std::fs::read_to_string(&code).expect("a file of our own");
+    let shows = shows.replace(r#""fields": ["term"]"#, r#""fields": []"#);
+    std::fs::write(&code, shows).expect("a file of our own");
+    for arguments in [
+        vec!["conform", "--preset", "pair"],
+        vec!["walk"],
+        vec!["verify"],
+        vec!["replay", "corpus:"],
+        vec!["replay", &trace],
+        vec!["show", &trace],
+        vec!["explore", "--port", "0"],
+    ] {
+        let arguments = arguments.into_iter().chain(["--target", &target]);
+        let output = run(here.path(), arguments, INPUT);
+        let errors = text(&output.stderr);
+        assert!(errors.contains("nothing can be compared"), "{errors}");
+    }
+    // It can be asked what it is.
+    let output = run(here.path(), ["targets", "--target", &target], HOLDS);
+    assert!(text(&output.stdout).contains("not compared"));
+}
+
 #[cfg(unix)]
 #[test]
 fn a_terminal_gets_what_it_can_show() {
