@@ -393,6 +393,126 @@ fn without_go(folder: &Path, arguments: &str, required: bool, code: i32) -> (Str
         .env("PATH", nothing)
         .env_remove("LOCKSTEP_REQUIRE_GO");
     if required {
+/// A name that is nobody's is found out before the build with the seeded bugs, which takes minutes, begins: here there
+/// is no Cargo to make it.
+#[test]
+fn a_seeded_bug_is_looked_up_before_anything_is_built() {
+    let here = folder();
+    trace(here.path());
+    for (arguments, says) in [
+        (
+            "check --preset smoke",
+            "no seeded bug NOPE in the specification",
+        ),
+        ("simulate", "no seeded bug NOPE in the specification"),
+        ("verify", "no seeded bug NOPE in the implementation"),
+        ("conform", "no seeded bug NOPE in the implementation"),
+        ("walk", "no seeded bug NOPE in the implementation"),
+        (
+            "replay trace.ndjson",
+            "no seeded bug NOPE in the implementation",
+        ),
+        (
+            "replay trace.ndjson --target spec",
+            "no seeded bug NOPE in the specification",
+        ),
+        (
+            "explore --target lockstep-raft",
+            "no seeded bug NOPE in the implementation",
+        ),
+        ("mutants", "no seeded bug or rule is called NOPE"),
+    ] {
+        let option = if arguments == "mutants" {
+            "--only"
+        } else {
+            "--plant"
+        };
+        let mut command = binary::lockstep();
+        // A line of its own: folded, the words would not be found.
+        command
+            .env("CARGO", here.path().join("no-cargo"))
+            .env("COLUMNS", "400");
+        let assert = Command::from_std(command)
+            .args(arguments.split_whitespace())
+            .args([option, "NOPE"])
+            .current_dir(here.path())
+            .assert()
+            .code(USAGE);
+        let errors = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
+        let words = |text: &str| {
+            text.replace("│", " ")
+                .split_whitespace()
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        assert!(words(&errors).contains(says), "{arguments}: {errors}");
+    }
+}
+
+/// Whatever must be built or started to be driven need not be, to be refused.
+#[test]
+fn what_cannot_be_explored_is_refused_before_it_is_built() {
+    let here = folder();
+    for target in ["etcd", "etcd-async", "exec:./no-such-program"] {
+        for preset in ["", "--preset smoke"] {
+            let arguments = format!("check {preset} --target {target}");
+            let (_, errors) = without_go(here.path(), &arguments, false, USAGE);
+            assert!(errors.contains("cannot be explored"), "{errors}");
+        }
+    }
+}
+
+/// What is written last would take the place of the other, so that is refused before anything is written.
+#[test]
+fn two_outputs_are_never_one_file() {
+    let here = folder();
+    let kept = trace(here.path());
+    std::fs::create_dir(here.path().join("sub")).expect("a folder of our own");
+    for arguments in [
+        "check --preset single --junit same --report same",
+        "check --preset single --junit same --trace-out same",
+        "check --preset single --junit same --trace-out sub/../same",
+        "check --preset single --report same --trace-out same/index.html",
+        "check --preset single --junit sub/same --report sub/same/page",
+        "check --preset single --checkpoint same --junit ./same",
+        "check --junit found-smoke.ndjson --trace-out found.ndjson",
+        "simulate --preset single --junit same --trace-out ./same",
+        "conform --preset single --junit same --trace-out same",
+        "conform --preset single --junit divergence.ndjson",
+        "walk --seeds 1 --junit same --trace-out same",
+        "verify --junit divergence-walk.ndjson",
+        "verify --junit out-conform-smoke.x --trace-out out.x",
+        "generate --cover corpus --out same --junit same",
+        "mutants --markdown same --write-expected same",
+        "mutants --markdown same --junit same",
+        "replay trace.ndjson --junit trace.ndjson",
+        "show trace.ndjson --out trace.ndjson",
+    ] {
+        let text = run(here.path(), arguments, USAGE);
+        let words = text.replace("│", " ");
+        let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains("are the same place"), "{arguments}: {text}");
+    }
+    let left = std::fs::read_dir(here.path()).expect("a folder of our own");
+    let mut left: Vec<_> = left.map(|it| it.expect("an entry").file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["sub", "trace.ndjson"]);
+    assert_eq!(
+        std::fs::read_to_string(here.path().join("trace.ndjson")).expect("it stays"),
+        kept
+    );
+    // Two folders can be one, and a device takes everything.
+    run(
+        here.path(),
+        "check --preset single --junit page/tests.xml --report page",
+        HOLDS,
+    );
+    if cfg!(unix) {
+        let both = "check --preset single --junit /dev/null --trace-out /dev/null";
+        run(here.path(), both, HOLDS);
+    }
+}
+
         command.env("LOCKSTEP_REQUIRE_GO", "1");
     }
     let assert = Command::from_std(command)
