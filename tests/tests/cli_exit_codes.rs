@@ -350,6 +350,15 @@ fn bad_usage() {
         "check --preset smoke --engine stateright --max-depth 3",
         "check --preset smoke --engine stateright --only nonsense",
         "check --preset smoke --engine stateright --trace-out found.ndjson",
+        "check --preset smoke --engine stateright --target lockstep-raft",
+        "generate --out out --cover corpus --preset smoke",
+        "generate --out out --cover corpus --max-term 3",
+        "generate --out out --cover corpus --max-states 3",
+        "generate --out out --cover corpus --memory 1",
+        "generate --out out --cover corpus --timeout 1",
+        "graph --preset single --format json",
+        "man --out pages --junit report.xml",
+        "walk --seeds 1 --plant nonsense",
         "check --threads 0",
         "verify --threads 0",
         "check --preset single --junit no/such/folder/report.xml",
@@ -384,15 +393,6 @@ fn nothing_checked_is_no_success() {
     run(here.path(), "verify --corpus empty --target spec", INPUT);
 }
 
-/// Runs the command line where there is no Go, and returns standard output and standard error.
-fn without_go(folder: &Path, arguments: &str, required: bool, code: i32) -> (String, String) {
-    let nothing = folder.join("no-programs");
-    std::fs::create_dir_all(&nothing).expect("a folder of our own");
-    let mut command = binary::lockstep();
-    command
-        .env("PATH", nothing)
-        .env_remove("LOCKSTEP_REQUIRE_GO");
-    if required {
 /// A name that is nobody's is found out before the build with the seeded bugs, which takes minutes, begins: here there
 /// is no Cargo to make it.
 #[test]
@@ -513,6 +513,15 @@ fn two_outputs_are_never_one_file() {
     }
 }
 
+/// Runs the command line where there is no Go, and returns standard output and standard error.
+fn without_go(folder: &Path, arguments: &str, required: bool, code: i32) -> (String, String) {
+    let nothing = folder.join("no-programs");
+    std::fs::create_dir_all(&nothing).expect("a folder of our own");
+    let mut command = binary::lockstep();
+    command
+        .env("PATH", nothing)
+        .env_remove("LOCKSTEP_REQUIRE_GO");
+    if required {
         command.env("LOCKSTEP_REQUIRE_GO", "1");
     }
     let assert = Command::from_std(command)
