@@ -481,7 +481,8 @@ fn text_keeps_to_the_width() {
 #[test]
 fn every_verb_keeps_to_the_width() {
     let here = folder();
-    let verbs: [&[&str]; 17] = [
+    let verbs: [&[&str]; 18] = [
+        &["check", "--max-states", "200", "-q"],
         &["check", "--preset", "smoke", "-q"],
         &["check", "--preset", "single", "-v"],
         &["check", "--preset", "smoke", "--max-states", "2000", "-q"],

@@ -73,14 +73,15 @@ impl OutputArgs {
 
     /// Tries the files that were asked for.
     pub fn begin(&self, reporter: &Reporter) {
-        if let Some(path) = &self.junit {
-            // It is written in any case, and then listed if it still cannot be.
-            SideFile::named(path, reporter);
-        }
+        // The other file may lie in that folder.
         if let Some(folder) = &self.report
             && let Err(error) = make(folder)
         {
             reporter.warn(format!("{error}; the work is done all the same"));
+        }
+        if let Some(path) = &self.junit {
+            // It is written in any case, and then listed if it still cannot be.
+            SideFile::named(path, reporter);
         }
     }
 

@@ -112,7 +112,7 @@ pub fn table(report: &Report, style: Style) -> String {
     // All columns take 80; the size and a part of the verdict can be missed.
     let width = style.width.map_or(NARROW, usize::from);
     let sizes = width >= 64;
-    let around = if sizes { 52 } else { 30 };
+    let around = if sizes { 52 } else { 31 };
     let verdict_width = width.saturating_sub(around).clamp(8, 28);
     let mut out = String::new();
     for kind in kinds {
