@@ -393,6 +393,12 @@ fn nothing_checked_is_no_success() {
     run(here.path(), "verify --corpus empty --target spec", INPUT);
 }
 
+/// The words of a message, wherever it was folded.
+fn words(text: &str) -> String {
+    let text = text.replace('│', " ");
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// A name that is nobody's is found out before the build with the seeded bugs, which takes minutes, begins: here there
 /// is no Cargo to make it.
 #[test]
@@ -428,10 +434,7 @@ fn a_seeded_bug_is_looked_up_before_anything_is_built() {
             "--plant"
         };
         let mut command = binary::lockstep();
-        // A line of its own: folded, the words would not be found.
-        command
-            .env("CARGO", here.path().join("no-cargo"))
-            .env("COLUMNS", "400");
+        command.env("CARGO", here.path().join("no-cargo"));
         let assert = Command::from_std(command)
             .args(arguments.split_whitespace())
             .args([option, "NOPE"])
@@ -439,12 +442,6 @@ fn a_seeded_bug_is_looked_up_before_anything_is_built() {
             .assert()
             .code(USAGE);
         let errors = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
-        let words = |text: &str| {
-            text.replace("│", " ")
-                .split_whitespace()
-                .collect::<Vec<_>>()
-                .join(" ")
-        };
         assert!(words(&errors).contains(says), "{arguments}: {errors}");
     }
 }
@@ -457,7 +454,7 @@ fn what_cannot_be_explored_is_refused_before_it_is_built() {
         for preset in ["", "--preset smoke"] {
             let arguments = format!("check {preset} --target {target}");
             let (_, errors) = without_go(here.path(), &arguments, false, USAGE);
-            assert!(errors.contains("cannot be explored"), "{errors}");
+            assert!(words(&errors).contains("cannot be explored"), "{errors}");
         }
     }
 }
@@ -489,9 +486,10 @@ fn two_outputs_are_never_one_file() {
         "show trace.ndjson --out trace.ndjson",
     ] {
         let text = run(here.path(), arguments, USAGE);
-        let words = text.replace("│", " ");
-        let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
-        assert!(words.contains("are the same place"), "{arguments}: {text}");
+        assert!(
+            words(&text).contains("are the same place"),
+            "{arguments}: {text}"
+        );
     }
     let left = std::fs::read_dir(here.path()).expect("a folder of our own");
     let mut left: Vec<_> = left.map(|it| it.expect("an entry").file_name()).collect();

@@ -516,7 +516,9 @@ fn every_verb_keeps_to_the_width() {
                 let copied = line.contains("lockstep replay")
                     || line.contains("lockstep walk")
                     || line.contains("lockstep simulate");
-                let word = line.split_whitespace().count() == 1;
+                // One that is too wide for the rest of its line.
+                let last = line.split_whitespace().last().unwrap_or_default();
+                let word = last.chars().count() > columns / 2;
                 assert!(copied || word, "{columns} {arguments:?}: {line}\n{all}");
             }
         }
