@@ -24,9 +24,6 @@
 //! * [`registry`]: the targets that a program knows by name.
 //! * [`cli`]: the command line, for a program with targets of its own.
 
-// The command line was a program of its own, and names the library as one does.
-extern crate self as lockstep_conformance;
-
 pub mod cli;
 pub mod code;
 pub mod compare;

@@ -293,6 +293,14 @@ impl Targets {
         }
     }
 
+    /// Whether the code of a target can be explored; `None` if there is no such target.
+    pub fn explores(&self, spec: &TargetSpec) -> Option<bool> {
+        match spec {
+            TargetSpec::Named(name) => Some(!matches!(self.find(name)?.kind, Kind::Driven(_))),
+            TargetSpec::Exec { .. } => Some(false),
+        }
+    }
+
     /// The names of the targets whose code can be explored.
     pub fn explored(&self) -> Vec<&str> {
         let entries = self.0.iter();

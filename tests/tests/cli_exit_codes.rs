@@ -350,6 +350,15 @@ fn bad_usage() {
         "check --preset smoke --engine stateright --max-depth 3",
         "check --preset smoke --engine stateright --only nonsense",
         "check --preset smoke --engine stateright --trace-out found.ndjson",
+        "check --preset smoke --engine stateright --target lockstep-raft",
+        "generate --out out --cover corpus --preset smoke",
+        "generate --out out --cover corpus --max-term 3",
+        "generate --out out --cover corpus --max-states 3",
+        "generate --out out --cover corpus --memory 1",
+        "generate --out out --cover corpus --timeout 1",
+        "graph --preset single --format json",
+        "man --out pages --junit report.xml",
+        "walk --seeds 1 --plant nonsense",
         "check --threads 0",
         "verify --threads 0",
         "check --preset single --junit no/such/folder/report.xml",
@@ -382,6 +391,122 @@ fn nothing_checked_is_no_success() {
     std::fs::write(here.path().join("none.ndjson"), empty).expect("a file of our own");
     run(here.path(), "replay none.ndjson --target spec", INPUT);
     run(here.path(), "verify --corpus empty --target spec", INPUT);
+}
+
+/// The words of a message, wherever it was folded.
+fn words(text: &str) -> String {
+    let text = text.replace('│', " ");
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// A name that is nobody's is found out before the build with the seeded bugs, which takes minutes, begins: here there
+/// is no Cargo to make it.
+#[test]
+fn a_seeded_bug_is_looked_up_before_anything_is_built() {
+    let here = folder();
+    trace(here.path());
+    for (arguments, says) in [
+        (
+            "check --preset smoke",
+            "no seeded bug NOPE in the specification",
+        ),
+        ("simulate", "no seeded bug NOPE in the specification"),
+        ("verify", "no seeded bug NOPE in the implementation"),
+        ("conform", "no seeded bug NOPE in the implementation"),
+        ("walk", "no seeded bug NOPE in the implementation"),
+        (
+            "replay trace.ndjson",
+            "no seeded bug NOPE in the implementation",
+        ),
+        (
+            "replay trace.ndjson --target spec",
+            "no seeded bug NOPE in the specification",
+        ),
+        (
+            "explore --target lockstep-raft",
+            "no seeded bug NOPE in the implementation",
+        ),
+        ("mutants", "no seeded bug or rule is called NOPE"),
+    ] {
+        let option = if arguments == "mutants" {
+            "--only"
+        } else {
+            "--plant"
+        };
+        let mut command = binary::lockstep();
+        command.env("CARGO", here.path().join("no-cargo"));
+        let assert = Command::from_std(command)
+            .args(arguments.split_whitespace())
+            .args([option, "NOPE"])
+            .current_dir(here.path())
+            .assert()
+            .code(USAGE);
+        let errors = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
+        assert!(words(&errors).contains(says), "{arguments}: {errors}");
+    }
+}
+
+/// Whatever must be built or started to be driven need not be, to be refused.
+#[test]
+fn what_cannot_be_explored_is_refused_before_it_is_built() {
+    let here = folder();
+    for target in ["etcd", "etcd-async", "exec:./no-such-program"] {
+        for preset in ["", "--preset smoke"] {
+            let arguments = format!("check {preset} --target {target}");
+            let (_, errors) = without_go(here.path(), &arguments, false, USAGE);
+            assert!(words(&errors).contains("cannot be explored"), "{errors}");
+        }
+    }
+}
+
+/// What is written last would take the place of the other, so that is refused before anything is written.
+#[test]
+fn two_outputs_are_never_one_file() {
+    let here = folder();
+    let kept = trace(here.path());
+    std::fs::create_dir(here.path().join("sub")).expect("a folder of our own");
+    for arguments in [
+        "check --preset single --junit same --report same",
+        "check --preset single --junit same --trace-out same",
+        "check --preset single --junit same --trace-out sub/../same",
+        "check --preset single --report same --trace-out same/index.html",
+        "check --preset single --junit sub/same --report sub/same/page",
+        "check --preset single --checkpoint same --junit ./same",
+        "check --junit found-smoke.ndjson --trace-out found.ndjson",
+        "simulate --preset single --junit same --trace-out ./same",
+        "conform --preset single --junit same --trace-out same",
+        "conform --preset single --junit divergence.ndjson",
+        "walk --seeds 1 --junit same --trace-out same",
+        "verify --junit divergence-walk.ndjson",
+        "verify --junit out-conform-smoke.x --trace-out out.x",
+        "generate --cover corpus --out same --junit same",
+        "mutants --markdown same --write-expected same",
+        "mutants --markdown same --junit same",
+        "replay trace.ndjson --junit trace.ndjson",
+        "show trace.ndjson --out trace.ndjson",
+    ] {
+        let text = run(here.path(), arguments, USAGE);
+        assert!(
+            words(&text).contains("are the same place"),
+            "{arguments}: {text}"
+        );
+    }
+    let left = std::fs::read_dir(here.path()).expect("a folder of our own");
+    let mut left: Vec<_> = left.map(|it| it.expect("an entry").file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["sub", "trace.ndjson"]);
+    assert_eq!(
+        std::fs::read_to_string(here.path().join("trace.ndjson")).expect("it stays"),
+        kept
+    );
+    // Two folders can be one, and a device takes everything.
+    let inside = "check --preset single --junit page/tests.xml --report page";
+    let text = run(here.path(), inside, HOLDS);
+    assert!(!text.contains("cannot be written"), "{text}");
+    if cfg!(unix) {
+        let both = "check --preset single --junit /dev/null --trace-out /dev/null";
+        run(here.path(), both, HOLDS);
+    }
 }
 
 /// Runs the command line where there is no Go, and returns standard output and standard error.

@@ -464,8 +464,32 @@ fn a_side_output_that_fails_hides_nothing() {
     );
     let unwritten = report["unwritten"][0].as_str().expect("it is named");
     assert!(unwritten.contains("missing/report.xml"), "{unwritten}");
-    // Not needed, so not missed.
-    run(here.path(), "check --trace-out missing/trace.ndjson", HOLDS);
+    // It was asked for, and whether there will be something to write is not known.
+    for verb in [
+        "check --preset single",
+        "check --preset single --target lockstep-raft",
+        "simulate --preset single",
+        "conform --preset single",
+        "conform --preset single --target raft-rs",
+        "walk --seeds 1",
+        "check",
+    ] {
+        let arguments = format!("{verb} --trace-out missing/trace.ndjson --format json");
+        let (out, errors) = run(here.path(), &arguments, USAGE);
+        let report: Value = serde_json::from_str(&out).expect("a report");
+        assert_eq!(report["status"], "holds", "{verb}");
+        let unwritten = report["unwritten"].as_array().expect("it is named");
+        assert_eq!(unwritten.len(), 1, "{verb}: {unwritten:?}");
+        let unwritten = unwritten[0].as_str().expect("text");
+        assert!(unwritten.contains("missing/trace.ndjson"), "{unwritten}");
+        assert!(errors.contains("the work is done all the same"), "{errors}");
+    }
+    let (out, _) = run(
+        here.path(),
+        "check --preset single --trace-out missing/it -q",
+        USAGE,
+    );
+    assert!(out.contains("not written: missing/it"), "{out}");
     run(here.path(), "generate --out /dev/null/no", USAGE);
     let left = std::fs::read_dir(here.path()).expect("a folder of our own");
     let left: Vec<_> = left.map(|it| it.expect("an entry").file_name()).collect();
@@ -599,6 +623,120 @@ fn a_checkpoint_that_cannot_grow_keeps_the_result() {
     let (resumed, _) = run(here.path(), &format!("{search} --resume"), HOLDS);
     let (whole, _) = run(here.path(), "check --preset votes -q", HOLDS);
     assert_eq!(counted(&resumed), counted(&whole));
+}
+
+/// Runs the command line where no file can be larger than that, in blocks of 512 bytes or 1 KiB.
+#[cfg(target_os = "linux")]
+fn where_files_cannot_grow(folder: &Path, blocks: u32, arguments: &str) -> (Option<i32>, String) {
+    let program = binary::lockstep();
+    let program = program.get_program().to_string_lossy();
+    let limited = format!("trap '' XFSZ; ulimit -f {blocks}; exec '{program}' {arguments}");
+    let output = Command::new("sh")
+        .args(["-c", &limited])
+        .current_dir(folder)
+        .output()
+        .expect("there is a shell");
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(text).expect("text"))
+}
+
+#[cfg(target_os = "linux")]
+fn names(folder: &Path) -> Vec<String> {
+    let files = std::fs::read_dir(folder).expect("a folder of our own");
+    let names = files.map(|it| it.expect("an entry").file_name());
+    names.map(|it| it.to_string_lossy().into_owned()).collect()
+}
+
+/// The traces that were written before the disk was full are whole, and are counted; so are those that were not.
+#[cfg(target_os = "linux")]
+#[test]
+fn traces_on_a_full_disk_are_whole_or_missing_and_counted() {
+    let here = folder();
+    for (cover, known) in [
+        ("corpus", true),
+        ("inputs --preset smoke", true),
+        ("edges --preset single", false),
+    ] {
+        let blocks = if known { 12 } else { 1 };
+        let arguments = format!("generate --cover {cover} --out traces -q --format json");
+        let (code, text) = where_files_cannot_grow(here.path(), blocks, &arguments);
+        assert_eq!(code, Some(USAGE), "{cover}: {text}");
+        let mut reports = serde_json::Deserializer::from_str(&text).into_iter::<Value>();
+        let report = reports.next().expect("a report").expect("in JSON");
+        assert_eq!(report["status"], "error");
+        let job = &report["jobs"][0];
+        assert_eq!(job["status"], "stopped");
+        let fact = |name: &str| {
+            let mut facts = job["facts"].as_array().expect("facts").iter();
+            facts
+                .find(|it| it["name"] == name)
+                .map(|it| it["value"].clone())
+        };
+        let written = names(&here.path().join("traces"));
+        assert_eq!(
+            fact("traces"),
+            Some(written.len().into()),
+            "{cover}: {text}"
+        );
+        assert_eq!(
+            fact("traces that are not written").is_some(),
+            known,
+            "{text}"
+        );
+        assert!(
+            written.iter().all(|it| it.ends_with(".ndjson")),
+            "{written:?}"
+        );
+        if !written.is_empty() {
+            run(here.path(), "replay traces --target spec", HOLDS);
+        }
+        std::fs::remove_dir_all(here.path().join("traces")).expect("a folder of our own");
+    }
+}
+
+/// What cannot be written whole leaves the file that was there.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_leaves_the_old_file() {
+    let here = folder();
+    run(
+        here.path(),
+        "conform --target spec --plant wrong_state --trace-out t.ndjson",
+        VIOLATED,
+    );
+    std::fs::create_dir(here.path().join("page")).expect("a folder of our own");
+    for (file, arguments) in [
+        ("out", "show t.ndjson --as html --out out"),
+        ("out", "graph --preset single --out out"),
+        ("out", "check --preset single --junit out"),
+        ("page/report.json", "check --preset single --report page"),
+        ("lockstep.1", "man --out ."),
+        (
+            "t.ndjson",
+            "conform --target spec --plant wrong_state --trace-out t.ndjson",
+        ),
+    ] {
+        let path = here.path().join(file);
+        let trace = std::fs::read(here.path().join("t.ndjson")).expect("it is there");
+        if file != "t.ndjson" {
+            std::fs::write(&path, "before").expect("a file of our own");
+        }
+        let old = std::fs::read(&path).expect("it is there");
+        let (code, text) = where_files_cannot_grow(here.path(), 1, arguments);
+        assert!(
+            matches!(code, Some(USAGE | VIOLATED)),
+            "{arguments}: {text}"
+        );
+        assert!(text.contains("cannot be written"), "{arguments}: {text}");
+        assert_eq!(std::fs::read(&path).expect("it stays"), old, "{arguments}");
+        assert_eq!(
+            std::fs::read(here.path().join("t.ndjson")).expect("it stays"),
+            trace
+        );
+        for name in names(here.path()) {
+            assert!(!name.starts_with(".lockstep"), "{arguments} leaves {name}");
+        }
+    }
 }
 
 /// What makes no sense is said at once, and not after the search of a graph that takes minutes.

@@ -351,6 +351,39 @@ sys.stdout.buffer.write(out)
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
+/// A target that shows nothing would agree with everything: it is refused as soon as it has said so.
+#[test]
+fn a_target_that_shows_no_field_is_compared_with_nothing() {
+    if !python::is_here() {
+        return;
+    }
+    let here = folder();
+    let trace = a_trace().display().to_string();
+    // It answers `describe` and nothing else.
+    let target = target(here.path(), "    sys.exit(1)");
+    let code = here.path().join("target.py");
+    let shows = std::fs::read_to_string(&code).expect("a file of our own");
+    let shows = shows.replace(r#""fields": ["term"]"#, r#""fields": []"#);
+    std::fs::write(&code, shows).expect("a file of our own");
+    for arguments in [
+        vec!["conform", "--preset", "pair"],
+        vec!["walk"],
+        vec!["verify"],
+        vec!["replay", "corpus:"],
+        vec!["replay", &trace],
+        vec!["show", &trace],
+        vec!["explore", "--port", "0"],
+    ] {
+        let arguments = arguments.into_iter().chain(["--target", &target]);
+        let output = run(here.path(), arguments, INPUT);
+        let errors = text(&output.stderr);
+        assert!(errors.contains("nothing can be compared"), "{errors}");
+    }
+    // It can be asked what it is.
+    let output = run(here.path(), ["targets", "--target", &target], HOLDS);
+    assert!(text(&output.stdout).contains("not compared"));
+}
+
 #[cfg(unix)]
 #[test]
 fn a_terminal_gets_what_it_can_show() {
@@ -441,10 +474,53 @@ fn text_keeps_to_the_width() {
     assert!(widest(&["--help"], None) <= 80);
     assert!(widest(&["--help"], Some("60")) <= 60);
     assert!(widest(&["presets"], Some("72")) <= 72);
-    assert!(
-        widest(
-            &["check", "--preset", "smoke", "--max-states", "2000", "-q"],
-            Some("72")
-        ) <= 72
-    );
+}
+
+/// Every verb keeps its facts, tables, notes and titles to the width, however wide the names of its facts are. What is
+/// wider is a command to be copied, or a word.
+#[test]
+fn every_verb_keeps_to_the_width() {
+    let here = folder();
+    let verbs: [&[&str]; 18] = [
+        &["check", "--max-states", "200", "-q"],
+        &["check", "--preset", "smoke", "-q"],
+        &["check", "--preset", "single", "-v"],
+        &["check", "--preset", "smoke", "--max-states", "2000", "-q"],
+        &["check", "--preset", "single", "--target", "lockstep-raft"],
+        &["conform", "--preset", "single"],
+        &["conform", "--preset", "single", "--target", "raft-rs", "-v"],
+        &["conform", "--target", "spec", "--plant", "wrong_state"],
+        &["replay", "corpus:"],
+        &["replay", "corpus:", "--plant", "wrong_state"],
+        &["walk", "--seeds", "2", "--steps", "500"],
+        &["walk", "--seeds", "1", "--plant", "wrong_state"],
+        &["simulate", "--preset", "single"],
+        &["coverage", "single"],
+        &["generate", "--preset", "single", "--out", "traces"],
+        &["targets"],
+        &["presets"],
+        &["show", "divergence.ndjson", "--target", "raft-rs"],
+    ];
+    for columns in [40, 80, 100] {
+        for arguments in verbs {
+            let output = Command::from_std(binary::lockstep())
+                .args(arguments)
+                .current_dir(here.path())
+                .env("COLUMNS", columns.to_string())
+                .env_remove("LOCKSTEP_REQUIRE_GO")
+                .output()
+                .expect("the binary starts");
+            let all = text(&[output.stdout, output.stderr].concat());
+            assert!(all.lines().count() > 1, "{arguments:?}: {all}");
+            for line in all.lines().filter(|line| line.chars().count() > columns) {
+                let copied = line.contains("lockstep replay")
+                    || line.contains("lockstep walk")
+                    || line.contains("lockstep simulate");
+                // One that is too wide for the rest of its line.
+                let last = line.split_whitespace().last().unwrap_or_default();
+                let word = last.chars().count() > columns / 2;
+                assert!(copied || word, "{columns} {arguments:?}: {line}\n{all}");
+            }
+        }
+    }
 }

@@ -3,20 +3,21 @@
 use super::error::CliError;
 use super::history;
 use super::model::{Chosen, ModelArgs, PlantArgs};
+use super::outputs::Place;
 use super::progress::{self, Reporter, Tick};
 use super::side_file::SideFile;
 use super::target::TargetArgs;
 use super::tested::{self, Tested, never_tested};
 use super::violation;
+use crate::TargetSpec;
+use crate::divergence::replay_command;
+use crate::path::steps_along;
+use crate::properties::Judge;
 use crate::report::steps::count;
 use crate::report::{Job, Status, Table};
+use crate::seeded::Side;
+use crate::show::Story;
 use clap::{Args, ValueEnum};
-use lockstep_conformance::TargetSpec;
-use lockstep_conformance::divergence::replay_command;
-use lockstep_conformance::path::steps_along;
-use lockstep_conformance::properties::Judge;
-use lockstep_conformance::seeded::Side;
-use lockstep_conformance::show::Story;
 use lockstep_engine::bench::peak_bytes;
 use lockstep_engine::temporary::TemporaryFolder;
 use lockstep_engine::{Checkable, Checked, PropertyKind, Search, Verdict};
@@ -24,7 +25,7 @@ use lockstep_model::Cluster;
 use lockstep_model::properties::witnesses;
 use lockstep_traces::{Header, Provenance, Step, Trace};
 use serde_json::Value;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// Options of `lockstep check`.
@@ -85,6 +86,23 @@ impl CheckArgs {
             None => Ok(Some((Side::Specification, id.to_owned()))),
         }
     }
+
+    /// Where traces and checkpoints go.
+    pub fn places(&self) -> Vec<Place> {
+        let mut places = Vec::new();
+        if let Some(path) = &self.trace_out {
+            let presets = self.model.presets();
+            let whole = SideFile::at(path);
+            let files = presets.iter().map(|preset| match presets.len() {
+                1 => whole.clone(),
+                _ => whole.about(preset),
+            });
+            places.extend(files.map(|file| Place::file("--trace-out", file.path())));
+        }
+        let checkpoint = self.checkpoint.iter();
+        places.extend(checkpoint.map(|path| Place::folder("--checkpoint", path)));
+        places
+    }
 }
 
 /// What may stop a search.
@@ -110,6 +128,18 @@ pub struct LimitArgs {
 }
 
 impl LimitArgs {
+    /// Whether anything limits the search.
+    pub fn limits(&self) -> bool {
+        let LimitArgs {
+            threads: _,
+            memory,
+            max_states,
+            max_depth,
+            timeout,
+        } = self;
+        memory.is_some() || max_states.is_some() || max_depth.is_some() || timeout.is_some()
+    }
+
     /// No limit, on so many threads.
     pub fn threads(threads: usize) -> LimitArgs {
         LimitArgs {
@@ -184,18 +214,15 @@ fn several(args: &CheckArgs, all: &[Chosen], progress: &Reporter) -> Result<(), 
         return Err(CliError::Usage(text.to_owned()));
     }
     // A file for each: one would take the place of the other.
-    let files = all.iter().map(|chosen| {
-        let path = args.trace_out.as_deref()?;
-        Some(SideFile::named(
-            &named_after(path, &chosen.preset),
-            progress,
-        ))
-    });
-    let files: Vec<_> = files.collect();
+    let presets: Vec<_> = all.iter().map(|chosen| chosen.preset.clone()).collect();
+    let files = match &args.trace_out {
+        Some(path) => SideFile::named_about(path, &presets, progress),
+        None => Vec::new(),
+    };
     let begun = Instant::now();
     let mut tested = Tested::default();
     progress.plan(all.len() + 1);
-    for (chosen, file) in all.iter().zip(&files) {
+    for (place, chosen) in all.iter().enumerate() {
         progress.job("check", &chosen.name, || {
             // The time is for all together.
             let spent = begun.elapsed().as_secs();
@@ -206,7 +233,7 @@ fn several(args: &CheckArgs, all: &[Chosen], progress: &Reporter) -> Result<(), 
                     .map(|seconds| seconds.saturating_sub(spent)),
                 ..args.limits.clone()
             };
-            let (job, report) = one(args, &limits, chosen, file.as_ref(), progress)?;
+            let (job, report) = one(args, &limits, chosen, files.get(place), progress)?;
             if let Some(report) = &report {
                 tested.add(&chosen.name, report);
             }
@@ -218,17 +245,6 @@ fn several(args: &CheckArgs, all: &[Chosen], progress: &Reporter) -> Result<(), 
     })
 }
 
-/// The file of that preset beside a file.
-fn named_after(path: &Path, preset: &str) -> PathBuf {
-    let mut name = path.file_stem().unwrap_or_default().to_owned();
-    name.push(format!("-{preset}"));
-    if let Some(extension) = path.extension() {
-        name.push(".");
-        name.push(extension);
-    }
-    path.with_file_name(name)
-}
-
 /// Checks one model; with the report, unless stateright made it.
 fn one(
     args: &CheckArgs,
@@ -237,6 +253,10 @@ fn one(
     trace_out: Option<&SideFile>,
     progress: &Reporter,
 ) -> Result<(Job, Option<lockstep_engine::Report>), CliError> {
+    if let (Some(target), Engine::Stateright) = (&args.target, args.engine) {
+        let text = format!("stateright's search is of the specification, not of {target}");
+        return Err(CliError::Usage(text));
+    }
     if let Some(target) = &args.target {
         let (job, report) = super::code::run(args, target, chosen, limits, trace_out, progress)?;
         return Ok((job, Some(report)));
@@ -282,14 +302,17 @@ fn one(
     if let (Some(file), Some(found)) = (trace_out, &checked.counterexample) {
         let trace = counterexample(chosen, &checked.report.verdict, found);
         job.notes.extend(file.replaces());
-        job.notes.push(match file.save(&trace, progress) {
+        match file.save(&trace, progress) {
             Ok(()) => {
                 let again = replay_command(file.path(), "spec");
                 let plant = args.plant.command_line();
-                format!("the counterexample, again: {again}{plant}")
+                job.command("the counterexample, again", again + &plant);
             }
-            Err(error) => format!("the counterexample is not saved: {error}"),
-        });
+            Err(error) => {
+                let text = format!("the counterexample is not saved: {error}");
+                job.notes.push(text);
+            }
+        }
     }
     if args.resume && checked.resumed_at.is_none() {
         let text = "there was no checkpoint to go on from: it started from the beginning";
@@ -651,9 +674,9 @@ pub fn provenance(chosen: &Chosen) -> Provenance {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::replay::{ReplayVerdict, replay};
     use crate::report::human::{self, Style};
-    use lockstep_conformance::replay::{ReplayVerdict, replay};
-    use lockstep_conformance::targets::spec::Spec;
+    use crate::targets::spec::Spec;
     use std::ops::ControlFlow;
 
     /// A finished search, of which the tests change the verdict: the specification violates nothing.

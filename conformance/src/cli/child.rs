@@ -1,6 +1,6 @@
 //! Other processes: with a time-out, and ended with all that they started.
 
-use lockstep_conformance::targets::exec::Group;
+use crate::targets::exec::Group;
 use std::io::Read;
 use std::ops::ControlFlow;
 use std::process::{Command, ExitStatus, Stdio};

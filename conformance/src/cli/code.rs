@@ -7,12 +7,12 @@ use super::progress::Reporter;
 use super::side_file::SideFile;
 use super::target::{TargetArgs, VisitCode};
 use super::violation;
+use crate::TargetSpec;
+use crate::code::{Code, CodeReport};
+use crate::divergence::replay_command;
+use crate::properties::Judge;
 use crate::report::steps::count;
 use crate::report::{Job, Status};
-use lockstep_conformance::TargetSpec;
-use lockstep_conformance::code::{Code, CodeReport};
-use lockstep_conformance::divergence::replay_command;
-use lockstep_conformance::properties::Judge;
 use lockstep_engine::{Report, Verdict};
 use lockstep_model::Bounds;
 use lockstep_traces::{Config, Trace};
@@ -116,11 +116,9 @@ fn save(job: &mut Job, file: &SideFile, exploration: &Exploration<'_>, trace: &T
     let path = file.path().display().to_string();
     let plant = exploration.args.plant.command_line();
     let again = replay_command(&path, &exploration.target.to_string()) + &plant;
-    job.notes
-        .push(format!("what the implementation did, again: {again}"));
+    job.command("what the implementation did, again", again);
     let again = replay_command(&path, "spec");
-    job.notes
-        .push(format!("the same on the specification: {again}"));
+    job.command("the same on the specification", again);
 }
 
 fn job(

@@ -8,10 +8,10 @@ use super::model::{Chosen, ModelArgs};
 use super::progress::{self, Reporter, Tick};
 use super::side_file::SideFile;
 use super::target::{TargetArgs, VisitFork};
+use crate::product::{Product, ProductError, ProductReport, Verdict};
 use crate::report::{Job, Status};
+use crate::{Counts, Fork, Target};
 use clap::Args;
-use lockstep_conformance::product::{Product, ProductError, ProductReport, Verdict};
-use lockstep_conformance::{Counts, Fork, Target};
 use lockstep_engine::Checkable;
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ pub struct ConformArgs {
     #[command(flatten)]
     limits: LimitArgs,
     #[command(flatten)]
-    trace_out: TraceOutArgs,
+    pub trace_out: TraceOutArgs,
 }
 
 /// Compares one target with one model.

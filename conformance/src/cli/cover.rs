@@ -9,13 +9,13 @@ use super::model::Chosen;
 use super::progress::{Reporter, Tick};
 use super::side_file::SideFile;
 use super::target::{TargetArgs, Visit};
-use crate::report::human::grouped;
-use crate::report::{Job, Status};
-use lockstep_conformance::cover::{
+use crate::cover::{
     Cover, CoverOptions, CoverVerdict, CoverageReport, conform_by_cover, cover_inputs,
 };
-use lockstep_conformance::minimise::minimise;
-use lockstep_conformance::{Divergence, Target};
+use crate::minimise::minimise;
+use crate::report::human::grouped;
+use crate::report::{Job, Status};
+use crate::{Divergence, Target};
 use std::time::{Duration, Instant};
 
 /// Makes the traces and replays them.

@@ -6,8 +6,8 @@ use super::model::Chosen;
 use super::progress::Reporter;
 use super::verify;
 use crate::report::Job;
+use crate::stop;
 use clap::Args;
-use lockstep_conformance::stop;
 use lockstep_model::Preset;
 
 /// Options of `lockstep coverage`.

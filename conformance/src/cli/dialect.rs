@@ -1,8 +1,8 @@
 //! What a target's dialect excused. An entry that excuses nothing in a whole run is out of date, or hides
 //! something: it fails the run.
 
+use crate::DialectUse;
 use crate::report::{Job, Status, Table};
-use lockstep_conformance::DialectUse;
 
 /// Lists the dialect of a comparison. One preset need not need every entry: what made no difference is
 /// said, and is no failure yet.
@@ -88,7 +88,7 @@ mod tests {
     use crate::cli::progress::Reporter;
     use crate::cli::side_file::SideFile;
     use crate::cli::target::TargetArgs;
-    use lockstep_conformance::{Target, TargetSpec};
+    use crate::{Target, TargetSpec};
     use lockstep_model::Departure;
     use std::path::Path;
 

@@ -1,23 +1,24 @@
 //! A divergence for people: the way there, and expected and actual, field by field.
 
 use super::model::Chosen;
+use super::outputs::Place;
 use super::progress::Reporter;
 use super::side_file::SideFile;
 use super::target::TargetArgs;
+use crate::product::HiddenState;
+use crate::replay::replay;
 use crate::report::steps::{StepTable, count};
 use crate::report::{Job, Table};
+use crate::rules::rules_of_last_step;
+use crate::show::Story;
+use crate::words;
+use crate::{Description, Difference, Divergence, Side, Target};
 use clap::Args;
-use lockstep_conformance::product::HiddenState;
-use lockstep_conformance::replay::replay;
-use lockstep_conformance::rules::rules_of_last_step;
-use lockstep_conformance::show::Story;
-use lockstep_conformance::words;
-use lockstep_conformance::{Description, Difference, Divergence, Side, Target};
 use lockstep_model::{Rule, Server};
 use lockstep_traces::{Config, Event, Expected, Field, FieldSet, Input, Step, Trace};
 use serde_json::Value;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Where the way to a divergence goes, unless the options say otherwise.
 const USUAL_FILE: &str = "divergence.ndjson";
@@ -34,7 +35,37 @@ pub struct TraceOutArgs {
 impl TraceOutArgs {
     /// The file, which is tried if it was asked for.
     pub fn file(&self, reporter: &Reporter) -> SideFile {
-        SideFile::or_usual(self.trace_out.as_deref(), USUAL_FILE, reporter)
+        match &self.trace_out {
+            Some(path) => SideFile::named(path, reporter),
+            None => SideFile::usual(USUAL_FILE),
+        }
+    }
+
+    /// The files of these jobs, which are tried if they were asked for.
+    pub fn files(&self, jobs: &[String], reporter: &Reporter) -> Vec<SideFile> {
+        match &self.trace_out {
+            Some(path) => SideFile::named_about(path, jobs, reporter),
+            None => {
+                let usual = SideFile::usual(USUAL_FILE);
+                jobs.iter().map(|job| usual.about(job)).collect()
+            }
+        }
+    }
+
+    /// Where the trace goes.
+    pub fn places(&self) -> Vec<Place> {
+        let usual = Path::new(USUAL_FILE);
+        let path = self.trace_out.as_deref().unwrap_or(usual);
+        vec![Place::file("--trace-out", path)]
+    }
+
+    /// Where the traces of these jobs go.
+    pub fn places_of(&self, jobs: &[String]) -> Vec<Place> {
+        let usual = Path::new(USUAL_FILE);
+        let whole = SideFile::at(self.trace_out.as_deref().unwrap_or(usual));
+        let files = jobs.iter().map(|job| whole.about(job));
+        let places = files.map(|file| Place::file("--trace-out", file.path()));
+        places.collect()
     }
 }
 
@@ -198,16 +229,17 @@ pub fn save(
     reporter: &Reporter,
 ) {
     let replaces = file.replaces();
-    let note = match file.save(trace, reporter) {
+    match file.save(trace, reporter) {
         Ok(()) => {
             job.notes.extend(replaces);
             job.shown_by(file.path(), trace.steps.len());
-            let again = target.replay_command(file.path());
-            format!("repeat it with: {again}")
+            job.command("repeat it with", target.replay_command(file.path()));
         }
-        Err(error) => format!("the way there is not saved: {error}"),
-    };
-    job.notes.push(note);
+        Err(error) => {
+            let text = format!("the way there is not saved: {error}");
+            job.notes.push(text);
+        }
+    }
 }
 
 /// Of the two ways to one digest of a target with hidden state, the one on which it departs from the

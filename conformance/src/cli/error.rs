@@ -15,6 +15,10 @@ pub enum CliError {
     #[error("{0}")]
     #[diagnostic(code(usage))]
     Usage(String),
+    /// Two things that the command line names are one file; neither is written.
+    #[error("{0}")]
+    #[diagnostic(code(usage))]
+    SamePlace(String),
     /// What was asked for needs something that need not be here; nothing was checked, and that is no
     /// failure.
     #[error("skipped: {why}")]
@@ -78,7 +82,7 @@ impl CliError {
         match self {
             CliError::Skipped { .. } => Exit::Holds,
             CliError::Interrupted => Exit::Stopped,
-            CliError::Usage(_) | CliError::Output { .. } => Exit::Usage,
+            CliError::Usage(_) | CliError::SamePlace(_) | CliError::Output { .. } => Exit::Usage,
             CliError::Trace(_) | CliError::Input(_) => Exit::Input,
             CliError::Search(error) => match error {
                 SearchError::Checkpoint { .. } | SearchError::Damaged { .. } => Exit::Input,

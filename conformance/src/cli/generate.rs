@@ -4,13 +4,15 @@ use super::check::LimitArgs;
 use super::cover;
 use super::error::CliError;
 use super::model::{Chosen, ModelArgs};
+use super::outputs::Place;
 use super::pages;
 use super::progress::{Reporter, Tick};
+use super::side_file::save;
+use crate::corpus::{CorpusError, corpus};
+use crate::cover::{Streamed, cover_inputs, stream_edges};
 use crate::report::{Job, Status};
+use crate::stop;
 use clap::{Args, ValueEnum};
-use lockstep_conformance::corpus::{CorpusError, corpus};
-use lockstep_conformance::cover::{Streamed, cover_inputs, stream_edges};
-use lockstep_conformance::stop;
 use lockstep_engine::Limit;
 use lockstep_traces::{TRACE_EXTENSION, Trace};
 use std::ops::ControlFlow;
@@ -43,13 +45,26 @@ enum What {
     Corpus,
 }
 
-/// Makes the traces and writes them, one file each.
+impl GenerateArgs {
+    /// Where the traces go.
+    pub fn places(&self) -> Vec<Place> {
+        vec![Place::folder("--out", &self.out)]
+    }
+}
+
+/// Makes the traces and writes them, one file each. If one cannot be written, those before it stay, and the
+/// report says so.
 ///
 /// # Errors
 /// The model does not exist, there is nothing to cover, or a file cannot be written.
 pub fn run(args: &GenerateArgs, progress: &Reporter) -> Result<Vec<Job>, CliError> {
     if args.limits.max_depth.is_some() {
         let text = "a cover has no depth limit; bound the model instead";
+        return Err(CliError::Usage(text.to_owned()));
+    }
+    if args.cover == What::Corpus && (!args.model.is_empty() || args.limits.limits()) {
+        let text = "the corpus is the same whatever the model, and has no limit: of the options of the model \
+                    and the limits, --cover corpus takes --threads only";
         return Err(CliError::Usage(text.to_owned()));
     }
     let folder = Folder::make(&args.out)?;
@@ -77,7 +92,11 @@ fn inputs(args: &GenerateArgs, folder: &Folder, progress: &Reporter) -> Result<J
             streamed.stopped_by = Some(Limit::Interrupted);
             break;
         }
-        folder.save(trace)?;
+        if let Err(error) = folder.save(trace) {
+            let all = Some(made.traces.len() as u64);
+            progress.keep_part(part(args, &streamed, all, &error, clock));
+            return Err(error);
+        }
         streamed.traces += 1;
         streamed.steps += trace.steps.len() as u64;
     }
@@ -89,25 +108,50 @@ fn edges(args: &GenerateArgs, folder: &Folder, progress: &Reporter) -> Result<Jo
     let clock = Instant::now();
     let options = cover::options(&chosen, &args.limits, progress);
     let mut failed = None;
-    let mut written = 0;
+    let mut written = Streamed::default();
     let streamed = stream_edges(&chosen.cluster, options, &mut |trace, _| {
         match folder.save(&trace) {
-            Ok(()) => written += 1,
+            Ok(()) => {
+                written.traces += 1;
+                written.steps += trace.steps.len() as u64;
+            }
             Err(error) => {
                 failed = Some(error);
                 return ControlFlow::Break(());
             }
         }
         progress.tick(&Tick {
-            done: written,
+            done: written.traces,
             unit: "traces written",
             ..Tick::default()
         })
     });
     match failed {
-        Some(error) => Err(error),
+        Some(error) => {
+            progress.keep_part(part(args, &written, None, &error, clock));
+            Err(error)
+        }
         None => covered(args, &chosen, "transitions", &streamed, clock),
     }
+}
+
+/// What was written before an error.
+fn part(
+    args: &GenerateArgs,
+    written: &Streamed,
+    all: Option<u64>,
+    error: &CliError,
+    clock: Instant,
+) -> Job {
+    let name = args.out.display().to_string();
+    let mut job = Job::not_reached("generate", &name, &error.to_string());
+    job.seconds = clock.elapsed().as_secs_f64();
+    job.fact("traces", written.traces);
+    job.fact("steps", written.steps);
+    if let Some(all) = all {
+        job.fact("traces that are not written", all - written.traces);
+    }
+    job
 }
 
 fn covered(
@@ -147,8 +191,15 @@ fn whole_corpus(
         CorpusError::Interrupted => CliError::Interrupted,
         error => CliError::Usage(error.to_string()),
     })?;
+    let mut written = Streamed::default();
     for trace in &traces {
-        folder.save(trace)?;
+        if let Err(error) = folder.save(trace) {
+            let all = Some(traces.len() as u64);
+            progress.keep_part(part(args, &written, all, &error, clock));
+            return Err(error);
+        }
+        written.traces += 1;
+        written.steps += trace.steps.len() as u64;
     }
     let name = args.out.display().to_string();
     let mut job = Job::new(
@@ -158,11 +209,8 @@ fn whole_corpus(
         "the whole corpus".to_owned(),
     );
     job.seconds = clock.elapsed().as_secs_f64();
-    job.fact("traces", traces.len());
-    job.fact(
-        "steps",
-        traces.iter().map(|trace| trace.steps.len()).sum::<usize>(),
-    );
+    job.fact("traces", written.traces);
+    job.fact("steps", written.steps);
     Ok(job)
 }
 
@@ -181,14 +229,6 @@ impl Folder<'_> {
         let path = self
             .0
             .join(format!("{}.{TRACE_EXTENSION}", trace.header.name));
-        trace.save(&path).map_err(failed(&path))
-    }
-}
-
-fn failed(path: &Path) -> impl Fn(std::io::Error) -> CliError + use<> {
-    let path = path.to_owned();
-    move |source| CliError::Output {
-        path: path.clone(),
-        source,
+        save(trace, &path).map_err(|source| CliError::Output { path, source })
     }
 }

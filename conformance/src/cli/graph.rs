@@ -2,9 +2,10 @@
 
 use super::error::CliError;
 use super::model::ModelArgs;
+use super::outputs::Place;
 use super::streams;
+use crate::export::{Graph, GraphError, dot};
 use clap::Args;
-use lockstep_conformance::export::{Graph, GraphError, dot};
 use std::path::PathBuf;
 
 /// Options of `lockstep graph`.
@@ -18,6 +19,14 @@ pub struct GraphArgs {
     /// Write to this file instead of standard output
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+}
+
+impl GraphArgs {
+    /// Where the graph goes.
+    pub fn places(&self) -> Vec<Place> {
+        let out = self.out.iter();
+        out.map(|path| Place::file("--out", path)).collect()
+    }
 }
 
 /// Writes the graph in DOT, for Graphviz.

@@ -4,9 +4,9 @@ use super::divergence;
 use super::error::CliError;
 use super::model::Chosen;
 use super::target::{self, TargetArgs};
+use crate::TargetSpec;
 use crate::report::{Job, Status};
 use clap::Args;
-use lockstep_conformance::{Target, TargetSpec};
 use lockstep_model::Preset;
 
 /// Options of `lockstep targets`.
@@ -48,10 +48,10 @@ pub fn targets(args: &TargetsArgs) -> Result<Vec<Job>, CliError> {
 }
 
 fn ask(spec: &TargetSpec) -> Result<Job, CliError> {
-    let target = TargetArgs::of(spec).start()?;
+    let described = TargetArgs::of(spec).describe()?;
     let available = "available".to_owned();
     let mut job = Job::new("target", spec.to_string(), Status::Holds, available);
-    divergence::target_facts(&mut job, &target.description());
+    divergence::target_facts(&mut job, &described);
     Ok(job)
 }
 

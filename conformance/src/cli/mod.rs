@@ -16,6 +16,7 @@ mod divergence;
 mod error;
 pub(crate) mod exit;
 mod explore;
+mod files;
 mod generate;
 mod graph;
 mod history;
@@ -23,6 +24,7 @@ mod list;
 mod model;
 mod mutants;
 mod output;
+mod outputs;
 mod pages;
 mod plant;
 mod progress;
@@ -37,19 +39,20 @@ mod stateright;
 mod streams;
 mod supervise;
 mod target;
-mod terminal;
+pub(crate) mod terminal;
 mod tested;
 mod verify;
 mod violation;
 mod walk;
 
+use crate::Targets;
 use crate::report::{Job, Report, Status};
+use crate::seeded::Side;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use error::CliError;
 use exit::Exit;
-use lockstep_conformance::Targets;
-use lockstep_conformance::seeded::Side;
 use output::OutputArgs;
+use outputs::Place;
 use progress::Reporter;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -119,9 +122,48 @@ impl Verb {
             Verb::Simulate(args) => Ok(args.plant.id().map(specification)),
             Verb::Verify(args) => args.target.seeded_beside_the_specification(),
             Verb::Conform(args) => args.target.seeded_beside_the_specification(),
+            Verb::Walk(args) => args.target.seeded_beside_the_specification(),
             Verb::Replay(args) => args.target.seeded(),
             Verb::Explore(args) => args.seeded(),
             _ => Ok(None),
+        }
+    }
+
+    /// The files and folders that the command line names, or that the verb writes anyway.
+    fn places(&self) -> Vec<Place> {
+        match self {
+            Verb::Verify(args) => args.places(),
+            Verb::Check(args) => args.places(),
+            Verb::Conform(args) => args.trace_out.places(),
+            Verb::Walk(args) => args.trace_out.places(),
+            Verb::Replay(args) => args.places(),
+            Verb::Generate(args) => args.places(),
+            Verb::Show(args) => args.places(),
+            Verb::Report(args) => args.places(),
+            Verb::Graph(args) => args.places(),
+            Verb::Simulate(args) => args.places(),
+            Verb::Mutants(args) => args.places(),
+            Verb::Man(args) => args.places(),
+            Verb::Coverage(_)
+            | Verb::Explore(_)
+            | Verb::Bench(_)
+            | Verb::Targets(_)
+            | Verb::Presets
+            | Verb::Completions(_) => Vec::new(),
+        }
+    }
+
+    /// Whether the result is a report; else it is what was asked for and nothing else.
+    fn reports(&self) -> bool {
+        match self {
+            Verb::Show(_)
+            | Verb::Report(_)
+            | Verb::Graph(_)
+            | Verb::Completions(_)
+            | Verb::Man(_) => false,
+            Verb::Bench(args) => !bench::is_measurement(args),
+            Verb::Mutants(args) => !args.is_one_of_many(),
+            _ => true,
         }
     }
 
@@ -193,6 +235,12 @@ fn run(cli: Cli) -> Exit {
     let work = {
         let (cli, reporter) = (Arc::clone(&cli), Arc::clone(&reporter));
         move || {
+            let mut places = cli.verb.places();
+            places.extend(cli.output.places());
+            outputs::distinct(&places)?;
+            if !cli.verb.reports() {
+                cli.output.without_report(cli.verb.name())?;
+            }
             cli.output.begin(&reporter);
             if let Some((side, id)) = cli.verb.seeds()? {
                 plant::enter(side, &id)?;
@@ -217,8 +265,7 @@ fn run(cli: Cli) -> Exit {
         result => {
             done.extend(last_jobs(cli.verb.name(), result));
             let seconds = clock.elapsed().as_secs_f64();
-            let unwritten = reporter.all_unwritten();
-            let report = Report::new(cli.verb.name(), seconds, done, unwritten);
+            let report = Report::new(cli.verb.name(), seconds, done, Vec::new());
             cli.output.write(report, &reporter)
         }
     };

@@ -1,13 +1,13 @@
 //! The options that say which model: a preset, and whatever departs from it.
 
 use super::error::CliError;
+use crate::path::budget_name;
 use clap::Args;
-use lockstep_conformance::path::budget_name;
 use lockstep_model::{Bounds, Budget, Cluster, Dialect, Kind, Preset, Settings};
 use std::collections::BTreeMap;
 
 /// A preset and its changes.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Model")]
 pub struct ModelArgs {
     /// The preset to start from; `lockstep presets` lists them. Without one, `check` takes every preset that
@@ -40,7 +40,7 @@ pub struct ModelArgs {
 }
 
 /// Each bound by itself. A budget is a number, or `unlimited`.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Bounds")]
 struct BoundArgs {
     /// The highest term that a server may enter
@@ -154,6 +154,22 @@ impl ModelArgs {
                 presets.map(|preset| self.changed(preset)).collect()
             }
         }
+    }
+
+    /// The names of the presets that [`ModelArgs::choose_all`] takes.
+    pub fn presets(&self) -> Vec<String> {
+        match &self.preset {
+            Some(name) => vec![name.clone()],
+            None => {
+                let presets = Preset::all().iter().filter(|preset| preset.ci);
+                presets.map(|preset| preset.name.to_owned()).collect()
+            }
+        }
+    }
+
+    /// Whether no option says anything of the model.
+    pub fn is_empty(&self) -> bool {
+        *self == ModelArgs::default()
     }
 
     /// The name of the preset of verbs that take one.

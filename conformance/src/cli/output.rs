@@ -2,6 +2,7 @@
 
 use super::error::CliError;
 use super::exit::Exit;
+use super::outputs::Place;
 use super::pages::{make, write_report};
 use super::progress::Reporter;
 use super::side_file::SideFile;
@@ -44,15 +45,43 @@ enum Format {
 }
 
 impl OutputArgs {
+    /// The files that are written beside the result.
+    pub fn places(&self) -> Vec<Place> {
+        let mut places = Vec::new();
+        places.extend(self.junit.iter().map(|path| Place::file("--junit", path)));
+        if let Some(folder) = &self.report {
+            places.push(Place::folder("--report", folder));
+            let files = ["index.html", "report.json"].map(|name| folder.join(name));
+            places.extend(files.map(|path| Place::file("--report", path)));
+        }
+        places
+    }
+
+    /// Refuses the options of a report, for a verb that has none.
+    ///
+    /// # Errors
+    /// One is given.
+    pub fn without_report(&self, verb: &str) -> Result<(), CliError> {
+        let json = matches!(self.format, Format::Json);
+        if !json && self.junit.is_none() && self.report.is_none() {
+            return Ok(());
+        }
+        Err(CliError::Usage(format!(
+            "`{verb}` has no report: --format json, --junit and --report are for the other verbs"
+        )))
+    }
+
     /// Tries the files that were asked for.
     pub fn begin(&self, reporter: &Reporter) {
-        if let Some(path) = &self.junit {
-            SideFile::named(path, reporter);
-        }
+        // The other file may lie in that folder.
         if let Some(folder) = &self.report
             && let Err(error) = make(folder)
         {
             reporter.warn(format!("{error}; the work is done all the same"));
+        }
+        if let Some(path) = &self.junit {
+            // It is written in any case, and then listed if it still cannot be.
+            SideFile::named(path, reporter);
         }
     }
 
@@ -60,8 +89,8 @@ impl OutputArgs {
     pub fn write(&self, mut report: Report, reporter: &Reporter) -> Exit {
         if let Some(path) = &self.junit {
             let text = junit::render(&report);
-            let written = SideFile::at(path).write(text.as_bytes(), reporter);
-            report = report.with_unwritten(written.err().into_iter().collect());
+            // A failure is listed below.
+            let _ = SideFile::at(path).write(text.as_bytes(), reporter);
         }
         if let Some(folder) = &self.report {
             match write_report(folder, &report) {
@@ -72,6 +101,7 @@ impl OutputArgs {
                 }
             }
         }
+        report = report.with_unwritten(reporter.all_unwritten());
         let text = match self.format {
             Format::Human => human::render(&report, self.style(reporter)),
             Format::Json => json::render(&report),
@@ -93,15 +123,19 @@ impl OutputArgs {
     /// Tells a person why there is no report, and whatever was to read the report that there is none.
     pub fn error(&self, command: &str, error: CliError, reporter: &Reporter) {
         let failure = Failure::new(command, &error.to_string(), error.exit().code());
-        if let Some(path) = &self.junit {
+        let failure = failure.after(reporter.part());
+        // Which of the two files was meant is not known.
+        let apart = !matches!(error, CliError::SamePlace(_));
+        if let Some(path) = self.junit.as_ref().filter(|_| apart) {
             let text = junit::render_failure(&failure);
             // That it cannot be written is said where it is found out.
             let _ = SideFile::at(path).write(text.as_bytes(), reporter);
         }
-        if matches!(self.format, Format::Json) {
-            // The error is on standard error too.
-            let _ = streams::print(&json::render_failure(&failure));
-        }
+        // The error is on standard error too.
+        let _ = streams::print(&match self.format {
+            Format::Human => human::render_part(&failure, self.style(reporter)),
+            Format::Json => json::render_failure(&failure),
+        });
         // Every error says what is beneath it in its own line, so a list of causes would repeat that.
         let stream = std::io::stderr();
         let (colours, width) = (terminal::colours(&stream), terminal::text_width(&stream));

@@ -3,7 +3,7 @@
 use super::error::CliError;
 use super::streams::write_file;
 use crate::report::{Job, Report, json, page};
-use lockstep_conformance::show;
+use crate::show;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;

@@ -5,8 +5,10 @@
 
 use super::child;
 use super::error::CliError;
-use lockstep_conformance::seeded::{Bug, Build, Side};
-use lockstep_conformance::stop;
+use crate::seeded::{Bug, Build, Side};
+use crate::stop;
+use serde::Deserialize;
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -38,14 +40,19 @@ pub fn enter(side: Side, id: &str) -> Result<(), CliError> {
             None => Err(CliError::Usage(format!("{ACTIVE} is not set"))),
         };
     }
-    let build = build(&mut stop::flow)?;
-    let of_side = || build.bugs.iter().filter(|bug| bug.side == side);
-    let Some(bug) = of_side().find(|bug| bug.id == id) else {
-        let ids: Vec<_> = of_side().map(|bug| bug.id.as_str()).collect();
+    // Before the build, which can take minutes.
+    let ids = listed(&here()?, side)?;
+    if !ids.iter().any(|it| it == id) {
         return Err(CliError::Usage(format!(
             "there is no seeded bug {id} in the {side}; there are {}",
             ids.join(", ")
         )));
+    }
+    let build = build(&mut stop::flow)?;
+    let mut bugs = build.bugs.iter();
+    let Some(bug) = bugs.find(|bug| bug.side == side && bug.id == id) else {
+        let text = format!("the build with the seeded bugs lacks {id} in the {side}");
+        return Err(CliError::Usage(text));
     };
     let mut command = with(&build, &[bug]);
     command.args(std::env::args_os().skip(1));
@@ -68,9 +75,7 @@ pub fn with(build: &Build, bugs: &[&Bug]) -> Command {
 /// # Errors
 /// There is no checkout or no Cargo, an edit does not apply any more, or the build fails.
 pub fn build(poll: &mut dyn FnMut() -> ControlFlow<()>) -> Result<Build, CliError> {
-    let here = std::env::current_dir().unwrap_or_default();
-    let compiled = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
-    let checkout = checkout(&here, compiled)?;
+    let checkout = here()?;
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command
         .args(["run", "--quiet", "-p", "lockstep-mutator", "--", "seeded"])
@@ -84,6 +89,52 @@ pub fn build(poll: &mut dyn FnMut() -> ControlFlow<()>) -> Result<Build, CliErro
         return Err(failed("it cannot be made; the reason is above".to_owned()));
     }
     serde_json::from_slice(&ended.stdout).map_err(|error| failed(error.to_string()))
+}
+
+/// The names of all seeded bugs and of all rules that can be taken away, as the lists of the checkout have them.
+///
+/// # Errors
+/// There is no checkout, or one of its lists cannot be read.
+pub fn names() -> Result<BTreeSet<String>, CliError> {
+    let checkout = here()?;
+    let mut names = BTreeSet::new();
+    for side in [Side::Implementation, Side::Specification] {
+        names.extend(listed(&checkout, side)?);
+    }
+    names.extend(read_list(&checkout.join(LISTS).join("rules.toml"))?);
+    Ok(names)
+}
+
+/// The names of the bugs of one side, in the order of the list.
+fn listed(checkout: &Path, side: Side) -> Result<Vec<String>, CliError> {
+    read_list(&checkout.join(LISTS).join(format!("{side}.toml")))
+}
+
+/// A list, as far as it has names; `lockstep-mutator` reads the rest.
+#[derive(Deserialize)]
+struct List {
+    #[serde(alias = "rule")]
+    bug: Vec<Named>,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    id: String,
+}
+
+fn read_list(path: &Path) -> Result<Vec<String>, CliError> {
+    let failed =
+        |error: &dyn std::fmt::Display| CliError::Usage(format!("{}: {error}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|error| failed(&error))?;
+    let list: List = toml::from_str(&text).map_err(|error| failed(&error))?;
+    Ok(list.bug.into_iter().map(|it| it.id).collect())
+}
+
+/// The checkout that this process works on.
+fn here() -> Result<PathBuf, CliError> {
+    let here = std::env::current_dir().unwrap_or_default();
+    let compiled = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
+    checkout(&here, compiled)
 }
 
 /// The top of the checkout: around the current folder, or where this binary was compiled.
@@ -116,6 +167,18 @@ fn go_on_as(mut command: Command) -> std::io::Result<Infallible> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_those_of_the_lists() {
+        let names = names().expect("this is a checkout");
+        for name in ["EL-01", "EL-13a", "LS-63", "pre-vote-first"] {
+            assert!(names.contains(name), "{name}");
+        }
+        assert!(!names.contains("EL-99"));
+        let folder = tempfile::tempdir().expect("there is a place for temporary files");
+        let error = listed(folder.path(), Side::Specification).expect_err("there is none");
+        assert!(error.to_string().contains("specification.toml"), "{error}");
+    }
 
     #[test]
     fn without_a_checkout_the_error_says_so() {

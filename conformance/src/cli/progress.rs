@@ -2,6 +2,7 @@
 //! elsewhere, so that the log of a CI server shows that work goes on.
 
 use super::error::CliError;
+use super::files;
 use super::history;
 use super::streams::say;
 use super::terminal;
@@ -9,11 +10,12 @@ use crate::report::Job;
 use crate::report::human::{Style, grouped};
 use crate::report::summary;
 use crate::report::visible;
+use crate::stop;
+use crate::targets::exec;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use lockstep_conformance::stop;
-use lockstep_conformance::targets::exec;
 use lockstep_engine::temporary;
 use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -45,7 +47,10 @@ pub struct Reporter {
     done: Mutex<Vec<Job>>,
     /// How many jobs there will be, if each gets a line as it ends; else zero.
     planned: AtomicUsize,
-    unwritten: Mutex<Vec<String>>,
+    /// Each with its path.
+    unwritten: Mutex<Vec<(PathBuf, String)>>,
+    /// What an error leaves of the work that it ended.
+    part: Mutex<Vec<Job>>,
 }
 
 /// The job at work.
@@ -74,6 +79,7 @@ impl Reporter {
             done: Mutex::default(),
             planned: AtomicUsize::new(0),
             unwritten: Mutex::default(),
+            part: Mutex::default(),
         }
     }
 
@@ -164,20 +170,49 @@ impl Reporter {
     }
 
     /// A file that was asked for is not there, for this reason.
-    pub fn unwritten(&self, error: String) {
+    pub fn unwritten(&self, path: &Path, error: String) {
         self.warn(&error);
-        lock(&self.unwritten).push(error);
+        self.not_there(path, error);
     }
 
-    /// The files that were asked for and are not there.
+    /// A file that was asked for cannot be written, which is known before the work is done.
+    pub fn unwritable(&self, path: &Path, error: String) {
+        self.warn(format!("{error}; the work is done all the same"));
+        self.not_there(path, error);
+    }
+
+    fn not_there(&self, path: &Path, error: String) {
+        let mut unwritten = lock(&self.unwritten);
+        unwritten.retain(|(other, _)| other != path);
+        unwritten.push((path.to_owned(), error));
+    }
+
+    /// A file that was asked for is there after all.
+    pub fn written(&self, path: &Path) {
+        lock(&self.unwritten).retain(|(other, _)| other != path);
+    }
+
+    /// The files that were asked for and are not there, each with the reason.
     pub fn all_unwritten(&self) -> Vec<String> {
-        lock(&self.unwritten).clone()
+        let unwritten = lock(&self.unwritten);
+        unwritten.iter().map(|(_, error)| error.clone()).collect()
     }
 
-    /// Ends the programs that still run and removes temporary folders that nobody else is going to remove.
+    /// Keeps what was done before the error that ends the command.
+    pub fn keep_part(&self, job: Job) {
+        lock(&self.part).push(job);
+    }
+
+    /// What was done before the error that ends the command.
+    pub fn part(&self) -> Vec<Job> {
+        lock(&self.part).clone()
+    }
+
+    /// Ends the programs that still run and removes temporary files that nobody else is going to remove.
     pub fn clean_up(&self) {
         exec::end_all();
         temporary::remove_all();
+        files::remove_partial();
     }
 
     /// Begins a job; the name stands before everything that it reports.

@@ -2,21 +2,20 @@
 
 use super::divergence;
 use super::error::CliError;
+use super::outputs::Place;
 use super::progress::{Reporter, Tick};
 use super::target::{self, TargetArgs, Visit};
 use super::violation;
+use crate::Target;
+use crate::properties::{Counterexample, CounterexampleFate, Judges};
+use crate::replay::{NotDriven, ReplayError, ReplayReport, ReplayVerdict, replay_read};
 use crate::report::human::grouped;
 use crate::report::steps::count;
 use crate::report::{Job, Status, Table, sentence};
+use crate::stop;
+use crate::target::Needs;
+use crate::targets::spec::Spec;
 use clap::Args;
-use lockstep_conformance::Target;
-use lockstep_conformance::properties::{Counterexample, CounterexampleFate, Judges};
-use lockstep_conformance::replay::{
-    NotDriven, ReplayError, ReplayReport, ReplayVerdict, replay_read,
-};
-use lockstep_conformance::stop;
-use lockstep_conformance::target::Needs;
-use lockstep_conformance::targets::spec::Spec;
 use lockstep_traces::{
     CorpusTrace, Field, FieldSet, Header, PassedOver, Trace, TraceError, TraceReader, corpus,
     trace_files,
@@ -36,6 +35,15 @@ pub struct ReplayArgs {
     paths: Vec<PathBuf>,
     #[command(flatten)]
     pub target: TargetArgs,
+}
+
+impl ReplayArgs {
+    /// What is read.
+    pub fn places(&self) -> Vec<Place> {
+        let in_program = |path: &&PathBuf| path.to_str().is_some_and(|it| it.starts_with(CORPUS));
+        let files = self.paths.iter().filter(|path| !in_program(path));
+        files.map(|path| Place::read("FILE", path)).collect()
+    }
 }
 
 /// Replays every trace that was named.
@@ -327,8 +335,7 @@ fn job(
         let mut paths = sources.iter().map(Source::path);
         if let Some(file) = paths.find(|it| it.display().to_string() == *source) {
             job.shown_by(&file, left_out + found.trace.steps.len());
-            let again = target.replay_command(&file);
-            job.notes.push(format!("repeat it with: {again}"));
+            job.command("repeat it with", target.replay_command(&file));
         }
     } else if status == Status::Holds && report.agreed + report.agreed_where_driven > 0 {
         job.passed(format!(

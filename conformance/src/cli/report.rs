@@ -1,6 +1,7 @@
 //! `lockstep report`: results of earlier commands as one page.
 
 use super::error::CliError;
+use super::outputs::Place;
 use super::pages::write_reports;
 use super::streams;
 use clap::Args;
@@ -16,6 +17,15 @@ pub struct ReportArgs {
     /// The folder for the page, `index.html`
     #[arg(long, value_name = "DIR", default_value = "target/reports/page")]
     out: PathBuf,
+}
+
+impl ReportArgs {
+    /// What is read, and where the page goes.
+    pub fn places(&self) -> Vec<Place> {
+        let read = self.results.iter().map(|path| Place::read("JSON", path));
+        let page = Place::file("--out", self.out.join("index.html"));
+        read.chain([page]).collect()
+    }
 }
 
 /// Writes the page of some results.

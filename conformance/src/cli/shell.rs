@@ -1,10 +1,12 @@
 //! `lockstep completions` and `lockstep man`: help for shells and for `man`, made from the command line itself.
 
 use super::error::CliError;
+use super::outputs::Place;
+use super::pages;
 use super::streams;
 use clap::{Args, Command};
 use clap_complete::Shell;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Options of `lockstep completions`.
 #[derive(Debug, Args)]
@@ -22,6 +24,13 @@ pub struct ManArgs {
     out: PathBuf,
 }
 
+impl ManArgs {
+    /// Where the pages go.
+    pub fn places(&self) -> Vec<Place> {
+        vec![Place::folder("--out", &self.out)]
+    }
+}
+
 /// Prints the completions of a shell.
 ///
 /// # Errors
@@ -37,11 +46,25 @@ pub fn completions(args: &CompletionsArgs, mut command: Command) -> Result<(), C
 /// # Errors
 /// The folder cannot be written.
 pub fn man(args: &ManArgs, command: Command) -> Result<(), CliError> {
-    let fail = |source| CliError::Output {
-        path: args.out.clone(),
-        source,
-    };
-    std::fs::create_dir_all(&args.out).map_err(fail)?;
-    clap_mangen::generate_to(command, &args.out).map_err(fail)?;
+    pages::make(&args.out)?;
+    let mut command = command.disable_help_subcommand(true);
+    command.build();
+    man_of(&command, &args.out)?;
     streams::deliver(None, &format!("{}\n", args.out.display()))
+}
+
+/// Writes the pages of the verbs of a command, and its own.
+fn man_of(command: &Command, folder: &Path) -> Result<(), CliError> {
+    for verb in command.get_subcommands().filter(|it| !it.is_hide_set()) {
+        man_of(verb, folder)?;
+    }
+    let page = clap_mangen::Man::new(command.clone());
+    let path = folder.join(page.get_filename());
+    let mut text = Vec::new();
+    let rendered = page.render(&mut text);
+    rendered.map_err(|source| CliError::Output {
+        path: path.clone(),
+        source,
+    })?;
+    streams::write_file(&path, &text)
 }

@@ -1,15 +1,16 @@
 //! `lockstep show`: a trace as a table, a diagram, or a page.
 
 use super::error::CliError;
+use super::outputs::Place;
 use super::streams::{self, say};
 use super::target::TargetArgs;
+use crate::TargetSpec;
+use crate::export;
 use crate::report::steps::StepTable;
 use crate::report::visible;
+use crate::show::{self, Story};
+use crate::stop;
 use clap::{Args, ValueEnum};
-use lockstep_conformance::TargetSpec;
-use lockstep_conformance::export;
-use lockstep_conformance::show::{self, Story};
-use lockstep_conformance::stop;
 use lockstep_traces::{Trace, TraceReader};
 use std::path::{Path, PathBuf};
 
@@ -49,11 +50,27 @@ enum Form {
     Shiviz,
 }
 
+impl ShowArgs {
+    /// What is read, and what is written.
+    pub fn places(&self) -> Vec<Place> {
+        let out = self.out.iter().map(|path| Place::file("--out", path));
+        [Place::read("TRACE", &self.trace)]
+            .into_iter()
+            .chain(out)
+            .collect()
+    }
+}
+
 /// Shows one trace.
 ///
 /// # Errors
 /// The trace cannot be read, the target cannot be started, or the result cannot be written.
 pub fn run(args: &ShowArgs, width: Option<u16>) -> Result<(), CliError> {
+    if args.form == Form::Itf && args.target.is_some() {
+        let text =
+            "the Informal Trace Format has no place for a target beside what the trace expects";
+        return Err(CliError::Usage(text.to_owned()));
+    }
     let trace = read(&args.trace)?;
     let mut story = Story::of_trace(&trace);
     let mut notes = Vec::new();
@@ -128,13 +145,10 @@ fn table(trace: &Trace, story: &Story, width: Option<u16>) -> String {
     let mut text = format!("{}\n", render_table(&steps.to_table(), style));
     for (number, step) in story.steps.iter().enumerate() {
         for it in &step.differences {
-            text += &format!(
-                "step {}: {}: expected {}, is {}\n",
-                number + 1,
-                it.what,
-                it.expected,
-                it.actual
-            );
+            let begin = format!("step {}: ", number + 1);
+            let says = format!("{}: expected {}, is {}", it.what, it.expected, it.actual);
+            text += &style.paragraph(&begin, &says);
+            text.push('\n');
         }
     }
     text

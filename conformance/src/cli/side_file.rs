@@ -2,6 +2,7 @@
 //! path is known at once; one that cannot be written is reported and takes nothing else with it.
 
 use super::error::CliError;
+use super::files;
 use super::progress::Reporter;
 use lockstep_traces::Trace;
 use std::fs::{self, OpenOptions};
@@ -12,32 +13,48 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug)]
 pub struct SideFile {
     path: PathBuf,
-    /// Whether somebody asked for it by name.
-    named: bool,
+    /// The path that somebody asked for, if it is not the usual one.
+    asked: Option<PathBuf>,
 }
 
 impl SideFile {
-    /// A file that was asked for. It is tried, and if it cannot be written, that is said now.
+    /// A file that was asked for. It is tried, and if it cannot be written, that is said now, and it is missing
+    /// unless it can be later; whether there will be something to write or not.
     pub fn named(path: &Path, reporter: &Reporter) -> SideFile {
-        let file = SideFile {
-            path: path.to_owned(),
-            named: true,
-        };
+        let file = SideFile::at(path);
         if let Err(source) = attempt(path) {
-            let error = file.failed(source);
-            reporter.warn(format!("{error}; the work is done all the same"));
+            reporter.unwritable(path, file.failed(source));
         }
         file
     }
 
-    /// The file that was asked for, or the usual one, of which nothing is said unless it is needed.
-    pub fn or_usual(path: Option<&Path>, usual: &str, reporter: &Reporter) -> SideFile {
-        match path {
-            Some(path) => SideFile::named(path, reporter),
-            None => SideFile {
-                path: PathBuf::from(usual),
-                named: false,
-            },
+    /// The same for one file of each of these names. Where none can be written, that is said once, of the path
+    /// that was asked for.
+    pub fn named_about(path: &Path, names: &[String], reporter: &Reporter) -> Vec<SideFile> {
+        let whole = SideFile::at(path);
+        let files: Vec<_> = names.iter().map(|name| whole.about(name)).collect();
+        let failed = files.iter().filter_map(|file| {
+            let source = attempt(&file.path).err()?;
+            Some((file, source))
+        });
+        let mut failed: Vec<_> = failed.collect();
+        if failed.len() == files.len()
+            && let Some((_, source)) = failed.pop()
+        {
+            reporter.unwritable(path, whole.failed(source));
+        } else {
+            for (file, source) in failed {
+                reporter.unwritable(&file.path, file.failed(source));
+            }
+        }
+        files
+    }
+
+    /// The usual file, of which nothing is said unless it is needed.
+    pub fn usual(path: &str) -> SideFile {
+        SideFile {
+            path: PathBuf::from(path),
+            asked: None,
         }
     }
 
@@ -45,7 +62,7 @@ impl SideFile {
     pub fn at(path: &Path) -> SideFile {
         SideFile {
             path: path.to_owned(),
-            named: true,
+            asked: Some(path.to_owned()),
         }
     }
 
@@ -67,7 +84,7 @@ impl SideFile {
         }
         SideFile {
             path: self.path.with_file_name(name),
-            named: self.named,
+            asked: self.asked.clone(),
         }
     }
 
@@ -85,31 +102,45 @@ impl SideFile {
 
     /// Writes the whole file. A failure is reported, and is no other's.
     pub fn write(&self, bytes: &[u8], reporter: &Reporter) -> Result<(), String> {
-        self.done(fs::write(&self.path, bytes), reporter)
+        self.done(files::write(&self.path, bytes), reporter)
     }
 
     /// Writes the file as a trace. A failure is reported, and is no other's.
     pub fn save(&self, trace: &Trace, reporter: &Reporter) -> Result<(), String> {
-        self.done(trace.save(&self.path), reporter)
+        self.done(save(trace, &self.path), reporter)
     }
 
     fn done(&self, written: io::Result<()>, reporter: &Reporter) -> Result<(), String> {
-        let Err(source) = written else {
-            return Ok(());
-        };
-        let error = self.failed(source).to_string();
-        if self.named {
-            reporter.unwritten(error.clone());
+        match (written, &self.asked) {
+            (Ok(()), asked) => {
+                reporter.written(&self.path);
+                asked.iter().for_each(|asked| reporter.written(asked));
+                Ok(())
+            }
+            (Err(source), asked) => {
+                let error = self.failed(source);
+                if asked.is_some() {
+                    reporter.unwritten(&self.path, error.clone());
+                }
+                Err(error)
+            }
         }
-        Err(error)
     }
 
-    fn failed(&self, source: io::Error) -> CliError {
-        CliError::Output {
-            path: self.path.clone(),
-            source,
-        }
+    fn failed(&self, source: io::Error) -> String {
+        let path = self.path.clone();
+        CliError::Output { path, source }.to_string()
     }
+}
+
+/// Writes a trace to a file.
+///
+/// # Errors
+/// It cannot be written; then everything is as it was.
+pub fn save(trace: &Trace, path: &Path) -> io::Result<()> {
+    let mut bytes = Vec::new();
+    trace.write(&mut bytes)?;
+    files::write(path, &bytes)
 }
 
 /// Whether a file can be written there, as far as that can be known without writing it. A file that was

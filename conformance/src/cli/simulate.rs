@@ -3,13 +3,14 @@
 use super::check::{default_threads, threads};
 use super::error::CliError;
 use super::model::{Chosen, ModelArgs, PlantArgs};
+use super::outputs::Place;
 use super::progress::{Reporter, Tick};
 use super::side_file::SideFile;
+use crate::divergence::replay_command;
+use crate::path::steps_along;
 use crate::report::{Job, Status, Table};
+use crate::stop;
 use clap::Args;
-use lockstep_conformance::divergence::replay_command;
-use lockstep_conformance::path::steps_along;
-use lockstep_conformance::stop;
 use lockstep_engine::{Limit, Swarm, SwarmSettings, Swarmed, Verdict};
 use lockstep_model::Cluster;
 use lockstep_traces::Trace;
@@ -50,6 +51,14 @@ pub struct SimulateArgs {
     /// Write the walk to a violation to this file, as a trace
     #[arg(long, value_name = "FILE")]
     trace_out: Option<PathBuf>,
+}
+
+impl SimulateArgs {
+    /// Where the trace goes.
+    pub fn places(&self) -> Vec<Place> {
+        let trace = self.trace_out.iter();
+        trace.map(|path| Place::file("--trace-out", path)).collect()
+    }
 }
 
 /// Simulates one model.
@@ -108,14 +117,14 @@ pub fn run(args: &SimulateArgs, progress: &Reporter) -> Result<Vec<Job>, CliErro
             steps: steps_along(&chosen.cluster, &actions),
         };
         job.notes.extend(file.replaces());
-        job.notes.push(match file.save(&trace, progress) {
+        match file.save(&trace, progress) {
             Ok(()) => {
                 let again = replay_command(file.path(), "spec");
                 let plant = args.plant.command_line();
-                format!("the walk, again: {again}{plant}")
+                job.command("the walk, again", again + &plant);
             }
-            Err(error) => format!("the walk is not saved: {error}"),
-        });
+            Err(error) => job.notes.push(format!("the walk is not saved: {error}")),
+        }
     }
     Ok(vec![job])
 }
@@ -158,10 +167,9 @@ fn job(chosen: &Chosen, model: &str, swarmed: &Swarmed<Cluster>) -> Result<Job, 
         .chunks(2)
         .map(|pair| format!("--{}", pair.join(" ")));
     let options = options.collect::<Vec<_>>().join(" ");
-    job.fact(
-        "repeat it with",
-        format!("lockstep simulate {model} {options}"),
-    );
+    let again = format!("lockstep simulate {model} {options}");
+    job.fact("repeat it with", again.as_str());
+    job.commands.push(again);
     match &report.verdict {
         Verdict::Violated {
             property, depth, ..

@@ -4,8 +4,8 @@ use super::check::LimitArgs;
 use super::error::CliError;
 use super::model::Chosen;
 use super::progress::{INTERVAL, Reporter, Tick};
+use crate::path::steps_along;
 use crate::report::{Job, Status};
-use lockstep_conformance::path::steps_along;
 use stateright::{Checker, Expectation, HasDiscoveries, Model};
 use std::time::{Duration, Instant};
 

@@ -2,12 +2,14 @@
 //! error is worth a result, and a reader of standard output that goes away has seen enough.
 
 use super::error::CliError;
+use super::{files, terminal};
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// Says something on standard error, if anybody can hear it.
+/// Says something on standard error, if anybody can hear it; on a terminal, no line is wider than that.
 pub fn say(line: impl Display) {
+    let line = terminal::folded(&line.to_string(), &io::stderr());
     let _ = writeln!(io::stderr(), "{line}");
 }
 
@@ -42,7 +44,7 @@ pub fn deliver(file: Option<&Path>, text: &str) -> Result<(), CliError> {
 /// # Errors
 /// It cannot be written.
 pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
-    std::fs::write(path, bytes).map_err(|source| CliError::Output {
+    files::write(path, bytes).map_err(|source| CliError::Output {
         path: path.to_owned(),
         source,
     })

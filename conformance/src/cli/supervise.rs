@@ -4,7 +4,7 @@
 use super::progress::Reporter;
 use super::signals::Signals;
 use super::streams::say;
-use lockstep_conformance::stop;
+use crate::stop;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;

@@ -1,17 +1,17 @@
 //! The options that say which implementation, and the one place that knows all of them.
 
 use super::error::CliError;
+use crate::code::Code;
+use crate::divergence::{replay_command, shell_word};
+use crate::planted::{Mistake, Planted};
+use crate::registry::{AnyKind, AnyTarget, Unavailable};
+use crate::seeded::Side;
+use crate::targets::exec::ExecOptions;
+use crate::walk::{HarnessClock, TickTarget, WalkDivergence};
+use crate::{Description, Fork, Target, TargetError, TargetSpec, Targets};
 use clap::Args;
-use lockstep_conformance::code::Code;
-use lockstep_conformance::divergence::{replay_command, shell_word};
-use lockstep_conformance::planted::{Mistake, Planted};
-use lockstep_conformance::registry::{AnyKind, AnyTarget, Unavailable};
-use lockstep_conformance::seeded::Side;
-use lockstep_conformance::targets::exec::ExecOptions;
-use lockstep_conformance::walk::{HarnessClock, TickTarget, WalkDivergence};
-use lockstep_conformance::{Fork, Target, TargetError, TargetSpec, Targets};
 use lockstep_model::Bounds;
-use lockstep_traces::Config;
+use lockstep_traces::{Config, FieldSet};
 use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::OnceLock;
@@ -210,12 +210,22 @@ impl TargetArgs {
         visitor.visit(self.start()?)
     }
 
-    /// Starts the target, with the mistake around it that was asked for.
+    /// Asks the target what it is.
     ///
     /// # Errors
     /// There is no such target, or it cannot be started.
+    pub fn describe(&self) -> Result<Description, CliError> {
+        let target = targets().start(&self.target, &self.options())?;
+        Ok(target.driven().description())
+    }
+
+    /// Starts the target, with the mistake around it that was asked for.
+    ///
+    /// # Errors
+    /// There is no such target, it cannot be started, or it shows nothing.
     pub fn start(&self) -> Result<AnyTarget, CliError> {
         let target = targets().start(&self.target, &self.options())?.driven();
+        shows_a_field(&target)?;
         Ok(match self.plant {
             Some(Plant::Around(mistake)) => AnyTarget::driven(Planted::new(target, mistake)),
             _ => target,
@@ -226,10 +236,13 @@ impl TargetArgs {
     /// it, or with the clock of the harness. The second value says which.
     ///
     /// # Errors
-    /// There is no such target, or it cannot be started.
+    /// There is no such target, it cannot be started, or it shows nothing.
     pub fn ticking(&self) -> Result<(Box<dyn TickTarget>, bool), CliError> {
         match targets().ticks(&self.target) {
-            Some(target) if !matches!(self.plant, Some(Plant::Around(_))) => Ok((target, true)),
+            Some(target) if !matches!(self.plant, Some(Plant::Around(_))) => {
+                shown(&target.description())?;
+                Ok((target, true))
+            }
             _ => Ok((Box::new(HarnessClock(self.start()?)), false)),
         }
     }
@@ -245,7 +258,10 @@ impl TargetArgs {
     /// There is no such target, it cannot be copied, or the visitor fails.
     pub fn visit_fork<V: VisitFork>(&self, visitor: V) -> Result<V::Output, CliError> {
         match targets().start(&self.target, &self.options())? {
-            AnyKind::Copied(target) => self.plant_and_fork(target, visitor),
+            AnyKind::Copied(target) => {
+                shows_a_field(&target)?;
+                self.plant_and_fork(target, visitor)
+            }
             _ => Err(CliError::Usage(format!(
                 "the servers of {} cannot be copied",
                 self.target
@@ -259,14 +275,29 @@ impl TargetArgs {
     /// There is no such target, its code cannot be explored, or the visitor fails.
     pub fn visit_code<V: VisitCode>(&self, visitor: V) -> Result<V::Output, CliError> {
         let (config, bounds) = visitor.bounds();
-        // A program need not be started to be refused.
-        if matches!(self.target, TargetSpec::Exec { .. }) {
-            return Err(self.unexplored());
-        }
+        self.explored()?;
         match targets().start(&self.target, &self.options())? {
-            AnyKind::Copied(target) => visitor.visit(Code::copied(&target, &config, bounds)?),
-            AnyKind::Digested(target) => visitor.visit(Code::restored(&target, &config, bounds)?),
+            AnyKind::Copied(target) => {
+                shows_a_field(&target)?;
+                visitor.visit(Code::copied(&target, &config, bounds)?)
+            }
+            AnyKind::Digested(target) => {
+                shows_a_field(&target)?;
+                visitor.visit(Code::restored(&target, &config, bounds)?)
+            }
             AnyKind::Driven(_) => Err(self.unexplored()),
+        }
+    }
+
+    /// Whether [`TargetArgs::visit_code`] takes the target. It need not be built or started to be refused.
+    ///
+    /// # Errors
+    /// It does not.
+    pub fn explored(&self) -> Result<(), CliError> {
+        match targets().explores(&self.target) {
+            Some(false) => Err(self.unexplored()),
+            // Whoever starts it says that there is none of that name.
+            Some(true) | None => Ok(()),
         }
     }
 
@@ -304,6 +335,22 @@ impl TargetArgs {
             targets().explored().join(", ")
         ))
     }
+}
+
+/// Refuses a target that shows no field of its own: it would agree with everything.
+fn shows_a_field(target: &impl Target) -> Result<(), CliError> {
+    shown(&target.description())
+}
+
+fn shown(description: &Description) -> Result<(), CliError> {
+    if description.compared() != FieldSet::NONE {
+        return Ok(());
+    }
+    let Description { name, version, .. } = description;
+    Err(CliError::Input(format!(
+        "nothing can be compared: the target {name} {version} shows no field, or none that is not derived \
+         from others"
+    )))
 }
 
 /// Why a preset or a trace is not applicable.

@@ -36,6 +36,28 @@ pub fn text_width(stream: &impl IsTerminal) -> usize {
     width(stream).unwrap_or(WIDTH).min(100).into()
 }
 
+/// The same text with no line wider than those of this stream, unless a word is.
+pub fn folded(text: &str, stream: &impl IsTerminal) -> String {
+    let Some(width) = width(stream).map(usize::from) else {
+        return text.to_owned();
+    };
+    // What has colours has been folded.
+    let fits = |line: &str| line.contains('\x1b') || line.chars().count() <= width;
+    let lines = text.split('\n').map(|line| match fits(line) {
+        true => line.to_owned(),
+        false => textwrap::fill(line, words_whole(width)),
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// How text is folded: between words, none of which is broken.
+pub fn words_whole<'a>(width: usize) -> textwrap::Options<'a> {
+    textwrap::Options::new(width)
+        .break_words(false)
+        .word_separator(textwrap::WordSeparator::AsciiSpace)
+        .word_splitter(textwrap::WordSplitter::NoHyphenation)
+}
+
 fn colours_with(variable: impl Fn(&str) -> Option<OsString>, terminal: bool) -> bool {
     let said = |name: &str| variable(name).filter(|value| !value.is_empty());
     if said("NO_COLOR").is_some() {

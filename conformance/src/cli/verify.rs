@@ -9,14 +9,15 @@ use super::dialect;
 use super::divergence::TraceOutArgs;
 use super::error::CliError;
 use super::model::Chosen;
+use super::outputs::Place;
 use super::progress::Reporter;
 use super::replay::{CORPUS, Replay, Sources};
 use super::target::{TargetArgs, lacks_text};
 use super::tested;
+use crate::Target;
 use crate::report::{Job, Status, Table};
+use crate::target::Needs;
 use clap::Args;
-use lockstep_conformance::Target;
-use lockstep_conformance::target::Needs;
 use lockstep_engine::{Report as Searched, Verdict};
 use lockstep_model::Rule;
 use lockstep_model::properties::witnesses;
@@ -40,17 +41,41 @@ pub struct VerifyArgs {
     trace_out: TraceOutArgs,
 }
 
+impl VerifyArgs {
+    /// What is read, and where traces may go.
+    pub fn places(&self) -> Vec<Place> {
+        let mut places = self.trace_out.places_of(&jobs_with_traces(&ci_presets()));
+        let corpus = self.corpus.iter();
+        places.extend(corpus.map(|folder| Place::read("--corpus", folder)));
+        places
+    }
+}
+
+/// The presets that are part of every change.
+fn ci_presets() -> Vec<&'static Preset> {
+    Preset::all().iter().filter(|preset| preset.ci).collect()
+}
+
+/// The names of the traces of all jobs that may have one: a comparison with each preset, and the walks.
+fn jobs_with_traces(presets: &[&Preset]) -> Vec<String> {
+    let compared = presets.iter().map(|it| format!("conform-{}", it.name));
+    compared.chain([WALK.to_owned()]).collect()
+}
+
+/// The name of the trace of a walk.
+const WALK: &str = "walk";
+
 /// Everything, in order; a job that fails does not keep the others from running.
 ///
 /// # Errors
 /// The target cannot be started, or the corpus is missing or damaged.
 pub fn run(args: &VerifyArgs, progress: &Reporter) -> Result<Vec<Job>, CliError> {
-    let presets: Vec<_> = Preset::all().iter().filter(|preset| preset.ci).collect();
+    let presets = ci_presets();
     let mut chosen = Vec::new();
     for preset in &presets {
         chosen.push(Chosen::preset(preset.name)?);
     }
-    let trace_out = args.trace_out.file(progress);
+    let trace_out = args.trace_out.files(&jobs_with_traces(&presets), progress);
     // Before minutes of work: a missing or damaged corpus, or a target that does not start or does not know
     // what the presets need, is found at once.
     let target = args.target.start()?;
@@ -98,15 +123,15 @@ pub fn run(args: &VerifyArgs, progress: &Reporter) -> Result<Vec<Job>, CliError>
     progress.job("coverage", &names.join(", "), || {
         Ok(coverage(&names, &searched))
     })?;
-    for (chosen, lacks) in chosen.into_iter().zip(lacking) {
+    let compared = chosen.into_iter().zip(lacking).zip(&trace_out);
+    for ((chosen, lacks), trace_out) in compared {
         let chosen = &chosen.in_dialect(dialect);
         let name = format!("{} on {}", chosen.name, args.target.target);
         progress.job("conform", &name, || {
             if !lacks.is_empty() {
                 return Ok(not_applicable("conform", &name, &lacks));
             }
-            let trace_out = trace_out.about(&format!("conform-{}", chosen.preset));
-            conform::one(chosen, &args.target, &limits, &trace_out, progress)
+            conform::one(chosen, &args.target, &limits, trace_out, progress)
         })?;
     }
     if let Some(job) = dialect::together(&progress.done()) {
@@ -127,9 +152,9 @@ pub fn run(args: &VerifyArgs, progress: &Reporter) -> Result<Vec<Job>, CliError>
         }
         Err(why) => progress.note(why),
     }
-    if walks {
+    if let (Some(trace_out), true) = (trace_out.last(), walks) {
         progress.job("walk", &format!("on {}", args.target.target), || {
-            super::walk::standard(&args.target, &trace_out.about("walk"), progress)
+            super::walk::standard(&args.target, trace_out, progress)
         })?;
     }
     Ok(Vec::new())
@@ -309,7 +334,7 @@ impl<'a> Tally<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lockstep_conformance::TargetSpec;
+    use crate::TargetSpec;
     use lockstep_engine::Search;
 
     const NAMES: [&str; 1] = ["single"];

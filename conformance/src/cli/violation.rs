@@ -1,9 +1,9 @@
 //! A violated property for people: the sentence, the values that break it, the way there.
 
+use crate::properties::Violation;
 use crate::report::steps::StepTable;
 use crate::report::{Job, Status, sentence};
-use lockstep_conformance::properties::Violation;
-use lockstep_conformance::show::Story;
+use crate::show::Story;
 use lockstep_traces::{Config, Step};
 
 /// Explains a violation in a job: every verb that finds one shows the same. The path ends with the step that

@@ -7,9 +7,9 @@ use super::side_file::SideFile;
 use super::target::TargetArgs;
 use crate::report::human::grouped;
 use crate::report::{Job, Status, sentence};
+use crate::walk::jitter::Jitter;
+use crate::walk::{WalkOptions, WalkReport, WalkVerdict, walk};
 use clap::Args;
-use lockstep_conformance::walk::jitter::Jitter;
-use lockstep_conformance::walk::{WalkOptions, WalkReport, WalkVerdict, walk};
 use std::time::Instant;
 
 /// Options of `lockstep walk`.
@@ -27,7 +27,7 @@ pub struct WalkArgs {
     #[command(flatten)]
     pub target: TargetArgs,
     #[command(flatten)]
-    trace_out: TraceOutArgs,
+    pub trace_out: TraceOutArgs,
 }
 
 /// Does the walks that were asked for.
@@ -114,10 +114,8 @@ fn one(
             let text = "the way there is not saved: it is too long, or its end was not waited for";
             job.notes.push(text.to_owned());
         }
-        job.notes.push(format!(
-            "with the timers, it is repeated by: {}",
-            target.walk_command(found)
-        ));
+        let again = target.walk_command(found);
+        job.command("with the timers, it is repeated by", again);
     }
     Ok(job)
 }

@@ -6,6 +6,7 @@ use crate::replay::{
 };
 use crate::target::{DialectUse, Strength, Target, TargetError};
 use lockstep_engine::Limit;
+use lockstep_traces::FieldSet;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -174,13 +175,14 @@ pub fn conform_by_cover<T: Target>(
         }
         Err(error) => return Err(error.into()),
     };
+    let shows_nothing = target.description().compared() == FieldSet::NONE;
     let verdict = match (replay.verdict(), stopped_by) {
         (ReplayVerdict::Diverged, _) => CoverVerdict::Diverged,
         (_, Some(stopped_by)) => CoverVerdict::Bounded { stopped_by },
         (ReplayVerdict::Interrupted, _) => CoverVerdict::Bounded {
             stopped_by: Limit::Interrupted,
         },
-        _ if items_compared == 0 => CoverVerdict::NothingCompared,
+        _ if items_compared == 0 || shows_nothing => CoverVerdict::NothingCompared,
         _ if items_compared == cover.distinct => CoverVerdict::EdgesCovered,
         _ if items_compared + idle == cover.distinct => CoverVerdict::CoveredWhereDriven,
         _ => CoverVerdict::PartlyCovered,

@@ -23,7 +23,7 @@ use crate::target::{Fork, Target, TargetError};
 use comparison::{Comparison, Stop};
 use lockstep_engine::{Limit, Progress, Search, Verdict as Searched};
 use lockstep_model::{Action, Cluster, InStep};
-use lockstep_traces::{Header, Trace};
+use lockstep_traces::{FieldSet, Header, Trace};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -136,9 +136,14 @@ where
                 _ => Verdict::Bisimilar,
             },
         };
+        let target = self.target.description();
+        let compared = match target.compared() {
+            FieldSet::NONE => 0,
+            _ => end.counts.distinct_inputs,
+        };
         Ok(ProductReport {
-            target: self.target.description(),
-            verdict: verdict.unless_nothing_compared(end.counts.distinct_inputs),
+            target,
+            verdict: verdict.unless_nothing_compared(compared),
             counts: end.counts,
             implementation: end.implementation,
             seconds: started.elapsed().as_secs_f64(),

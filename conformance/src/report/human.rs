@@ -1,6 +1,8 @@
 //! The report for people: a headline for each job with its verdict, the facts, whatever does not hold.
 
-use super::{Case, Fact, Job, Report, SavedTrace, Status, Table, summary, visible};
+use super::{Case, Fact, Failure, Job, Report, SavedTrace, Status, Table, summary, visible};
+use crate::cli::terminal::words_whole;
+use crate::show::LEAST_WIDTH;
 use comfy_table::{CellAlignment, ContentArrangement, TableComponent, presets};
 use serde_json::Value;
 use std::fmt::Write;
@@ -38,23 +40,73 @@ impl Style {
 const NARROW: u16 = 80;
 
 impl Style {
-    /// A text after its beginning; the lines below stand under the text, and are as long as the terminal is
-    /// wide.
-    fn paragraph(self, begin: &str, text: &str) -> String {
-        let indent = " ".repeat(begin.chars().count());
-        match self.width {
-            Some(width) if usize::from(width) >= 2 * indent.len() => {
-                let options = textwrap::Options::new(width.into())
-                    .break_words(false)
-                    .word_separator(textwrap::WordSeparator::AsciiSpace)
-                    .word_splitter(textwrap::WordSplitter::NoHyphenation)
-                    .initial_indent(begin)
-                    .subsequent_indent(&indent);
-                textwrap::fill(text, options)
+    /// A text after its beginning, as wide as the terminal. The lines below stand under the text; where that
+    /// leaves less than half of the width, the text has lines of its own.
+    pub fn paragraph(self, begin: &str, text: &str) -> String {
+        let columns = begin.chars().count();
+        let indent = " ".repeat(columns);
+        let in_lines =
+            |indent: &str| format!("{begin}{}", text.replace('\n', &format!("\n{indent}")));
+        let Some(width) = self.width.map(usize::from) else {
+            return in_lines(&indent);
+        };
+        if !text.contains('\n') && columns + text.chars().count() <= width {
+            return in_lines(&indent);
+        }
+        if 2 * columns <= width {
+            let options = words_whole(width)
+                .initial_indent(begin)
+                .subsequent_indent(&indent);
+            return textwrap::fill(text, options);
+        }
+        let margin = begin.len() - begin.trim_start().len();
+        let (margin, below) = (" ".repeat(margin), " ".repeat(margin + 4));
+        let head = words_whole(width)
+            .initial_indent(&margin)
+            .subsequent_indent(&below);
+        let body = words_whole(width)
+            .initial_indent(&below)
+            .subsequent_indent(&below);
+        format!(
+            "{}\n{}",
+            textwrap::fill(begin.trim(), head),
+            textwrap::fill(text, body)
+        )
+    }
+
+    /// A text that may end in a command, which is not folded.
+    fn with_command(self, begin: &str, text: &str, job: &Job) -> String {
+        let mut commands = job.commands.iter();
+        match commands.any(|command| text.ends_with(command.as_str())) {
+            true => Style {
+                width: None,
+                ..self
             }
-            _ => format!("{begin}{}", text.replace('\n', &format!("\n{indent}"))),
+            .paragraph(begin, text),
+            false => self.paragraph(begin, text),
         }
     }
+
+    /// The width of a column for names, if some of them are too wide to stand beside anything.
+    fn name_column<'a>(self, names: impl Iterator<Item = &'a str>) -> usize {
+        let most = self
+            .width
+            .map_or(usize::MAX, |width| usize::from(width) / 2);
+        let widths = names.map(|name| name.chars().count());
+        // Two spaces on both sides.
+        let fitting = widths.filter(|width| width + 4 <= most);
+        fitting.max().unwrap_or(0)
+    }
+}
+
+/// What was done before an error ended the command; nothing if nothing was.
+pub fn render_part(failure: &Failure, style: Style) -> String {
+    let jobs = failure.jobs.iter().map(|job| {
+        let mut job = job.clone();
+        visible::job(&mut job);
+        render_job(&job, style) + "\n"
+    });
+    jobs.collect()
 }
 
 /// The whole report.
@@ -79,7 +131,15 @@ pub fn render(report: &Report, style: Style) -> String {
         out.push_str(&summary::table(report, style));
     }
     if let Some(traces) = traces(report) {
-        writeln!(out, "{traces}\n").expect(INFALLIBLE);
+        let lines = traces.lines().map(|line| {
+            let text = line.trim_start();
+            style.paragraph(&line[..line.len() - text.len()], text) + "\n"
+        });
+        writeln!(out, "{}", lines.collect::<String>()).expect(INFALLIBLE);
+    }
+    for error in &report.unwritten {
+        let line = style.paragraph("", &format!("not written: {error}"));
+        writeln!(out, "{line}\n").expect(INFALLIBLE);
     }
     let word = style.paint(report.status, report.status.word());
     let seconds = report.seconds;
@@ -88,7 +148,12 @@ pub fn render(report: &Report, style: Style) -> String {
     let target = summary::target(report).filter(|_| short);
     let on = target.map_or_else(String::new, |it| format!(", {it}"));
     let more = if short { "; details with -v" } else { "" };
-    writeln!(out, "{word}: {jobs} {noun} in {seconds:.1} s{on}{more}").expect(INFALLIBLE);
+    let said = format!("{jobs} {noun} in {seconds:.1} s{on}{more}");
+    let plain = format!("{}: ", report.status.word());
+    // Colours have no width, so they come last.
+    let line = style.paragraph("", &format!("{plain}{said}"));
+    let rest = line.strip_prefix(report.status.word()).unwrap_or_default();
+    writeln!(out, "{word}{rest}").expect(INFALLIBLE);
     out
 }
 
@@ -118,15 +183,11 @@ pub fn render_job(job: &Job, style: Style) -> String {
     let parts = headline.split_at_checked(begin.len());
     let (begin, verdict) = parts.unwrap_or(("", &headline));
     writeln!(out, "{begin}{}", style.paint(job.status, verdict)).expect(INFALLIBLE);
-    let width = job
-        .facts
-        .iter()
-        .map(|fact| fact.name.len())
-        .max()
-        .unwrap_or(0);
+    let width = style.name_column(job.facts.iter().map(|fact| fact.name.as_str()));
     for Fact { name, value } in &job.facts {
         let begin = format!("  {name:width$}  ");
-        writeln!(out, "{}", style.paragraph(&begin, &plain(value))).expect(INFALLIBLE);
+        let fact = style.with_command(&begin, &plain(value), job);
+        writeln!(out, "{fact}").expect(INFALLIBLE);
     }
     let held = job
         .cases
@@ -181,36 +242,37 @@ pub fn render_job(job: &Job, style: Style) -> String {
         }
     }
     for table in job.tables.iter().filter(|it| style.verbose || it.shown) {
-        writeln!(out, "\n{}:\n{}", table.title, render_table(table, style)).expect(INFALLIBLE);
+        titled(&mut out, &table.title, &render_table(table, style), style);
     }
     for violation in &job.violations {
         let table = super::causes(violation);
         if !table.rows.is_empty() {
-            writeln!(out, "\n{}:\n{}", table.title, render_table(&table, style)).expect(INFALLIBLE);
+            titled(&mut out, &table.title, &render_table(&table, style), style);
         }
     }
     if let Some(steps) = &job.steps {
-        writeln!(
-            out,
-            "\n{}:\n{}",
-            steps.title,
-            render_table(&steps.to_table(), style)
-        )
-        .expect(INFALLIBLE);
+        let table = render_table(&steps.to_table(), style);
+        titled(&mut out, &steps.title, &table, style);
     }
     if let Some(table) = &job.differences {
-        writeln!(out, "\n{}:\n{}", table.title, render_table(table, style)).expect(INFALLIBLE);
+        titled(&mut out, &table.title, &render_table(table, style), style);
     }
-    if let Some(story) = &job.story {
-        let width = usize::from(style.width.unwrap_or(NARROW));
-        let diagram = lockstep_conformance::show::diagram(story, width);
+    let width = usize::from(style.width.unwrap_or(NARROW));
+    // On a narrow terminal, the table has to do.
+    if let Some(story) = job.story.as_ref().filter(|_| width >= LEAST_WIDTH) {
+        let diagram = crate::show::diagram(story, width);
         writeln!(out, "\nThe same as a diagram:\n{diagram}").expect(INFALLIBLE);
     }
     for note in &job.notes {
-        // Not wrapped: many hold a command to be copied.
-        writeln!(out, "  {}", note.replace('\n', "\n  ")).expect(INFALLIBLE);
+        writeln!(out, "{}", style.with_command("  ", note, job)).expect(INFALLIBLE);
     }
     out
+}
+
+/// A table below its title.
+fn titled(out: &mut String, title: &str, table: &str, style: Style) {
+    let title = style.paragraph("", &format!("{title}:"));
+    writeln!(out, "\n{title}\n{table}").expect(INFALLIBLE);
 }
 
 /// A table in columns; numbers stand at the right.

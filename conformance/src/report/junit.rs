@@ -18,7 +18,7 @@ pub fn render(report: &Report) -> String {
         .expect("writing XML to a string in memory does not fail")
 }
 
-/// In place of a report that there is not: one test case, which is an error.
+/// In place of a report that there is not: one test case, which is an error, and what was done before it.
 pub fn render_failure(failure: &Failure) -> String {
     let name = format!("lockstep {}", failure.command);
     let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
@@ -27,6 +27,11 @@ pub fn render_failure(failure: &Failure) -> String {
     suite.add_test_case(TestCase::new("it could be run", status));
     let mut out = quick_junit::Report::new(&name);
     out.add_test_suite(suite);
+    for job in &failure.jobs {
+        let mut job = job.clone();
+        visible::job(&mut job);
+        out.add_test_suite(self::suite(&job, None));
+    }
     out.to_string()
         .expect("writing XML to a string in memory does not fail")
 }

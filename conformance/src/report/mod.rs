@@ -11,10 +11,10 @@ pub mod summary;
 mod tests;
 pub mod visible;
 
+use crate::DialectUse;
 use crate::cli::exit::Exit;
-use lockstep_conformance::DialectUse;
-use lockstep_conformance::properties::Violation;
-use lockstep_conformance::show::Story;
+use crate::properties::Violation;
+use crate::show::Story;
 use serde::Serialize;
 use serde_json::Value;
 use std::path::Path;
@@ -108,7 +108,7 @@ impl Report {
 }
 
 /// What stands in place of a report when there is none: the command could not be carried out. The fields
-/// are those of a [`Report`] without jobs, and the reason.
+/// are those of a [`Report`], and the reason; its only jobs are those of which a part was done.
 #[derive(Clone, Debug, Serialize)]
 pub struct Failure {
     lockstep_report: u32,
@@ -116,7 +116,7 @@ pub struct Failure {
     command: String,
     status: &'static str,
     exit_code: u8,
-    jobs: [(); 0],
+    jobs: Vec<Job>,
     error: String,
 }
 
@@ -129,9 +129,16 @@ impl Failure {
             command: command.to_owned(),
             status: "error",
             exit_code,
-            jobs: [],
+            jobs: Vec::new(),
             error: error.to_owned(),
         }
+    }
+
+    /// The same, after a part of the work was done.
+    #[must_use]
+    pub fn after(mut self, part: Vec<Job>) -> Failure {
+        self.jobs = part;
+        self
     }
 }
 
@@ -206,6 +213,9 @@ pub struct Job {
     /// What else a person should be told, in whole sentences.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// The commands in notes and facts. They are there to be copied, so no line of one is folded.
+    #[serde(skip)]
+    pub commands: Vec<String>,
     /// The full result of the library, for machines.
     #[serde(skip_serializing_if = "Value::is_null")]
     pub detail: Value,
@@ -239,6 +249,7 @@ impl Job {
             story: None,
             witnesses: Vec::new(),
             notes: Vec::new(),
+            commands: Vec::new(),
             detail: Value::Null,
         }
     }
@@ -250,6 +261,13 @@ impl Job {
             steps,
             file: file.display().to_string(),
         });
+    }
+
+    /// Adds a note that ends in a command.
+    pub fn command(&mut self, text: &str, command: impl Into<String>) {
+        let command = command.into();
+        self.notes.push(format!("{text}: {command}"));
+        self.commands.push(command);
     }
 
     /// Adds a fact.

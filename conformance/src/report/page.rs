@@ -2,7 +2,7 @@
 //! commands, also of other machines, can stand on one page.
 
 use super::human::grouped;
-use lockstep_conformance::show::{STYLE, escape};
+use crate::show::{STYLE, escape};
 use lockstep_model::FINDINGS;
 use lockstep_model::properties::{state_properties, step_properties, witnesses};
 use serde_json::Value;

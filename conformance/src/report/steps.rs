@@ -1,8 +1,8 @@
 //! A trace as a table: what happened at each step, what it changed, and what was sent.
 
 use super::Table;
-use lockstep_conformance::rules::rules_of_steps;
-use lockstep_conformance::words::{changes, emitted, event};
+use crate::rules::rules_of_steps;
+use crate::words::{changes, emitted, event};
 use lockstep_model::Rule;
 use lockstep_traces::{Config, Step};
 use serde::Serialize;

@@ -8,6 +8,9 @@ use std::fmt::Write;
 /// Columns where there is no terminal.
 const NARROW: usize = 80;
 
+/// Columns that a verdict has at least.
+const LEAST_VERDICT: usize = 12;
+
 /// The line of each job, unless they have been shown, and an empty one.
 pub fn lines(report: &Report, style: Style) -> String {
     if style.lines_shown {
@@ -24,8 +27,17 @@ pub fn line(place: usize, of: usize, job: &Job, style: Style) -> String {
     let head = format!("[{place:>digits$}/{of}] {}: ", named(job));
     let time = format!(" ({:.1} s)", job.seconds);
     let width = style.width.map_or(NARROW, usize::from);
+    let wide = |head: &str| head.chars().count() + time.chars().count() + LEAST_VERDICT;
+    // The place can be counted.
+    let head = match wide(&head) > width && style.width.is_some() {
+        true => {
+            let most = width.saturating_sub(time.chars().count() + LEAST_VERDICT + 2);
+            format!("{}: ", shortened(&named(job), most))
+        }
+        false => head,
+    };
     let used = head.chars().count() + time.chars().count();
-    let room = width.saturating_sub(used).max(12);
+    let room = width.saturating_sub(used).max(LEAST_VERDICT);
     // The verdict matters more than the size.
     let size = size(job).map(|it| format!(", {it}")).unwrap_or_default();
     let both = job.verdict.chars().count() + size.chars().count();
@@ -97,6 +109,11 @@ pub fn table(report: &Report, style: Style) -> String {
             kinds.push(&job.kind);
         }
     }
+    // All columns take 80; the size and a part of the verdict can be missed.
+    let width = style.width.map_or(NARROW, usize::from);
+    let sizes = width >= 64;
+    let around = if sizes { 52 } else { 31 };
+    let verdict_width = width.saturating_sub(around).clamp(8, 28);
     let mut out = String::new();
     for kind in kinds {
         let jobs: Vec<&Job> = report.jobs.iter().filter(|job| job.kind == kind).collect();
@@ -107,14 +124,16 @@ pub fn table(report: &Report, style: Style) -> String {
         let worst = jobs.iter().map(|job| job.status).max();
         let status = worst.unwrap_or(Status::Stopped);
         let verdict = common_verdict(&jobs, status);
-        let verdict = format!("{:<28}", shortened(&verdict, 28));
+        let verdict = shortened(&verdict, verdict_width);
+        let verdict = format!("{verdict:<verdict_width$}");
         let seconds: f64 = jobs.iter().map(|job| job.seconds).sum();
         let count = format!("{hold} of {}", jobs.len());
-        let text = format!(
-            "  {kind:<9} {count:>8}  {}  {:<20} {seconds:>5.1} s",
-            style.paint(status, &verdict),
-            total(&jobs).unwrap_or_default(),
-        );
+        let size = match sizes {
+            true => format!("{:<20} ", total(&jobs).unwrap_or_default()),
+            false => String::new(),
+        };
+        let verdict = style.paint(status, &verdict);
+        let text = format!("  {kind:<9} {count:>8}  {verdict}  {size}{seconds:>5.1} s");
         writeln!(out, "{}", text.trim_end()).expect("writing to a string does not fail");
     }
     out

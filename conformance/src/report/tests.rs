@@ -141,7 +141,7 @@ fn as_a_page() {
     let html = page::render(std::slice::from_ref(&value), &none);
     assert!(!html.contains("<script"));
     for job in &report.jobs {
-        let verdict = lockstep_conformance::show::escape(&job.verdict);
+        let verdict = crate::show::escape(&job.verdict);
         assert!(html.contains(&verdict), "{verdict}");
     }
     let violated = report

@@ -1,10 +1,10 @@
-//! The report with [text from outside](lockstep_conformance::text) made visible, wherever it stands.
+//! The report with [text from outside](crate::text) made visible, wherever it stands.
 
 use super::{Case, Fact, Job, Report, SavedTrace, Table, steps::StepRow};
-use lockstep_conformance::properties::{Cause, Violation};
-use lockstep_conformance::show::Story;
-use lockstep_conformance::text::is_active;
-pub use lockstep_conformance::text::{line, text};
+use crate::properties::{Cause, Violation};
+use crate::show::Story;
+use crate::text::is_active;
+pub use crate::text::{line, text};
 use serde_json::Value;
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -57,7 +57,8 @@ fn saved(trace: &mut SavedTrace) {
     in_line(&mut trace.file);
 }
 
-fn job(job: &mut Job) {
+/// A job without a character that is active.
+pub fn job(job: &mut Job) {
     let Job {
         kind,
         name,
@@ -73,6 +74,7 @@ fn job(job: &mut Job) {
         trace,
         differences,
         notes,
+        commands,
         story,
         witnesses,
         detail: _,
@@ -130,7 +132,7 @@ fn job(job: &mut Job) {
             changes.iter_mut().chain(sent).for_each(in_line);
         }
     }
-    notes.iter_mut().for_each(in_text);
+    notes.iter_mut().chain(commands).for_each(in_text);
     story.iter_mut().for_each(|story| self::story(story));
     witnesses.iter_mut().for_each(self::story);
 }

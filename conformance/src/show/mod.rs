@@ -17,4 +17,4 @@ pub use html::{STYLE, page};
 pub use mermaid::mermaid;
 pub use story::{Actual, Fate, Flight, Mark, Story, StoryStep};
 pub use svg::{escape, svg};
-pub use text::diagram;
+pub use text::{LEAST_WIDTH, diagram};

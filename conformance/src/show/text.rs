@@ -4,9 +4,12 @@ use super::story::{Fate, Story, StoryStep};
 use super::svg::mark_text;
 use lockstep_traces::ServerId;
 
-/// The diagram, no wider than `width` columns.
+/// The least width of a diagram, in columns.
+pub const LEAST_WIDTH: usize = 60;
+
+/// The diagram, no wider than `width` columns, if that is at least [`LEAST_WIDTH`].
 pub fn diagram(story: &Story, width: usize) -> String {
-    let canvas = Canvas::new(story, width.max(60));
+    let canvas = Canvas::new(story, width.max(LEAST_WIDTH));
     let mut out = canvas.heads();
     for number in 0..story.steps.len() {
         canvas.step(number, &mut out);

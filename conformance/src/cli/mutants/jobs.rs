@@ -1,13 +1,11 @@
 //! What is reported of the bugs that were tried.
 
 use crate::report::{Job, Status, Table};
-use lockstep_conformance::seeded::catalogue::{Entry, entry_of};
-use lockstep_conformance::seeded::report::{
+use crate::seeded::catalogue::{Entry, entry_of};
+use crate::seeded::report::{
     Independent, explanations, must_be_caught, named_rules, reasons_for_one, unaccounted,
 };
-use lockstep_conformance::seeded::{
-    Build, CONTROL, Expected, Finding, Rung, Side, search_for, seeded,
-};
+use crate::seeded::{Build, CONTROL, Expected, Finding, Rung, Side, search_for, seeded};
 use lockstep_model::Preset;
 
 /// Whether every entry of the catalogue is seeded, waits for something or is explained.

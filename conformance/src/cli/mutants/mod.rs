@@ -4,16 +4,17 @@ mod jobs;
 mod trial;
 
 use super::error::CliError;
+use super::outputs::Place;
 use super::plant;
 use super::progress::{Reporter, Tick};
 use super::side_file::SideFile;
 use crate::report::Job;
+use crate::seeded::catalogue::catalogue;
+use crate::seeded::report::markdown;
+use crate::seeded::{CONTROL, Expected, Known, Rung, Side, try_control};
+use crate::stop;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use lockstep_conformance::seeded::catalogue::catalogue;
-use lockstep_conformance::seeded::report::markdown;
-use lockstep_conformance::seeded::{CONTROL, Expected, Known, Rung, Side, try_control};
-use lockstep_conformance::stop;
 use lockstep_traces::{Trace, trace_files};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -74,6 +75,20 @@ impl MutantsArgs {
         self.this.is_some()
     }
 
+    /// What is read, and what is written.
+    pub fn places(&self) -> Vec<Place> {
+        let mut places = Vec::new();
+        let mut add = |place: fn(&'static str, PathBuf) -> Place, by, path: &Option<PathBuf>| {
+            places.extend(path.iter().map(|path| place(by, path.clone())));
+        };
+        add(Place::read, "--corpus", &Some(self.corpus.clone()));
+        add(Place::read, "--expected", &self.expected);
+        add(Place::file, "--markdown", &self.markdown);
+        add(Place::file, "--write-expected", &self.write_expected);
+        add(Place::folder, "--traces", &self.traces);
+        places
+    }
+
     fn asks_for(&self, id: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|it| it == id)
     }
@@ -95,6 +110,11 @@ pub fn run(args: &MutantsArgs, progress: &Reporter) -> Result<Vec<Job>, CliError
     if let Some(bug) = &args.this {
         trial::try_this(args, bug)?;
         return Ok(Vec::new());
+    }
+    if !args.only.is_empty() {
+        let mut known = plant::names()?;
+        known.insert(CONTROL.to_owned());
+        unknown(&args.only, &known)?;
     }
     let rungs = args.rungs();
     let expected = args.expected.as_deref().map(read_expected).transpose()?;
@@ -118,9 +138,6 @@ pub fn run(args: &MutantsArgs, progress: &Reporter) -> Result<Vec<Job>, CliError
             ..Tick::default()
         })
     })?;
-    let known = build.bugs.iter().chain(&build.rules);
-    let known: BTreeSet<&str> = known.map(|it| it.id.as_str()).chain([CONTROL]).collect();
-    unknown(&args.only, &known)?;
     let tried = try_all(args, &build, &build.bugs, progress);
     let search = MutantsArgs {
         search_only: true,
@@ -150,8 +167,8 @@ pub fn run(args: &MutantsArgs, progress: &Reporter) -> Result<Vec<Job>, CliError
     if cut {
         // What is written of a part would pass for the whole.
         for file in page.iter().chain(&list) {
-            let path = file.path().display();
-            progress.unwritten(format!("{path}: not written: not all bugs were tried"));
+            let text = "not written: not all bugs were tried";
+            progress.unwritten(file.path(), format!("{}: {text}", file.path().display()));
         }
     }
     // A failure is in the report.
@@ -195,8 +212,8 @@ pub fn run(args: &MutantsArgs, progress: &Reporter) -> Result<Vec<Job>, CliError
 }
 
 /// Whether a name that was asked for is nobody's. It must not be left out in silence beside others.
-fn unknown(asked: &[String], known: &BTreeSet<&str>) -> Result<(), CliError> {
-    let unknown = asked.iter().filter(|id| !known.contains(id.as_str()));
+fn unknown(asked: &[String], known: &BTreeSet<String>) -> Result<(), CliError> {
+    let unknown = asked.iter().filter(|id| !known.contains(*id));
     let unknown: Vec<_> = unknown.map(String::as_str).collect();
     if unknown.is_empty() {
         return Ok(());
@@ -237,7 +254,7 @@ mod tests {
 
     #[test]
     fn a_name_that_is_nobodys_is_not_left_out_in_silence() {
-        let known = BTreeSet::from(["EL-01", "EL-02"]);
+        let known = BTreeSet::from(["EL-01", "EL-02"].map(str::to_owned));
         let asked = |names: &[&str]| {
             let names: Vec<_> = names.iter().map(|it| (*it).to_owned()).collect();
             unknown(&names, &known).map_err(|error| error.to_string())

@@ -5,11 +5,10 @@ use crate::cli::child;
 use crate::cli::error::CliError;
 use crate::cli::plant;
 use crate::cli::progress::{Reporter, Tick};
+use crate::cli::side_file::save;
 use crate::cli::streams;
-use lockstep_conformance::seeded::{
-    Bug, Build, Finding, Rung, Side, try_implementation, try_specification,
-};
-use lockstep_conformance::stop;
+use crate::seeded::{Bug, Build, Finding, Rung, Side, try_implementation, try_specification};
+use crate::stop;
 use std::ops::ControlFlow;
 use std::process::Stdio;
 
@@ -153,7 +152,7 @@ pub fn try_this(args: &MutantsArgs, bug: &str) -> Result<(), CliError> {
             path: path.clone(),
             source,
         };
-        trace.save(&path).map_err(failed)?;
+        save(trace, &path).map_err(failed)?;
     }
     let line = format!("{}\n", serde_json::to_string(&finding).map_err(usage)?);
     streams::print(&line).map_err(|error| CliError::Usage(error.to_string()))

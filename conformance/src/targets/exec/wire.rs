@@ -557,6 +557,9 @@ mod tests {
             max_uncommitted: 0,
         };
         let needs = Needs::of_config(&config).and(Some("compact"));
-        assert_eq!(description.missing_features(&needs), ["compact", "pre_vote"]);
+        assert_eq!(
+            description.missing_features(&needs),
+            ["compact", "pre_vote"]
+        );
     }
 }
