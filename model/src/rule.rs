@@ -163,18 +163,18 @@ rules! {
         "raft.go" "abortLeaderTransfer";
     LeaderForgotten "A follower that is told to forgets its leader and the lease.",
         "etcd's raft",
-        "server/transfer.rs" "forget_leader", "core/transfer.rs" "forget_leader",
+        "server/transfer.rs" "forget_leader", "core/mod.rs" "forget_leader",
         "raft.go" "stepFollower";
     LogCompacted "A snapshot stands for all that is applied, and the log begins behind it.",
         "paper, section 7",
-        "server/snapshot.rs" "compact", "core/snapshot.rs" "compact", "storage.go" "Compact";
+        "server/snapshot.rs" "compact", "storage/memory.rs" "compact", "storage.go" "Compact";
     SnapshotSent "A peer that needs entries which are gone is sent the snapshot.",
         "paper, section 7",
-        "server/snapshot.rs" "maybe_send_snapshot", "core/snapshot.rs" "maybe_send_snapshot",
+        "server/snapshot.rs" "maybe_send_snapshot", "core/replication.rs" "maybe_send_snapshot",
         "raft.go" "maybeSendSnapshot";
     SilentPeerSpared "A peer that was not heard from lately is sent no snapshot.",
         "etcd's raft",
-        "server/snapshot.rs" "maybe_send_snapshot", "core/snapshot.rs" "maybe_send_snapshot",
+        "server/snapshot.rs" "maybe_send_snapshot", "core/replication.rs" "maybe_send_snapshot",
         "raft.go" "maybeSendSnapshot";
     SnapshotAnswered "A snapshot is acknowledged; one that is committed already, or is for others, changes nothing.",
         "paper, figure 13",

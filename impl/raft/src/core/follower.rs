@@ -4,8 +4,8 @@ use bytes::Bytes;
 
 use super::Core;
 use crate::config::ReadOnly;
-use crate::error::{DropReason, Error, Refusal};
-use crate::observer::{Event, Observer, TransferObstacle};
+use crate::error::{Error, Refusal};
+use crate::observer::{Event, Observer};
 use crate::storage::Storage;
 use crate::types::{Body, Entry, EntryId, Index, Message, NodeId, Rejection, Term};
 
@@ -28,15 +28,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
                 self.hear_from_leader(message.from);
                 self.handle_snapshot(message.from, *snapshot)?;
             }
-            Body::Propose { .. } => {
-                let Some(leader) = self.leader else {
-                    return self.drop_proposal(DropReason::NoLeader);
-                };
-                if !self.settings.proposal_forwarding {
-                    return self.drop_proposal(DropReason::ForwardingDisabled { leader });
-                }
-                self.forward(message, leader, Term::ZERO);
-            }
+            Body::Propose { .. } => return self.forward_proposal(message),
             Body::ReadIndex { .. } => match self.leader {
                 Some(leader) => self.forward(message, leader, Term::ZERO),
                 None => {
@@ -46,20 +38,8 @@ impl<S: Storage, O: Observer> Core<S, O> {
                 }
             },
             Body::ReadIndexResponse { index, context } => self.take_answer(index, context),
-            Body::TransferLeader => match self.leader {
-                Some(leader) => self.forward(message, leader, self.term),
-                None => {
-                    let obstacle = TransferObstacle::NoLeader;
-                    return self.refuse_transfer(message.from, obstacle);
-                }
-            },
-            Body::TimeoutNow => {
-                self.watch.report(Event::TimeoutNowReceived {
-                    from: message.from,
-                    term: self.term,
-                });
-                self.start_election(true)?;
-            }
+            Body::TransferLeader => return self.handle_transfer(message),
+            Body::TimeoutNow => return self.timeout_now(message.from),
             Body::ForgetLeader => {
                 // Nobody hears whether it was refused.
                 let _ = self.handle_forget_leader();
@@ -75,7 +55,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
     }
 
     /// Passes a request on to the leader; the sender stays the one who made it.
-    fn forward(&mut self, message: Message, leader: NodeId, term: Term) {
+    pub(super) fn forward(&mut self, message: Message, leader: NodeId, term: Term) {
         self.messages.push(Message {
             to: leader,
             term,

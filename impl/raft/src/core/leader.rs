@@ -46,7 +46,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
             Body::HeartbeatResponse { context } => {
                 self.handle_heartbeat_response(message.from, &context)
             }
-            Body::TransferLeader => self.handle_transfer(message.from),
+            Body::TransferLeader => self.begin_transfer(message.from),
             _ => Ok(()),
         }
     }
@@ -121,7 +121,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
             // The acknowledgement may have made room for several appends.
             while self.maybe_send_append(from, false)? {}
         }
-        self.continue_transfer(from)
+        self.maybe_hand_over(from)
     }
 
     /// A follower's log does not agree with this one at `index`.
@@ -199,10 +199,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
             self.watch.report(Event::UnknownPeerIgnored { from: peer });
             return Err(Refusal::UnknownServer(peer).into());
         };
-        // Whatever is on its way has probably been lost.
-        if progress.state() == ProgressState::Replicate {
-            progress.become_probe();
-        }
+        progress.unreachable();
         self.watch.report(Event::PeerUnreachable { peer, progress });
         self.check_invariants();
         Ok(())
@@ -228,11 +225,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
             return Err(Refusal::NoSnapshot(peer).into());
         }
         let failed = status == SnapshotStatus::Failed;
-        if failed {
-            // Probing must not start behind a snapshot that is not there.
-            progress.abort_snapshot();
-        }
-        progress.become_probe();
+        progress.snapshot_reported(!failed);
         self.watch.report(Event::SnapshotReported {
             peer,
             failed,

@@ -120,7 +120,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
                 _ => pending = first + at as u64,
             }
         }
-        if self.exceeds_uncommitted_limit(&entries) {
+        if !self.has_room(&entries) {
             return self.drop_proposal(DropReason::UncommittedLimit);
         }
         self.pending_conf_index = pending;
@@ -153,14 +153,26 @@ impl<S: Storage, O: Observer> Core<S, O> {
         }
     }
 
-    /// Whether the entries would let the uncommitted end of the log grow too much. Empty payloads
-    /// never do: Raft's own entries must go through. Nor does anything that follows nothing.
-    fn exceeds_uncommitted_limit(&self, entries: &[Entry]) -> bool {
+    /// Passes a proposal on to the leader, or drops it.
+    pub(super) fn forward_proposal(&mut self, message: Message) -> Result<(), Error> {
+        let Some(leader) = self.leader else {
+            return self.drop_proposal(DropReason::NoLeader);
+        };
+        if !self.settings.proposal_forwarding {
+            return self.drop_proposal(DropReason::ForwardingDisabled { leader });
+        }
+        self.forward(message, leader, Term::ZERO);
+        Ok(())
+    }
+
+    /// Whether the uncommitted end of the log has room for the entries. For empty payloads it always has: Raft's
+    /// own entries must go through. So it has for anything that follows nothing.
+    fn has_room(&self, entries: &[Entry]) -> bool {
         let (limit, bytes) = (self.settings.max_uncommitted_bytes, payloads_len(entries));
-        limit != 0
-            && bytes > 0
-            && self.uncommitted_bytes > 0
-            && self.uncommitted_bytes.saturating_add(bytes) > limit
+        limit == 0
+            || bytes == 0
+            || self.uncommitted_bytes == 0
+            || self.uncommitted_bytes.saturating_add(bytes) <= limit
     }
 
     /// Appends to a leader's own log, in its term.

@@ -32,8 +32,25 @@ impl<S: Storage, O: Observer> Core<S, O> {
         result.map(|()| self.take_timer_reset())
     }
 
+    /// A follower passes the request for another leader on to the one that it knows.
+    pub(super) fn handle_transfer(&mut self, request: Message) -> Result<(), Error> {
+        let Some(leader) = self.leader else {
+            return self.refuse_transfer(request.from, TransferObstacle::NoLeader);
+        };
+        self.forward(request, leader, self.term);
+        Ok(())
+    }
+
+    /// The leader tells this server to campaign at once, past pre-votes and leases.
+    pub(super) fn timeout_now(&mut self, from: NodeId) -> Result<(), Error> {
+        let term = self.term;
+        self.watch.report(Event::TimeoutNowReceived { from, term });
+        // If it may not campaign, nobody waits to hear that.
+        self.start_election(true).map(drop)
+    }
+
     /// A leader is asked to hand over to a member.
-    pub(super) fn handle_transfer(&mut self, to: NodeId) -> Result<(), Error> {
+    pub(super) fn begin_transfer(&mut self, to: NodeId) -> Result<(), Error> {
         let Some(progress) = self.tracker.progress.get(to) else {
             return Err(Refusal::UnknownServer(to).into());
         };
@@ -95,7 +112,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
     }
 
     /// A member acknowledged something; if it is to lead and has all of the log now, it may.
-    pub(super) fn continue_transfer(&mut self, from: NodeId) -> Result<(), Error> {
+    pub(super) fn maybe_hand_over(&mut self, from: NodeId) -> Result<(), Error> {
         if self.lead_transferee == Some(from)
             && let Some(progress) = self.tracker.progress.get(from)
             && progress.matched() == self.log.last_index()?

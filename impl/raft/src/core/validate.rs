@@ -179,6 +179,9 @@ fn defect_of_append(
         if entry.index != last.index.next() {
             return Some("its entries are not consecutive");
         }
+        if entry.term.is_zero() {
+            return Some("it holds entries of term zero, in which nobody leads");
+        }
         if entry.term < last.term {
             return Some("the terms of its entries decrease");
         }

@@ -131,10 +131,20 @@ impl Progress {
         self.sent_commit = index;
     }
 
-    /// The snapshot on its way will not arrive: a following [`become_probe`](Self::become_probe)
-    /// starts from the match.
-    pub fn abort_snapshot(&mut self) {
-        self.pending_snapshot = Index::default();
+    /// The snapshot on its way arrived, or will not: probing goes on behind it, or from the match.
+    pub fn snapshot_reported(&mut self, arrived: bool) {
+        if !arrived {
+            // Probing must not start behind a snapshot that is not there.
+            self.pending_snapshot = Index::default();
+        }
+        self.become_probe();
+    }
+
+    /// The follower could not be reached: whatever is on its way has probably been lost.
+    pub fn unreachable(&mut self) {
+        if self.state == ProgressState::Replicate {
+            self.become_probe();
+        }
     }
 
     /// Notes that an append with `entries` entries of `bytes` bytes was sent, the first of them at

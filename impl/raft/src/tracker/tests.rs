@@ -53,9 +53,8 @@ fn a_snapshot_is_followed_by_what_comes_behind_it() {
     assert_eq!(delivered.next(), Index(8));
     assert_eq!(delivered.sent_commit(), Index(7));
     // It failed: what was told with it has not arrived.
-    progress.abort_snapshot();
+    progress.snapshot_reported(false);
     assert_eq!(progress.pending_snapshot(), Index(0));
-    progress.become_probe();
     assert_eq!(
         (progress.next(), progress.sent_commit()),
         (Index(3), Index(2))

@@ -27,7 +27,8 @@ enum ProgressOp {
     Probe,
     Replicate,
     Snapshot(u64),
-    AbortSnapshot,
+    SnapshotReported(bool),
+    Unreachable,
     Sent { entries: usize, bytes: u64 },
     SentCommit(u64),
     Acknowledged(u64),
@@ -41,7 +42,8 @@ fn progress_op() -> impl Strategy<Value = ProgressOp> {
         1 => Just(ProgressOp::Probe),
         2 => Just(ProgressOp::Replicate),
         1 => (0..30u64).prop_map(ProgressOp::Snapshot),
-        1 => Just(ProgressOp::AbortSnapshot),
+        1 => any::<bool>().prop_map(ProgressOp::SnapshotReported),
+        1 => Just(ProgressOp::Unreachable),
         6 => (0..4usize, 0..50u64).prop_map(|(entries, bytes)| ProgressOp::Sent { entries, bytes }),
         2 => (0..30u64).prop_map(ProgressOp::SentCommit),
         3 => (0..30u64).prop_map(ProgressOp::Acknowledged),
@@ -58,7 +60,13 @@ fn apply(progress: &mut Progress, op: &ProgressOp) -> bool {
         ProgressOp::Probe => progress.become_probe(),
         ProgressOp::Replicate => progress.become_replicate(),
         ProgressOp::Snapshot(index) => progress.become_snapshot(Index(index)),
-        ProgressOp::AbortSnapshot => progress.abort_snapshot(),
+        ProgressOp::SnapshotReported(arrived) => {
+            if progress.state() != ProgressState::Snapshot {
+                return false;
+            }
+            progress.snapshot_reported(arrived);
+        }
+        ProgressOp::Unreachable => progress.unreachable(),
         ProgressOp::Sent { .. } if progress.state() == ProgressState::Snapshot => return false,
         // Nothing but empty appends goes into a full window.
         ProgressOp::Sent { entries, .. } if entries > 0 && progress.inflights.is_full() => {
