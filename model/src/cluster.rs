@@ -200,6 +200,16 @@ impl Action {
         kinds.find(|kind| Action::numbers_of(*kind).contains(&number))
     }
 
+    /// The server that it is about, if that is another one than it happens to, or may be.
+    pub(crate) fn peer(self) -> Option<Id> {
+        match self {
+            Action::TransferLeadership(_, j)
+            | Action::ReportUnreachable(_, j)
+            | Action::ReportSnapshot(_, j, _) => Some(j),
+            _ => None,
+        }
+    }
+
     /// What an input to server `i` is as an action, unless it is a delivery or names nobody who could be a server.
     pub fn of_input(i: Id, input: &Input) -> Option<Action> {
         let named = |id: &ServerId| Id::try_from(*id).ok();
@@ -264,18 +274,20 @@ impl LocalEvents {
         self.numbers
     }
 
-    /// The other events without a message, as the server takes them: they must leave it as it is.
+    /// The other events without a message, as the server takes them: they must leave it as it is. Of those about a
+    /// peer, the ones about the next server stand for all.
     pub(crate) fn that_mean_nothing(
         server: &Server,
         settings: &Settings,
     ) -> impl Iterator<Item = Stimulus<'static>> {
         let matter = LocalEvents::that_matter(server, settings);
         let value = highest_value(server) + 1;
-        let (i, settings) = (server.id, *settings);
+        let i = server.id;
         let idle =
             (0..Action::LOCAL_EVENTS).filter(move |number| !matter.numbers.contains(*number));
         let idle = idle.filter_map(move |number| Action::local(number, i));
-        let idle = idle.filter(move |action| is_of(&settings, *action));
+        let next = Id::from_slot((i.slot() + 1) % settings.servers());
+        let idle = idle.filter(move |action| action.peer().is_none_or(|j| j == next));
         idle.filter_map(move |action| stimulus(action, value).map(|(_, stimulus)| stimulus))
     }
 
@@ -325,12 +337,7 @@ fn matters(server: &Server, settings: &Settings, action: Action) -> bool {
 
 /// Whether the peer that an event is about, if it is about one, is a member.
 fn is_of(settings: &Settings, action: Action) -> bool {
-    match action {
-        Action::TransferLeadership(_, j)
-        | Action::ReportUnreachable(_, j)
-        | Action::ReportSnapshot(_, j, _) => settings.is_member(j),
-        _ => true,
-    }
+    action.peer().is_none_or(|j| settings.is_member(j))
 }
 
 /// A local event as the server takes it, where a proposal carries `value`; `None` if it happens to a message.
