@@ -3,6 +3,7 @@
 use crate::bounds::{Bounds, Kind, Spent};
 use crate::history::History;
 use crate::ids::{Id, MAX_SERVERS};
+use crate::machine::EventNumbers;
 use crate::message::{Message, Payload};
 use crate::network::Network;
 use crate::rule::RuleSet;
@@ -19,6 +20,8 @@ use lockstep_traces::{Emitted, Event, Input, Outcome, Role, ServerId};
 pub struct Cluster {
     pub(crate) settings: Settings,
     pub(crate) bounds: Bounds,
+    /// How the engine numbers the events.
+    pub(crate) numbers: EventNumbers,
 }
 
 /// The state of all servers, of the network, and what properties and bounds remember.
@@ -192,12 +195,6 @@ impl Action {
             Kind::Duplicate => Action::LOCAL_EVENTS + 1..Action::LOCAL_EVENTS + 2,
             Kind::Drop => Action::LOCAL_EVENTS + 2..Action::LOCAL_EVENTS + 3,
         }
-    }
-
-    /// The kind of the events of this number; `None` for a delivery, of which there is no kind to count.
-    pub(crate) fn kind_of_number(number: usize) -> Option<Kind> {
-        let mut kinds = Kind::ALL.into_iter();
-        kinds.find(|kind| Action::numbers_of(*kind).contains(&number))
     }
 
     /// The server that it is about, if that is another one than it happens to, or may be.
@@ -477,7 +474,12 @@ pub(crate) fn value_after(highest: impl Iterator<Item = u64>) -> u64 {
 impl Cluster {
     /// A cluster with these settings, explored within these bounds.
     pub fn new(settings: Settings, bounds: Bounds) -> Cluster {
-        Cluster { settings, bounds }
+        let numbers = EventNumbers::new(&settings, &bounds);
+        Cluster {
+            settings,
+            bounds,
+            numbers,
+        }
     }
 
     /// The settings of the servers.
