@@ -86,7 +86,15 @@ impl Type {
             "integer" => (1..9_u64).prop_map(Value::from).boxed(),
             "array" => {
                 let items = prop::collection::vec(self.value(&schema["items"]), 1..4);
-                items.prop_map(Value::from).boxed()
+                let set = is_set(schema);
+                let items = items.prop_map(move |mut items| {
+                    if set {
+                        items.sort_by_key(Value::as_u64);
+                        items.dedup();
+                    }
+                    Value::from(items)
+                });
+                items.boxed()
             }
             "object" => match schema["properties"].as_object() {
                 Some(fields) => {
@@ -131,6 +139,8 @@ impl Type {
                     self.places(schema, value, &format!("{at}/{key}"), found);
                 }
             }
+            // A member of a set has no place of its own: the set changes.
+            Value::Array(_) if is_set(&one) => {}
             Value::Array(items) => {
                 for (position, value) in items.iter().enumerate() {
                     self.places(&one["items"], value, &format!("{at}/{position}"), found);
@@ -321,6 +331,11 @@ proptest! {
     fn every_change_of_a_message_is_reported_and_shown(it in Type::of::<Emitted>().changed()) {
         check_message(it, FieldSet::ALL)?;
     }
+}
+
+/// Whether an array is a set of servers.
+fn is_set(schema: &Value) -> bool {
+    schema["uniqueItems"] == true
 }
 
 /// The broken twin: a comparison that leaves out any one field fails the tests above.

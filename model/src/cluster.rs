@@ -3,6 +3,7 @@
 use crate::bounds::{Bounds, Kind, Spent};
 use crate::history::History;
 use crate::ids::{Id, MAX_SERVERS};
+use crate::machine::EventNumbers;
 use crate::message::{Message, Payload};
 use crate::network::Network;
 use crate::rule::RuleSet;
@@ -19,6 +20,8 @@ use lockstep_traces::{Emitted, Event, Input, Outcome, Role, ServerId};
 pub struct Cluster {
     pub(crate) settings: Settings,
     pub(crate) bounds: Bounds,
+    /// How the engine numbers the events.
+    pub(crate) numbers: EventNumbers,
 }
 
 /// The state of all servers, of the network, and what properties and bounds remember.
@@ -477,7 +480,12 @@ pub(crate) fn value_after(highest: impl Iterator<Item = u64>) -> u64 {
 impl Cluster {
     /// A cluster with these settings, explored within these bounds.
     pub fn new(settings: Settings, bounds: Bounds) -> Cluster {
-        Cluster { settings, bounds }
+        let numbers = EventNumbers::new(&settings, &bounds);
+        Cluster {
+            settings,
+            bounds,
+            numbers,
+        }
     }
 
     /// The settings of the servers.

@@ -1,6 +1,6 @@
 //! The cluster as a cluster of machines: the specification's server is the machine.
 
-use crate::bounds::Spent;
+use crate::bounds::{Bounds, Kind, Spent};
 use crate::cluster::{
     Action, Cluster, ClusterState, LocalEvents, allowed_events, highest_value, value_after,
 };
@@ -11,6 +11,7 @@ use crate::message::{Message, Payload};
 use crate::network::Network;
 use crate::properties::gauge;
 use crate::server::Server;
+use crate::settings::Settings;
 use lockstep_engine::{
     Component, Components, Event, KindSet, Machines, MessageFacts, Replacement, ServerFacts, Shape,
 };
@@ -32,11 +33,11 @@ impl Machines for Cluster {
         Shape {
             servers: self.settings.servers(),
             max_in_flight: self.bounds.max_in_flight,
-            local_kinds: Action::LOCAL_EVENTS,
-            deliver: Action::Deliver(0).event_number(),
-            duplicate: Action::Duplicate(0).event_number(),
-            drop: Action::Drop(0).event_number(),
-            parametric: KindSet::EMPTY.with(Action::Propose(FIRST).event_number(), true),
+            local_kinds: self.numbers.of(Action::Deliver(0)),
+            deliver: self.numbers.of(Action::Deliver(0)),
+            duplicate: self.numbers.of(Action::Duplicate(0)),
+            drop: self.numbers.of(Action::Drop(0)),
+            parametric: KindSet::EMPTY.with(self.numbers.of(Action::Propose(FIRST)), true),
             probes: false,
         }
     }
@@ -69,7 +70,7 @@ impl Machines for Cluster {
     fn event(&self, action: &Action) -> Event {
         match action {
             Action::Deliver(position) | Action::Duplicate(position) | Action::Drop(position) => {
-                Event::Message(*position as usize, action.event_number())
+                Event::Message(*position as usize, self.numbers.of(*action))
             }
             Action::Timeout(i)
             | Action::LeaseExpire(i)
@@ -81,7 +82,7 @@ impl Machines for Cluster {
             | Action::Compact(i)
             | Action::TransferLeadership(i, _)
             | Action::ReportUnreachable(i, _)
-            | Action::ReportSnapshot(i, _, _) => Event::Local(i.slot(), action.event_number()),
+            | Action::ReportSnapshot(i, _, _) => Event::Local(i.slot(), self.numbers.of(*action)),
         }
     }
 
@@ -92,12 +93,12 @@ impl Machines for Cluster {
 
     #[inline]
     fn kind_of(&self, number: usize) -> usize {
-        KINDS[number]
+        self.numbers.kind(number)
     }
 
     fn spend(&self, spent: &Spent, number: usize) -> Spent {
         let mut after = *spent;
-        if let Some(kind) = Action::kind_of_number(number) {
+        if let Some(kind) = self.numbers.budget(number) {
             after.spend(kind, &self.bounds);
         }
         after
@@ -116,27 +117,75 @@ const FIRST: Id = match Id::new(1) {
     None => panic!("one is not zero"),
 };
 
-/// The kind of every event, by its number: those of a server, and then what happens to messages.
-const KINDS: [usize; Action::LOCAL_EVENTS + 3] = {
-    let (first, peers) = (8, crate::ids::MAX_SERVERS);
-    let mut kinds = [0; Action::LOCAL_EVENTS + 3];
-    let mut number = 0;
-    while number < kinds.len() {
-        kinds[number] = if number < first {
-            number
-        } else if number < first + peers {
-            first
-        } else if number < first + 2 * peers {
-            first + 1
-        } else if number < first + 4 * peers {
-            first + 2
-        } else {
-            first + 3 + number - Action::LOCAL_EVENTS
+/// How many events have a number at all: those of a server, and what happens to messages.
+const EVENTS: usize = Action::LOCAL_EVENTS + 3;
+
+/// The numbers that the engine knows the events of a cluster by: those that happen in it, in the order of
+/// [`Action::event_number`]. Few of them make short rows of the transition memo.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EventNumbers {
+    /// By event number.
+    numbers: [u8; EVENTS],
+    /// By number: the event number and the kind of action.
+    events: [u8; EVENTS],
+    kinds: [u8; EVENTS],
+}
+
+impl EventNumbers {
+    /// The numbers of the events of a cluster with these settings and bounds.
+    pub fn new(settings: &Settings, bounds: &Bounds) -> EventNumbers {
+        let mut numbers = EventNumbers {
+            numbers: [u8::MAX; EVENTS],
+            events: [u8::MAX; EVENTS],
+            kinds: [u8::MAX; EVENTS],
         };
-        number += 1;
+        let mut count = 0;
+        for number in 0..EVENTS {
+            let action = event(number);
+            let happens = action.kind().is_none_or(|kind| bounds.have(kind));
+            if happens && action.peer().is_none_or(|j| settings.is_member(j)) {
+                numbers.numbers[number] = count as u8;
+                numbers.events[count] = number as u8;
+                numbers.kinds[count] = action.number() as u8;
+                count += 1;
+            }
+        }
+        numbers
     }
-    kinds
-};
+
+    /// The number of an action, which must be one of the cluster.
+    pub fn of(&self, action: Action) -> usize {
+        usize::from(self.numbers[action.event_number()])
+    }
+
+    /// The numbers of those events that happen in the cluster.
+    fn of_all(&self, events: KindSet) -> KindSet {
+        let numbers = events.iter().map(|event| usize::from(self.numbers[event]));
+        let numbers = numbers.filter(|number| *number < EVENTS);
+        numbers.fold(KindSet::EMPTY, |set, number| set.with(number, true))
+    }
+
+    /// The kind of action of a number.
+    #[inline]
+    fn kind(&self, number: usize) -> usize {
+        usize::from(self.kinds[number])
+    }
+
+    /// What budget the event of a number is counted in.
+    fn budget(&self, number: usize) -> Option<Kind> {
+        event(usize::from(self.events[number])).kind()
+    }
+}
+
+/// The event of this number at the first server, or to the first message.
+fn event(number: usize) -> Action {
+    match number.checked_sub(Action::LOCAL_EVENTS) {
+        None => Action::local(number, FIRST).unwrap_or(Action::Restart(FIRST)),
+        Some(0) => Action::Deliver(0),
+        Some(1) => Action::Duplicate(0),
+        Some(_) => Action::Drop(0),
+    }
+}
 
 // Both the cluster and the cluster [in step](crate::InStep) with something else have these components.
 
@@ -155,13 +204,14 @@ impl<M: AsRef<Cluster>> Component<M> for Server {
     }
 
     fn facts(&self, model: &M) -> ServerFacts {
-        let explored = LocalEvents::that_matter(self, model.as_ref().settings());
+        let cluster = model.as_ref();
+        let explored = LocalEvents::that_matter(self, cluster.settings());
         ServerFacts {
             level: highest_value(self),
             gauge: self.term,
             note: self.commit,
             slot: self.id.slot() as u8,
-            local: explored.numbers(),
+            local: cluster.numbers.of_all(explored.numbers()),
             recorded: self.role == Role::Leader,
             within: model.as_ref().may_be(self),
         }
@@ -221,26 +271,43 @@ impl<M: AsRef<Cluster>> Component<M> for Spent {
     }
 
     fn facts(&self, model: &M) -> KindSet {
-        allowed_events(model.as_ref().bounds(), self)
+        let cluster = model.as_ref();
+        cluster
+            .numbers
+            .of_all(allowed_events(cluster.bounds(), self))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Preset;
 
     #[test]
-    fn events_and_their_kinds_have_numbers() {
-        for (number, kind) in KINDS.into_iter().enumerate() {
-            let action = match number.checked_sub(Action::LOCAL_EVENTS) {
-                None => Action::local(number, FIRST).expect("an event of a server"),
-                Some(0) => Action::Deliver(0),
-                Some(1) => Action::Duplicate(0),
-                Some(_) => Action::Drop(0),
-            };
-            assert_eq!((action.event_number(), action.number()), (number, kind));
-            assert_eq!(action.kind(), Action::kind_of_number(number));
+    fn events_have_numbers() {
+        for number in 0..EVENTS {
+            assert_eq!(event(number).event_number(), number);
         }
         assert_eq!(Action::local(Action::LOCAL_EVENTS, FIRST), None);
+    }
+
+    #[test]
+    fn a_cluster_numbers_the_events_that_happen_in_it() {
+        let cluster = |name| {
+            let preset = Preset::named(name).expect("there is such a preset");
+            let settings = Settings::new(&preset.config).expect("presets are sensible");
+            Cluster::new(settings, preset.bounds)
+        };
+        // Six that always happen, and for each of three servers a transfer.
+        for (name, local) in [("smoke", 6), ("transfer", 9), ("snapshot", 7 + 3 * 3)] {
+            let cluster = cluster(name);
+            assert_eq!(cluster.shape().local_kinds, local, "{name}");
+            for number in 0..local + 3 {
+                let action = event(usize::from(cluster.numbers.events[number]));
+                assert_eq!(cluster.numbers.of(action), number);
+                assert_eq!(cluster.kind_of(number), action.number());
+                assert_eq!(cluster.numbers.budget(number), action.kind());
+            }
+        }
     }
 }

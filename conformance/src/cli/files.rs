@@ -59,6 +59,10 @@ pub fn remove_partial() {
 pub fn behind_links(path: &Path) -> PathBuf {
     let mut path = path.to_owned();
     for _ in 0..MOST_LINKS {
+        // What a link there leads to is what this process, or another, has open.
+        if of_the_system(&path) {
+            break;
+        }
         match fs::read_link(&path) {
             Ok(target) => path = path.parent().unwrap_or(Path::new("")).join(target),
             Err(_) => break,

@@ -115,6 +115,12 @@ impl<'a> Applied<'a> {
         sent
     }
 
+    /// Whether a message of which `wanted` holds was sent. Mostly none is in flight, and there is nothing to compare.
+    fn sends_some(&self, wanted: impl Fn(&Message) -> bool) -> bool {
+        let in_flight = self.after.iter().any(&wanted);
+        in_flight && self.sent().into_iter().any(wanted)
+    }
+
     /// Whether exactly these messages were sent.
     fn sends(&self, expected: impl IntoIterator<Item = (Id, u32, Body)>) -> bool {
         let from = self.i.id;

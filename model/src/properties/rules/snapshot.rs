@@ -30,7 +30,9 @@ pub(super) const ALL: &[TransitionProperty] = &[
          already discarded the next log entry that it needs to send\" (paper, section 7): its own, to a \
          peer that was heard from, once, and nothing more until it is known what became of it (etcd's \
          raft, Progress)",
-        |it: &Applied<'_>| snapshots(it).next().is_some() => sends_what_is_needed
+        |it: &Applied<'_>| {
+            it.sends_some(|m| matches!(m.body, Body::InstallSnapshot { .. }))
+        } => sends_what_is_needed
     ),
     rule!(
         "snapshot_installed_step",

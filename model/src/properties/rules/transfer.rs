@@ -199,7 +199,7 @@ fn told<'a>(it: &Applied<'a>) -> impl Iterator<Item = &'a Message> + use<'a> {
 }
 
 fn hands_over(it: &Applied<'_>) -> bool {
-    told(it).next().is_some()
+    it.sends_some(|m| m.body == Body::TimeoutNow)
 }
 
 fn completes(it: &Applied<'_>) -> bool {
