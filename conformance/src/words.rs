@@ -2,12 +2,12 @@
 
 use crate::compare::{Difference, start_view};
 use lockstep_traces::{
-    Body, Configuration, DurableImage, Emitted, Entry, Event, Expected, Field, Fields, Index,
-    Input, Message, NodeView, Outcome, Pairs, Payload, RejectHint, Role, ServerId, Show, Snapshot,
-    Value, for_each_peer,
+    Body, DurableImage, Emitted, Entry, Event, Expected, Field, Fields, Index, Input, Message,
+    NodeView, Outcome, Pairs, Payload, RejectHint, Role, ServerId, Show, Snapshot, Value,
+    for_each_peer,
 };
 use serde::Serialize;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// What an input changed at a server and what it sent, line by line.
 pub fn describe(before: &NodeView, expected: &Expected) -> String {
@@ -271,7 +271,7 @@ pub fn message_sentence(message: &Message) -> String {
                 term,
                 configuration,
             } = snapshot;
-            format!(", up to {index}@{term}, {}", voters(configuration))
+            format!(", up to {index}@{term}, {}", configuration.show())
         }
     };
     format!("{from}→{to} {} term {term}{says}", message_kind(body))
@@ -313,32 +313,6 @@ pub fn message_label(message: &Message) -> String {
 /// The paper's name of a kind of message.
 pub fn message_kind(body: &Body) -> &'static str {
     body.kind()
-}
-
-/// Who is a member, in a snapshot.
-fn voters(configuration: &Configuration) -> String {
-    let of = |name: &str, ids: &BTreeSet<ServerId>| match ids.is_empty() {
-        true => None,
-        false => {
-            let ids: Vec<_> = ids.iter().map(ToString::to_string).collect();
-            Some(format!("{name} {}", ids.join(" ")))
-        }
-    };
-    let Configuration {
-        voters,
-        outgoing,
-        learners,
-        learners_next,
-        auto_leave,
-    } = configuration;
-    let parts = [
-        of("voters", voters),
-        of("outgoing", outgoing),
-        of("learners", learners),
-        of("learners next", learners_next),
-        auto_leave.then(|| "auto leave".to_owned()),
-    ];
-    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 /// What became of a snapshot.
@@ -429,7 +403,7 @@ pub fn message(message: &Message) -> String {
                 term,
                 configuration,
             } = snapshot;
-            format!(" snapshot {index}@{term} {}", voters(configuration))
+            format!(" snapshot {index}@{term} {}", configuration.show())
         }
     };
     format!("{from}→{to} {kind} term {term}{says}")

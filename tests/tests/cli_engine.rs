@@ -294,7 +294,9 @@ fn what_never_happens_is_a_gap() {
     assert!(row("Deliver")[2].as_u64() > Some(0));
     let (out, _) = run(here.path(), "check --preset smoke", HOLDS);
     assert!(
-        out.contains("never fired within this bound: LeaseExpire, Restart, Duplicate"),
+        out.contains(
+            "never fired within this bound: LeaseExpire, Restart, ForgetLeader, Compact, "
+        ),
         "{out}"
     );
     assert!(out.contains("never put to the test: "), "{out}");

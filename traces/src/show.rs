@@ -1,11 +1,11 @@
 //! Values in words, as tables and pages show them.
 
 use crate::{
-    DurableImage, Emitted, Entry, Field, Fields, Handed, Index, Outcome, Pairs, Payload, PeerView,
-    ProgressState, Refusal, Role, ServerId, Snapshot, Term, Value,
+    Configuration, DurableImage, Emitted, Entry, Field, Fields, Handed, Index, Outcome, Pairs,
+    Payload, PeerView, ProgressState, Refusal, Role, ServerId, Snapshot, Term, Value,
 };
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A value in words. Without an implementation of its own a type is shown as JSON.
 pub trait Show: Serialize {
@@ -96,10 +96,43 @@ impl Show for Option<Index> {
     }
 }
 
-/// A snapshot as `index@term`.
+/// As in etcd's scripts: `voters=(1 2 4)&&(1 2 3) learners=(5) autoleave`.
+impl Show for Configuration {
+    fn show(&self) -> String {
+        let set = |ids: &BTreeSet<ServerId>| {
+            let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+            format!("({})", ids.join(" "))
+        };
+        let mut text = format!("voters={}", set(&self.voters));
+        if !self.outgoing.is_empty() {
+            text += &format!("&&{}", set(&self.outgoing));
+        }
+        for (name, ids) in [
+            ("learners", &self.learners),
+            ("learners_next", &self.learners_next),
+        ] {
+            if !ids.is_empty() {
+                text += &format!(" {name}={}", set(ids));
+            }
+        }
+        if self.auto_leave {
+            text += " autoleave";
+        }
+        text
+    }
+}
+
+/// A snapshot as `index@term` and the configuration there.
 impl Show for Option<Snapshot> {
     fn show(&self) -> String {
-        let show = |it: &Snapshot| format!("{}@{}", it.index, it.term);
+        let show = |it: &Snapshot| {
+            let Snapshot {
+                index,
+                term,
+                configuration,
+            } = it;
+            format!("{index}@{term} {}", configuration.show())
+        };
         self.as_ref().map_or_else(|| "–".to_owned(), show)
     }
 

@@ -68,7 +68,16 @@ impl Target for RaftRs {
         Description {
             name: "raft-rs".to_owned(),
             version: VERSION.to_owned(),
-            shows: FieldSet::ALL.without(Field::CommitSent),
+            // No input that it is given leads to the last four.
+            shows: [
+                Field::CommitSent,
+                Field::Snapshot,
+                Field::Transferee,
+                Field::Uncommitted,
+                Field::PendingSnapshot,
+            ]
+            .into_iter()
+            .fold(FieldSet::ALL, FieldSet::without),
             derived: BTreeMap::from([(
                 Field::Lease,
                 "worked out by the library's own rule from its election counter, leader and switch, \
