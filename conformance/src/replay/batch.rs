@@ -194,7 +194,7 @@ fn first_difference(
             Judged::NotReached => {}
             Judged::NotDriven(not_driven) => steps.push((position, Some(not_driven))),
             Judged::Parted(differences, actual) => {
-                return Some(parted_at(upto(position), differences, actual));
+                return Some(parted_at(upto(position), differences, actual.map(|it| *it)));
             }
         }
     }

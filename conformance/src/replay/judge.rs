@@ -93,7 +93,7 @@ pub(super) enum Judged {
     NotReached,
     NotDriven(NotDriven),
     /// The sides part, and how; what the target did, unless it could not be driven.
-    Parted(Vec<Difference>, Option<Actual>),
+    Parted(Vec<Difference>, Option<Box<Actual>>),
 }
 
 /// What the trace last said of a server, and whether its inputs still mean anything.
@@ -162,7 +162,8 @@ impl Judge {
         let wanted = Wanted::new(expected, tracked.view.applied);
         let differences = compare(&wanted, output, &seen.view, self.shown);
         if !differences.is_empty() {
-            return Judged::Parted(differences, Actual::new(seen.reaction, seen.view));
+            let actual = Actual::new(seen.reaction, seen.view);
+            return Judged::Parted(differences, actual.map(Box::new));
         }
         tracked.view.clone_from(&expected.view);
         Judged::Agreed

@@ -192,7 +192,9 @@ fn stream<T: Target>(
             Judged::NotDriven(it) => {
                 replay.reasons.count(it, &mut replay.report.not_driven);
             }
-            Judged::Parted(differences, actual) => return Ok(Some((differences, actual))),
+            Judged::Parted(differences, actual) => {
+                return Ok(Some((differences, actual.map(|it| *it))));
+            }
         }
     }
     let differences = match cluster.last() {

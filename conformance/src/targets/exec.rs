@@ -410,7 +410,7 @@ impl Drop for ExecServer {
 
 /// What a result says.
 enum Seen {
-    Observed(Observation),
+    Observed(Box<Observation>),
     Crashed(String),
 }
 
@@ -438,7 +438,7 @@ fn read_result(result: WireResult, before: &NodeView, shown: FieldSet) -> Result
         Some(view) => view.into_view(shown).map_err(Failure::Reply)?,
         None => before.clone(),
     };
-    Ok(Seen::Observed(Observation { reaction, view }))
+    Ok(Seen::Observed(Box::new(Observation { reaction, view })))
 }
 
 /// Reads the views of all servers of a session; one that is left out is the one before.

@@ -99,7 +99,7 @@ impl Cluster for ExecCluster {
 
     fn apply(&mut self, id: ServerId, input: &Input) -> Result<Observation, TargetError> {
         match self.give(id, input) {
-            Ok(Seen::Observed(observation)) => Ok(observation),
+            Ok(Seen::Observed(observation)) => Ok(*observation),
             Ok(Seen::Crashed(what)) => Err(TargetError::Failed(what)),
             Err(failure) => Err(self.failed(failure)),
         }

@@ -286,7 +286,7 @@ impl UnderWay {
         match read_result(result, view, shown)? {
             Seen::Observed(observation) => {
                 view.clone_from(&observation.view);
-                self.run.steps.push(observation);
+                self.run.steps.push(*observation);
             }
             Seen::Crashed(what) => self.run.failed = Some(what),
         }
