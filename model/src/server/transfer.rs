@@ -20,7 +20,7 @@ impl<N: Notes> Turn<'_, N> {
         }
     }
 
-    /// "The prior leader stops accepting new client requests [and] fully updates the target server's log to match
+    /// "The prior leader stops accepting new client requests and fully updates the target server's log to match
     /// its own" (thesis, section 3.10). A request for the same server is ignored, one for another replaces it, and
     /// one for the leader itself ends it.
     fn begin_transfer(&mut self, to: Id) {
