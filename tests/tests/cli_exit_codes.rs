@@ -459,6 +459,31 @@ fn what_cannot_be_explored_is_refused_before_it_is_built() {
     }
 }
 
+/// What a target does not have, or its properties cannot judge, is skipped and no pass.
+#[test]
+fn what_does_not_apply_to_code_is_skipped() {
+    let here = folder();
+    for (arguments, words) in [
+        ("check --target lockstep-raft --preset snapshot", "compacts"),
+        (
+            "check --target raft-rs --preset transfer",
+            "the target does not have transfer_leadership",
+        ),
+    ] {
+        let text = run(here.path(), arguments, HOLDS);
+        assert!(
+            text.contains("not applicable") && text.contains(words),
+            "{arguments}: {text}"
+        );
+    }
+    let text = run(
+        here.path(),
+        "check --target lockstep-raft --preset forget",
+        HOLDS,
+    );
+    assert!(text.contains("code checked: exhausted"), "{text}");
+}
+
 /// What is written last would take the place of the other, so that is refused before anything is written.
 #[test]
 fn two_outputs_are_never_one_file() {

@@ -258,8 +258,7 @@ fn one(
         return Err(CliError::Usage(text));
     }
     if let Some(target) = &args.target {
-        let (job, report) = super::code::run(args, target, chosen, limits, trace_out, progress)?;
-        return Ok((job, Some(report)));
+        return super::code::run(args, target, chosen, limits, trace_out, progress);
     }
     if args.engine == Engine::Stateright {
         if !args.only.is_empty() || args.trace_out.is_some() {

@@ -5,7 +5,7 @@ use super::error::CliError;
 use super::model::Chosen;
 use super::progress::Reporter;
 use super::side_file::SideFile;
-use super::target::{TargetArgs, VisitCode};
+use super::target::{TargetArgs, VisitCode, lacks_text};
 use super::violation;
 use crate::TargetSpec;
 use crate::code::{Code, CodeReport};
@@ -14,10 +14,10 @@ use crate::properties::Judge;
 use crate::report::steps::count;
 use crate::report::{Job, Status};
 use lockstep_engine::{Report, Verdict};
-use lockstep_model::Bounds;
+use lockstep_model::{Bounds, Kind};
 use lockstep_traces::{Config, Trace};
 
-/// Explores one target within the bounds of one model.
+/// Explores one target within the bounds of one model; without a report if there was nothing to explore.
 pub fn run(
     args: &CheckArgs,
     target: &TargetSpec,
@@ -25,13 +25,19 @@ pub fn run(
     limits: &LimitArgs,
     trace_out: Option<&SideFile>,
     progress: &Reporter,
-) -> Result<(Job, Report), CliError> {
+) -> Result<(Job, Option<Report>), CliError> {
     if args.symmetry || args.checkpoint.is_some() {
         let text = "an implementation is explored without symmetry and without checkpoints: its servers have \
                     names, and its states mean nothing to another process";
         return Err(CliError::Usage(text.to_owned()));
     }
     let options = TargetArgs::of(target);
+    options.explored()?;
+    if chosen.cluster.bounds().have(Kind::Compact) {
+        let why =
+            "the properties of an implementation read whole logs, and this model compacts them";
+        return Ok((not_applicable(target, chosen, why), None));
+    }
     let exploration = Exploration {
         args,
         target,
@@ -41,6 +47,15 @@ pub fn run(
         progress,
     };
     options.visit_code(exploration)
+}
+
+/// An exploration that was not made. It is no pass.
+fn not_applicable(target: &TargetSpec, chosen: &Chosen, why: &str) -> Job {
+    let name = format!("{} of {target}", chosen.name);
+    let verdict = format!("not applicable: {why}");
+    let mut job = Job::new("check", name, Status::Skipped, verdict);
+    job.skipped("it was explored", why);
+    job
 }
 
 struct Exploration<'a> {
@@ -53,14 +68,19 @@ struct Exploration<'a> {
 }
 
 impl VisitCode for Exploration<'_> {
-    type Output = (Job, Report);
+    type Output = (Job, Option<Report>);
 
     fn bounds(&self) -> (Config, Bounds) {
         let cluster = &self.chosen.cluster;
         (cluster.settings().config(), *cluster.bounds())
     }
 
-    fn visit(self, code: Code<'_>) -> Result<(Job, Report), CliError> {
+    fn lacks(self, lacks: &str) -> Self::Output {
+        let why = lacks_text(lacks);
+        (not_applicable(self.target, self.chosen, &why), None)
+    }
+
+    fn visit(self, code: Code<'_>) -> Result<Self::Output, CliError> {
         let Exploration {
             args,
             target,
@@ -91,7 +111,7 @@ impl VisitCode for Exploration<'_> {
                 save(&mut job, file, &self, &trace);
             }
         }
-        Ok((job, report.checked.report))
+        Ok((job, Some(report.checked.report)))
     }
 }
 

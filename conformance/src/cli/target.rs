@@ -6,6 +6,7 @@ use crate::divergence::{replay_command, shell_word};
 use crate::planted::{Mistake, Planted};
 use crate::registry::{AnyKind, AnyTarget, Unavailable};
 use crate::seeded::Side;
+use crate::target::Needs;
 use crate::targets::exec::ExecOptions;
 use crate::walk::{HarnessClock, TickTarget, WalkDivergence};
 use crate::{Description, Fork, Target, TargetError, TargetSpec, Targets};
@@ -110,6 +111,9 @@ pub trait VisitCode {
 
     /// Does it.
     fn visit(self, code: Code<'_>) -> Result<Self::Output, CliError>;
+
+    /// Does nothing, since the target does not have this, which the model needs.
+    fn lacks(self, lacks: &str) -> Self::Output;
 }
 
 impl TargetArgs {
@@ -275,15 +279,22 @@ impl TargetArgs {
     /// There is no such target, its code cannot be explored, or the visitor fails.
     pub fn visit_code<V: VisitCode>(&self, visitor: V) -> Result<V::Output, CliError> {
         let (config, bounds) = visitor.bounds();
+        let needs = Needs::of_model(&config, &bounds);
         self.explored()?;
         match targets().start(&self.target, &self.options())? {
             AnyKind::Copied(target) => {
                 shows_a_field(&target)?;
-                visitor.visit(Code::copied(&target, &config, bounds)?)
+                match target.lacks(&needs).as_slice() {
+                    [] => visitor.visit(Code::copied(&target, &config, bounds)?),
+                    lacks => Ok(visitor.lacks(&lacks.join(", "))),
+                }
             }
             AnyKind::Digested(target) => {
                 shows_a_field(&target)?;
-                visitor.visit(Code::restored(&target, &config, bounds)?)
+                match target.lacks(&needs).as_slice() {
+                    [] => visitor.visit(Code::restored(&target, &config, bounds)?),
+                    lacks => Ok(visitor.lacks(&lacks.join(", "))),
+                }
             }
             AnyKind::Driven(_) => Err(self.unexplored()),
         }

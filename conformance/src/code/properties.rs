@@ -624,7 +624,9 @@ fn asked_in_lease<'a>(
     action: &Action,
     after: &'a CodeState,
 ) -> Option<Move<'a>> {
-    let m = delivered(before, action).filter(|m| is_vote_request(m))?;
+    // The request of a transferee is past leases: its leader asked for it (thesis, section 4.2.3).
+    let transfer = |m: &Message| matches!(m.body, Body::RequestVote { transfer: true, .. });
+    let m = delivered(before, action).filter(|m| is_vote_request(m) && !transfer(m))?;
     moved(before, action, after).filter(|(i, _)| m.term > i.view.term && i.view.lease)
 }
 
