@@ -8,6 +8,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// The sources of the program, by file name.
@@ -127,6 +128,9 @@ pub fn find_go() -> Result<(), EtcdError> {
 /// # Errors
 /// As [`find_go`], and [`EtcdError::Build`].
 pub fn build(cache: &Path) -> Result<PathBuf, EtcdError> {
+    // Names are unique to a process: its threads build one after the other, and only the first takes long.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     find_go()?;
     let folder = cache.join("etcd-raft");
     write_sources(&folder).map_err(|error| {
