@@ -1,13 +1,15 @@
 use crate::ServerId;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::ops::Not;
 
 /// How the servers of a cluster are set up: everything that a server has to be told before its first
 /// event. It is part of every trace, so that a target can be built from the trace alone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// The number of voters; they are named `1..=servers`. The log of each starts empty, its term zero.
+    /// The number of servers; they are named `1..=servers`. The log of each starts empty, its term zero.
     pub servers: u64,
     /// A pre-vote round precedes every election (thesis, section 9.6).
     pub pre_vote: bool,
@@ -18,11 +20,42 @@ pub struct Config {
     pub one_entry_per_append: bool,
     /// How many appends with entries may be unacknowledged at a peer in state Replicate; at least one.
     pub max_inflight: u64,
+    /// The voters at first, in order. Named exactly if the configuration may change; then every server starts with
+    /// this configuration, and who is not part of it is a stranger to it. Otherwise all servers are voters for good.
+    #[serde(default, skip_serializing_if = "<[ServerId]>::is_empty")]
+    pub voters: Cow<'static, [ServerId]>,
+    /// The learners at first, in order.
+    #[serde(default, skip_serializing_if = "<[ServerId]>::is_empty")]
+    pub learners: Cow<'static, [ServerId]>,
+    /// A leader steps down when it applies its own removal or demotion (etcd: `StepDownOnRemoval`).
+    #[serde(default, skip_serializing_if = "Not::not")]
+    pub step_down_on_removal: bool,
+    /// A leader takes every proposed change of the configuration as it is (etcd: `DisableConfChangeValidation`).
+    #[serde(default, skip_serializing_if = "Not::not")]
+    pub disable_conf_change_validation: bool,
 }
 
 impl Config {
+    /// Three servers as in the paper, with a configuration that does not change.
+    pub const PAPER: Config = Config {
+        servers: 3,
+        pre_vote: false,
+        check_quorum: false,
+        one_entry_per_append: false,
+        max_inflight: 2,
+        voters: Cow::Borrowed(&[]),
+        learners: Cow::Borrowed(&[]),
+        step_down_on_removal: false,
+        disable_conf_change_validation: false,
+    };
+
     /// The servers of the cluster, in order.
     pub fn server_ids(&self) -> impl Iterator<Item = ServerId> + use<> {
         (1..=self.servers).filter_map(ServerId::new)
+    }
+
+    /// Whether the configuration may change.
+    pub fn may_change(&self) -> bool {
+        !self.voters.is_empty()
     }
 }

@@ -6,7 +6,7 @@
 
 use crate::table::{compared, messages, named};
 use crate::view::{each_server_once, present};
-use crate::{Index, Outcome, Payload, ProgressState, Role, ServerId, Show, Term};
+use crate::{Configuration, Index, Outcome, Payload, ProgressState, Role, ServerId, Show, Term};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -45,6 +45,16 @@ compared! {
         /// At a leader: what it knows of every other server.
         #[serde(deserialize_with = "each_server_once")]
         peers: BTreeMap<ServerId, PeerView> = ("peers", "peers", "Status.Progress") => each;
+        /// The configuration that it uses: that of its applied index. Empty where the configuration does not change.
+        #[serde(default, skip_serializing_if = "Configuration::is_empty")]
+        configuration: Configuration
+            = ("configuration", "configuration", "ProgressTracker.Config") => whole Configuration "configuration";
+        /// At a leader of a cluster whose configuration may change: the index that has to be applied before it takes
+        /// another change; zero if that is done.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        pending_conf_index: Index
+            = ("pending_conf_index", "pending_conf_index", "raft.pendingConfIndex")
+            => whole PendingConfIndex "pending_conf_index";
         /// What a crash would leave.
         durable: DurableImage = ("–", "durable", "Storage") => whole Durable "durable";
     }
@@ -100,7 +110,6 @@ named! {
     }
 
     /// One entry of the log. Its index is its position.
-    #[derive(Copy)]
     Entry = ("Entry", "log, entries", "Entry") {
         /// The term of the leader that created it.
         term: Term = ("term", "term", "term");
@@ -205,6 +214,11 @@ messages! {
         /// MsgHeartbeatResp.
         HeartbeatResponse = ("HeartbeatResponse", "heartbeat_response", "MsgHeartbeatResp")
     }
+}
+
+/// Whether an index stands for nothing.
+fn is_zero(index: &Index) -> bool {
+    index.0 == 0
 }
 
 /// The names of a message or a field.

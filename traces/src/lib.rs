@@ -7,6 +7,7 @@
 //! The production Raft (`lockstep-raft`) does not know it at all.
 
 mod config;
+mod configuration;
 mod corpus;
 mod event;
 mod field_set;
@@ -20,6 +21,7 @@ mod trace;
 mod view;
 
 pub use config::Config;
+pub use configuration::{ConfChange, ConfChangeSingle, Configuration, Transition};
 pub use corpus::{CorpusTrace, corpus};
 pub use event::{Event, Input, Outcome, Refusal};
 pub use field_set::FieldSet;

@@ -27,15 +27,16 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;
 
-/// The newest version of the format. Version 2 is version 1 with [`Header::property`]; a trace without one is
-/// written as version 1, which older readers take as well. Readers refuse every other version.
+/// The newest version of the format. Version 2 is version 1 with [`Header::property`] and with configurations that
+/// change ([`Config::voters`]); a trace with neither is written as version 1, which older readers take as well. Readers
+/// refuse every other version.
 pub const FORMAT_VERSION: u64 = 2;
 
 /// The first line of a trace: what it is about and how it came to be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Header {
-    /// The version of the format: 2 with a property, 1 without.
+    /// The version of the format: 2 with a property or with a configuration that may change, else 1.
     #[serde(rename = "lockstep_trace")]
     pub version: u64,
     /// A short name, also the stem of the file: letters, digits, `.`, `_` and `-`.
@@ -61,7 +62,11 @@ impl Header {
         made: Provenance,
     ) -> Header {
         Header {
-            version: 1,
+            version: if config.may_change() {
+                FORMAT_VERSION
+            } else {
+                1
+            },
             name: name.into(),
             purpose: purpose.into(),
             config,

@@ -1,7 +1,7 @@
 use super::{FORMAT_VERSION, Header, Step};
 use crate::{
-    Body, Config, DurableImage, Entry, Event, Index, Input, Message, NodeView, PeerView,
-    RejectHint, Role, ServerId, Term,
+    Body, ConfChange, Config, Configuration, DurableImage, Entry, Event, Index, Input, Message,
+    NodeView, Payload, PeerView, RejectHint, Role, ServerId, Term,
 };
 
 /// The largest number that may stand in a trace: the largest that every reader of JSON reads exactly.
@@ -23,8 +23,11 @@ pub fn check_header(header: &Header) -> Result<(), Wrong> {
         format!("must be 1 to {FORMAT_VERSION}")
     })?;
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let changes = header.config.may_change();
     match (&header.property, header.version) {
+        (_, 1) if changes => return Err(wrong("config.voters", "is a field of version 2")),
         (None, 1) => {}
+        (None, _) if changes => {}
         (None, version) => {
             let text = format!("is missing; a trace without one is of version 1, not {version}");
             return Err(wrong("property", &text));
@@ -55,6 +58,7 @@ pub fn check_header(header: &Header) -> Result<(), Wrong> {
     ensure(some, "config.servers", || {
         format!("is {}, must be 1 to {MAX_SERVERS}", config.servers)
     })?;
+    check_members(config)?;
     let flows = (1..=MAX_NUMBER).contains(&config.max_inflight);
     ensure(flows, "config.max_inflight", || {
         format!("is {}, must be 1 to {MAX_NUMBER}", config.max_inflight)
@@ -81,6 +85,16 @@ pub fn check_step(config: &Config, step: &Step) -> Result<(), Wrong> {
             })?;
         }
         Input::Propose(value) => check_number(*value, "event.server.input.propose")?,
+        Input::ProposeConfChange(change) => {
+            let path = "event.server.input.propose_conf_change";
+            ensure(config.may_change(), path, || {
+                "needs a configuration that may change: `config.voters`".to_owned()
+            })?;
+            check_change(change, path)?;
+            for single in change.changes.iter() {
+                check_member(config, single.server(), path)?;
+            }
+        }
         Input::Timeout
         | Input::LeaseExpire
         | Input::Heartbeat
@@ -174,12 +188,81 @@ fn check_message(message: &Message, path: &str) -> Result<(), Wrong> {
 }
 
 fn check_entry(entry: &Entry, path: &str) -> Result<(), Wrong> {
-    let Entry { term, payload } = *entry;
+    let Entry { term, payload } = entry;
     check_number(term.0, &format!("{path}.term"))?;
     match payload {
-        crate::Payload::Empty => Ok(()),
-        crate::Payload::Value(value) => check_number(value, &format!("{path}.payload.value")),
+        Payload::Empty => Ok(()),
+        Payload::Value(value) => check_number(*value, &format!("{path}.payload.value")),
+        Payload::ConfChange(change) => check_change(change, &format!("{path}.payload.conf_change")),
     }
+}
+
+/// Voters and learners at first: servers of the cluster, in order, and nobody both.
+fn check_members(config: &Config) -> Result<(), Wrong> {
+    for (ids, field) in [(&config.voters, "voters"), (&config.learners, "learners")] {
+        let path = format!("config.{field}");
+        ids.iter()
+            .try_for_each(|id| check_member(config, *id, &path))?;
+        let ascends = ids.is_sorted_by(|a, b| a < b);
+        ensure(ascends, &path, || "must ascend".to_owned())?;
+    }
+    let both = config.learners.iter().find(|id| config.voters.contains(id));
+    ensure(both.is_none(), "config.learners", || {
+        "must name no voter".to_owned()
+    })?;
+    let changes = !config.learners.is_empty()
+        || config.step_down_on_removal
+        || config.disable_conf_change_validation;
+    ensure(config.may_change() || !changes, "config.voters", || {
+        "must name the voters of a configuration that may change".to_owned()
+    })
+}
+
+fn check_change(change: &ConfChange, path: &str) -> Result<(), Wrong> {
+    let ConfChange {
+        changes,
+        transition,
+    } = change;
+    changes
+        .iter()
+        .try_for_each(|it| check_number(it.server().get(), &format!("{path}.changes")))?;
+    ensure(
+        !changes.is_empty() || transition.is_auto(),
+        &format!("{path}.transition"),
+        || "must be left out where there are no changes".to_owned(),
+    )
+}
+
+fn check_configuration(
+    config: &Config,
+    configuration: &Configuration,
+    path: &str,
+) -> Result<(), Wrong> {
+    let Configuration {
+        voters,
+        outgoing,
+        learners,
+        learners_next,
+        auto_leave,
+    } = configuration;
+    for (ids, field) in [
+        (voters, "voters"),
+        (outgoing, "outgoing"),
+        (learners, "learners"),
+        (learners_next, "learners_next"),
+    ] {
+        let path = format!("{path}.{field}");
+        ids.iter()
+            .try_for_each(|id| check_member(config, *id, &path))?;
+    }
+    let shown = config.may_change() || configuration.is_empty();
+    ensure(shown, path, || {
+        "must be left out: the configuration does not change".to_owned()
+    })?;
+    let joint = !outgoing.is_empty() || learners_next.is_empty() && !auto_leave;
+    ensure(joint, &format!("{path}.outgoing"), || {
+        "must not be empty: only a joint configuration has what is left later".to_owned()
+    })
 }
 
 fn check_view(config: &Config, server: ServerId, view: &NodeView) -> Result<(), Wrong> {
@@ -194,6 +277,8 @@ fn check_view(config: &Config, server: ServerId, view: &NodeView) -> Result<(), 
         lease,
         votes,
         peers,
+        configuration,
+        pending_conf_index,
         durable,
     } = view;
     let at = |field: &str| format!("expect.view.{field}");
@@ -207,6 +292,12 @@ fn check_view(config: &Config, server: ServerId, view: &NodeView) -> Result<(), 
         format!("is {applied}, beyond the commit index {commit}")
     })?;
     check_durable(durable, &at("durable"))?;
+    check_configuration(config, configuration, &at("configuration"))?;
+    check_number(pending_conf_index.0, &at("pending_conf_index"))?;
+    let waits = *role == Role::Leader && config.may_change() || pending_conf_index.0 == 0;
+    ensure(waits, &at("pending_conf_index"), || {
+        "must be left out: only a leader waits for a change of the configuration".to_owned()
+    })?;
 
     let asks = matches!(role, Role::PreCandidate | Role::Candidate);
     ensure(asks || votes.is_empty(), &at("votes"), || {
