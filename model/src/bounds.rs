@@ -1,6 +1,7 @@
 //! How much of the environment a search covers. Nothing here is Raft: bounds limit what happens to the
 //! servers, never the depth of a search, and treat all servers alike.
 
+use crate::configuration::ConfChange;
 use std::fmt;
 
 /// How often the environment may do something in one run, at all servers together.
@@ -62,11 +63,15 @@ pub enum Kind {
     Duplicate,
     /// Messages that the network loses.
     Drop,
+    /// Proposals of the first change of the configuration in the menu.
+    ProposeConfChange,
+    /// Proposals of the second one.
+    ProposeOtherConfChange,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 8] = [
+    pub const ALL: [Kind; 10] = [
         Kind::Timeout,
         Kind::LeaseExpire,
         Kind::Heartbeat,
@@ -75,18 +80,32 @@ impl Kind {
         Kind::Restart,
         Kind::Duplicate,
         Kind::Drop,
+        Kind::ProposeConfChange,
+        Kind::ProposeOtherConfChange,
     ];
 
+    /// How many of the last kinds are those of few presets.
+    pub(crate) const SELDOM: usize = 2;
+
+    /// The place in the menu of changes of the change that is proposed.
+    pub fn change(self) -> Option<usize> {
+        match self {
+            Kind::ProposeConfChange => Some(0),
+            Kind::ProposeOtherConfChange => Some(1),
+            _ => None,
+        }
+    }
+
     /// Whether it disturbs or advances a run that would go on without it: everything but the timeouts that
-    /// start elections and the proposals of clients.
+    /// start elections and what clients propose.
     pub fn is_disturbance(self) -> bool {
-        !matches!(self, Kind::Timeout | Kind::Propose)
+        !matches!(self, Kind::Timeout | Kind::Propose) && self.change().is_none()
     }
 }
 
 /// A set of kinds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct KindSet(u8);
+pub(crate) struct KindSet(u16);
 
 impl KindSet {
     pub(crate) const EMPTY: KindSet = KindSet(0);
@@ -96,7 +115,7 @@ impl KindSet {
     }
 
     pub(crate) fn set(&mut self, kind: Kind, member: bool) {
-        self.0 = self.0 & !(1 << kind as u8) | u8::from(member) << kind as u8;
+        self.0 = self.0 & !(1 << kind as u8) | u16::from(member) << kind as u8;
     }
 
     /// The members, in the order of [`Kind::ALL`].
@@ -142,6 +161,9 @@ pub struct Bounds {
     /// Budget of all disturbances ([`Kind::is_disturbance`]) together, so that a model can have one of
     /// each kind without having all of them in the same run. Kinds without a limit are not counted.
     pub disturbances: Budget,
+    /// The changes of the configuration that clients may propose, with the budgets of
+    /// [`Kind::ProposeConfChange`] and [`Kind::ProposeOtherConfChange`].
+    pub changes: [(ConfChange, Budget); 2],
 }
 
 impl Bounds {
@@ -158,7 +180,12 @@ impl Bounds {
         duplicates: Budget::Unlimited,
         drops: Budget::Unlimited,
         disturbances: Budget::Unlimited,
+        changes: Self::NO_CHANGES,
     };
+
+    /// The menu without any change.
+    pub const NO_CHANGES: [(ConfChange, Budget); 2] =
+        [(ConfChange::LEAVE_JOINT, Budget::Times(0)); 2];
 
     /// Whether an event of this kind may happen once more.
     pub fn allow(&self, kind: Kind, spent: &Spent) -> bool {
@@ -186,6 +213,8 @@ impl Bounds {
             Kind::Restart => self.restarts,
             Kind::Duplicate => self.duplicates,
             Kind::Drop => self.drops,
+            Kind::ProposeConfChange => self.changes[0].1,
+            Kind::ProposeOtherConfChange => self.changes[1].1,
         }
     }
 }

@@ -71,7 +71,10 @@ impl Checkable for Cluster {
     }
 
     fn collapse(&self, symmetric: bool) -> Option<Box<dyn Collapse<'_, Self> + '_>> {
-        let orbits = || Box::new(Orbits::new(self.settings.servers())) as Box<dyn Canonical<Self>>;
+        let orbits = || {
+            let servers = self.settings.servers();
+            Box::new(Orbits::new(servers, self.renamings.clone())) as Box<dyn Canonical<Self>>
+        };
         Some(Box::new(Generator::new(self, symmetric.then(orbits))))
     }
 
@@ -118,11 +121,13 @@ fn explored_rules() -> impl Iterator<Item = Rule> {
 
 impl Symmetry for Cluster {
     fn permutations(&self) -> usize {
-        ClusterState::renamings(self.settings.servers())
+        let all = ClusterState::renamings(self.settings.servers());
+        self.renamings.as_ref().map_or(all, |group| group.len())
     }
 
     fn permute(&self, state: &ClusterState, permutation: usize) -> ClusterState {
-        state.renamed(permutation)
+        let number = self.renamings.as_ref().map_or(permutation, |group| group[permutation]);
+        state.renamed(number)
     }
 
     fn canonical(&self, state: &ClusterState) -> ClusterState {

@@ -1,6 +1,7 @@
 //! Servers and network together: the state graph.
 
-use crate::bounds::{Bounds, Kind, KindSet, Spent};
+use crate::bounds::{Bounds, Budget, Kind, KindSet, Spent};
+use crate::configuration::ConfChange;
 use crate::history::History;
 use crate::ids::{Id, MAX_SERVERS};
 use crate::message::{Message, Payload};
@@ -8,9 +9,11 @@ use crate::network::Network;
 use crate::rule::RuleSet;
 use crate::server::{Outbox, Server, Stimulus};
 use crate::settings::Settings;
+use crate::symmetry::stabiliser;
 use arrayvec::ArrayVec;
 use lockstep_traces as vocabulary;
 use lockstep_traces::{Emitted, Event, Input, Outcome, Role, ServerId};
+use std::sync::Arc;
 
 /// A cluster of servers on an unordered, lossy, duplicating network, and the bounds within which it is
 /// explored.
@@ -18,6 +21,8 @@ use lockstep_traces::{Emitted, Event, Input, Outcome, Role, ServerId};
 pub struct Cluster {
     pub(crate) settings: Settings,
     pub(crate) bounds: Bounds,
+    /// The renamings of servers that change nothing, by number; `None` if those are all.
+    pub(crate) renamings: Option<Arc<[usize]>>,
 }
 
 /// The state of all servers, of the network, and what properties and bounds remember.
@@ -49,6 +54,10 @@ pub enum Action {
     Propose(Id),
     /// A server crashes and comes back.
     Restart(Id),
+    /// A client proposes the first change of the configuration in the menu.
+    ProposeConfChange(Id),
+    /// A client proposes the second one.
+    ProposeOtherConfChange(Id),
     /// The network delivers a message.
     Deliver(u32),
     /// The network duplicates a message.
@@ -76,13 +85,15 @@ pub struct Transition {
 
 impl Action {
     /// The names of the kinds of action, in the vocabulary of traces.
-    pub const KINDS: [&'static str; 9] = [
+    pub const KINDS: [&'static str; 11] = [
         "Timeout",
         "LeaseExpire",
         "Heartbeat",
         "CheckQuorum",
         "Propose",
         "Restart",
+        "ProposeConfChange",
+        "ProposeOtherConfChange",
         "Deliver",
         "Duplicate",
         "Drop",
@@ -97,9 +108,11 @@ impl Action {
             Action::CheckQuorum(_) => 3,
             Action::Propose(_) => 4,
             Action::Restart(_) => 5,
-            Action::Deliver(_) => 6,
-            Action::Duplicate(_) => 7,
-            Action::Drop(_) => 8,
+            Action::ProposeConfChange(_) => 6,
+            Action::ProposeOtherConfChange(_) => 7,
+            Action::Deliver(_) => 8,
+            Action::Duplicate(_) => 9,
+            Action::Drop(_) => 10,
         }
     }
 
@@ -112,6 +125,8 @@ impl Action {
             Kind::CheckQuorum => Some(Action::CheckQuorum(i)),
             Kind::Propose => Some(Action::Propose(i)),
             Kind::Restart => Some(Action::Restart(i)),
+            Kind::ProposeConfChange => Some(Action::ProposeConfChange(i)),
+            Kind::ProposeOtherConfChange => Some(Action::ProposeOtherConfChange(i)),
             Kind::Duplicate | Kind::Drop => None,
         }
     }
@@ -125,6 +140,8 @@ impl Action {
             Action::CheckQuorum(_) => Some(Kind::CheckQuorum),
             Action::Propose(_) => Some(Kind::Propose),
             Action::Restart(_) => Some(Kind::Restart),
+            Action::ProposeConfChange(_) => Some(Kind::ProposeConfChange),
+            Action::ProposeOtherConfChange(_) => Some(Kind::ProposeOtherConfChange),
             Action::Deliver(_) => None,
             Action::Duplicate(_) => Some(Kind::Duplicate),
             Action::Drop(_) => Some(Kind::Drop),
@@ -142,12 +159,17 @@ pub(crate) struct LocalEvents {
 impl LocalEvents {
     pub(crate) fn that_matter(server: &Server) -> LocalEvents {
         let leads = server.role == Role::Leader;
+        let configuration = server.configuration;
+        let votes = configuration.all_voters().contains(server.id);
+        let takes = leads && configuration.members().contains(server.id);
         let mut kinds = KindSet::EMPTY;
-        kinds.set(Kind::Timeout, !leads);
+        kinds.set(Kind::Timeout, !leads && votes);
         kinds.set(Kind::LeaseExpire, server.lease);
         kinds.set(Kind::Heartbeat, leads);
         kinds.set(Kind::CheckQuorum, leads);
-        kinds.set(Kind::Propose, leads);
+        kinds.set(Kind::Propose, takes);
+        kinds.set(Kind::ProposeConfChange, takes);
+        kinds.set(Kind::ProposeOtherConfChange, takes);
         kinds.set(Kind::Restart, true);
         LocalEvents {
             id: server.id,
@@ -173,6 +195,9 @@ impl LocalEvents {
             Kind::CheckQuorum => Some(Stimulus::CheckQuorum),
             Kind::Propose => Payload::value(value).map(Stimulus::Propose),
             Kind::Restart => Some(Stimulus::Restart),
+            Kind::ProposeConfChange | Kind::ProposeOtherConfChange => {
+                Some(Stimulus::ProposeConfChange(ConfChange::LEAVE_JOINT))
+            }
             Kind::Duplicate | Kind::Drop => None,
         })
     }
@@ -258,7 +283,9 @@ impl ClusterState {
             | Action::Heartbeat(i)
             | Action::CheckQuorum(i)
             | Action::Propose(i)
-            | Action::Restart(i) => Some(i),
+            | Action::Restart(i)
+            | Action::ProposeConfChange(i)
+            | Action::ProposeOtherConfChange(i) => Some(i),
             Action::Deliver(position) => Some(self.message(position).to),
             Action::Duplicate(_) | Action::Drop(_) => None,
         }
@@ -293,7 +320,11 @@ pub(crate) fn value_after(highest: impl Iterator<Item = u64>) -> u64 {
 impl Cluster {
     /// A cluster with these settings, explored within these bounds.
     pub fn new(settings: Settings, bounds: Bounds) -> Cluster {
-        Cluster { settings, bounds }
+        Cluster {
+            settings,
+            bounds,
+            renamings: stabiliser(&settings, &bounds),
+        }
     }
 
     /// The settings of the servers.
@@ -309,7 +340,7 @@ impl Cluster {
     /// The one initial state: every server as [`Server::new`], nothing in flight.
     pub fn initial(&self) -> ClusterState {
         ClusterState {
-            servers: self.settings.ids().map(Server::initial).collect(),
+            servers: self.settings.ids().map(|id| Server::initial(&self.settings, id)).collect(),
             network: Network::default(),
             history: History::default(),
             spent: Spent::default(),
@@ -330,9 +361,11 @@ impl Cluster {
         let allowed = self.bounds.allowed(&state.spent);
         for server in &state.servers {
             let explored = LocalEvents::that_matter(server);
-            let probes = Kind::ALL
+            // A change of the configuration that nobody ever proposes is no probe either.
+            let inputs = Kind::ALL
                 .into_iter()
-                .filter(|kind| !(allowed.contains(*kind) && explored.contains(*kind)));
+                .filter(|kind| kind.change().is_none() || self.bounds.budget(*kind) != Budget::Times(0));
+            let probes = inputs.filter(|kind| !(allowed.contains(*kind) && explored.contains(*kind)));
             actions.extend(probes.filter_map(|kind| Action::local(kind, server.id)));
         }
     }
@@ -376,6 +409,10 @@ impl Cluster {
                 self.move_server(state, i, Stimulus::Propose(payload), outbox)
             }
             Action::Restart(i) => self.move_server(state, i, Stimulus::Restart, outbox),
+            Action::ProposeConfChange(i) | Action::ProposeOtherConfChange(i) => {
+                let stimulus = Stimulus::ProposeConfChange(self.change(action));
+                self.move_server(state, i, stimulus, outbox)
+            }
             Action::Deliver(position) => {
                 let message = state.network.remove(position as usize);
                 self.move_server(state, message.to, Stimulus::Deliver(&message), outbox)
@@ -414,6 +451,12 @@ impl Cluster {
         outcome
     }
 
+    /// The change of the configuration that an action proposes.
+    pub(crate) fn change(&self, action: Action) -> ConfChange {
+        let place = action.kind().and_then(Kind::change).unwrap_or_default();
+        self.bounds.changes[place].0
+    }
+
     /// The rules that an action applies.
     pub(crate) fn rules(&self, state: &ClusterState, action: Action) -> RuleSet {
         let mut rules = RuleSet::default();
@@ -428,6 +471,9 @@ impl Cluster {
                 (i, Stimulus::Propose(payload))
             }
             Action::Restart(i) => (i, Stimulus::Restart),
+            Action::ProposeConfChange(i) | Action::ProposeOtherConfChange(i) => {
+                (i, Stimulus::ProposeConfChange(self.change(action)))
+            }
             Action::Deliver(position) => {
                 message = state.message(position);
                 (message.to, Stimulus::Deliver(message))
@@ -471,6 +517,9 @@ impl Cluster {
             Action::CheckQuorum(i) => to(i, Input::CheckQuorum),
             Action::Propose(i) => to(i, Input::Propose(state.next_value())),
             Action::Restart(i) => to(i, Input::Restart),
+            Action::ProposeConfChange(i) | Action::ProposeOtherConfChange(i) => {
+                to(i, Input::ProposeConfChange(self.change(*action).into()))
+            }
             Action::Deliver(position) => {
                 let message = state.message(*position);
                 to(&message.to, Input::Deliver(message.into()))

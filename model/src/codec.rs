@@ -3,6 +3,7 @@
 
 use crate::bounds::{Kind, Spent};
 use crate::cluster::ClusterState;
+use crate::configuration::Configuration;
 use crate::history::History;
 use crate::ids::{Id, IdSet, MAX_SERVERS};
 use crate::message::{Body, Entry, Message, Payload, Position};
@@ -79,8 +80,13 @@ pub(crate) fn put_history(history: &History, out: &mut Vec<u8>) {
 /// Appends what was spent, the end of the encoding of a state.
 pub(crate) fn put_spent(spent: &Spent, out: &mut Vec<u8>) {
     let mut writer = Writer(out);
-    for kind in Kind::ALL {
-        writer.number(u32::from(spent.of(kind)));
+    // The last kinds are those that few presets have: they take no room where they never happened.
+    let spent = Kind::ALL.map(|kind| spent.of(kind));
+    let always = Kind::ALL.len() - Kind::SELDOM;
+    let last = spent.iter().rposition(|times| *times > 0);
+    let len = always.max(last.map_or(0, |last| last + 1));
+    for times in &spent[..len] {
+        writer.number(u32::from(*times));
     }
 }
 
@@ -141,6 +147,7 @@ impl Writer<'_> {
     fn server(&mut self, server: &Server) {
         // The name is the slot.
         self.byte(role_number(server.role) | u8::from(server.lease) << 2);
+        self.membership(Membership::of(server));
         self.number(server.term);
         self.id(server.vote);
         self.id(server.leader);
@@ -153,6 +160,24 @@ impl Writer<'_> {
         for peer in other_peers(server) {
             self.progress(peer);
         }
+    }
+
+    fn membership(&mut self, membership: Membership) {
+        let Membership {
+            configuration,
+            pending_conf_index,
+            forgotten,
+        } = membership;
+        let simple = Membership::simple(configuration.voters);
+        if membership == simple {
+            return self.byte(configuration.voters.bits());
+        }
+        self.byte(configuration.voters.bits() | MORE);
+        self.byte(u8::from(configuration.auto_leave) | u8::from(forgotten) << 1);
+        self.byte(configuration.learners.bits());
+        self.byte(configuration.outgoing.bits());
+        self.byte(configuration.learners_next.bits());
+        self.number(pending_conf_index);
     }
 
     fn progress(&mut self, peer: &Progress) {
@@ -236,6 +261,7 @@ impl Reader<'_> {
     fn server(&mut self, id: Id, servers: usize) -> Server {
         let head = self.byte();
         let role = role_of(head & 3);
+        let membership = self.membership();
         let term = self.number();
         let vote = self.id();
         let leader = self.id();
@@ -249,12 +275,10 @@ impl Reader<'_> {
         };
         let peers = (role == Role::Leader).then(|| {
             let peers: ArrayVec<Progress, MAX_SERVERS> = (0..servers)
-                .map(|slot| {
-                    if slot == id.slot() {
-                        Progress::new(0)
-                    } else {
-                        self.progress()
-                    }
+                .map(|slot| match slot == id.slot() {
+                    true if membership.forgotten => Progress::forgotten(),
+                    true => Progress::untracked(),
+                    false => self.progress(),
                 })
                 .collect();
             Arc::new(peers)
@@ -270,7 +294,31 @@ impl Reader<'_> {
             commit,
             granted: IdSet::from_bits(granted),
             refused: IdSet::from_bits(refused),
+            configuration: membership.configuration,
+            pending_conf_index: membership.pending_conf_index,
             peers,
+        }
+    }
+
+    fn membership(&mut self) -> Membership {
+        let voters = self.byte();
+        let simple = Membership::simple(IdSet::from_bits(voters & !MORE));
+        if voters & MORE == 0 {
+            return simple;
+        }
+        let flags = self.byte();
+        let [learners, outgoing, learners_next] =
+            [(); 3].map(|()| IdSet::from_bits(self.byte()));
+        Membership {
+            configuration: Configuration {
+                learners,
+                outgoing,
+                learners_next,
+                auto_leave: flags & 1 != 0,
+                ..simple.configuration
+            },
+            pending_conf_index: self.number(),
+            forgotten: flags & 2 != 0,
         }
     }
 
@@ -301,7 +349,9 @@ impl Reader<'_> {
     fn spent(&mut self) -> Spent {
         let mut spent = Spent::default();
         for kind in Kind::ALL {
-            spent.set(kind, self.number() as u16);
+            if !self.0.is_empty() {
+                spent.set(kind, self.number() as u16);
+            }
         }
         spent
     }
@@ -346,6 +396,39 @@ impl Reader<'_> {
                 8 => Body::HeartbeatResponse,
                 other => panic!("no message has number {other}"),
             },
+        }
+    }
+}
+
+/// In the byte of the voters: there is more than voters.
+const MORE: u8 = 1 << 7;
+
+const _: () = assert!(MAX_SERVERS < 8, "the voters leave a bit");
+
+/// What a server has to do with membership: one byte where there is nothing but voters.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Membership {
+    configuration: Configuration,
+    pending_conf_index: u32,
+    /// The leader's own slot is [`Progress::forgotten`].
+    forgotten: bool,
+}
+
+impl Membership {
+    fn simple(voters: IdSet) -> Membership {
+        Membership {
+            configuration: Configuration::of_voters(voters),
+            pending_conf_index: 0,
+            forgotten: false,
+        }
+    }
+
+    fn of(server: &Server) -> Membership {
+        let peers = server.peers.as_ref();
+        Membership {
+            configuration: server.configuration,
+            pending_conf_index: server.pending_conf_index,
+            forgotten: peers.is_some_and(|peers| peers[server.id.slot()].is_forgotten()),
         }
     }
 }

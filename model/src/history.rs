@@ -37,10 +37,18 @@ impl History {
     pub(crate) fn record(&mut self, server: &Server, committed: u32) {
         if server.role == Role::Leader {
             self.record_leader(server.term, server.id);
-            if server.commit > committed {
-                self.record_commit(server.commit, server.term);
-            }
         }
+        if Self::may_record(server) && server.commit > committed {
+            self.record_commit(server.commit, server.term);
+        }
+    }
+
+    /// Whether there may be something to remember when a server has come to this state: it leads, or it has committed
+    /// its own removal as leader and stepped down. (A follower that is told what is committed knows its leader.)
+    pub(crate) fn may_record(server: &Server) -> bool {
+        let removed = || !server.configuration.all_voters().contains(server.id);
+        server.role == Role::Leader
+            || server.vote == Some(server.id) && server.leader.is_none() && removed()
     }
 
     pub(crate) fn record_leader(&mut self, term: u32, id: crate::ids::Id) {

@@ -64,6 +64,7 @@ mod canonical;
 mod checkable;
 mod cluster;
 mod codec;
+mod configuration;
 #[cfg(test)]
 mod collapse_tests;
 mod dialect;
@@ -86,6 +87,7 @@ mod symmetry;
 pub const FINDINGS: &str = include_str!("../FINDINGS.md");
 
 pub use bounds::{Bounds, Budget, Kind, Spent};
+pub use configuration::{ConfChange, Configuration};
 pub use cluster::{Action, Cluster, ClusterState, Transition};
 pub use dialect::{Departure, Dialect};
 pub use history::History;

@@ -12,7 +12,6 @@ use crate::server::Server;
 use lockstep_engine::{
     Component, Components, Event, KindSet, Machines, MessageFacts, Replacement, ServerFacts, Shape,
 };
-use lockstep_traces::Role;
 
 impl AsRef<Cluster> for Cluster {
     fn as_ref(&self) -> &Cluster {
@@ -30,7 +29,7 @@ impl Machines for Cluster {
         Shape {
             servers: self.settings.servers(),
             max_in_flight: self.bounds.max_in_flight,
-            local_kinds: Action::Restart(FIRST).number() + 1,
+            local_kinds: Action::ProposeOtherConfChange(FIRST).number() + 1,
             deliver: Action::Deliver(0).number(),
             duplicate: Action::Duplicate(0).number(),
             drop: Action::Drop(0).number(),
@@ -74,7 +73,9 @@ impl Machines for Cluster {
             | Action::Heartbeat(i)
             | Action::CheckQuorum(i)
             | Action::Propose(i)
-            | Action::Restart(i) => Event::Local(i.slot(), action.number()),
+            | Action::Restart(i)
+            | Action::ProposeConfChange(i)
+            | Action::ProposeOtherConfChange(i) => Event::Local(i.slot(), action.number()),
         }
     }
 
@@ -151,7 +152,7 @@ impl<M: AsRef<Cluster>> Component<M> for Server {
                     .into_iter()
                     .filter(|kind| explored.contains(*kind)),
             ),
-            recorded: self.role == Role::Leader,
+            recorded: History::may_record(self),
             within: model.as_ref().may_be(self),
         }
     }

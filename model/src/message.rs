@@ -1,11 +1,13 @@
 //! The messages of the protocol in the compact form that the specification computes with, and their
 //! translation to and from the vocabulary of traces.
 
+use crate::configuration::ConfChange;
 use crate::ids::{Id, OutOfRange};
 use crate::seq::Seq;
 use lockstep_traces as vocabulary;
 
-/// What an entry carries, in 32 bits: zero for nothing, else the client's value plus one.
+/// What an entry carries, in 32 bits: zero for nothing; with both highest bits set, a change of the configuration; else
+/// the client's value plus one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Payload(u32);
 
@@ -18,9 +20,25 @@ impl Payload {
         narrow(value).ok().map(|value| Payload(value + 1))
     }
 
-    /// The client's value; `None` for an empty payload.
+    /// The client's value; `None` for a payload of another kind.
     pub fn as_value(self) -> Option<u64> {
-        self.0.checked_sub(1).map(u64::from)
+        match self.as_conf_change() {
+            None => self.0.checked_sub(1).map(u64::from),
+            Some(_) => None,
+        }
+    }
+
+    /// The payload of a change of the configuration.
+    pub const fn conf_change(change: ConfChange) -> Payload {
+        Payload(CONF_CHANGE | change.code())
+    }
+
+    /// The change of the configuration; `None` for a payload of another kind.
+    pub const fn as_conf_change(self) -> Option<ConfChange> {
+        match self.0 & CONF_CHANGE {
+            CONF_CHANGE => Some(ConfChange::from_code(self.0 & !CONF_CHANGE)),
+            _ => None,
+        }
     }
 
     pub(crate) const fn code(self) -> u32 {
@@ -31,6 +49,9 @@ impl Payload {
         Payload(code)
     }
 }
+
+/// What marks a change of the configuration: no value plus one has both bits.
+const CONF_CHANGE: u32 = 3 << 30;
 
 /// One entry of a log; its index is its position.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -184,9 +205,10 @@ impl From<Entry> for vocabulary::Entry {
     fn from(entry: Entry) -> vocabulary::Entry {
         vocabulary::Entry {
             term: term(entry.term),
-            payload: match entry.payload.as_value() {
-                None => vocabulary::Payload::Empty,
-                Some(value) => vocabulary::Payload::Value(value),
+            payload: match (entry.payload.as_value(), entry.payload.as_conf_change()) {
+                (Some(value), _) => vocabulary::Payload::Value(value),
+                (None, Some(change)) => vocabulary::Payload::ConfChange(change.into()),
+                (None, None) => vocabulary::Payload::Empty,
             },
         }
     }
@@ -198,9 +220,10 @@ impl TryFrom<&vocabulary::Entry> for Entry {
     fn try_from(entry: &vocabulary::Entry) -> Result<Entry, OutOfRange> {
         Ok(Entry {
             term: narrow(entry.term.0)?,
-            payload: match entry.payload {
+            payload: match &entry.payload {
                 vocabulary::Payload::Empty => Payload::EMPTY,
-                vocabulary::Payload::Value(value) => Payload::value(value).ok_or(OutOfRange)?,
+                vocabulary::Payload::Value(value) => Payload::value(*value).ok_or(OutOfRange)?,
+                vocabulary::Payload::ConfChange(change) => Payload::conf_change(change.try_into()?),
             },
         })
     }

@@ -1,7 +1,8 @@
 //! Named models.
 
 use crate::bounds::{Bounds, Budget};
-use lockstep_traces::Config;
+use crate::configuration::ConfChange;
+use lockstep_traces::{Config, ServerSet};
 
 /// A model with a name and a purpose.
 #[derive(Clone, Debug)]
@@ -36,19 +37,13 @@ const fn times(times: u16) -> Budget {
 
 /// Three servers with PreVote and CheckQuorum.
 const FULL: Config = Config {
-    servers: 3,
     pre_vote: true,
     check_quorum: true,
-    one_entry_per_append: false,
-    max_inflight: 2,
+    ..Config::PAPER
 };
 
 /// Three servers as in the paper.
-const PLAIN: Config = Config {
-    pre_vote: false,
-    check_quorum: false,
-    ..FULL
-};
+const PLAIN: Config = Config::PAPER;
 
 /// Nothing happens: presets say what does.
 const QUIET: Bounds = Bounds {
@@ -63,6 +58,7 @@ const QUIET: Bounds = Bounds {
     duplicates: times(0),
     drops: times(0),
     disturbances: Budget::Unlimited,
+    changes: Bounds::NO_CHANGES,
 };
 
 /// One of everything, but one disturbance in each run.
@@ -77,6 +73,31 @@ const ONE_OF_EACH: Bounds = Bounds {
     disturbances: times(1),
     ..QUIET
 };
+
+/// Three servers as in the paper, of which two vote at first.
+const TWO_OF_THREE: Config = Config {
+    voters: ServerSet::of(&[1, 2]),
+    ..PLAIN
+};
+
+/// Three servers as in the paper, all of which vote at first, and any of which may go.
+const THREE: Config = Config {
+    voters: ServerSet::of(&[1, 2, 3]),
+    ..PLAIN
+};
+
+/// A change of nothing, to build on.
+const CHANGE: ConfChange = ConfChange::LEAVE_JOINT;
+
+/// One change, which is proposed once.
+const fn one(change: ConfChange) -> [(ConfChange, Budget); 2] {
+    [(change, times(1)), (CHANGE, times(0))]
+}
+
+/// Two changes, each of which is proposed once.
+const fn two(first: ConfChange, second: ConfChange) -> [(ConfChange, Budget); 2] {
+    [(first, times(1)), (second, times(1))]
+}
 
 const ALL: &[Preset] = &[
     Preset {
@@ -321,6 +342,112 @@ const ALL: &[Preset] = &[
             heartbeats: times(1),
             quorum_checks: times(1),
             restarts: times(2),
+            ..QUIET
+        },
+        ci: true,
+    },
+    Preset {
+        name: "simple-change",
+        purpose: "a third server joins two, while two of them campaign: changes that come too early, are overwritten, \
+                  or take effect at one server before the other",
+        config: TWO_OF_THREE,
+        bounds: Bounds {
+            max_term: 2,
+            timeouts: times(2),
+            changes: two(CHANGE.add_voter(3), CHANGE.remove(3)),
+            ..QUIET
+        },
+        ci: true,
+    },
+    Preset {
+        name: "removal",
+        purpose: "a server is removed, and goes on leading if it led, by the votes of the others",
+        config: THREE,
+        bounds: Bounds {
+            max_term: 2,
+            timeouts: times(2),
+            proposals: times(1),
+            changes: one(CHANGE.remove(1)),
+            ..QUIET
+        },
+        ci: true,
+    },
+    Preset {
+        name: "resignation",
+        purpose: "CheckQuorum: a leader steps down when it has applied its own removal, and the rest elect another",
+        config: Config {
+            check_quorum: true,
+            step_down_on_removal: true,
+            ..THREE
+        },
+        bounds: Bounds {
+            max_term: 2,
+            timeouts: times(2),
+            quorum_checks: times(1),
+            changes: one(CHANGE.remove(1)),
+            ..QUIET
+        },
+        ci: true,
+    },
+    Preset {
+        name: "return",
+        purpose: "a server is removed and comes back, with the log that it had",
+        config: THREE,
+        bounds: Bounds {
+            drops: times(1),
+            changes: two(CHANGE.remove(3), CHANGE.add_voter(3)),
+            ..QUIET
+        },
+        ci: true,
+    },
+    Preset {
+        name: "joint",
+        purpose: "one voter replaces another by a joint configuration that somebody has to leave",
+        config: TWO_OF_THREE,
+        bounds: Bounds {
+            max_term: 2,
+            timeouts: times(2),
+            changes: two(CHANGE.add_voter(3).remove(2).explicit(), ConfChange::LEAVE_JOINT),
+            ..QUIET
+        },
+        ci: true,
+    },
+    Preset {
+        name: "handover",
+        purpose: "one voter replaces another by a joint configuration that leaves itself, while the leader changes: \
+                  whoever leads leaves it",
+        config: TWO_OF_THREE,
+        bounds: Bounds {
+            max_term: 3,
+            timeouts: times(3),
+            changes: one(CHANGE.add_voter(3).remove(2)),
+            ..QUIET
+        },
+        ci: true,
+    },
+    Preset {
+        name: "learner",
+        purpose: "a learner is promoted while two servers campaign: it may be asked to vote before it knows",
+        config: Config {
+            learners: ServerSet::of(&[3]),
+            ..TWO_OF_THREE
+        },
+        bounds: Bounds {
+            max_term: 2,
+            timeouts: times(2),
+            changes: one(CHANGE.add_voter(3)),
+            ..QUIET
+        },
+        ci: true,
+    },
+    Preset {
+        name: "demotion",
+        purpose: "a voter becomes a learner by way of a joint configuration, in which it still votes",
+        config: TWO_OF_THREE,
+        bounds: Bounds {
+            max_term: 2,
+            timeouts: times(2),
+            changes: one(CHANGE.add_voter(3).add_learner(2)),
             ..QUIET
         },
         ci: true,

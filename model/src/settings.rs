@@ -1,8 +1,9 @@
 //! What a server is told before its first event.
 
+use crate::configuration::{Configuration, id_set};
 use crate::dialect::{Departure, Dialect};
-use crate::ids::{Id, MAX_SERVERS};
-use lockstep_traces::Config;
+use crate::ids::{Id, IdSet, MAX_SERVERS};
+use lockstep_traces::{Config, ServerId, ServerSet};
 use thiserror::Error;
 
 /// The switches of the protocol.
@@ -13,6 +14,12 @@ pub struct Settings {
     pub(crate) check_quorum: bool,
     pub(crate) one_entry_per_append: bool,
     pub(crate) max_inflight: u32,
+    /// Whether clients may change the configuration.
+    pub(crate) may_change: bool,
+    pub(crate) step_down_on_removal: bool,
+    pub(crate) disable_conf_change_validation: bool,
+    /// The configuration at first.
+    pub(crate) configuration: Configuration,
     dialect: Dialect,
 }
 
@@ -25,6 +32,9 @@ pub enum SettingsError {
     /// A leader that may have no append on its way could never replicate.
     #[error("the limit of appends in flight must be at least 1 and fit into 32 bits, not {0}")]
     MaxInflight(u64),
+    /// A voter or learner is no server of the cluster, or is both.
+    #[error("voters and learners must be servers of the cluster, and nobody both")]
+    Members,
 }
 
 impl Settings {
@@ -32,7 +42,8 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// If the number of servers or the limit of appends in flight is out of range.
+    /// If the number of servers or the limit of appends in flight is out of range, or a voter or learner is none of the
+    /// servers.
     pub fn new(config: &Config) -> Result<Settings, SettingsError> {
         let servers = u8::try_from(config.servers)
             .ok()
@@ -42,45 +53,68 @@ impl Settings {
             .ok()
             .filter(|limit| *limit > 0)
             .ok_or(SettingsError::MaxInflight(config.max_inflight))?;
+        let all = IdSet::first(servers);
+        let part = |ids: ServerSet| {
+            let ids = id_set(ids.iter()).ok();
+            ids.filter(|ids| ids.without(all).is_empty())
+                .ok_or(SettingsError::Members)
+        };
+        let configuration = match config.may_change() {
+            false => Configuration::of_voters(all),
+            true => Configuration {
+                learners: part(config.learners)?,
+                ..Configuration::of_voters(part(config.voters)?)
+            },
+        };
+        if !configuration.voters.and(configuration.learners).is_empty() {
+            return Err(SettingsError::Members);
+        }
         Ok(Settings {
             servers,
             pre_vote: config.pre_vote,
             check_quorum: config.check_quorum,
             one_entry_per_append: config.one_entry_per_append,
             max_inflight,
+            may_change: config.may_change(),
+            step_down_on_removal: config.step_down_on_removal,
+            disable_conf_change_validation: config.disable_conf_change_validation,
+            configuration,
             dialect: Dialect::ETCD,
         })
     }
 
     /// The same settings as a configuration of the vocabulary.
     pub fn config(&self) -> Config {
+        let part = |ids: IdSet| match self.may_change {
+            true => ids.iter().map(ServerId::from).collect(),
+            false => ServerSet::NONE,
+        };
         Config {
             servers: u64::from(self.servers),
             pre_vote: self.pre_vote,
             check_quorum: self.check_quorum,
             one_entry_per_append: self.one_entry_per_append,
             max_inflight: u64::from(self.max_inflight),
+            voters: part(self.configuration.voters),
+            learners: part(self.configuration.learners),
+            step_down_on_removal: self.step_down_on_removal,
+            disable_conf_change_validation: self.disable_conf_change_validation,
         }
     }
 
-    /// How many voters there are.
+    /// How many servers there are, voters or not.
     pub fn servers(&self) -> usize {
         usize::from(self.servers)
     }
 
-    /// The voters, in order.
+    /// The servers, in order.
     pub fn ids(&self) -> impl Iterator<Item = Id> + use<> {
         (0..self.servers()).map(Id::from_slot)
     }
 
-    /// Whether a server is a voter.
-    pub fn is_member(&self, id: Id) -> bool {
+    /// Whether there is such a server.
+    pub fn is_server(&self, id: Id) -> bool {
         id.get() <= self.servers
-    }
-
-    /// The smallest majority.
-    pub fn quorum(&self) -> usize {
-        self.servers() / 2 + 1
     }
 
     /// The settings with rules of another implementation.

@@ -3,13 +3,20 @@
 //! The canonical form of a state orders the servers by a key that names nobody. Servers with equal keys may
 //! still differ in how they relate to each other, so all their orders are tried and the smallest state is
 //! taken (by a number made of hashes): sorting alone would leave the order of ties to chance, and count states that are the same.
+//!
+//! Where the configuration may change, servers are told apart by what they are at first and by the changes that
+//! clients may propose. Only renamings that leave both as they are change nothing, so the canonical form is the smallest
+//! under these. They are few.
 
+use crate::bounds::{Bounds, Budget};
 use crate::cluster::{Cluster, ClusterState};
 use crate::history::History;
 use crate::ids::{Id, IdSet, MAX_SERVERS};
-use crate::message::Message;
+use crate::configuration::Configuration;
+use crate::message::{Body, Entry, Message, Payload};
 use crate::seq::Seq;
 use crate::server::Server;
+use crate::settings::Settings;
 use arrayvec::ArrayVec;
 use lockstep_engine::incremental_hash;
 use rustc_hash::FxHasher;
@@ -36,6 +43,11 @@ impl ClusterState {
 
     /// The representative of all states that this state can be renamed to, itself one of them.
     pub fn canonical(&self, cluster: &Cluster) -> ClusterState {
+        if let Some(renamings) = &cluster.renamings {
+            let renamed = renamings.iter().map(|number| self.renamed(*number));
+            let smallest = renamed.min_by_key(|renamed| incremental_hash(cluster, renamed));
+            return smallest.expect("the identity is a renaming");
+        }
         let servers = self.servers.iter().map(ServerMark::of);
         let messages = self.network.iter().map(MessageMark::of);
         let keys = keys(servers, messages, led(&self.history));
@@ -219,7 +231,49 @@ pub(crate) fn rename_message(message: &Message, renaming: &Renaming) -> Message 
     Message {
         from: rename_id(message.from, renaming),
         to: rename_id(message.to, renaming),
-        ..message.clone()
+        term: message.term,
+        body: match &message.body {
+            Body::AppendEntries {
+                prev,
+                entries,
+                commit,
+            } => Body::AppendEntries {
+                prev: *prev,
+                entries: rename_entries(entries, renaming),
+                commit: *commit,
+            },
+            other => other.clone(),
+        },
+    }
+}
+
+/// Entries that change the configuration name servers.
+fn rename_entries<const N: usize>(entries: &Seq<Entry, N>, renaming: &Renaming) -> Seq<Entry, N> {
+    let change = |entry: &Entry| entry.payload.as_conf_change();
+    if !entries.iter().any(|entry| change(&entry).is_some()) {
+        return entries.clone();
+    }
+    let renamed = entries.iter().map(|entry| match change(&entry) {
+        None => entry,
+        Some(change) => Entry {
+            payload: Payload::conf_change(change.renamed(|id| rename_id(id, renaming))),
+            ..entry
+        },
+    });
+    renamed.collect()
+}
+
+pub(crate) fn rename_configuration(
+    configuration: Configuration,
+    renaming: &Renaming,
+) -> Configuration {
+    let set = |ids| rename_set(ids, renaming);
+    Configuration {
+        voters: set(configuration.voters),
+        outgoing: set(configuration.outgoing),
+        learners: set(configuration.learners),
+        learners_next: set(configuration.learners_next),
+        auto_leave: configuration.auto_leave,
     }
 }
 
@@ -245,7 +299,8 @@ pub(crate) fn rename_server(server: &Server, renaming: &Renaming, back: &Renamin
                     .collect(),
             )
         }),
-        log: server.log.clone(),
+        log: rename_entries(server.log.entries(), renaming).into(),
+        configuration: rename_configuration(server.configuration, renaming),
         ..*server
     }
 }
@@ -290,6 +345,22 @@ pub(crate) fn nth_renaming(servers: usize, mut number: usize) -> Renaming {
             slot
         })
         .collect()
+}
+
+/// The renamings under which the configuration at first and the menu of changes stay what they are, by number; `None`
+/// if those are all.
+pub(crate) fn stabiliser(settings: &Settings, bounds: &Bounds) -> Option<Arc<[usize]>> {
+    let servers = settings.servers();
+    let stays = |number: &usize| {
+        let renaming = nth_renaming(servers, *number);
+        let proposed = bounds.changes.iter().filter(|(_, budget)| *budget != Budget::Times(0));
+        let mut changes = proposed.map(|(change, _)| *change);
+        rename_configuration(settings.configuration, &renaming) == settings.configuration
+            && changes.all(|change| change.renamed(|id| rename_id(id, &renaming)) == change)
+    };
+    let all = ClusterState::renamings(servers);
+    let renamings: Arc<[usize]> = (0..all).filter(stays).collect();
+    (renamings.len() < all).then_some(renamings)
 }
 
 /// The number of a renaming: [`nth_renaming`] the other way round.

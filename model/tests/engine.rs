@@ -51,6 +51,7 @@ fn collapsing_changes_nothing_with_two_leaders() {
         check_quorum: false,
         one_entry_per_append: false,
         max_inflight: 2,
+        ..Config::PAPER
     };
     let never = Budget::Times(0);
     let bounds = Bounds {
@@ -65,6 +66,7 @@ fn collapsing_changes_nothing_with_two_leaders() {
         duplicates: never,
         drops: never,
         disturbances: never,
+        changes: Bounds::NO_CHANGES,
     };
     let cluster = Cluster::new(Settings::new(&config).expect("it is valid"), bounds);
     let search = || Search::new(&cluster).coverage(true).threads(2);
@@ -95,6 +97,7 @@ fn any_cluster() -> impl Strategy<Value = Cluster> {
             check_quorum,
             one_entry_per_append,
             max_inflight,
+            ..Config::PAPER
         };
         let bounds = Bounds {
             max_term,
@@ -108,6 +111,7 @@ fn any_cluster() -> impl Strategy<Value = Cluster> {
             duplicates: budgets[6],
             drops: budgets[7],
             disturbances: budgets[8],
+            changes: Bounds::NO_CHANGES,
         };
         Cluster::new(Settings::new(&config).expect("it is valid"), bounds)
     })

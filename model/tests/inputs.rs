@@ -19,6 +19,7 @@ fn settings(pre_vote: bool, check_quorum: bool) -> Settings {
         check_quorum,
         one_entry_per_append: false,
         max_inflight: 2,
+        ..Config::PAPER
     };
     Settings::new(&config).expect("the configuration is in range")
 }

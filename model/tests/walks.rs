@@ -15,6 +15,7 @@ fn configs() -> impl Strategy<Value = Config> {
         check_quorum: switches[1],
         one_entry_per_append: switches[2],
         max_inflight,
+        ..Config::PAPER
     })
 }
 
@@ -148,6 +149,7 @@ fn walks_elect_and_commit() {
         check_quorum: true,
         one_entry_per_append: false,
         max_inflight: 2,
+        ..Config::PAPER
     };
     let settings = Settings::new(&config).expect("the configuration is in range");
     let cluster = Cluster::new(settings, Bounds::UNLIMITED);

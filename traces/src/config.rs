@@ -1,7 +1,6 @@
-use crate::ServerId;
+use crate::{ServerId, ServerSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::borrow::Cow;
 use std::ops::Not;
 
 /// How the servers of a cluster are set up: everything that a server has to be told before its first
@@ -20,13 +19,13 @@ pub struct Config {
     pub one_entry_per_append: bool,
     /// How many appends with entries may be unacknowledged at a peer in state Replicate; at least one.
     pub max_inflight: u64,
-    /// The voters at first, in order. Named exactly if the configuration may change; then every server starts with
+    /// The voters at first. Named exactly if the configuration may change; then every server starts with
     /// this configuration, and who is not part of it is a stranger to it. Otherwise all servers are voters for good.
-    #[serde(default, skip_serializing_if = "<[ServerId]>::is_empty")]
-    pub voters: Cow<'static, [ServerId]>,
-    /// The learners at first, in order.
-    #[serde(default, skip_serializing_if = "<[ServerId]>::is_empty")]
-    pub learners: Cow<'static, [ServerId]>,
+    #[serde(default, skip_serializing_if = "ServerSet::is_empty")]
+    pub voters: ServerSet,
+    /// The learners at first.
+    #[serde(default, skip_serializing_if = "ServerSet::is_empty")]
+    pub learners: ServerSet,
     /// A leader steps down when it applies its own removal or demotion (etcd: `StepDownOnRemoval`).
     #[serde(default, skip_serializing_if = "Not::not")]
     pub step_down_on_removal: bool,
@@ -43,8 +42,8 @@ impl Config {
         check_quorum: false,
         one_entry_per_append: false,
         max_inflight: 2,
-        voters: Cow::Borrowed(&[]),
-        learners: Cow::Borrowed(&[]),
+        voters: ServerSet::NONE,
+        learners: ServerSet::NONE,
         step_down_on_removal: false,
         disable_conf_change_validation: false,
     };

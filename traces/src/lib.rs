@@ -15,6 +15,7 @@ mod fields;
 mod ids;
 mod payload;
 mod schema;
+mod server_set;
 mod show;
 mod table;
 mod trace;
@@ -32,6 +33,7 @@ pub use fields::{
 pub use ids::{Index, ServerId, Term};
 pub use payload::Payload;
 pub use schema::schema;
+pub use server_set::ServerSet;
 pub use show::Show;
 pub use trace::{
     Expected, FORMAT_VERSION, Header, MAX_NUMBER, MAX_SERVERS, PassedOver, Problem, Provenance,

@@ -323,8 +323,8 @@ fn change() -> Trace {
     let mut trace = sample();
     trace.header.config = Config {
         servers: 3,
-        voters: Cow::Owned(vec![id(1), id(2)]),
-        learners: Cow::Owned(vec![id(3)]),
+        voters: ServerSet::of(&[1, 2]),
+        learners: ServerSet::of(&[3]),
         step_down_on_removal: true,
         disable_conf_change_validation: true,
         ..Config::PAPER

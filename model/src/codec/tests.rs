@@ -16,15 +16,24 @@ fn progress() -> Progress {
     Progress::new(3)
 }
 
+fn initial(number: u8) -> Server {
+    let config = lockstep_traces::Config {
+        servers: 2,
+        ..lockstep_traces::Config::PAPER
+    };
+    let settings = crate::Settings::new(&config).expect("the settings are sensible");
+    Server::initial(&settings, id(number))
+}
+
 fn server() -> Server {
-    let mut server = Server::initial(id(1));
+    let mut server = initial(1);
     server.term = 2;
     server
 }
 
 fn state_of(server: Server) -> ClusterState {
     ClusterState {
-        servers: [server, Server::initial(id(2))].into_iter().collect(),
+        servers: [server, initial(2)].into_iter().collect(),
         network: Network::default(),
         history: History::default(),
         spent: Spent::default(),
@@ -62,8 +71,17 @@ fn every_field_of_a_server_counts() {
             commit,
             granted,
             refused,
+            configuration,
+            pending_conf_index,
             peers,
         } = &mut changed;
+        let Configuration {
+            voters,
+            outgoing,
+            learners,
+            learners_next,
+            auto_leave,
+        } = configuration;
         match field {
             0 => *role = Role::PreCandidate,
             1 => *term = 300,
@@ -80,11 +98,22 @@ fn every_field_of_a_server_counts() {
                     [Progress::new(0), progress()].into_iter().collect(),
                 ));
             }
+            10 => voters.remove(id(2)),
+            11 => outgoing.insert(id(2)),
+            12 => learners.insert(id(2)),
+            13 => learners_next.insert(id(2)),
+            14 => *auto_leave = true,
+            15 => *pending_conf_index = 1,
+            16 => {
+                *role = Role::Leader;
+                let peers_of = [Progress::forgotten(), progress()];
+                *peers = Some(Arc::new(peers_of.into_iter().collect()));
+            }
             _ => {}
         }
         state_of(changed)
     };
-    assert_distinct((0..=10).map(vary).collect());
+    assert_distinct((0..=17).map(vary).collect());
 }
 
 #[test]

@@ -67,6 +67,13 @@ impl Monitor {
             Input::Heartbeat => Action::Heartbeat(i),
             Input::CheckQuorum => Action::CheckQuorum(i),
             Input::Propose(_) => Action::Propose(i),
+            Input::ProposeConfChange(change) => match change.try_into() {
+                Ok(change) => {
+                    self.cluster.bounds.changes[0].0 = change;
+                    Action::ProposeConfChange(i)
+                }
+                Err(_) => return Ok(()),
+            },
             Input::Restart => Action::Restart(i),
             Input::Deliver(_) => Action::Deliver(0),
         };
@@ -77,9 +84,10 @@ impl Monitor {
             },
             _ => None,
         };
+        let members = self.state.servers[i.slot()].configuration.members();
         let stranger = delivered
             .as_ref()
-            .is_some_and(|m| m.is_response() && !self.cluster.settings.is_member(m.from));
+            .is_some_and(|m| m.is_response() && !members.contains(m.from));
         if stranger {
             return match self.state.servers[i.slot()] == *after && sent.len() == 0 {
                 true => Ok(()),

@@ -95,6 +95,12 @@ impl Log {
     }
 }
 
+impl From<Seq<Entry, 5>> for Log {
+    fn from(entries: Seq<Entry, 5>) -> Log {
+        Log(entries)
+    }
+}
+
 impl FromIterator<Entry> for Log {
     fn from_iter<I: IntoIterator<Item = Entry>>(entries: I) -> Log {
         Log(entries.into_iter().collect())

@@ -4,6 +4,7 @@
 
 mod election;
 mod log;
+mod membership;
 mod progress;
 mod replication;
 mod view;
@@ -11,6 +12,7 @@ mod view;
 pub use log::Log;
 pub use progress::{Flow, Progress};
 
+use crate::configuration::{ConfChange, Configuration};
 use crate::dialect::Departure;
 use crate::ids::{Id, IdSet, MAX_SERVERS};
 use crate::message::{Body, Message, Payload};
@@ -21,7 +23,7 @@ use lockstep_traces::{Emitted, Input, Outcome, Refusal, Role, ServerId};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
-/// The state of one server. It is durable as a whole except for role, leader, lease, votes and peers:
+/// The state of one server. It is durable as a whole except for role, leader, lease, votes, peers and pending change:
 /// storage is atomic, so every event ends with term, vote, log and commit index written and everything
 /// committed applied.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,7 +49,13 @@ pub struct Server {
     pub(crate) granted: IdSet,
     /// At a (pre-)candidate: who has refused.
     pub(crate) refused: IdSet,
-    /// At a leader: what it knows of each member, by slot; its own slot is never used.
+    /// The configuration that it uses: that of what it has applied.
+    pub(crate) configuration: Configuration,
+    /// At a leader: the index that it must have applied before it takes another change of the configuration; zero if it
+    /// has, so that equal behaviour is equal state.
+    pub(crate) pending_conf_index: u32,
+    /// At a leader: what it knows of each member, by slot. Its own slot and those of other servers say nothing, but for
+    /// [`Progress::forgotten`].
     pub(crate) peers: Option<Arc<ArrayVec<Progress, MAX_SERVERS>>>,
 }
 
@@ -75,6 +83,7 @@ pub(crate) enum Stimulus<'a> {
     Heartbeat,
     CheckQuorum,
     Propose(Payload),
+    ProposeConfChange(ConfChange),
     Deliver(&'a Message),
     Restart,
 }
@@ -86,11 +95,11 @@ impl Server {
     ///
     /// If `id` is not a server of these settings.
     pub fn new(settings: &Settings, id: ServerId) -> Server {
-        let id = Id::try_from(id).ok().filter(|id| settings.is_member(*id));
-        Server::initial(id.expect("the server is a member of its cluster"))
+        let id = Id::try_from(id).ok().filter(|id| settings.is_server(*id));
+        Server::initial(settings, id.expect("the server is one of its cluster"))
     }
 
-    pub(crate) fn initial(id: Id) -> Server {
+    pub(crate) fn initial(settings: &Settings, id: Id) -> Server {
         Server {
             id,
             role: Role::Follower,
@@ -102,6 +111,8 @@ impl Server {
             commit: 0,
             granted: IdSet::EMPTY,
             refused: IdSet::EMPTY,
+            configuration: settings.configuration,
+            pending_conf_index: 0,
             peers: None,
         }
     }
@@ -110,7 +121,8 @@ impl Server {
     /// accepted and changes nothing, what it must refuse is refused and changes nothing.
     ///
     /// Numbers that the specification cannot hold (see [`crate::OutOfRange`]) are refused as well: a
-    /// message with one as if from an unknown peer, a proposal of one as dropped.
+    /// message with one as if from an unknown peer, a proposal of one as dropped. The same goes for changes of servers
+    /// that it cannot hold.
     pub fn step(&self, settings: &Settings, input: &Input) -> Step {
         let refuse = |refusal| Step {
             server: self.clone(),
@@ -127,6 +139,10 @@ impl Server {
             Input::Propose(value) => match Payload::value(*value) {
                 Some(payload) => Stimulus::Propose(payload),
                 None => return refuse(Refusal::ProposalDropped),
+            },
+            Input::ProposeConfChange(change) => match ConfChange::try_from(change) {
+                Ok(change) => Stimulus::ProposeConfChange(change),
+                Err(_) => return refuse(Refusal::ProposalDropped),
             },
             Input::Deliver(m) => match Message::try_from(m) {
                 Ok(m) => {
@@ -169,6 +185,7 @@ impl Server {
     ) -> Outcome {
         let mut turn = Turn {
             settings,
+            applied: self.commit,
             i: self,
             outbox,
             own: None,
@@ -181,7 +198,23 @@ impl Server {
 
     /// The progress of a peer; `None` at a server that does not lead, and for strangers.
     pub(crate) fn peer(&self, id: Id) -> Option<&Progress> {
-        self.peers.as_ref()?.get(id.slot())
+        let peers = self.peers.as_ref()?;
+        let member = self.configuration.members().contains(id);
+        peers.get(id.slot()).filter(|_| member)
+    }
+
+    /// Whether its own vote is a quorum.
+    pub(crate) fn is_alone(&self) -> bool {
+        let mut own = IdSet::EMPTY;
+        own.insert(self.id);
+        self.configuration.is_quorum(own)
+    }
+
+    /// The other members of its configuration, in order.
+    pub(crate) fn others(&self) -> impl Iterator<Item = Id> + use<> {
+        let i = self.id;
+        let members = self.configuration.members().iter();
+        members.filter(move |id| *id != i)
     }
 
     /// What must hold of every server between events, whatever the others do.
@@ -219,6 +252,29 @@ impl Server {
             !leads && self.role != Role::Candidate || self.vote == Some(self.id),
             "candidates and leaders voted for themselves",
         )?;
+        claim(
+            leads || self.pending_conf_index == 0,
+            "only a leader waits for a change",
+        )?;
+        claim(
+            self.pending_conf_index == 0 || self.pending_conf_index > self.commit,
+            "a leader waits for a change that it has applied",
+        )?;
+        let Configuration {
+            voters,
+            outgoing,
+            learners,
+            learners_next,
+            auto_leave,
+        } = self.configuration;
+        claim(
+            voters.or(outgoing).and(learners).is_empty(),
+            "a voter is a learner",
+        )?;
+        claim(
+            learners_next.without(outgoing).is_empty() && (!outgoing.is_empty() || !auto_leave),
+            "what is left later is joint",
+        )?;
         let in_order = |peer: &Progress| {
             (peer.matched < peer.next || settings.departs(Departure::ProbeBelowMatch))
                 && peer.next <= self.log.last_index() + 1
@@ -242,6 +298,8 @@ enum Own {
 /// One event at one server.
 struct Turn<'a, N> {
     settings: &'a Settings,
+    /// What is applied; committed entries are applied before the event ends.
+    applied: u32,
     /// The server that moves.
     i: &'a mut Server,
     /// What it sends to others.
@@ -265,18 +323,27 @@ impl<N: Notes> Turn<'_, N> {
             Stimulus::Heartbeat => self.broadcast_heartbeat(),
             Stimulus::CheckQuorum => self.check_quorum(),
             Stimulus::Propose(payload) => return self.handle_proposal(payload),
+            Stimulus::ProposeConfChange(change) => return self.handle_conf_change(change),
             Stimulus::Deliver(m) => return self.receive(m),
             Stimulus::Restart => self.load_state(),
         }
         Outcome::Accepted
     }
 
-    /// State is durable now: the server hears itself, which may give it more to say to itself.
+    /// State is durable now: the server applies what is committed, and hears itself, which may give it more to apply and
+    /// to say to itself.
     fn settle(&mut self) {
-        while let Some(own) = self.own.take() {
+        loop {
+            let (own, commit) = (self.own.take(), self.i.commit);
+            let applies = self.apply_committed(commit);
             match own {
-                Own::Vote => self.handle_vote(self.i.id, true),
-                Own::Acknowledgement => self.own_entries_are_durable(),
+                Some(Own::Vote) => self.handle_vote(self.i.id, true),
+                Some(Own::Acknowledgement) => self.own_entries_are_durable(),
+                None if !applies => return,
+                None => {}
+            }
+            if applies {
+                self.applied_to(commit);
             }
         }
     }
@@ -302,7 +369,7 @@ impl<N: Notes> Turn<'_, N> {
 
     /// A response of a server that is no member is refused: it was never asked.
     fn validate(&mut self, m: &Message) -> Result<(), Refusal> {
-        if m.is_response() && !self.settings.is_member(m.from) {
+        if m.is_response() && !self.i.configuration.members().contains(m.from) {
             self.note(Rule::StrangerRefused);
             return Err(Refusal::UnknownPeer);
         }
@@ -401,14 +468,15 @@ impl<N: Notes> Turn<'_, N> {
             vote: i.vote,
             log: std::mem::take(&mut i.log),
             commit: i.commit,
-            ..Server::initial(i.id)
+            configuration: i.configuration,
+            ..Server::initial(self.settings, i.id)
         };
         *i = durable;
     }
 
     /// A client's value is appended by a leader and dropped by everybody else.
     fn handle_proposal(&mut self, payload: Payload) -> Outcome {
-        if self.i.role != Role::Leader {
+        if !self.takes_proposals() {
             return self.drop_proposal();
         }
         self.note(Rule::ProposalAppended);
@@ -438,7 +506,6 @@ impl<N: Notes> Turn<'_, N> {
 
     /// The other members, in order.
     fn others(&self) -> impl Iterator<Item = Id> + use<N> {
-        let i = self.i.id;
-        self.settings.ids().filter(move |id| *id != i)
+        self.i.others()
     }
 }

@@ -1,8 +1,10 @@
 //! A server in the vocabulary that conformance compares.
 
+use crate::configuration::Configuration;
 use super::{Flow, Log, Progress, Server};
 use crate::ids::{Id, IdSet};
 use crate::settings::Settings;
+use lockstep_traces as vocabulary;
 use lockstep_traces::{
     DurableImage, Index, NodeView, PeerView, ProgressState, Role, ServerId, Term,
 };
@@ -29,11 +31,15 @@ impl Server {
                 .into_iter()
                 .flat_map(|(ids, granted)| ids.iter().map(move |id| (id.into(), granted)))
                 .collect(),
-            peers: settings
-                .ids()
-                .filter(|id| *id != self.id)
+            peers: self
+                .others()
                 .filter_map(|id| Some((id.into(), self.peer(id)?.view())))
                 .collect(),
+            configuration: match settings.may_change {
+                true => self.configuration.view(),
+                false => vocabulary::Configuration::default(),
+            },
+            pending_conf_index: index(self.pending_conf_index),
             durable: DurableImage {
                 term,
                 vote,
@@ -46,7 +52,7 @@ impl Server {
     /// The server that has this view; `None` if no server can, because a number is out of range or the
     /// durable image is not the state.
     pub fn from_view(settings: &Settings, id: ServerId, view: &NodeView) -> Option<Server> {
-        let id = Id::try_from(id).ok().filter(|id| settings.is_member(*id))?;
+        let id = Id::try_from(id).ok().filter(|id| settings.is_server(*id))?;
         let name = |id: &ServerId| Id::try_from(*id).ok();
         let answers = |granted: bool| {
             let mut ids = IdSet::EMPTY;
@@ -54,8 +60,13 @@ impl Server {
             given.for_each(|(id, _)| name(id).into_iter().for_each(|id| ids.insert(id)));
             ids
         };
-        let peers = settings.ids().map(|j| match j == id {
-            true => Some(Progress::new(0)),
+        let configuration = match settings.may_change {
+            true => Configuration::try_from(&view.configuration).ok()?,
+            false => settings.configuration,
+        };
+        let members = configuration.members();
+        let peers = settings.ids().map(|j| match j == id || !members.contains(j) {
+            true => Some(Progress::untracked()),
             false => Progress::from_view(view.peers.get(&j.into())?),
         });
         let leads = view.role == Role::Leader;
@@ -71,6 +82,8 @@ impl Server {
             commit: narrow(view.commit.0)?,
             granted: answers(true),
             refused: answers(false),
+            configuration,
+            pending_conf_index: narrow(view.pending_conf_index.0)?,
             peers: match leads {
                 true => Some(Arc::new(peers.collect::<Option<_>>()?)),
                 false => None,

@@ -197,17 +197,15 @@ fn check_entry(entry: &Entry, path: &str) -> Result<(), Wrong> {
     }
 }
 
-/// Voters and learners at first: servers of the cluster, in order, and nobody both.
+/// Voters and learners at first: servers of the cluster, and nobody both.
 fn check_members(config: &Config) -> Result<(), Wrong> {
-    for (ids, field) in [(&config.voters, "voters"), (&config.learners, "learners")] {
+    for (ids, field) in [(config.voters, "voters"), (config.learners, "learners")] {
         let path = format!("config.{field}");
         ids.iter()
-            .try_for_each(|id| check_member(config, *id, &path))?;
-        let ascends = ids.is_sorted_by(|a, b| a < b);
-        ensure(ascends, &path, || "must ascend".to_owned())?;
+            .try_for_each(|id| check_member(config, id, &path))?;
     }
-    let both = config.learners.iter().find(|id| config.voters.contains(id));
-    ensure(both.is_none(), "config.learners", || {
+    let both = |id| config.voters.contains(id);
+    ensure(!config.learners.iter().any(both), "config.learners", || {
         "must name no voter".to_owned()
     })?;
     let changes = !config.learners.is_empty()

@@ -1,7 +1,9 @@
 //! Terms, roles, campaigns and leases (paper, sections 5.1 and 5.2; thesis, sections 4.2.3, 6.2 and 9.6).
 
+use crate::properties::step::heard_from;
 use super::{Applied, TransitionProperty, always, rule};
 use crate::cluster::Action;
+use crate::configuration::ConfChange;
 use crate::message::{Body, Entry, Payload};
 use crate::server::{Flow, Progress, Server};
 use lockstep_traces::Role;
@@ -108,8 +110,9 @@ fn tells_stale_sender(it: &Applied<'_>) -> bool {
 }
 
 fn must_campaign(it: &Applied<'_>) -> bool {
-    let times_out = matches!(it.action, Action::Timeout(_)) && it.i.role != Role::Leader;
-    let alone = it.settings.servers() == 1;
+    let times_out =
+        matches!(it.action, Action::Timeout(_)) && it.i.role != Role::Leader && it.votes();
+    let alone = it.i.is_alone();
     let chosen = it.i.role == Role::PreCandidate
         && it.current().is_some_and(|m| {
             let grants = m.body == Body::RequestPreVoteResponse { granted: true };
@@ -117,7 +120,7 @@ fn must_campaign(it: &Applied<'_>) -> bool {
             if !it.i.refused.contains(m.from) {
                 granted.insert(m.from);
             }
-            grants && granted.len() >= it.settings.quorum()
+            grants && it.i.configuration.is_quorum(granted)
         });
     chosen || times_out && (alone || !it.settings.pre_vote)
 }
@@ -125,30 +128,35 @@ fn must_campaign(it: &Applied<'_>) -> bool {
 fn campaigns(it: &Applied<'_>) -> bool {
     let (i, next) = (it.i, it.next);
     let last = i.log.last();
-    let role = match it.settings.servers() {
-        1 => Role::Leader,
-        _ => Role::Candidate,
+    let role = match i.is_alone() {
+        true => Role::Leader,
+        false => Role::Candidate,
     };
     let requests = it
-        .others()
+        .voters()
         .map(|j| (j, i.term + 1, Body::RequestVote { last }));
+    let asks = |body: &Body| matches!(body, Body::RequestVote { .. });
     (next.term, next.vote, next.role) == (i.term + 1, Some(i.id), role)
-        && (role == Role::Leader || next.granted.len() == 1 && next.refused.is_empty())
-        && it.sends(requests)
+        && match role {
+            // Who learns from it is sent appends already.
+            Role::Leader => !it.sent().iter().any(|m| asks(&m.body)),
+            _ => next.granted.len() == 1 && next.refused.is_empty() && it.sends(requests),
+        }
 }
 
 fn must_pre_campaign(it: &Applied<'_>) -> bool {
     matches!(it.action, Action::Timeout(_))
         && it.i.role != Role::Leader
         && it.settings.pre_vote
-        && it.settings.servers() > 1
+        && it.votes()
+        && !it.i.is_alone()
 }
 
 fn pre_campaigns(it: &Applied<'_>) -> bool {
     let (i, next) = (it.i, it.next);
     let last = i.log.last();
     let requests = it
-        .others()
+        .voters()
         .map(|j| (j, i.term + 1, Body::RequestPreVote { last }));
     (next.term, next.vote, next.role) == (i.term, i.vote, Role::PreCandidate)
         && next.leader.is_none()
@@ -187,11 +195,13 @@ fn starts_over(it: &Applied<'_>) -> bool {
             m.to == j && matches!(m.body, Body::AppendEntries { prev, .. } if prev == i.log.last())
         })
     };
-    next.log.last_index() == last + 1
-        && next.log.entry(last + 1) == Some(blank)
-        && it
-            .others()
-            .all(|j| next.peer(j).is_some_and(fresh) && told(j))
+    // Alone it commits at once, and then it may leave a joint configuration at once.
+    let leave = Payload::conf_change(ConfChange::LEAVE_JOINT);
+    let mut more = (last + 2..=next.log.last_index()).map_while(|index| next.log.entry(index));
+    next.log.entry(last + 1) == Some(blank)
+        && more.all(|entry| entry.payload == leave)
+        && it.others().all(told)
+        && it.who_stay().all(|j| next.peer(j).is_some_and(fresh))
 }
 
 fn lease_is_earned(it: &Applied<'_>) -> bool {
@@ -217,13 +227,12 @@ fn leads_on(it: &Applied<'_>) -> bool {
 fn activity_is_earned(it: &Applied<'_>) -> bool {
     let active = |i: &Server, j| i.peer(j).is_some_and(|peer| peer.recent_active);
     let answers = it.for_leader().map(|m| m.from);
-    it.others()
+    it.who_stay()
         .all(|j| active(it.next, j) == (active(it.i, j) || answers == Some(j)))
 }
 
 fn finds_quorum(it: &Applied<'_>) -> bool {
-    let active = |j: &_| it.i.peer(*j).is_some_and(|peer| peer.recent_active);
-    let quorum = it.others().filter(active).count() + 1 >= it.settings.quorum();
+    let quorum = it.i.configuration.is_quorum(heard_from(it.i));
     matches!(it.action, Action::CheckQuorum(_))
         && it.i.role == Role::Leader
         && (quorum || !it.settings.check_quorum)

@@ -46,7 +46,7 @@ fn sends_what_it_may(it: &Applied<'_>) -> bool {
         let mut term = next.term;
         let allowed = match m.body {
             Body::RequestVote { .. } => next.role == Role::Candidate,
-            Body::AppendEntries { .. } | Body::Heartbeat { .. } => next.role == Role::Leader,
+            Body::AppendEntries { .. } | Body::Heartbeat { .. } => it.leads(),
             Body::RequestPreVote { .. } => {
                 term += 1;
                 next.role == Role::PreCandidate
@@ -81,7 +81,7 @@ fn ignores(it: &Applied<'_>, stimulus: Stimulus<'_>, expected: Outcome) -> bool 
 fn ignores_idle_inputs(it: &Applied<'_>) -> bool {
     LocalEvents::that_mean_nothing(it.next).all(|stimulus| {
         let expected = match stimulus {
-            Stimulus::Propose(_) => Outcome::Refused(Refusal::ProposalDropped),
+            Stimulus::Propose(_) | Stimulus::ProposeConfChange(_) => Outcome::Refused(Refusal::ProposalDropped),
             _ => Outcome::Accepted,
         };
         ignores(it, stimulus, expected)
@@ -89,7 +89,9 @@ fn ignores_idle_inputs(it: &Applied<'_>) -> bool {
 }
 
 fn refuses_strangers(it: &Applied<'_>) -> bool {
-    let stranger = Id::new(MAX_SERVERS as u8 + 1).filter(|id| !it.settings.is_member(*id));
+    let members = it.next.configuration.members();
+    let all = (1..=MAX_SERVERS as u8 + 1).filter_map(Id::new);
+    let mut strangers = all.filter(|id| !members.contains(*id) && *id != it.next.id);
     let index = it.next.log.last_index();
     let hint = Position { term: 0, index: 0 };
     let answers = [
@@ -99,8 +101,10 @@ fn refuses_strangers(it: &Applied<'_>) -> bool {
         Body::AppendEntriesRejected { index, hint },
         Body::HeartbeatResponse,
     ];
-    stranger.is_none_or(|from| {
-        answers.into_iter().all(|body| {
+    // The last has no place in any cluster, the first may have been a member.
+    let some = strangers.next().into_iter().chain(strangers.last());
+    some.into_iter().all(|from| {
+        answers.clone().into_iter().all(|body| {
             let message = Message {
                 from,
                 to: it.next.id,

@@ -7,11 +7,13 @@
 
 mod election;
 mod inputs;
+mod membership;
 mod replication;
 mod votes;
 
 use super::TransitionProperty;
 use crate::cluster::{Action, Cluster, ClusterState};
+use crate::configuration::ConfChange;
 use crate::ids::Id;
 use crate::message::{Body, Message};
 use crate::network::Network;
@@ -21,8 +23,13 @@ use lockstep_traces::Role;
 use smallvec::SmallVec;
 
 /// The rules, in the order in which they are looked at.
-pub(super) const ALL: [&[TransitionProperty]; 4] =
-    [election::ALL, votes::ALL, replication::ALL, inputs::ALL];
+pub(super) const ALL: [&[TransitionProperty]; 5] = [
+    election::ALL,
+    votes::ALL,
+    membership::ALL,
+    replication::ALL,
+    inputs::ALL,
+];
 
 /// A property that says something of the steps that satisfy `$when`: that they satisfy `$then`.
 macro_rules! rule {
@@ -53,6 +60,8 @@ struct Applied<'a> {
     next: &'a Server,
     /// The least value that a proposal can carry: no log has it.
     value: u64,
+    /// The change of the configuration that is proposed.
+    change: Option<ConfChange>,
     before: &'a Network,
     after: &'a Network,
 }
@@ -74,6 +83,12 @@ impl<'a> Applied<'a> {
             value: match action {
                 Action::Propose(_) => before.next_value(),
                 _ => 0,
+            },
+            change: match action {
+                Action::ProposeConfChange(_) | Action::ProposeOtherConfChange(_) => {
+                    Some(cluster.change(*action))
+                }
+                _ => None,
             },
             before: &before.network,
             after: &after.network,
@@ -160,10 +175,50 @@ impl<'a> Applied<'a> {
         })
     }
 
-    /// The other members.
+    /// The other members before the step.
     fn others(&self) -> impl Iterator<Item = Id> + use<> {
+        self.i.others()
+    }
+
+    /// The other members that are so before the step and after it.
+    fn who_stay(&self) -> impl Iterator<Item = Id> + use<> {
+        let members = self.next.configuration.members();
+        self.i.others().filter(move |j| members.contains(*j))
+    }
+
+    /// The other voters before the step, of both halves of a joint configuration.
+    fn voters(&self) -> impl Iterator<Item = Id> + use<> {
         let own = self.i.id;
-        self.settings.ids().filter(move |j| *j != own)
+        let voters = self.i.configuration.all_voters().iter();
+        voters.filter(move |j| *j != own)
+    }
+
+    /// Whether another configuration is in use after the step.
+    fn reconfigures(&self) -> bool {
+        self.i.configuration != self.next.configuration
+    }
+
+    /// Whether it is a voter of its configuration before the step.
+    fn votes(&self) -> bool {
+        self.i.configuration.all_voters().contains(self.i.id)
+    }
+
+    /// Whether it leads and is part of its own configuration before the step.
+    fn takes_proposals(&self) -> bool {
+        self.i.role == Role::Leader && self.i.configuration.members().contains(self.i.id)
+    }
+
+    /// Whether it leads in the step, but may have applied its own removal and stepped down at its end.
+    fn leads(&self) -> bool {
+        self.next.role == Role::Leader || self.was_removed_as_leader()
+    }
+
+    /// Whether it led, and has stepped down because it applied its own removal.
+    fn was_removed_as_leader(&self) -> bool {
+        self.i.role == Role::Leader
+            && self.next.role == Role::Follower
+            && self.i.term == self.next.term
+            && self.reconfigures()
     }
 
     /// Whether it led before and afterwards, in the same term.

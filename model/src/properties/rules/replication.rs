@@ -4,6 +4,8 @@
 use super::{Applied, TransitionProperty, rule};
 use crate::cluster::Action;
 use crate::message::{Body, Entries, Entry, Message, Payload, Position};
+use crate::ids::{Id, IdSet};
+use crate::properties::membership::governing;
 use crate::server::{Flow, Progress, Server};
 use lockstep_traces::Role;
 
@@ -130,7 +132,7 @@ fn appends<'a>(it: &Applied<'a>) -> impl Iterator<Item = &'a Message> {
 }
 
 fn is_proposed(it: &Applied<'_>) -> bool {
-    matches!(it.action, Action::Propose(_)) && it.i.role == Role::Leader
+    matches!(it.action, Action::Propose(_)) && it.takes_proposals()
 }
 
 fn appends_proposal(it: &Applied<'_>) -> bool {
@@ -161,11 +163,19 @@ fn are_of_own_log(it: &Applied<'_>) -> bool {
             log.matches(*prev)
                 && entries.iter().eq(own.take(entries.len()))
                 && entries.len() <= most
-                && (*commit, m.term) == (it.next.commit, it.next.term)
-                && it.next.role == Role::Leader
+                && (it.i.commit..=it.next.commit).contains(commit)
+                && (*commit == it.next.commit || commits_in_stages(it))
+                && m.term == it.next.term
+                && it.leads()
         }
         _ => true,
     })
+}
+
+/// Whether what the leader sends first may say less than what it commits in the end: it commits by itself, or more by a
+/// configuration that has just come into use.
+fn commits_in_stages(it: &Applied<'_>) -> bool {
+    it.i.is_alone() || it.reconfigures()
 }
 
 fn append<'a>(it: &Applied<'a>) -> Option<(&'a Message, Position, &'a Entries, u32)> {
@@ -260,7 +270,7 @@ fn hint_is_tight(it: &Applied<'_>) -> bool {
 }
 
 fn does_not_lead(it: &Applied<'_>) -> bool {
-    it.next.role != Role::Leader && it.next.term >= it.i.term
+    it.next.role != Role::Leader && it.next.term >= it.i.term && !it.was_removed_as_leader()
 }
 
 fn commits_as_told(it: &Applied<'_>) -> bool {
@@ -277,20 +287,46 @@ fn commits_as_told(it: &Applied<'_>) -> bool {
 }
 
 fn leads_now(it: &Applied<'_>) -> bool {
-    it.next.role == Role::Leader
+    it.leads()
 }
 
 fn commits_what_a_majority_has(it: &Applied<'_>) -> bool {
     let next = it.next;
-    let counted = |index: &u32| {
-        let has = |j: &_| next.peer(*j).is_some_and(|peer| peer.matched >= *index);
-        next.log.term_at(*index) == Some(next.term)
-            && it.others().filter(has).count() + 1 > it.settings.servers() / 2
+    let led = it.i.role == Role::Leader && it.i.term == next.term;
+    let acknowledged = it.for_leader().and_then(|m| match m.body {
+        Body::AppendEntriesAccepted { index } if index <= it.i.log.last_index() => {
+            Some((m.from, index))
+        }
+        _ => None,
+    });
+    let matched = |j: Id| {
+        let known = it.i.peer(j).filter(|_| led).map_or(0, |peer| peer.matched);
+        match acknowledged {
+            _ if j == next.id => next.log.last_index(),
+            Some((from, index)) if from == j => known.max(index),
+            _ => known,
+        }
     };
-    let highest = (it.i.commit + 1..=next.log.last_index())
-        .rev()
-        .find(counted);
-    next.commit == highest.unwrap_or(it.i.commit)
+    let mut configuration = it.i.configuration;
+    let mut commit = it.i.commit;
+    // The configuration that governs an entry is that of the entries applied before it is committed.
+    while configuration.all_voters().contains(next.id) {
+        let counted = |index: &u32| {
+            let mut have = IdSet::EMPTY;
+            let members = configuration.members().iter();
+            members
+                .filter(|j| matched(*j) >= *index)
+                .for_each(|j| have.insert(j));
+            next.log.term_at(*index) == Some(next.term) && configuration.is_quorum(have)
+        };
+        let mut above = (commit + 1..=next.log.last_index()).rev();
+        let Some(highest) = above.find(counted) else {
+            break;
+        };
+        configuration = governing(next, configuration, commit + 1..=highest);
+        commit = highest;
+    }
+    next.commit == commit
 }
 
 fn commits_more(it: &Applied<'_>) -> bool {
@@ -354,7 +390,7 @@ fn match_is_acknowledged(it: &Applied<'_>) -> bool {
         _ => None,
     });
     let matched = |i: &Server, j| i.peer(j).map_or(0, |peer| peer.matched);
-    it.others().all(|j| {
+    it.who_stay().all(|j| {
         let old = matched(it.i, j);
         let new = match acknowledged {
             // Behind the log there is nothing to have.
@@ -442,7 +478,7 @@ fn hears_from_behind(it: &Applied<'_>) -> bool {
 fn flow_is_controlled(it: &Applied<'_>) -> bool {
     let answers = it.for_leader().map(|m| m.from);
     let with_entries = |m: &&Message| matches!(&m.body, Body::AppendEntries { entries, .. } if !entries.is_empty());
-    it.others().all(|j| {
+    it.next.others().all(|j| {
         let (old, Some(new)) = (it.i.peer(j), it.next.peer(j)) else {
             return appends(it).all(|m| m.to != j);
         };

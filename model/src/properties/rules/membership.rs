@@ -1,0 +1,81 @@
+//! Changes of the configuration (paper, section 6; thesis, chapter 4).
+
+use super::{Applied, TransitionProperty, rule};
+use crate::ids::Id;
+use crate::message::{Body, Payload};
+use crate::server::{Flow, Progress};
+use lockstep_traces::Role;
+
+pub(super) const ALL: &[TransitionProperty] = &[
+    rule!(
+        "change_proposed_step",
+        "a change that a client proposes is appended as any proposal (paper, section 6), unless the last one may not \
+         be applied yet (thesis, section 4.1), or it leaves a joint configuration that is not there, or would enter \
+         one twice: then an empty entry is appended (etcd's raft, stepLeader)",
+        is_proposed => appends_change
+    ),
+    rule!(
+        "new_member_step",
+        "a leader that has applied that a server joins knows nothing of its log, sends to it at once, and counts it \
+         as active until the next quorum check (etcd's raft, Changer and switchToConfig)",
+        adds_members => probes_new_members
+    ),
+    rule!(
+        "removed_leader_step",
+        "\"once C-new has been committed\" a leader that is no part of it steps down (paper, section 6; thesis, \
+         section 4.2.2), if it is set up so; otherwise it goes on, in the same term",
+        removes_itself => |it: &Applied<'_>| {
+            let follows = (it.next.role, it.next.leader) == (Role::Follower, None);
+            it.next.term == it.i.term && follows == it.settings.step_down_on_removal
+        }
+    ),
+];
+
+fn is_proposed(it: &Applied<'_>) -> bool {
+    it.change.is_some() && it.takes_proposals() && it.settings.may_change
+}
+
+fn appends_change(it: &Applied<'_>) -> bool {
+    let (i, last) = (it.i, it.i.log.last_index());
+    it.change.is_none_or(|change| {
+        let mut unapplied = (i.commit + 1..=last).filter_map(|index| i.log.entry(index));
+        let waits = unapplied
+            .any(|entry| entry.term < i.term || entry.payload.as_conf_change().is_some());
+        let fits = i.configuration.is_joint() == change.leaves_joint();
+        let taken = !waits && fits || it.settings.disable_conf_change_validation;
+        let payload = match taken {
+            true => Payload::conf_change(change),
+            false => Payload::EMPTY,
+        };
+        let appended = it.next.log.entry(last + 1);
+        appended.is_some_and(|entry| entry.payload == payload && entry.term == i.term)
+    })
+}
+
+/// The members that a leader has just got.
+fn new_members(it: &Applied<'_>) -> impl Iterator<Item = Id> {
+    let before = it.i.configuration.members();
+    it.next.others().filter(move |j| !before.contains(*j))
+}
+
+fn adds_members(it: &Applied<'_>) -> bool {
+    it.still_leads() && new_members(it).next().is_some()
+}
+
+fn probes_new_members(it: &Applied<'_>) -> bool {
+    let fresh = |peer: &Progress| {
+        peer.matched == 0 && peer.flow == Flow::Probe && peer.recent_active && peer.paused
+    };
+    let sent = it.sent();
+    let told = |j| {
+        let append = |body: &Body| matches!(body, Body::AppendEntries { entries, .. } if !entries.is_empty());
+        sent.iter().any(|m| m.to == j && append(&m.body))
+    };
+    new_members(it).all(|j| it.next.peer(j).is_some_and(fresh) && told(j))
+}
+
+/// Whether a leader applies that it votes no more.
+fn removes_itself(it: &Applied<'_>) -> bool {
+    let votes = it.next.configuration.all_voters().contains(it.next.id);
+    it.i.role == Role::Leader && it.votes() && it.reconfigures() && !votes
+}
