@@ -111,12 +111,11 @@ impl Checkable for Cluster {
     }
 }
 
-/// The rules that a step of the state graph can apply. The other two are about inputs that mean nothing, which are
-/// no steps: `idle_input_step` and `stranger_step` apply them.
+/// The rules that a step of the state graph can apply. The other one is about inputs that mean nothing, which are no
+/// steps: `idle_input_step` applies it.
 fn explored_rules() -> impl Iterator<Item = Rule> {
-    let refusals = [Rule::StrangerRefused, Rule::ProposalDropped];
     let rules = Rule::ALL.iter().copied();
-    rules.filter(move |rule| !refusals.contains(rule))
+    rules.filter(|rule| *rule != Rule::ProposalDropped)
 }
 
 impl Symmetry for Cluster {
@@ -126,7 +125,10 @@ impl Symmetry for Cluster {
     }
 
     fn permute(&self, state: &ClusterState, permutation: usize) -> ClusterState {
-        let number = self.renamings.as_ref().map_or(permutation, |group| group[permutation]);
+        let number = self
+            .renamings
+            .as_ref()
+            .map_or(permutation, |group| group[permutation]);
         state.renamed(number)
     }
 

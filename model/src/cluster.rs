@@ -340,7 +340,11 @@ impl Cluster {
     /// The one initial state: every server as [`Server::new`], nothing in flight.
     pub fn initial(&self) -> ClusterState {
         ClusterState {
-            servers: self.settings.ids().map(|id| Server::initial(&self.settings, id)).collect(),
+            servers: self
+                .settings
+                .ids()
+                .map(|id| Server::initial(&self.settings, id))
+                .collect(),
             network: Network::default(),
             history: History::default(),
             spent: Spent::default(),
@@ -362,10 +366,11 @@ impl Cluster {
         for server in &state.servers {
             let explored = LocalEvents::that_matter(server);
             // A change of the configuration that nobody ever proposes is no probe either.
-            let inputs = Kind::ALL
-                .into_iter()
-                .filter(|kind| kind.change().is_none() || self.bounds.budget(*kind) != Budget::Times(0));
-            let probes = inputs.filter(|kind| !(allowed.contains(*kind) && explored.contains(*kind)));
+            let inputs = Kind::ALL.into_iter().filter(|kind| {
+                kind.change().is_none() || self.bounds.budget(*kind) != Budget::Times(0)
+            });
+            let probes =
+                inputs.filter(|kind| !(allowed.contains(*kind) && explored.contains(*kind)));
             actions.extend(probes.filter_map(|kind| Action::local(kind, server.id)));
         }
     }

@@ -307,8 +307,7 @@ impl Reader<'_> {
             return simple;
         }
         let flags = self.byte();
-        let [learners, outgoing, learners_next] =
-            [(); 3].map(|()| IdSet::from_bits(self.byte()));
+        let [learners, outgoing, learners_next] = [(); 3].map(|()| IdSet::from_bits(self.byte()));
         Membership {
             configuration: Configuration {
                 learners,

@@ -64,9 +64,9 @@ mod canonical;
 mod checkable;
 mod cluster;
 mod codec;
-mod configuration;
 #[cfg(test)]
 mod collapse_tests;
+mod configuration;
 mod dialect;
 mod history;
 mod ids;
@@ -87,8 +87,8 @@ mod symmetry;
 pub const FINDINGS: &str = include_str!("../FINDINGS.md");
 
 pub use bounds::{Bounds, Budget, Kind, Spent};
-pub use configuration::{ConfChange, Configuration};
 pub use cluster::{Action, Cluster, ClusterState, Transition};
+pub use configuration::{ConfChange, Configuration};
 pub use dialect::{Departure, Dialect};
 pub use history::History;
 pub use ids::{Id, IdSet, MAX_SERVERS, OutOfRange};

@@ -407,7 +407,10 @@ const ALL: &[Preset] = &[
         bounds: Bounds {
             max_term: 2,
             timeouts: times(2),
-            changes: two(CHANGE.add_voter(3).remove(2).explicit(), ConfChange::LEAVE_JOINT),
+            changes: two(
+                CHANGE.add_voter(3).remove(2).explicit(),
+                ConfChange::LEAVE_JOINT,
+            ),
             ..QUIET
         },
         ci: true,
@@ -420,6 +423,9 @@ const ALL: &[Preset] = &[
         bounds: Bounds {
             max_term: 3,
             timeouts: times(3),
+            restarts: times(1),
+            drops: times(1),
+            disturbances: times(1),
             changes: one(CHANGE.add_voter(3).remove(2)),
             ..QUIET
         },
@@ -429,12 +435,14 @@ const ALL: &[Preset] = &[
         name: "learner",
         purpose: "a learner is promoted while two servers campaign: it may be asked to vote before it knows",
         config: Config {
+            pre_vote: true,
             learners: ServerSet::of(&[3]),
             ..TWO_OF_THREE
         },
         bounds: Bounds {
             max_term: 2,
             timeouts: times(2),
+            drops: times(1),
             changes: one(CHANGE.add_voter(3)),
             ..QUIET
         },
@@ -447,7 +455,40 @@ const ALL: &[Preset] = &[
         bounds: Bounds {
             max_term: 2,
             timeouts: times(2),
+            proposals: times(1),
+            heartbeats: times(1),
             changes: one(CHANGE.add_voter(3).add_learner(2)),
+            ..QUIET
+        },
+        ci: true,
+    },
+    Preset {
+        name: "replacement",
+        purpose: "one of three voters is replaced: four servers, a joint configuration in which two halves of three \
+                  differ by one",
+        config: Config {
+            servers: 4,
+            ..THREE
+        },
+        bounds: Bounds {
+            max_term: 2,
+            timeouts: times(2),
+            changes: one(CHANGE.add_voter(4).remove(1)),
+            ..QUIET
+        },
+        ci: true,
+    },
+    Preset {
+        name: "unchecked",
+        purpose: "changes that nobody holds back: two at once in the log, by which a leader is removed and comes back",
+        config: Config {
+            disable_conf_change_validation: true,
+            ..TWO_OF_THREE
+        },
+        bounds: Bounds {
+            max_term: 2,
+            timeouts: times(2),
+            changes: two(CHANGE.remove(1), CHANGE.add_voter(1)),
             ..QUIET
         },
         ci: true,

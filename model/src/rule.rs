@@ -262,10 +262,7 @@ const SOURCES: &[(&str, &str)] = &[
         include_str!("server/replication.rs"),
     ),
     ("configuration.rs", include_str!("configuration.rs")),
-    (
-        "server/membership.rs",
-        include_str!("server/membership.rs"),
-    ),
+    ("server/membership.rs", include_str!("server/membership.rs")),
     ("server/progress.rs", include_str!("server/progress.rs")),
     ("server/log.rs", include_str!("server/log.rs")),
 ];

@@ -10,9 +10,9 @@
 
 use crate::bounds::{Bounds, Budget};
 use crate::cluster::{Cluster, ClusterState};
+use crate::configuration::Configuration;
 use crate::history::History;
 use crate::ids::{Id, IdSet, MAX_SERVERS};
-use crate::configuration::Configuration;
 use crate::message::{Body, Entry, Message, Payload};
 use crate::seq::Seq;
 use crate::server::Server;
@@ -353,7 +353,10 @@ pub(crate) fn stabiliser(settings: &Settings, bounds: &Bounds) -> Option<Arc<[us
     let servers = settings.servers();
     let stays = |number: &usize| {
         let renaming = nth_renaming(servers, *number);
-        let proposed = bounds.changes.iter().filter(|(_, budget)| *budget != Budget::Times(0));
+        let proposed = bounds
+            .changes
+            .iter()
+            .filter(|(_, budget)| *budget != Budget::Times(0));
         let mut changes = proposed.map(|(change, _)| *change);
         rename_configuration(settings.configuration, &renaming) == settings.configuration
             && changes.all(|change| change.renamed(|id| rename_id(id, &renaming)) == change)

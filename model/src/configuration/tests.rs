@@ -140,7 +140,10 @@ fn a_change_is_the_same_in_the_vocabulary() {
         assert!(change.code() < 1 << 27);
         assert_eq!(change.renamed(|id| id), change);
     }
-    assert_eq!(format!("{:?}", change.explicit()), "(v4 l2 r1 v5 r5 explicit)");
+    assert_eq!(
+        format!("{:?}", change.explicit()),
+        "(v4 l2 r1 v5 r5 explicit)"
+    );
     assert_eq!(format!("{NOTHING:?}"), "(leave)");
     let beyond = vocabulary::ConfChange {
         changes: vec![ConfChangeSingle::Remove(ServerId::new(6).unwrap())].into(),
@@ -244,8 +247,11 @@ fn etcds_quorum_scripts_pass() {
             let answer = match &case.command[..] {
                 "committed" => {
                     let indexes = named("idx");
-                    let matched =
-                        |id: Id| indexes.get(id.slot()).map_or(0, |it| it.parse().unwrap_or(0));
+                    let matched = |id: Id| {
+                        indexes
+                            .get(id.slot())
+                            .map_or(0, |it| it.parse().unwrap_or(0))
+                    };
                     match names.is_empty() {
                         true => "∞".to_owned(),
                         false => config.committed_index(matched).to_string(),

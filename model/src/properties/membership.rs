@@ -9,6 +9,7 @@ use super::step::{commits_as_leader, delivered, moved};
 use super::{OnState, OnStep, Reached, Reads, StateProperty, Witness};
 use crate::cluster::{Action, ClusterState};
 use crate::configuration::{ConfChange, Configuration};
+use crate::ids::IdSet;
 use crate::message::{Body, Payload};
 use crate::server::Server;
 use lockstep_traces::Role;
@@ -89,19 +90,42 @@ pub(super) const STATE: &[StateProperty] = &[
 
 const LEAVE: Payload = Payload::conf_change(ConfChange::LEAVE_JOINT);
 
-/// The configuration after the changes among these entries, from `configuration` on. One that does not fit changes
-/// nothing.
+/// The configuration after the changes among these entries, from `configuration` on.
 pub(super) fn governing(
     i: &Server,
     configuration: Configuration,
     indexes: std::ops::RangeInclusive<u32>,
 ) -> Configuration {
+    changes(i, indexes).fold(configuration, after)
+}
+
+/// Who is a member before and after each of these entries, and is not new to the leader in between.
+pub(super) fn members_throughout(
+    i: &Server,
+    mut configuration: Configuration,
+    indexes: std::ops::RangeInclusive<u32>,
+) -> IdSet {
+    let mut members = configuration.members();
+    for change in changes(i, indexes) {
+        configuration = after(configuration, change);
+        members = members.and(configuration.members());
+    }
+    members
+}
+
+/// The changes among these entries of a log.
+fn changes(
+    i: &Server,
+    indexes: std::ops::RangeInclusive<u32>,
+) -> impl Iterator<Item = ConfChange> + '_ {
     let entries = indexes.filter_map(|index| i.log.entry(index));
-    let changes = entries.filter_map(|entry| entry.payload.as_conf_change());
-    changes.fold(configuration, |configuration, change| {
-        let changed = configuration.apply(change);
-        changed.map_or(configuration, |changed| changed.configuration)
-    })
+    entries.filter_map(|entry| entry.payload.as_conf_change())
+}
+
+/// A configuration after a change; one that does not fit changes nothing.
+fn after(configuration: Configuration, change: ConfChange) -> Configuration {
+    let changed = configuration.apply(change);
+    changed.map_or(configuration, |changed| changed.configuration)
 }
 
 fn leaders(state: &ClusterState) -> impl Iterator<Item = &Server> {
@@ -115,8 +139,7 @@ fn leads_auto_leave(state: &ClusterState) -> impl Iterator<Item = &Server> {
 
 /// The changes in a log that are not applied yet.
 fn unapplied_changes(i: &Server) -> impl Iterator<Item = ConfChange> + '_ {
-    let entries = (i.commit + 1..=i.log.last_index()).filter_map(|index| i.log.entry(index));
-    entries.filter_map(|entry| entry.payload.as_conf_change())
+    changes(i, i.commit + 1..=i.log.last_index())
 }
 
 /// Whether a server votes in its own configuration.
@@ -160,8 +183,9 @@ pub(super) const WITNESSES: &[Witness] = &[
         |_, before, action, after| {
             let asked = delivered(before, action);
             asked.is_some_and(|m| matches!(m.body, Body::RequestVote { .. }))
-                && moved(before, action, after)
-                    .is_some_and(|(i, next)| !is_member(i) && i.vote != next.vote && next.vote.is_some())
+                && moved(before, action, after).is_some_and(|(i, next)| {
+                    !is_member(i) && i.vote != next.vote && next.vote.is_some()
+                })
         },
     ),
     on_step(
@@ -193,7 +217,10 @@ pub(super) const WITNESSES: &[Witness] = &[
         "removal",
         |cluster, state| {
             let first = cluster.settings.configuration.members();
-            state.servers.iter().any(|i| first.contains(i.id) && !is_member(i))
+            state
+                .servers
+                .iter()
+                .any(|i| first.contains(i.id) && !is_member(i))
         },
     ),
     on_step(
@@ -224,9 +251,13 @@ pub(super) const WITNESSES: &[Witness] = &[
         "return",
         |_, before, action, after| {
             moved(before, action, after).is_some_and(|(i, next)| {
-                let first = |i: &Server| (1..=i.log.last_index()).find(|index| {
-                    i.log.entry(*index).is_some_and(|it| it.payload.as_conf_change().is_some())
-                });
+                let first = |i: &Server| {
+                    (1..=i.log.last_index()).find(|index| {
+                        i.log
+                            .entry(*index)
+                            .is_some_and(|it| it.payload.as_conf_change().is_some())
+                    })
+                };
                 !votes(i) && votes(next) && first(i).is_some_and(|index| index <= i.commit)
             })
         },
@@ -300,7 +331,10 @@ pub(super) const WITNESSES: &[Witness] = &[
         "learner",
         |cluster, state| {
             let first = cluster.settings.configuration.learners;
-            state.servers.iter().any(|i| first.contains(i.id) && votes(i))
+            state
+                .servers
+                .iter()
+                .any(|i| first.contains(i.id) && votes(i))
         },
     ),
 ];

@@ -220,15 +220,16 @@ fn state_machine_safety_inv(_: &Cluster, state: &ClusterState) -> bool {
 
 fn committed_on_quorum_inv(cluster: &Cluster, state: &ClusterState) -> bool {
     let mut servers = state.servers.iter();
-    cluster.settings.may_change || servers.all(|i| {
-        // Log Matching makes the last committed entry stand for those before it.
-        let entry = i.log.entry(i.commit);
-        let holders = state
-            .servers
-            .iter()
-            .filter(|j| j.log.entry(i.commit) == entry);
-        i.commit == 0 || i.configuration.is_quorum(names(holders))
-    })
+    cluster.settings.may_change
+        || servers.all(|i| {
+            // Log Matching makes the last committed entry stand for those before it.
+            let entry = i.log.entry(i.commit);
+            let holders = state
+                .servers
+                .iter()
+                .filter(|j| j.log.entry(i.commit) == entry);
+            i.commit == 0 || i.configuration.is_quorum(names(holders))
+        })
 }
 
 fn match_is_replicated_inv(_: &Cluster, state: &ClusterState) -> bool {
@@ -243,19 +244,19 @@ fn match_is_replicated_inv(_: &Cluster, state: &ClusterState) -> bool {
 
 fn elected_by_quorum_inv(cluster: &Cluster, state: &ClusterState) -> bool {
     let mut leaders = leaders(state);
-    cluster.settings.may_change || leaders.all(|leader| {
-        let voted = |j: &&Server| {
-            j.term > leader.term || j.term == leader.term && j.vote == Some(leader.id)
-        };
-        let voters = state.servers.iter().filter(voted);
-        leader.configuration.is_quorum(names(voters))
-    })
+    cluster.settings.may_change
+        || leaders.all(|leader| {
+            let voted = |j: &&Server| {
+                j.term > leader.term || j.term == leader.term && j.vote == Some(leader.id)
+            };
+            let voters = state.servers.iter().filter(voted);
+            leader.configuration.is_quorum(names(voters))
+        })
 }
 
 fn undecided_inv(_: &Cluster, state: &ClusterState) -> bool {
-    campaigners(state).all(|i| {
-        i.configuration.vote_result(i.granted, i.refused) == VoteResult::Pending
-    })
+    campaigners(state)
+        .all(|i| i.configuration.vote_result(i.granted, i.refused) == VoteResult::Pending)
 }
 
 /// The names of servers.

@@ -1,6 +1,7 @@
 //! Properties of transitions.
 
 use super::TransitionProperty;
+use super::membership::members_throughout;
 use crate::cluster::{Action, Cluster, ClusterState};
 use crate::ids::{Id, IdSet};
 use crate::message::{Body, Message};
@@ -61,7 +62,8 @@ pub(super) const ALL: &[TransitionProperty] = &[
         holds: |_, before, action, after| {
             still_leads(before, action, after).is_none_or(|(i, next)| {
                 let matched = |i: &Server, j| i.peer(j).map(|peer| peer.matched);
-                next.others().all(|j| matched(i, j) <= matched(next, j))
+                let stay = members_throughout(next, i.configuration, i.commit + 1..=next.commit);
+                stay.iter().all(|j| matched(i, j) <= matched(next, j))
             })
         },
         antecedent: |_, before, action, after| {

@@ -24,7 +24,11 @@ impl<N: Notes> Turn<'_, N> {
         if i.role != Role::Leader || !i.configuration.members().contains(i.id) {
             return;
         }
-        if let Some(peers) = i.peers.as_mut().filter(|peers| peers[i.id.slot()].is_forgotten()) {
+        if let Some(peers) = i
+            .peers
+            .as_mut()
+            .filter(|peers| peers[i.id.slot()].is_forgotten())
+        {
             Arc::make_mut(peers)[i.id.slot()] = Progress::untracked();
         }
         if self.maybe_commit() {

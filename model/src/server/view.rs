@@ -1,7 +1,7 @@
 //! A server in the vocabulary that conformance compares.
 
-use crate::configuration::Configuration;
 use super::{Flow, Log, Progress, Server};
+use crate::configuration::Configuration;
 use crate::ids::{Id, IdSet};
 use crate::settings::Settings;
 use lockstep_traces as vocabulary;
@@ -65,10 +65,12 @@ impl Server {
             false => settings.configuration,
         };
         let members = configuration.members();
-        let peers = settings.ids().map(|j| match j == id || !members.contains(j) {
-            true => Some(Progress::untracked()),
-            false => Progress::from_view(view.peers.get(&j.into())?),
-        });
+        let peers = settings
+            .ids()
+            .map(|j| match j == id || !members.contains(j) {
+                true => Some(Progress::untracked()),
+                false => Progress::from_view(view.peers.get(&j.into())?),
+            });
         let leads = view.role == Role::Leader;
         let log = view.log.iter().map(|entry| entry.try_into().ok());
         let server = Server {

@@ -1,10 +1,10 @@
 //! Terms, roles, campaigns and leases (paper, sections 5.1 and 5.2; thesis, sections 4.2.3, 6.2 and 9.6).
 
-use crate::properties::step::heard_from;
 use super::{Applied, TransitionProperty, always, rule};
 use crate::cluster::Action;
 use crate::configuration::ConfChange;
 use crate::message::{Body, Entry, Payload};
+use crate::properties::step::heard_from;
 use crate::server::{Flow, Progress, Server};
 use lockstep_traces::Role;
 

@@ -81,7 +81,9 @@ fn ignores(it: &Applied<'_>, stimulus: Stimulus<'_>, expected: Outcome) -> bool 
 fn ignores_idle_inputs(it: &Applied<'_>) -> bool {
     LocalEvents::that_mean_nothing(it.next).all(|stimulus| {
         let expected = match stimulus {
-            Stimulus::Propose(_) | Stimulus::ProposeConfChange(_) => Outcome::Refused(Refusal::ProposalDropped),
+            Stimulus::Propose(_) | Stimulus::ProposeConfChange(_) => {
+                Outcome::Refused(Refusal::ProposalDropped)
+            }
             _ => Outcome::Accepted,
         };
         ignores(it, stimulus, expected)

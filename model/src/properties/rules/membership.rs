@@ -1,7 +1,7 @@
 //! Changes of the configuration (paper, section 6; thesis, chapter 4).
 
 use super::{Applied, TransitionProperty, rule};
-use crate::ids::Id;
+use crate::ids::{Id, IdSet};
 use crate::message::{Body, Payload};
 use crate::server::{Flow, Progress};
 use lockstep_traces::Role;
@@ -13,6 +13,12 @@ pub(super) const ALL: &[TransitionProperty] = &[
          be applied yet (thesis, section 4.1), or it leaves a joint configuration that is not there, or would enter \
          one twice: then an empty entry is appended (etcd's raft, stepLeader)",
         is_proposed => appends_change
+    ),
+    rule!(
+        "removed_member_step",
+        "what a server answers that is no member any more, or not yet by what is applied here, counts for nothing, not \
+         even its term (etcd's raft, ErrStepPeerNotFound)",
+        |it: &Applied<'_>| it.refuses_stranger() => |it: &Applied<'_>| it.i == it.next && it.sends([])
     ),
     rule!(
         "new_member_step",
@@ -39,8 +45,8 @@ fn appends_change(it: &Applied<'_>) -> bool {
     let (i, last) = (it.i, it.i.log.last_index());
     it.change.is_none_or(|change| {
         let mut unapplied = (i.commit + 1..=last).filter_map(|index| i.log.entry(index));
-        let waits = unapplied
-            .any(|entry| entry.term < i.term || entry.payload.as_conf_change().is_some());
+        let waits =
+            unapplied.any(|entry| entry.term < i.term || entry.payload.as_conf_change().is_some());
         let fits = i.configuration.is_joint() == change.leaves_joint();
         let taken = !waits && fits || it.settings.disable_conf_change_validation;
         let payload = match taken {
@@ -54,8 +60,9 @@ fn appends_change(it: &Applied<'_>) -> bool {
 
 /// The members that a leader has just got.
 fn new_members(it: &Applied<'_>) -> impl Iterator<Item = Id> {
-    let before = it.i.configuration.members();
-    it.next.others().filter(move |j| !before.contains(*j))
+    let mut stay = IdSet::EMPTY;
+    it.who_stay().for_each(|j| stay.insert(j));
+    it.next.others().filter(move |j| !stay.contains(*j))
 }
 
 fn adds_members(it: &Applied<'_>) -> bool {

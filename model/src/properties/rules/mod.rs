@@ -12,6 +12,7 @@ mod replication;
 mod votes;
 
 use super::TransitionProperty;
+use super::membership::members_throughout;
 use crate::cluster::{Action, Cluster, ClusterState};
 use crate::configuration::ConfChange;
 use crate::ids::Id;
@@ -54,8 +55,9 @@ use rule;
 struct Applied<'a> {
     settings: &'a Settings,
     action: Action,
-    /// The message that is delivered.
+    /// The message that is delivered, unless it is [refused](Self::refuses_stranger).
     message: Option<&'a Message>,
+    delivered: Option<&'a Message>,
     i: &'a Server,
     next: &'a Server,
     /// The least value that a proposal can carry: no log has it.
@@ -74,10 +76,12 @@ impl<'a> Applied<'a> {
         after: &'a ClusterState,
     ) -> Option<Applied<'a>> {
         let (i, next) = super::step::moved(before, action, after)?;
+        let delivered = super::step::delivered(before, action);
         Some(Applied {
             settings: &cluster.settings,
             action: *action,
-            message: super::step::delivered(before, action),
+            message: delivered.filter(|m| !is_strange(i, m)),
+            delivered,
             i,
             next,
             value: match action {
@@ -97,11 +101,11 @@ impl<'a> Applied<'a> {
 
     /// The messages sent, sorted.
     fn sent(&self) -> SmallVec<[&'a Message; 6]> {
-        if self.after.len() + usize::from(self.message.is_some()) == self.before.len() {
+        if self.after.len() + usize::from(self.delivered.is_some()) == self.before.len() {
             return SmallVec::new();
         }
         let mut old = self.before.iter().peekable();
-        let mut delivered = self.message;
+        let mut delivered = self.delivered;
         let mut sent = SmallVec::new();
         for message in self.after.iter() {
             while old.peek().is_some_and(|it| *it < message) {
@@ -180,9 +184,10 @@ impl<'a> Applied<'a> {
         self.i.others()
     }
 
-    /// The other members that are so before the step and after it.
+    /// The other members that are so before the step, after it, and all the time between.
     fn who_stay(&self) -> impl Iterator<Item = Id> + use<> {
-        let members = self.next.configuration.members();
+        let applied = self.i.commit + 1..=self.next.commit;
+        let members = members_throughout(self.next, self.i.configuration, applied);
         self.i.others().filter(move |j| members.contains(*j))
     }
 
@@ -193,9 +198,14 @@ impl<'a> Applied<'a> {
         voters.filter(move |j| *j != own)
     }
 
-    /// Whether another configuration is in use after the step.
+    /// Whether a change of the configuration is applied.
     fn reconfigures(&self) -> bool {
-        self.i.configuration != self.next.configuration
+        let mut applied = self.i.commit + 1..=self.next.commit;
+        let log = &self.next.log;
+        applied.any(|index| {
+            let entry = log.entry(index);
+            entry.is_some_and(|entry| entry.payload.as_conf_change().is_some())
+        })
     }
 
     /// Whether it is a voter of its configuration before the step.
@@ -221,12 +231,22 @@ impl<'a> Applied<'a> {
             && self.reconfigures()
     }
 
+    /// Whether the message is the answer of a server that is no member.
+    fn refuses_stranger(&self) -> bool {
+        self.delivered.is_some_and(|m| is_strange(self.i, m))
+    }
+
     /// Whether it led before and afterwards, in the same term.
     fn still_leads(&self) -> bool {
         self.i.role == Role::Leader
             && self.next.role == Role::Leader
             && self.i.term == self.next.term
     }
+}
+
+/// Whether a message is the answer of a server that is no member of the recipient's configuration.
+fn is_strange(i: &Server, m: &Message) -> bool {
+    m.is_response() && !i.configuration.members().contains(m.from)
 }
 
 fn always(_: &Applied<'_>) -> bool {

@@ -3,9 +3,9 @@
 
 use super::{Applied, TransitionProperty, rule};
 use crate::cluster::Action;
-use crate::message::{Body, Entries, Entry, Message, Payload, Position};
 use crate::ids::{Id, IdSet};
-use crate::properties::membership::governing;
+use crate::message::{Body, Entries, Entry, Message, Payload, Position};
+use crate::properties::membership::{governing, members_throughout};
 use crate::server::{Flow, Progress, Server};
 use lockstep_traces::Role;
 
@@ -302,20 +302,31 @@ fn commits_what_a_majority_has(it: &Applied<'_>) -> bool {
     let matched = |j: Id| {
         let known = it.i.peer(j).filter(|_| led).map_or(0, |peer| peer.matched);
         match acknowledged {
-            _ if j == next.id => next.log.last_index(),
             Some((from, index)) if from == j => known.max(index),
             _ => known,
         }
     };
+    let own = |i: &Server| {
+        i.peers
+            .as_ref()
+            .map(|peers| peers[i.id.slot()].is_forgotten())
+    };
+    let appends = next.log.last_index() > it.i.log.last_index();
+    // Who has come back counts for nothing before it has acknowledged something, the leader itself included.
+    let mut known = it.i.configuration.members();
+    if own(it.i) == Some(true) && !appends {
+        known.remove(next.id);
+    }
     let mut configuration = it.i.configuration;
     let mut commit = it.i.commit;
-    // The configuration that governs an entry is that of the entries applied before it is committed.
-    while configuration.all_voters().contains(next.id) {
+    // The configuration that governs an entry is that of the entries applied before it is committed. Once the leader
+    // has applied its removal, it commits nothing more before somebody acknowledges something.
+    loop {
         let counted = |index: &u32| {
             let mut have = IdSet::EMPTY;
             let members = configuration.members().iter();
             members
-                .filter(|j| matched(*j) >= *index)
+                .filter(|j| known.contains(*j) && (*j == next.id || matched(*j) >= *index))
                 .for_each(|j| have.insert(j));
             next.log.term_at(*index) == Some(next.term) && configuration.is_quorum(have)
         };
@@ -323,8 +334,13 @@ fn commits_what_a_majority_has(it: &Applied<'_>) -> bool {
         let Some(highest) = above.find(counted) else {
             break;
         };
-        configuration = governing(next, configuration, commit + 1..=highest);
+        let applied = commit + 1..=highest;
+        known = known.and(members_throughout(next, configuration, applied.clone()));
+        configuration = governing(next, configuration, applied);
         commit = highest;
+        if !configuration.all_voters().contains(next.id) {
+            break;
+        }
     }
     next.commit == commit
 }
@@ -356,7 +372,9 @@ fn news<'a>(it: &Applied<'a>) -> Option<(&'a Message, u32, &'a Progress)> {
 }
 
 fn answers_probe(it: &Applied<'_>) -> bool {
-    news(it).is_some_and(|(.., old)| old.flow == Flow::Probe)
+    // What it says may be what removes it.
+    let stays = |m: &Message| it.who_stay().any(|j| j == m.from);
+    news(it).is_some_and(|(m, _, old)| old.flow == Flow::Probe && stays(m))
 }
 
 fn acknowledges_more(it: &Applied<'_>) -> bool {
@@ -478,29 +496,37 @@ fn hears_from_behind(it: &Applied<'_>) -> bool {
 fn flow_is_controlled(it: &Applied<'_>) -> bool {
     let answers = it.for_leader().map(|m| m.from);
     let with_entries = |m: &&Message| matches!(&m.body, Body::AppendEntries { entries, .. } if !entries.is_empty());
-    it.next.others().all(|j| {
-        let (old, Some(new)) = (it.i.peer(j), it.next.peer(j)) else {
-            return appends(it).all(|m| m.to != j);
-        };
-        let mut to_it = appends(it).filter(|m| m.to == j);
-        let held_back = old.is_some_and(|old| old.paused) && answers != Some(j);
-        let ahead = appends(it).filter(|m| m.to == j).filter(with_entries);
-        match new.flow {
-            _ if held_back => to_it.next().is_none(),
-            _ if to_it.next().is_none() => true,
-            // An append without entries holds nothing back.
-            Flow::Probe => match ahead.count() {
-                0 => !new.paused,
-                1 => new.paused,
-                _ => false,
-            },
-            Flow::Replicate => ahead.into_iter().all(|m| {
-                let last = match &m.body {
-                    Body::AppendEntries { prev, entries, .. } => prev.index + entries.len() as u32,
-                    _ => 0,
-                };
-                new.inflight.iter().any(|sent| sent == last)
-            }),
-        }
-    })
+    it.next.role != Role::Leader
+        || it.next.others().all(|j| {
+            // To who goes and comes back in one step it sends as to two servers.
+            let returns = it.i.peer(j).is_some() && !it.who_stay().any(|it| it == j);
+            if returns {
+                return true;
+            }
+            let (old, Some(new)) = (it.i.peer(j), it.next.peer(j)) else {
+                return appends(it).all(|m| m.to != j);
+            };
+            let mut to_it = appends(it).filter(|m| m.to == j);
+            let held_back = old.is_some_and(|old| old.paused) && answers != Some(j);
+            let ahead = appends(it).filter(|m| m.to == j).filter(with_entries);
+            match new.flow {
+                _ if held_back => to_it.next().is_none(),
+                _ if to_it.next().is_none() => true,
+                // An append without entries holds nothing back.
+                Flow::Probe => match ahead.count() {
+                    0 => !new.paused,
+                    1 => new.paused,
+                    _ => false,
+                },
+                Flow::Replicate => ahead.into_iter().all(|m| {
+                    let last = match &m.body {
+                        Body::AppendEntries { prev, entries, .. } => {
+                            prev.index + entries.len() as u32
+                        }
+                        _ => 0,
+                    };
+                    new.inflight.iter().any(|sent| sent == last)
+                }),
+            }
+        })
 }
