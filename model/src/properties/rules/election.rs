@@ -212,10 +212,12 @@ fn lease_is_earned(it: &Applied<'_>) -> bool {
         .iter()
         .any(|m| m.body == Body::RequestVoteResponse { granted: true });
     let begins = it.of_leader().is_some() || voted && knows_leader;
-    let ends = matches!(
-        it.action,
-        Action::LeaseExpire(_) | Action::Timeout(_) | Action::Restart(_)
-    );
+    let ends = match it.action {
+        Action::LeaseExpire(_) | Action::Restart(_) => true,
+        // To who does not vote it means nothing.
+        Action::Timeout(_) => it.votes(),
+        _ => false,
+    };
     let lasts = i.lease && i.term == next.term && next.role == Role::Follower && !ends;
     next.lease == (it.settings.check_quorum && (begins || lasts))
 }

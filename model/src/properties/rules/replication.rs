@@ -290,6 +290,9 @@ fn leads_now(it: &Applied<'_>) -> bool {
     it.leads()
 }
 
+/// What a leader commits in a step: the highest index that a quorum has, and whenever it has applied a change the
+/// highest that a quorum of the new configuration has. Once it has applied its own removal it looks again only when
+/// somebody acknowledges something.
 fn commits_what_a_majority_has(it: &Applied<'_>) -> bool {
     let next = it.next;
     let led = it.i.role == Role::Leader && it.i.term == next.term;
@@ -306,39 +309,43 @@ fn commits_what_a_majority_has(it: &Applied<'_>) -> bool {
             _ => known,
         }
     };
-    let own = |i: &Server| {
-        i.peers
-            .as_ref()
-            .map(|peers| peers[i.id.slot()].is_forgotten())
-    };
     let appends = next.log.last_index() > it.i.log.last_index();
+    let peers = it.i.peers.as_ref();
+    let forgotten = peers.is_some_and(|peers| peers[it.i.id.slot()].is_forgotten());
     // Who has come back counts for nothing before it has acknowledged something, the leader itself included.
     let mut known = it.i.configuration.members();
-    if own(it.i) == Some(true) && !appends {
+    if forgotten && !appends {
         known.remove(next.id);
     }
     let mut configuration = it.i.configuration;
     let mut commit = it.i.commit;
-    // The configuration that governs an entry is that of the entries applied before it is committed. Once the leader
-    // has applied its removal, it commits nothing more before somebody acknowledges something.
-    loop {
-        let counted = |index: &u32| {
-            let mut have = IdSet::EMPTY;
-            let members = configuration.members().iter();
-            members
-                .filter(|j| known.contains(*j) && (*j == next.id || matched(*j) >= *index))
-                .for_each(|j| have.insert(j));
-            next.log.term_at(*index) == Some(next.term) && configuration.is_quorum(have)
-        };
-        let mut above = (commit + 1..=next.log.last_index()).rev();
-        let Some(highest) = above.find(counted) else {
-            break;
-        };
-        let applied = commit + 1..=highest;
-        known = known.and(members_throughout(next, configuration, applied.clone()));
-        configuration = governing(next, configuration, applied);
-        commit = highest;
-        if !configuration.all_voters().contains(next.id) {
+    let mut leads = true;
+    let mut looks = it.votes() || appends || acknowledged.is_some();
+    for applied in it.i.commit.. {
+        // Every entry is applied in its turn, the first of these before the step.
+        let change = (applied > it.i.commit).then(|| next.log.entry(applied));
+        let change = change.flatten().and_then(|it| it.payload.as_conf_change());
+        if change.is_some() {
+            known = known.and(members_throughout(next, configuration, applied..=applied));
+            configuration = governing(next, configuration, applied..=applied);
+            let votes = configuration.all_voters().contains(next.id);
+            leads &= votes || !it.settings.step_down_on_removal;
+            looks = leads && votes;
+        }
+        if looks {
+            let counted = |index: &u32| {
+                let mut have = IdSet::EMPTY;
+                let members = configuration.members().and(known).iter();
+                members
+                    .filter(|j| *j == next.id || matched(*j) >= *index)
+                    .for_each(|j| have.insert(j));
+                next.log.term_at(*index) == Some(next.term) && configuration.is_quorum(have)
+            };
+            let mut above = (commit + 1..=next.log.last_index()).rev();
+            commit = above.find(counted).unwrap_or(commit);
+            looks = false;
+        }
+        if applied >= commit {
             break;
         }
     }
@@ -374,7 +381,7 @@ fn news<'a>(it: &Applied<'a>) -> Option<(&'a Message, u32, &'a Progress)> {
 fn answers_probe(it: &Applied<'_>) -> bool {
     // What it says may be what removes it.
     let stays = |m: &Message| it.who_stay().any(|j| j == m.from);
-    news(it).is_some_and(|(m, _, old)| old.flow == Flow::Probe && stays(m))
+    it.still_leads() && news(it).is_some_and(|(m, _, old)| old.flow == Flow::Probe && stays(m))
 }
 
 fn acknowledges_more(it: &Applied<'_>) -> bool {
