@@ -89,9 +89,12 @@ const THREE: Config = Config {
 /// A change of nothing, to build on.
 const CHANGE: ConfChange = ConfChange::LEAVE_JOINT;
 
+/// A place in the menu that is not used.
+const NONE: (ConfChange, Budget) = (CHANGE, times(0));
+
 /// One change, which is proposed once.
 const fn one(change: ConfChange) -> [(ConfChange, Budget); 2] {
-    [(change, times(1)), (CHANGE, times(0))]
+    [(change, times(1)), NONE]
 }
 
 /// Two changes, each of which is proposed once.
@@ -366,8 +369,8 @@ const ALL: &[Preset] = &[
         bounds: Bounds {
             max_term: 2,
             timeouts: times(2),
-            proposals: times(1),
-            changes: one(CHANGE.remove(1)),
+            // The second one comes too early, or is nothing new.
+            changes: [(CHANGE.remove(1), times(2)), NONE],
             ..QUIET
         },
         ci: true,
@@ -474,6 +477,22 @@ const ALL: &[Preset] = &[
             max_term: 2,
             timeouts: times(2),
             changes: one(CHANGE.add_voter(4).remove(1)),
+            ..QUIET
+        },
+        ci: true,
+    },
+    Preset {
+        name: "succession",
+        purpose: "two changes in a row, one voter comes and another goes: quorums two changes apart need not meet, so \
+                  the second one waits for the first",
+        config: Config {
+            servers: 4,
+            ..THREE
+        },
+        bounds: Bounds {
+            max_term: 2,
+            timeouts: times(2),
+            changes: two(CHANGE.add_voter(4), CHANGE.remove(1)),
             ..QUIET
         },
         ci: true,

@@ -28,7 +28,7 @@ fn plain(report: Report) -> Report {
 
 #[test]
 fn collapsing_changes_nothing() {
-    for name in ["smoke", "votes", "lease", "window", "single"] {
+    for name in ["smoke", "votes", "lease", "window", "single", "joint"] {
         let cluster = cluster(name);
         for coverage in [true, false] {
             let search = || Search::new(&cluster).coverage(coverage);
@@ -140,7 +140,7 @@ proptest! {
 
 #[test]
 fn collapsing_changes_nothing_with_symmetry() {
-    for name in ["smoke", "votes", "pair"] {
+    for name in ["smoke", "votes", "pair", "learner"] {
         let cluster = cluster(name);
         let search = || Search::new(&cluster).symmetry(true).coverage(true);
         let executed = report(search().collapse(false));
@@ -253,7 +253,7 @@ fn a_swarm_finds_no_violation_and_elects() {
     let never: Vec<&str> = one
         .actions
         .iter()
-        .filter(|action| action.fired == 0)
+        .filter(|action| action.fired == 0 && !action.kind.ends_with("ConfChange"))
         .map(|a| a.kind.as_str())
         .collect();
     assert!(never.is_empty(), "{never:?} never fired");

@@ -27,6 +27,16 @@ const PINNED: &[(&str, u64, u64, u32)] = &[
     ("four", 53_309, 202_913, 26),
     ("quorum", 266_726, 1_199_046, 25),
     ("single", 175, 302, 9),
+    ("simple-change", 38_702, 91_971, 32),
+    ("removal", 186_568, 463_981, 38),
+    ("resignation", 134_772, 342_395, 33),
+    ("return", 241_549, 663_367, 27),
+    ("joint", 27_107, 63_204, 35),
+    ("handover", 247_510, 682_622, 43),
+    ("learner", 68_444, 194_361, 33),
+    ("demotion", 169_972, 410_825, 47),
+    ("replacement", 15_049, 36_793, 30),
+    ("unchecked", 11_904, 28_469, 26),
 ];
 
 fn cluster(preset: &Preset) -> Cluster {
@@ -101,7 +111,7 @@ fn never<'a>(counts: impl Iterator<Item = (&'a String, u64)>) -> BTreeSet<String
 /// forgets shows as a difference.
 #[test]
 fn stateright_finds_as_many_states() {
-    for name in ["smoke", "votes", "single"] {
+    for name in ["smoke", "votes", "single", "demotion", "unchecked"] {
         let preset = Preset::named(name).expect("the preset exists");
         let pinned = PINNED.iter().find(|(pinned, ..)| *pinned == name);
         let checker = cluster(preset).checker().threads(2).spawn_bfs().join();
@@ -115,7 +125,16 @@ fn stateright_finds_as_many_states() {
 
 #[test]
 fn symmetry_divides_exactly() {
-    for name in ["smoke", "votes", "pair", "single"] {
+    for name in [
+        "smoke",
+        "votes",
+        "pair",
+        "single",
+        "simple-change",
+        "learner",
+        "replacement",
+        "unchecked",
+    ] {
         let preset = Preset::named(name).expect("the preset exists");
         let cluster = cluster(preset);
         let search = Search::new(&cluster)
