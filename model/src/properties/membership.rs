@@ -8,7 +8,7 @@
 use super::step::{commits_as_leader, delivered, moved};
 use super::{OnState, OnStep, Reached, Reads, StateProperty, Witness};
 use crate::cluster::{Action, ClusterState};
-use crate::configuration::{ConfChange, Configuration};
+use crate::configuration::{Changed, ConfChange, Configuration};
 use crate::ids::IdSet;
 use crate::message::{Body, Payload};
 use crate::server::Server;
@@ -72,16 +72,15 @@ pub(super) const STATE: &[StateProperty] = &[
     StateProperty {
         name: "auto_leave_inv",
         source: "a joint configuration that leaves itself is left: whoever leads and has applied it has proposed that, \
-                 or has yet to apply what it inherited (etcd's raft, appliedTo)",
+                 or has yet to apply the first entry of its term (etcd's raft, appliedTo)",
         reads: Reads::Servers,
         holds: |_, state| {
             leads_auto_leave(state).all(|leader| {
-                let mut unapplied = leader.commit + 1..=leader.log.last_index();
                 let log = &leader.log;
-                unapplied.any(|index| {
-                    let inherited = log.term_at(index) < Some(leader.term);
-                    inherited || log.entry(index).is_some_and(|entry| entry.payload == LEAVE)
-                })
+                let mut unapplied = leader.commit + 1..=log.last_index();
+                log.term_at(leader.commit) < Some(leader.term)
+                    || unapplied
+                        .any(|index| log.entry(index).is_some_and(|entry| entry.payload == LEAVE))
             })
         },
         antecedent: |_, state| leads_auto_leave(state).next().is_some(),
@@ -96,7 +95,9 @@ pub(super) fn governing(
     configuration: Configuration,
     indexes: std::ops::RangeInclusive<u32>,
 ) -> Configuration {
-    changes(i, indexes).fold(configuration, after)
+    changes(i, indexes).fold(configuration, |configuration, change| {
+        after(configuration, change).configuration
+    })
 }
 
 /// Who is a member before and after each of these entries, and is not new to the leader in between.
@@ -107,8 +108,9 @@ pub(super) fn members_throughout(
 ) -> IdSet {
     let mut members = configuration.members();
     for change in changes(i, indexes) {
-        configuration = after(configuration, change);
-        members = members.and(configuration.members());
+        let changed = after(configuration, change);
+        configuration = changed.configuration;
+        members = members.and(configuration.members()).without(changed.fresh);
     }
     members
 }
@@ -123,9 +125,11 @@ fn changes(
 }
 
 /// A configuration after a change; one that does not fit changes nothing.
-fn after(configuration: Configuration, change: ConfChange) -> Configuration {
-    let changed = configuration.apply(change);
-    changed.map_or(configuration, |changed| changed.configuration)
+fn after(configuration: Configuration, change: ConfChange) -> Changed {
+    configuration.apply(change).unwrap_or(Changed {
+        configuration,
+        fresh: IdSet::EMPTY,
+    })
 }
 
 fn leaders(state: &ClusterState) -> impl Iterator<Item = &Server> {

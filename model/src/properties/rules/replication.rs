@@ -319,6 +319,11 @@ fn commits_what_a_majority_has(it: &Applied<'_>) -> bool {
     }
     let mut configuration = it.i.configuration;
     let mut commit = it.i.commit;
+    // What the leader appends in the step: first what it was asked for, or the entry of a new leader, and later maybe
+    // that it leaves a joint configuration.
+    let asked = it.change.is_some() || matches!(it.action, Action::Propose(_)) || !led;
+    let last_index = next.log.last_index();
+    let mut last = last_index.min(it.i.log.last_index() + u32::from(asked));
     let mut leads = true;
     let mut looks = it.votes() || appends || acknowledged.is_some();
     for applied in it.i.commit.. {
@@ -332,6 +337,10 @@ fn commits_what_a_majority_has(it: &Applied<'_>) -> bool {
             leads &= votes || !it.settings.step_down_on_removal;
             looks = leads && votes;
         }
+        if applied > it.i.commit && configuration.auto_leave && last < last_index {
+            last = last_index;
+            looks = leads;
+        }
         if looks {
             let counted = |index: &u32| {
                 let mut have = IdSet::EMPTY;
@@ -341,8 +350,7 @@ fn commits_what_a_majority_has(it: &Applied<'_>) -> bool {
                     .for_each(|j| have.insert(j));
                 next.log.term_at(*index) == Some(next.term) && configuration.is_quorum(have)
             };
-            let mut above = (commit + 1..=next.log.last_index()).rev();
-            commit = above.find(counted).unwrap_or(commit);
+            commit = (commit + 1..=last).rev().find(counted).unwrap_or(commit);
             looks = false;
         }
         if applied >= commit {
