@@ -438,6 +438,13 @@ impl ConfChange {
         }
     }
 
+    /// The servers that it is about.
+    pub(crate) fn servers(self) -> impl Iterator<Item = Id> {
+        self.singles().map(|single| match single {
+            Single::AddVoter(id) | Single::AddLearner(id) | Single::Remove(id) => id,
+        })
+    }
+
     /// The same change of servers with other names.
     pub(crate) fn renamed(self, mut rename: impl FnMut(Id) -> Id) -> ConfChange {
         let renamed = ConfChange(self.0 & 3);

@@ -3,8 +3,8 @@
 //! The specification is a deterministic, pure transition function per server ([`Server::step`]), put
 //! together with a network into a state graph ([`Cluster`]) that can be explored exhaustively. It is
 //! written from the Raft paper ("In Search of an Understandable Consensus Algorithm", extended version),
-//! Ongaro's thesis, and the observable behaviour of etcd's raft v3.6. Not here: snapshots, membership,
-//! reads, leadership transfer, asynchronous storage.
+//! Ongaro's thesis, and the observable behaviour of etcd's raft v3.6. Not here: snapshots, reads,
+//! leadership transfer, asynchronous storage.
 //!
 //! # One event
 //!
@@ -47,10 +47,13 @@
 //! | `Heartbeat` | `heartbeat` | `MsgHeartbeat` |
 //! | `Heartbeat.commit` | `commit` | `commit` |
 //! | `HeartbeatResponse` | `heartbeat_response` | `MsgHeartbeatResp` |
-//! | `Entry.term`, `.payload` | `term`, `payload` | `Term`, `Data` (decimal digits, or none) |
+//! | `Entry.term`, `.payload` | `term`, `payload` | `Term`, `Data` (decimal digits, or none; `ConfChangeV2`) |
+//! | `ConfChange` | `changes`, `transition` | `ConfChangeV2` |
 //! | `Server.role`, `.leader` | `role`, `leader` | `SoftState.RaftState`, `.Lead` |
 //! | `Server.term`, `.vote`, `.commit` | `term`, `vote`, `commit` | `HardState` |
 //! | `Server.granted`, `.refused` | `votes` (true, false) | `tracker.Votes` |
+//! | `Server.configuration` | `configuration` | `tracker.Config`, `ConfState` |
+//! | `Server.pending_conf_index` | `pending_conf_index` | `raft.pendingConfIndex`, if above `applied` |
 //! | `Server.lease` | `lease` | `electionElapsed < electionTimeout` |
 //! | `Progress.matched`, `.next` | `match`, `next` | `Progress.Match`, `.Next` |
 //! | `Progress.flow` | `state` | `Progress.State` |

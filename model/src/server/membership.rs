@@ -18,12 +18,9 @@ impl<N: Notes> Turn<'_, N> {
     /// Whether the server may campaign: only a voter of its own configuration may, and not while it has something
     /// committed and not applied that changes the configuration, for then its own configuration is an old one.
     pub(super) fn may_campaign(&mut self) -> bool {
+        self.note(Rule::VoterCampaigns);
         let voter = self.i.configuration.all_voters().contains(self.i.id);
-        let may = voter && !self.has_unapplied_change();
-        if !may {
-            self.note(Rule::VoterCampaigns);
-        }
-        may
+        voter && !self.has_unapplied_change()
     }
 
     /// Whether something committed that is not applied yet changes the configuration. With storage that is atomic a
@@ -41,7 +38,7 @@ impl<N: Notes> Turn<'_, N> {
     /// A client proposes a change of the configuration. A leader that may not take it appends an empty entry in its
     /// place: the proposal is lost, and the client finds out when the entry is applied.
     pub(super) fn handle_conf_change(&mut self, change: ConfChange) -> Outcome {
-        if !self.takes_proposals() || !self.settings.may_change {
+        if !self.takes_proposals() || !self.is_possible(change) {
             return self.drop_proposal();
         }
         if self.may_change(change) {
@@ -53,6 +50,12 @@ impl<N: Notes> Turn<'_, N> {
             self.broadcast_append();
         }
         Outcome::Accepted
+    }
+
+    /// Whether the configuration may change at all, and all servers that the change is about are there.
+    fn is_possible(&self, change: ConfChange) -> bool {
+        let mut servers = change.servers();
+        self.settings.may_change && servers.all(|id| self.settings.is_server(id))
     }
 
     /// "Raft can't begin a change until the last one is committed" (thesis, section 4.1), here: applied. Which entries
@@ -82,12 +85,15 @@ impl<N: Notes> Turn<'_, N> {
     }
 
     /// The configuration of an entry takes effect when the entry is applied. A change that does not fit the
-    /// configuration changes nothing: only without validation can there be one.
+    /// configuration changes nothing. Validation does not look for one: the application is not to propose it, and etcd's
+    /// raft panics.
     fn apply_change(&mut self, change: ConfChange) {
-        let Ok(changed) = self.i.configuration.apply(change) else {
-            return self.note(Rule::ChangeTakesEffect);
-        };
         self.note(Rule::ChangeTakesEffect);
+        let possible = self.is_possible(change);
+        let changed = self.i.configuration.apply(change).ok();
+        let Some(changed) = changed.filter(|_| possible) else {
+            return;
+        };
         if change.leaves_joint() {
             self.note(Rule::JointLeft);
         } else if changed.configuration.is_joint() {

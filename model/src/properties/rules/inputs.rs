@@ -104,7 +104,7 @@ fn refuses_strangers(it: &Applied<'_>) -> bool {
         Body::HeartbeatResponse,
     ];
     // The last has no place in any cluster, the first may have been a member.
-    let some = strangers.next().into_iter().chain(strangers.last());
+    let some = strangers.next().into_iter().chain(strangers.next_back());
     some.into_iter().all(|from| {
         answers.clone().into_iter().all(|body| {
             let message = Message {
