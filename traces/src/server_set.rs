@@ -27,7 +27,10 @@ impl ServerSet {
         let mut place = 0;
         while place < numbers.len() {
             let number = numbers[place];
-            assert!(number >= 1 && number <= MAX_SERVERS, "there is no such server");
+            assert!(
+                number >= 1 && number <= MAX_SERVERS,
+                "there is no such server"
+            );
             set |= 1 << (number - 1);
             place += 1;
         }
