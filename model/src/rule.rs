@@ -138,7 +138,7 @@ rules! {
         "etcd's raft",
         "server/mod.rs" "drop_proposal", "core/proposal.rs" "drop_proposal", "raft.go" "stepFollower";
     VoterCampaigns "Only a voter campaigns, and only with its committed changes applied.",
-        "thesis, section 4.2.2; etcd's raft",
+        "etcd's raft; thesis, section 4.2.2",
         "server/membership.rs" "may_campaign", "core/election.rs" "may_campaign", "raft.go" "hup";
     ChangeAppended "A leader appends a change of the configuration that a client proposes.",
         "paper, section 6",

@@ -34,9 +34,8 @@ pub(super) const STATE: &[StateProperty] = &[
     },
     StateProperty {
         name: "one_change_inv",
-        source: "\"a leader must not begin a configuration change until the previous one is committed\" (thesis, \
-                 section 4.1), here: applied. At a leader at most one change is in the log and not applied, inherited \
-                 ones included",
+        source: "the next change has to wait until the last one is committed (thesis, section 4.1), here: applied. At a \
+                 leader at most one change is in the log and not applied, inherited ones included",
         reads: Reads::Servers,
         holds: |cluster, state| {
             !cluster.settings.may_change
@@ -50,9 +49,9 @@ pub(super) const STATE: &[StateProperty] = &[
     },
     StateProperty {
         name: "voter_campaigns_inv",
-        source: "a server that is not part of its own configuration does not start elections (thesis, section 4.2.2), \
-                 nor does one that only learns (section 4.2.1); it leads only until it has applied that, if it is to \
-                 step down then",
+        source: "who only learns does not campaign (thesis, section 4.2.1), nor does who is no part of the configuration \
+                 that it has applied, for that is committed (etcd's raft, promotable); such a server leads only until it \
+                 has applied that, if it is to step down then",
         reads: Reads::Servers,
         holds: |cluster, state| {
             state.servers.iter().all(|i| {

@@ -16,7 +16,9 @@ use std::sync::Arc;
 
 impl<N: Notes> Turn<'_, N> {
     /// Whether the server may campaign: only a voter of its own configuration may, and not while it has something
-    /// committed and not applied that changes the configuration, for then its own configuration is an old one.
+    /// committed and not applied that changes the configuration, for then its own configuration is an old one. (In the
+    /// thesis, section 4.2.2, a server campaigns although it is no part of its configuration: there that may not be
+    /// committed yet. Here it always is.)
     pub(super) fn may_campaign(&mut self) -> bool {
         self.note(Rule::VoterCampaigns);
         let voter = self.i.configuration.all_voters().contains(self.i.id);
@@ -58,9 +60,9 @@ impl<N: Notes> Turn<'_, N> {
         self.settings.may_change && servers.all(|id| self.settings.is_server(id))
     }
 
-    /// "Raft can't begin a change until the last one is committed" (thesis, section 4.1), here: applied. Which entries
-    /// of its log carry a change a leader does not look up: it waits for all that it had when it was elected. A
-    /// joint configuration takes no change but the one that leaves it.
+    /// The next change has to wait until the last one is committed (thesis, section 4.1), here: applied. Which entries of
+    /// its log carry a change a leader does not look up: it waits for all that it had when it was elected. A joint
+    /// configuration takes no change but the one that leaves it.
     fn may_change(&self, change: ConfChange) -> bool {
         let pending = self.i.pending_conf_index > self.applied;
         let fits = self.i.configuration.is_joint() == change.leaves_joint();

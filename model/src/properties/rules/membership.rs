@@ -28,8 +28,8 @@ pub(super) const ALL: &[TransitionProperty] = &[
     ),
     rule!(
         "removed_leader_step",
-        "\"once C-new has been committed\" a leader that is no part of it steps down (paper, section 6; thesis, \
-         section 4.2.2), if it is set up so; otherwise it goes on, in the same term",
+        "\"the leader steps down (returns to follower state) once it has committed the Cnew log entry\" (paper, section \
+         6), here: applied, if it is set up so; otherwise it goes on, in the same term (etcd's raft, switchToConfig)",
         removes_itself => |it: &Applied<'_>| {
             let follows = (it.next.role, it.next.leader) == (Role::Follower, None);
             it.next.term == it.i.term && follows == it.settings.step_down_on_removal
