@@ -330,6 +330,15 @@ pub(crate) enum Single {
     Remove(Id),
 }
 
+impl Single {
+    /// Whom it is about.
+    pub(crate) fn server(self) -> Id {
+        match self {
+            Single::AddVoter(id) | Single::AddLearner(id) | Single::Remove(id) => id,
+        }
+    }
+}
+
 impl ConfChange {
     /// How many servers it can be about.
     pub const MOST: usize = 5;
@@ -440,9 +449,7 @@ impl ConfChange {
 
     /// The servers that it is about.
     pub(crate) fn servers(self) -> impl Iterator<Item = Id> {
-        self.singles().map(|single| match single {
-            Single::AddVoter(id) | Single::AddLearner(id) | Single::Remove(id) => id,
-        })
+        self.singles().map(Single::server)
     }
 
     /// The same change of servers with other names.

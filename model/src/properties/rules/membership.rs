@@ -1,10 +1,12 @@
 //! Changes of the configuration (paper, section 6; thesis, chapter 4).
 
 use super::{Applied, TransitionProperty, rule};
+use crate::configuration::{ConfChange, Single};
 use crate::ids::{Id, IdSet};
 use crate::message::{Body, Payload};
 use crate::server::{Flow, Progress};
 use lockstep_traces::Role;
+use smallvec::SmallVec;
 
 pub(super) const ALL: &[TransitionProperty] = &[
     rule!(
@@ -13,6 +15,13 @@ pub(super) const ALL: &[TransitionProperty] = &[
          be applied yet (thesis, section 4.1), or it leaves a joint configuration that is not there, or would enter \
          one twice: then an empty entry is appended (etcd's raft, stepLeader)",
         is_proposed => appends_change
+    ),
+    rule!(
+        "change_takes_effect_step",
+        "a change is applied server by server, the last word counts: who is to vote votes, who is to go goes, who is to \
+         learn learns, but not before it has lost its vote in the old half. Several changes keep the old voters as that \
+         half, until an entry says that it goes (paper, section 6; thesis, sections 4.2.1 and 4.3)",
+        applies_one_change => is_changed
     ),
     rule!(
         "removed_member_step",
@@ -55,6 +64,65 @@ fn appends_change(it: &Applied<'_>) -> bool {
         };
         let appended = it.next.log.entry(last + 1);
         appended.is_some_and(|entry| entry.payload == payload && entry.term == i.term)
+    })
+}
+
+/// The changes that are applied in the step.
+fn applied_changes(it: &Applied<'_>) -> SmallVec<[ConfChange; 2]> {
+    let applied = it.i.commit + 1..=it.next.commit;
+    let entries = applied.filter_map(|index| it.next.log.entry(index));
+    let changes = entries.filter_map(|entry| entry.payload.as_conf_change());
+    changes.collect()
+}
+
+fn applies_one_change(it: &Applied<'_>) -> bool {
+    it.settings.may_change && applied_changes(it).len() == 1
+}
+
+fn is_changed(it: &Applied<'_>) -> bool {
+    let (old, new) = (it.i.configuration, it.next.configuration);
+    applied_changes(it).iter().all(|change| {
+        if change.leaves_joint() {
+            let learners = old.learners.or(old.learners_next);
+            return match old.is_joint() {
+                true => (new.voters, new.learners) == (old.voters, learners) && !new.is_joint(),
+                false => new == old,
+            };
+        }
+        let outgoing = match change.auto_leave() {
+            None => IdSet::EMPTY,
+            Some(_) => old.voters,
+        };
+        let said = |id: Id| {
+            let words = change.singles().filter(|single| single.server() == id);
+            words.last()
+        };
+        let as_said = |id: Id| {
+            let [votes, learns, later] =
+                [new.voters, new.learners, new.learners_next].map(|set| set.contains(id));
+            match said(id) {
+                None => votes == old.voters.contains(id) && learns == old.learners.contains(id),
+                Some(Single::AddVoter(_)) => votes && !learns && !later,
+                Some(Single::Remove(_)) => !votes && !learns && !later,
+                Some(Single::AddLearner(_)) => {
+                    !votes && later == outgoing.contains(id) && learns != later
+                }
+            }
+        };
+        let will_vote = |id: Id| match said(id) {
+            None => old.voters.contains(id),
+            Some(single) => matches!(single, Single::AddVoter(_)),
+        };
+        // A second joint configuration, or one in which nobody votes, is none.
+        let fits = !old.is_joint() && it.settings.ids().any(will_vote);
+        match fits {
+            true => {
+                new.outgoing == outgoing
+                    && new.auto_leave == (change.auto_leave() == Some(true))
+                    && it.settings.ids().all(as_said)
+            }
+            false => new == old,
+        }
     })
 }
 
