@@ -14,7 +14,6 @@ use crate::server::Server;
 use lockstep_engine::{
     Component, Components, Event, KindSet, Machines, MessageFacts, Replacement, ServerFacts, Shape,
 };
-use lockstep_traces::Role;
 
 impl AsRef<Cluster> for Cluster {
     fn as_ref(&self) -> &Cluster {
@@ -77,6 +76,8 @@ impl Machines for Cluster {
             | Action::CheckQuorum(i)
             | Action::Propose(i)
             | Action::Restart(i)
+            | Action::ProposeConfChange(i)
+            | Action::ProposeOtherConfChange(i)
             | Action::ForgetLeader(i)
             | Action::Compact(i)
             | Action::TransferLeadership(i, _)
@@ -118,7 +119,7 @@ const FIRST: Id = match Id::new(1) {
 
 /// The kind of every event, by its number: those of a server, and then what happens to messages.
 const KINDS: [usize; Action::LOCAL_EVENTS + 3] = {
-    let (first, peers) = (8, crate::ids::MAX_SERVERS);
+    let (first, peers) = (Action::PLAIN, crate::ids::MAX_SERVERS);
     let mut kinds = [0; Action::LOCAL_EVENTS + 3];
     let mut number = 0;
     while number < kinds.len() {
@@ -162,7 +163,7 @@ impl<M: AsRef<Cluster>> Component<M> for Server {
             note: self.commit,
             slot: self.id.slot() as u8,
             local: explored.numbers(),
-            recorded: self.role == Role::Leader,
+            recorded: History::may_record(self),
             within: model.as_ref().may_be(self),
         }
     }
