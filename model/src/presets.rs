@@ -671,12 +671,14 @@ const ALL: &[Preset] = &[
     },
     Preset {
         name: "snapshot-join",
-        purpose: "compaction × membership × restart: a stranger joins a leader whose log is compacted before or after \
-                  that, and learns of it from a snapshot",
+        purpose: "compaction × membership × restart over two terms: a stranger joins a leader that has compacted its log, \
+                  learns of it from a snapshot, and ignores one that is older than its membership",
         config: TWO_OF_THREE,
         bounds: Bounds {
+            max_term: 2,
+            timeouts: times(2),
             restarts: times(1),
-            compactions: times(2),
+            compactions: times(1),
             changes: one(CHANGE.add_voter(3)),
             ..QUIET
         },
@@ -690,7 +692,8 @@ const ALL: &[Preset] = &[
         bounds: Bounds {
             max_term: 2,
             timeouts: times(2),
-            compactions: times(1),
+            compactions: times(2),
+            drops: times(1),
             changes: one(CHANGE.add_voter(3).remove(2)),
             ..QUIET
         },
@@ -704,7 +707,7 @@ const ALL: &[Preset] = &[
         bounds: Bounds {
             max_term: 2,
             timeouts: times(1),
-            transfers: times(1),
+            transfers: times(2),
             changes: one(CHANGE.remove(1)),
             ..QUIET
         },
@@ -720,7 +723,7 @@ const ALL: &[Preset] = &[
         },
         bounds: Bounds {
             max_term: 2,
-            timeouts: times(1),
+            timeouts: times(2),
             transfers: times(2),
             changes: one(CHANGE.add_voter(3)),
             ..QUIET
@@ -740,6 +743,7 @@ const ALL: &[Preset] = &[
             max_term: 2,
             timeouts: times(1),
             proposals: times(1),
+            quorum_checks: times(1),
             transfers: times(1),
             changes: one(CHANGE.add_voter(3).remove(2)),
             ..QUIET

@@ -2,8 +2,9 @@
 
 use lockstep_model::{Server, Settings};
 use lockstep_traces::{
-    Body, ConfChange, ConfChangeSingle, Config, Configuration, Emitted, Input, Message, Outcome,
-    Payload, Refusal, Role, ServerId, ServerSet, Transition,
+    Body, ConfChange, ConfChangeSingle, Config, Configuration, Emitted, Index, Input, Message,
+    Outcome, Payload, ProgressState, Refusal, Role, ServerId, ServerSet, Snapshot, Term,
+    Transition,
 };
 use std::collections::{BTreeMap, VecDeque};
 
@@ -274,4 +275,229 @@ fn servers_that_cannot_be_held_are_refused() {
     let refused = Outcome::Refused(Refusal::UnknownPeer);
     assert_eq!(group.give(1, Input::Deliver(answer)), refused);
     assert_eq!(group.server(1).term().0, 1);
+}
+
+fn transfer(number: u64) -> Input {
+    Input::TransferLeadership { to: id(number) }
+}
+
+fn transferee(group: &Group, number: u64) -> Option<ServerId> {
+    group.server(number).view(&group.settings).transferee
+}
+
+fn deliver(from: u64, to: u64, body: Body) -> Input {
+    Input::Deliver(Message {
+        from: id(from),
+        to: id(to),
+        term: Term(1),
+        body,
+    })
+}
+
+#[test]
+fn a_stranger_joins_by_a_snapshot() {
+    let mut group = Group::new(&config(3, &[1, 2]));
+    group.elect(1);
+    group.give(1, change(&[add(3)]));
+    group.settle_without(&[3]);
+    group.give(1, Input::Compact);
+    let expected = voters(&[1, 2, 3]);
+    let snapshot = group.server(1).view(&group.settings).snapshot;
+    assert_eq!(snapshot.map(|it| it.configuration), Some(expected.clone()));
+
+    // The first append to it was lost, and what it needs is gone.
+    group.give(1, Input::Heartbeat);
+    group.settle();
+    assert_eq!(group.configuration(3), expected);
+    assert_eq!(group.server(3).commit(), group.server(1).commit());
+    group.give(3, Input::Restart);
+    assert_eq!(group.configuration(3), expected);
+    group.elect(3);
+}
+
+#[test]
+fn a_snapshot_that_is_older_than_a_membership_is_ignored() {
+    let mut group = Group::new(&config(3, &[1, 2]));
+    group.elect(1);
+    group.give(1, Input::Propose(1));
+    group.settle();
+    group.give(1, Input::Compact);
+    let state = |group: &Group| group.server(1).view(&group.settings).peers[&id(3)].state;
+    group.give(1, change(&[add(3)]));
+    group.settle();
+    assert_eq!(group.server(3).commit(), Index(0));
+    assert_eq!(state(&group), ProgressState::Snapshot);
+
+    // A newer one has it.
+    group.give(1, Input::Compact);
+    let peer = id(3);
+    group.give(1, Input::ReportSnapshot { peer, ok: false });
+    group.give(1, Input::Heartbeat);
+    group.settle();
+    assert_eq!(group.server(3).commit(), group.server(1).commit());
+    assert_eq!(group.configuration(3), voters(&[1, 2, 3]));
+    assert_eq!(state(&group), ProgressState::Replicate);
+}
+
+#[test]
+fn a_snapshot_brings_its_configuration_only_if_it_replaces_the_log() {
+    let settings = Settings::new(&config(3, &[1, 2, 3])).expect("the configuration is in range");
+    let install = |index, configuration: &Configuration| {
+        let snapshot = Snapshot {
+            index: Index(index),
+            term: Term(1),
+            configuration: configuration.clone(),
+        };
+        deliver(2, 1, Body::InstallSnapshot { snapshot })
+    };
+    let joint = Configuration {
+        outgoing: [id(3)].into(),
+        learners: [id(1)].into(),
+        auto_leave: true,
+        ..voters(&[2])
+    };
+    let server = Server::new(&settings, id(1));
+    let of = |server: &Server| server.view(&settings).configuration;
+    // It is a learner there.
+    let restored = server.step(&settings, &install(4, &joint)).server;
+    assert_eq!(
+        (restored.commit(), of(&restored)),
+        (Index(4), joint.clone())
+    );
+    // The log has the entry.
+    let again = restored.step(&settings, &install(4, &voters(&[1, 2])));
+    assert_eq!(again.server, restored);
+
+    // Nobody can be both, there is no server 4, and without outgoing half nothing is left later.
+    let both = Configuration {
+        learners: [id(1)].into(),
+        ..voters(&[1, 2])
+    };
+    let left = Configuration {
+        auto_leave: true,
+        ..voters(&[1, 2])
+    };
+    for wrong in [both, left, voters(&[1, 4]), voters(&[2, 3])] {
+        let step = server.step(&settings, &install(4, &wrong));
+        assert_eq!((step.server.commit(), step.sent.len()), (Index(0), 1));
+    }
+}
+
+#[test]
+fn only_a_voter_is_handed_over_to() {
+    let learns = Config {
+        learners: ServerSet::of(&[3]),
+        ..config(4, &[1, 2])
+    };
+    let mut group = Group::new(&learns);
+    group.elect(1);
+    for number in [3, 4] {
+        group.give(1, transfer(number));
+        assert_eq!(transferee(&group, 1), None);
+    }
+    // A request in vain does not end another one.
+    group.give(1, transfer(2));
+    group.give(1, transfer(3));
+    assert_eq!(transferee(&group, 1), Some(id(2)));
+    group.settle();
+    assert_eq!(group.server(2).role(), Role::Leader);
+}
+
+#[test]
+fn who_does_not_vote_does_nothing_when_told_to_campaign() {
+    let learns = Config {
+        learners: ServerSet::of(&[3]),
+        ..config(4, &[1, 2])
+    };
+    let settings = Settings::new(&learns).expect("the configuration is in range");
+    for (number, campaigns) in [(2, true), (3, false), (4, false)] {
+        let server = Server::new(&settings, id(number));
+        let step = server.step(&settings, &deliver(1, number, Body::TimeoutNow));
+        assert_eq!(!step.sent.is_empty(), campaigns);
+        assert_eq!(step.server.role() == Role::Candidate, campaigns);
+        // The term of the message counts in any case.
+        let term = step.server.view(&settings).term;
+        assert_eq!(term, Term(if campaigns { 2 } else { 1 }));
+    }
+}
+
+#[test]
+fn a_transfer_ends_when_the_transferee_is_removed() {
+    let mut group = Group::new(&config(3, &[1, 2, 3]));
+    group.elect(1);
+    group.give(1, change(&[remove(3)]));
+    group.settle_without(&[2, 3]);
+    group.give(1, transfer(3));
+    assert_eq!(transferee(&group, 1), Some(id(3)));
+    group.give(1, Input::Heartbeat);
+    group.settle_without(&[3]);
+    assert_eq!(group.configuration(1), voters(&[1, 2]));
+    assert_eq!(transferee(&group, 1), None);
+    assert_eq!(group.give(1, Input::Propose(1)), Outcome::Accepted);
+}
+
+#[test]
+fn a_removed_leader_may_hand_over() {
+    let mut group = Group::new(&config(3, &[1, 2, 3]));
+    group.elect(1);
+    group.give(1, change(&[remove(1)]));
+    group.settle();
+    assert_eq!(group.server(1).role(), Role::Leader);
+    group.give(1, transfer(1));
+    assert_eq!(transferee(&group, 1), None);
+    group.give(1, transfer(2));
+    group.settle();
+    assert_eq!(group.server(2).role(), Role::Leader);
+}
+
+#[test]
+fn changes_are_forwarded_and_limited() {
+    let limited = Config {
+        forward_proposals: true,
+        max_uncommitted: 1,
+        ..config(3, &[1, 2, 3])
+    };
+    let mut group = Group::new(&limited);
+    group.elect(1);
+    assert_eq!(group.give(2, change(&[remove(3)])), Outcome::Accepted);
+    group.settle();
+    assert_eq!(group.configuration(2), voters(&[1, 2]));
+    // There is no room for this one, but the leader waits for it.
+    let dropped = Outcome::Refused(Refusal::ProposalDropped);
+    let pending = |group: &Group| group.server(1).view(&group.settings).pending_conf_index;
+    let last = group.server(1).commit();
+    assert_eq!(group.give(1, Input::Propose(1)), Outcome::Accepted);
+    assert_eq!(group.give(1, change(&[add(3)])), dropped);
+    assert_eq!(pending(&group), Index(last.0 + 2));
+    // So the next one becomes an empty entry, for which there is room.
+    assert_eq!(group.give(1, change(&[add(3)])), Outcome::Accepted);
+    group.settle();
+    assert_eq!(pending(&group), Index(0));
+    assert_eq!(group.configuration(1), voters(&[1, 2]));
+    // What leaves a joint configuration needs no room: here the leader does so by itself.
+    group.give(1, change(&[add(3), remove(2)]));
+    group.settle();
+    assert_eq!(group.configuration(1), voters(&[1, 3]));
+}
+
+#[test]
+fn a_leader_that_hands_over_does_not_leave_a_joint_configuration() {
+    let mut group = Group::new(&config(4, &[1, 2, 3]));
+    group.elect(1);
+    group.give(1, change(&[add(4), remove(3)]));
+    group.give(1, transfer(3));
+    group.settle_without(&[3]);
+    let joint = Configuration {
+        outgoing: [id(1), id(2), id(3)].into(),
+        auto_leave: true,
+        ..voters(&[1, 2, 4])
+    };
+    assert_eq!(group.configuration(1), joint);
+    // When it gives up it takes proposals again, and with the next entry leaves.
+    group.give(1, Input::CheckQuorum);
+    assert_eq!(transferee(&group, 1), None);
+    assert_eq!(group.configuration(1), joint);
+    group.give(1, Input::Propose(1));
+    group.settle_without(&[3]);
+    assert_eq!(group.configuration(1), voters(&[1, 2, 4]));
 }

@@ -371,6 +371,102 @@ pub(super) const WITNESSES: &[Witness] = &[
             })
         },
     ),
+    on_step(
+        "joined_by_snapshot_reachable",
+        "a stranger learns from a snapshot that it votes",
+        "snapshot-join",
+        |_, before, action, after| {
+            moved(before, action, after)
+                .is_some_and(|(i, next)| replaces_log(i, next) && !is_member(i) && votes(next))
+        },
+    ),
+    on_step(
+        "snapshot_without_receiver_reachable",
+        "a new member is sent a snapshot that is older than its membership, and ignores it",
+        "snapshot-join",
+        |_, before, action, after| {
+            delivered(before, action).is_some_and(|m| match m.body {
+                Body::InstallSnapshot {
+                    last,
+                    configuration,
+                } => moved(before, action, after).is_some_and(|(i, next)| {
+                    let for_others = !configuration.members().contains(i.id);
+                    for_others && last.index > i.commit && next.commit == i.commit
+                }),
+                _ => false,
+            })
+        },
+    ),
+    on_step(
+        "joint_snapshot_reachable",
+        "a snapshot brings a joint configuration",
+        "snapshot-joint",
+        |_, before, action, after| {
+            moved(before, action, after)
+                .is_some_and(|(i, next)| replaces_log(i, next) && next.configuration.is_joint())
+        },
+    ),
+    on_step(
+        "transferee_removed_reachable",
+        "a transfer ends because the transferee is removed",
+        "transfer-removal",
+        |_, before, action, after| {
+            moved(before, action, after).is_some_and(|(i, next)| {
+                next.role == Role::Leader
+                    && next.transferee.is_none()
+                    && i.transferee
+                        .is_some_and(|to| !next.configuration.members().contains(to))
+            })
+        },
+    ),
+    on_step(
+        "removed_leader_hands_over_reachable",
+        "a leader that has applied its own removal tells another server to campaign",
+        "transfer-removal",
+        |_, before, action, after| {
+            moved(before, action, after).is_some_and(|(i, next)| {
+                let told = |state: &ClusterState| {
+                    let told = state.network.iter().filter(|m| m.body == Body::TimeoutNow);
+                    told.count()
+                };
+                !is_member(i) && next.role == Role::Leader && told(after) > told(before)
+            })
+        },
+    ),
+    on_step(
+        "told_before_promotion_reachable",
+        "a server that still learns by its own configuration is told to campaign, and does nothing",
+        "transfer-learner",
+        |_, before, action, after| {
+            let told = delivered(before, action).is_some_and(|m| m.body == Body::TimeoutNow);
+            told && moved(before, action, after)
+                .is_some_and(|(i, next)| !votes(i) && next.role == Role::Follower)
+        },
+    ),
+    on_state(
+        "joint_not_left_reachable",
+        "a leader that hands over has applied a joint configuration that leaves itself, and has not proposed that",
+        "forward-change",
+        |_, state| {
+            leads_auto_leave(state).any(|leader| {
+                let mut unapplied = unapplied_changes(leader);
+                leader.transferee.is_some() && !unapplied.any(|change| change.leaves_joint())
+            })
+        },
+    ),
+    on_step(
+        "change_forwarded_reachable",
+        "a leader appends a change of the configuration that a follower has forwarded",
+        "forward-change",
+        |_, before, action, after| {
+            let forwarded =
+                delivered(before, action).is_some_and(|m| matches!(m.body, Body::Propose { .. }));
+            forwarded
+                && moved(before, action, after).is_some_and(|(i, next)| {
+                    changes(next, i.log.last_index() + 1..=next.log.last_index()).count() > 0
+                })
+        },
+    ),
     on_state(
         "learner_promoted_reachable",
         "a learner has applied its promotion",
@@ -384,6 +480,11 @@ pub(super) const WITNESSES: &[Witness] = &[
         },
     ),
 ];
+
+/// Whether a snapshot replaces the log.
+fn replaces_log(i: &Server, next: &Server) -> bool {
+    i.log.snapshot().index < next.log.snapshot().index && i.commit < next.log.snapshot().index
+}
 
 /// Whether a client proposes a change of the configuration.
 fn is_change(action: &Action) -> bool {
