@@ -685,6 +685,22 @@ const ALL: &[Preset] = &[
         ci: true,
     },
     Preset {
+        name: "snapshot-learner",
+        purpose: "compaction × promotion: a learner that was left behind gets a snapshot in which it learns, or votes already",
+        config: Config {
+            learners: ServerSet::of(&[3]),
+            ..TWO_OF_THREE
+        },
+        bounds: Bounds {
+            heartbeats: times(1),
+            compactions: times(2),
+            drops: times(1),
+            changes: one(CHANGE.add_voter(3)),
+            ..QUIET
+        },
+        ci: true,
+    },
+    Preset {
         name: "snapshot-joint",
         purpose: "compaction × joint change × leader change: snapshots of a configuration with two halves, which their \
                   receiver then leaves or leads",

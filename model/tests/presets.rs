@@ -49,6 +49,7 @@ const PINNED: &[(&str, u64, u64, u32)] = &[
     ("succession", 299_917, 728_249, 43),
     ("unchecked", 11_904, 28_469, 26),
     ("snapshot-join", 108_168, 334_957, 31),
+    ("snapshot-learner", 180_639, 664_017, 29),
     ("snapshot-joint", 193_128, 639_572, 36),
     ("transfer-removal", 244_722, 764_404, 33),
     ("transfer-learner", 278_254, 920_881, 31),

@@ -31,7 +31,7 @@ pub(super) const ALL: &[TransitionProperty] = &[
     ),
     rule!(
         "new_member_step",
-        "a leader that has applied that a server joins knows nothing of its log, sends to it at once, and counts it \
+        "a voting leader that has applied that a server joins knows nothing of its log, sends to it at once, and counts it \
          as active until the next quorum check (etcd's raft, Changer and switchToConfig)",
         adds_members => probes_new_members
     ),
@@ -150,8 +150,10 @@ fn new_members(it: &Applied<'_>) -> impl Iterator<Item = Id> {
     it.next.others().filter(move |j| !stay.contains(*j))
 }
 
+/// Whether a leader that has a say in its new configuration gets members. One without a say waits for the next occasion.
 fn adds_members(it: &Applied<'_>) -> bool {
-    it.still_leads() && new_members(it).next().is_some()
+    let votes = it.next.configuration.all_voters().contains(it.next.id);
+    it.still_leads() && votes && new_members(it).next().is_some()
 }
 
 fn probes_new_members(it: &Applied<'_>) -> bool {

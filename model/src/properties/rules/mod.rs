@@ -242,9 +242,7 @@ impl<'a> Applied<'a> {
 
     /// Whether a leader has too much uncommitted to take more proposals.
     fn is_full(&self, payloads: &Payloads) -> bool {
-        let leave = Payload::conf_change(ConfChange::LEAVE_JOINT);
-        let carries = |payload: &Payload| *payload != Payload::EMPTY && *payload != leave;
-        let more = payloads.iter().filter(carries).count() as u32;
+        let more = payloads.iter().filter(|it| carries_something(*it)).count() as u32;
         let (limit, uncommitted) = (self.settings.max_uncommitted, self.i.uncommitted);
         limit > 0 && uncommitted > 0 && more > 0 && uncommitted + more > limit
     }
@@ -278,6 +276,11 @@ impl<'a> Applied<'a> {
 /// Whether a message is the answer of a server that is no member of the recipient's configuration.
 fn is_strange(i: &Server, m: &Message) -> bool {
     m.is_response() && !i.configuration.members().contains(m.from)
+}
+
+/// Whether an entry counts as uncommitted: what begins a term, or leaves a joint configuration, has no size.
+fn carries_something(payload: Payload) -> bool {
+    payload != Payload::EMPTY && payload != Payload::conf_change(ConfChange::LEAVE_JOINT)
 }
 
 fn always(_: &Applied<'_>) -> bool {

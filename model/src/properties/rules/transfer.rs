@@ -3,7 +3,7 @@
 
 use super::inputs::{changes, ignores};
 use super::membership::taken;
-use super::{Applied, TransitionProperty, rule};
+use super::{Applied, TransitionProperty, carries_something, rule};
 use crate::cluster::Action;
 use crate::configuration::ConfChange;
 use crate::ids::Id;
@@ -149,7 +149,7 @@ pub(super) const ALL: &[TransitionProperty] = &[
             let next = it.next;
             let uncommitted = (next.commit + 1..=next.log.last_index()).filter(|index| {
                 let entry = next.log.entry(*index);
-                entry.is_some_and(|entry| entry.payload != Payload::EMPTY && entry.term == next.term)
+                entry.is_some_and(|entry| carries_something(entry.payload) && entry.term == next.term)
             });
             let counted = next.uncommitted as usize;
             counted <= uncommitted.count() && next.uncommitted <= it.settings.max_uncommitted
