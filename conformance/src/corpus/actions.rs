@@ -44,6 +44,7 @@ const BOUNDS: Bounds = Bounds {
     unreachable_reports: Budget::Times(0),
     snapshot_reports: Budget::Times(0),
     disturbances: Budget::Times(1),
+    changes: Bounds::NO_CHANGES,
 };
 
 /// One trace a kind, each ending in an event of that kind that changes something.
@@ -128,6 +129,7 @@ fn kind_of(event: &Event) -> &'static str {
             Input::Propose(_) => "propose",
             Input::Restart => "restart",
             Input::TransferLeadership { .. } => "transfer-leadership",
+            Input::ProposeConfChange(_) => "propose-conf-change",
             Input::ForgetLeader => "forget-leader",
             Input::Compact => "compact",
             Input::ReportUnreachable { .. } => "report-unreachable",

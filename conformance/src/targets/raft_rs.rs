@@ -248,6 +248,7 @@ impl RaftRsServer {
             }
             // `lacks` says so: no preset or trace that needs it comes here.
             Input::TransferLeadership { .. }
+            | Input::ProposeConfChange(_)
             | Input::ForgetLeader
             | Input::Compact
             | Input::ReportUnreachable { .. }
