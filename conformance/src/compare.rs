@@ -130,7 +130,7 @@ pub(crate) fn handed(view: &NodeView, applied: Index) -> Vec<Handed> {
     log.filter(|(index, _)| applied < *index && *index <= view.applied)
         .map(|(index, entry)| Handed {
             index,
-            entry: *entry,
+            entry: entry.clone(),
         })
         .collect()
 }

@@ -57,6 +57,7 @@ pub(super) fn traces() -> Result<Vec<Trace>, CorpusError> {
         max_inflight: 2,
         forward_proposals: false,
         max_uncommitted: 0,
+        ..Config::PAPER
     };
     let cluster = Cluster::new(Settings::new(&config)?, BOUNDS);
     let mut found: Vec<Option<Vec<Action>>> = vec![None; KINDS.len()];

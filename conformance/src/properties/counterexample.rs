@@ -338,6 +338,14 @@ fn completed(
                 view.snapshot.clone_from(&from.snapshot);
                 continue;
             }
+            Field::Configuration => {
+                view.configuration.clone_from(&from.configuration);
+                continue;
+            }
+            Field::PendingConfIndex => {
+                view.pending_conf_index = from.pending_conf_index;
+                continue;
+            }
             Field::Transferee => {
                 view.transferee = from.transferee;
                 continue;
