@@ -1,6 +1,6 @@
 //! Events, messages and states in words: one place for every table, diagram and page.
 
-use crate::compare::{Difference, start_view};
+use crate::compare::Difference;
 use lockstep_traces::{
     Body, DurableImage, Emitted, Entry, Event, Expected, Field, Fields, Index, Input, Message,
     NodeView, Outcome, Pairs, Payload, RejectHint, Role, ServerId, Show, Snapshot, Value,
@@ -26,7 +26,7 @@ pub fn changes(old: Option<&NodeView>, expected: &Expected) -> Vec<String> {
         view: new,
         sent: _, // In a column of its own.
     } = expected;
-    let initial = start_view();
+    let initial = NodeView::default();
     let old = old.unwrap_or(&initial);
     let mut changes = Changes {
         rows: Vec::new(),
