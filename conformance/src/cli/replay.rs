@@ -187,12 +187,11 @@ pub struct Replay<'a> {
     pub progress: &'a Reporter,
 }
 
-/// What a trace needs of a target. Only version 2 of the format has inputs that not every target takes, so only such a
-/// trace is read for it, step by step; what cannot be read is said when the trace is replayed.
+/// What a trace needs of a target: it is read for that, step by step. What cannot be read is said when the trace is
+/// replayed.
 fn needs(source: &Source, header: &Header) -> Needs {
     let needs = Needs::of_config(&header.config);
-    let steps = (header.version > 1).then(|| source.open());
-    let steps = steps.into_iter().flatten().flatten();
+    let steps = source.open().into_iter().flatten();
     steps
         .take_while(|_| !stop::requested())
         .flatten()
