@@ -191,7 +191,9 @@ pub struct Replay<'a> {
 /// replayed.
 fn needs(source: &Source, header: &Header) -> Needs {
     let needs = Needs::of_config(&header.config);
-    let steps = source.open().into_iter().flatten();
+    // A pipe can be read once.
+    let again = std::fs::metadata(source.path()).map_or(true, |it| it.is_file());
+    let steps = again.then(|| source.open()).into_iter().flatten().flatten();
     steps
         .take_while(|_| !stop::requested())
         .flatten()
