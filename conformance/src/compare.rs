@@ -4,7 +4,7 @@
 //! Nothing here knows a rule of Raft, nor which of the two sides is right.
 
 use lockstep_traces::{
-    Emitted, Expected, Field, FieldSet, Fields, Handed, Index, NodeView, Outcome, Output, Pairs,
+    Config, Configuration, Emitted, Expected, Field, FieldSet, Fields, Handed, Index, NodeView, Outcome, Output, Pairs,
     Part, ServerId, Value as FieldValue,
 };
 use serde::Serialize;
@@ -130,7 +130,7 @@ pub(crate) fn handed(view: &NodeView, applied: Index) -> Vec<Handed> {
     log.filter(|(index, _)| applied < *index && *index <= view.applied)
         .map(|(index, entry)| Handed {
             index,
-            entry: *entry,
+            entry: entry.clone(),
         })
         .collect()
 }
@@ -178,8 +178,13 @@ pub fn compare_bystander(
 }
 
 /// The first field of `shown` in which a server that has just started is not as it must be.
-pub fn compare_start(server: ServerId, view: &NodeView, shown: FieldSet) -> Option<Difference> {
-    let (field, expected, actual) = first_field(&start_view(), view, shown)?;
+pub fn compare_start(
+    config: &Config,
+    server: ServerId,
+    view: &NodeView,
+    shown: FieldSet,
+) -> Option<Difference> {
+    let (field, expected, actual) = first_field(&start_view(config), view, shown)?;
     Some(Difference::WrongStart {
         server,
         field,
@@ -188,9 +193,17 @@ pub fn compare_start(server: ServerId, view: &NodeView, shown: FieldSet) -> Opti
     })
 }
 
-/// A server that has just started: a follower of nobody in term zero with an empty log.
-pub fn start_view() -> NodeView {
-    NodeView::default()
+/// A server that has just started: a follower of nobody in term zero with an empty log, and with the configuration
+/// that its cluster begins with, if that may change.
+pub fn start_view(config: &Config) -> NodeView {
+    NodeView {
+        configuration: Configuration {
+            voters: config.voters.iter().collect(),
+            learners: config.learners.iter().collect(),
+            ..Configuration::default()
+        },
+        ..NodeView::default()
+    }
 }
 
 fn first_field(

@@ -13,9 +13,13 @@ pub struct Needs(BTreeSet<&'static str>);
 const FIRST: [&str; 3] = ["pre_vote", "check_quorum", "one_entry_per_append"];
 
 /// The features that came after it.
-const MORE: [&str; 7] = [
+const MORE: [&str; 11] = [
     "forward_proposals",
     "max_uncommitted",
+    "voters",
+    "step_down_on_removal",
+    "disable_conf_change_validation",
+    "propose_conf_change",
     "forget_leader",
     "compact",
     "transfer_leadership",
@@ -34,6 +38,10 @@ impl Needs {
             max_inflight: _,
             forward_proposals,
             max_uncommitted,
+            voters: _,
+            learners: _,
+            step_down_on_removal,
+            disable_conf_change_validation,
         } = config;
         let switches = [
             ("pre_vote", *pre_vote),
@@ -41,6 +49,12 @@ impl Needs {
             ("one_entry_per_append", *one_entry_per_append),
             ("forward_proposals", *forward_proposals),
             ("max_uncommitted", *max_uncommitted > 0),
+            ("voters", config.may_change()),
+            ("step_down_on_removal", *step_down_on_removal),
+            (
+                "disable_conf_change_validation",
+                *disable_conf_change_validation,
+            ),
         ];
         let on = switches.into_iter().filter(|(_, on)| *on);
         Needs(on.map(|(name, _)| name).collect())

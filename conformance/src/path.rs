@@ -77,6 +77,8 @@ pub fn budget_name(kind: Kind) -> &'static str {
         Kind::Duplicate => "duplicates",
         Kind::Drop => "drops",
         Kind::ForgetLeader => "forgets",
+        Kind::ProposeConfChange => "changes",
+        Kind::ProposeOtherConfChange => "other_changes",
         Kind::Compact => "compactions",
         Kind::TransferLeadership => "transfers",
         Kind::ReportUnreachable => "unreachable_reports",

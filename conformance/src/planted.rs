@@ -171,7 +171,7 @@ impl<S: TargetServer> TargetServer for PlantedServer<S> {
                 for given in &mut handed {
                     given.entry.payload = match given.entry.payload {
                         Payload::Empty => Payload::Value(1),
-                        Payload::Value(_) => Payload::Empty,
+                        Payload::Value(_) | Payload::ConfChange(_) => Payload::Empty,
                     };
                 }
             }

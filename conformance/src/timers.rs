@@ -66,6 +66,7 @@ impl Reset {
             | Input::Propose(_)
             | Input::Restart
             | Input::TransferLeadership { .. }
+            | Input::ProposeConfChange(_)
             | Input::ForgetLeader
             | Input::Compact
             | Input::ReportUnreachable { .. }

@@ -1,6 +1,6 @@
 //! Events, messages and states in words: one place for every table, diagram and page.
 
-use crate::compare::{Difference, start_view};
+use crate::compare::Difference;
 use lockstep_traces::{
     Body, DurableImage, Emitted, Entry, Event, Expected, Field, Fields, Index, Input, Message,
     NodeView, Outcome, Pairs, Payload, RejectHint, Role, ServerId, Show, Snapshot, Value,
@@ -26,7 +26,7 @@ pub fn changes(old: Option<&NodeView>, expected: &Expected) -> Vec<String> {
         view: new,
         sent: _, // In a column of its own.
     } = expected;
-    let initial = start_view();
+    let initial = NodeView::default();
     let old = old.unwrap_or(&initial);
     let mut changes = Changes {
         rows: Vec::new(),
@@ -119,6 +119,9 @@ pub fn event(event: &Event) -> String {
             Input::Deliver(it) => format!("Deliver {}", message(it)),
             Input::Restart => format!("Restart({server})"),
             Input::TransferLeadership { to } => format!("TransferLeadership({server}, {to})"),
+            Input::ProposeConfChange(change) => {
+                format!("ProposeConfChange({server}, {})", change.show())
+            }
             Input::ForgetLeader => format!("ForgetLeader({server})"),
             Input::Compact => format!("Compact({server})"),
             Input::ReportUnreachable { peer } => format!("ReportUnreachable({server}, {peer})"),
@@ -148,6 +151,7 @@ pub fn brief(event: &Event) -> String {
             Input::CheckQuorum => format!("CheckQuorum {server}"),
             Input::Restart => format!("Restart {server}"),
             Input::TransferLeadership { to } => format!("TransferLeadership {server}→{to}"),
+            Input::ProposeConfChange(_) => format!("ProposeConfChange {server}"),
             Input::ForgetLeader => format!("ForgetLeader {server}"),
             Input::Compact => format!("Compact {server}"),
             Input::ReportUnreachable { peer } => format!("ReportUnreachable {server}→{peer}"),
@@ -173,6 +177,12 @@ pub fn sentence(event: &Event) -> String {
             Input::Restart => format!("server {server} crashes and restarts"),
             Input::TransferLeadership { to } => {
                 format!("server {server} is asked to have leadership transferred to server {to}")
+            }
+            Input::ProposeConfChange(change) => {
+                format!(
+                    "a client proposes the change of membership {} at server {server}",
+                    change.show()
+                )
             }
             Input::ForgetLeader => format!("server {server} is told to forget its leader"),
             Input::Compact => format!("server {server} makes a snapshot and compacts its log"),
@@ -213,6 +223,7 @@ pub fn input_label(input: &Input) -> String {
         Input::Deliver(it) => message_label(it),
         Input::Restart => "crash, restart".to_owned(),
         Input::TransferLeadership { to } => format!("transfer to {to}"),
+        Input::ProposeConfChange(change) => format!("change {}", change.show()),
         Input::ForgetLeader => "forget leader".to_owned(),
         Input::Compact => "compact".to_owned(),
         Input::ReportUnreachable { peer } => format!("{peer} unreachable"),
@@ -325,6 +336,7 @@ fn proposed(payloads: &[Payload]) -> String {
     let one = |payload: &Payload| match payload {
         Payload::Empty => "∅".to_owned(),
         Payload::Value(value) => value.to_string(),
+        Payload::ConfChange(change) => change.show(),
     };
     payloads.iter().map(one).collect::<Vec<_>>().join(" ")
 }

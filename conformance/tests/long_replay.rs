@@ -40,7 +40,7 @@ fn restarts(steps: usize) -> Trace {
         },
         expected: Some(Expected {
             outcome: Outcome::Accepted,
-            view: start_view(),
+            view: NodeView::default(),
             sent: Vec::new(),
         }),
     };

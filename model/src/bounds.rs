@@ -1,6 +1,7 @@
 //! How much of the environment a search covers. Nothing here is Raft: bounds limit what happens to the
 //! servers, never the depth of a search, and treat all servers alike.
 
+use crate::configuration::ConfChange;
 use std::fmt;
 
 /// How often the environment may do something in one run, at all servers together.
@@ -72,11 +73,15 @@ pub enum Kind {
     Duplicate,
     /// Messages that the network loses.
     Drop,
+    /// Proposals of the first change of the configuration in the menu.
+    ProposeConfChange,
+    /// Proposals of the second one.
+    ProposeOtherConfChange,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 13] = [
+    pub const ALL: [Kind; 15] = [
         Kind::Timeout,
         Kind::LeaseExpire,
         Kind::Heartbeat,
@@ -90,6 +95,8 @@ impl Kind {
         Kind::ReportSnapshot,
         Kind::Duplicate,
         Kind::Drop,
+        Kind::ProposeConfChange,
+        Kind::ProposeOtherConfChange,
     ];
 
     /// The kinds that every encoding of a state counts.
@@ -106,7 +113,9 @@ impl Kind {
 
     /// The other kinds: those of features that a preset may do without. Without a budget they are no part of a model,
     /// not even as inputs that are compared and not explored.
-    pub const MORE: [Kind; 5] = [
+    pub const MORE: [Kind; 7] = [
+        Kind::ProposeConfChange,
+        Kind::ProposeOtherConfChange,
         Kind::ForgetLeader,
         Kind::Compact,
         Kind::TransferLeadership,
@@ -114,13 +123,24 @@ impl Kind {
         Kind::ReportSnapshot,
     ];
 
+    /// The place in the menu of changes of the change that is proposed.
+    pub fn change(self) -> Option<usize> {
+        match self {
+            Kind::ProposeConfChange => Some(0),
+            Kind::ProposeOtherConfChange => Some(1),
+            _ => None,
+        }
+    }
+
     /// Whether it disturbs or advances a run that would go on without it: everything but the timeouts that
-    /// start elections, the proposals of clients, and the calls of operators and applications.
+    /// start elections, what clients propose, and the calls of operators and applications.
     pub fn is_disturbance(self) -> bool {
         !matches!(
             self,
             Kind::Timeout
                 | Kind::Propose
+                | Kind::ProposeConfChange
+                | Kind::ProposeOtherConfChange
                 | Kind::ForgetLeader
                 | Kind::Compact
                 | Kind::TransferLeadership
@@ -187,6 +207,9 @@ pub struct Bounds {
     /// Budget of all disturbances ([`Kind::is_disturbance`]) together, so that a model can have one of
     /// each kind without having all of them in the same run. Kinds without a limit are not counted.
     pub disturbances: Budget,
+    /// The changes of the configuration that clients may propose, with the budgets of
+    /// [`Kind::ProposeConfChange`] and [`Kind::ProposeOtherConfChange`].
+    pub changes: [(ConfChange, Budget); 2],
 }
 
 impl Bounds {
@@ -208,7 +231,12 @@ impl Bounds {
         duplicates: Budget::Unlimited,
         drops: Budget::Unlimited,
         disturbances: Budget::Unlimited,
+        changes: Self::NO_CHANGES,
     };
+
+    /// The menu without any change.
+    pub const NO_CHANGES: [(ConfChange, Budget); 2] =
+        [(ConfChange::LEAVE_JOINT, Budget::Times(0)); 2];
 
     /// Whether an event of this kind may happen once more.
     pub fn allow(&self, kind: Kind, spent: &Spent) -> bool {
@@ -246,6 +274,8 @@ impl Bounds {
             Kind::ReportSnapshot => self.snapshot_reports,
             Kind::Duplicate => self.duplicates,
             Kind::Drop => self.drops,
+            Kind::ProposeConfChange => self.changes[0].1,
+            Kind::ProposeOtherConfChange => self.changes[1].1,
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::symmetry::{
     rename_history, rename_message, rename_server,
 };
 use lockstep_engine::{Canonical, Collapsed, Component, Interner, View};
+use std::sync::Arc;
 
 type Tables = lockstep_engine::Tables<Cluster>;
 
@@ -44,8 +45,10 @@ impl Renamed {
 
 /// What there is to know of renamings.
 pub(crate) struct Orbits {
-    /// By number, each with its inverse.
+    /// Each with its inverse: all, by number, or those that change nothing.
     renamings: Vec<(Renaming, Renaming)>,
+    /// The numbers of those that change nothing; `None` if those are all.
+    group: Option<Arc<[usize]>>,
     servers: Renamed,
     messages: Renamed,
     histories: Renamed,
@@ -56,16 +59,21 @@ pub(crate) struct Orbits {
 }
 
 impl Orbits {
-    /// For clusters of so many servers.
-    pub fn new(servers: usize) -> Self {
-        let renamings = crate::ClusterState::renamings(servers);
+    /// For clusters of so many servers, of which these renamings change nothing, or all.
+    pub fn new(servers: usize, group: Option<Arc<[usize]>>) -> Self {
+        let all = crate::ClusterState::renamings(servers);
+        let numbers = match &group {
+            Some(group) => group.to_vec(),
+            None => (0..all).collect(),
+        };
         let renaming = |number| {
             let renaming = nth_renaming(servers, number);
             let back = inverse(&renaming);
             (renaming, back)
         };
         Orbits {
-            renamings: (0..renamings).map(renaming).collect(),
+            renamings: numbers.into_iter().map(renaming).collect(),
+            group,
             servers: Renamed::default(),
             messages: Renamed::default(),
             histories: Renamed::default(),
@@ -140,7 +148,7 @@ impl Orbits {
 
 impl Canonical<Cluster> for Orbits {
     fn fork(&self) -> Box<dyn Canonical<Cluster>> {
-        Box::new(Orbits::new(self.renamings[0].0.len()))
+        Box::new(Orbits::new(self.renamings[0].0.len(), self.group.clone()))
     }
 
     fn represent(
@@ -150,6 +158,14 @@ impl Canonical<Cluster> for Orbits {
         tables: &mut Tables,
         cluster: &Cluster,
     ) {
+        if self.group.is_some() {
+            let sums = (0..self.renamings.len()).map(|renaming| {
+                self.rename(from, renaming, to, tables, cluster);
+                (tables.sum(to.view()), renaming)
+            });
+            let renaming = sums.min().map_or(0, |(_, renaming)| renaming);
+            return self.rename(from, renaming, to, tables, cluster);
+        }
         let orders = orders(&self.keys(from, tables));
         let mut candidates = orders.iter().map(|order| number_of(&inverse(order)));
         let renaming = if orders.len() == 1 {

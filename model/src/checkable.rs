@@ -71,7 +71,10 @@ impl Checkable for Cluster {
     }
 
     fn collapse(&self, symmetric: bool) -> Option<Box<dyn Collapse<'_, Self> + '_>> {
-        let orbits = || Box::new(Orbits::new(self.settings.servers())) as Box<dyn Canonical<Self>>;
+        let orbits = || {
+            let servers = self.settings.servers();
+            Box::new(Orbits::new(servers, self.renamings.clone())) as Box<dyn Canonical<Self>>
+        };
         Some(Box::new(Generator::new(self, symmetric.then(orbits))))
     }
 
@@ -108,20 +111,25 @@ impl Checkable for Cluster {
     }
 }
 
-/// The rules that a step of a state graph of moderate size can apply. `StrangerRefused` is about inputs that mean
-/// nothing, which are no steps: `stranger_step` applies it. `SilentPeerSpared` needs the preset `snapshot-silent`.
+/// The rules that a step of a state graph of moderate size can apply: all but `SilentPeerSpared`, which needs the preset
+/// `snapshot-silent`.
 fn explored_rules() -> impl Iterator<Item = Rule> {
     let rules = Rule::ALL.iter().copied();
-    rules.filter(|rule| !matches!(rule, Rule::StrangerRefused | Rule::SilentPeerSpared))
+    rules.filter(|rule| *rule != Rule::SilentPeerSpared)
 }
 
 impl Symmetry for Cluster {
     fn permutations(&self) -> usize {
-        ClusterState::renamings(self.settings.servers())
+        let all = ClusterState::renamings(self.settings.servers());
+        self.renamings.as_ref().map_or(all, |group| group.len())
     }
 
     fn permute(&self, state: &ClusterState, permutation: usize) -> ClusterState {
-        state.renamed(permutation)
+        let number = self
+            .renamings
+            .as_ref()
+            .map_or(permutation, |group| group[permutation]);
+        state.renamed(number)
     }
 
     fn canonical(&self, state: &ClusterState) -> ClusterState {

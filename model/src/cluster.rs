@@ -1,6 +1,7 @@
 //! Servers and network together: the state graph.
 
 use crate::bounds::{Bounds, Kind, Spent};
+use crate::configuration::ConfChange;
 use crate::history::History;
 use crate::ids::{Id, MAX_SERVERS};
 use crate::machine::EventNumbers;
@@ -9,10 +10,12 @@ use crate::network::Network;
 use crate::rule::RuleSet;
 use crate::server::{Flow, Outbox, Server, Stimulus};
 use crate::settings::Settings;
+use crate::symmetry::stabiliser;
 use arrayvec::ArrayVec;
 use lockstep_engine::KindSet;
 use lockstep_traces as vocabulary;
 use lockstep_traces::{Emitted, Event, Input, Outcome, Role, ServerId};
+use std::sync::Arc;
 
 /// A cluster of servers on an unordered, lossy, duplicating network, and the bounds within which it is
 /// explored.
@@ -22,6 +25,8 @@ pub struct Cluster {
     pub(crate) bounds: Bounds,
     /// How the engine numbers the events.
     pub(crate) numbers: EventNumbers,
+    /// The renamings of servers that change nothing, by number; `None` if those are all.
+    pub(crate) renamings: Option<Arc<[usize]>>,
 }
 
 /// The state of all servers, of the network, and what properties and bounds remember.
@@ -57,6 +62,10 @@ pub enum Action {
     ForgetLeader(Id),
     /// A server compacts its log.
     Compact(Id),
+    /// A client proposes the first change of the configuration in the menu.
+    ProposeConfChange(Id),
+    /// A client proposes the second one.
+    ProposeOtherConfChange(Id),
     /// A server is asked for another leader.
     TransferLeadership(Id, Id),
     /// A server is told that a peer could not be reached.
@@ -90,7 +99,7 @@ pub struct Transition {
 
 impl Action {
     /// The names of the kinds of action, in the vocabulary of traces.
-    pub const KINDS: [&'static str; 14] = [
+    pub const KINDS: [&'static str; 16] = [
         "Timeout",
         "LeaseExpire",
         "Heartbeat",
@@ -99,6 +108,8 @@ impl Action {
         "Restart",
         "ForgetLeader",
         "Compact",
+        "ProposeConfChange",
+        "ProposeOtherConfChange",
         "TransferLeadership",
         "ReportUnreachable",
         "ReportSnapshot",
@@ -118,17 +129,19 @@ impl Action {
             Action::Restart(_) => 5,
             Action::ForgetLeader(_) => 6,
             Action::Compact(_) => 7,
-            Action::TransferLeadership(..) => 8,
-            Action::ReportUnreachable(..) => 9,
-            Action::ReportSnapshot(..) => 10,
-            Action::Deliver(_) => 11,
-            Action::Duplicate(_) => 12,
-            Action::Drop(_) => 13,
+            Action::ProposeConfChange(_) => 8,
+            Action::ProposeOtherConfChange(_) => 9,
+            Action::TransferLeadership(..) => 10,
+            Action::ReportUnreachable(..) => 11,
+            Action::ReportSnapshot(..) => 12,
+            Action::Deliver(_) => 13,
+            Action::Duplicate(_) => 14,
+            Action::Drop(_) => 15,
         }
     }
 
     /// How many kinds there are of which there is one event at a server. Those about a peer have one for each.
-    const PLAIN: usize = 8;
+    pub(crate) const PLAIN: usize = 10;
 
     /// How many events happen to a server, counting those about each peer.
     pub const LOCAL_EVENTS: usize = Action::PLAIN + 4 * MAX_SERVERS;
@@ -170,6 +183,8 @@ impl Action {
             5 => Some(Action::Restart(i)),
             6 => Some(Action::ForgetLeader(i)),
             7 => Some(Action::Compact(i)),
+            8 => Some(Action::ProposeConfChange(i)),
+            9 => Some(Action::ProposeOtherConfChange(i)),
             number => about(number - Action::PLAIN),
         }
     }
@@ -189,6 +204,8 @@ impl Action {
             Kind::Restart => 5..6,
             Kind::ForgetLeader => 6..7,
             Kind::Compact => 7..8,
+            Kind::ProposeConfChange => 8..9,
+            Kind::ProposeOtherConfChange => 9..10,
             Kind::TransferLeadership => about(0, 1),
             Kind::ReportUnreachable => about(1, 1),
             Kind::ReportSnapshot => about(2, 2),
@@ -222,6 +239,7 @@ impl Action {
             Input::Heartbeat => Action::Heartbeat(i),
             Input::CheckQuorum => Action::CheckQuorum(i),
             Input::Propose(_) => Action::Propose(i),
+            Input::ProposeConfChange(_) => Action::ProposeConfChange(i),
             Input::Restart => Action::Restart(i),
             Input::ForgetLeader => Action::ForgetLeader(i),
             Input::Compact => Action::Compact(i),
@@ -246,6 +264,8 @@ impl Action {
             Action::TransferLeadership(..) => Some(Kind::TransferLeadership),
             Action::ReportUnreachable(..) => Some(Kind::ReportUnreachable),
             Action::ReportSnapshot(..) => Some(Kind::ReportSnapshot),
+            Action::ProposeConfChange(_) => Some(Kind::ProposeConfChange),
+            Action::ProposeOtherConfChange(_) => Some(Kind::ProposeOtherConfChange),
             Action::Deliver(_) => None,
             Action::Duplicate(_) => Some(Kind::Duplicate),
             Action::Drop(_) => Some(Kind::Drop),
@@ -290,8 +310,12 @@ impl LocalEvents {
             (0..Action::LOCAL_EVENTS).filter(move |number| !matter.numbers.contains(*number));
         let idle = idle.filter_map(move |number| Action::local(number, i));
         let next = Id::from_slot((i.slot() + 1) % settings.servers());
+        let idle = idle.filter(move |action| is_of(&settings, *action));
         let idle = idle.filter(move |action| action.peer().is_none_or(|j| j == next));
-        idle.filter_map(move |action| stimulus(action, value).map(|(_, stimulus)| stimulus))
+        // Whoever takes no proposals takes no change, whichever it is.
+        let change = ConfChange::LEAVE_JOINT;
+        idle.filter_map(move |action| stimulus(action, value, change))
+            .map(|(_, stimulus)| stimulus)
     }
 
     /// Those that the budgets allow, in the order in which they are listed.
@@ -317,19 +341,27 @@ fn matters(server: &Server, settings: &Settings, action: Action) -> bool {
     let follows = server.role == Role::Follower && server.leader.is_some();
     is_of(settings, action)
         && match action {
-            Action::Timeout(_) => !leads,
+            // To who does not vote it means nothing.
+            Action::Timeout(_) => !leads && server.configuration.all_voters().contains(server.id),
             Action::LeaseExpire(_) => server.lease,
             Action::Heartbeat(_) | Action::CheckQuorum(_) => leads,
             Action::Propose(_) if leads => {
-                server.transferee.is_none() && server.has_room_for(settings, 1)
+                server.takes_proposals() && server.has_room_for(settings, 1)
             }
-            Action::Propose(_) => follows && settings.forward_proposals,
+            // One that there is no room for is remembered.
+            Action::ProposeConfChange(_) | Action::ProposeOtherConfChange(_) if leads => {
+                server.takes_proposals()
+            }
+            Action::Propose(_)
+            | Action::ProposeConfChange(_)
+            | Action::ProposeOtherConfChange(_) => follows && settings.forward_proposals,
             Action::Restart(_) => true,
             Action::ForgetLeader(_) => follows,
             Action::Compact(_) => server.commit > server.log.snapshot().index,
             Action::TransferLeadership(_, to) if leads => {
                 let asked = server.transferee == Some(to);
-                !asked && (to != server.id || server.transferee.is_some())
+                let may_lead = server.configuration.all_voters().contains(to);
+                may_lead && !asked && (to != server.id || server.transferee.is_some())
             }
             Action::TransferLeadership(..) => follows,
             Action::ReportUnreachable(_, j) => flow(j) == Some(Flow::Replicate),
@@ -338,13 +370,21 @@ fn matters(server: &Server, settings: &Settings, action: Action) -> bool {
         }
 }
 
-/// Whether the peer that an event is about, if it is about one, is a member.
+/// Whether the cluster has such events: the peer that an event is about, if it is about one, is one of its servers, and
+/// its configuration may change.
 fn is_of(settings: &Settings, action: Action) -> bool {
-    action.peer().is_none_or(|j| settings.is_member(j))
+    match action {
+        Action::ProposeConfChange(_) | Action::ProposeOtherConfChange(_) => settings.may_change,
+        Action::TransferLeadership(_, j)
+        | Action::ReportUnreachable(_, j)
+        | Action::ReportSnapshot(_, j, _) => settings.is_server(j),
+        _ => true,
+    }
 }
 
-/// A local event as the server takes it, where a proposal carries `value`; `None` if it happens to a message.
-fn stimulus(action: Action, value: u64) -> Option<(Id, Stimulus<'static>)> {
+/// A local event as the server takes it, where a proposal carries `value` or `change`; `None` if it happens to a
+/// message.
+fn stimulus(action: Action, value: u64, change: ConfChange) -> Option<(Id, Stimulus<'static>)> {
     Some(match action {
         Action::Timeout(i) => (i, Stimulus::Timeout),
         Action::LeaseExpire(i) => (i, Stimulus::LeaseExpire),
@@ -355,6 +395,9 @@ fn stimulus(action: Action, value: u64) -> Option<(Id, Stimulus<'static>)> {
             (i, Stimulus::Propose(payload))
         }
         Action::Restart(i) => (i, Stimulus::Restart),
+        Action::ProposeConfChange(i) | Action::ProposeOtherConfChange(i) => {
+            (i, Stimulus::ProposeConfChange(change))
+        }
         Action::ForgetLeader(i) => (i, Stimulus::ForgetLeader),
         Action::Compact(i) => (i, Stimulus::Compact),
         Action::TransferLeadership(i, to) => (i, Stimulus::TransferLeadership(to)),
@@ -441,6 +484,8 @@ impl ClusterState {
             | Action::CheckQuorum(i)
             | Action::Propose(i)
             | Action::Restart(i)
+            | Action::ProposeConfChange(i)
+            | Action::ProposeOtherConfChange(i)
             | Action::ForgetLeader(i)
             | Action::Compact(i)
             | Action::TransferLeadership(i, _)
@@ -480,11 +525,11 @@ pub(crate) fn value_after(highest: impl Iterator<Item = u64>) -> u64 {
 impl Cluster {
     /// A cluster with these settings, explored within these bounds.
     pub fn new(settings: Settings, bounds: Bounds) -> Cluster {
-        let numbers = EventNumbers::new(&settings, &bounds);
         Cluster {
             settings,
             bounds,
-            numbers,
+            numbers: EventNumbers::new(&settings, &bounds),
+            renamings: stabiliser(&settings, &bounds),
         }
     }
 
@@ -501,7 +546,11 @@ impl Cluster {
     /// The one initial state: every server as [`Server::new`], nothing in flight.
     pub fn initial(&self) -> ClusterState {
         ClusterState {
-            servers: self.settings.ids().map(Server::initial).collect(),
+            servers: self
+                .settings
+                .ids()
+                .map(|id| Server::initial(&self.settings, id))
+                .collect(),
             network: Network::default(),
             history: History::default(),
             spent: Spent::default(),
@@ -579,7 +628,7 @@ impl Cluster {
         if let Some(kind) = action.kind() {
             state.spent.spend(kind, &self.bounds);
         }
-        if let Some((i, stimulus)) = stimulus(action, state.next_value()) {
+        if let Some((i, stimulus)) = stimulus(action, state.next_value(), self.change(action)) {
             return self.move_server(state, i, stimulus, outbox);
         }
         match action {
@@ -622,10 +671,16 @@ impl Cluster {
         outcome
     }
 
+    /// The change of the configuration that an action proposes.
+    pub(crate) fn change(&self, action: Action) -> ConfChange {
+        let place = action.kind().and_then(Kind::change).unwrap_or_default();
+        self.bounds.changes[place].0
+    }
+
     /// The rules that an action applies.
     pub(crate) fn rules(&self, state: &ClusterState, action: Action) -> RuleSet {
         let mut rules = RuleSet::default();
-        let local = stimulus(action, state.next_value());
+        let local = stimulus(action, state.next_value(), self.change(action));
         let (i, stimulus) = match (local, action) {
             (Some(local), _) => local,
             (None, Action::Deliver(position)) => {
@@ -682,6 +737,9 @@ impl Cluster {
             Action::ReportSnapshot(i, j, ok) => {
                 let (peer, ok) = ((*j).into(), *ok);
                 to(i, Input::ReportSnapshot { peer, ok })
+            }
+            Action::ProposeConfChange(i) | Action::ProposeOtherConfChange(i) => {
+                to(i, Input::ProposeConfChange(self.change(*action).into()))
             }
             Action::Deliver(position) => {
                 let message = state.message(*position);

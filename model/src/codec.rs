@@ -3,6 +3,7 @@
 
 use crate::bounds::{Kind, Spent};
 use crate::cluster::ClusterState;
+use crate::configuration::Configuration;
 use crate::history::History;
 use crate::ids::{Id, IdSet, MAX_SERVERS};
 use crate::message::{Body, Entry, Message, Payload, Position};
@@ -164,12 +165,14 @@ impl Writer<'_> {
             | u8::from(server.transferee.is_some()) << 4
             | u8::from(server.uncommitted > 0) << 5;
         self.byte(head);
+        self.membership(Membership::of(server));
         self.number(server.term);
         self.id(server.vote);
         self.id(server.leader);
         self.number(server.commit);
         if snapshot.index > 0 {
             self.position(snapshot);
+            self.configuration(server.log.snapshot_configuration());
         }
         if server.transferee.is_some() {
             self.id(server.transferee);
@@ -185,6 +188,31 @@ impl Writer<'_> {
         for peer in other_peers(server) {
             self.progress(peer);
         }
+    }
+
+    fn membership(&mut self, membership: Membership) {
+        let Membership {
+            configuration,
+            pending_conf_index,
+            forgotten,
+        } = membership;
+        let simple = Membership::simple(configuration.voters);
+        if membership == simple {
+            return self.byte(configuration.voters.bits());
+        }
+        self.byte(configuration.voters.bits() | MORE);
+        self.byte(u8::from(configuration.auto_leave) | u8::from(forgotten) << 1);
+        self.byte(configuration.learners.bits());
+        self.byte(configuration.outgoing.bits());
+        self.byte(configuration.learners_next.bits());
+        self.number(pending_conf_index);
+    }
+
+    fn configuration(&mut self, configuration: Configuration) {
+        self.membership(Membership {
+            configuration,
+            ..Membership::simple(IdSet::EMPTY)
+        });
     }
 
     fn progress(&mut self, peer: &Progress) {
@@ -234,9 +262,12 @@ impl Writer<'_> {
             Body::HeartbeatResponse | Body::TimeoutNow => {}
             Body::TransferLeader { transferee } => self.byte(transferee.get()),
             Body::Propose { payloads } => self.list(payloads, Writer::payload),
-            Body::InstallSnapshot { last, voters } => {
+            Body::InstallSnapshot {
+                last,
+                configuration,
+            } => {
                 self.position(*last);
-                self.byte(voters.bits());
+                self.configuration(*configuration);
             }
         }
     }
@@ -285,19 +316,20 @@ impl Reader<'_> {
     fn server(&mut self, id: Id, servers: usize) -> Server {
         let head = self.byte();
         let role = role_of(head & 3);
+        let membership = self.membership();
         let term = self.number();
         let vote = self.id();
         let leader = self.id();
         let commit = self.number();
         let given = |bit: u8| head & bit != 0;
-        let snapshot = if given(8) {
-            self.position()
+        let (snapshot, configuration) = if given(8) {
+            (self.position(), self.configuration())
         } else {
-            Position::default()
+            Default::default()
         };
         let transferee = if given(16) { self.id() } else { None };
         let uncommitted = if given(32) { self.number() } else { 0 };
-        let log = Log::behind(snapshot, self.list(Reader::entry));
+        let log = Log::behind(snapshot, configuration, self.list(Reader::entry));
         let [granted, refused] = if has_votes(role) {
             [self.byte(), self.byte()]
         } else {
@@ -305,12 +337,10 @@ impl Reader<'_> {
         };
         let peers = (role == Role::Leader).then(|| {
             let peers: ArrayVec<Progress, MAX_SERVERS> = (0..servers)
-                .map(|slot| {
-                    if slot == id.slot() {
-                        Progress::new(0)
-                    } else {
-                        self.progress()
-                    }
+                .map(|slot| match slot == id.slot() {
+                    true if membership.forgotten => Progress::forgotten(),
+                    true => Progress::untracked(),
+                    false => self.progress(),
                 })
                 .collect();
             Arc::new(peers)
@@ -326,10 +356,37 @@ impl Reader<'_> {
             commit,
             granted: IdSet::from_bits(granted),
             refused: IdSet::from_bits(refused),
+            configuration: membership.configuration,
+            pending_conf_index: membership.pending_conf_index,
             peers,
             transferee,
             uncommitted,
         }
+    }
+
+    fn membership(&mut self) -> Membership {
+        let voters = self.byte();
+        let simple = Membership::simple(IdSet::from_bits(voters & !MORE));
+        if voters & MORE == 0 {
+            return simple;
+        }
+        let flags = self.byte();
+        let [learners, outgoing, learners_next] = [(); 3].map(|()| IdSet::from_bits(self.byte()));
+        Membership {
+            configuration: Configuration {
+                learners,
+                outgoing,
+                learners_next,
+                auto_leave: flags & 1 != 0,
+                ..simple.configuration
+            },
+            pending_conf_index: self.number(),
+            forgotten: flags & 2 != 0,
+        }
+    }
+
+    fn configuration(&mut self) -> Configuration {
+        self.membership().configuration
     }
 
     fn progress(&mut self) -> Progress {
@@ -422,7 +479,7 @@ impl Reader<'_> {
                 },
                 12 => Body::InstallSnapshot {
                     last: self.position(),
-                    voters: IdSet::from_bits(self.byte()),
+                    configuration: self.configuration(),
                 },
                 VOTE_BY_TRANSFER => Body::RequestVote {
                     last: self.position(),
@@ -430,6 +487,39 @@ impl Reader<'_> {
                 },
                 other => panic!("no message has number {other}"),
             },
+        }
+    }
+}
+
+/// In the byte of the voters: there is more than voters.
+const MORE: u8 = 1 << 7;
+
+const _: () = assert!(MAX_SERVERS < 8, "the voters leave a bit");
+
+/// What a server has to do with membership: one byte where there is nothing but voters.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Membership {
+    configuration: Configuration,
+    pending_conf_index: u32,
+    /// The leader's own slot is [`Progress::forgotten`].
+    forgotten: bool,
+}
+
+impl Membership {
+    fn simple(voters: IdSet) -> Membership {
+        Membership {
+            configuration: Configuration::of_voters(voters),
+            pending_conf_index: 0,
+            forgotten: false,
+        }
+    }
+
+    fn of(server: &Server) -> Membership {
+        let peers = server.peers.as_ref();
+        Membership {
+            configuration: server.configuration,
+            pending_conf_index: server.pending_conf_index,
+            forgotten: peers.is_some_and(|peers| peers[server.id.slot()].is_forgotten()),
         }
     }
 }

@@ -12,13 +12,9 @@ use std::collections::{HashMap, HashSet, VecDeque};
 /// A space with every kind of event.
 fn every_event() -> Cluster {
     let config = Config {
-        servers: 3,
         pre_vote: true,
         check_quorum: true,
-        one_entry_per_append: false,
-        max_inflight: 2,
-        forward_proposals: false,
-        max_uncommitted: 0,
+        ..Config::PAPER
     };
     let once = Budget::Times(1);
     let bounds = Bounds {

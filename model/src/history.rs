@@ -47,11 +47,11 @@ impl History {
     pub(crate) fn record(&mut self, server: &Server, committed: u32, compacts: bool) {
         if server.role == Role::Leader {
             self.record_leader(server.term, server.id);
-            if server.commit > committed {
-                self.record_commit(server.commit, server.term);
-                if compacts {
-                    self.record_entries(server);
-                }
+        }
+        if Self::may_record(server) && server.commit > committed {
+            self.record_commit(server.commit, server.term);
+            if compacts {
+                self.record_entries(server);
             }
         }
     }
@@ -65,6 +65,14 @@ impl History {
                 None => return self.committed = Seq::new(),
             }
         }
+    }
+
+    /// Whether there may be something to remember when a server has come to this state: it leads, or it has committed
+    /// its own removal as leader and stepped down. (A follower that is told what is committed knows its leader.)
+    pub(crate) fn may_record(server: &Server) -> bool {
+        let removed = || !server.configuration.all_voters().contains(server.id);
+        server.role == Role::Leader
+            || server.vote == Some(server.id) && server.leader.is_none() && removed()
     }
 
     pub(crate) fn record_leader(&mut self, term: u32, id: crate::ids::Id) {

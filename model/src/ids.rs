@@ -92,6 +92,32 @@ impl IdSet {
         self.0
     }
 
+    /// The servers `1..=servers`.
+    pub(crate) const fn first(servers: u8) -> IdSet {
+        IdSet(((1u16 << servers) - 1) as u8)
+    }
+
+    /// Everybody who is in either set.
+    pub(crate) const fn or(self, other: IdSet) -> IdSet {
+        IdSet(self.0 | other.0)
+    }
+
+    /// Everybody who is in both sets.
+    pub(crate) const fn and(self, other: IdSet) -> IdSet {
+        IdSet(self.0 & other.0)
+    }
+
+    /// Everybody who is in this set and not in the other one.
+    pub(crate) const fn without(self, other: IdSet) -> IdSet {
+        IdSet(self.0 & !other.0)
+    }
+
+    /// Takes a member out.
+    pub(crate) fn remove(&mut self, id: Id) {
+        debug_assert!(id.slot() < MAX_SERVERS);
+        self.0 &= !(1 << id.slot());
+    }
+
     /// Adds a member.
     pub fn insert(&mut self, id: Id) {
         debug_assert!(id.slot() < MAX_SERVERS);

@@ -3,8 +3,7 @@
 //! The specification is a deterministic, pure transition function per server ([`Server::step`]), put
 //! together with a network into a state graph ([`Cluster`]) that can be explored exhaustively. It is
 //! written from the Raft paper ("In Search of an Understandable Consensus Algorithm", extended version),
-//! Ongaro's thesis, and the observable behaviour of etcd's raft v3.6. Not here: membership, reads, asynchronous
-//! storage.
+//! Ongaro's thesis, and the observable behaviour of etcd's raft v3.6. Not here: reads, asynchronous storage.
 //!
 //! # One event
 //!
@@ -52,14 +51,17 @@
 //! | `TimeoutNow` | `timeout_now` | `MsgTimeoutNow` |
 //! | `TransferLeader.transferee` | `transfer_leader`, `transferee` | `MsgTransferLeader`, `from` |
 //! | `Propose.payloads` | `propose`, `payloads` | `MsgProp`, `entries` |
-//! | `InstallSnapshot.last`, `.voters` | `install_snapshot`, `snapshot` | `MsgSnap`, `snapshot.metadata` |
-//! | `Entry.term`, `.payload` | `term`, `payload` | `Term`, `Data` (decimal digits, or none) |
+//! | `InstallSnapshot.last`, `.configuration` | `install_snapshot`, `snapshot` | `MsgSnap`, `snapshot.metadata` |
+//! | `Entry.term`, `.payload` | `term`, `payload` | `Term`, `Data` (decimal digits, or none; `ConfChangeV2`) |
+//! | `ConfChange` | `changes`, `transition` | `ConfChangeV2` |
 //! | `Server.role`, `.leader` | `role`, `leader` | `SoftState.RaftState`, `.Lead` |
 //! | `Server.term`, `.vote`, `.commit` | `term`, `vote`, `commit` | `HardState` |
 //! | `Server.granted`, `.refused` | `votes` (true, false) | `tracker.Votes` |
 //! | `Server.log.snapshot` | `snapshot` | `SnapshotMetadata` |
 //! | `Server.transferee` | `transferee` | `raft.leadTransferee` |
 //! | `Server.uncommitted` | `uncommitted` | `raft.uncommittedSize`, in entries |
+//! | `Server.configuration` | `configuration` | `tracker.Config`, `ConfState` |
+//! | `Server.pending_conf_index` | `pending_conf_index` | `raft.pendingConfIndex`, if above `applied` |
 //! | `Server.lease` | `lease` | `electionElapsed < electionTimeout` |
 //! | `Progress.matched`, `.next` | `match`, `next` | `Progress.Match`, `.Next` |
 //! | `Progress.flow` | `state` | `Progress.State` |
@@ -76,6 +78,7 @@ mod cluster;
 mod codec;
 #[cfg(test)]
 mod collapse_tests;
+mod configuration;
 mod dialect;
 mod history;
 mod ids;
@@ -97,6 +100,7 @@ pub const FINDINGS: &str = include_str!("../FINDINGS.md");
 
 pub use bounds::{Bounds, Budget, Kind, Spent};
 pub use cluster::{Action, Cluster, ClusterState, Transition};
+pub use configuration::{ConfChange, Configuration};
 pub use dialect::{Departure, Dialect};
 pub use history::History;
 pub use ids::{Id, IdSet, MAX_SERVERS, OutOfRange};

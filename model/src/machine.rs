@@ -15,7 +15,6 @@ use crate::settings::Settings;
 use lockstep_engine::{
     Component, Components, Event, KindSet, Machines, MessageFacts, Replacement, ServerFacts, Shape,
 };
-use lockstep_traces::Role;
 
 impl AsRef<Cluster> for Cluster {
     fn as_ref(&self) -> &Cluster {
@@ -78,6 +77,8 @@ impl Machines for Cluster {
             | Action::CheckQuorum(i)
             | Action::Propose(i)
             | Action::Restart(i)
+            | Action::ProposeConfChange(i)
+            | Action::ProposeOtherConfChange(i)
             | Action::ForgetLeader(i)
             | Action::Compact(i)
             | Action::TransferLeadership(i, _)
@@ -143,7 +144,7 @@ impl EventNumbers {
         for number in 0..EVENTS {
             let action = event(number);
             let happens = action.kind().is_none_or(|kind| bounds.have(kind));
-            if happens && action.peer().is_none_or(|j| settings.is_member(j)) {
+            if happens && action.peer().is_none_or(|j| settings.is_server(j)) {
                 numbers.numbers[number] = count as u8;
                 numbers.events[count] = number as u8;
                 numbers.kinds[count] = action.number() as u8;
@@ -212,7 +213,7 @@ impl<M: AsRef<Cluster>> Component<M> for Server {
             note: self.commit,
             slot: self.id.slot() as u8,
             local: cluster.numbers.of_all(explored.numbers()),
-            recorded: self.role == Role::Leader,
+            recorded: History::may_record(self),
             within: model.as_ref().may_be(self),
         }
     }

@@ -1,11 +1,13 @@
 //! The messages of the protocol in the compact form that the specification computes with, and their
 //! translation to and from the vocabulary of traces.
 
-use crate::ids::{Id, IdSet, MAX_SERVERS, OutOfRange};
+use crate::configuration::{ConfChange, Configuration};
+use crate::ids::{Id, OutOfRange};
 use crate::seq::Seq;
 use lockstep_traces as vocabulary;
 
-/// What an entry carries, in 32 bits: zero for nothing, else the client's value plus one.
+/// What an entry carries, in 32 bits: zero for nothing; with both highest bits set, a change of the configuration; else
+/// the client's value plus one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Payload(u32);
 
@@ -18,9 +20,25 @@ impl Payload {
         narrow(value).ok().map(|value| Payload(value + 1))
     }
 
-    /// The client's value; `None` for an empty payload.
+    /// The client's value; `None` for a payload of another kind.
     pub fn as_value(self) -> Option<u64> {
-        self.0.checked_sub(1).map(u64::from)
+        match self.as_conf_change() {
+            None => self.0.checked_sub(1).map(u64::from),
+            Some(_) => None,
+        }
+    }
+
+    /// The payload of a change of the configuration.
+    pub const fn conf_change(change: ConfChange) -> Payload {
+        Payload(CONF_CHANGE | change.code())
+    }
+
+    /// The change of the configuration; `None` for a payload of another kind.
+    pub const fn as_conf_change(self) -> Option<ConfChange> {
+        match self.0 & CONF_CHANGE {
+            CONF_CHANGE => Some(ConfChange::from_code(self.0 & !CONF_CHANGE)),
+            _ => None,
+        }
     }
 
     pub(crate) const fn code(self) -> u32 {
@@ -31,6 +49,9 @@ impl Payload {
         Payload(code)
     }
 }
+
+/// What marks a change of the configuration: no value plus one has both bits.
+const CONF_CHANGE: u32 = 3 << 30;
 
 /// One entry of a log; its index is its position.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -111,7 +132,7 @@ pub enum Body {
     },
     InstallSnapshot {
         last: Position,
-        voters: IdSet,
+        configuration: Configuration,
     },
 }
 
@@ -218,9 +239,10 @@ impl From<Entry> for vocabulary::Entry {
 
 impl From<Payload> for vocabulary::Payload {
     fn from(payload: Payload) -> vocabulary::Payload {
-        match payload.as_value() {
-            None => vocabulary::Payload::Empty,
-            Some(value) => vocabulary::Payload::Value(value),
+        match (payload.as_value(), payload.as_conf_change()) {
+            (Some(value), _) => vocabulary::Payload::Value(value),
+            (None, Some(change)) => vocabulary::Payload::ConfChange(change.into()),
+            (None, None) => vocabulary::Payload::Empty,
         }
     }
 }
@@ -232,41 +254,18 @@ impl TryFrom<&vocabulary::Payload> for Payload {
         match payload {
             vocabulary::Payload::Empty => Ok(Payload::EMPTY),
             vocabulary::Payload::Value(value) => Payload::value(*value).ok_or(OutOfRange),
+            vocabulary::Payload::ConfChange(change) => change.try_into().map(Payload::conf_change),
         }
     }
 }
 
-/// A snapshot whose last entry is at that position, in a configuration of these voters.
-pub(crate) fn snapshot(last: Position, voters: impl Iterator<Item = Id>) -> vocabulary::Snapshot {
+/// A snapshot whose last entry is at that position, in that configuration.
+pub(crate) fn snapshot(last: Position, configuration: Configuration) -> vocabulary::Snapshot {
     vocabulary::Snapshot {
         index: index(last.index),
         term: term(last.term),
-        configuration: vocabulary::Configuration::of_voters(voters.map(Into::into)),
+        configuration: configuration.view(),
     }
-}
-
-/// The voters of a simple configuration without learners.
-fn voters(configuration: &vocabulary::Configuration) -> Result<IdSet, OutOfRange> {
-    let vocabulary::Configuration {
-        voters,
-        outgoing,
-        learners,
-        learners_next,
-        auto_leave,
-    } = configuration;
-    let simple = outgoing.is_empty() && learners.is_empty() && learners_next.is_empty();
-    if !simple || *auto_leave {
-        return Err(OutOfRange);
-    }
-    let mut ids = IdSet::EMPTY;
-    for voter in voters {
-        let id = Id::try_from(*voter)?;
-        if id.slot() >= MAX_SERVERS {
-            return Err(OutOfRange);
-        }
-        ids.insert(id);
-    }
-    Ok(ids)
 }
 
 impl TryFrom<&vocabulary::Entry> for Entry {
@@ -340,8 +339,11 @@ impl From<&Message> for vocabulary::Message {
                 Body::Propose { payloads } => To::Propose {
                     payloads: payloads.iter().map(vocabulary::Payload::from).collect(),
                 },
-                Body::InstallSnapshot { last, voters } => To::InstallSnapshot {
-                    snapshot: snapshot(*last, voters.iter()),
+                Body::InstallSnapshot {
+                    last,
+                    configuration,
+                } => To::InstallSnapshot {
+                    snapshot: snapshot(*last, *configuration),
                 },
             },
         }
@@ -426,7 +428,7 @@ impl TryFrom<&vocabulary::Message> for Message {
                 },
                 From::InstallSnapshot { snapshot } => Body::InstallSnapshot {
                     last: position(snapshot.index, snapshot.term)?,
-                    voters: voters(&snapshot.configuration)?,
+                    configuration: (&snapshot.configuration).try_into()?,
                 },
             },
         })

@@ -193,6 +193,43 @@ rules! {
     UnreachableProbed "A peer that could not be reached is probed.",
         "etcd's raft",
         "server/progress.rs" "unreachable", "tracker/progress.rs" "unreachable", "raft.go" "stepLeader";
+    VoterCampaigns "Only a voter campaigns, and only with its committed changes applied.",
+        "etcd's raft; thesis, section 4.2.2",
+        "server/membership.rs" "may_campaign", "core/election.rs" "may_campaign", "raft.go" "hup";
+    ChangeAppended "A leader appends a change of the configuration that a client proposes.",
+        "paper, section 6",
+        "server/mod.rs" "handle_proposal", "core/proposal.rs" "handle_proposal",
+        "raft.go" "stepLeader";
+    ChangeBecomesEmpty "A change that comes before the last one is applied, or does not fit, becomes an empty entry.",
+        "thesis, section 4.1",
+        "server/membership.rs" "check_changes", "core/proposal.rs" "check_changes", "raft.go" "stepLeader";
+    NewLeaderWaits "A new leader takes no change before it has applied all that it had.",
+        "thesis, section 4.1; etcd's raft",
+        "server/election.rs" "become_leader", "core/election.rs" "become_leader",
+        "raft.go" "becomeLeader";
+    ChangeTakesEffect "A change takes effect when it is applied.",
+        "paper, section 6; etcd's raft",
+        "server/membership.rs" "apply_change", "core/membership.rs" "apply_change",
+        "raft.go" "applyConfChange";
+    JointEntered "What needs a majority needs one of the old and one of the new voters.",
+        "paper, section 6",
+        "configuration.rs" "enter_joint", "confchange.rs" "enter_joint", "confchange/confchange.go" "EnterJoint";
+    JointLeft "The old voters go, and who was to learn afterwards learns.",
+        "paper, section 6",
+        "configuration.rs" "leave_joint", "confchange.rs" "leave_joint", "confchange/confchange.go" "LeaveJoint";
+    AutoLeave "Whoever leads proposes to leave a joint configuration that leaves itself, once it is applied.",
+        "paper, section 6",
+        "server/membership.rs" "applied_to", "core/membership.rs" "applied_to", "raft.go" "appliedTo";
+    NewMemberProbed "A leader probes who is new at the end of its log, and counts it as active.",
+        "etcd's raft; thesis, section 4.2.1",
+        "server/membership.rs" "track", "core/membership.rs" "track",
+        "confchange/confchange.go" "initProgress";
+    QuorumShrinks "A leader commits at once what the quorum of a new configuration has.",
+        "etcd's raft",
+        "server/membership.rs" "switch_to", "core/membership.rs" "switch_to", "raft.go" "switchToConfig";
+    RemovedLeader "A leader that applied its removal steps down if it is set up so, or no longer counts itself.",
+        "thesis, section 4.2.2",
+        "server/membership.rs" "switch_to", "core/membership.rs" "switch_to", "raft.go" "switchToConfig";
     AppendSent "A leader sends a peer what it lacks, with the entry before it.",
         "paper, section 5.3",
         "server/replication.rs" "maybe_send_append", "core/replication.rs" "maybe_send_append",
@@ -280,6 +317,8 @@ const SOURCES: &[(&str, &str)] = &[
         "server/replication.rs",
         include_str!("server/replication.rs"),
     ),
+    ("configuration.rs", include_str!("configuration.rs")),
+    ("server/membership.rs", include_str!("server/membership.rs")),
     ("server/progress.rs", include_str!("server/progress.rs")),
     ("server/snapshot.rs", include_str!("server/snapshot.rs")),
     ("server/transfer.rs", include_str!("server/transfer.rs")),

@@ -1,8 +1,9 @@
 //! What a server is told before its first event.
 
+use crate::configuration::{Configuration, id_set};
 use crate::dialect::{Departure, Dialect};
-use crate::ids::{Id, MAX_SERVERS};
-use lockstep_traces::Config;
+use crate::ids::{Id, IdSet, MAX_SERVERS};
+use lockstep_traces::{Config, ServerId, ServerSet};
 use thiserror::Error;
 
 /// The switches of the protocol.
@@ -16,6 +17,12 @@ pub struct Settings {
     pub(crate) forward_proposals: bool,
     /// Zero is no limit.
     pub(crate) max_uncommitted: u32,
+    /// Whether clients may change the configuration.
+    pub(crate) may_change: bool,
+    pub(crate) step_down_on_removal: bool,
+    pub(crate) disable_conf_change_validation: bool,
+    /// The configuration at first.
+    pub(crate) configuration: Configuration,
     dialect: Dialect,
 }
 
@@ -31,6 +38,9 @@ pub enum SettingsError {
     /// The limit cannot be counted.
     #[error("the limit of uncommitted proposals must fit into 32 bits, not {0}")]
     MaxUncommitted(u64),
+    /// A voter or learner is no server of the cluster, or is both.
+    #[error("voters and learners must be servers of the cluster, and nobody both")]
+    Members,
 }
 
 impl Settings {
@@ -38,7 +48,7 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// If the number of servers or a limit is out of range.
+    /// If the number of servers or a limit is out of range, or a voter or learner is none of the servers.
     pub fn new(config: &Config) -> Result<Settings, SettingsError> {
         let servers = u8::try_from(config.servers)
             .ok()
@@ -50,6 +60,22 @@ impl Settings {
             .ok_or(SettingsError::MaxInflight(config.max_inflight))?;
         let max_uncommitted = u32::try_from(config.max_uncommitted)
             .map_err(|_| SettingsError::MaxUncommitted(config.max_uncommitted))?;
+        let all = IdSet::first(servers);
+        let part = |ids: ServerSet| {
+            let ids = id_set(ids.iter()).ok();
+            ids.filter(|ids| ids.without(all).is_empty())
+                .ok_or(SettingsError::Members)
+        };
+        let configuration = match config.may_change() {
+            false => Configuration::of_voters(all),
+            true => Configuration {
+                learners: part(config.learners)?,
+                ..Configuration::of_voters(part(config.voters)?)
+            },
+        };
+        if !configuration.voters.and(configuration.learners).is_empty() {
+            return Err(SettingsError::Members);
+        }
         Ok(Settings {
             servers,
             pre_vote: config.pre_vote,
@@ -58,12 +84,20 @@ impl Settings {
             max_inflight,
             forward_proposals: config.forward_proposals,
             max_uncommitted,
+            may_change: config.may_change(),
+            step_down_on_removal: config.step_down_on_removal,
+            disable_conf_change_validation: config.disable_conf_change_validation,
+            configuration,
             dialect: Dialect::ETCD,
         })
     }
 
     /// The same settings as a configuration of the vocabulary.
     pub fn config(&self) -> Config {
+        let part = |ids: IdSet| match self.may_change {
+            true => ids.iter().map(ServerId::from).collect(),
+            false => ServerSet::NONE,
+        };
         Config {
             servers: u64::from(self.servers),
             pre_vote: self.pre_vote,
@@ -72,27 +106,26 @@ impl Settings {
             max_inflight: u64::from(self.max_inflight),
             forward_proposals: self.forward_proposals,
             max_uncommitted: u64::from(self.max_uncommitted),
+            voters: part(self.configuration.voters),
+            learners: part(self.configuration.learners),
+            step_down_on_removal: self.step_down_on_removal,
+            disable_conf_change_validation: self.disable_conf_change_validation,
         }
     }
 
-    /// How many voters there are.
+    /// How many servers there are, voters or not.
     pub fn servers(&self) -> usize {
         usize::from(self.servers)
     }
 
-    /// The voters, in order.
+    /// The servers, in order.
     pub fn ids(&self) -> impl Iterator<Item = Id> + use<> {
         (0..self.servers()).map(Id::from_slot)
     }
 
-    /// Whether a server is a voter.
-    pub fn is_member(&self, id: Id) -> bool {
+    /// Whether there is such a server.
+    pub fn is_server(&self, id: Id) -> bool {
         id.get() <= self.servers
-    }
-
-    /// The smallest majority.
-    pub fn quorum(&self) -> usize {
-        self.servers() / 2 + 1
     }
 
     /// The settings with rules of another implementation.

@@ -3,13 +3,20 @@
 //! The canonical form of a state orders the servers by a key that names nobody. Servers with equal keys may
 //! still differ in how they relate to each other, so all their orders are tried and the smallest state is
 //! taken (by a number made of hashes): sorting alone would leave the order of ties to chance, and count states that are the same.
+//!
+//! Where the configuration may change, servers are told apart by what they are at first and by the changes that
+//! clients may propose. Only renamings that leave both as they are change nothing, so the canonical form is the smallest
+//! under these. They are few.
 
+use crate::bounds::{Bounds, Budget};
 use crate::cluster::{Cluster, ClusterState};
+use crate::configuration::Configuration;
 use crate::history::History;
 use crate::ids::{Id, IdSet, MAX_SERVERS};
-use crate::message::{Body, Message};
+use crate::message::{Body, Entry, Message, Payload, Payloads};
 use crate::seq::Seq;
-use crate::server::Server;
+use crate::server::{Log, Server};
+use crate::settings::Settings;
 use arrayvec::ArrayVec;
 use lockstep_engine::incremental_hash;
 use rustc_hash::FxHasher;
@@ -37,6 +44,11 @@ impl ClusterState {
 
     /// The representative of all states that this state can be renamed to, itself one of them.
     pub fn canonical(&self, cluster: &Cluster) -> ClusterState {
+        if let Some(renamings) = &cluster.renamings {
+            let renamed = renamings.iter().map(|number| self.renamed(*number));
+            let smallest = renamed.min_by_key(|renamed| incremental_hash(cluster, renamed));
+            return smallest.expect("the identity is a renaming");
+        }
         let servers = self.servers.iter().map(ServerMark::of);
         let messages = self.network.iter().map(MessageMark::of);
         let keys = keys(servers, messages, led(&self.history));
@@ -230,18 +242,34 @@ pub(crate) fn rename_message(message: &Message, renaming: &Renaming) -> Message 
 /// Few bodies name anybody.
 fn rename_body(body: &Body, renaming: &Renaming) -> Body {
     match body {
+        Body::AppendEntries {
+            prev,
+            entries,
+            commit,
+        } => Body::AppendEntries {
+            prev: *prev,
+            entries: rename_entries(entries, renaming),
+            commit: *commit,
+        },
         Body::TransferLeader { transferee } => Body::TransferLeader {
             transferee: rename_id(*transferee, renaming),
         },
-        Body::InstallSnapshot { last, voters } => Body::InstallSnapshot {
+        Body::Propose { payloads } => Body::Propose {
+            payloads: rename_payloads(payloads, renaming),
+        },
+        Body::InstallSnapshot {
+            last,
+            configuration,
+        } => Body::InstallSnapshot {
             last: *last,
-            voters: rename_set(*voters, renaming),
+            configuration: rename_configuration(*configuration, renaming),
         },
         body => body.clone(),
     }
 }
 
-/// What a body says, whomever it names.
+/// What a body says, whomever it names. A change of the configuration may stay: where there is one, servers are not
+/// ordered by what they say.
 fn nameless(body: &Body) -> Cow<'_, Body> {
     match body {
         Body::TransferLeader { .. } => Cow::Owned(Body::TransferLeader {
@@ -249,9 +277,51 @@ fn nameless(body: &Body) -> Cow<'_, Body> {
         }),
         Body::InstallSnapshot { last, .. } => Cow::Owned(Body::InstallSnapshot {
             last: *last,
-            voters: IdSet::EMPTY,
+            configuration: Configuration::default(),
         }),
         body => Cow::Borrowed(body),
+    }
+}
+
+/// Payloads that change the configuration name servers.
+fn rename_payloads(payloads: &Payloads, renaming: &Renaming) -> Payloads {
+    let renamed = payloads
+        .iter()
+        .map(|payload| rename_payload(payload, renaming));
+    renamed.collect()
+}
+
+fn rename_payload(payload: Payload, renaming: &Renaming) -> Payload {
+    match payload.as_conf_change() {
+        None => payload,
+        Some(change) => Payload::conf_change(change.renamed(|id| rename_id(id, renaming))),
+    }
+}
+
+/// Entries that change the configuration name servers.
+fn rename_entries<const N: usize>(entries: &Seq<Entry, N>, renaming: &Renaming) -> Seq<Entry, N> {
+    let changes = |entry: Entry| entry.payload.as_conf_change().is_some();
+    if !entries.iter().any(changes) {
+        return entries.clone();
+    }
+    let renamed = entries.iter().map(|entry| Entry {
+        payload: rename_payload(entry.payload, renaming),
+        ..entry
+    });
+    renamed.collect()
+}
+
+pub(crate) fn rename_configuration(
+    configuration: Configuration,
+    renaming: &Renaming,
+) -> Configuration {
+    let set = |ids| rename_set(ids, renaming);
+    Configuration {
+        voters: set(configuration.voters),
+        outgoing: set(configuration.outgoing),
+        learners: set(configuration.learners),
+        learners_next: set(configuration.learners_next),
+        auto_leave: configuration.auto_leave,
     }
 }
 
@@ -259,7 +329,7 @@ pub(crate) fn rename_history(history: &History, renaming: &Renaming) -> History 
     History {
         leaders: rename_sets(&history.leaders, renaming),
         committed_in: history.committed_in.clone(),
-        committed: history.committed.clone(),
+        committed: rename_entries(&history.committed, renaming),
     }
 }
 
@@ -279,7 +349,12 @@ pub(crate) fn rename_server(server: &Server, renaming: &Renaming, back: &Renamin
                     .collect(),
             )
         }),
-        log: server.log.clone(),
+        log: Log::behind(
+            server.log.snapshot(),
+            rename_configuration(server.log.snapshot_configuration(), renaming),
+            rename_entries(server.log.entries(), renaming),
+        ),
+        configuration: rename_configuration(server.configuration, renaming),
         ..*server
     }
 }
@@ -324,6 +399,25 @@ pub(crate) fn nth_renaming(servers: usize, mut number: usize) -> Renaming {
             slot
         })
         .collect()
+}
+
+/// The renamings under which the configuration at first and the menu of changes stay what they are, by number; `None`
+/// if those are all.
+pub(crate) fn stabiliser(settings: &Settings, bounds: &Bounds) -> Option<Arc<[usize]>> {
+    let servers = settings.servers();
+    let stays = |number: &usize| {
+        let renaming = nth_renaming(servers, *number);
+        let proposed = bounds
+            .changes
+            .iter()
+            .filter(|(_, budget)| *budget != Budget::Times(0));
+        let mut changes = proposed.map(|(change, _)| *change);
+        rename_configuration(settings.configuration, &renaming) == settings.configuration
+            && changes.all(|change| change.renamed(|id| rename_id(id, &renaming)) == change)
+    };
+    let all = ClusterState::renamings(servers);
+    let renamings: Arc<[usize]> = (0..all).filter(stays).collect();
+    (renamings.len() < all).then_some(renamings)
 }
 
 /// The number of a renaming: [`nth_renaming`] the other way round.

@@ -28,7 +28,7 @@ fn plain(report: Report) -> Report {
 
 #[test]
 fn collapsing_changes_nothing() {
-    for name in ["smoke", "votes", "lease", "window", "single"] {
+    for name in ["smoke", "votes", "lease", "window", "single", "joint"] {
         let cluster = cluster(name);
         for coverage in [true, false] {
             let search = || Search::new(&cluster).coverage(coverage);
@@ -51,8 +51,7 @@ fn collapsing_changes_nothing_with_two_leaders() {
         check_quorum: false,
         one_entry_per_append: false,
         max_inflight: 2,
-        forward_proposals: false,
-        max_uncommitted: 0,
+        ..Config::PAPER
     };
     let never = Budget::Times(0);
     let bounds = Bounds {
@@ -72,6 +71,7 @@ fn collapsing_changes_nothing_with_two_leaders() {
         duplicates: never,
         drops: never,
         disturbances: never,
+        changes: Bounds::NO_CHANGES,
     };
     let cluster = Cluster::new(Settings::new(&config).expect("it is valid"), bounds);
     let search = || Search::new(&cluster).coverage(true).threads(2);
@@ -110,6 +110,7 @@ fn any_cluster() -> impl Strategy<Value = Cluster> {
             max_inflight,
             forward_proposals,
             max_uncommitted,
+            ..Config::PAPER
         };
         let bounds = Bounds {
             max_term,
@@ -128,6 +129,7 @@ fn any_cluster() -> impl Strategy<Value = Cluster> {
             transfers: budgets[11],
             unreachable_reports: budgets[12],
             snapshot_reports: budgets[13],
+            changes: Bounds::NO_CHANGES,
         };
         Cluster::new(Settings::new(&config).expect("it is valid"), bounds)
     })
@@ -156,7 +158,7 @@ proptest! {
 
 #[test]
 fn collapsing_changes_nothing_with_symmetry() {
-    for name in ["smoke", "votes", "pair"] {
+    for name in ["smoke", "votes", "pair", "learner"] {
         let cluster = cluster(name);
         let search = || Search::new(&cluster).symmetry(true).coverage(true);
         let executed = report(search().collapse(false));
@@ -276,6 +278,8 @@ fn a_swarm_finds_no_violation_and_elects() {
     let others = [
         "ForgetLeader",
         "Compact",
+        "ProposeConfChange",
+        "ProposeOtherConfChange",
         "TransferLeadership",
         "ReportUnreachable",
         "ReportSnapshot",

@@ -2,8 +2,9 @@
 
 use lockstep_model::{Server, Settings};
 use lockstep_traces::{
-    Body, Config, Configuration, Entry, Index, Input, Message, Outcome, Payload, ProgressState,
-    Refusal, RejectHint, Role, ServerId, Snapshot, Term,
+    Body, ConfChange, ConfChangeSingle, Config, Configuration, Entry, Index, Input, Message,
+    Outcome, Payload, ProgressState, Refusal, RejectHint, Role, ServerId, ServerSet, Snapshot,
+    Term, Transition,
 };
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -19,8 +20,7 @@ fn settings(pre_vote: bool, check_quorum: bool) -> Settings {
         check_quorum,
         one_entry_per_append: false,
         max_inflight: 2,
-        forward_proposals: false,
-        max_uncommitted: 0,
+        ..Config::PAPER
     };
     Settings::new(&config).expect("the configuration is in range")
 }
@@ -239,13 +239,31 @@ fn small() -> impl Strategy<Value = u64> {
     0..5u64
 }
 
+/// Changes of servers, of which there are three.
+fn changes() -> impl Strategy<Value = ConfChange> {
+    let single = (1..5u64, 0..3).prop_map(|(server, kind)| match kind {
+        0 => ConfChangeSingle::AddVoter(id(server)),
+        1 => ConfChangeSingle::AddLearner(id(server)),
+        _ => ConfChangeSingle::Remove(id(server)),
+    });
+    let transition = prop_oneof![
+        Just(Transition::Auto),
+        Just(Transition::Implicit),
+        Just(Transition::Explicit)
+    ];
+    (prop::collection::vec(single, 0..4), transition).prop_map(|(changes, transition)| ConfChange {
+        changes: changes.into(),
+        transition,
+    })
+}
+
 fn entries() -> impl Strategy<Value = Vec<Entry>> {
-    let entry = (small(), any::<bool>()).prop_map(|(term, value)| Entry {
+    let entry = (small(), 0..3, changes()).prop_map(|(term, kind, change)| Entry {
         term: Term(term),
-        payload: if value {
-            Payload::Value(term)
-        } else {
-            Payload::Empty
+        payload: match kind {
+            0 => Payload::Value(term),
+            1 => Payload::Empty,
+            _ => Payload::ConfChange(change),
         },
     });
     prop::collection::vec(entry, 0..4)
@@ -308,6 +326,7 @@ fn inputs() -> impl Strategy<Value = Input> {
         1 => Just(Input::Heartbeat),
         1 => Just(Input::CheckQuorum),
         1 => small().prop_map(Input::Propose),
+        1 => changes().prop_map(Input::ProposeConfChange),
         1 => Just(Input::Restart),
         1 => Just(Input::ForgetLeader),
         1 => Just(Input::Compact),
@@ -328,10 +347,27 @@ proptest! {
 
     #[test]
     fn every_input_has_a_result(
-        switches in any::<[bool; 2]>(),
+        switches in any::<[bool; 3]>(),
+        members in (any::<bool>(), 1..8u64, any::<[bool; 2]>()),
         inputs in prop::collection::vec(inputs(), 1..60),
     ) {
-        let settings = settings(switches[0], switches[1]);
+        let (changes, parts, [step_down_on_removal, disable_conf_change_validation]) = members;
+        let part = |wanted: bool| -> ServerSet {
+            let ids = (1..=3).filter(|id| (parts >> (id - 1) & 1 == 1) == wanted);
+            ids.filter_map(ServerId::new).collect()
+        };
+        let fixed = settings(switches[0], switches[1]);
+        let settings = match changes {
+            false => fixed,
+            true => Settings::new(&Config {
+                voters: part(true),
+                learners: if switches[2] { part(false) } else { ServerSet::NONE },
+                step_down_on_removal,
+                disable_conf_change_validation,
+                ..fixed.config()
+            })
+            .expect("the configuration is in range"),
+        };
         let mut server = Server::new(&settings, id(1));
         for input in inputs {
             let step = server.step(&settings, &input);
@@ -344,7 +380,14 @@ proptest! {
             prop_assert!(after.commit >= before.commit);
             let hidden = after.snapshot.as_ref().map_or(0, |snapshot| snapshot.index.0);
             prop_assert!((hidden..=hidden + after.log.len() as u64).contains(&after.commit.0));
-            prop_assert_eq!(after.role == Role::Leader, !after.peers.is_empty());
+            let leads = after.role == Role::Leader;
+            let as_led = match changes {
+                true => leads || after.peers.is_empty(),
+                false => leads != after.peers.is_empty(),
+            };
+            prop_assert!(as_led);
+            prop_assert_eq!(changes, !after.configuration.is_empty());
+            prop_assert!(Server::from_view(&settings, id(1), &after).is_some());
             prop_assert!(step.sent.iter().all(|sent| sent.message.from == id(1)));
             server = step.server;
         }

@@ -37,6 +37,23 @@ const PINNED: &[(&str, u64, u64, u32)] = &[
     ("snapshot-longer", 908_260, 2_925_295, 35),
     ("snapshot-again", 277_093, 876_007, 35),
     ("snapshot-restart", 407_091, 1_336_432, 41),
+    ("simple-change", 38_702, 91_971, 32),
+    ("removal", 186_568, 463_981, 38),
+    ("resignation", 134_772, 342_395, 33),
+    ("return", 241_549, 663_367, 27),
+    ("joint", 27_107, 63_204, 35),
+    ("handover", 247_510, 682_622, 43),
+    ("learner", 68_444, 194_361, 33),
+    ("demotion", 169_972, 410_825, 47),
+    ("replacement", 15_049, 36_793, 30),
+    ("succession", 299_917, 728_249, 43),
+    ("unchecked", 11_904, 28_469, 26),
+    ("snapshot-join", 108_168, 334_957, 31),
+    ("snapshot-learner", 180_639, 664_017, 29),
+    ("snapshot-joint", 193_128, 639_572, 36),
+    ("transfer-removal", 244_722, 764_404, 33),
+    ("transfer-learner", 278_254, 920_881, 31),
+    ("forward-change", 87_257, 264_695, 42),
 ];
 
 fn cluster(preset: &Preset) -> Cluster {
@@ -111,7 +128,17 @@ fn never<'a>(counts: impl Iterator<Item = (&'a String, u64)>) -> BTreeSet<String
 /// forgets shows as a difference.
 #[test]
 fn stateright_finds_as_many_states() {
-    for name in ["smoke", "votes", "single", "forward", "snapshot"] {
+    for name in [
+        "smoke",
+        "votes",
+        "single",
+        "forward",
+        "snapshot",
+        "demotion",
+        "unchecked",
+        "snapshot-join",
+        "forward-change",
+    ] {
         let preset = Preset::named(name).expect("the preset exists");
         let pinned = PINNED.iter().find(|(pinned, ..)| *pinned == name);
         let checker = cluster(preset).checker().threads(2).spawn_bfs().join();
@@ -133,6 +160,12 @@ fn symmetry_divides_exactly() {
         "forward",
         "transfer-lease",
         "snapshot",
+        "simple-change",
+        "learner",
+        "replacement",
+        "unchecked",
+        "snapshot-join",
+        "transfer-learner",
     ] {
         let preset = Preset::named(name).expect("the preset exists");
         let cluster = cluster(preset);

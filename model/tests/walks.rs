@@ -1,12 +1,75 @@
 //! Long random runs, far beyond the bounds of any exhaustive search.
 
+use lockstep_engine::Symmetry;
 use lockstep_model::properties::{state_properties, step_properties};
-use lockstep_model::{Action, Bounds, Cluster, ClusterState, Kind, Settings};
-use lockstep_traces::{Body, Config, Event, Input, Outcome};
+use lockstep_model::{Action, Bounds, Budget, Cluster, ClusterState, ConfChange, Kind, Settings};
+use lockstep_traces::{Body, Config, Event, Input, Outcome, Refusal, ServerId, ServerSet};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
 const STEPS: usize = 600;
+
+/// Changes that clients may propose in a walk.
+const MENU: [ConfChange; 8] = [
+    ConfChange::LEAVE_JOINT,
+    ConfChange::LEAVE_JOINT.add_voter(1),
+    ConfChange::LEAVE_JOINT.remove(1),
+    ConfChange::LEAVE_JOINT.add_learner(2),
+    ConfChange::LEAVE_JOINT.add_voter(2),
+    ConfChange::LEAVE_JOINT
+        .add_voter(2)
+        .add_learner(1)
+        .explicit(),
+    ConfChange::LEAVE_JOINT.remove(2).add_voter(1),
+    ConfChange::LEAVE_JOINT.add_voter(1).add_voter(2).implicit(),
+];
+
+/// What each server is at first (a voter, a learner or a stranger, server 3 a voter if nobody is one), whether a leader
+/// that is removed steps down, and the menu.
+fn members() -> impl Strategy<Value = ([u8; 5], bool, [usize; 2])> {
+    let places = [0..MENU.len(), 0..MENU.len()];
+    ([0..4u8, 0..4, 0..4, 0..4, 0..4], any::<bool>(), places)
+}
+
+/// A cluster of at least three servers whose configuration may change.
+fn changing() -> impl Strategy<Value = Cluster> {
+    (configs(), members()).prop_map(|(config, (parts, step_down_on_removal, menu))| {
+        let servers = config.servers.max(3);
+        let of = |wanted: fn(&u8) -> bool| {
+            let parts = (1..=servers)
+                .zip(&parts)
+                .filter(move |(_, part)| wanted(part));
+            parts.filter_map(|(id, _)| ServerId::new(id))
+        };
+        let mut voters: ServerSet = of(|part| *part < 2).collect();
+        let mut learners: ServerSet = of(|part| *part == 2).collect();
+        if voters.is_empty() {
+            voters = ServerSet::of(&[3]);
+            learners = learners.iter().filter(|id| id.get() != 3).collect();
+        }
+        let config = Config {
+            servers,
+            voters,
+            learners,
+            step_down_on_removal,
+            ..config
+        };
+        let bounds = Bounds {
+            changes: menu.map(|place| (MENU[place], Budget::Unlimited)),
+            ..Bounds::UNLIMITED
+        };
+        Cluster::new(Settings::new(&config).expect("it is in range"), bounds)
+    })
+}
+
+/// Any cluster, for a walk.
+fn clusters() -> impl Strategy<Value = Cluster> {
+    let fixed = configs().prop_map(|config| {
+        let settings = Settings::new(&config).expect("the configuration is in range");
+        Cluster::new(settings, Bounds::UNLIMITED)
+    });
+    prop_oneof![fixed, changing()]
+}
 
 fn configs() -> impl Strategy<Value = Config> {
     let numbers = (1..=5u64, 1..=4u64, 0..=3u64);
@@ -18,6 +81,7 @@ fn configs() -> impl Strategy<Value = Config> {
         max_inflight,
         forward_proposals: switches[3],
         max_uncommitted: limit,
+        ..Config::PAPER
     })
 }
 
@@ -29,6 +93,7 @@ fn choose(cluster: &Cluster, state: &ClusterState, dice: u32) -> Action {
     let wanted = |action: &&Action| match action.kind() {
         None => !dice.is_multiple_of(8),
         Some(Kind::Propose | Kind::Heartbeat) => dice.is_multiple_of(8) && !crowded,
+        Some(Kind::ProposeConfChange | Kind::ProposeOtherConfChange) => dice.is_multiple_of(24),
         Some(Kind::Drop) => crowded || dice.is_multiple_of(32),
         Some(Kind::Duplicate) => dice.is_multiple_of(40),
         Some(_) => dice.is_multiple_of(64),
@@ -61,12 +126,19 @@ fn check_step(cluster: &Cluster, before: &ClusterState, action: Action) -> Clust
         for other in before.servers().filter(|other| other.id() != server) {
             assert_eq!(other, after.server(other.id()));
         }
-        // A proposal is the only input of a walk that anybody refuses.
-        let proposed = match &input {
-            Input::Deliver(message) => matches!(message.body, Body::Propose { .. }),
-            input => matches!(input, Input::Propose(_)),
+        // Who does not lead refuses proposals, and everybody the answers of strangers. Nobody refuses anything else.
+        let expected = match step.outcome {
+            Outcome::Accepted => true,
+            Outcome::Refused(Refusal::ProposalDropped) => match &input {
+                Input::Deliver(message) => matches!(message.body, Body::Propose { .. }),
+                input => matches!(input, Input::Propose(_) | Input::ProposeConfChange(_)),
+            },
+            Outcome::Refused(Refusal::UnknownPeer) => {
+                cluster.settings().config().may_change() && matches!(input, Input::Deliver(_))
+            }
+            Outcome::Refused(Refusal::LocalMessage) => false,
         };
-        assert!(proposed || step.outcome == Outcome::Accepted);
+        assert!(expected, "{:?} {input:?}", step.outcome);
     }
     after
 }
@@ -84,18 +156,16 @@ fn check_state(cluster: &Cluster, state: &ClusterState) {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 48,
+        cases: 96,
         rng_seed: RngSeed::Fixed(1),
         ..ProptestConfig::default()
     })]
 
     #[test]
     fn properties_hold_on_long_walks(
-        config in configs(),
+        cluster in clusters(),
         dice in prop::collection::vec(any::<u32>(), STEPS),
     ) {
-        let settings = Settings::new(&config).expect("the configuration is in range");
-        let cluster = Cluster::new(settings, Bounds::UNLIMITED);
         let mut state = cluster.initial();
         for dice in dice {
             let action = choose(&cluster, &state, dice);
@@ -117,18 +187,16 @@ proptest! {
 
     #[test]
     fn names_do_not_matter(
-        config in configs(),
+        cluster in clusters(),
         dice in prop::collection::vec(any::<u32>(), 0..120usize),
         naming in any::<usize>(),
     ) {
-        let settings = Settings::new(&config).expect("the configuration is in range");
-        let cluster = Cluster::new(settings, Bounds::UNLIMITED);
         let mut state = cluster.initial();
         for dice in dice {
             let action = choose(&cluster, &state, dice);
             state = cluster.apply(&state, &action).next;
         }
-        let renamed = state.renamed(naming % ClusterState::renamings(settings.servers()));
+        let renamed = cluster.permute(&state, naming % cluster.permutations());
         prop_assert_eq!(renamed.canonical(&cluster), state.canonical(&cluster));
         prop_assert_eq!(state.canonical(&cluster).canonical(&cluster), state.canonical(&cluster));
 
@@ -154,8 +222,7 @@ fn walks_elect_and_commit() {
         check_quorum: true,
         one_entry_per_append: false,
         max_inflight: 2,
-        forward_proposals: false,
-        max_uncommitted: 0,
+        ..Config::PAPER
     };
     let settings = Settings::new(&config).expect("the configuration is in range");
     let cluster = Cluster::new(settings, Bounds::UNLIMITED);

@@ -1,13 +1,14 @@
-use crate::ServerId;
+use crate::{ServerId, ServerSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::ops::Not;
 
 /// How the servers of a cluster are set up: everything that a server has to be told before its first
 /// event. It is part of every trace, so that a target can be built from the trace alone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// The number of voters; they are named `1..=servers`. The log of each starts empty, its term zero.
+    /// The number of servers; they are named `1..=servers`. The log of each starts empty, its term zero.
     pub servers: u64,
     /// A pre-vote round precedes every election (thesis, section 9.6).
     pub pre_vote: bool,
@@ -19,27 +20,60 @@ pub struct Config {
     /// How many appends with entries may be unacknowledged at a peer in state Replicate; at least one.
     pub max_inflight: u64,
     /// A follower that knows a leader forwards to it what clients propose; otherwise it refuses.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "Not::not")]
     pub forward_proposals: bool,
     /// A leader refuses a proposal when so many of its proposals are uncommitted; zero is no limit. The unit is an entry
     /// that carries something: in etcd's raft, which counts bytes, a value of one digit.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub max_uncommitted: u64,
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref)] // as serde calls it
-pub(crate) fn is_zero(number: &u64) -> bool {
-    *number == 0
+    /// The voters at first. Named exactly if the configuration may change; then every server starts with
+    /// this configuration, and who is not part of it is a stranger to it. Otherwise all servers are voters for good.
+    #[serde(default, skip_serializing_if = "ServerSet::is_empty")]
+    pub voters: ServerSet,
+    /// The learners at first.
+    #[serde(default, skip_serializing_if = "ServerSet::is_empty")]
+    pub learners: ServerSet,
+    /// A leader steps down when it applies its own removal or demotion (etcd: `StepDownOnRemoval`).
+    #[serde(default, skip_serializing_if = "Not::not")]
+    pub step_down_on_removal: bool,
+    /// A leader takes every proposed change of the configuration as it is (etcd: `DisableConfChangeValidation`).
+    #[serde(default, skip_serializing_if = "Not::not")]
+    pub disable_conf_change_validation: bool,
 }
 
 impl Config {
+    /// Three servers as in the paper, with a configuration that does not change.
+    pub const PAPER: Config = Config {
+        servers: 3,
+        pre_vote: false,
+        check_quorum: false,
+        one_entry_per_append: false,
+        max_inflight: 2,
+        forward_proposals: false,
+        max_uncommitted: 0,
+        voters: ServerSet::NONE,
+        learners: ServerSet::NONE,
+        step_down_on_removal: false,
+        disable_conf_change_validation: false,
+    };
+
     /// Whether version 1 of the trace format has everything that is set.
     pub(crate) fn is_of_version_1(&self) -> bool {
-        !self.forward_proposals && self.max_uncommitted == 0
+        !self.forward_proposals && self.max_uncommitted == 0 && !self.may_change()
     }
 
     /// The servers of the cluster, in order.
     pub fn server_ids(&self) -> impl Iterator<Item = ServerId> + use<> {
         (1..=self.servers).filter_map(ServerId::new)
     }
+
+    /// Whether the configuration may change.
+    pub fn may_change(&self) -> bool {
+        !self.voters.is_empty()
+    }
+}
+
+/// Whether a value is left out of a trace.
+pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }

@@ -1,4 +1,4 @@
-use crate::{Message, ServerId};
+use crate::{ConfChange, Message, ServerId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +24,8 @@ pub enum Input {
     CheckQuorum,
     /// A client proposes a value.
     Propose(u64),
+    /// A client proposes a change of the configuration, to a cluster whose configuration may change.
+    ProposeConfChange(ConfChange),
     /// The network delivers a message that is addressed to this server.
     Deliver(Message),
     /// The server loses all volatile state and comes back from what is durable.
@@ -62,6 +64,7 @@ impl Input {
             Input::Heartbeat => "heartbeat",
             Input::CheckQuorum => "check_quorum",
             Input::Propose(_) => "propose",
+            Input::ProposeConfChange(_) => "propose_conf_change",
             Input::Deliver(_) => "deliver",
             Input::Restart => "restart",
             Input::TransferLeadership { .. } => "transfer_leadership",

@@ -4,7 +4,7 @@
 //!
 //! A new field is a line here. The compiler then names every place that has to provide its value.
 
-use crate::config::is_zero;
+use crate::config::is_default;
 use crate::table::{compared, messages, named};
 use crate::view::{each_server_once, present};
 use crate::{Configuration, Index, Outcome, Payload, ProgressState, Role, ServerId, Show, Term};
@@ -54,9 +54,19 @@ compared! {
         transferee: Option<ServerId>
             = ("transferee", "transferee", "Status.LeadTransferee") => whole Transferee "transferee";
         /// At a leader with a limit of uncommitted proposals: how many it counts.
-        #[serde(default, skip_serializing_if = "is_zero")]
+        #[serde(default, skip_serializing_if = "is_default")]
         uncommitted: u64
             = ("uncommitted", "uncommitted", "raft.uncommittedSize") => whole Uncommitted "uncommitted";
+        /// The configuration that it uses: that of its applied index. Empty where the configuration does not change.
+        #[serde(default, skip_serializing_if = "Configuration::is_empty")]
+        configuration: Configuration
+            = ("configuration", "configuration", "ProgressTracker.Config") => whole Configuration "configuration";
+        /// At a leader of a cluster whose configuration may change: the index that has to be applied before it takes
+        /// another change; zero if that is done.
+        #[serde(default, skip_serializing_if = "is_default")]
+        pending_conf_index: Index
+            = ("pending_conf_index", "pending_conf_index", "raft.pendingConfIndex")
+            => whole PendingConfIndex "pending_conf_index";
         /// What a crash would leave.
         durable: DurableImage = ("–", "durable", "Storage") => whole Durable "durable";
     }
@@ -129,7 +139,6 @@ named! {
     }
 
     /// One entry of the log. Its index is its position.
-    #[derive(Copy)]
     Entry = ("Entry", "log, entries", "Entry") {
         /// The term of the leader that created it.
         term: Term = ("term", "term", "term");

@@ -1,9 +1,10 @@
+use crate::ConfChange;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What an entry of the log carries.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
 pub enum Payload {
@@ -11,4 +12,6 @@ pub enum Payload {
     Empty,
     /// The value of a client; targets carry it as its decimal digits.
     Value(u64),
+    /// A change of the configuration.
+    ConfChange(ConfChange),
 }

@@ -1,8 +1,9 @@
 //! Values in words, as tables and pages show them.
 
 use crate::{
-    Configuration, DurableImage, Emitted, Entry, Field, Fields, Handed, Index, Outcome, Pairs,
-    Payload, PeerView, ProgressState, Refusal, Role, ServerId, Snapshot, Term, Value,
+    ConfChange, ConfChangeSingle, Configuration, DurableImage, Emitted, Entry, Field, Fields,
+    Handed, Index, Outcome, Pairs, Payload, PeerView, ProgressState, Refusal, Role, ServerId,
+    Snapshot, Term, Transition, Value,
 };
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -96,32 +97,6 @@ impl Show for Option<Index> {
     }
 }
 
-/// As in etcd's scripts: `voters=(1 2 4)&&(1 2 3) learners=(5) autoleave`.
-impl Show for Configuration {
-    fn show(&self) -> String {
-        let set = |ids: &BTreeSet<ServerId>| {
-            let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
-            format!("({})", ids.join(" "))
-        };
-        let mut text = format!("voters={}", set(&self.voters));
-        if !self.outgoing.is_empty() {
-            text += &format!("&&{}", set(&self.outgoing));
-        }
-        for (name, ids) in [
-            ("learners", &self.learners),
-            ("learners_next", &self.learners_next),
-        ] {
-            if !ids.is_empty() {
-                text += &format!(" {name}={}", set(ids));
-            }
-        }
-        if self.auto_leave {
-            text += " autoleave";
-        }
-        text
-    }
-}
-
 /// A snapshot as `index@term` and the configuration there.
 impl Show for Option<Snapshot> {
     fn show(&self) -> String {
@@ -182,8 +157,63 @@ impl Show for Vec<Entry> {
         let entries = self.iter().map(|Entry { term, payload }| match payload {
             Payload::Empty => format!("∅@{term}"),
             Payload::Value(value) => format!("{value}@{term}"),
+            Payload::ConfChange(change) => format!("{}@{term}", change.show()),
         });
         format!("[{}]", entries.collect::<Vec<_>>().join(" "))
+    }
+}
+
+/// As in etcd's scripts: `(v4 r1 explicit)`; `(leave)` leaves the joint configuration.
+impl Show for ConfChange {
+    fn show(&self) -> String {
+        let single = |change: &ConfChangeSingle| match change {
+            ConfChangeSingle::AddVoter(id) => format!("v{id}"),
+            ConfChangeSingle::AddLearner(id) => format!("l{id}"),
+            ConfChangeSingle::Remove(id) => format!("r{id}"),
+        };
+        let mut words: Vec<String> = self.changes.iter().map(single).collect();
+        if words.is_empty() {
+            words.push("leave".to_owned());
+        }
+        match self.transition {
+            Transition::Auto => {}
+            Transition::Implicit => words.push("implicit".to_owned()),
+            Transition::Explicit => words.push("explicit".to_owned()),
+        }
+        format!("({})", words.join(" "))
+    }
+}
+
+/// As in etcd's scripts: `voters=(1 2 4)&&(1 2 3) learners=(5) autoleave`.
+impl Show for Configuration {
+    fn show(&self) -> String {
+        let set = |ids: &BTreeSet<ServerId>| {
+            let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+            format!("({})", ids.join(" "))
+        };
+        let mut text = format!("voters={}", set(&self.voters));
+        if !self.outgoing.is_empty() {
+            text += &format!("&&{}", set(&self.outgoing));
+        }
+        for (name, ids) in [
+            ("learners", &self.learners),
+            ("learners_next", &self.learners_next),
+        ] {
+            if !ids.is_empty() {
+                text += &format!(" {name}={}", set(ids));
+            }
+        }
+        if self.auto_leave {
+            text += " autoleave";
+        }
+        text
+    }
+
+    fn show_named(&self, name: &str) -> String {
+        match self.is_empty() {
+            true => String::new(),
+            false => format!("{name} {}", self.show()),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 use lockstep_traces::*;
 use proptest::prelude::*;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -68,6 +69,8 @@ fn follower(term: u64) -> NodeView {
         peers: BTreeMap::new(),
         transferee: None,
         uncommitted: 0,
+        configuration: Configuration::default(),
+        pending_conf_index: Index(0),
         durable: DurableImage {
             term: Term(term),
             ..DurableImage::default()
@@ -84,8 +87,7 @@ fn sample() -> Trace {
         check_quorum: true,
         one_entry_per_append: false,
         max_inflight: 2,
-        forward_proposals: false,
-        max_uncommitted: 0,
+        ..Config::PAPER
     };
     let made = Provenance {
         generator: "by hand".to_owned(),
@@ -129,7 +131,7 @@ fn sample() -> Trace {
         Body::AppendEntries {
             prev_index: Index(0),
             prev_term: Term(0),
-            entries: vec![entry, value],
+            entries: vec![entry.clone(), value.clone()],
             commit: Index(1),
         },
     );
@@ -177,14 +179,14 @@ fn sample() -> Trace {
         term: Term(1),
         vote: Some(id(1)),
         commit: Index(1),
-        log: vec![entry, value],
+        log: vec![entry.clone(), value.clone()],
         snapshot: None,
     };
     let leader = NodeView {
         role: Role::Leader,
         leader: Some(id(1)),
         vote: Some(id(1)),
-        log: vec![entry, value],
+        log: vec![entry.clone(), value.clone()],
         commit: Index(1),
         applied: Index(1),
         peers: BTreeMap::from([(
@@ -320,6 +322,127 @@ fn the_golden_file_is_written_and_read() {
     }
     assert_eq!(written, GOLDEN);
     assert_eq!(parse(GOLDEN).unwrap(), sample());
+}
+
+/// A configuration that changes, which is version 2: everything that only such a trace has.
+fn change() -> Trace {
+    let mut trace = sample();
+    trace.header.config = Config {
+        servers: 3,
+        voters: ServerSet::of(&[1, 2]),
+        learners: ServerSet::of(&[3]),
+        step_down_on_removal: true,
+        disable_conf_change_validation: true,
+        ..Config::PAPER
+    };
+    trace.header = Header::new(
+        "change",
+        "Shows a configuration that changes.",
+        trace.header.config,
+        trace.header.made,
+    );
+    let change = ConfChange {
+        changes: Cow::Owned(vec![
+            ConfChangeSingle::AddVoter(id(3)),
+            ConfChangeSingle::AddLearner(id(2)),
+            ConfChangeSingle::Remove(id(1)),
+        ]),
+        transition: Transition::Explicit,
+    };
+    let log: Vec<Entry> = [change.clone(), ConfChange::LEAVE_JOINT]
+        .map(|change| Entry {
+            term: Term(1),
+            payload: Payload::ConfChange(change),
+        })
+        .into();
+    let joint = Configuration {
+        voters: [id(3)].into(),
+        outgoing: [id(1), id(2)].into(),
+        learners_next: [id(2)].into(),
+        auto_leave: true,
+        ..Configuration::default()
+    };
+    let simple = Configuration {
+        voters: [id(1)].into(),
+        learners: [id(3)].into(),
+        ..Configuration::default()
+    };
+    let view = |configuration, pending| NodeView {
+        role: Role::Leader,
+        vote: Some(id(1)),
+        leader: Some(id(1)),
+        log: log.clone(),
+        commit: Index(1),
+        applied: Index(1),
+        configuration,
+        pending_conf_index: Index(pending),
+        durable: DurableImage {
+            term: Term(1),
+            vote: Some(id(1)),
+            commit: Index(1),
+            log: log.clone(),
+            snapshot: None,
+        },
+        ..follower(1)
+    };
+    let propose = |change, view| {
+        server(
+            1,
+            Input::ProposeConfChange(change),
+            accepted(view, Vec::new()),
+        )
+    };
+    trace.steps = vec![
+        propose(change, view(joint, 2)),
+        propose(ConfChange::LEAVE_JOINT, view(simple, 0)),
+    ];
+    trace
+}
+
+#[test]
+fn a_configuration_that_changes_is_written_and_read() {
+    let golden = include_str!("golden/version-2-membership.ndjson");
+    let written = String::from_utf8(bytes(&change())).unwrap();
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+        std::fs::write(folder.join("version-2-membership.ndjson"), &written).unwrap();
+    }
+    assert_eq!(written, golden);
+    assert_eq!(parse(golden).unwrap(), change());
+}
+
+#[test]
+fn a_change_needs_a_configuration_that_may_change() {
+    let golden = include_str!("golden/version-2-membership.ndjson");
+    for (from, to, line, field) in [
+        ("\"lockstep_trace\":2", "\"lockstep_trace\":1", 1, "config"),
+        ("\"voters\":[1,2],", "", 1, "config.voters"),
+        ("\"voters\":[1,2]", "\"voters\":[2,1]", 1, "config.voters"),
+        ("\"voters\":[1,2]", "\"voters\":[1,4]", 1, "config.voters"),
+        ("\"learners\":[3]", "\"learners\":[2]", 1, "config.learners"),
+        (
+            "\"outgoing\":[1,2],",
+            "",
+            2,
+            "expect.view.configuration.outgoing",
+        ),
+        (
+            "\"add_voter\":3",
+            "\"add_voter\":4",
+            2,
+            "event.server.input.propose_conf_change",
+        ),
+        (
+            "{\"changes\":[]}",
+            "{\"changes\":[],\"transition\":\"implicit\"}",
+            2,
+            "expect.view.log[1].payload.conf_change.transition",
+        ),
+    ] {
+        assert!(golden.contains(from), "{from}");
+        let error = parse(golden.replacen(from, to, 1)).unwrap_err();
+        assert_eq!((error.line, error.field.as_str()), (line, field), "{to}");
+    }
 }
 
 /// A counterexample names its property, which is version 2. Shows every input, message and field that version 1 does

@@ -362,6 +362,7 @@ pub fn bound_rows(bounds: &Bounds) -> Vec<(&'static str, String)> {
         transfers,
         unreachable_reports,
         snapshot_reports,
+        changes: [(_, changes), (_, other_changes)],
         disturbances,
     } = bounds;
     vec![
@@ -380,6 +381,8 @@ pub fn bound_rows(bounds: &Bounds) -> Vec<(&'static str, String)> {
         ("transfers", transfers.to_string()),
         ("unreachable_reports", unreachable_reports.to_string()),
         ("snapshot_reports", snapshot_reports.to_string()),
+        ("changes", changes.to_string()),
+        ("other_changes", other_changes.to_string()),
         ("disturbances", disturbances.to_string()),
     ]
 }

@@ -87,15 +87,15 @@ impl CodeState {
 
 /// The highest value in the log of a server.
 fn level(node: &Node) -> u64 {
-    let value = |payload: Payload| match payload {
-        Payload::Value(value) => Some(value),
-        Payload::Empty => None,
+    let value = |payload: &Payload| match payload {
+        Payload::Value(value) => Some(*value),
+        Payload::Empty | Payload::ConfChange(_) => None,
     };
     let values = node
         .view
         .log
         .iter()
-        .filter_map(|entry| value(entry.payload));
+        .filter_map(|entry| value(&entry.payload));
     values.max().unwrap_or(0)
 }
 
@@ -377,6 +377,8 @@ impl Machines for Code<'_> {
             | Action::CheckQuorum(i)
             | Action::Propose(i)
             | Action::Restart(i)
+            | Action::ProposeConfChange(i)
+            | Action::ProposeOtherConfChange(i)
             | Action::ForgetLeader(i)
             | Action::Compact(i)
             | Action::TransferLeadership(i, _)

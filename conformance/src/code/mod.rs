@@ -297,6 +297,8 @@ impl<'a> Code<'a> {
             Action::CheckQuorum(i) => local(slot(i), Input::CheckQuorum),
             Action::Propose(i) => local(slot(i), Input::Propose(state.next_value())),
             Action::Restart(i) => local(slot(i), Input::Restart),
+            Action::ProposeConfChange(i) => local(slot(i), self.change(0)),
+            Action::ProposeOtherConfChange(i) => local(slot(i), self.change(1)),
             Action::ForgetLeader(i) => local(slot(i), Input::ForgetLeader),
             Action::Compact(i) => local(slot(i), Input::Compact),
             Action::TransferLeadership(i, to) => {
@@ -318,6 +320,11 @@ impl<'a> Code<'a> {
             }
             Action::Duplicate(_) | Action::Drop(_) => None,
         }
+    }
+
+    /// The proposal of a change of the menu.
+    fn change(&self, place: usize) -> Input {
+        Input::ProposeConfChange(self.bounds.changes[place].0.into())
     }
 
     /// The trace along a path, with what the implementation did.
@@ -372,6 +379,7 @@ pub(crate) fn matters(action: Action, node: &Node, config: &Config) -> bool {
         Action::LeaseExpire(_) => view.lease,
         Action::Heartbeat(_) | Action::CheckQuorum(_) => leads,
         Action::Propose(_) => leads || knows_leader && config.forward_proposals,
+        Action::ProposeConfChange(_) | Action::ProposeOtherConfChange(_) => leads,
         Action::Restart(_) => true,
         Action::ForgetLeader(_) => knows_leader,
         Action::Compact(_) => view.applied > view.snapshot.as_ref().map_or(Index(0), |it| it.index),

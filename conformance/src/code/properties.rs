@@ -156,7 +156,7 @@ pub const ALL: &[Property] = &[
                 let entry = |log: &[Entry]| {
                     commit
                         .checked_sub(1)
-                        .and_then(|slot| log.get(slot).copied())
+                        .and_then(|slot| log.get(slot).cloned())
                 };
                 let mine = entry(&i.view.log);
                 let holders = state
@@ -506,6 +506,8 @@ fn moved<'a>(before: &'a CodeState, action: &Action, after: &'a CodeState) -> Op
         | Action::CheckQuorum(i)
         | Action::Propose(i)
         | Action::Restart(i)
+        | Action::ProposeConfChange(i)
+        | Action::ProposeOtherConfChange(i)
         | Action::ForgetLeader(i)
         | Action::Compact(i)
         | Action::TransferLeadership(i, _)

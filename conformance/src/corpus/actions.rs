@@ -44,6 +44,7 @@ const BOUNDS: Bounds = Bounds {
     unreachable_reports: Budget::Times(0),
     snapshot_reports: Budget::Times(0),
     disturbances: Budget::Times(1),
+    changes: Bounds::NO_CHANGES,
 };
 
 /// One trace a kind, each ending in an event of that kind that changes something.
@@ -56,6 +57,7 @@ pub(super) fn traces() -> Result<Vec<Trace>, CorpusError> {
         max_inflight: 2,
         forward_proposals: false,
         max_uncommitted: 0,
+        ..Config::PAPER
     };
     let cluster = Cluster::new(Settings::new(&config)?, BOUNDS);
     let mut found: Vec<Option<Vec<Action>>> = vec![None; KINDS.len()];
@@ -128,6 +130,7 @@ fn kind_of(event: &Event) -> &'static str {
             Input::Propose(_) => "propose",
             Input::Restart => "restart",
             Input::TransferLeadership { .. } => "transfer-leadership",
+            Input::ProposeConfChange(_) => "propose-conf-change",
             Input::ForgetLeader => "forget-leader",
             Input::Compact => "compact",
             Input::ReportUnreachable { .. } => "report-unreachable",

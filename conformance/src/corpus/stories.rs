@@ -99,6 +99,7 @@ fn plain(servers: u64) -> Config {
         max_inflight: 2,
         forward_proposals: false,
         max_uncommitted: 0,
+        ..Config::PAPER
     }
 }
 
@@ -111,6 +112,7 @@ fn guarded(pre_vote: bool) -> Config {
         max_inflight: 2,
         forward_proposals: false,
         max_uncommitted: 0,
+        ..Config::PAPER
     }
 }
 

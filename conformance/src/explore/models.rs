@@ -134,6 +134,10 @@ pub fn settings(config: &Config, bounds: &Bounds) -> Vec<Setting> {
         max_inflight,
         forward_proposals,
         max_uncommitted,
+        voters: _,
+        learners: _,
+        step_down_on_removal: _,
+        disable_conf_change_validation: _,
     } = config;
     let Bounds {
         max_term,
@@ -151,6 +155,7 @@ pub fn settings(config: &Config, bounds: &Bounds) -> Vec<Setting> {
         transfers,
         unreachable_reports,
         snapshot_reports,
+        changes: [(_, changes), (_, other_changes)],
         disturbances,
     } = bounds;
     let size = |unlimited: bool, value: String| {
@@ -189,6 +194,8 @@ pub fn settings(config: &Config, bounds: &Bounds) -> Vec<Setting> {
         ("transfers", transfers.to_string()),
         ("unreachable_reports", unreachable_reports.to_string()),
         ("snapshot_reports", snapshot_reports.to_string()),
+        ("changes", changes.to_string()),
+        ("other_changes", other_changes.to_string()),
         ("disturbances", disturbances.to_string()),
     ];
     let rows = rows.into_iter();
@@ -226,6 +233,8 @@ fn change(config: &mut Config, bounds: &mut Bounds, name: &str, value: &str) -> 
                 "transfers" => &mut bounds.transfers,
                 "unreachable_reports" => &mut bounds.unreachable_reports,
                 "snapshot_reports" => &mut bounds.snapshot_reports,
+                "changes" => &mut bounds.changes[0].1,
+                "other_changes" => &mut bounds.changes[1].1,
                 "disturbances" => &mut bounds.disturbances,
                 _ => return None,
             };

@@ -6,7 +6,7 @@ use crate::divergence::Actual;
 use crate::states::{Fault, HiddenState, Source, StateCounts, States};
 use crate::target::TargetError;
 use lockstep_model::{Companion, Question};
-use lockstep_traces::{FieldSet, Outcome, ServerId};
+use lockstep_traces::{Config, FieldSet, Outcome, ServerId};
 
 /// Why the implementation does not go any further.
 pub(super) enum Stop {
@@ -35,14 +35,16 @@ impl From<Fault> for Stop {
 
 /// An implementation that is compared.
 pub(super) struct Comparison<S: Source> {
+    config: Config,
     states: States<S>,
     shown: FieldSet,
 }
 
 impl<S: Source> Comparison<S> {
-    /// With servers from there, whose views show these fields.
-    pub fn new(source: S, shown: FieldSet) -> Self {
+    /// With servers from there, of a cluster so configured, whose views show these fields.
+    pub fn new(config: Config, source: S, shown: FieldSet) -> Self {
         Comparison {
+            config,
             states: States::new(source),
             shown,
         }
@@ -51,7 +53,7 @@ impl<S: Source> Comparison<S> {
     /// The digest of a server that has just started.
     pub fn start(&mut self, id: ServerId) -> Result<u128, Stop> {
         let number = self.states.start(id)?;
-        match compare_start(id, &self.states.view(number), self.shown) {
+        match compare_start(&self.config, id, &self.states.view(number), self.shown) {
             Some(difference) => Err(Stop::Diverged(vec![difference], None)),
             None => Ok(self.states.digest(number)),
         }

@@ -160,7 +160,7 @@ where
             target: self.target,
             config: config.clone(),
         };
-        let mut comparison = Comparison::new(source, shown);
+        let mut comparison = Comparison::new(config.clone(), source, shown);
         let starts = config.server_ids().map(|id| comparison.start(id));
         let starts = match starts.collect::<Result<Vec<_>, _>>() {
             Ok(starts) => starts,

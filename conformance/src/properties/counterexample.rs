@@ -7,7 +7,7 @@ use crate::divergence::{Actual, Divergence};
 use crate::target::{Observation, Reaction, Run};
 use lockstep_model::{Dialect, Settings};
 use lockstep_traces::{
-    Config, Emitted, Event, Expected, Field, FieldSet, NodeView, PeerView, ServerId, Trace,
+    Config, Emitted, Event, Expected, Field, FieldSet, Index, NodeView, PeerView, ServerId, Trace,
 };
 use std::collections::BTreeMap;
 
@@ -247,7 +247,7 @@ impl<'a> Evaluation<'a> {
         let before = event
             .server()
             .and_then(|id| self.expected.insert(id, &expected.view));
-        let applied = before.map_or(start_view().applied, |view| view.applied);
+        let applied = before.map_or(Index(0), |view| view.applied);
         compare(&Wanted::new(expected, applied), output, view, self.shown)
     }
 
@@ -336,6 +336,14 @@ fn completed(
             }
             Field::Snapshot => {
                 view.snapshot.clone_from(&from.snapshot);
+                continue;
+            }
+            Field::Configuration => {
+                view.configuration.clone_from(&from.configuration);
+                continue;
+            }
+            Field::PendingConfIndex => {
+                view.pending_conf_index = from.pending_conf_index;
                 continue;
             }
             Field::Transferee => {

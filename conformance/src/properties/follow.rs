@@ -54,7 +54,7 @@ impl Follower {
     /// A cluster before its first event.
     pub fn new(config: &Config) -> Follower {
         Follower {
-            servers: config.server_ids().map(|_| start_view()).collect(),
+            servers: config.server_ids().map(|_| start_view(config)).collect(),
             config: config.clone(),
             in_flight: Vec::new(),
             leaders: BTreeMap::new(),
@@ -138,6 +138,6 @@ impl Follower {
             self.committed_in.resize(new.len(), view.term);
         }
         let new = new.skip(self.committed.len());
-        self.committed.extend(new.map(|entry| (*entry, view.term)));
+        self.committed.extend(new.map(|entry| (entry.clone(), view.term)));
     }
 }

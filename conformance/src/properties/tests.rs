@@ -202,7 +202,7 @@ impl Target for Parrot {
         let said: Vec<_> = own.filter_map(|it| it.expected.clone()).collect();
         Ok(ParrotServer {
             said: said.into_iter(),
-            view: crate::compare::start_view(),
+            view: NodeView::default(),
         })
     }
 }

@@ -105,6 +105,7 @@ struct Tracked {
 
 /// The servers of a trace, as it has left them so far.
 pub(super) struct Judge {
+    config: Config,
     servers: Vec<Tracked>,
     shown: FieldSet,
 }
@@ -113,10 +114,11 @@ impl Judge {
     pub fn new(config: &Config, shown: FieldSet) -> Judge {
         let tracked = |id| Tracked {
             id,
-            view: start_view(),
+            view: start_view(config),
             lost: false,
         };
         Judge {
+            config: config.clone(),
             servers: config.server_ids().map(tracked).collect(),
             shown,
         }
@@ -126,7 +128,7 @@ impl Judge {
     pub fn start(&self, initial: &[NodeView]) -> Vec<Difference> {
         let starts = self.servers.iter().zip(initial);
         starts
-            .filter_map(|(tracked, view)| compare_start(tracked.id, view, self.shown))
+            .filter_map(|(tracked, view)| compare_start(&self.config, tracked.id, view, self.shown))
             .collect()
     }
 

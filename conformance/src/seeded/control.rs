@@ -72,6 +72,7 @@ fn refutation() -> Result<Story, CorpusError> {
         max_inflight: 2,
         forward_proposals: false,
         max_uncommitted: 0,
+        ..Config::PAPER
     };
     let mut story = Story::new("control", &config)?;
     story.at(Action::Timeout, 1)?;

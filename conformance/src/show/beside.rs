@@ -77,11 +77,11 @@ pub fn beside<T: Target>(
 fn judge(config: &Config, steps: &[Step], run: Run, shown: FieldSet) -> Beside {
     let mut views: BTreeMap<ServerId, NodeView> = config
         .server_ids()
-        .map(|server| (server, start_view()))
+        .map(|server| (server, start_view(config)))
         .collect();
     let mut beside = Beside::default();
     let starts = config.server_ids().zip(&run.initial);
-    let started = starts.filter_map(|(server, view)| compare_start(server, view, shown));
+    let started = starts.filter_map(|(server, view)| compare_start(config, server, view, shown));
     let mut early: Vec<_> = started.collect();
     let mut seen = run.steps.into_iter();
     for step in steps {

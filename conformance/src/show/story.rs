@@ -161,7 +161,7 @@ impl Story {
             purpose: String::new(),
             config: config.clone(),
             servers: config.server_ids().collect(),
-            start: start_view(),
+            start: start_view(config),
             steps: Vec::with_capacity(steps.len()),
             flights: Vec::new(),
             rules: BTreeMap::new(),

@@ -22,7 +22,9 @@ use lockstep_raft::{
     ConfState, Core, DropReason, Error, MemoryStorage, PeerError, SnapshotStatus, TimerEvent,
     TimerReset,
 };
-use lockstep_traces::{Config, FieldSet, Input, NodeView, Outcome, Refusal, ServerId};
+use lockstep_traces::{
+    ConfChange, Config, FieldSet, Input, NodeView, Outcome, Payload, Refusal, ServerId,
+};
 use std::collections::BTreeMap;
 use vocabulary::node;
 
@@ -106,9 +108,15 @@ pub(crate) fn raft_config(config: &Config, id: ServerId) -> Result<Setup, Target
     raft.max_uncommitted_entries_bytes = config.max_uncommitted;
     raft.max_inflight_bytes = 0;
     raft.proposal_forwarding = config.forward_proposals;
-    let voters = config.server_ids().map(node).collect();
+    raft.step_down_on_removal = config.step_down_on_removal;
+    raft.conf_change_validation = !config.disable_conf_change_validation;
+    let voters = match config.may_change() {
+        false => config.server_ids().map(node).collect(),
+        true => config.voters.iter().map(node).collect(),
+    };
     let storage = MemoryStorage::with_conf_state(ConfState {
         voters,
+        learners: config.learners.iter().map(node).collect(),
         ..ConfState::default()
     });
     Ok(Setup { raft, storage })
@@ -127,6 +135,7 @@ impl TargetServer for LockstepServer {
                 .core
                 .propose(Bytes::from(value.to_string()))
                 .map(|()| none),
+            Input::ProposeConfChange(change) => self.propose_conf_change(change),
             Input::Deliver(message) => self.core.step(to_raft(message)),
             Input::Restart => self.restart().map(|()| none),
             Input::TransferLeadership { to } => self.core.transfer_leadership(node(*to)),
@@ -216,6 +225,23 @@ impl LockstepServer {
         })
     }
 
+    /// As if somebody had passed it on: then a change that cannot be taken now becomes an empty entry, as in etcd's
+    /// raft, where the call here says why.
+    fn propose_conf_change(&mut self, change: &ConfChange) -> Result<TimerReset, Error> {
+        let own = self.core.id();
+        let others = self.group.server_ids().map(node);
+        let from = others.into_iter().find(|id| *id != own).unwrap_or(own);
+        let payload = Payload::ConfChange(change.clone());
+        self.core.step(lockstep_raft::Message {
+            from,
+            to: own,
+            term: lockstep_raft::Term::ZERO,
+            body: lockstep_raft::Body::Propose {
+                entries: vec![vocabulary::proposal(&payload)],
+            },
+        })
+    }
+
     /// The process dies, and another is started on the same storage.
     fn restart(&mut self) -> Result<(), Error> {
         self.config.applied = self.application.applied();
@@ -247,12 +273,16 @@ pub(crate) fn outcome(
             | Input::ReportUnreachable { .. }
             | Input::ReportSnapshot { .. },
         ) => return Ok(Outcome::Accepted),
-        (Error::ProposalDropped(reason), Input::Propose(_) | Input::Deliver(_)) => {
+        (
+            Error::ProposalDropped(reason),
+            Input::Propose(_) | Input::ProposeConfChange(_) | Input::Deliver(_),
+        ) => {
             let must_be = match (core.leader(), core.lead_transferee()) {
                 (None, _) => DropReason::NoLeader,
                 (Some(leader), _) if leader != core.id() => {
                     DropReason::ForwardingDisabled { leader }
                 }
+                _ if !core.tracker().progress.contains(core.id()) => DropReason::NotMember,
                 (_, Some(to)) => DropReason::TransferInProgress { to },
                 _ => DropReason::UncommittedLimit,
             };

@@ -210,7 +210,7 @@ impl RaftRsServer {
         let result = match input {
             Input::Timeout => self.node.campaign(),
             Input::Propose(value) => {
-                let data = payload_data(lockstep_traces::Payload::Value(*value));
+                let data = payload_data(&lockstep_traces::Payload::Value(*value));
                 self.node.propose(Vec::new(), data)
             }
             Input::Deliver(m) => self.node.step(to_raft(m)),
@@ -248,6 +248,7 @@ impl RaftRsServer {
             }
             // `lacks` says so: no preset or trace that needs it comes here.
             Input::TransferLeadership { .. }
+            | Input::ProposeConfChange(_)
             | Input::ForgetLeader
             | Input::Compact
             | Input::ReportUnreachable { .. }
@@ -357,6 +358,8 @@ impl RaftRsServer {
             },
             snapshot: None,
             transferee: None,
+            configuration: lockstep_traces::Configuration::default(),
+            pending_conf_index: Index(0),
             uncommitted: 0,
         })
     }

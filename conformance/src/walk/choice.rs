@@ -39,6 +39,7 @@ pub(super) fn config(seed: u64) -> Config {
         max_inflight: pick(&[2, 1, 3, 16, 4, 256, 8], seed),
         forward_proposals: false,
         max_uncommitted: 0,
+        ..Config::PAPER
     }
 }
 

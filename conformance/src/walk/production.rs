@@ -91,6 +91,7 @@ impl TickServer for Server {
             ) => Err(TargetError::Setup("its timers are its own".to_owned())),
             Call::Input(
                 Input::TransferLeadership { .. }
+                | Input::ProposeConfChange(_)
                 | Input::ForgetLeader
                 | Input::Compact
                 | Input::ReportUnreachable { .. }

@@ -12,6 +12,17 @@ fn entry(term: u32) -> Entry {
     }
 }
 
+fn everybody() -> Configuration {
+    Configuration::of_voters(IdSet::from_bits(3))
+}
+
+fn joint() -> Configuration {
+    Configuration {
+        outgoing: IdSet::from_bits(1),
+        ..everybody()
+    }
+}
+
 fn position(term: u32, index: u32) -> Position {
     Position { term, index }
 }
@@ -20,15 +31,24 @@ fn progress() -> Progress {
     Progress::new(3)
 }
 
+fn initial(number: u8) -> Server {
+    let config = lockstep_traces::Config {
+        servers: 2,
+        ..lockstep_traces::Config::PAPER
+    };
+    let settings = crate::Settings::new(&config).expect("the settings are sensible");
+    Server::initial(&settings, id(number))
+}
+
 fn server() -> Server {
-    let mut server = Server::initial(id(1));
+    let mut server = initial(1);
     server.term = 2;
     server
 }
 
 fn state_of(server: Server) -> ClusterState {
     ClusterState {
-        servers: [server, Server::initial(id(2))].into_iter().collect(),
+        servers: [server, initial(2)].into_iter().collect(),
         network: Network::default(),
         history: History::default(),
         spent: Spent::default(),
@@ -66,10 +86,19 @@ fn every_field_of_a_server_counts() {
             commit,
             granted,
             refused,
+            configuration,
+            pending_conf_index,
             peers,
             transferee,
             uncommitted,
         } = &mut changed;
+        let Configuration {
+            voters,
+            outgoing,
+            learners,
+            learners_next,
+            auto_leave,
+        } = configuration;
         match field {
             0 => *role = Role::PreCandidate,
             1 => *term = 300,
@@ -86,15 +115,27 @@ fn every_field_of_a_server_counts() {
                     [Progress::new(0), progress()].into_iter().collect(),
                 ));
             }
-            10 => *log = Log::behind(position(1, 2), Seq::new()),
-            11 => *log = Log::behind(position(2, 1), Seq::new()),
+            10 => *log = Log::behind(position(1, 2), everybody(), Seq::new()),
+            11 => *log = Log::behind(position(2, 1), everybody(), Seq::new()),
             12 => *transferee = Some(id(2)),
             13 => *uncommitted = 300,
+            14 => voters.remove(id(2)),
+            15 => outgoing.insert(id(2)),
+            16 => learners.insert(id(2)),
+            17 => learners_next.insert(id(2)),
+            18 => *auto_leave = true,
+            19 => *pending_conf_index = 1,
+            20 => {
+                *role = Role::Leader;
+                let peers_of = [Progress::forgotten(), progress()];
+                *peers = Some(Arc::new(peers_of.into_iter().collect()));
+            }
+            21 => *log = Log::behind(position(1, 2), joint(), Seq::new()),
             _ => {}
         }
         state_of(changed)
     };
-    assert_distinct((0..=14).map(vary).collect());
+    assert_distinct((0..=22).map(vary).collect());
 }
 
 #[test]
@@ -146,7 +187,11 @@ fn every_field_of_a_message_counts() {
     };
     let snapshot = |last, bits| Body::InstallSnapshot {
         last,
-        voters: IdSet::from_bits(bits),
+        configuration: Configuration::of_voters(IdSet::from_bits(bits)),
+    };
+    let snapshot_joint = Body::InstallSnapshot {
+        last: position(1, 2),
+        configuration: joint(),
     };
     let bodies = vec![
         Body::RequestVote {
@@ -215,6 +260,7 @@ fn every_field_of_a_message_counts() {
         propose(&[1, 1]),
         propose(&[1, 1, 1]),
         snapshot(position(1, 2), 3),
+        snapshot_joint,
         snapshot(position(2, 2), 3),
         snapshot(position(1, 3), 3),
         snapshot(position(1, 2), 7),

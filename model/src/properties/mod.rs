@@ -4,6 +4,7 @@
 //! a witness that something interesting happens at all. Every property has an antecedent: the case in
 //! which it says something. A property whose antecedent never holds in a search was not tested by it.
 
+mod membership;
 mod monitor;
 mod rules;
 mod state;
@@ -87,7 +88,9 @@ pub enum Reached {
 
 /// The properties of states, in the order in which they are looked at.
 pub fn state_properties() -> &'static [StateProperty] {
-    state::ALL
+    static ALL: LazyLock<Vec<StateProperty>> =
+        LazyLock::new(|| [state::ALL, membership::STATE].concat());
+    &ALL
 }
 
 /// The properties of transitions, in the order in which they are looked at; all of them come before those
@@ -106,15 +109,17 @@ pub fn rule_properties() -> impl Iterator<Item = &'static TransitionProperty> {
 
 /// The witnesses.
 pub fn witnesses() -> &'static [Witness] {
-    witness::ALL
+    static ALL: LazyLock<Vec<Witness>> =
+        LazyLock::new(|| [witness::ALL, membership::WITNESSES].concat());
+    &ALL
 }
 
 /// Properties of states and witnesses of states, for stateright's engine and ours.
 pub(crate) fn for_stateright() -> Vec<Property<Cluster>> {
-    let always = state::ALL
+    let always = state_properties()
         .iter()
         .map(|property| Property::always(property.name, property.holds));
-    let sometimes = witness::ALL
+    let sometimes = witnesses()
         .iter()
         .filter_map(|witness| match witness.reached {
             Reached::State(condition) => Some(Property::sometimes(witness.name, condition)),
@@ -133,11 +138,11 @@ pub(crate) fn step_witnesses() -> Vec<StepProperty<Cluster>> {
         Reached::State(_) => None,
         Reached::Step(condition) => Some(StepProperty::new(witness.name, condition)),
     };
-    witness::ALL.iter().filter_map(step).collect()
+    witnesses().iter().filter_map(step).collect()
 }
 
 pub(crate) fn antecedents() -> Vec<Antecedent<Cluster>> {
-    let states = state::ALL
+    let states = state_properties()
         .iter()
         .map(|property| Antecedent::state(property.name, property.antecedent));
     let steps = step_properties()

@@ -61,6 +61,12 @@ impl Monitor {
             return Ok(());
         };
         let i = after.id;
+        if let Input::ProposeConfChange(change) = input {
+            match change.try_into() {
+                Ok(change) => self.cluster.bounds.changes[0].0 = change,
+                Err(_) => return Ok(()),
+            }
+        }
         let action = match (Action::of_input(i, input), input) {
             (Some(action), _) => action,
             (None, Input::Deliver(_)) => Action::Deliver(0),
@@ -73,9 +79,10 @@ impl Monitor {
             },
             _ => None,
         };
+        let members = self.state.servers[i.slot()].configuration.members();
         let stranger = delivered
             .as_ref()
-            .is_some_and(|m| m.is_response() && !self.cluster.settings.is_member(m.from));
+            .is_some_and(|m| m.is_response() && !members.contains(m.from));
         if stranger {
             return match self.state.servers[i.slot()] == *after && sent.len() == 0 {
                 true => Ok(()),

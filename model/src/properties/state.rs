@@ -3,7 +3,8 @@
 use super::{Reads, StateProperty};
 use crate::bounds::Kind;
 use crate::cluster::{Cluster, ClusterState};
-use crate::ids::Id;
+use crate::configuration::VoteResult;
+use crate::ids::{Id, IdSet};
 use crate::message::{Body, Message};
 use crate::server::{Flow, Progress, Server};
 use lockstep_traces::Role;
@@ -64,10 +65,13 @@ pub(super) const ALL: &[StateProperty] = &[
     StateProperty {
         name: "committed_on_quorum_inv",
         source: "\"a log entry is committed once the leader that created the entry has replicated it on \
-                 a majority of the servers\" (paper, section 5.3)",
+                 a majority of the servers\" (paper, section 5.3), for good as long as these stay the same; where they change, \
+                 `leader_commit_step` says when",
         reads: Reads::Servers,
         holds: committed_on_quorum_inv,
-        antecedent: |_, state| state.servers.iter().any(|server| server.commit > 0),
+        antecedent: |cluster, state| {
+            !cluster.settings.may_change && state.servers.iter().any(|server| server.commit > 0)
+        },
     },
     StateProperty {
         name: "match_is_replicated_inv",
@@ -85,10 +89,12 @@ pub(super) const ALL: &[StateProperty] = &[
         name: "elected_by_quorum_inv",
         source: "\"a candidate wins an election if it receives votes from a majority of the servers in \
                  the full cluster for the same term\" (paper, section 5.2): those servers have its name \
-                 as their vote, or a later term",
+                 as their vote, or a later term; where the configuration changes, `elected_step` says it",
         reads: Reads::Servers,
         holds: elected_by_quorum_inv,
-        antecedent: |_, state| leaders(state).next().is_some(),
+        antecedent: |cluster, state| {
+            !cluster.settings.may_change && leaders(state).next().is_some()
+        },
     },
     StateProperty {
         name: "undecided_inv",
@@ -172,11 +178,8 @@ fn campaigners(state: &ClusterState) -> impl Iterator<Item = &Server> {
 /// Every leader with what it knows of each peer.
 fn progress(state: &ClusterState) -> impl Iterator<Item = (&Server, &Progress)> {
     leaders(state).flat_map(|leader| {
-        let peers = leader.peers.iter().flat_map(|peers| peers.iter());
-        let others = peers
-            .enumerate()
-            .filter(|(slot, _)| *slot != leader.id.slot());
-        others.map(move |(_, peer)| (leader, peer))
+        let peers = leader.others().filter_map(|j| leader.peer(j));
+        peers.map(move |peer| (leader, peer))
     })
 }
 
@@ -279,17 +282,19 @@ fn snapshot_is_committed_inv(_: &Cluster, state: &ClusterState) -> bool {
 }
 
 fn committed_on_quorum_inv(cluster: &Cluster, state: &ClusterState) -> bool {
-    state.servers.iter().all(|i| {
-        // Log Matching makes the last committed entry stand for those before it. Behind a snapshot the term stands for
-        // the entry.
-        let (entry, term) = (i.log.entry(i.commit), i.log.term_at(i.commit));
-        let holds = |j: &&Server| match (entry, j.log.entry(i.commit)) {
-            (Some(a), Some(b)) => a == b,
-            _ => has(j, i.commit, term),
-        };
-        let holders = state.servers.iter().filter(holds);
-        i.commit == 0 || holders.count() >= cluster.settings.quorum()
-    })
+    let mut servers = state.servers.iter();
+    cluster.settings.may_change
+        || servers.all(|i| {
+            // Log Matching makes the last committed entry stand for those before it. Behind a snapshot the term stands
+            // for the entry.
+            let (entry, term) = (i.log.entry(i.commit), i.log.term_at(i.commit));
+            let holds = |j: &&Server| match (entry, j.log.entry(i.commit)) {
+                (Some(a), Some(b)) => a == b,
+                _ => has(j, i.commit, term),
+            };
+            let holders = state.servers.iter().filter(holds);
+            i.commit == 0 || i.configuration.is_quorum(names(holders))
+        })
 }
 
 fn match_is_replicated_inv(_: &Cluster, state: &ClusterState) -> bool {
@@ -308,20 +313,27 @@ fn match_is_replicated_inv(_: &Cluster, state: &ClusterState) -> bool {
 }
 
 fn elected_by_quorum_inv(cluster: &Cluster, state: &ClusterState) -> bool {
-    leaders(state).all(|leader| {
-        let voted = |j: &&Server| {
-            j.term > leader.term || j.term == leader.term && j.vote == Some(leader.id)
-        };
-        state.servers.iter().filter(voted).count() > cluster.settings.servers() / 2
-    })
+    let mut leaders = leaders(state);
+    cluster.settings.may_change
+        || leaders.all(|leader| {
+            let voted = |j: &&Server| {
+                j.term > leader.term || j.term == leader.term && j.vote == Some(leader.id)
+            };
+            let voters = state.servers.iter().filter(voted);
+            leader.configuration.is_quorum(names(voters))
+        })
 }
 
-fn undecided_inv(cluster: &Cluster, state: &ClusterState) -> bool {
-    let servers = cluster.settings.servers();
-    campaigners(state).all(|i| {
-        let (yes, no) = (i.granted.len(), i.refused.len());
-        yes <= servers / 2 && servers - no > servers / 2
-    })
+fn undecided_inv(_: &Cluster, state: &ClusterState) -> bool {
+    campaigners(state)
+        .all(|i| i.configuration.vote_result(i.granted, i.refused) == VoteResult::Pending)
+}
+
+/// The names of servers.
+fn names<'a>(servers: impl Iterator<Item = &'a Server>) -> IdSet {
+    let mut names = IdSet::EMPTY;
+    servers.for_each(|server| names.insert(server.id));
+    names
 }
 
 fn is_in_order(peer: &Progress, most: u32) -> bool {

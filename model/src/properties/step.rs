@@ -1,7 +1,9 @@
 //! Properties of transitions.
 
 use super::TransitionProperty;
+use super::membership::members_throughout;
 use crate::cluster::{Action, Cluster, ClusterState};
+use crate::ids::{Id, IdSet};
 use crate::message::{Body, Message};
 use crate::server::Server;
 use lockstep_traces::Role;
@@ -56,14 +58,12 @@ pub(super) const ALL: &[TransitionProperty] = &[
     TransitionProperty {
         name: "match_monotonic_step",
         source: "matchIndex: \"index of highest log entry known to be replicated on server (initialized \
-                 to 0, increases monotonically)\" (paper, figure 2)",
-        holds: |cluster, before, action, after| {
+                 to 0, increases monotonically)\" (paper, figure 2), as long as the server is a member",
+        holds: |_, before, action, after| {
             still_leads(before, action, after).is_none_or(|(i, next)| {
                 let matched = |i: &Server, j| i.peer(j).map(|peer| peer.matched);
-                cluster
-                    .settings
-                    .ids()
-                    .all(|j| matched(i, j) <= matched(next, j))
+                let stay = members_throughout(next, i.configuration, i.commit + 1..=next.commit);
+                stay.iter().all(|j| matched(i, j) <= matched(next, j))
             })
         },
         antecedent: |_, before, action, after| {
@@ -137,14 +137,15 @@ pub(super) const ALL: &[TransitionProperty] = &[
         name: "restart_step",
         source: "currentTerm, votedFor and log[] are \"updated on stable storage before responding to \
                  RPCs\" (paper, figure 2): a restart keeps them and nothing else, and is silent",
-        holds: |_, before, action, after| {
+        holds: |cluster, before, action, after| {
             restarted(before, action, after).is_none_or(|(i, next)| {
                 let durable = Server {
                     term: i.term,
                     vote: i.vote,
                     commit: i.commit,
                     log: i.log.clone(),
-                    ..Server::initial(i.id)
+                    configuration: i.configuration,
+                    ..Server::initial(&cluster.settings, i.id)
                 };
                 *next == durable && after.network == before.network
             })
@@ -220,16 +221,17 @@ pub(super) fn commits_as_leader<'a>(
         .filter(|(i, next)| next.role == Role::Leader && next.commit > i.commit)
 }
 
-/// A server that asks for pre-votes, or is asked for one. Alone in its cluster, a server wins at once.
+/// A server that asks for pre-votes, or is asked for one. Alone in its configuration, a server wins at once.
 fn moves_by_pre_vote<'a>(
     cluster: &Cluster,
     before: &'a ClusterState,
     action: &Action,
     after: &'a ClusterState,
 ) -> Option<Move<'a>> {
-    let starts = matches!(action, Action::Timeout(_))
-        && cluster.settings.pre_vote
-        && cluster.settings.servers() > 1;
+    let alone = before
+        .target(*action)
+        .is_some_and(|id| before.servers[id.slot()].is_alone());
+    let starts = matches!(action, Action::Timeout(_)) && cluster.settings.pre_vote && !alone;
     let asked =
         delivered(before, action).is_some_and(|m| matches!(m.body, Body::RequestPreVote { .. }));
     moved(before, action, after).filter(|_| starts || asked)
@@ -259,12 +261,17 @@ pub(super) fn finds_no_quorum<'a>(
 ) -> Option<Move<'a>> {
     let checks = matches!(action, Action::CheckQuorum(_)) && cluster.settings.check_quorum;
     moved(before, action, after).filter(|(i, _)| {
-        let others = cluster.settings.ids().filter(|j| *j != i.id);
-        let active = |j: &crate::ids::Id| i.peer(*j).is_some_and(|peer| peer.recent_active);
-        checks
-            && i.role == Role::Leader
-            && others.filter(active).count() + 1 < cluster.settings.quorum()
+        checks && i.role == Role::Leader && !i.configuration.is_quorum(heard_from(i))
     })
+}
+
+/// Itself, and whom a leader has heard from since its last quorum check.
+pub(super) fn heard_from(i: &Server) -> IdSet {
+    let active = |j: &Id| i.peer(*j).is_some_and(|peer| peer.recent_active);
+    let mut heard = IdSet::EMPTY;
+    let active = i.others().filter(active);
+    active.chain([i.id]).for_each(|j| heard.insert(j));
+    heard
 }
 
 fn restarted<'a>(

@@ -78,7 +78,10 @@ impl NamedProperty {
 
     /// Whether it holds of a step; `None` if what was seen is no state of the specification.
     pub fn holds(self, settings: &Settings, taken: &Taken) -> Option<bool> {
-        let cluster = Cluster::new(*settings, Bounds::UNLIMITED);
+        let mut cluster = Cluster::new(*settings, Bounds::UNLIMITED);
+        if let Input::ProposeConfChange(change) = &taken.input {
+            cluster.bounds.changes[0].0 = change.try_into().ok()?;
+        }
         let (before, action, after) = taken.states(settings)?;
         Some(match self {
             NamedProperty::State(property) => (property.holds)(&cluster, &after),

@@ -3,7 +3,8 @@
 use super::step::{asked_in_lease, commits_as_leader, delivered, finds_no_quorum, moved};
 use super::{OnState, OnStep, Reached, Witness};
 use crate::cluster::{Action, ClusterState};
-use crate::message::{Body, Entry, Message, Payload, Position};
+use crate::ids::IdSet;
+use crate::message::{Body, Entry, Message, Position};
 use crate::server::{Flow, Progress, Server};
 use lockstep_traces::Role;
 
@@ -43,7 +44,10 @@ pub(super) const ALL: &[Witness] = &[
         "smoke",
         |cluster, state| {
             let has_value = |i: &&Server| (1..=i.commit).any(|index| is_value(i.log.entry(index)));
-            state.servers.iter().filter(has_value).count() >= cluster.settings.quorum()
+            let mut have = IdSet::EMPTY;
+            let servers = state.servers.iter().filter(has_value);
+            servers.for_each(|i| have.insert(i.id));
+            cluster.settings.configuration.is_quorum(have)
         },
     ),
     on_state(
@@ -497,7 +501,7 @@ fn peers(state: &ClusterState) -> impl Iterator<Item = &Progress> {
 }
 
 fn is_value(entry: Option<Entry>) -> bool {
-    entry.is_some_and(|entry| entry.payload != Payload::EMPTY)
+    entry.is_some_and(|entry| entry.payload.as_value().is_some())
 }
 
 /// Whether a server is told to campaign.

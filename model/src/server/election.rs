@@ -2,6 +2,7 @@
 //! thesis, sections 4.2.3, 6.2 and 9.6).
 
 use super::{Own, Progress, Server, Turn};
+use crate::configuration::VoteResult;
 use crate::ids::{Id, IdSet};
 use crate::message::{Body, Message, Payload, Position};
 use crate::rule::{Notes, Rule};
@@ -9,9 +10,9 @@ use lockstep_traces::Role;
 use std::sync::Arc;
 
 impl<N: Notes> Turn<'_, N> {
-    /// The election timer fires: unless it leads, the server asks for votes, or first for pre-votes.
+    /// The election timer fires: unless it leads, or is no voter, the server asks for votes, or first for pre-votes.
     pub(super) fn timeout(&mut self) {
-        if self.i.role == Role::Leader {
+        if self.i.role == Role::Leader || !self.may_campaign() {
             return;
         }
         if self.settings.pre_vote {
@@ -45,8 +46,10 @@ impl<N: Notes> Turn<'_, N> {
         self.request(self.i.term, Body::RequestVote { last, transfer });
     }
 
+    /// Asks all voters of its configuration, of both halves of a joint one.
     fn request(&mut self, term: u32, body: Body) {
-        for j in self.others() {
+        let (i, voters) = (self.i.id, self.i.configuration.all_voters());
+        for j in voters.iter().filter(|j| *j != i) {
             self.send(j, term, body.clone());
         }
         self.own = Some(Own::Vote);
@@ -64,6 +67,7 @@ impl<N: Notes> Turn<'_, N> {
         i.lease = false;
         i.granted = IdSet::EMPTY;
         i.refused = IdSet::EMPTY;
+        i.pending_conf_index = 0;
         i.peers = None;
         i.transferee = None;
         i.uncommitted = 0;
@@ -75,14 +79,23 @@ impl<N: Notes> Turn<'_, N> {
     }
 
     /// A new leader knows nothing of its peers, and appends an entry of its own term at once: it may count
-    /// replicas of nothing else (paper, sections 5.4.2 and 8).
+    /// replicas of nothing else (paper, sections 5.4.2 and 8). What it has of its predecessors may hold a change of the
+    /// configuration: it takes no other one before it has applied that.
     fn become_leader(&mut self) {
         self.note(Rule::NewLeaderAppends);
         self.enter(self.i.term, Role::Leader, Some(self.i.id));
         let (i, last_index) = (self.i.id, self.i.log.last_index());
-        // Its own slot says nothing, so it is always the same.
-        let fresh = |j| Progress::new(if j == i { 0 } else { last_index });
+        // Its own slot and those of strangers say nothing, so they are always the same.
+        let members = self.i.configuration.members();
+        let fresh = |j| match j != i && members.contains(j) {
+            true => Progress::new(last_index),
+            false => Progress::untracked(),
+        };
         self.i.peers = Some(Arc::new(self.settings.ids().map(fresh).collect()));
+        if self.settings.may_change && last_index > self.applied {
+            self.note(Rule::NewLeaderWaits);
+            self.i.pending_conf_index = last_index;
+        }
         self.append_own(Payload::EMPTY);
         self.broadcast_append();
     }
@@ -160,7 +173,6 @@ impl<N: Notes> Turn<'_, N> {
     /// An answer to the request of a (pre-)candidate; the first of each server counts.
     pub(super) fn handle_vote(&mut self, j: Id, granted: bool) {
         self.note(Rule::VoteCounted);
-        let quorum = self.settings.quorum();
         let Server {
             granted: yes,
             refused: no,
@@ -169,15 +181,20 @@ impl<N: Notes> Turn<'_, N> {
         if !yes.contains(j) && !no.contains(j) {
             if granted { yes } else { no }.insert(j);
         }
-        if self.i.granted.len() >= quorum {
-            self.note(Rule::MajorityElects);
-            match self.i.role {
-                Role::PreCandidate => self.become_candidate(false),
-                _ => self.become_leader(),
+        let (yes, no) = (self.i.granted, self.i.refused);
+        match self.i.configuration.vote_result(yes, no) {
+            VoteResult::Pending => {}
+            VoteResult::Won => {
+                self.note(Rule::MajorityElects);
+                match self.i.role {
+                    Role::PreCandidate => self.become_candidate(false),
+                    _ => self.become_leader(),
+                }
             }
-        } else if self.i.refused.len() > self.settings.servers() - quorum {
-            self.note(Rule::LostElectionEnds);
-            self.become_follower(self.i.term, None);
+            VoteResult::Lost => {
+                self.note(Rule::LostElectionEnds);
+                self.become_follower(self.i.term, None);
+            }
         }
     }
 
@@ -196,15 +213,18 @@ impl<N: Notes> Turn<'_, N> {
         let Some(peers) = &mut self.i.peers else {
             return;
         };
-        let mut active = 1;
+        let mut active = IdSet::EMPTY;
+        active.insert(i);
         for (slot, peer) in Arc::make_mut(peers).iter_mut().enumerate() {
             if slot != i.slot() {
-                active += usize::from(peer.recent_active);
+                if peer.recent_active {
+                    active.insert(Id::from_slot(slot));
+                }
                 peer.recent_active = false;
             }
         }
         self.note(Rule::CheckQuorum);
-        if active < self.settings.quorum() {
+        if !self.i.configuration.is_quorum(active) {
             self.become_follower(self.i.term, None);
         }
     }

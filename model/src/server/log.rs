@@ -1,5 +1,6 @@
 //! The log of one server.
 
+use crate::configuration::Configuration;
 use crate::message::{Entries, Entry, Position};
 use crate::seq::Seq;
 
@@ -9,18 +10,33 @@ use crate::seq::Seq;
 pub struct Log {
     /// The last entry that the snapshot stands for; zeros without one.
     snapshot: Position,
+    /// The configuration there; that of nobody without a snapshot.
+    configuration: Configuration,
     entries: Seq<Entry, 5>,
 }
 
 impl Log {
     /// The log of these entries behind a snapshot.
-    pub(crate) fn behind(snapshot: Position, entries: Seq<Entry, 5>) -> Log {
-        Log { snapshot, entries }
+    pub(crate) fn behind(
+        snapshot: Position,
+        configuration: Configuration,
+        entries: Seq<Entry, 5>,
+    ) -> Log {
+        Log {
+            snapshot,
+            configuration,
+            entries,
+        }
     }
 
     /// The last entry that the snapshot stands for; zeros without one.
     pub fn snapshot(&self) -> Position {
         self.snapshot
+    }
+
+    /// The configuration at the last entry that the snapshot stands for; that of nobody without a snapshot.
+    pub fn snapshot_configuration(&self) -> Configuration {
+        self.configuration
     }
 
     /// The index of the last entry; zero in an empty log without a snapshot.
@@ -79,14 +95,16 @@ impl Log {
         self.entries.slice(from as usize, limit)
     }
 
-    /// Drops the entries up to an index of the log, for which a snapshot stands from now on (paper, section 7).
-    pub(crate) fn compact(&mut self, index: u32) {
+    /// Drops the entries up to an index of the log, for which a snapshot stands from now on (paper, section 7). It has the
+    /// configuration there.
+    pub(crate) fn compact(&mut self, index: u32, configuration: Configuration) {
         let Some(term) = self.term_at(index) else {
             return;
         };
         let dropped = (index - self.snapshot.index) as usize;
         self.entries = self.entries.iter().skip(dropped).collect();
         self.snapshot = Position { term, index };
+        self.configuration = configuration;
     }
 
     /// Takes over entries that follow a matching position: what conflicts is deleted with all that
@@ -134,6 +152,9 @@ impl Log {
 
 impl FromIterator<Entry> for Log {
     fn from_iter<I: IntoIterator<Item = Entry>>(entries: I) -> Log {
-        Log::behind(Position::default(), entries.into_iter().collect())
+        Log {
+            entries: entries.into_iter().collect(),
+            ..Log::default()
+        }
     }
 }

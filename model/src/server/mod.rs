@@ -4,6 +4,7 @@
 
 mod election;
 mod log;
+mod membership;
 mod progress;
 mod replication;
 mod snapshot;
@@ -13,6 +14,7 @@ mod view;
 pub use log::Log;
 pub use progress::{Flow, Progress};
 
+use crate::configuration::{ConfChange, Configuration};
 use crate::dialect::Departure;
 use crate::ids::{Id, IdSet, MAX_SERVERS};
 use crate::message::{Body, Message, Payload, Payloads};
@@ -23,7 +25,7 @@ use lockstep_traces::{Emitted, Input, Outcome, Refusal, Role, ServerId};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
-/// The state of one server. It is durable as a whole except for role, leader, lease, votes and peers:
+/// The state of one server. It is durable as a whole except for role, leader, lease, votes, peers and pending change:
 /// storage is atomic, so every event ends with term, vote, log and commit index written and everything
 /// committed applied.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -49,7 +51,13 @@ pub struct Server {
     pub(crate) granted: IdSet,
     /// At a (pre-)candidate: who has refused.
     pub(crate) refused: IdSet,
-    /// At a leader: what it knows of each member, by slot; its own slot is never used.
+    /// The configuration that it uses: that of what it has applied.
+    pub(crate) configuration: Configuration,
+    /// At a leader: the index that it must have applied before it takes another change of the configuration; zero if it
+    /// has, so that equal behaviour is equal state.
+    pub(crate) pending_conf_index: u32,
+    /// At a leader: what it knows of each member, by slot. Its own slot and those of other servers say nothing, but for
+    /// [`Progress::forgotten`].
     pub(crate) peers: Option<Arc<ArrayVec<Progress, MAX_SERVERS>>>,
     /// At a leader: to whom it is transferring leadership.
     pub(crate) transferee: Option<Id>,
@@ -81,6 +89,7 @@ pub(crate) enum Stimulus<'a> {
     Heartbeat,
     CheckQuorum,
     Propose(Payload),
+    ProposeConfChange(ConfChange),
     Deliver(&'a Message),
     Restart,
     TransferLeadership(Id),
@@ -97,11 +106,11 @@ impl Server {
     ///
     /// If `id` is not a server of these settings.
     pub fn new(settings: &Settings, id: ServerId) -> Server {
-        let id = Id::try_from(id).ok().filter(|id| settings.is_member(*id));
-        Server::initial(id.expect("the server is a member of its cluster"))
+        let id = Id::try_from(id).ok().filter(|id| settings.is_server(*id));
+        Server::initial(settings, id.expect("the server is one of its cluster"))
     }
 
-    pub(crate) fn initial(id: Id) -> Server {
+    pub(crate) fn initial(settings: &Settings, id: Id) -> Server {
         Server {
             id,
             role: Role::Follower,
@@ -113,6 +122,8 @@ impl Server {
             commit: 0,
             granted: IdSet::EMPTY,
             refused: IdSet::EMPTY,
+            configuration: settings.configuration,
+            pending_conf_index: 0,
             peers: None,
             transferee: None,
             uncommitted: 0,
@@ -124,7 +135,7 @@ impl Server {
     ///
     /// Numbers that the specification cannot hold (see [`crate::OutOfRange`]) are refused as well: a
     /// message with one as if from an unknown peer, a call about an unknown peer likewise, a proposal of one as
-    /// dropped.
+    /// dropped. The same goes for changes of servers that it cannot hold.
     pub fn step(&self, settings: &Settings, input: &Input) -> Step {
         let refuse = |refusal| Step {
             server: self.clone(),
@@ -141,6 +152,10 @@ impl Server {
             Input::Propose(value) => match Payload::value(*value) {
                 Some(payload) => Stimulus::Propose(payload),
                 None => return refuse(Refusal::ProposalDropped),
+            },
+            Input::ProposeConfChange(change) => match ConfChange::try_from(change) {
+                Ok(change) => Stimulus::ProposeConfChange(change),
+                Err(_) => return refuse(Refusal::ProposalDropped),
             },
             Input::Deliver(m) => match Message::try_from(m) {
                 Ok(m) => {
@@ -197,6 +212,7 @@ impl Server {
     ) -> Outcome {
         let mut turn = Turn {
             settings,
+            applied: self.commit,
             i: self,
             outbox,
             own: None,
@@ -209,7 +225,29 @@ impl Server {
 
     /// The progress of a peer; `None` at a server that does not lead, and for strangers.
     pub(crate) fn peer(&self, id: Id) -> Option<&Progress> {
-        self.peers.as_ref()?.get(id.slot())
+        let peers = self.peers.as_ref()?;
+        let member = self.configuration.members().contains(id);
+        peers.get(id.slot()).filter(|_| member)
+    }
+
+    /// Whether its own vote is a quorum.
+    pub(crate) fn is_alone(&self) -> bool {
+        let mut own = IdSet::EMPTY;
+        own.insert(self.id);
+        self.configuration.is_quorum(own)
+    }
+
+    /// The other members of its configuration, in order.
+    pub(crate) fn others(&self) -> impl Iterator<Item = Id> + use<> {
+        let i = self.id;
+        let members = self.configuration.members().iter();
+        members.filter(move |id| *id != i)
+    }
+
+    /// Whether it takes proposals: it leads, is part of its own configuration, and is not about to hand over.
+    pub(crate) fn takes_proposals(&self) -> bool {
+        let member = self.configuration.members().contains(self.id);
+        self.role == Role::Leader && member && self.transferee.is_none()
     }
 
     /// Whether a leader may append so many more entries that carry something. If none is uncommitted, anything goes, and
@@ -267,6 +305,26 @@ impl Server {
             self.uncommitted == 0 || leads && settings.max_uncommitted > 0,
             "proposals are counted by a leader with a limit",
         )?;
+        claim(
+            leads || self.pending_conf_index == 0,
+            "only a leader waits for a change",
+        )?;
+        claim(
+            self.pending_conf_index == 0 || self.pending_conf_index > self.commit,
+            "a leader waits for a change that it has applied",
+        )?;
+        claim(
+            self.configuration.is_valid(),
+            "a configuration has voters, no voter learns, and what is left later is joint",
+        )?;
+        let at_snapshot = self.log.snapshot_configuration();
+        claim(
+            match self.log.snapshot().index {
+                0 => at_snapshot == Configuration::default(),
+                _ => at_snapshot.is_valid(),
+            },
+            "a snapshot has a configuration, and nothing else has one",
+        )?;
         let in_order = |peer: &Progress| {
             (peer.matched < peer.next || settings.departs(Departure::ProbeBelowMatch))
                 && peer.next <= self.log.last_index() + 1
@@ -290,6 +348,8 @@ enum Own {
 /// One event at one server.
 struct Turn<'a, N> {
     settings: &'a Settings,
+    /// What is applied; committed entries are applied before the event ends.
+    applied: u32,
     /// The server that moves.
     i: &'a mut Server,
     /// What it sends to others.
@@ -312,8 +372,9 @@ impl<N: Notes> Turn<'_, N> {
             Stimulus::LeaseExpire => self.expire_lease(),
             Stimulus::Heartbeat => self.broadcast_heartbeat(),
             Stimulus::CheckQuorum => self.election_elapsed(),
-            Stimulus::Propose(payload) => {
-                return self.handle_proposal(&std::iter::once(payload).collect());
+            Stimulus::Propose(payload) => return self.propose(payload),
+            Stimulus::ProposeConfChange(change) => {
+                return self.propose(Payload::conf_change(change));
             }
             Stimulus::Deliver(m) => return self.receive(m),
             Stimulus::Restart => self.load_state(),
@@ -326,12 +387,20 @@ impl<N: Notes> Turn<'_, N> {
         Outcome::Accepted
     }
 
-    /// State is durable now: the server hears itself, which may give it more to say to itself.
+    /// State is durable now: the server applies what is committed, and hears itself, which may give it more to apply and
+    /// to say to itself.
     fn settle(&mut self) {
-        while let Some(own) = self.own.take() {
+        loop {
+            let (own, commit) = (self.own.take(), self.i.commit);
+            let applies = self.apply_committed(commit);
             match own {
-                Own::Vote => self.handle_vote(self.i.id, true),
-                Own::Acknowledgement => self.own_entries_are_durable(),
+                Some(Own::Vote) => self.handle_vote(self.i.id, true),
+                Some(Own::Acknowledgement) => self.own_entries_are_durable(),
+                None if !applies => return,
+                None => {}
+            }
+            if applies {
+                self.applied_to(commit);
             }
         }
     }
@@ -364,7 +433,7 @@ impl<N: Notes> Turn<'_, N> {
 
     /// A response of a server that is no member is refused: it was never asked.
     fn validate(&mut self, m: &Message) -> Result<(), Refusal> {
-        if m.is_response() && !self.settings.is_member(m.from) {
+        if m.is_response() && !self.i.configuration.members().contains(m.from) {
             self.note(Rule::StrangerRefused);
             return Err(Refusal::UnknownPeer);
         }
@@ -460,9 +529,12 @@ impl<N: Notes> Turn<'_, N> {
             Body::HeartbeatResponse => self.handle_heartbeat_response(m.from),
             Body::TimeoutNow => self.timeout_now(),
             Body::TransferLeader { transferee } => self.handle_transfer(*transferee),
-            Body::InstallSnapshot { last, voters } => {
+            Body::InstallSnapshot {
+                last,
+                configuration,
+            } => {
                 if self.hear_from_leader(m) {
-                    self.handle_snapshot(m, *last, *voters);
+                    self.handle_snapshot(m, *last, *configuration);
                 }
             }
             // It has no term.
@@ -479,26 +551,51 @@ impl<N: Notes> Turn<'_, N> {
             vote: i.vote,
             log: std::mem::take(&mut i.log),
             commit: i.commit,
-            ..Server::initial(i.id)
+            configuration: i.configuration,
+            ..Server::initial(self.settings, i.id)
         };
         *i = durable;
     }
 
-    /// What a client proposes is appended by a leader that has room for it and is not about to hand over. Others
-    /// forward it to the leader that they know, or drop it.
+    /// What a client proposes.
+    fn propose(&mut self, payload: Payload) -> Outcome {
+        self.handle_proposal(&std::iter::once(payload).collect())
+    }
+
+    /// What a client proposes is appended by a leader that takes proposals and has room for it. Others forward it to
+    /// the leader that they know, or drop it. A change of the configuration that nobody could apply is dropped
+    /// everywhere.
     fn handle_proposal(&mut self, payloads: &Payloads) -> Outcome {
-        match self.i.role {
-            Role::Leader => {
-                if self.i.transferee.is_some() || !self.has_room(payloads) {
-                    return self.drop_proposal();
-                }
-                self.note(Rule::ProposalAppended);
-                payloads.for_each(|payload| self.append_own(payload));
-                self.broadcast_append();
-                Outcome::Accepted
-            }
-            _ => self.forward_proposal(payloads),
+        let mut changes = payloads.iter().filter_map(Payload::as_conf_change);
+        if !changes.all(|change| self.is_possible(change)) {
+            return self.drop_proposal();
         }
+        if self.i.role != Role::Leader {
+            return self.forward_proposal(payloads);
+        }
+        if !self.takes_proposals() {
+            return self.drop_proposal();
+        }
+        let payloads = self.check_changes(payloads);
+        if !self.has_room(&payloads) {
+            return self.drop_proposal();
+        }
+        payloads.for_each(|payload| {
+            let change = payload.as_conf_change().is_some();
+            self.note(match change {
+                true => Rule::ChangeAppended,
+                false => Rule::ProposalAppended,
+            });
+            self.append_own(payload);
+        });
+        self.broadcast_append();
+        Outcome::Accepted
+    }
+
+    /// Whether the server takes proposals: it leads, is part of its own configuration, and is not about to hand over. A
+    /// leader that was removed drops them, or its log would grow for ever (etcd's raft).
+    fn takes_proposals(&self) -> bool {
+        self.i.takes_proposals()
     }
 
     /// A follower forwards a proposal to its leader, if the setting says so (thesis, section 6.2).
@@ -562,12 +659,15 @@ impl<N: Notes> Turn<'_, N> {
 
     /// The other members, in order.
     fn others(&self) -> impl Iterator<Item = Id> + use<N> {
-        let i = self.i.id;
-        self.settings.ids().filter(move |id| *id != i)
+        self.i.others()
     }
 }
 
-/// How many entries carry something.
+/// How many entries carry something. What leaves a joint configuration does not, so that no limit holds it back.
 fn carry_something(payloads: impl Iterator<Item = Payload>) -> u32 {
-    payloads.filter(|it| *it != Payload::EMPTY).count() as u32
+    let empty = [
+        Payload::EMPTY,
+        Payload::conf_change(ConfChange::LEAVE_JOINT),
+    ];
+    payloads.filter(|it| !empty.contains(it)).count() as u32
 }

@@ -52,6 +52,35 @@ impl Progress {
         }
     }
 
+    /// In the slot of a server of which a leader has no progress: its own, or that of a stranger.
+    pub(crate) fn untracked() -> Progress {
+        Progress::new(0)
+    }
+
+    /// The progress of a peer that joins a leader whose log ends at `last_index`. It is probed there, and counts as
+    /// active until the next quorum check (etcd's raft, Changer).
+    pub(crate) fn joining(last_index: u32) -> Progress {
+        Progress {
+            next: last_index.max(1),
+            recent_active: true,
+            ..Progress::new(0)
+        }
+    }
+
+    /// In a leader's own slot, after it was removed and came back while it led: it has forgotten that it has its own
+    /// entries, until it appends another one (etcd's raft, Changer). Only without validation can this be.
+    pub(crate) fn forgotten() -> Progress {
+        Progress {
+            paused: true,
+            ..Progress::untracked()
+        }
+    }
+
+    /// Whether this is [`forgotten`](Self::forgotten); asked of a leader's own slot.
+    pub(crate) fn is_forgotten(&self) -> bool {
+        self.paused
+    }
+
     /// Starts over from what is known to match, one append at a time; after a snapshot from behind it.
     pub(crate) fn become_probe(&mut self) {
         let snapshot = self.pending;

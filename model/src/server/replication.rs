@@ -3,10 +3,10 @@
 
 use super::{Own, Progress, Turn};
 use crate::dialect::Departure;
-use crate::ids::{Id, MAX_SERVERS};
+use crate::ids::Id;
 use crate::message::{Body, Entries, Entry, Message, Payload, Position};
 use crate::rule::{Notes, Rule};
-use arrayvec::ArrayVec;
+use lockstep_traces::Role;
 use std::sync::Arc;
 
 impl<N: Notes> Turn<'_, N> {
@@ -18,8 +18,20 @@ impl<N: Notes> Turn<'_, N> {
         self.own = Some(Own::Acknowledgement);
     }
 
-    /// A leader's own log is as good as acknowledged: alone in its cluster it commits at once.
+    /// A leader's own log is as good as acknowledged: alone in its cluster it commits at once. In the same event it may
+    /// have applied its own removal: then it does not count.
     pub(super) fn own_entries_are_durable(&mut self) {
+        let i = &mut *self.i;
+        if i.role != Role::Leader || !i.configuration.members().contains(i.id) {
+            return;
+        }
+        if let Some(peers) = i
+            .peers
+            .as_mut()
+            .filter(|peers| peers[i.id.slot()].is_forgotten())
+        {
+            Arc::make_mut(peers)[i.id.slot()] = Progress::untracked();
+        }
         if self.maybe_commit() {
             self.broadcast_append();
         }
@@ -217,7 +229,7 @@ impl<N: Notes> Turn<'_, N> {
     /// Commits the highest index that a majority has, if its entry is of the leader's own term: "only log
     /// entries from the leader's current term are committed by counting replicas" (paper, section 5.4.2).
     /// Returns whether the commit index rose.
-    fn maybe_commit(&mut self) -> bool {
+    pub(super) fn maybe_commit(&mut self) -> bool {
         self.note(Rule::CommitByMajority);
         let index = self.majority_match();
         let of_own_term = self.i.log.term_at(index) == Some(self.i.term);
@@ -229,30 +241,27 @@ impl<N: Notes> Turn<'_, N> {
         rises
     }
 
-    /// The highest index that a majority of the members is known to have.
+    /// The highest index that a quorum of the configuration is known to have. A leader that is no voter of it does not
+    /// count itself (thesis, section 4.2.2).
     fn majority_match(&self) -> u32 {
-        let own = self.i.id.slot();
-        let mut matched: ArrayVec<u32, MAX_SERVERS> = self
-            .i
-            .peers
-            .iter()
-            .flat_map(|peers| peers.iter().enumerate())
-            .map(|(slot, peer)| {
-                if slot == own {
-                    self.i.log.last_index()
-                } else {
-                    peer.matched
-                }
-            })
-            .collect();
-        matched.sort_unstable();
-        let place = matched.len() - matched.len().min(self.settings.quorum());
-        matched.get(place).copied().unwrap_or(0)
+        let i = &*self.i;
+        let Some(peers) = &i.peers else {
+            return 0;
+        };
+        i.configuration.committed_index(|id| {
+            let peer = &peers[id.slot()];
+            match id == i.id && !peer.is_forgotten() {
+                true => i.log.last_index(),
+                false => peer.matched,
+            }
+        })
     }
 
     pub(super) fn peer_mut(&mut self, j: Id) -> Option<&mut Progress> {
-        let own = self.i.id;
+        let (own, members) = (self.i.id, self.i.configuration.members());
         let peers = self.i.peers.as_mut()?;
-        Arc::make_mut(peers).get_mut(j.slot()).filter(|_| j != own)
+        Arc::make_mut(peers)
+            .get_mut(j.slot())
+            .filter(|_| j != own && members.contains(j))
     }
 }

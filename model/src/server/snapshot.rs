@@ -1,9 +1,11 @@
 //! Snapshots and compaction (paper, section 7; thesis, sections 5.1 to 5.3).
 //!
-//! A snapshot is known by its last entry, which by Log Matching stands for all entries up to there.
+//! A snapshot is known by its last entry, which by Log Matching stands for all entries up to there, and by the
+//! configuration there: "the snapshot also includes the latest configuration in the log as of last included index" (paper, section 7).
 
 use super::{Log, Turn};
-use crate::ids::{Id, IdSet};
+use crate::configuration::Configuration;
+use crate::ids::Id;
 use crate::message::{Body, Message, Position};
 use crate::rule::{Notes, Rule};
 use crate::seq::Seq;
@@ -14,7 +16,7 @@ impl<N: Notes> Turn<'_, N> {
     pub(super) fn compact(&mut self) {
         if self.i.commit > self.i.log.snapshot().index {
             self.note(Rule::LogCompacted);
-            self.i.log.compact(self.i.commit);
+            self.i.log.compact(self.i.commit, self.i.configuration);
         }
     }
 
@@ -32,34 +34,56 @@ impl<N: Notes> Turn<'_, N> {
         }
         peer.become_snapshot(last.index);
         self.note(Rule::SnapshotSent);
-        let mut voters = IdSet::EMPTY;
-        self.settings.ids().for_each(|id| voters.insert(id));
-        self.send(j, self.i.term, Body::InstallSnapshot { last, voters });
+        let body = Body::InstallSnapshot {
+            last,
+            configuration: self.i.log.snapshot_configuration(),
+        };
+        self.send(j, self.i.term, body);
         true
     }
 
     /// A snapshot from the leader of the term is answered with the index up to which the logs are known to agree:
     /// that of the snapshot, or what is committed here already.
-    pub(super) fn handle_snapshot(&mut self, m: &Message, last: Position, voters: IdSet) {
+    pub(super) fn handle_snapshot(
+        &mut self,
+        m: &Message,
+        last: Position,
+        configuration: Configuration,
+    ) {
         self.note(Rule::SnapshotAnswered);
-        if last.index > self.i.commit && voters.contains(self.i.id) {
-            self.restore(last);
+        if last.index > self.i.commit && self.is_for_this_server(configuration) {
+            self.restore(last, configuration);
         }
         let index = self.i.commit;
         self.reply(m, Body::AppendEntriesAccepted { index });
     }
 
+    /// Whether a snapshot is for this server: it is a voter or learner of the configuration there, and the configuration
+    /// is one that the cluster can have.
+    fn is_for_this_server(&self, configuration: Configuration) -> bool {
+        let members = configuration.members();
+        let exist = members.iter().all(|id| self.settings.is_server(id));
+        exist && configuration.is_valid() && members.contains(self.i.id)
+    }
+
     /// "If existing log entry has same index and term as snapshot's last included entry, retain log entries following
     /// it", else "discard the entire log" (paper, figure 13). The server goes on with a log that has the entry as it is: it
-    /// takes no more from the snapshot than that its entries are committed.
-    fn restore(&mut self, last: Position) {
+    /// takes no more from the snapshot than that its entries are committed, and applies them one by one. A log that is
+    /// replaced brings its configuration with it.
+    fn restore(&mut self, last: Position, configuration: Configuration) {
         if self.i.log.matches(last) {
             self.note(Rule::MatchingLogKept);
             self.commit_to(last.index);
         } else {
             self.note(Rule::LogReplaced);
-            self.i.log = Log::behind(last, Seq::new());
+            let configuration = match self.settings.may_change {
+                true => configuration,
+                false => self.settings.configuration,
+            };
+            self.i.log = Log::behind(last, configuration, Seq::new());
+            self.i.configuration = configuration;
             self.i.commit = last.index;
+            self.applied = last.index;
         }
     }
 

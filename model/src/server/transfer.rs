@@ -22,9 +22,9 @@ impl<N: Notes> Turn<'_, N> {
 
     /// "The prior leader stops accepting new client requests and fully updates the target server's log to match
     /// its own" (thesis, section 3.10). A request for the same server is ignored, one for another replaces it, and
-    /// one for the leader itself ends it.
+    /// one for the leader itself ends it. Who does not vote cannot lead: a request for a learner or a stranger is ignored.
     fn begin_transfer(&mut self, to: Id) {
-        if self.i.transferee == Some(to) || !self.settings.is_member(to) {
+        if self.i.transferee == Some(to) || !self.i.configuration.all_voters().contains(to) {
             return;
         }
         self.give_up_transfer();
@@ -61,9 +61,9 @@ impl<N: Notes> Turn<'_, N> {
     }
 
     /// The leader asks this server to campaign. It does so at once: without a pre-vote, since it does not come back
-    /// from a partition. Whoever campaigns already does not begin again.
+    /// from a partition. Whoever campaigns already does not begin again, and who may not campaign does nothing.
     pub(super) fn timeout_now(&mut self) {
-        if self.i.role == Role::Follower {
+        if self.i.role == Role::Follower && self.may_campaign() {
             self.note(Rule::TimeoutNowObeyed);
             self.become_candidate(true);
         }

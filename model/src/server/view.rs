@@ -1,9 +1,11 @@
 //! A server in the vocabulary that conformance compares.
 
 use super::{Flow, Log, Progress, Server};
+use crate::configuration::Configuration;
 use crate::ids::{Id, IdSet};
 use crate::message::{self, Position};
 use crate::settings::Settings;
+use lockstep_traces as vocabulary;
 use lockstep_traces::{
     DurableImage, Index, NodeView, PeerView, ProgressState, Role, ServerId, Term,
 };
@@ -14,7 +16,8 @@ impl Server {
     pub fn view(&self, settings: &Settings) -> NodeView {
         let log: Vec<_> = self.log.iter().map(Into::into).collect();
         let last = self.log.snapshot();
-        let snapshot = (last.index > 0).then(|| message::snapshot(last, settings.ids()));
+        let snapshot =
+            (last.index > 0).then(|| message::snapshot(last, self.log.snapshot_configuration()));
         let term = Term(u64::from(self.term));
         let commit = index(self.commit);
         let vote = self.vote.map(ServerId::from);
@@ -33,13 +36,17 @@ impl Server {
                 .into_iter()
                 .flat_map(|(ids, granted)| ids.iter().map(move |id| (id.into(), granted)))
                 .collect(),
-            peers: settings
-                .ids()
-                .filter(|id| *id != self.id)
+            peers: self
+                .others()
                 .filter_map(|id| Some((id.into(), self.peer(id)?.view())))
                 .collect(),
             transferee: self.transferee.map(ServerId::from),
             uncommitted: u64::from(self.uncommitted),
+            configuration: match settings.may_change {
+                true => self.configuration.view(),
+                false => vocabulary::Configuration::default(),
+            },
+            pending_conf_index: index(self.pending_conf_index),
             durable: DurableImage {
                 term,
                 vote,
@@ -53,7 +60,7 @@ impl Server {
     /// The server that has this view; `None` if no server can, because a number is out of range or the
     /// durable image is not the state.
     pub fn from_view(settings: &Settings, id: ServerId, view: &NodeView) -> Option<Server> {
-        let id = Id::try_from(id).ok().filter(|id| settings.is_member(*id))?;
+        let id = Id::try_from(id).ok().filter(|id| settings.is_server(*id))?;
         let name = |id: &ServerId| Id::try_from(*id).ok();
         let answers = |granted: bool| {
             let mut ids = IdSet::EMPTY;
@@ -61,18 +68,28 @@ impl Server {
             given.for_each(|(id, _)| name(id).into_iter().for_each(|id| ids.insert(id)));
             ids
         };
-        let peers = settings.ids().map(|j| match j == id {
-            true => Some(Progress::new(0)),
-            false => Progress::from_view(view.peers.get(&j.into())?),
-        });
+        let configuration = match settings.may_change {
+            true => Configuration::try_from(&view.configuration).ok()?,
+            false => settings.configuration,
+        };
+        let members = configuration.members();
+        let peers = settings
+            .ids()
+            .map(|j| match j == id || !members.contains(j) {
+                true => Some(Progress::untracked()),
+                false => Progress::from_view(view.peers.get(&j.into())?),
+            });
         let leads = view.role == Role::Leader;
         let entries = view.log.iter().map(|entry| entry.try_into().ok());
-        let snapshot = match &view.snapshot {
-            Some(snapshot) => Position {
-                term: narrow(snapshot.term.0)?,
-                index: narrow(snapshot.index.0)?,
-            },
-            None => Position::default(),
+        let (snapshot, snapshot_configuration) = match &view.snapshot {
+            Some(snapshot) => {
+                let last = Position {
+                    term: narrow(snapshot.term.0)?,
+                    index: narrow(snapshot.index.0)?,
+                };
+                (last, Configuration::try_from(&snapshot.configuration).ok()?)
+            }
+            None => (Position::default(), Configuration::default()),
         };
         let server = Server {
             id,
@@ -81,10 +98,16 @@ impl Server {
             vote: view.vote.as_ref().and_then(name),
             leader: view.leader.as_ref().and_then(name),
             lease: view.lease,
-            log: Log::behind(snapshot, entries.collect::<Option<_>>()?),
+            log: Log::behind(
+                snapshot,
+                snapshot_configuration,
+                entries.collect::<Option<_>>()?,
+            ),
             commit: narrow(view.commit.0)?,
             granted: answers(true),
             refused: answers(false),
+            configuration,
+            pending_conf_index: narrow(view.pending_conf_index.0)?,
             peers: match leads {
                 true => Some(Arc::new(peers.collect::<Option<_>>()?)),
                 false => None,

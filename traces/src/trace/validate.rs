@@ -1,8 +1,9 @@
 use super::{FORMAT_VERSION, Header, Step};
 use crate::{
-    Body, Config, DurableImage, Entry, Event, Index, Input, Message, NodeView, Payload, PeerView,
-    ProgressState, RejectHint, Role, ServerId, Snapshot, Term,
+    Body, ConfChange, Config, Configuration, DurableImage, Entry, Event, Index, Input, Message,
+    NodeView, Payload, PeerView, ProgressState, RejectHint, Role, ServerId, Snapshot, Term,
 };
+use std::collections::BTreeSet;
 
 /// The largest number that may stand in a trace: the largest that every reader of JSON reads exactly.
 pub const MAX_NUMBER: u64 = (1 << 53) - 1;
@@ -56,6 +57,7 @@ pub fn check_header(header: &Header) -> Result<(), Wrong> {
     ensure(some, "config.servers", || {
         format!("is {}, must be 1 to {MAX_SERVERS}", config.servers)
     })?;
+    check_members(config)?;
     let flows = (1..=MAX_NUMBER).contains(&config.max_inflight);
     ensure(flows, "config.max_inflight", || {
         format!("is {}, must be 1 to {MAX_NUMBER}", config.max_inflight)
@@ -83,6 +85,16 @@ pub fn check_step(config: &Config, step: &Step) -> Result<(), Wrong> {
             })?;
         }
         Input::Propose(value) => check_number(*value, "event.server.input.propose")?,
+        Input::ProposeConfChange(change) => {
+            let path = "event.server.input.propose_conf_change";
+            ensure(config.may_change(), path, || {
+                "needs a configuration that may change: `config.voters`".to_owned()
+            })?;
+            check_change(change, path)?;
+            for single in change.changes.iter() {
+                check_member(config, single.server(), path)?;
+            }
+        }
         Input::Timeout
         | Input::LeaseExpire
         | Input::Heartbeat
@@ -185,7 +197,7 @@ fn check_message(message: &Message, path: &str) -> Result<(), Wrong> {
             let path = at("propose", "payloads");
             ensure(!payloads.is_empty(), &path, || "is empty".to_owned())?;
             let mut payloads = payloads.iter();
-            payloads.try_for_each(|payload| check_payload(*payload, &path))
+            payloads.try_for_each(|payload| check_payload(payload, &path))
         }
         Body::InstallSnapshot { snapshot } => {
             check_snapshot(snapshot, &at("install_snapshot", "snapshot"))
@@ -198,16 +210,94 @@ fn check_message(message: &Message, path: &str) -> Result<(), Wrong> {
 }
 
 fn check_entry(entry: &Entry, path: &str) -> Result<(), Wrong> {
-    let Entry { term, payload } = *entry;
+    let Entry { term, payload } = entry;
     check_number(term.0, &format!("{path}.term"))?;
     check_payload(payload, &format!("{path}.payload"))
 }
 
-fn check_payload(payload: Payload, path: &str) -> Result<(), Wrong> {
+fn check_payload(payload: &Payload, path: &str) -> Result<(), Wrong> {
     match payload {
         Payload::Empty => Ok(()),
-        Payload::Value(value) => check_number(value, &format!("{path}.value")),
+        Payload::Value(value) => check_number(*value, &format!("{path}.value")),
+        Payload::ConfChange(change) => check_change(change, &format!("{path}.conf_change")),
     }
+}
+
+/// Voters and learners at first: servers of the cluster, and nobody both.
+fn check_members(config: &Config) -> Result<(), Wrong> {
+    for (ids, field) in [(config.voters, "voters"), (config.learners, "learners")] {
+        let path = format!("config.{field}");
+        ids.iter()
+            .try_for_each(|id| check_member(config, id, &path))?;
+    }
+    let both = |id| config.voters.contains(id);
+    ensure(!config.learners.iter().any(both), "config.learners", || {
+        "must name no voter".to_owned()
+    })?;
+    let changes = !config.learners.is_empty()
+        || config.step_down_on_removal
+        || config.disable_conf_change_validation;
+    ensure(config.may_change() || !changes, "config.voters", || {
+        "must name the voters of a configuration that may change".to_owned()
+    })
+}
+
+fn check_change(change: &ConfChange, path: &str) -> Result<(), Wrong> {
+    let ConfChange {
+        changes,
+        transition,
+    } = change;
+    changes
+        .iter()
+        .try_for_each(|it| check_number(it.server().get(), &format!("{path}.changes")))?;
+    ensure(
+        !changes.is_empty() || transition.is_auto(),
+        &format!("{path}.transition"),
+        || "must be left out where there are no changes".to_owned(),
+    )
+}
+
+/// The sets of a configuration with their names.
+fn sets(configuration: &Configuration) -> [(&BTreeSet<ServerId>, &'static str); 4] {
+    let Configuration {
+        voters,
+        outgoing,
+        learners,
+        learners_next,
+        auto_leave: _,
+    } = configuration;
+    [
+        (voters, "voters"),
+        (outgoing, "outgoing"),
+        (learners, "learners"),
+        (learners_next, "learners_next"),
+    ]
+}
+
+/// The configuration that a server of the cluster uses.
+fn check_configuration(
+    config: &Config,
+    configuration: &Configuration,
+    path: &str,
+) -> Result<(), Wrong> {
+    for (ids, field) in sets(configuration) {
+        let path = format!("{path}.{field}");
+        ids.iter()
+            .try_for_each(|id| check_member(config, *id, &path))?;
+    }
+    let shown = config.may_change() || configuration.is_empty();
+    ensure(shown, path, || {
+        "must be left out: the configuration does not change".to_owned()
+    })?;
+    check_joint(configuration, path)
+}
+
+fn check_joint(configuration: &Configuration, path: &str) -> Result<(), Wrong> {
+    let simple = configuration.outgoing.is_empty();
+    let left_later = !configuration.learners_next.is_empty() || configuration.auto_leave;
+    ensure(!simple || !left_later, &format!("{path}.outgoing"), || {
+        "must not be empty: only a joint configuration has what is left later".to_owned()
+    })
 }
 
 /// A snapshot stands for one entry at least.
@@ -222,14 +312,10 @@ fn check_snapshot(snapshot: &Snapshot, path: &str) -> Result<(), Wrong> {
     ensure(index.0 > 0 && term.0 > 0, path, || {
         format!("is at index {index} of term {term}, must be at 1 of term 1 or later")
     })?;
-    let sets = [
-        &configuration.voters,
-        &configuration.outgoing,
-        &configuration.learners,
-        &configuration.learners_next,
-    ];
-    let mut named = sets.into_iter().flatten();
-    named.try_for_each(|server| check_number(server.get(), &format!("{path}.configuration")))
+    let path = format!("{path}.configuration");
+    let mut named = sets(configuration).into_iter().flat_map(|(ids, _)| ids);
+    named.try_for_each(|server| check_number(server.get(), &path))?;
+    check_joint(configuration, &path)
 }
 
 fn check_view(config: &Config, server: ServerId, view: &NodeView) -> Result<(), Wrong> {
@@ -247,6 +333,8 @@ fn check_view(config: &Config, server: ServerId, view: &NodeView) -> Result<(), 
         peers,
         transferee,
         uncommitted,
+        configuration,
+        pending_conf_index,
         durable,
     } = view;
     let at = |field: &str| format!("expect.view.{field}");
@@ -265,6 +353,12 @@ fn check_view(config: &Config, server: ServerId, view: &NodeView) -> Result<(), 
         format!("is {applied}, beyond the commit index {commit}")
     })?;
     check_durable(durable, &at("durable"))?;
+    check_configuration(config, configuration, &at("configuration"))?;
+    check_number(pending_conf_index.0, &at("pending_conf_index"))?;
+    let waits = *role == Role::Leader && config.may_change() || pending_conf_index.0 == 0;
+    ensure(waits, &at("pending_conf_index"), || {
+        "must be left out: only a leader waits for a change of the configuration".to_owned()
+    })?;
 
     let asks = matches!(role, Role::PreCandidate | Role::Candidate);
     ensure(asks || votes.is_empty(), &at("votes"), || {

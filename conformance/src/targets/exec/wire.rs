@@ -5,7 +5,7 @@ use super::limits::{INFLIGHT, MESSAGE_CHARS, NAME_CHARS, shortened};
 use crate::target::Needs;
 use lockstep_model::{Departure, Dialect};
 use lockstep_traces::{
-    Config, DurableImage, Emitted, Entry, Field, FieldSet, Handed, Index, Input, Message, NodeView,
+    Config, Configuration, DurableImage, Emitted, Entry, Field, FieldSet, Handed, Index, Input, Message, NodeView,
     Outcome, PeerView, ProgressState, Role, ServerId, Snapshot, Term,
 };
 use serde::{Deserialize, Deserializer, Serialize};
@@ -263,6 +263,8 @@ pub struct WireView {
     // These may be left out where there are none.
     snapshot: Option<Snapshot>,
     transferee: Option<ServerId>,
+    configuration: Configuration,
+    pending_conf_index: Index,
     uncommitted: u64,
 }
 
@@ -334,6 +336,8 @@ impl WireView {
             durable,
             snapshot: self.snapshot,
             transferee: self.transferee,
+            configuration: self.configuration,
+            pending_conf_index: self.pending_conf_index,
             uncommitted: self.uncommitted,
         })
     }

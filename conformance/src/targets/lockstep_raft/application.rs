@@ -11,7 +11,7 @@ use super::vocabulary::{from_raft, handed, snapshot_data};
 use crate::target::TargetError;
 use lockstep_raft::types::StorageAppend;
 use lockstep_raft::{
-    Body, Core, Entry, HardState, Index, MemoryStorage, Message, NodeId, RawNode, Ready, Role,
+    Body, CallError, ConfChangeV2, ConfState, Core, Entry, HardState, Index, MemoryStorage, Message, NodeId, RawNode, Ready, Role,
     Snapshot, SoftState, Storage, Term, TimerReset,
 };
 use lockstep_traces::{Emitted, Handed};
@@ -27,6 +27,11 @@ pub(crate) trait Node {
     fn ready_into(&mut self, ready: &mut Ready) -> Result<(), lockstep_raft::Error>;
     /// That is done. Orders to the timer are those that the server does not follow itself.
     fn advance(&mut self) -> Result<TimerReset, lockstep_raft::Error>;
+    /// A change of membership is applied.
+    fn apply_conf_change(
+        &mut self,
+        change: ConfChangeV2,
+    ) -> Result<(ConfState, TimerReset), lockstep_raft::Error>;
     /// A message for it.
     fn step(&mut self, message: Message) -> Result<TimerReset, lockstep_raft::Error>;
 }
@@ -43,6 +48,12 @@ impl Node for Core<MemoryStorage> {
     }
     fn advance(&mut self) -> Result<TimerReset, lockstep_raft::Error> {
         self.advance()
+    }
+    fn apply_conf_change(
+        &mut self,
+        change: ConfChangeV2,
+    ) -> Result<(ConfState, TimerReset), lockstep_raft::Error> {
+        self.apply_conf_change(change)
     }
     fn step(&mut self, message: Message) -> Result<TimerReset, lockstep_raft::Error> {
         self.step(message)
@@ -61,6 +72,13 @@ impl Node for RawNode<MemoryStorage> {
     }
     fn advance(&mut self) -> Result<TimerReset, lockstep_raft::Error> {
         self.advance().map(|()| TimerReset::default())
+    }
+    fn apply_conf_change(
+        &mut self,
+        change: ConfChangeV2,
+    ) -> Result<(ConfState, TimerReset), lockstep_raft::Error> {
+        let applied = self.apply_conf_change(change);
+        applied.map(|members| (members, TimerReset::default()))
     }
     fn step(&mut self, message: Message) -> Result<TimerReset, lockstep_raft::Error> {
         self.step(message).map(|()| TimerReset::default())
@@ -223,7 +241,7 @@ impl Application {
                 after_persist,
             });
         }
-        self.apply(node.core().storage(), &ready.committed_entries, settled)?;
+        self.apply(node, &ready.committed_entries, settled)?;
         let ordered = node.advance().map_err(failed)?;
         settled.timer = settled.timer.and(ordered);
         Ok(())
@@ -273,7 +291,7 @@ impl Application {
                     agree("StorageApply: from", *from, node.core().id())?;
                     agree("StorageApply: term", term.0, 0)?;
                     agree("StorageApply::entries", entries, &ready.committed_entries)?;
-                    self.apply(node.core().storage(), entries, settled)?;
+                    self.apply(node, entries, settled)?;
                     self.respond(node, responses, settled)?;
                 }
                 _ => settled.sent.push(Emitted {
@@ -335,17 +353,28 @@ impl Application {
     /// Takes committed entries as they come; that they are the right ones is for the comparison to say.
     fn apply(
         &mut self,
-        storage: &MemoryStorage,
+        node: &mut impl Node,
         entries: &[Entry],
         settled: &mut Settled,
     ) -> Result<(), TargetError> {
         for entry in entries {
-            if !holds(storage, entry) {
+            if !holds(node.core().storage(), entry) {
                 let text = format!("it hands out an entry that is not stored: {entry:?}");
                 return Err(TargetError::Failed(text));
             }
             settled.handed.push(handed(entry)?);
             self.applied = entry.index;
+            let change = lockstep_raft::wire::conf_change_of(entry).ok().flatten();
+            match change.map(|change| node.apply_conf_change(change)) {
+                None => {}
+                Some(Ok((members, ordered))) => {
+                    node.storage_mut().set_conf_state(members);
+                    settled.timer = settled.timer.and(ordered);
+                }
+                // It does not fit, and changes nothing.
+                Some(Err(lockstep_raft::Error::Call(CallError::ConfChange(_)))) => {}
+                Some(Err(error)) => return Err(failed(error)),
+            }
         }
         Ok(())
     }

@@ -1,11 +1,11 @@
 //! The state of a server of the production Raft in the vocabulary.
 
 use super::application::{agree, failed};
-use super::vocabulary::{entries, index, node, role, server, snapshot, term};
+use super::vocabulary::{configuration, entries, index, node, role, server, snapshot, term};
 use crate::target::TargetError;
-use lockstep_raft::tracker::{Configuration, Progress};
+use lockstep_raft::tracker::{self, Progress};
 use lockstep_raft::{BasicStatus, ConfState, Core, MemoryStorage, Status, Storage};
-use lockstep_traces::{Config, DurableImage, NodeView, PeerView, ProgressState, Role, Snapshot};
+use lockstep_traces::{Config, Configuration, DurableImage, Index, NodeView, PeerView, ProgressState, Role, Snapshot};
 use std::collections::BTreeMap;
 
 /// Everything that can be seen of a core of that group.
@@ -46,6 +46,16 @@ pub(crate) fn view(core: &Core<MemoryStorage>, group: &Config) -> Result<NodeVie
         // Nothing waits to be stored, so what is stored is what the log begins with.
         snapshot: stored_snapshot(core.storage())?,
         transferee: core.lead_transferee().map(server),
+        configuration: match group.may_change() {
+            false => Configuration::default(),
+            true => configuration(&core.tracker().config.conf_state()),
+        },
+        pending_conf_index: match core.pending_conf_index() {
+            pending if group.may_change() && role == Role::Leader && pending > core.applied() => {
+                index(pending)
+            }
+            _ => Index(0),
+        },
         // It is counted whether there is a limit or not.
         uncommitted: match group.max_uncommitted {
             0 => 0,
@@ -106,7 +116,12 @@ fn check_status(
         lead_transferee,
         core.lead_transferee(),
     )?;
-    agree("Core::is_learner", core.is_learner(), false)?;
+    let members = core.tracker().config.conf_state();
+    agree(
+        "Core::is_learner",
+        core.is_learner(),
+        members.learners.contains(&core.id()),
+    )?;
     let leads = core.role() == lockstep_raft::Role::Leader;
     if leads {
         agree(
@@ -115,28 +130,42 @@ fn check_status(
             group.check_quorum,
         )?;
     }
-    let voters: Vec<_> = group.server_ids().map(node).collect();
-    let members = ConfState {
-        voters: voters.clone(),
-        ..ConfState::default()
-    };
-    let Configuration {
+    let tracker::Configuration {
         voters: _,
         auto_leave: _,
         learners: _,
         learners_next: _,
     } = &config;
-    agree("Status::config", config.conf_state(), members)?;
+    agree("Status::config", &config.conf_state(), &members)?;
+    if !group.may_change() {
+        let voters = group.server_ids().map(node).collect();
+        let all = ConfState {
+            voters,
+            ..ConfState::default()
+        };
+        agree("Status::config", &members, &all)?;
+    }
+    let ConfState {
+        voters,
+        learners,
+        voters_outgoing,
+        learners_next: _, // They are among the outgoing voters.
+        auto_leave: _,
+    } = &members;
+    let mut expected = [voters.as_slice(), learners, voters_outgoing].concat();
+    expected.sort_unstable();
+    expected.dedup();
     let known: Vec<_> = progress.ids().collect();
     agree(
         "Status::progress",
         known,
-        if leads { voters } else { Vec::new() },
+        if leads { expected } else { Vec::new() },
     )?;
     for (id, progress) in &progress {
         let tracked = core.tracker().progress.get(id);
         agree("Status::progress", Some(progress), tracked)?;
-        agree("Progress::is_learner", progress.is_learner, false)?;
+        let learner = learners.contains(&id);
+        agree("Progress::is_learner", progress.is_learner, learner)?;
         let in_flight = progress.inflights.last_indexes().count();
         agree("Inflights::len", progress.inflights.len(), in_flight)?;
         agree(
@@ -144,7 +173,8 @@ fn check_status(
             progress.inflights.is_empty(),
             in_flight == 0,
         )?;
-        if id == core.id() {
+        // A leader that was removed and added again does not count its own log until it appends.
+        if id == core.id() && !group.disable_conf_change_validation {
             let PeerView {
                 matched,
                 next,

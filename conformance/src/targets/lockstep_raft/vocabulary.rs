@@ -2,10 +2,10 @@
 
 use crate::target::TargetError;
 use bytes::Bytes;
-use lockstep_raft::{ConfState, NodeId};
+use lockstep_raft::{ConfChangeKind, ConfChangeV2, ConfState, NodeId};
 use lockstep_traces::{
-    Body, Configuration, Entry, Handed, Index, Message, Payload, RejectHint, Role, ServerId,
-    Snapshot, Term,
+    Body, ConfChange, ConfChangeSingle, Configuration, Entry, Handed, Index, Message, Payload, RejectHint, Role, ServerId,
+    Snapshot, Term, Transition,
 };
 use std::collections::BTreeSet;
 
@@ -42,7 +42,12 @@ fn entry(given: &lockstep_raft::Entry) -> Result<Entry, TargetError> {
         data,
     } = given;
     if *kind != lockstep_raft::EntryKind::Normal {
-        return Err(foreign());
+        let change = lockstep_raft::wire::conf_change_of(given);
+        let change = change.ok().flatten().ok_or_else(foreign)?;
+        return Ok(Entry {
+            term: term(*of),
+            payload: Payload::ConfChange(conf_change(change).ok_or_else(foreign)?),
+        });
     }
     let payload = match data.as_ref() {
         [] => Payload::Empty,
@@ -139,14 +144,77 @@ fn raft_entry(prev: Index, offset: u64, entry: &Entry) -> lockstep_raft::Entry {
 }
 
 /// An entry that is not in a log yet.
-fn proposal(payload: &Payload) -> lockstep_raft::Entry {
+pub(super) fn proposal(payload: &Payload) -> lockstep_raft::Entry {
+    let normal = lockstep_raft::EntryKind::Normal;
+    let (kind, data) = match payload {
+        Payload::Empty => (normal, Bytes::new()),
+        Payload::Value(value) => (normal, Bytes::from(value.to_string())),
+        Payload::ConfChange(change) => {
+            let change = raft_conf_change(change);
+            let data = lockstep_raft::wire::encode_conf_change_v2(&change);
+            (lockstep_raft::EntryKind::ConfChangeV2, data)
+        }
+    };
     lockstep_raft::Entry {
-        data: match payload {
-            Payload::Empty => Bytes::new(),
-            Payload::Value(value) => Bytes::from(value.to_string()),
-        },
+        kind,
+        data,
         ..lockstep_raft::Entry::default()
     }
+}
+
+/// A change of membership in the production Raft's types.
+pub(super) fn raft_conf_change(change: &ConfChange) -> ConfChangeV2 {
+    let ConfChange {
+        changes,
+        transition,
+    } = change;
+    let single = |change: &ConfChangeSingle| match *change {
+        ConfChangeSingle::AddVoter(id) => {
+            lockstep_raft::ConfChangeSingle::new(ConfChangeKind::AddNode, node(id))
+        }
+        ConfChangeSingle::AddLearner(id) => {
+            lockstep_raft::ConfChangeSingle::new(ConfChangeKind::AddLearner, node(id))
+        }
+        ConfChangeSingle::Remove(id) => {
+            lockstep_raft::ConfChangeSingle::new(ConfChangeKind::RemoveNode, node(id))
+        }
+    };
+    ConfChangeV2 {
+        transition: match transition {
+            Transition::Auto => lockstep_raft::Transition::Auto,
+            Transition::Implicit => lockstep_raft::Transition::JointImplicit,
+            Transition::Explicit => lockstep_raft::Transition::JointExplicit,
+        },
+        changes: changes.iter().map(single).collect(),
+        context: Bytes::new(),
+    }
+}
+
+/// A change of membership in the vocabulary; `None` if it has no word for it.
+fn conf_change(change: ConfChangeV2) -> Option<ConfChange> {
+    let ConfChangeV2 {
+        transition,
+        changes,
+        context,
+    } = change;
+    let single = |change: lockstep_raft::ConfChangeSingle| {
+        let id = server(change.node?);
+        match change.kind {
+            ConfChangeKind::AddNode => Some(ConfChangeSingle::AddVoter(id)),
+            ConfChangeKind::AddLearner => Some(ConfChangeSingle::AddLearner(id)),
+            ConfChangeKind::RemoveNode => Some(ConfChangeSingle::Remove(id)),
+            ConfChangeKind::UpdateNode => None,
+        }
+    };
+    let changes: Option<Vec<_>> = changes.into_iter().map(single).collect();
+    context.is_empty().then_some(ConfChange {
+        changes: changes?.into(),
+        transition: match transition {
+            lockstep_raft::Transition::Auto => Transition::Auto,
+            lockstep_raft::Transition::JointImplicit => Transition::Implicit,
+            lockstep_raft::Transition::JointExplicit => Transition::Explicit,
+        },
+    })
 }
 
 /// The state of the application at an index: in this harness its digits.
@@ -195,14 +263,7 @@ pub(super) fn snapshot(of: &lockstep_raft::Snapshot) -> Result<Snapshot, TargetE
         data,
         metadata:
             lockstep_raft::SnapshotMetadata {
-                conf_state:
-                    ConfState {
-                        voters,
-                        learners,
-                        voters_outgoing,
-                        learners_next,
-                        auto_leave,
-                    },
+                conf_state,
                 index: at,
                 term: of,
             },
@@ -211,18 +272,30 @@ pub(super) fn snapshot(of: &lockstep_raft::Snapshot) -> Result<Snapshot, TargetE
         let text = format!("a snapshot at {at} holds {data:?}, which no application made");
         return Err(TargetError::Failed(text));
     }
-    let servers = |ids: &[NodeId]| ids.iter().copied().map(server).collect();
     Ok(Snapshot {
         index: index(*at),
         term: term(*of),
-        configuration: Configuration {
-            voters: servers(voters),
-            outgoing: servers(voters_outgoing),
-            learners: servers(learners),
-            learners_next: servers(learners_next),
-            auto_leave: *auto_leave,
-        },
+        configuration: configuration(conf_state),
     })
+}
+
+/// A configuration of the production Raft in the vocabulary.
+pub(super) fn configuration(of: &ConfState) -> Configuration {
+    let ConfState {
+        voters,
+        learners,
+        voters_outgoing,
+        learners_next,
+        auto_leave,
+    } = of;
+    let servers = |ids: &[NodeId]| ids.iter().copied().map(server).collect();
+    Configuration {
+        voters: servers(voters),
+        outgoing: servers(voters_outgoing),
+        learners: servers(learners),
+        learners_next: servers(learners_next),
+        auto_leave: *auto_leave,
+    }
 }
 
 /// The payloads of proposals, which have neither index nor term yet.

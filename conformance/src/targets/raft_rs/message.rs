@@ -56,7 +56,7 @@ pub fn to_raft(m: &vocabulary::Message) -> Message {
                 .map(|(entry, index)| Entry {
                     term: entry.term.0,
                     index,
-                    data: payload_data(entry.payload).into(),
+                    data: payload_data(&entry.payload).into(),
                     ..Entry::default()
                 })
                 .collect();
@@ -83,7 +83,7 @@ pub fn to_raft(m: &vocabulary::Message) -> Message {
         Body::Propose { payloads } => {
             out.set_msg_type(MessageType::MsgPropose);
             let entry = |payload: &Payload| Entry {
-                data: payload_data(*payload).into(),
+                data: payload_data(payload).into(),
                 ..Entry::default()
             };
             out.entries = payloads.iter().map(entry).collect();
@@ -100,9 +100,10 @@ pub fn to_raft(m: &vocabulary::Message) -> Message {
 }
 
 /// The bytes that an entry carries.
-pub fn payload_data(payload: Payload) -> Vec<u8> {
+pub fn payload_data(payload: &Payload) -> Vec<u8> {
     match payload {
-        Payload::Empty => Vec::new(),
+        // Nobody proposes a change to it: `lacks` says so.
+        Payload::Empty | Payload::ConfChange(_) => Vec::new(),
         Payload::Value(value) => value.to_string().into_bytes(),
     }
 }

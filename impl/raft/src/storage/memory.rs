@@ -31,6 +31,8 @@ use crate::types::{ConfState, Entry, EntryId, HardState, Index, Snapshot, Term};
 pub struct MemoryStorage {
     hard_state: HardState,
     snapshot: Snapshot,
+    /// The configuration of the last entry that was applied, if it is another than that of the snapshot.
+    conf_state: Option<ConfState>,
     /// The last entry that is not held any more; its term is still needed for matching.
     compacted: EntryId,
     // Invariant: the indexes are consecutive and follow `compacted`.
@@ -48,6 +50,13 @@ impl MemoryStorage {
         let mut storage = Self::default();
         storage.snapshot.metadata.conf_state = conf_state;
         storage
+    }
+
+    /// Stores the configuration that the application has arrived at: what
+    /// [`apply_conf_change`](crate::RawNode::apply_conf_change) returned. A server that starts with an applied index
+    /// needs it, since the changes up to there are not handed out again.
+    pub fn set_conf_state(&mut self, conf_state: ConfState) {
+        self.conf_state = Some(conf_state);
     }
 
     /// The stored hard state.
@@ -172,6 +181,7 @@ impl MemoryStorage {
         self.compacted = snapshot.id();
         self.entries.clear();
         self.snapshot = snapshot;
+        self.conf_state = None;
         Ok(())
     }
 
@@ -204,7 +214,9 @@ impl MemoryStorage {
 
 impl Storage for MemoryStorage {
     fn initial_state(&self) -> Result<(HardState, ConfState), StorageError> {
-        Ok((self.hard_state, self.snapshot.metadata.conf_state.clone()))
+        let conf_state = self.conf_state.as_ref();
+        let conf_state = conf_state.unwrap_or(&self.snapshot.metadata.conf_state);
+        Ok((self.hard_state, conf_state.clone()))
     }
 
     fn entries(&self, low: Index, high: Index, max_bytes: u64) -> Result<Vec<Entry>, StorageError> {

@@ -2,7 +2,9 @@
 
 use super::{Applied, TransitionProperty, always, rule};
 use crate::cluster::Action;
+use crate::configuration::ConfChange;
 use crate::message::{Body, Entry, Message, Payload};
+use crate::properties::step::heard_from;
 use crate::server::{Flow, Progress, Server};
 use lockstep_traces::Role;
 
@@ -86,8 +88,8 @@ fn sees_higher_term(it: &Applied<'_>) -> bool {
             m.body,
             Body::RequestPreVote { .. } | Body::RequestPreVoteResponse { granted: true }
         );
-        // Then it follows, and campaigns in the same step: `campaign_step`.
-        let campaigns = m.body == Body::TimeoutNow;
+        // Then it follows, and campaigns in the same step, if it votes: `campaign_step`.
+        let campaigns = m.body == Body::TimeoutNow && it.votes();
         m.term > it.i.term && !campaigns && !only_asks && !it.refused_by_lease()
     })
 }
@@ -112,8 +114,9 @@ fn tells_stale_sender(it: &Applied<'_>) -> bool {
 }
 
 fn must_campaign(it: &Applied<'_>) -> bool {
-    let times_out = matches!(it.action, Action::Timeout(_)) && it.i.role != Role::Leader;
-    let alone = it.settings.servers() == 1;
+    let times_out =
+        matches!(it.action, Action::Timeout(_)) && it.i.role != Role::Leader && it.votes();
+    let alone = it.i.is_alone();
     let chosen = it.i.role == Role::PreCandidate
         && it.current().is_some_and(|m| {
             let grants = m.body == Body::RequestPreVoteResponse { granted: true };
@@ -121,16 +124,16 @@ fn must_campaign(it: &Applied<'_>) -> bool {
             if !it.i.refused.contains(m.from) {
                 granted.insert(m.from);
             }
-            grants && granted.len() >= it.settings.quorum()
+            grants && it.i.configuration.is_quorum(granted)
         });
     chosen || told_to(it) || times_out && (alone || !it.settings.pre_vote)
 }
 
-/// Whether the leader tells a follower to campaign, or one that is about to follow it.
+/// Whether the leader tells a follower to campaign that may, or one that is about to follow it.
 fn told_to(it: &Applied<'_>) -> bool {
     let follows = |m: &Message| m.term > it.i.term || it.i.role == Role::Follower;
     it.current()
-        .is_some_and(|m| m.body == Body::TimeoutNow && follows(m))
+        .is_some_and(|m| m.body == Body::TimeoutNow && follows(m) && it.votes())
 }
 
 fn campaigns(it: &Applied<'_>) -> bool {
@@ -140,30 +143,35 @@ fn campaigns(it: &Applied<'_>) -> bool {
         Some(m) if transfer => m.term + 1,
         _ => i.term + 1,
     };
-    let role = match it.settings.servers() {
-        1 => Role::Leader,
-        _ => Role::Candidate,
+    let role = match i.is_alone() {
+        true => Role::Leader,
+        false => Role::Candidate,
     };
     let requests = it
-        .others()
+        .voters()
         .map(|j| (j, term, Body::RequestVote { last, transfer }));
+    let asks = |body: &Body| matches!(body, Body::RequestVote { .. });
     (next.term, next.vote, next.role) == (term, Some(i.id), role)
-        && (role == Role::Leader || next.granted.len() == 1 && next.refused.is_empty())
-        && it.sends(requests)
+        && match role {
+            // Who learns from it is sent appends already.
+            Role::Leader => !it.sent().iter().any(|m| asks(&m.body)),
+            _ => next.granted.len() == 1 && next.refused.is_empty() && it.sends(requests),
+        }
 }
 
 fn must_pre_campaign(it: &Applied<'_>) -> bool {
     matches!(it.action, Action::Timeout(_))
         && it.i.role != Role::Leader
         && it.settings.pre_vote
-        && it.settings.servers() > 1
+        && it.votes()
+        && !it.i.is_alone()
 }
 
 fn pre_campaigns(it: &Applied<'_>) -> bool {
     let (i, next) = (it.i, it.next);
     let last = i.log.last();
     let requests = it
-        .others()
+        .voters()
         .map(|j| (j, i.term + 1, Body::RequestPreVote { last }));
     (next.term, next.vote, next.role) == (i.term, i.vote, Role::PreCandidate)
         && next.leader.is_none()
@@ -202,11 +210,13 @@ fn starts_over(it: &Applied<'_>) -> bool {
             m.to == j && matches!(m.body, Body::AppendEntries { prev, .. } if prev == i.log.last())
         })
     };
-    next.log.last_index() == last + 1
-        && next.log.entry(last + 1) == Some(blank)
-        && it
-            .others()
-            .all(|j| next.peer(j).is_some_and(fresh) && told(j))
+    // Alone it commits at once, and then it may leave a joint configuration at once.
+    let leave = Payload::conf_change(ConfChange::LEAVE_JOINT);
+    let mut more = (last + 2..=next.log.last_index()).map_while(|index| next.log.entry(index));
+    next.log.entry(last + 1) == Some(blank)
+        && more.all(|entry| entry.payload == leave)
+        && it.others().all(told)
+        && it.who_stay().all(|j| next.peer(j).is_some_and(fresh))
 }
 
 fn lease_is_earned(it: &Applied<'_>) -> bool {
@@ -217,10 +227,12 @@ fn lease_is_earned(it: &Applied<'_>) -> bool {
         .iter()
         .any(|m| m.body == Body::RequestVoteResponse { granted: true });
     let begins = it.of_leader().is_some() || voted && knows_leader;
-    let ends = matches!(
-        it.action,
-        Action::LeaseExpire(_) | Action::Timeout(_) | Action::Restart(_) | Action::ForgetLeader(_)
-    );
+    let ends = match it.action {
+        Action::LeaseExpire(_) | Action::Restart(_) | Action::ForgetLeader(_) => true,
+        // To who does not vote it means nothing.
+        Action::Timeout(_) => it.votes(),
+        _ => false,
+    };
     let lasts = i.lease && i.term == next.term && next.role == Role::Follower && !ends;
     next.lease == (it.settings.check_quorum && (begins || lasts))
 }
@@ -232,13 +244,12 @@ fn leads_on(it: &Applied<'_>) -> bool {
 fn activity_is_earned(it: &Applied<'_>) -> bool {
     let active = |i: &Server, j| i.peer(j).is_some_and(|peer| peer.recent_active);
     let answers = it.for_leader().map(|m| m.from);
-    it.others()
+    it.who_stay()
         .all(|j| active(it.next, j) == (active(it.i, j) || answers == Some(j)))
 }
 
 fn finds_quorum(it: &Applied<'_>) -> bool {
-    let active = |j: &_| it.i.peer(*j).is_some_and(|peer| peer.recent_active);
-    let quorum = it.others().filter(active).count() + 1 >= it.settings.quorum();
+    let quorum = it.i.configuration.is_quorum(heard_from(it.i));
     matches!(it.action, Action::CheckQuorum(_))
         && it.i.role == Role::Leader
         && (quorum || !it.settings.check_quorum)

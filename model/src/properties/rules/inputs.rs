@@ -50,7 +50,7 @@ fn sends_what_it_may(it: &Applied<'_>) -> bool {
             Body::AppendEntries { .. }
             | Body::Heartbeat { .. }
             | Body::TimeoutNow
-            | Body::InstallSnapshot { .. } => next.role == Role::Leader,
+            | Body::InstallSnapshot { .. } => it.leads(),
             Body::TransferLeader { .. } => is_for_leader(next, m),
             Body::Propose { .. } => {
                 term = 0;
@@ -98,7 +98,9 @@ fn ignores_idle_inputs(it: &Applied<'_>) -> bool {
     let mut idle = LocalEvents::that_mean_nothing(it.next, it.settings);
     let told = idle.all(|stimulus| {
         let expected = match stimulus {
-            Stimulus::Propose(_) => Outcome::Refused(Refusal::ProposalDropped),
+            Stimulus::Propose(_) | Stimulus::ProposeConfChange(_) => {
+                Outcome::Refused(Refusal::ProposalDropped)
+            }
             _ => Outcome::Accepted,
         };
         server.advance(it.settings, stimulus, &mut outbox) == expected
@@ -107,7 +109,9 @@ fn ignores_idle_inputs(it: &Applied<'_>) -> bool {
 }
 
 fn refuses_strangers(it: &Applied<'_>) -> bool {
-    let stranger = Id::new(MAX_SERVERS as u8 + 1).filter(|id| !it.settings.is_member(*id));
+    let members = it.next.configuration.members();
+    let all = (1..=MAX_SERVERS as u8 + 1).filter_map(Id::new);
+    let mut strangers = all.filter(|id| !members.contains(*id) && *id != it.next.id);
     let index = it.next.log.last_index();
     let hint = Position { term: 0, index: 0 };
     let answers = [
@@ -117,8 +121,10 @@ fn refuses_strangers(it: &Applied<'_>) -> bool {
         Body::AppendEntriesRejected { index, hint },
         Body::HeartbeatResponse,
     ];
-    stranger.is_none_or(|from| {
-        answers.into_iter().all(|body| {
+    // The last has no place in any cluster, the first may have been a member.
+    let some = strangers.next().into_iter().chain(strangers.next_back());
+    some.into_iter().all(|from| {
+        answers.clone().into_iter().all(|body| {
             let message = Message {
                 from,
                 to: it.next.id,

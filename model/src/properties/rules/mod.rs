@@ -7,15 +7,18 @@
 
 mod election;
 mod inputs;
+mod membership;
 mod replication;
 mod snapshot;
 mod transfer;
 mod votes;
 
 use super::TransitionProperty;
+use super::membership::members_throughout;
 use crate::cluster::{Action, Cluster, ClusterState};
+use crate::configuration::ConfChange;
 use crate::ids::Id;
-use crate::message::{Body, Message};
+use crate::message::{Body, Message, Payload, Payloads};
 use crate::network::Network;
 use crate::server::Server;
 use crate::settings::Settings;
@@ -23,9 +26,10 @@ use lockstep_traces::Role;
 use smallvec::SmallVec;
 
 /// The rules, in the order in which they are looked at.
-pub(super) const ALL: [&[TransitionProperty]; 6] = [
+pub(super) const ALL: [&[TransitionProperty]; 7] = [
     election::ALL,
     votes::ALL,
+    membership::ALL,
     replication::ALL,
     transfer::ALL,
     snapshot::ALL,
@@ -55,12 +59,15 @@ use rule;
 struct Applied<'a> {
     settings: &'a Settings,
     action: Action,
-    /// The message that is delivered.
+    /// The message that is delivered, unless it is [refused](Self::refuses_stranger).
     message: Option<&'a Message>,
+    delivered: Option<&'a Message>,
     i: &'a Server,
     next: &'a Server,
     /// The least value that a proposal can carry: no log has it.
     value: u64,
+    /// The change of the configuration that is proposed.
+    change: Option<ConfChange>,
     before: &'a Network,
     after: &'a Network,
 }
@@ -73,15 +80,23 @@ impl<'a> Applied<'a> {
         after: &'a ClusterState,
     ) -> Option<Applied<'a>> {
         let (i, next) = super::step::moved(before, action, after)?;
+        let delivered = super::step::delivered(before, action);
         Some(Applied {
             settings: &cluster.settings,
             action: *action,
-            message: super::step::delivered(before, action),
+            message: delivered.filter(|m| !is_strange(i, m)),
+            delivered,
             i,
             next,
             value: match action {
                 Action::Propose(_) => before.next_value(),
                 _ => 0,
+            },
+            change: match action {
+                Action::ProposeConfChange(_) | Action::ProposeOtherConfChange(_) => {
+                    Some(cluster.change(*action))
+                }
+                _ => None,
             },
             before: &before.network,
             after: &after.network,
@@ -90,11 +105,11 @@ impl<'a> Applied<'a> {
 
     /// The messages sent, sorted.
     fn sent(&self) -> SmallVec<[&'a Message; 6]> {
-        if self.after.len() + usize::from(self.message.is_some()) == self.before.len() {
+        if self.after.len() + usize::from(self.delivered.is_some()) == self.before.len() {
             return SmallVec::new();
         }
         let mut old = self.before.iter().peekable();
-        let mut delivered = self.message;
+        let mut delivered = self.delivered;
         let mut sent = SmallVec::new();
         for message in self.after.iter() {
             while old.peek().is_some_and(|it| *it < message) {
@@ -177,10 +192,83 @@ impl<'a> Applied<'a> {
         })
     }
 
-    /// The other members.
+    /// The other members before the step.
     fn others(&self) -> impl Iterator<Item = Id> + use<> {
+        self.i.others()
+    }
+
+    /// The other members that are so before the step, after it, and all the time between.
+    fn who_stay(&self) -> impl Iterator<Item = Id> + use<> {
+        let applied = self.i.commit + 1..=self.next.commit;
+        let members = members_throughout(self.next, self.i.configuration, applied);
+        self.i.others().filter(move |j| members.contains(*j))
+    }
+
+    /// The other voters before the step, of both halves of a joint configuration.
+    fn voters(&self) -> impl Iterator<Item = Id> + use<> {
         let own = self.i.id;
-        self.settings.ids().filter(move |j| *j != own)
+        let voters = self.i.configuration.all_voters().iter();
+        voters.filter(move |j| *j != own)
+    }
+
+    /// Whether a change of the configuration is applied.
+    fn reconfigures(&self) -> bool {
+        let mut applied = self.i.commit + 1..=self.next.commit;
+        let log = &self.next.log;
+        applied.any(|index| {
+            let entry = log.entry(index);
+            entry.is_some_and(|entry| entry.payload.as_conf_change().is_some())
+        })
+    }
+
+    /// Whether it is a voter of its configuration before the step.
+    fn votes(&self) -> bool {
+        self.i.configuration.all_voters().contains(self.i.id)
+    }
+
+    /// Whether before the step it leads, is part of its own configuration, and does not hand over.
+    fn takes_proposals(&self) -> bool {
+        let member = self.i.configuration.members().contains(self.i.id);
+        self.i.role == Role::Leader && member && self.i.transferee.is_none()
+    }
+
+    /// What a client proposes, here or at the server that forwarded it.
+    fn proposal(&self) -> Option<Payloads> {
+        let one = |payload| std::iter::once(payload).collect();
+        match (self.action, self.change, self.message) {
+            (Action::Propose(_), ..) => Some(Payload::value(self.value).into_iter().collect()),
+            (_, Some(change), _) => Some(one(Payload::conf_change(change))),
+            (_, _, Some(m)) if m.term == 0 => match &m.body {
+                Body::Propose { payloads } => Some(payloads.clone()),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// Whether a leader has too much uncommitted to take more proposals.
+    fn is_full(&self, payloads: &Payloads) -> bool {
+        let more = payloads.iter().filter(|it| carries_something(*it)).count() as u32;
+        let (limit, uncommitted) = (self.settings.max_uncommitted, self.i.uncommitted);
+        limit > 0 && uncommitted > 0 && more > 0 && uncommitted + more > limit
+    }
+
+    /// Whether it leads in the step, but may have applied its own removal and stepped down at its end.
+    fn leads(&self) -> bool {
+        self.next.role == Role::Leader || self.was_removed_as_leader()
+    }
+
+    /// Whether it led, and has stepped down because it applied its own removal.
+    fn was_removed_as_leader(&self) -> bool {
+        self.i.role == Role::Leader
+            && self.next.role == Role::Follower
+            && self.i.term == self.next.term
+            && self.reconfigures()
+    }
+
+    /// Whether the message is the answer of a server that is no member.
+    fn refuses_stranger(&self) -> bool {
+        self.delivered.is_some_and(|m| is_strange(self.i, m))
     }
 
     /// Whether it led before and afterwards, in the same term.
@@ -189,6 +277,16 @@ impl<'a> Applied<'a> {
             && self.next.role == Role::Leader
             && self.i.term == self.next.term
     }
+}
+
+/// Whether a message is the answer of a server that is no member of the recipient's configuration.
+fn is_strange(i: &Server, m: &Message) -> bool {
+    m.is_response() && !i.configuration.members().contains(m.from)
+}
+
+/// Whether an entry counts as uncommitted: what begins a term, or leaves a joint configuration, has no size.
+fn carries_something(payload: Payload) -> bool {
+    payload != Payload::EMPTY && payload != Payload::conf_change(ConfChange::LEAVE_JOINT)
 }
 
 fn always(_: &Applied<'_>) -> bool {

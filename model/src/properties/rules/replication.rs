@@ -3,8 +3,9 @@
 
 use super::{Applied, TransitionProperty, rule};
 use crate::cluster::Action;
-use crate::ids::Id;
+use crate::ids::{Id, IdSet};
 use crate::message::{Body, Entries, Entry, Message, Payload, Position};
+use crate::properties::membership::{governing, members_throughout};
 use crate::server::{Flow, Progress, Server};
 use lockstep_traces::Role;
 
@@ -135,7 +136,7 @@ fn appends<'a>(it: &Applied<'a>) -> impl Iterator<Item = &'a Message> {
 }
 
 fn is_proposed(it: &Applied<'_>) -> bool {
-    matches!(it.action, Action::Propose(_)) && it.i.role == Role::Leader
+    matches!(it.action, Action::Propose(_)) && it.takes_proposals()
 }
 
 fn appends_proposal(it: &Applied<'_>) -> bool {
@@ -166,11 +167,19 @@ fn are_of_own_log(it: &Applied<'_>) -> bool {
             log.matches(*prev)
                 && entries.iter().eq(own.take(entries.len()))
                 && entries.len() <= most
-                && (*commit, m.term) == (it.next.commit, it.next.term)
-                && it.next.role == Role::Leader
+                && (it.i.commit..=it.next.commit).contains(commit)
+                && (*commit == it.next.commit || commits_in_stages(it))
+                && m.term == it.next.term
+                && it.leads()
         }
         _ => true,
     })
+}
+
+/// Whether what the leader sends first may say less than what it commits in the end: it commits by itself, or more by a
+/// configuration that has just come into use.
+fn commits_in_stages(it: &Applied<'_>) -> bool {
+    it.i.is_alone() || it.reconfigures()
 }
 
 fn append<'a>(it: &Applied<'a>) -> Option<(&'a Message, Position, &'a Entries, u32)> {
@@ -266,7 +275,7 @@ fn hint_is_tight(it: &Applied<'_>) -> bool {
 }
 
 fn does_not_lead(it: &Applied<'_>) -> bool {
-    it.next.role != Role::Leader && it.next.term >= it.i.term
+    it.next.role != Role::Leader && it.next.term >= it.i.term && !it.was_removed_as_leader()
 }
 
 fn commits_as_told(it: &Applied<'_>) -> bool {
@@ -277,27 +286,90 @@ fn commits_as_told(it: &Applied<'_>) -> bool {
             commit,
         }) if fits(it, *prev) => (*commit).min(prev.index + entries.len() as u32),
         Some(Body::Heartbeat { commit }) => (*commit).min(it.i.log.last_index()),
-        Some(Body::InstallSnapshot { last, voters }) if voters.contains(it.i.id) => last.index,
+        Some(Body::InstallSnapshot {
+            last,
+            configuration,
+        }) if configuration.members().contains(it.i.id) => last.index,
         _ => 0,
     };
     it.next.commit == it.i.commit.max(told)
 }
 
 fn leads_now(it: &Applied<'_>) -> bool {
-    it.next.role == Role::Leader
+    it.leads()
 }
 
+/// What a leader commits in a step: the highest index that a quorum has, and whenever it has applied a change the
+/// highest that a quorum of the new configuration has. Once it has applied its own removal it looks again only when
+/// somebody acknowledges something.
 fn commits_what_a_majority_has(it: &Applied<'_>) -> bool {
     let next = it.next;
-    let counted = |index: &u32| {
-        let has = |j: &_| next.peer(*j).is_some_and(|peer| peer.matched >= *index);
-        next.log.term_at(*index) == Some(next.term)
-            && it.others().filter(has).count() + 1 > it.settings.servers() / 2
+    let led = it.i.role == Role::Leader && it.i.term == next.term;
+    let acknowledged = it.for_leader().and_then(|m| match m.body {
+        Body::AppendEntriesAccepted { index } if index <= it.i.log.last_index() => {
+            Some((m.from, index))
+        }
+        _ => None,
+    });
+    let matched = |j: Id| {
+        let known = it.i.peer(j).filter(|_| led).map_or(0, |peer| peer.matched);
+        match acknowledged {
+            Some((from, index)) if from == j => known.max(index),
+            _ => known,
+        }
     };
-    let highest = (it.i.commit + 1..=next.log.last_index())
-        .rev()
-        .find(counted);
-    next.commit == highest.unwrap_or(it.i.commit)
+    let appends = next.log.last_index() > it.i.log.last_index();
+    let peers = it.i.peers.as_ref();
+    let forgotten = peers.is_some_and(|peers| peers[it.i.id.slot()].is_forgotten());
+    // Who has come back counts for nothing before it has acknowledged something, the leader itself included.
+    let mut known = it.i.configuration.members();
+    if forgotten && !appends {
+        known.remove(next.id);
+    }
+    let mut configuration = it.i.configuration;
+    let mut commit = it.i.commit;
+    // What the leader appends in the step: first what it was asked for, or the entry of a new leader, and later maybe
+    // that it leaves a joint configuration.
+    let asked = match it.proposal() {
+        Some(payloads) => payloads.len() as u32,
+        None => u32::from(!led),
+    };
+    let last_index = next.log.last_index();
+    let mut last = last_index.min(it.i.log.last_index() + asked);
+    let mut leads = true;
+    let mut looks = it.votes() || appends || acknowledged.is_some();
+    for applied in it.i.commit.. {
+        // Every entry is applied in its turn, the first of these before the step.
+        let change = (applied > it.i.commit).then(|| next.log.entry(applied));
+        let change = change.flatten().and_then(|it| it.payload.as_conf_change());
+        if change.is_some() {
+            known = known.and(members_throughout(next, configuration, applied..=applied));
+            configuration = governing(next, configuration, applied..=applied);
+            let votes = configuration.all_voters().contains(next.id);
+            leads &= votes || !it.settings.step_down_on_removal;
+            looks = leads && votes;
+        }
+        if applied > it.i.commit && configuration.auto_leave && last < last_index {
+            last = last_index;
+            looks = leads;
+        }
+        if looks {
+            let counted = |index: &u32| {
+                let mut have = IdSet::EMPTY;
+                let members = configuration.members().and(known).iter();
+                members
+                    .filter(|j| *j == next.id || matched(*j) >= *index)
+                    .for_each(|j| have.insert(j));
+                next.log.term_at(*index) == Some(next.term) && configuration.is_quorum(have)
+            };
+            commit = (commit + 1..=last).rev().find(counted).unwrap_or(commit);
+            looks = false;
+        }
+        if applied >= commit {
+            break;
+        }
+    }
+    next.commit == commit
 }
 
 fn commits_more(it: &Applied<'_>) -> bool {
@@ -344,7 +416,9 @@ fn news<'a>(it: &Applied<'a>) -> Option<(&'a Message, u32, &'a Progress)> {
 }
 
 fn answers_probe(it: &Applied<'_>) -> bool {
-    news(it).is_some_and(|(.., old)| old.flow == Flow::Probe)
+    // What it says may be what removes it.
+    let stays = |m: &Message| it.who_stay().any(|j| j == m.from);
+    it.still_leads() && news(it).is_some_and(|(m, _, old)| old.flow == Flow::Probe && stays(m))
 }
 
 fn acknowledges_more(it: &Applied<'_>) -> bool {
@@ -379,7 +453,7 @@ fn match_is_acknowledged(it: &Applied<'_>) -> bool {
         _ => None,
     });
     let matched = |i: &Server, j| i.peer(j).map_or(0, |peer| peer.matched);
-    it.others().all(|j| {
+    it.who_stay().all(|j| {
         let old = matched(it.i, j);
         let new = match acknowledged {
             // Behind the log there is nothing to have.
@@ -489,30 +563,38 @@ fn hears_from_behind(it: &Applied<'_>) -> bool {
 fn flow_is_controlled(it: &Applied<'_>) -> bool {
     let answers = it.for_leader().map(|m| m.from);
     let with_entries = |m: &&Message| matches!(&m.body, Body::AppendEntries { entries, .. } if !entries.is_empty());
-    it.others().all(|j| {
-        let (old, Some(new)) = (it.i.peer(j), it.next.peer(j)) else {
-            return appends(it).all(|m| m.to != j);
-        };
-        let mut to_it = appends(it).filter(|m| m.to == j);
-        let held_back = old.is_some_and(Progress::is_paused) && answers != Some(j);
-        let ahead = appends(it).filter(|m| m.to == j).filter(with_entries);
-        match new.flow {
-            _ if held_back => to_it.next().is_none(),
-            _ if to_it.next().is_none() => true,
-            Flow::Snapshot => false,
-            // An append without entries holds nothing back.
-            Flow::Probe => match ahead.count() {
-                0 => !new.paused,
-                1 => new.paused,
-                _ => false,
-            },
-            Flow::Replicate => ahead.into_iter().all(|m| {
-                let last = match &m.body {
-                    Body::AppendEntries { prev, entries, .. } => prev.index + entries.len() as u32,
-                    _ => 0,
-                };
-                new.inflight.iter().any(|sent| sent == last)
-            }),
-        }
-    })
+    it.next.role != Role::Leader
+        || it.next.others().all(|j| {
+            // To who goes and comes back in one step it sends as to two servers.
+            let returns = it.i.peer(j).is_some() && !it.who_stay().any(|it| it == j);
+            if returns {
+                return true;
+            }
+            let (old, Some(new)) = (it.i.peer(j), it.next.peer(j)) else {
+                return appends(it).all(|m| m.to != j);
+            };
+            let mut to_it = appends(it).filter(|m| m.to == j);
+            let held_back = old.is_some_and(Progress::is_paused) && answers != Some(j);
+            let ahead = appends(it).filter(|m| m.to == j).filter(with_entries);
+            match new.flow {
+                _ if held_back => to_it.next().is_none(),
+                _ if to_it.next().is_none() => true,
+                Flow::Snapshot => false,
+                // An append without entries holds nothing back.
+                Flow::Probe => match ahead.count() {
+                    0 => !new.paused,
+                    1 => new.paused,
+                    _ => false,
+                },
+                Flow::Replicate => ahead.into_iter().all(|m| {
+                    let last = match &m.body {
+                        Body::AppendEntries { prev, entries, .. } => {
+                            prev.index + entries.len() as u32
+                        }
+                        _ => 0,
+                    };
+                    new.inflight.iter().any(|sent| sent == last)
+                }),
+            }
+        })
 }

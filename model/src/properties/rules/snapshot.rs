@@ -2,7 +2,8 @@
 
 use super::{Applied, TransitionProperty, always, rule};
 use crate::cluster::Action;
-use crate::ids::{Id, IdSet};
+use crate::configuration::Configuration;
+use crate::ids::Id;
 use crate::message::{Body, Message, Position};
 use crate::server::{Flow, Progress, Server};
 use lockstep_traces::Role;
@@ -11,7 +12,7 @@ pub(super) const ALL: &[TransitionProperty] = &[
     rule!(
         "compact_step",
         "\"each server takes snapshots independently, covering just the committed entries in its log\" (paper, \
-         section 7): a snapshot stands for what was applied, and nothing else changes",
+         section 7): a snapshot stands for what was applied, has the configuration in use, and nothing else changes",
         |it: &Applied<'_>| matches!(it.action, Action::Compact(_)) => compacts
     ),
     rule!(
@@ -37,8 +38,8 @@ pub(super) const ALL: &[TransitionProperty] = &[
     rule!(
         "snapshot_installed_step",
         "\"if existing log entry has same index and term as snapshot's last included entry, retain log entries \
-         following it\", otherwise \"discard the entire log\" (paper, figure 13); one that is committed already, \
-         or of a configuration without the server, changes nothing",
+         following it\", otherwise \"discard the entire log\" (paper, figure 13) and take the configuration of the \
+         snapshot; one that is committed already, or of a configuration without the server, changes nothing",
         |it: &Applied<'_>| installed(it).is_some() => installs
     ),
     rule!(
@@ -86,8 +87,8 @@ pub(super) const ALL: &[TransitionProperty] = &[
         "a leader waits for what becomes of a snapshot until the peer has acknowledged so much that the log \
          goes on from there, whether by this snapshot or otherwise, or a report says what became of it \
          (etcd's raft, Progress)",
-        |it: &Applied<'_>| it.still_leads() && it.others().any(|j| waits(it.i, j)) => |it: &Applied<'_>| {
-            let mut awaited = it.others().filter(|j| waits(it.i, *j));
+        |it: &Applied<'_>| it.still_leads() && it.who_stay().any(|j| waits(it.i, j)) => |it: &Applied<'_>| {
+            let mut awaited = it.who_stay().filter(|j| waits(it.i, *j));
             awaited.all(|j| waits(it.next, j) != is_settled(it, j))
         }
     ),
@@ -105,6 +106,7 @@ fn compacts(it: &Applied<'_>) -> bool {
         ..next.clone()
     };
     next.log.snapshot() == last
+        && next.log.snapshot_configuration() == i.configuration
         && next.log.last() == i.log.last()
         && kept.all(|index| next.log.entry(index) == i.log.entry(index))
         && same_log == *i
@@ -112,32 +114,45 @@ fn compacts(it: &Applied<'_>) -> bool {
 }
 
 /// The snapshot that a leader sends to a server that follows it.
-fn installed<'a>(it: &Applied<'a>) -> Option<(&'a Message, Position, IdSet)> {
+fn installed<'a>(it: &Applied<'a>) -> Option<(&'a Message, Position, Configuration)> {
     let m = it.of_leader()?;
     match m.body {
-        Body::InstallSnapshot { last, voters } => Some((m, last, voters)),
+        Body::InstallSnapshot {
+            last,
+            configuration,
+        } => Some((m, last, configuration)),
         _ => None,
     }
 }
 
 fn installs(it: &Applied<'_>) -> bool {
-    installed(it).is_none_or(|(_, last, voters)| {
+    installed(it).is_none_or(|(_, last, configuration)| {
         let (old, new) = (&it.i.log, &it.next.log);
         let commit = it.next.commit;
-        if last.index <= it.i.commit || !voters.contains(it.i.id) {
-            return old == new && commit == it.i.commit;
+        let same_configuration = it.next.configuration == it.i.configuration;
+        if last.index <= it.i.commit || !configuration.members().contains(it.i.id) {
+            return old == new && commit == it.i.commit && same_configuration;
         }
+        // What it applies one by one may change the configuration.
+        let kept = same_configuration || it.reconfigures();
+        let restored = [it.next.configuration, new.snapshot_configuration()];
         match old.matches(last) {
-            true => old == new && commit == last.index,
-            false => (new.snapshot(), new.last_index(), commit) == (last, last.index, last.index),
+            true => old == new && commit == last.index && kept,
+            false => {
+                (new.snapshot(), new.last_index(), commit) == (last, last.index, last.index)
+                    && (restored == [configuration; 2] || !it.settings.may_change)
+            }
         }
     })
 }
 
 /// The snapshots that were sent.
-fn snapshots<'a>(it: &Applied<'a>) -> impl Iterator<Item = (&'a Message, Position, IdSet)> {
+fn snapshots<'a>(it: &Applied<'a>) -> impl Iterator<Item = (&'a Message, Position, Configuration)> {
     it.sent().into_iter().filter_map(|m| match m.body {
-        Body::InstallSnapshot { last, voters } => Some((m, last, voters)),
+        Body::InstallSnapshot {
+            last,
+            configuration,
+        } => Some((m, last, configuration)),
         _ => None,
     })
 }
@@ -146,7 +161,7 @@ fn sends_what_is_needed(it: &Applied<'_>) -> bool {
     let own = it.next.log.snapshot();
     let answers = it.for_leader().map(|m| m.from);
     it.next.role == Role::Leader
-        && snapshots(it).all(|(m, last, voters)| {
+        && snapshots(it).all(|(m, last, configuration)| {
             let to_it = it.sent().into_iter().filter(|sent| sent.to == m.to);
             let waited = it.i.peer(m.to).is_some_and(Progress::is_paused);
             let next = it.next.peer(m.to);
@@ -155,8 +170,12 @@ fn sends_what_is_needed(it: &Applied<'_>) -> bool {
                 let known = next.map_or(0, |next| next.matched).max(old.matched);
                 known < own.index
             };
+            // To who goes and comes back in one step it sends as to two servers.
+            if it.i.peer(m.to).is_some() && !it.who_stay().any(|j| j == m.to) {
+                return true;
+            }
             last == own
-                && it.settings.ids().all(|id| voters.contains(id))
+                && configuration == it.next.log.snapshot_configuration()
                 && to_it.count() == 1
                 && (!waited || answers == Some(m.to))
                 && !waits(it.i, m.to)

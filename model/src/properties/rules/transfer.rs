@@ -2,10 +2,12 @@
 //! and 6.2; etcd's raft).
 
 use super::inputs::{changes, ignores};
-use super::{Applied, TransitionProperty, rule};
+use super::membership::taken;
+use super::{Applied, TransitionProperty, carries_something, rule};
 use crate::cluster::Action;
+use crate::configuration::ConfChange;
 use crate::ids::Id;
-use crate::message::{Body, Message, Payload, Payloads};
+use crate::message::{Body, Entry, Message, Payload, Payloads};
 use crate::server::{Server, Stimulus};
 use lockstep_traces::{Outcome, Refusal, Role};
 
@@ -19,10 +21,10 @@ pub(super) const ALL: &[TransitionProperty] = &[
     ),
     rule!(
         "transfer_ignored_step",
-        "a request for the server that is being handed over to already, for the leader itself or for a \
+        "a request for the server that is being handed over to already, for the leader itself, a learner or a \
          stranger begins nothing, and one for the leader ends what was begun (etcd's raft)",
         is_asked_in_vain => |it: &Applied<'_>| {
-            let ends = asked(it) == Some(it.i.id);
+            let ends = asked(it) == Some(it.i.id) && may_lead(it, it.i.id);
             let kept = Server {
                 transferee: it.i.transferee.filter(|_| !ends),
                 ..it.i.clone()
@@ -47,8 +49,9 @@ pub(super) const ALL: &[TransitionProperty] = &[
          to match its own, and not before (thesis, section 3.10)",
         hands_over => |it: &Applied<'_>| {
             let complete = |j| it.next.peer(j).is_some_and(|peer| peer.matched == it.next.log.last_index());
-            let leads = it.next.role == Role::Leader;
-            told(it).all(|m| leads && it.next.transferee == Some(m.to) && complete(m.to))
+            // What is acknowledged may be what takes the leadership or the vote away.
+            let handed_over = |j| [it.i.transferee, it.next.transferee].contains(&Some(j));
+            told(it).all(|m| it.leads() && handed_over(m.to) && (complete(m.to) || it.reconfigures()))
         }
     ),
     rule!(
@@ -60,13 +63,17 @@ pub(super) const ALL: &[TransitionProperty] = &[
     rule!(
         "transfer_lasts_step",
         "\"if leadership transfer does not complete after about an election timeout, the prior leader \
-         aborts the transfer\" (thesis, section 3.10), or when another is asked for, and not before",
+         aborts the transfer\" (thesis, section 3.10), or when another is asked for or the transferee loses its vote \
+         (etcd's raft, switchToConfig), and not before",
         |it: &Applied<'_>| it.i.transferee.is_some() && it.still_leads() => |it: &Applied<'_>| {
             let elapsed = matches!(it.action, Action::CheckQuorum(_));
-            match asked(it).filter(|to| it.settings.is_member(*to)) {
+            let voters = it.next.configuration.all_voters();
+            // Who was removed or demoted does not lead, says a leader that still has a say.
+            let lost = |to: &Id| it.reconfigures() && voters.contains(it.i.id) && !voters.contains(*to);
+            match asked(it).filter(|to| may_lead(it, *to)) {
                 Some(to) => it.next.transferee == Some(to).filter(|to| *to != it.i.id),
                 None if elapsed => it.next.transferee.is_none(),
-                None => it.next.transferee == it.i.transferee,
+                None => it.next.transferee == it.i.transferee.filter(|to| !lost(to)),
             }
         }
     ),
@@ -118,10 +125,10 @@ pub(super) const ALL: &[TransitionProperty] = &[
         "proposal_forwarded_step",
         "a follower that is to forwards what a client proposes to the leader that it knows, and does not change; \
          whoever neither leads nor forwards drops it (thesis, section 6.2; etcd's raft)",
-        |it: &Applied<'_>| it.i.role != Role::Leader && proposal(it).is_some() => |it: &Applied<'_>| {
+        |it: &Applied<'_>| it.i.role != Role::Leader && it.proposal().is_some() => |it: &Applied<'_>| {
             let forwards = it.settings.forward_proposals && it.i.role == Role::Follower;
-            let leader = it.i.leader.filter(|_| forwards);
-            let payloads = proposal(it).unwrap_or_default();
+            let payloads = it.proposal().unwrap_or_default();
+            let leader = it.i.leader.filter(|_| forwards && is_possible(it, &payloads));
             let forwarded = leader.map(|to| (to, 0, Body::Propose { payloads }));
             it.i == it.next && it.sends(forwarded)
         }
@@ -130,7 +137,7 @@ pub(super) const ALL: &[TransitionProperty] = &[
         "forwarded_proposal_step",
         "a leader takes what is forwarded to it as if a client had asked it: it appends it to its log \
          (paper, section 5.3), unless it hands over or has too much uncommitted",
-        |it: &Applied<'_>| it.i.role == Role::Leader && it.message.is_some() && proposal(it).is_some()
+        |it: &Applied<'_>| it.i.role == Role::Leader && it.message.is_some() && it.proposal().is_some()
             => takes_proposal
     ),
     rule!(
@@ -142,7 +149,7 @@ pub(super) const ALL: &[TransitionProperty] = &[
             let next = it.next;
             let uncommitted = (next.commit + 1..=next.log.last_index()).filter(|index| {
                 let entry = next.log.entry(*index);
-                entry.is_some_and(|entry| entry.payload != Payload::EMPTY && entry.term == next.term)
+                entry.is_some_and(|entry| carries_something(entry.payload) && entry.term == next.term)
             });
             let counted = next.uncommitted as usize;
             counted <= uncommitted.count() && next.uncommitted <= it.settings.max_uncommitted
@@ -162,8 +169,13 @@ fn asked(it: &Applied<'_>) -> Option<Id> {
     }
 }
 
+/// Whether a server votes, so that it can lead.
+fn may_lead(it: &Applied<'_>, to: Id) -> bool {
+    it.i.configuration.all_voters().contains(to)
+}
+
 fn is_new(it: &Applied<'_>, to: Id) -> bool {
-    it.settings.is_member(to) && to != it.i.id && it.i.transferee != Some(to)
+    may_lead(it, to) && to != it.i.id && it.i.transferee != Some(to)
 }
 
 fn is_asked(it: &Applied<'_>) -> bool {
@@ -213,29 +225,38 @@ fn completes(it: &Applied<'_>) -> bool {
         })
 }
 
-/// What a client proposes, here or at the server that forwarded it.
-fn proposal(it: &Applied<'_>) -> Option<Payloads> {
-    match (it.action, it.message) {
-        (Action::Propose(_), _) => Some(Payload::value(it.value).into_iter().collect()),
-        (_, Some(m)) if m.term == 0 => match &m.body {
-            Body::Propose { payloads } => Some(payloads.clone()),
-            _ => None,
-        },
-        _ => None,
-    }
+/// Whether the configuration may change, if that is what is proposed.
+fn is_possible(it: &Applied<'_>, payloads: &Payloads) -> bool {
+    let mut changes = payloads.iter().filter_map(Payload::as_conf_change);
+    changes.all(|change| {
+        let mut servers = change.servers();
+        it.settings.may_change && servers.all(|id| it.settings.is_server(id))
+    })
 }
 
 fn takes_proposal(it: &Applied<'_>) -> bool {
-    let payloads = proposal(it).unwrap_or_default();
+    let asked = it.proposal().unwrap_or_default();
     let (old, new) = (it.i.log.last_index(), it.next);
-    let carry = payloads.iter().filter(|it| *it != Payload::EMPTY).count() as u32;
-    let limit = it.settings.max_uncommitted;
-    let full = limit > 0 && it.i.uncommitted > 0 && carry > 0 && it.i.uncommitted + carry > limit;
-    if full || it.i.transferee.is_some() {
+    if !it.takes_proposals() || !is_possible(it, &asked) {
         return it.i == new && it.sends([]);
     }
+    let payloads = taken(it, &asked);
+    if it.is_full(&payloads) {
+        // A change that there is no room for is waited for all the same.
+        let kept = Server {
+            pending_conf_index: new.pending_conf_index,
+            ..it.i.clone()
+        };
+        return kept == *new && it.sends([]);
+    }
     let appended = (old + 1..=new.log.last_index()).map_while(|index| new.log.entry(index));
+    // Alone it commits at once, and then it may leave a joint configuration at once.
+    let leave = Payload::conf_change(ConfChange::LEAVE_JOINT);
+    let expected = payloads.iter().map(Some).chain(std::iter::repeat(None));
+    let as_expected = |(entry, payload): (Entry, Option<Payload>)| {
+        entry.term == new.term && entry.payload == payload.unwrap_or(leave)
+    };
     it.still_leads()
-        && appended.clone().all(|entry| entry.term == new.term)
-        && appended.map(|entry| entry.payload).eq(payloads.iter())
+        && new.log.last_index() >= old + payloads.len() as u32
+        && appended.zip(expected).all(as_expected)
 }

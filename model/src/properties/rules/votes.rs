@@ -1,6 +1,7 @@
 //! Votes and pre-votes (paper, sections 5.2 and 5.4.1; thesis, section 9.6).
 
 use super::{Applied, TransitionProperty, rule};
+use crate::configuration::VoteResult;
 use crate::message::{Body, Message, Position};
 use lockstep_traces::Role;
 
@@ -56,7 +57,7 @@ pub(super) const ALL: &[TransitionProperty] = &[
         "\"a candidate wins an election if it receives votes from a majority of the servers in the full \
          cluster for the same term\" (paper, section 5.2)",
         wins => |it: &Applied<'_>| {
-            it.settings.servers() == 1
+            it.i.is_alone()
                 || decided_by(it, Role::Candidate, &Body::RequestVoteResponse { granted: true })
         }
     ),
@@ -163,8 +164,7 @@ fn counts(it: &Applied<'_>) -> bool {
         if !yes.contains(m.from) && !no.contains(m.from) {
             if granted { &mut yes } else { &mut no }.insert(m.from);
         }
-        let quorum = it.settings.quorum();
-        let decided = yes.len() >= quorum || no.len() > it.settings.servers() - quorum;
+        let decided = i.configuration.vote_result(yes, no) != VoteResult::Pending;
         match decided {
             true => i.role != next.role,
             false => {
@@ -191,6 +191,6 @@ fn decided_by(it: &Applied<'_>, role: Role, grant: &Body) -> bool {
         it.i.role == role
             && m.body == *grant
             && (m.term == it.i.term || role == Role::PreCandidate)
-            && granted.len() > it.settings.servers() / 2
+            && it.i.configuration.is_quorum(granted)
     })
 }

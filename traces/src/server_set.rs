@@ -1,0 +1,106 @@
+use crate::ServerId;
+use crate::trace::MAX_SERVERS;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::borrow::Cow;
+use std::fmt;
+
+/// A set of the servers of a cluster; in JSON the list of their names, ascending.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServerSet(u64);
+
+// One bit a server.
+const _: () = assert!(MAX_SERVERS <= 64);
+
+impl ServerSet {
+    /// Nobody.
+    pub const NONE: ServerSet = ServerSet(0);
+
+    /// The set of the servers with these numbers.
+    ///
+    /// # Panics
+    ///
+    /// If no cluster has a server of that number.
+    pub const fn of(numbers: &[u64]) -> ServerSet {
+        let mut set = 0;
+        let mut place = 0;
+        while place < numbers.len() {
+            let number = numbers[place];
+            assert!(
+                number >= 1 && number <= MAX_SERVERS,
+                "there is no such server"
+            );
+            set |= 1 << (number - 1);
+            place += 1;
+        }
+        ServerSet(set)
+    }
+
+    /// Whether nobody is in the set.
+    pub const fn is_empty(&self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether the server is in the set.
+    pub const fn contains(self, server: ServerId) -> bool {
+        server.get() <= MAX_SERVERS && self.0 >> (server.get() - 1) & 1 == 1
+    }
+
+    /// The servers, ascending.
+    pub fn iter(self) -> impl Iterator<Item = ServerId> {
+        let all = (1..=MAX_SERVERS).filter_map(ServerId::new);
+        all.filter(move |server| self.contains(*server))
+    }
+}
+
+impl FromIterator<ServerId> for ServerSet {
+    /// # Panics
+    ///
+    /// If no cluster has a server of that name.
+    fn from_iter<I: IntoIterator<Item = ServerId>>(servers: I) -> ServerSet {
+        let sets = servers.into_iter().map(|id| ServerSet::of(&[id.get()]).0);
+        ServerSet(sets.fold(0, std::ops::BitOr::bitor))
+    }
+}
+
+impl fmt::Debug for ServerSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter()).finish()
+    }
+}
+
+impl Serialize for ServerSet {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter())
+    }
+}
+
+impl<'de> Deserialize<'de> for ServerSet {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<ServerSet, D::Error> {
+        let servers = Vec::<ServerId>::deserialize(deserializer)?;
+        if !servers.is_sorted_by(|a, b| a < b) {
+            return Err(D::Error::custom("the servers must ascend"));
+        }
+        if let Some(last) = servers.last().filter(|last| last.get() > MAX_SERVERS) {
+            return Err(D::Error::custom(format_args!(
+                "server {last} is not one of 1 to {MAX_SERVERS}"
+            )));
+        }
+        Ok(servers.into_iter().collect())
+    }
+}
+
+impl JsonSchema for ServerSet {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "ServerSet".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        Vec::<ServerId>::json_schema(generator)
+    }
+}
