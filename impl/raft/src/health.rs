@@ -254,6 +254,44 @@ mod tests {
         assert_eq!(leader.status().short_logs, []);
     }
 
+    /// It asks for no votes, and an idle group has no appends: its answers to heartbeats remain.
+    #[test]
+    fn a_wiped_learner_of_an_idle_group_is_seen_at_the_leader() {
+        let members = ConfState {
+            voters: vec![id(1)],
+            learners: vec![id(3)],
+            ..ConfState::default()
+        };
+        let config = Config::new(id(1));
+        let storage = MemoryStorage::with_conf_state(members.clone());
+        let mut leader = RawNode::new(&config, storage).unwrap();
+        leader.campaign().unwrap();
+        work(&mut leader);
+        leader.propose("x".into()).unwrap();
+        work(&mut leader);
+        acknowledge(&mut leader, 3, 2);
+        work(&mut leader);
+        assert_eq!(leader.status().short_logs, []);
+        let storage = MemoryStorage::with_conf_state(members);
+        let mut wiped = RawNode::new(&Config::new(id(3)), storage).unwrap();
+        let before = wiped.status().basic;
+        leader.tick().unwrap();
+        let ready = leader.ready().unwrap();
+        for heartbeat in ready.messages.into_iter().filter(|it| it.to == id(3)) {
+            wiped.step(heartbeat).unwrap_err();
+        }
+        leader.advance().unwrap();
+        let answers = wiped.ready().unwrap().messages;
+        wiped.advance().unwrap();
+        assert_eq!(answers.len(), 1);
+        for answer in answers {
+            leader.step(answer).unwrap();
+        }
+        assert_eq!(leader.status().short_logs, [short()]);
+        assert!(!leader.has_ready(), "an idle group falls silent again");
+        assert_eq!(wiped.status().basic, before, "it followed nobody");
+    }
+
     /// It is asked for the same a few times a tick, and not as fast as the network is.
     #[test]
     fn a_wiped_member_is_not_asked_for_ever() {

@@ -3,11 +3,12 @@
 use bytes::Bytes;
 
 use super::Core;
+use super::validate::NUMBER_LIMIT;
 use crate::config::ReadOnly;
 use crate::error::{Error, Refusal};
 use crate::observer::{Event, Observer};
 use crate::storage::Storage;
-use crate::types::{Body, Entry, EntryId, Index, Message, NodeId, Rejection, Term};
+use crate::types::{Body, Entry, EntryId, Index, Message, NodeId, Rejection, Role, Term};
 
 impl<S: Storage, O: Observer> Core<S, O> {
     pub(super) fn step_follower(&mut self, message: Message) -> Result<(), Error> {
@@ -52,6 +53,37 @@ impl<S: Storage, O: Observer> Core<S, O> {
     fn handle_heartbeat(&mut self, leader: NodeId, commit: Index, context: Bytes) {
         self.log.commit_to(commit);
         self.send(leader, Body::HeartbeatResponse { context });
+    }
+
+    /// Tells a leader that commits what this server does not have where its log ends, as the refusal of an
+    /// append behind it would. Nothing else comes of the heartbeat. A member that lost its disk would be
+    /// silent otherwise: a learner asks for no votes, and an idle group has no appends.
+    pub(super) fn answer_refused_heartbeat(&mut self, message: &Message) -> Result<(), Error> {
+        let Body::Heartbeat { commit, .. } = message.body else {
+            return Ok(());
+        };
+        let last = self.log.last_index()?;
+        let of_a_leader = message.term >= self.term && self.role == Role::Follower;
+        let sound = !message.term.is_zero() && message.term.0 <= NUMBER_LIMIT;
+        if !of_a_leader || !sound || commit <= last || message.from.is_storage_thread() {
+            return Ok(());
+        }
+        let rejection = Some(Rejection {
+            hint_index: last,
+            hint_term: self.log.term(last)?.unwrap_or_default(),
+        });
+        // In the term of the leader, which would not look at it otherwise. It acknowledges nothing, and so
+        // need not wait for anything to be durable.
+        self.messages.push(Message {
+            from: self.settings.id,
+            to: message.from,
+            term: message.term,
+            body: Body::AppendEntriesResponse {
+                index: commit,
+                rejection,
+            },
+        });
+        Ok(())
     }
 
     /// Passes a request on to the leader; the sender stays the one who made it.
