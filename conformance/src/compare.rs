@@ -4,8 +4,8 @@
 //! Nothing here knows a rule of Raft, nor which of the two sides is right.
 
 use lockstep_traces::{
-    Config, Configuration, Emitted, Expected, Field, FieldSet, Fields, Handed, Index, NodeView, Outcome, Output, Pairs,
-    Part, ServerId, Value as FieldValue,
+    Config, Configuration, Emitted, Expected, Field, FieldSet, Fields, Handed, Index, NodeView,
+    Outcome, Output, Pairs, Part, ServerId, Value as FieldValue,
 };
 use serde::Serialize;
 use serde_json::Value;

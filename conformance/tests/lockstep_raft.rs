@@ -23,19 +23,11 @@ fn cluster(config: &Config) -> Cluster {
         max_term: 2,
         max_in_flight: 2,
         timeouts: Budget::Times(2),
-        lease_expiries: Budget::Times(0),
         heartbeats: Budget::Times(1),
         quorum_checks: Budget::Times(1),
         proposals: Budget::Times(1),
-        restarts: Budget::Times(0),
-        duplicates: Budget::Times(0),
         drops: Budget::Times(2),
-        forgets: Budget::Times(0),
-        compactions: Budget::Times(0),
-        transfers: Budget::Times(0),
-        unreachable_reports: Budget::Times(0),
-        snapshot_reports: Budget::Times(0),
-        disturbances: Budget::Unlimited,
+        ..Bounds::QUIET
     };
     Cluster::new(Settings::new(config).expect("a good configuration"), bounds)
 }

@@ -28,22 +28,10 @@ fn small() -> Cluster {
         max_uncommitted: 0,
     };
     let bounds = Bounds {
-        max_term: 1,
         max_in_flight: 4,
-        disturbances: Budget::Unlimited,
-        timeouts: Budget::Times(1),
-        lease_expiries: Budget::Times(0),
         heartbeats: Budget::Times(1),
-        quorum_checks: Budget::Times(0),
         proposals: Budget::Times(1),
-        restarts: Budget::Times(0),
-        duplicates: Budget::Times(0),
-        drops: Budget::Times(0),
-        forgets: Budget::Times(0),
-        compactions: Budget::Times(0),
-        transfers: Budget::Times(0),
-        unreachable_reports: Budget::Times(0),
-        snapshot_reports: Budget::Times(0),
+        ..Bounds::QUIET
     };
     Cluster::new(
         Settings::new(&config).expect("a good configuration"),

@@ -234,6 +234,27 @@ impl Bounds {
         changes: Self::NO_CHANGES,
     };
 
+    /// One server may campaign, in term 1, and nothing else happens. Models say what does, with `..Bounds::QUIET`.
+    pub const QUIET: Bounds = Bounds {
+        max_term: 1,
+        max_in_flight: 3,
+        timeouts: Budget::Times(1),
+        lease_expiries: Budget::Times(0),
+        heartbeats: Budget::Times(0),
+        quorum_checks: Budget::Times(0),
+        proposals: Budget::Times(0),
+        restarts: Budget::Times(0),
+        forgets: Budget::Times(0),
+        compactions: Budget::Times(0),
+        transfers: Budget::Times(0),
+        unreachable_reports: Budget::Times(0),
+        snapshot_reports: Budget::Times(0),
+        duplicates: Budget::Times(0),
+        drops: Budget::Times(0),
+        disturbances: Budget::Unlimited,
+        changes: Self::NO_CHANGES,
+    };
+
     /// The menu without any change.
     pub const NO_CHANGES: [(ConfChange, Budget); 2] =
         [(ConfChange::LEAVE_JOINT, Budget::Times(0)); 2];

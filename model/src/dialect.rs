@@ -19,16 +19,22 @@ pub enum Departure {
     HeartbeatResponseFreesWindow,
     /// A refused probe may be followed by one below what is known to match.
     ProbeBelowMatch,
+    /// A change of membership for which a leader has no room holds back later ones.
+    DroppedChangeBlocks,
+    /// A joint configuration that was to be left during a transfer is left when something else is applied.
+    AutoLeaveWaits,
 }
 
 impl Departure {
     /// Every departure that the specification knows.
-    pub const ALL: [Departure; 5] = [
+    pub const ALL: [Departure; 7] = [
         Departure::NoCommitMemory,
         Departure::EqualAcknowledgementIgnored,
         Departure::FullWindowPauses,
         Departure::HeartbeatResponseFreesWindow,
         Departure::ProbeBelowMatch,
+        Departure::DroppedChangeBlocks,
+        Departure::AutoLeaveWaits,
     ];
 
     /// Its name in reports.
@@ -39,6 +45,8 @@ impl Departure {
             Departure::FullWindowPauses => "full-window-pauses",
             Departure::HeartbeatResponseFreesWindow => "heartbeat-response-frees-window",
             Departure::ProbeBelowMatch => "probe-below-match",
+            Departure::DroppedChangeBlocks => "dropped-change-blocks",
+            Departure::AutoLeaveWaits => "auto-leave-waits",
         }
     }
 
@@ -69,6 +77,17 @@ impl Departure {
                 "a late refusal may lower the next index of a probing peer to what it is known to have, \
                  or below: an error, but a harmless one, entries are sent once more (tikv/raft-rs#555; \
                  etcd-io/raft#149 mended it in v3.6)"
+            }
+            Departure::DroppedChangeBlocks => {
+                "a leader that drops a change of membership because too much is uncommitted turns changes \
+                 proposed later into empty entries, until it has applied as many entries as if it had \
+                 appended that one (etcd: stepLeader sets pendingConfIndex before appendEntry refuses); such \
+                 a change has to be proposed again, and no quorum is another for it"
+            }
+            Departure::AutoLeaveWaits => {
+                "a leader whose transfer of leadership failed does not leave the joint configuration that it was \
+                 to leave meanwhile until it applies something else (etcd: appliedTo is the only caller that \
+                 proposes it); an idle group stays in it, safe, but in need of both majorities"
             }
         }
     }

@@ -46,25 +46,7 @@ const FULL: Config = Config {
 const PLAIN: Config = Config::PAPER;
 
 /// Nothing happens: presets say what does.
-const QUIET: Bounds = Bounds {
-    max_term: 1,
-    max_in_flight: 3,
-    timeouts: times(1),
-    lease_expiries: times(0),
-    heartbeats: times(0),
-    quorum_checks: times(0),
-    proposals: times(0),
-    restarts: times(0),
-    forgets: times(0),
-    compactions: times(0),
-    transfers: times(0),
-    unreachable_reports: times(0),
-    snapshot_reports: times(0),
-    duplicates: times(0),
-    drops: times(0),
-    disturbances: Budget::Unlimited,
-    changes: Bounds::NO_CHANGES,
-};
+const QUIET: Bounds = Bounds::QUIET;
 
 /// One of everything, but one disturbance in each run.
 const ONE_OF_EACH: Bounds = Bounds {

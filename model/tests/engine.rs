@@ -56,7 +56,6 @@ fn collapsing_changes_nothing_with_two_leaders() {
     let never = Budget::Times(0);
     let bounds = Bounds {
         max_term: 2,
-        max_in_flight: 3,
         timeouts: Budget::Times(2),
         lease_expiries: never,
         heartbeats: never,
@@ -71,7 +70,7 @@ fn collapsing_changes_nothing_with_two_leaders() {
         duplicates: never,
         drops: never,
         disturbances: never,
-        changes: Bounds::NO_CHANGES,
+        ..Bounds::QUIET
     };
     let cluster = Cluster::new(Settings::new(&config).expect("it is valid"), bounds);
     let search = || Search::new(&cluster).coverage(true).threads(2);
@@ -129,7 +128,7 @@ fn any_cluster() -> impl Strategy<Value = Cluster> {
             transfers: budgets[11],
             unreachable_reports: budgets[12],
             snapshot_reports: budgets[13],
-            changes: Bounds::NO_CHANGES,
+            ..Bounds::QUIET
         };
         Cluster::new(Settings::new(&config).expect("it is valid"), bounds)
     })

@@ -31,7 +31,8 @@ impl Happened {
         if commit > committed {
             let new = view.log.iter().take(commit as usize);
             let new = new.skip(self.committed.len());
-            self.committed.extend(new.map(|entry| (entry.clone(), view.term)));
+            self.committed
+                .extend(new.map(|entry| (entry.clone(), view.term)));
         }
     }
 }

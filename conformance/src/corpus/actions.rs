@@ -28,9 +28,6 @@ const KINDS: [&str; 16] = [
 
 /// Two servers in one term, with everything that can happen to them once.
 const BOUNDS: Bounds = Bounds {
-    max_term: 1,
-    max_in_flight: 3,
-    timeouts: Budget::Times(1),
     lease_expiries: Budget::Times(1),
     heartbeats: Budget::Times(1),
     quorum_checks: Budget::Times(1),
@@ -38,13 +35,8 @@ const BOUNDS: Bounds = Bounds {
     restarts: Budget::Times(1),
     duplicates: Budget::Times(1),
     drops: Budget::Times(1),
-    forgets: Budget::Times(0),
-    compactions: Budget::Times(0),
-    transfers: Budget::Times(0),
-    unreachable_reports: Budget::Times(0),
-    snapshot_reports: Budget::Times(0),
     disturbances: Budget::Times(1),
-    changes: Bounds::NO_CHANGES,
+    ..Bounds::QUIET
 };
 
 /// One trace a kind, each ending in an event of that kind that changes something.

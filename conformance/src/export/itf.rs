@@ -12,7 +12,9 @@ use crate::words;
 /// map from message to number of copies), `action` and `outcome`.
 pub fn itf(trace: &Trace) -> String {
     let ids = trace.header.config.server_ids();
-    let mut servers: BTreeMap<ServerId, NodeView> = ids.map(|id| (id, start_view(&trace.header.config))).collect();
+    let mut servers: BTreeMap<ServerId, NodeView> = ids
+        .map(|id| (id, start_view(&trace.header.config)))
+        .collect();
     let mut network: BTreeMap<Message, u64> = BTreeMap::new();
     let mut states = vec![state(0, &servers, &network, "Init", "accepted")];
     for (number, step) in trace.steps.iter().enumerate() {

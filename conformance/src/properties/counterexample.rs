@@ -2,7 +2,7 @@
 
 use super::{Cause, Did, Follower, Judge, Violation};
 use crate::code::DOES_NOT_FAIL;
-use crate::compare::{Difference, Wanted, compare, start_view};
+use crate::compare::{Difference, Wanted, compare};
 use crate::divergence::{Actual, Divergence};
 use crate::target::{Observation, Reaction, Run};
 use lockstep_model::{Dialect, Settings};

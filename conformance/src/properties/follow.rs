@@ -138,6 +138,7 @@ impl Follower {
             self.committed_in.resize(new.len(), view.term);
         }
         let new = new.skip(self.committed.len());
-        self.committed.extend(new.map(|entry| (entry.clone(), view.term)));
+        self.committed
+            .extend(new.map(|entry| (entry.clone(), view.term)));
     }
 }

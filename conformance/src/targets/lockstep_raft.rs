@@ -10,14 +10,13 @@ mod vocabulary;
 
 pub(crate) use application::{Application, Settled, failed};
 pub(crate) use view::view;
-pub(crate) use vocabulary::to_raft;
+pub(crate) use vocabulary::{to_raft, value};
 
 use crate::digest::digest_of;
 use crate::target::{
     Description, Fork, Needs, Output, Reaction, Target, TargetError, TargetServer,
 };
 use crate::timers::{Reset, Tenure};
-use bytes::Bytes;
 use lockstep_raft::{
     ConfState, Core, DropReason, Error, MemoryStorage, PeerError, SnapshotStatus, TimerEvent,
     TimerReset,
@@ -104,8 +103,9 @@ pub(crate) fn raft_config(config: &Config, id: ServerId) -> Result<Setup, Target
         u64::MAX
     };
     raft.max_committed_bytes_per_ready = u64::MAX;
-    // A value of one digit is one byte.
-    raft.max_uncommitted_entries_bytes = config.max_uncommitted;
+    raft.max_uncommitted_entries_bytes = config
+        .max_uncommitted
+        .saturating_mul(vocabulary::PAYLOAD_BYTES as u64);
     raft.max_inflight_bytes = 0;
     raft.proposal_forwarding = config.forward_proposals;
     raft.step_down_on_removal = config.step_down_on_removal;
@@ -131,10 +131,7 @@ impl TargetServer for LockstepServer {
             Input::LeaseExpire => self.core.on_timer(TimerEvent::LeaseExpired),
             Input::CheckQuorum => self.core.on_timer(TimerEvent::CheckQuorum),
             Input::Heartbeat => self.core.on_timer(TimerEvent::HeartbeatDue),
-            Input::Propose(value) => self
-                .core
-                .propose(Bytes::from(value.to_string()))
-                .map(|()| none),
+            Input::Propose(value) => self.core.propose(vocabulary::value(*value)).map(|()| none),
             Input::ProposeConfChange(change) => self.propose_conf_change(change),
             Input::Deliver(message) => self.core.step(to_raft(message)),
             Input::Restart => self.restart().map(|()| none),

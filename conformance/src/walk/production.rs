@@ -4,7 +4,7 @@ use super::jitter::{self, Jitter};
 use super::ticks::{Call, Seen, TickServer, TickTarget, Timers, Timing};
 use crate::target::{Description, Output, Target, TargetError};
 use crate::targets::lockstep_raft::{
-    Application, LockstepRaft, Settled, failed, outcome, raft_config, to_raft, view,
+    Application, LockstepRaft, Settled, failed, outcome, raft_config, to_raft, value, view,
 };
 use lockstep_raft::{MemoryStorage, RawNode};
 use lockstep_traces::{Config, Input, Outcome, ServerId};
@@ -68,8 +68,9 @@ impl TickServer for Server {
         };
         match call {
             Call::Tick(_) => self.see(fires, last, &RawNode::tick),
-            Call::Input(Input::Propose(value)) => {
-                self.see(fires, last, &|node| node.propose(value.to_string().into()))
+            Call::Input(Input::Propose(proposed)) => {
+                let bytes = value(*proposed);
+                self.see(fires, last, &|node| node.propose(bytes.clone()))
             }
             Call::Input(Input::Deliver(message)) => {
                 let message = to_raft(message);

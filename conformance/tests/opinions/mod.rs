@@ -9,22 +9,10 @@ use std::ops::ControlFlow;
 /// One leader, a full window, and a network that duplicates: everything in which raft-rs replicates
 /// differently.
 pub const WINDOW: Bounds = Bounds {
-    max_term: 1,
-    max_in_flight: 3,
-    timeouts: Budget::Times(1),
-    lease_expiries: Budget::Times(0),
     heartbeats: Budget::Times(1),
-    quorum_checks: Budget::Times(0),
     proposals: Budget::Times(2),
-    restarts: Budget::Times(0),
     duplicates: Budget::Times(1),
-    drops: Budget::Times(0),
-    forgets: Budget::Times(0),
-    compactions: Budget::Times(0),
-    transfers: Budget::Times(0),
-    unreachable_reports: Budget::Times(0),
-    snapshot_reports: Budget::Times(0),
-    disturbances: Budget::Unlimited,
+    ..Bounds::QUIET
 };
 
 pub fn go_on(_: &ReplayReport) -> ControlFlow<()> {

@@ -7,7 +7,6 @@
 
 use super::step::{commits_as_leader, delivered, moved};
 use super::{OnState, OnStep, Reached, Reads, StateProperty, Witness};
-use crate::bounds::Kind;
 use crate::cluster::{Action, Cluster, ClusterState};
 use crate::configuration::{Changed, ConfChange, Configuration};
 use crate::ids::IdSet;
@@ -93,24 +92,19 @@ pub(super) const STATE: &[StateProperty] = &[
     StateProperty {
         name: "auto_leave_inv",
         source: "a joint configuration that leaves itself is left: whoever leads and has applied it has proposed that, \
-                 or has yet to apply the first entry of its term (etcd's raft, appliedTo), where no leader hands over",
+                 or has yet to apply the first entry of its term (etcd's raft, appliedTo), or hands over",
         reads: Reads::Servers,
-        holds: |cluster, state| {
-            // A transfer drops it, and another try comes with the next entry.
-            cluster.bounds.have(Kind::TransferLeadership)
-                || leads_auto_leave(state).all(|leader| {
-                    let log = &leader.log;
-                    let mut unapplied = leader.commit + 1..=log.last_index();
-                    log.term_at(leader.commit) < Some(leader.term)
-                        || unapplied.any(|index| {
-                            log.entry(index).is_some_and(|entry| entry.payload == LEAVE)
-                        })
-                })
+        holds: |_, state| {
+            leads_auto_leave(state).all(|leader| {
+                let log = &leader.log;
+                let mut unapplied = leader.commit + 1..=log.last_index();
+                leader.transferee.is_some()
+                    || log.term_at(leader.commit) < Some(leader.term)
+                    || unapplied
+                        .any(|index| log.entry(index).is_some_and(|entry| entry.payload == LEAVE))
+            })
         },
-        antecedent: |cluster, state| {
-            let transfers = cluster.bounds.have(Kind::TransferLeadership);
-            !transfers && leads_auto_leave(state).next().is_some()
-        },
+        antecedent: |_, state| leads_auto_leave(state).any(|leader| leader.transferee.is_none()),
     },
 ];
 

@@ -12,7 +12,15 @@ use std::sync::Arc;
 impl<N: Notes> Turn<'_, N> {
     /// The election timer fires: unless it leads, or is no voter, the server asks for votes, or first for pre-votes.
     pub(super) fn timeout(&mut self) {
-        if self.i.role == Role::Leader || !self.may_campaign() {
+        if self.i.role == Role::Leader {
+            return;
+        }
+        // That its timer fires says that nothing was heard from the leader for an election timeout, whether or not
+        // the server may do anything about it.
+        if !self.may_campaign() {
+            if self.i.lease {
+                self.expire_lease();
+            }
             return;
         }
         if self.settings.pre_vote {
@@ -201,7 +209,9 @@ impl<N: Notes> Turn<'_, N> {
     /// An election timeout has elapsed at a leader. A transfer of leadership has had its time (thesis, section 3.10).
     pub(super) fn election_elapsed(&mut self) {
         self.check_quorum();
-        self.give_up_transfer();
+        if self.give_up_transfer() {
+            self.after_failed_transfer();
+        }
     }
 
     /// A leader steps down if no quorum was heard from for an election timeout (thesis, section 6.2).

@@ -38,8 +38,8 @@ impl<N: Notes> Turn<'_, N> {
     }
 
     /// What a leader appends in place of what is proposed to it: a change of the configuration that it may not take
-    /// becomes an empty entry. That proposal is lost, and the client finds out when the entry is applied. The leader
-    /// waits for a change that it takes from now on, even if it then has no room for it (etcd's raft).
+    /// becomes an empty entry. That proposal is lost, and the client finds out when the entry is applied. For a change
+    /// that it takes the leader waits from now on.
     pub(super) fn check_changes(&mut self, payloads: &Payloads) -> Payloads {
         let mut index = self.i.log.last_index();
         let mut checked = Payloads::new();
@@ -168,15 +168,20 @@ impl<N: Notes> Turn<'_, N> {
         }
     }
 
-    /// Everything up to `index` is applied. A leader that waited for it takes changes again. If the configuration is a
-    /// joint one that leaves itself, it proposes that now, whoever had proposed the joint one: "once C-old,new has been
-    /// committed, [..] it is now safe for the leader to create a log entry describing C-new" (paper, section 6). A leader
-    /// that is about to hand over leaves that to its successor, or to the next entry that it applies.
+    /// Everything up to `index` is applied. A leader that waited for it takes changes again.
     pub(super) fn applied_to(&mut self, index: u32) {
         self.applied = index;
         if self.i.pending_conf_index <= index {
             self.i.pending_conf_index = 0;
         }
+        self.leave_joint_if_due();
+    }
+
+    /// If the configuration in use is a joint one that leaves itself, a leader proposes that now, whoever had proposed the
+    /// joint one: "once C-old,new has been committed, [..] it is now safe for the leader to create a log entry describing
+    /// C-new" (paper, section 6). A leader that is about to hand over leaves that to its successor, or to the time when
+    /// the transfer has failed.
+    pub(super) fn leave_joint_if_due(&mut self) {
         let waits = self.i.pending_conf_index > 0;
         if self.i.configuration.auto_leave && !waits && self.takes_proposals() {
             self.note(Rule::AutoLeave);

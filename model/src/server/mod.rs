@@ -576,8 +576,13 @@ impl<N: Notes> Turn<'_, N> {
         if !self.takes_proposals() {
             return self.drop_proposal();
         }
+        let pending = self.i.pending_conf_index;
         let payloads = self.check_changes(payloads);
         if !self.has_room(&payloads) {
+            // Nothing of it is in the log, so there is nothing to wait for.
+            if !self.settings.departs(Departure::DroppedChangeBlocks) {
+                self.i.pending_conf_index = pending;
+            }
             return self.drop_proposal();
         }
         payloads.for_each(|payload| {

@@ -1,6 +1,7 @@
 //! Transfer of leadership, and leaders that are forgotten (thesis, section 3.10; etcd's raft, ForgetLeader).
 
 use super::{Progress, Turn};
+use crate::dialect::Departure;
 use crate::ids::Id;
 use crate::message::Body;
 use crate::rule::{Notes, Rule};
@@ -27,8 +28,11 @@ impl<N: Notes> Turn<'_, N> {
         if self.i.transferee == Some(to) || !self.i.configuration.all_voters().contains(to) {
             return;
         }
-        self.give_up_transfer();
+        let failed = self.give_up_transfer();
         if to == self.i.id {
+            if failed {
+                self.after_failed_transfer();
+            }
             return;
         }
         self.note(Rule::TransferBegins);
@@ -53,10 +57,19 @@ impl<N: Notes> Turn<'_, N> {
 
     /// "If leadership transfer does not complete after about an election timeout, the prior leader aborts the
     /// transfer and resumes accepting client requests" (thesis, section 3.10). The message that tells the transferee
-    /// to campaign may still be on its way.
-    pub(super) fn give_up_transfer(&mut self) {
-        if self.i.transferee.take().is_some() {
+    /// to campaign may still be on its way. Returns whether there was a transfer.
+    pub(super) fn give_up_transfer(&mut self) -> bool {
+        let failed = self.i.transferee.take().is_some();
+        if failed {
             self.note(Rule::TransferGivenUp);
+        }
+        failed
+    }
+
+    /// A leader that goes on leading makes up for what it left to the successor that it does not get.
+    pub(super) fn after_failed_transfer(&mut self) {
+        if !self.settings.departs(Departure::AutoLeaveWaits) {
+            self.leave_joint_if_due();
         }
     }
 

@@ -5,8 +5,8 @@ use super::limits::{INFLIGHT, MESSAGE_CHARS, NAME_CHARS, shortened};
 use crate::target::Needs;
 use lockstep_model::{Departure, Dialect};
 use lockstep_traces::{
-    Config, Configuration, DurableImage, Emitted, Entry, Field, FieldSet, Handed, Index, Input, Message, NodeView,
-    Outcome, PeerView, ProgressState, Role, ServerId, Snapshot, Term,
+    Config, Configuration, DurableImage, Emitted, Entry, Field, FieldSet, Handed, Index, Input,
+    Message, NodeView, Outcome, PeerView, ProgressState, Role, ServerId, Snapshot, Term,
 };
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;

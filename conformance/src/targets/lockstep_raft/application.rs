@@ -11,8 +11,8 @@ use super::vocabulary::{from_raft, handed, snapshot_data};
 use crate::target::TargetError;
 use lockstep_raft::types::StorageAppend;
 use lockstep_raft::{
-    Body, CallError, ConfChangeV2, ConfState, Core, Entry, HardState, Index, MemoryStorage, Message, NodeId, RawNode, Ready, Role,
-    Snapshot, SoftState, Storage, Term, TimerReset,
+    Body, CallError, ConfChangeV2, ConfState, Core, Entry, HardState, Index, MemoryStorage,
+    Message, NodeId, RawNode, Ready, Role, Snapshot, SoftState, Storage, Term, TimerReset,
 };
 use lockstep_traces::{Emitted, Handed};
 use std::fmt;

@@ -1,11 +1,15 @@
 //! The state of a server of the production Raft in the vocabulary.
 
 use super::application::{agree, failed};
-use super::vocabulary::{configuration, entries, index, node, role, server, snapshot, term};
+use super::vocabulary::{
+    PAYLOAD_BYTES, configuration, entries, index, node, role, server, snapshot, term,
+};
 use crate::target::TargetError;
 use lockstep_raft::tracker::{self, Progress};
 use lockstep_raft::{BasicStatus, ConfState, Core, MemoryStorage, Status, Storage};
-use lockstep_traces::{Config, Configuration, DurableImage, Index, NodeView, PeerView, ProgressState, Role, Snapshot};
+use lockstep_traces::{
+    Config, Configuration, DurableImage, Index, NodeView, PeerView, ProgressState, Role, Snapshot,
+};
 use std::collections::BTreeMap;
 
 /// Everything that can be seen of a core of that group.
@@ -59,7 +63,7 @@ pub(crate) fn view(core: &Core<MemoryStorage>, group: &Config) -> Result<NodeVie
         // It is counted whether there is a limit or not.
         uncommitted: match group.max_uncommitted {
             0 => 0,
-            _ => core.uncommitted_bytes(),
+            _ => core.uncommitted_bytes().div_ceil(PAYLOAD_BYTES as u64),
         },
     })
 }

@@ -4,10 +4,19 @@ use crate::target::TargetError;
 use bytes::Bytes;
 use lockstep_raft::{ConfChangeKind, ConfChangeV2, ConfState, NodeId};
 use lockstep_traces::{
-    Body, ConfChange, ConfChangeSingle, Configuration, Entry, Handed, Index, Message, Payload, RejectHint, Role, ServerId,
-    Snapshot, Term, Transition,
+    Body, ConfChange, ConfChangeSingle, Configuration, Entry, Handed, Index, Message, Payload,
+    RejectHint, Role, ServerId, Snapshot, Term, Transition,
 };
 use std::collections::BTreeSet;
+
+/// The bytes of every payload that is not empty, so that a limit in bytes is one in entries, as the specification
+/// counts them. A change of up to four members fits.
+pub(crate) const PAYLOAD_BYTES: usize = 32;
+
+/// The bytes of a value: its digits.
+pub(crate) fn value(value: u64) -> Bytes {
+    Bytes::from(format!("{value:0PAYLOAD_BYTES$}"))
+}
 
 /// A committed entry that the application was handed.
 pub(super) fn handed(given: &lockstep_raft::Entry) -> Result<Handed, TargetError> {
@@ -148,10 +157,9 @@ pub(super) fn proposal(payload: &Payload) -> lockstep_raft::Entry {
     let normal = lockstep_raft::EntryKind::Normal;
     let (kind, data) = match payload {
         Payload::Empty => (normal, Bytes::new()),
-        Payload::Value(value) => (normal, Bytes::from(value.to_string())),
+        Payload::Value(value) => (normal, self::value(*value)),
         Payload::ConfChange(change) => {
-            let change = raft_conf_change(change);
-            let data = lockstep_raft::wire::encode_conf_change_v2(&change);
+            let data = encode(raft_conf_change(change));
             (lockstep_raft::EntryKind::ConfChangeV2, data)
         }
     };
@@ -161,6 +169,23 @@ pub(super) fn proposal(payload: &Payload) -> lockstep_raft::Entry {
         ..lockstep_raft::Entry::default()
     }
 }
+
+/// A change of membership in as many bytes as any payload: its context fills what is missing. One that leaves a joint
+/// configuration has to be empty.
+fn encode(mut change: ConfChangeV2) -> Bytes {
+    let data = lockstep_raft::wire::encode_conf_change_v2(&change);
+    let header = 2; // The context's tag and length.
+    match PAYLOAD_BYTES.checked_sub(data.len() + header) {
+        Some(missing) if !change.changes.is_empty() => {
+            change.context = Bytes::from(vec![FILLER; missing]);
+            lockstep_raft::wire::encode_conf_change_v2(&change)
+        }
+        _ => data,
+    }
+}
+
+/// A byte of a context that nobody reads.
+const FILLER: u8 = b'.';
 
 /// A change of membership in the production Raft's types.
 pub(super) fn raft_conf_change(change: &ConfChange) -> ConfChangeV2 {
@@ -207,7 +232,8 @@ fn conf_change(change: ConfChangeV2) -> Option<ConfChange> {
         }
     };
     let changes: Option<Vec<_>> = changes.into_iter().map(single).collect();
-    context.is_empty().then_some(ConfChange {
+    let known = context.iter().all(|byte| *byte == FILLER);
+    known.then_some(ConfChange {
         changes: changes?.into(),
         transition: match transition {
             lockstep_raft::Transition::Auto => Transition::Auto,

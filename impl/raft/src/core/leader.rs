@@ -55,11 +55,14 @@ impl<S: Storage, O: Observer> Core<S, O> {
     pub(super) fn leader_timeout_passed(&mut self) -> Result<(), Error> {
         // A transfer that took longer than this will not succeed any more (thesis §3.10). First, since a
         // server that steps down has none that it could report as given up.
-        self.give_up_transfer();
+        let given_up = self.give_up_transfer().is_some();
         if self.settings.check_quorum {
             self.check_quorum();
         }
-        self.leave_joint_if_due()
+        match given_up {
+            true => self.leave_joint_if_due(),
+            false => Ok(()),
+        }
     }
 
     /// A leader that no quorum has answered lately steps down: another one may have been elected on the other side

@@ -1,5 +1,6 @@
 //! Terms, roles, campaigns and leases (paper, sections 5.1 and 5.2; thesis, sections 4.2.3, 6.2 and 9.6).
 
+use super::membership::makes_up_for_transfer;
 use super::{Applied, TransitionProperty, always, rule};
 use crate::cluster::Action;
 use crate::configuration::ConfChange;
@@ -77,7 +78,7 @@ pub(super) const ALL: &[TransitionProperty] = &[
         finds_quorum => |it: &Applied<'_>| {
             let mut peers = it.others().filter_map(|j| it.next.peer(j));
             let anew = !it.settings.check_quorum || peers.all(|peer| !peer.recent_active);
-            it.still_leads() && anew && it.sends([])
+            it.still_leads() && anew && (it.sends([]) || makes_up_for_transfer(it))
         }
     ),
 ];

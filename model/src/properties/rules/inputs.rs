@@ -94,6 +94,7 @@ pub(super) fn ignores(it: &Applied<'_>, stimulus: Stimulus<'_>, expected: Outcom
 
 fn ignores_idle_inputs(it: &Applied<'_>) -> bool {
     let mut server = it.next.clone();
+    let mut unchanged = it.next.clone();
     let mut outbox = Outbox::new();
     let mut idle = LocalEvents::that_mean_nothing(it.next, it.settings);
     let told = idle.all(|stimulus| {
@@ -103,9 +104,11 @@ fn ignores_idle_inputs(it: &Applied<'_>) -> bool {
             }
             _ => Outcome::Accepted,
         };
+        // Who may not campaign has heard nothing from its leader either.
+        unchanged.lease &= !matches!(stimulus, Stimulus::Timeout);
         server.advance(it.settings, stimulus, &mut outbox) == expected
     });
-    told && outbox.is_empty() && server == *it.next
+    told && outbox.is_empty() && server == unchanged
 }
 
 fn refuses_strangers(it: &Applied<'_>) -> bool {

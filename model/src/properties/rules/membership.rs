@@ -65,10 +65,8 @@ fn appends_change(it: &Applied<'_>) -> bool {
 pub(super) fn taken(it: &Applied<'_>, asked: &Payloads) -> Payloads {
     let (i, last) = (it.i, it.i.log.last_index());
     let mut unapplied = (i.commit + 1..=last).filter_map(|index| i.log.entry(index));
-    // With a limit of what is uncommitted it may also wait for a change that it had no room for.
-    let refused = it.settings.max_uncommitted > 0 && i.pending_conf_index > i.commit;
-    let mut waits = refused
-        || unapplied.any(|entry| entry.term < i.term || entry.payload.as_conf_change().is_some());
+    let mut waits =
+        unapplied.any(|entry| entry.term < i.term || entry.payload.as_conf_change().is_some());
     let take = |payload: Payload| match payload.as_conf_change() {
         None => payload,
         Some(change) => {
@@ -141,6 +139,12 @@ fn is_changed(it: &Applied<'_>) -> bool {
             false => new == old,
         }
     })
+}
+
+/// Whether a leader whose transfer has failed proposes to leave a joint configuration: `auto_leave_inv` says when it must.
+pub(super) fn makes_up_for_transfer(it: &Applied<'_>) -> bool {
+    let failed = it.i.transferee.is_some() && it.next.transferee.is_none();
+    failed && it.next.configuration.auto_leave && it.next.log.last_index() > it.i.log.last_index()
 }
 
 /// The members that a leader has just got.

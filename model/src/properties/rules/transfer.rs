@@ -2,7 +2,7 @@
 //! and 6.2; etcd's raft).
 
 use super::inputs::{changes, ignores};
-use super::membership::taken;
+use super::membership::{makes_up_for_transfer, taken};
 use super::{Applied, TransitionProperty, carries_something, rule};
 use crate::cluster::Action;
 use crate::configuration::ConfChange;
@@ -29,7 +29,7 @@ pub(super) const ALL: &[TransitionProperty] = &[
                 transferee: it.i.transferee.filter(|_| !ends),
                 ..it.i.clone()
             };
-            *it.next == kept && it.sends([])
+            *it.next == kept && it.sends([]) || ends && makes_up_for_transfer(it)
         }
     ),
     rule!(
