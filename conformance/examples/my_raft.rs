@@ -96,7 +96,7 @@ impl TargetServer for Server {
         let news = self.view.applied.0..self.view.commit.0;
         let handed = news.map(|at| Handed {
             index: Index(at + 1),
-            entry: self.view.log[at as usize],
+            entry: self.view.log[at as usize].clone(),
         });
         let handed = handed.collect();
         self.view.applied = self.view.commit;
@@ -148,7 +148,7 @@ fn is_answer(body: &Body) -> bool {
 
 impl Server {
     fn new(config: &Config, id: ServerId) -> Server {
-        let view = lockstep_conformance::compare::start_view();
+        let view = lockstep_conformance::compare::start_view(config);
         Server {
             config: config.clone(),
             id,
@@ -413,7 +413,7 @@ impl Server {
             let there = self.view.log.get(at);
             if there.is_none_or(|it| it.term != entry.term) {
                 self.view.log.truncate(at);
-                self.view.log.push(*entry);
+                self.view.log.push(entry.clone());
             }
         }
         let last = Index(prev_index.0 + entries.len() as u64);

@@ -19,13 +19,10 @@ fn id(number: u64) -> ServerId {
 
 fn config() -> Config {
     Config {
-        servers: 3,
-        pre_vote: false,
         check_quorum: true,
         one_entry_per_append: true,
         max_inflight: 1,
-        forward_proposals: false,
-        max_uncommitted: 0,
+        ..Config::PAPER
     }
 }
 

@@ -73,13 +73,9 @@ impl TargetServer for Speaker {
 /// One leader, a window of one, and a network that duplicates.
 fn window() -> Cluster {
     let config = Config {
-        servers: 3,
-        pre_vote: false,
-        check_quorum: false,
         one_entry_per_append: true,
         max_inflight: 1,
-        forward_proposals: false,
-        max_uncommitted: 0,
+        ..Config::PAPER
     };
     Cluster::new(Settings::new(&config).unwrap(), WINDOW)
 }

@@ -8,13 +8,9 @@ use lockstep_model::{Bounds, Budget, Cluster, Settings};
 use lockstep_traces::{Config, FieldSet, Input, ServerId};
 
 const FULL: Config = Config {
-    servers: 3,
     pre_vote: true,
     check_quorum: true,
-    one_entry_per_append: false,
-    max_inflight: 2,
-    forward_proposals: false,
-    max_uncommitted: 0,
+    ..Config::PAPER
 };
 
 /// Everything happens here, in two terms; every other input is probed.

@@ -24,13 +24,8 @@ const STEPS: usize = 15_000;
 /// A trace of servers that restart over and over.
 fn restarts(steps: usize) -> Trace {
     let config = Config {
-        servers: 3,
-        pre_vote: false,
-        check_quorum: false,
-        one_entry_per_append: false,
         max_inflight: 1,
-        forward_proposals: false,
-        max_uncommitted: 0,
+        ..Config::PAPER
     };
     let ids: Vec<ServerId> = config.server_ids().collect();
     let step = |number: usize| Step {
@@ -40,7 +35,7 @@ fn restarts(steps: usize) -> Trace {
         },
         expected: Some(Expected {
             outcome: Outcome::Accepted,
-            view: NodeView::default(),
+            view: start_view(&config),
             sent: Vec::new(),
         }),
     };

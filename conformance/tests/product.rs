@@ -19,13 +19,9 @@ use std::time::Duration;
 /// A cluster of three that elects, replicates and beats; every other input is probed.
 fn small() -> Cluster {
     let config = Config {
-        servers: 3,
         pre_vote: true,
         check_quorum: true,
-        one_entry_per_append: false,
-        max_inflight: 2,
-        forward_proposals: false,
-        max_uncommitted: 0,
+        ..Config::PAPER
     };
     let bounds = Bounds {
         max_in_flight: 4,

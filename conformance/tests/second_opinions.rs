@@ -43,13 +43,10 @@ fn smoke(dialect: Dialect) -> Cover {
 
 fn config() -> Config {
     Config {
-        servers: 3,
         pre_vote: true,
-        check_quorum: false,
         one_entry_per_append: true,
         max_inflight: 1,
-        forward_proposals: false,
-        max_uncommitted: 0,
+        ..Config::PAPER
     }
 }
 

@@ -45,10 +45,6 @@ pub(super) fn traces() -> Result<Vec<Trace>, CorpusError> {
         servers: 2,
         pre_vote: true,
         check_quorum: true,
-        one_entry_per_append: false,
-        max_inflight: 2,
-        forward_proposals: false,
-        max_uncommitted: 0,
         ..Config::PAPER
     };
     let cluster = Cluster::new(Settings::new(&config)?, BOUNDS);

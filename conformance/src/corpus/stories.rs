@@ -93,25 +93,15 @@ type Tell = fn(&'static str) -> Result<Story, CorpusError>;
 fn plain(servers: u64) -> Config {
     Config {
         servers,
-        pre_vote: false,
-        check_quorum: false,
         one_entry_per_append: true,
-        max_inflight: 2,
-        forward_proposals: false,
-        max_uncommitted: 0,
         ..Config::PAPER
     }
 }
 
 fn guarded(pre_vote: bool) -> Config {
     Config {
-        servers: 3,
         pre_vote,
         check_quorum: true,
-        one_entry_per_append: false,
-        max_inflight: 2,
-        forward_proposals: false,
-        max_uncommitted: 0,
         ..Config::PAPER
     }
 }

@@ -16,13 +16,8 @@ fn id(number: u64) -> ServerId {
 
 fn config() -> Config {
     Config {
-        servers: 3,
-        pre_vote: false,
-        check_quorum: false,
-        one_entry_per_append: false,
         max_inflight: 1,
-        forward_proposals: false,
-        max_uncommitted: 0,
+        ..Config::PAPER
     }
 }
 

@@ -66,12 +66,7 @@ pub fn try_control() -> Result<Finding, CorpusError> {
 fn refutation() -> Result<Story, CorpusError> {
     let config = Config {
         servers: 5,
-        pre_vote: false,
-        check_quorum: false,
         one_entry_per_append: true,
-        max_inflight: 2,
-        forward_proposals: false,
-        max_uncommitted: 0,
         ..Config::PAPER
     };
     let mut story = Story::new("control", &config)?;

@@ -37,8 +37,6 @@ pub(super) fn config(seed: u64) -> Config {
         check_quorum: seed & 2 == 0,
         one_entry_per_append: seed & 4 == 0,
         max_inflight: pick(&[2, 1, 3, 16, 4, 256, 8], seed),
-        forward_proposals: false,
-        max_uncommitted: 0,
         ..Config::PAPER
     }
 }

@@ -428,6 +428,8 @@ mod tests {
             leader: Some(id(1)),
             log: log.clone(),
             commit: Index(1),
+            configuration: lockstep_traces::Configuration::of_voters([id(1), id(3)]),
+            pending_conf_index: Index(2),
             applied: Index(1),
             lease: false,
             votes: BTreeMap::from([(id(3), true)]),
@@ -552,13 +554,10 @@ mod tests {
             dialect: Dialect::ETCD,
         };
         let config = Config {
-            servers: 3,
             pre_vote: true,
             check_quorum: true,
-            one_entry_per_append: false,
             max_inflight: 1,
-            forward_proposals: false,
-            max_uncommitted: 0,
+            ..Config::PAPER
         };
         let needs = Needs::of_config(&config).and(Some("compact"));
         assert_eq!(

@@ -27,6 +27,12 @@ impl Node for Tampered {
     fn advance(&mut self) -> Result<TimerReset, lockstep_raft::Error> {
         self.core.advance()
     }
+    fn apply_conf_change(
+        &mut self,
+        change: ConfChangeV2,
+    ) -> Result<(ConfState, TimerReset), lockstep_raft::Error> {
+        self.core.apply_conf_change(change)
+    }
     fn step(&mut self, message: Message) -> Result<TimerReset, lockstep_raft::Error> {
         self.core.step(message)
     }
@@ -37,12 +43,8 @@ impl Node for Tampered {
 fn live(asynchronously: bool, tamper: fn(&mut Ready)) -> Result<Settled, TargetError> {
     let group = Config {
         servers: 1,
-        pre_vote: false,
-        check_quorum: false,
-        one_entry_per_append: false,
         max_inflight: 1,
-        forward_proposals: false,
-        max_uncommitted: 0,
+        ..Config::PAPER
     };
     let setup = raft_config(&group, ServerId::new(1).expect("not zero"))?;
     let mut raft = setup.raft;
