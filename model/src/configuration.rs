@@ -9,6 +9,7 @@ use lockstep_traces::{ConfChangeSingle, ServerId, Transition};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
+use std::str::FromStr;
 
 /// A configuration. It is joint if it has an outgoing half: then what needs a majority needs one of each half.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -485,6 +486,24 @@ impl From<ConfChange> for vocabulary::ConfChange {
             changes: Cow::Owned(changes.collect()),
             transition: change.transition(),
         }
+    }
+}
+
+impl fmt::Display for ConfChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        vocabulary::ConfChange::from(*self).fmt(f)
+    }
+}
+
+impl FromStr for ConfChange {
+    type Err = String;
+
+    /// As in the vocabulary, for servers that a cluster can have.
+    fn from_str(text: &str) -> Result<ConfChange, String> {
+        let change: vocabulary::ConfChange = text
+            .parse()
+            .map_err(|error: vocabulary::NoConfChange| error.to_string())?;
+        ConfChange::try_from(&change).map_err(|error| format!("{text}: {error}"))
     }
 }
 

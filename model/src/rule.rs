@@ -209,20 +209,21 @@ rules! {
         "raft.go" "becomeLeader";
     ChangeTakesEffect "A change takes effect when it is applied.",
         "paper, section 6; etcd's raft",
-        "server/membership.rs" "apply_change", "core/membership.rs" "apply_change",
+        "server/membership.rs" "apply_conf_change", "core/membership.rs" "apply_conf_change",
         "raft.go" "applyConfChange";
     JointEntered "What needs a majority needs one of the old and one of the new voters.",
         "paper, section 6",
-        "configuration.rs" "enter_joint", "confchange.rs" "enter_joint", "confchange/confchange.go" "EnterJoint";
+        "configuration.rs" "enter_joint", "confchange/changer.rs" "enter_joint", "confchange/confchange.go" "EnterJoint";
     JointLeft "The old voters go, and who was to learn afterwards learns.",
         "paper, section 6",
-        "configuration.rs" "leave_joint", "confchange.rs" "leave_joint", "confchange/confchange.go" "LeaveJoint";
+        "configuration.rs" "leave_joint", "confchange/changer.rs" "leave_joint", "confchange/confchange.go" "LeaveJoint";
     AutoLeave "Whoever leads proposes to leave a joint configuration that leaves itself, once it is applied.",
         "paper, section 6",
-        "server/membership.rs" "applied_to", "core/membership.rs" "applied_to", "raft.go" "appliedTo";
+        "server/membership.rs" "leave_joint_if_due", "core/membership.rs" "leave_joint_if_due",
+        "raft.go" "appliedTo";
     NewMemberProbed "A leader probes who is new at the end of its log, and counts it as active.",
         "etcd's raft; thesis, section 4.2.1",
-        "server/membership.rs" "track", "core/membership.rs" "track",
+        "server/membership.rs" "track", "confchange/changer.rs" "track",
         "confchange/confchange.go" "initProgress";
     QuorumShrinks "A leader commits at once what the quorum of a new configuration has.",
         "etcd's raft",

@@ -1,6 +1,6 @@
 //! Membership at single servers, and in a few words: the stories behind the presets.
 
-use lockstep_model::{Server, Settings};
+use lockstep_model::{Departure, Dialect, Server, Settings};
 use lockstep_traces::{
     Body, ConfChange, ConfChangeSingle, Config, Configuration, Emitted, Index, Input, Message,
     Outcome, Payload, ProgressState, Refusal, Role, ServerId, ServerSet, Snapshot, Term,
@@ -28,6 +28,7 @@ fn change(changes: &[ConfChangeSingle]) -> Input {
 }
 
 /// Servers, and a network that delivers what it is asked to.
+#[derive(Clone)]
 struct Group {
     settings: Settings,
     servers: BTreeMap<ServerId, Server>,
@@ -462,18 +463,26 @@ fn changes_are_forwarded_and_limited() {
     assert_eq!(group.give(2, change(&[remove(3)])), Outcome::Accepted);
     group.settle();
     assert_eq!(group.configuration(2), voters(&[1, 2]));
-    // There is no room for this one, but the leader waits for it.
+    // There is no room for this one, so there is nothing to wait for.
     let dropped = Outcome::Refused(Refusal::ProposalDropped);
     let pending = |group: &Group| group.server(1).view(&group.settings).pending_conf_index;
     let last = group.server(1).commit();
-    assert_eq!(group.give(1, Input::Propose(1)), Outcome::Accepted);
-    assert_eq!(group.give(1, change(&[add(3)])), dropped);
-    assert_eq!(pending(&group), Index(last.0 + 2));
-    // So the next one becomes an empty entry, for which there is room.
-    assert_eq!(group.give(1, change(&[add(3)])), Outcome::Accepted);
-    group.settle();
-    assert_eq!(pending(&group), Index(0));
-    assert_eq!(group.configuration(1), voters(&[1, 2]));
+    let mut etcds = group.clone();
+    etcds.settings = etcds
+        .settings
+        .with_dialect(Dialect::ETCD.with(Departure::DroppedChangeBlocks));
+    for (group, blocks) in [(&mut group, false), (&mut etcds, true)] {
+        assert_eq!(group.give(1, Input::Propose(1)), Outcome::Accepted);
+        assert_eq!(group.give(1, change(&[add(3)])), dropped);
+        let waits = Index(if blocks { last.0 + 2 } else { 0 });
+        assert_eq!(pending(group), waits);
+        // In etcd's raft the next one becomes an empty entry, for which there is room.
+        let next = if blocks { Outcome::Accepted } else { dropped };
+        assert_eq!(group.give(1, change(&[add(3)])), next);
+        group.settle();
+        assert_eq!(pending(group), Index(0));
+        assert_eq!(group.configuration(1), voters(&[1, 2]));
+    }
     // What leaves a joint configuration needs no room: here the leader does so by itself.
     group.give(1, change(&[add(3), remove(2)]));
     group.settle();
@@ -493,11 +502,20 @@ fn a_leader_that_hands_over_does_not_leave_a_joint_configuration() {
         ..voters(&[1, 2, 4])
     };
     assert_eq!(group.configuration(1), joint);
-    // When it gives up it takes proposals again, and with the next entry leaves.
+    let mut etcds = group.clone();
+    etcds.settings = etcds
+        .settings
+        .with_dialect(Dialect::ETCD.with(Departure::AutoLeaveWaits));
+    // When it gives up it leaves.
     group.give(1, Input::CheckQuorum);
     assert_eq!(transferee(&group, 1), None);
-    assert_eq!(group.configuration(1), joint);
-    group.give(1, Input::Propose(1));
     group.settle_without(&[3]);
     assert_eq!(group.configuration(1), voters(&[1, 2, 4]));
+    // In etcd's raft it does so with the next entry, if there ever is one.
+    etcds.give(1, Input::CheckQuorum);
+    etcds.settle_without(&[3]);
+    assert_eq!(etcds.configuration(1), joint);
+    etcds.give(1, Input::Propose(1));
+    etcds.settle_without(&[3]);
+    assert_eq!(etcds.configuration(1), voters(&[1, 2, 4]));
 }

@@ -1,10 +1,12 @@
 //! Who belongs to a cluster, and how that changes.
 
-use crate::ServerId;
+use crate::{ServerId, Show};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
 
 /// A configuration: who votes, and who only receives (etcd: `ConfState`). A joint one has two sets of voters, and
 /// needs a majority of each (paper, section 6).
@@ -72,6 +74,64 @@ impl ConfChange {
     };
 }
 
+/// Why a text is no change of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0:?} is no change of membership: write v3 for a voter, l3 for a learner, r3 to remove, separated by commas, \
+     `implicit` or `explicit` at the end for a joint configuration, or `leave`"
+)]
+pub struct NoConfChange(String);
+
+impl fmt::Display for ConfChange {
+    /// `v4,r1,explicit`, or `leave`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words = self.show();
+        let words = words.trim_matches(['(', ')']).replace(' ', ",");
+        f.write_str(&words)
+    }
+}
+
+impl FromStr for ConfChange {
+    type Err = NoConfChange;
+
+    /// What [`Show`] and [`Display`](fmt::Display) write: words separated by commas or spaces.
+    fn from_str(text: &str) -> Result<ConfChange, NoConfChange> {
+        let none = || NoConfChange(text.to_owned());
+        let mut words: Vec<&str> = text
+            .trim_matches(['(', ')'])
+            .split([',', ' '])
+            .filter(|word| !word.is_empty())
+            .collect();
+        let transition = match words.last() {
+            Some(&"implicit") => Transition::Implicit,
+            Some(&"explicit") => Transition::Explicit,
+            _ => Transition::Auto,
+        };
+        if !transition.is_auto() {
+            words.pop();
+        }
+        if words == ["leave"] && transition.is_auto() {
+            return Ok(ConfChange::LEAVE_JOINT);
+        }
+        let single = |word: &str| {
+            let kind = word.chars().next()?;
+            let id = ServerId::new(word.get(1..)?.parse().ok()?)?;
+            match kind {
+                'v' => Some(ConfChangeSingle::AddVoter(id)),
+                'l' => Some(ConfChangeSingle::AddLearner(id)),
+                'r' => Some(ConfChangeSingle::Remove(id)),
+                _ => None,
+            }
+        };
+        let changes: Option<Vec<_>> = words.into_iter().map(single).collect();
+        let changes = changes.filter(|changes| !changes.is_empty());
+        Ok(ConfChange {
+            changes: changes.ok_or_else(none)?.into(),
+            transition,
+        })
+    }
+}
+
 /// The change of one server.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
@@ -127,5 +187,32 @@ impl Transition {
     /// Whether it is the default.
     pub fn is_auto(&self) -> bool {
         *self == Transition::Auto
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_reads_as_it_is_written() {
+        for text in ["v4", "l1,r2", "v4,r1,explicit", "r12,implicit", "leave"] {
+            let change: ConfChange = text.parse().expect(text);
+            assert_eq!(change.to_string(), text);
+            assert_eq!(change.show().parse(), Ok(change));
+        }
+        for text in [
+            "",
+            "x3",
+            "v",
+            "v0",
+            "3",
+            "explicit",
+            "leave,explicit",
+            "v1;r2",
+        ] {
+            let error = text.parse::<ConfChange>().expect_err(text).to_string();
+            assert!(error.contains("no change of membership"), "{error}");
+        }
     }
 }

@@ -22,7 +22,7 @@ mod trace;
 mod view;
 
 pub use config::Config;
-pub use configuration::{ConfChange, ConfChangeSingle, Configuration, Transition};
+pub use configuration::{ConfChange, ConfChangeSingle, Configuration, NoConfChange, Transition};
 pub use corpus::{CorpusTrace, corpus};
 pub use event::{Event, Input, Outcome, Refusal};
 pub use field_set::FieldSet;
@@ -33,7 +33,7 @@ pub use fields::{
 pub use ids::{Index, ServerId, Term};
 pub use payload::Payload;
 pub use schema::schema;
-pub use server_set::ServerSet;
+pub use server_set::{NoServerSet, ServerSet};
 pub use show::Show;
 pub use trace::{
     Expected, FORMAT_VERSION, Header, MAX_NUMBER, MAX_SERVERS, PassedOver, Problem, Provenance,

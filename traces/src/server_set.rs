@@ -5,6 +5,7 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::borrow::Cow;
 use std::fmt;
+use std::str::FromStr;
 
 /// A set of the servers of a cluster; in JSON the list of their names, ascending.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -64,6 +65,40 @@ impl FromIterator<ServerId> for ServerSet {
     }
 }
 
+/// Why a text is no set of servers.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0:?} is no set of servers: write their numbers, 1 to {MAX_SERVERS}, separated by commas, or `none`"
+)]
+pub struct NoServerSet(String);
+
+impl fmt::Display for ServerSet {
+    /// `1,2,4`, or `none`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_empty() {
+            return f.write_str("none");
+        }
+        let ids: Vec<String> = self.iter().map(|id| id.to_string()).collect();
+        f.write_str(&ids.join(","))
+    }
+}
+
+impl FromStr for ServerSet {
+    type Err = NoServerSet;
+
+    fn from_str(text: &str) -> Result<ServerSet, NoServerSet> {
+        if text == "none" {
+            return Ok(ServerSet::NONE);
+        }
+        let server = |word: &str| {
+            let number = word.trim().parse().ok()?;
+            ServerId::new(number).filter(|id| id.get() <= MAX_SERVERS)
+        };
+        let servers: Option<ServerSet> = text.split(',').map(server).collect();
+        servers.ok_or_else(|| NoServerSet(text.to_owned()))
+    }
+}
+
 impl fmt::Debug for ServerSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.iter()).finish()
@@ -102,5 +137,22 @@ impl JsonSchema for ServerSet {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         Vec::<ServerId>::json_schema(generator)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_reads_as_it_is_written() {
+        for text in ["none", "1", "1,2,4", "64"] {
+            assert_eq!(text.parse::<ServerSet>().expect(text).to_string(), text);
+        }
+        assert_eq!("2,1".parse(), Ok(ServerSet::of(&[1, 2])));
+        for text in ["", "0", "65", "1;2", "1,", "all"] {
+            let error = text.parse::<ServerSet>().expect_err(text).to_string();
+            assert!(error.contains("no set of servers"), "{error}");
+        }
     }
 }

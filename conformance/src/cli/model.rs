@@ -3,7 +3,8 @@
 use super::error::CliError;
 use crate::path::budget_name;
 use clap::Args;
-use lockstep_model::{Bounds, Budget, Cluster, Dialect, Kind, Preset, Settings};
+use lockstep_model::{Bounds, Budget, Cluster, ConfChange, Dialect, Kind, Preset, Settings};
+use lockstep_traces::ServerSet;
 use std::collections::BTreeMap;
 
 /// A preset and its changes.
@@ -35,6 +36,18 @@ pub struct ModelArgs {
     /// How many proposals of a leader may be uncommitted; 0 is no limit
     #[arg(long, value_name = "N")]
     max_uncommitted: Option<u64>,
+    /// The servers that vote at first, such as 1,2, in a cluster whose membership may change
+    #[arg(long, value_name = "SERVERS")]
+    voters: Option<ServerSet>,
+    /// The servers that are learners at first
+    #[arg(long, value_name = "SERVERS")]
+    learners: Option<ServerSet>,
+    /// A leader that was removed steps down
+    #[arg(long, value_name = "BOOL")]
+    step_down_on_removal: Option<bool>,
+    /// A leader takes changes of membership as they come, whether or not they fit
+    #[arg(long, value_name = "BOOL")]
+    disable_conf_change_validation: Option<bool>,
     #[command(flatten)]
     bounds: BoundArgs,
 }
@@ -88,6 +101,19 @@ struct BoundArgs {
     /// How many times a leader may be told what became of a snapshot
     #[arg(long, value_name = "BUDGET")]
     snapshot_reports: Option<Budget>,
+    /// A change of membership that clients may propose, such as v3 (a voter), l3 (a learner), r3 (removed), v4,r1,explicit
+    /// or leave
+    #[arg(long, value_name = "CHANGE")]
+    change: Option<ConfChange>,
+    /// Another one
+    #[arg(long, value_name = "CHANGE")]
+    other_change: Option<ConfChange>,
+    /// How many times the change may be proposed; with --change alone it is 1
+    #[arg(long, value_name = "BUDGET")]
+    changes: Option<Budget>,
+    /// How many times the other change may be proposed; with --other-change alone it is 1
+    #[arg(long, value_name = "BUDGET")]
+    other_changes: Option<Budget>,
     /// How many of all these but timeouts and proposals may happen in one run together
     #[arg(long, value_name = "BUDGET")]
     disturbances: Option<Budget>,
@@ -187,8 +213,20 @@ impl ModelArgs {
         set(&mut config.max_inflight, self.max_inflight);
         set(&mut config.forward_proposals, self.forward_proposals);
         set(&mut config.max_uncommitted, self.max_uncommitted);
+        set(&mut config.voters, self.voters);
+        set(&mut config.learners, self.learners);
+        set(&mut config.step_down_on_removal, self.step_down_on_removal);
+        set(
+            &mut config.disable_conf_change_validation,
+            self.disable_conf_change_validation,
+        );
         let mut bounds = preset.bounds;
         self.bounds.apply(&mut bounds);
+        let proposes = [Kind::ProposeConfChange, Kind::ProposeOtherConfChange];
+        if !config.may_change() && proposes.into_iter().any(|kind| bounds.have(kind)) {
+            let text = "--change needs a cluster whose membership may change: say with --voters who votes at first";
+            return Err(CliError::Usage(text.to_owned()));
+        }
         let changed = config != preset.config || bounds != preset.bounds;
         let usage = |error: &dyn std::fmt::Display| CliError::Usage(error.to_string());
         let settings = Settings::new(&config).map_err(|error| usage(&error))?;
@@ -225,6 +263,21 @@ impl ModelArgs {
         add(
             "max-uncommitted",
             self.max_uncommitted.map(|it| it.to_string()),
+        );
+        add("voters", self.voters.map(|it| it.to_string()));
+        add("learners", self.learners.map(|it| it.to_string()));
+        add(
+            "step-down-on-removal",
+            self.step_down_on_removal.map(|it| it.to_string()),
+        );
+        add(
+            "disable-conf-change-validation",
+            self.disable_conf_change_validation.map(|it| it.to_string()),
+        );
+        add("change", self.bounds.change.map(|it| it.to_string()));
+        add(
+            "other-change",
+            self.bounds.other_change.map(|it| it.to_string()),
         );
         if let Ok(chosen) = self.choose() {
             let asked = bound_rows(chosen.cluster.bounds());
@@ -287,8 +340,22 @@ impl Chosen {
             0 => String::new(),
             limit => format!(", {limit} uncommitted"),
         };
+        let members = match config.may_change() {
+            false => String::new(),
+            true if config.learners.is_empty() => format!(", voters {}", config.voters),
+            true => format!(", voters {}, learners {}", config.voters, config.learners),
+        };
+        let removal = match (
+            config.step_down_on_removal,
+            config.disable_conf_change_validation,
+        ) {
+            (false, false) => "",
+            (true, false) => ", stepping down on removal",
+            (false, true) => ", changes not validated",
+            (true, true) => ", stepping down on removal, changes not validated",
+        };
         format!(
-            "{} servers, {}, {}, {entries} per append, {} in flight{forwards}{room}{departures}",
+            "{} servers{members}, {}, {}, {entries} per append, {} in flight{forwards}{room}{removal}{departures}",
             config.servers,
             on("PreVote", config.pre_vote),
             on("CheckQuorum", config.check_quorum),
@@ -301,7 +368,13 @@ impl Chosen {
         let parts = self
             .bounds_in_use()
             .map(|(name, value)| format!("{} {value}", name.replace('_', " ")));
-        parts.collect::<Vec<_>>().join(", ")
+        let bounds = self.cluster.bounds();
+        let proposed = bounds
+            .changes
+            .iter()
+            .filter(|(_, budget)| *budget != Budget::Times(0));
+        let menu = proposed.map(|(change, _)| format!("change {change}"));
+        parts.chain(menu).collect::<Vec<_>>().join(", ")
     }
 
     /// The bounds as a trace header has them; an unlimited one is left out.
@@ -340,6 +413,15 @@ impl BoundArgs {
         set(&mut bounds.transfers, self.transfers);
         set(&mut bounds.unreachable_reports, self.unreachable_reports);
         set(&mut bounds.snapshot_reports, self.snapshot_reports);
+        let menu = [
+            (self.change, self.changes),
+            (self.other_change, self.other_changes),
+        ];
+        for (place, (change, budget)) in bounds.changes.iter_mut().zip(menu) {
+            let once = change.map(|_| Budget::Times(1));
+            set(&mut place.0, change);
+            set(&mut place.1, budget.or(once));
+        }
         set(&mut bounds.disturbances, self.disturbances);
     }
 }

@@ -55,7 +55,7 @@ pub enum ImportError {
 /// It is no trace, or its configuration cannot be specified.
 pub fn import(bytes: &[u8], source: &str, dialect: Dialect) -> Result<Imported, ImportError> {
     let trace = Trace::parse(bytes, source)?;
-    let model = NamedModel::of_trace(&trace.header, dialect)?;
+    let model = NamedModel::of_trace(&trace, dialect)?;
     let cluster = &model.cluster;
     let mut walked = Walked::start(cluster);
     let mut disagrees = None;

@@ -5,7 +5,7 @@
 //! specification may give it another meaning; a link therefore ends in a [seal](Walked::seal) by which that
 //! is noticed.
 
-use lockstep_model::{Action, Bounds, Cluster, ClusterState};
+use lockstep_model::{Action, Bounds, Budget, Cluster, ClusterState};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// The digits, by value; a number above them begins with as many [`MORE`] as it has times their count.
@@ -70,7 +70,17 @@ pub fn decode(text: &str) -> Result<Vec<usize>, LinkError> {
 /// Every action of a state, whether the bounds allow it or not, in a fixed order: those that matter, then
 /// refused and ignored inputs.
 pub fn menu(cluster: &Cluster, state: &ClusterState) -> Vec<Action> {
-    let free = Cluster::new(*cluster.settings(), Bounds::UNLIMITED);
+    let bounds = Bounds {
+        changes: cluster
+            .bounds()
+            .changes
+            .map(|(change, budget)| match budget {
+                Budget::Times(0) => (change, budget),
+                _ => (change, Budget::Unlimited),
+            }),
+        ..Bounds::UNLIMITED
+    };
+    let free = Cluster::new(*cluster.settings(), bounds);
     let mut actions = Vec::new();
     free.enabled(state, &mut actions);
     free.probes(state, &mut actions);

@@ -1,7 +1,7 @@
 //! A model as a word in an address: a preset, and what departs from it.
 
-use lockstep_model::{Bounds, Budget, Cluster, Dialect, Preset, Settings};
-use lockstep_traces::Config;
+use lockstep_model::{Bounds, Budget, Cluster, ConfChange, Dialect, Preset, Settings};
+use lockstep_traces::{Config, Event, Input, Trace};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -89,28 +89,67 @@ impl NamedModel {
         })
     }
 
-    /// The model in which a trace can be followed: its configuration, and the bounds that its header names.
+    /// The model in which a trace can be followed: its configuration, the bounds that its header names, and the
+    /// changes of membership that it proposes.
     ///
     /// # Errors
     ///
-    /// The specification has no such configuration.
-    pub fn of_trace(
-        header: &lockstep_traces::Header,
-        dialect: Dialect,
-    ) -> Result<NamedModel, ModelError> {
+    /// The specification has no such configuration or change.
+    pub fn of_trace(trace: &Trace, dialect: Dialect) -> Result<NamedModel, ModelError> {
+        let header = &trace.header;
         let named = header.made.preset.as_deref().and_then(Preset::named);
         let alike = || {
             let mut presets = Preset::all().iter();
             presets.find(|preset| preset.config == header.config)
         };
         let preset = named.or_else(alike).unwrap_or(&Preset::all()[0]);
-        let bounds = if named.is_some() && header.made.bounds.is_empty() {
+        let mut bounds = if named.is_some() && header.made.bounds.is_empty() {
             preset.bounds
         } else {
             named_bounds(&header.made.bounds)
         };
+        let proposed = proposed_changes(trace)?;
+        let listed = |change: &ConfChange| preset.bounds.changes.iter().any(|it| it.0 == *change);
+        if proposed.iter().all(listed) {
+            for (place, (change, budget)) in bounds.changes.iter_mut().zip(preset.bounds.changes) {
+                place.0 = change;
+                if place.1 == Budget::Times(0) {
+                    place.1 = budget;
+                }
+            }
+        } else {
+            for (place, change) in bounds.changes.iter_mut().zip(proposed) {
+                *place = (change, Budget::Unlimited);
+            }
+        }
         NamedModel::new(preset, &header.config, bounds, dialect)
     }
+}
+
+/// The distinct changes of membership that a trace proposes.
+fn proposed_changes(trace: &Trace) -> Result<Vec<ConfChange>, ModelError> {
+    let mut proposed = Vec::new();
+    for step in &trace.steps {
+        if let Event::Server {
+            input: Input::ProposeConfChange(change),
+            ..
+        } = &step.event
+        {
+            let change =
+                ConfChange::try_from(change).map_err(|error| ModelError(error.to_string()))?;
+            if !proposed.contains(&change) {
+                proposed.push(change);
+            }
+        }
+    }
+    if proposed.len() > Bounds::NO_CHANGES.len() {
+        let text = format!(
+            "it proposes {} different changes of membership; a model has two at most",
+            proposed.len()
+        );
+        return Err(ModelError(text));
+    }
+    Ok(proposed)
 }
 
 /// The bounds that a header names; the others are unlimited.
@@ -134,10 +173,10 @@ pub fn settings(config: &Config, bounds: &Bounds) -> Vec<Setting> {
         max_inflight,
         forward_proposals,
         max_uncommitted,
-        voters: _,
-        learners: _,
-        step_down_on_removal: _,
-        disable_conf_change_validation: _,
+        voters,
+        learners,
+        step_down_on_removal,
+        disable_conf_change_validation,
     } = config;
     let Bounds {
         max_term,
@@ -155,7 +194,7 @@ pub fn settings(config: &Config, bounds: &Bounds) -> Vec<Setting> {
         transfers,
         unreachable_reports,
         snapshot_reports,
-        changes: [(_, changes), (_, other_changes)],
+        changes: [(change, changes), (other_change, other_changes)],
         disturbances,
     } = bounds;
     let size = |unlimited: bool, value: String| {
@@ -173,6 +212,13 @@ pub fn settings(config: &Config, bounds: &Bounds) -> Vec<Setting> {
         ("max_inflight", max_inflight.to_string()),
         ("forward_proposals", forward_proposals.to_string()),
         ("max_uncommitted", max_uncommitted.to_string()),
+        ("voters", voters.to_string()),
+        ("learners", learners.to_string()),
+        ("step_down_on_removal", step_down_on_removal.to_string()),
+        (
+            "disable_conf_change_validation",
+            disable_conf_change_validation.to_string(),
+        ),
         (
             "max_term",
             size(*max_term == u32::MAX, max_term.to_string()),
@@ -194,6 +240,8 @@ pub fn settings(config: &Config, bounds: &Bounds) -> Vec<Setting> {
         ("transfers", transfers.to_string()),
         ("unreachable_reports", unreachable_reports.to_string()),
         ("snapshot_reports", snapshot_reports.to_string()),
+        ("change", change.to_string()),
+        ("other_change", other_change.to_string()),
         ("changes", changes.to_string()),
         ("other_changes", other_changes.to_string()),
         ("disturbances", disturbances.to_string()),
@@ -213,6 +261,14 @@ fn change(config: &mut Config, bounds: &mut Bounds, name: &str, value: &str) -> 
         "max_inflight" => config.max_inflight = value.parse().ok()?,
         "forward_proposals" => config.forward_proposals = value.parse().ok()?,
         "max_uncommitted" => config.max_uncommitted = value.parse().ok()?,
+        "voters" => config.voters = value.parse().ok()?,
+        "learners" => config.learners = value.parse().ok()?,
+        "step_down_on_removal" => config.step_down_on_removal = value.parse().ok()?,
+        "disable_conf_change_validation" => {
+            config.disable_conf_change_validation = value.parse().ok()?;
+        }
+        "change" => bounds.changes[0].0 = value.parse().ok()?,
+        "other_change" => bounds.changes[1].0 = value.parse().ok()?,
         "max_term" if unlimited => bounds.max_term = u32::MAX,
         "max_term" => bounds.max_term = value.parse().ok()?,
         "max_in_flight" if unlimited => bounds.max_in_flight = usize::MAX,

@@ -12,7 +12,7 @@ use crate::status::{BasicStatus, Status};
 use crate::storage::Storage;
 use crate::timer::Timer;
 use crate::tracker::Progress;
-use crate::types::{ConfChangeV2, ConfState, Entry, Message, NodeId};
+use crate::types::{Body, ConfChangeV2, ConfState, Entry, Message, NodeId};
 
 /// One Raft server, to be driven by its owner: no threads, no locks, no I/O.
 ///
@@ -125,6 +125,10 @@ impl<S: Storage, O: Observer> RawNode<S, O> {
     /// shows in [`Message::from`] alone: the transport must not let a peer use the ids of storage
     /// threads, or this server's own.
     ///
+    /// A heartbeat that commits more than this server has is refused as all malformed messages are, and yet
+    /// answered with the end of the log, so that its leader learns that this member lost its disk
+    /// ([`Status::short_logs`]).
+    ///
     /// # Errors
     ///
     /// Those of [`Core::step`].
@@ -133,8 +137,16 @@ impl<S: Storage, O: Observer> RawNode<S, O> {
         if self.health.says_nothing_new(&self.core, &message) {
             return Ok(());
         }
+        let (from, term) = (message.from, message.term);
+        let commit = match message.body {
+            Body::Heartbeat { commit, .. } => Some(commit),
+            _ => None,
+        };
         let result = self.call(|core| core.step(message));
         self.health.note(&result);
+        if let (Err(_), Some(commit)) = (&result, commit) {
+            self.core.answer_refused_heartbeat(from, term, commit)?;
+        }
         result
     }
 

@@ -80,7 +80,7 @@ impl<N: Notes> Turn<'_, N> {
         let first = self.applied + 1;
         for index in first..=commit {
             if let Some(change) = self.change_at(index) {
-                self.apply_change(change);
+                self.apply_conf_change(change);
             }
         }
         first <= commit
@@ -89,7 +89,7 @@ impl<N: Notes> Turn<'_, N> {
     /// The configuration of an entry takes effect when the entry is applied. A change that does not fit the
     /// configuration changes nothing. Validation does not look for one: the application is not to propose it, and etcd's
     /// raft panics.
-    fn apply_change(&mut self, change: ConfChange) {
+    fn apply_conf_change(&mut self, change: ConfChange) {
         self.note(Rule::ChangeTakesEffect);
         let possible = self.is_possible(change);
         let changed = self.i.configuration.apply(change).ok();

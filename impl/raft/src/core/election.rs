@@ -23,7 +23,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
         &mut self,
         transfer: bool,
     ) -> Result<Option<CampaignObstacle>, Error> {
-        if let Some(obstacle) = self.campaign_obstacle()? {
+        if let Err(obstacle) = self.may_campaign()? {
             self.watch.report(Event::CampaignRefused {
                 obstacle,
                 term: self.term,
@@ -39,19 +39,20 @@ impl<S: Storage, O: Observer> Core<S, O> {
         Ok(None)
     }
 
-    fn campaign_obstacle(&self) -> Result<Option<CampaignObstacle>, Error> {
+    /// Whether this server may campaign, or what is in the way.
+    fn may_campaign(&self) -> Result<Result<(), CampaignObstacle>, Error> {
         Ok(if self.role == Role::Leader {
-            Some(CampaignObstacle::AlreadyLeader)
+            Err(CampaignObstacle::AlreadyLeader)
         } else if !self.promotable() {
-            Some(CampaignObstacle::NotPromotable)
+            Err(CampaignObstacle::NotPromotable)
         } else if self.log.applied() < self.log.committed()
             && self.log.has_unapplied_conf_change()?
         {
-            Some(CampaignObstacle::UnappliedConfChange)
+            Err(CampaignObstacle::UnappliedConfChange)
         } else if self.term.0 >= super::validate::NUMBER_LIMIT {
-            Some(CampaignObstacle::TermExhausted)
+            Err(CampaignObstacle::TermExhausted)
         } else {
-            None
+            Ok(())
         })
     }
 

@@ -55,17 +55,20 @@ impl<S: Storage, O: Observer> Core<S, O> {
         self.send(leader, Body::HeartbeatResponse { context });
     }
 
-    /// Tells a leader that commits what this server does not have where its log ends, as the refusal of an
-    /// append behind it would. Nothing else comes of the heartbeat. A member that lost its disk would be
-    /// silent otherwise: a learner asks for no votes, and an idle group has no appends.
-    pub(super) fn answer_refused_heartbeat(&mut self, message: &Message) -> Result<(), Error> {
-        let Body::Heartbeat { commit, .. } = message.body else {
-            return Ok(());
-        };
+    /// Tells a leader whose heartbeat was refused where the log of this server ends, as the refusal of an append behind
+    /// it would. Nothing else comes of the heartbeat. A member that lost its disk would be silent otherwise: a
+    /// learner asks for no votes, and an idle group has no appends.
+    pub(crate) fn answer_refused_heartbeat(
+        &mut self,
+        from: NodeId,
+        term: Term,
+        commit: Index,
+    ) -> Result<(), Error> {
         let last = self.log.last_index()?;
-        let of_a_leader = message.term >= self.term && self.role == Role::Follower;
-        let sound = !message.term.is_zero() && message.term.0 <= NUMBER_LIMIT;
-        if !of_a_leader || !sound || commit <= last || message.from.is_storage_thread() {
+        let of_a_leader = term >= self.term && self.role == Role::Follower;
+        let sound = !term.is_zero() && term.0 <= NUMBER_LIMIT && commit.0 <= NUMBER_LIMIT;
+        let member = from != self.settings.id && self.tracker.progress.contains(from);
+        if !of_a_leader || !sound || !member || commit <= last {
             return Ok(());
         }
         let rejection = Some(Rejection {
@@ -76,8 +79,8 @@ impl<S: Storage, O: Observer> Core<S, O> {
         // need not wait for anything to be durable.
         self.messages.push(Message {
             from: self.settings.id,
-            to: message.from,
-            term: message.term,
+            to: from,
+            term,
             body: Body::AppendEntriesResponse {
                 index: commit,
                 rejection,

@@ -35,7 +35,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
         (self.tracker.config, self.tracker.progress) =
             changed(&self.tracker, self.log.last_index()?, change)
                 .map_err(CallError::ConfChange)?;
-        let result = self.react_to_configuration();
+        let result = self.switch_to();
         self.check_invariants();
         result
     }
@@ -49,7 +49,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
         self.is_learner = own.is_some_and(|progress| progress.is_learner);
     }
 
-    fn react_to_configuration(&mut self) -> Result<(), Error> {
+    fn switch_to(&mut self) -> Result<(), Error> {
         self.note_configuration();
         if self.role != Role::Leader {
             self.blank_progress();

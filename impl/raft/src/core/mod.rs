@@ -275,10 +275,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
     /// is not in the configuration, or is none that a correct server sends;
     /// [`Error::ProposalDropped`] for a forwarded proposal; [`Error::Storage`].
     pub fn step(&mut self, message: Message) -> Result<TimerReset, Error> {
-        if let Err(error) = self.validate(&message) {
-            self.answer_refused_heartbeat(&message)?;
-            return Err(error);
-        }
+        self.validate(&message)?;
         let result = self.handle(message);
         self.check_invariants();
         match result {

@@ -97,6 +97,18 @@ impl<S: Storage, O: Observer> Core<S, O> {
         if let Some(to) = self.lead_transferee {
             return self.drop_proposal(DropReason::TransferInProgress { to });
         }
+        let pending = self.check_changes(&mut entries, misfits)?;
+        if !self.has_room(&entries) {
+            return self.drop_proposal(DropReason::UncommittedLimit);
+        }
+        self.pending_conf_index = pending;
+        self.append(entries)?;
+        self.broadcast_append()
+    }
+
+    /// Looks at the changes of membership in a proposal. What cannot be taken now is refused, or becomes an empty
+    /// entry. Returns the index up to which a leader that appends the entries has to apply before the next change.
+    fn check_changes(&mut self, entries: &mut [Entry], misfits: Misfits) -> Result<Index, Error> {
         let first = self.log.last_index()?.next();
         let mut pending = self.pending_conf_index;
         for (at, entry) in entries.iter_mut().enumerate() {
@@ -107,7 +119,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
                 Some(obstacle)
                     if self.settings.conf_change_validation && misfits == Misfits::Refuse =>
                 {
-                    return self.drop_proposal(DropReason::ConfChange(obstacle));
+                    self.drop_proposal(DropReason::ConfChange(obstacle))?;
                 }
                 Some(obstacle) if self.settings.conf_change_validation => {
                     self.watch.report(Event::ConfChangeIgnored {
@@ -120,12 +132,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
                 _ => pending = first + at as u64,
             }
         }
-        if !self.has_room(&entries) {
-            return self.drop_proposal(DropReason::UncommittedLimit);
-        }
-        self.pending_conf_index = pending;
-        self.append(entries)?;
-        self.broadcast_append()
+        Ok(pending)
     }
 
     /// Why a change does not fit the active configuration. A best effort: the configuration is
