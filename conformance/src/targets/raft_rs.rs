@@ -74,6 +74,8 @@ impl Target for RaftRs {
                 Field::Snapshot,
                 Field::Transferee,
                 Field::Uncommitted,
+                Field::Configuration,
+                Field::PendingConfIndex,
                 Field::PendingSnapshot,
             ]
             .into_iter()
