@@ -350,7 +350,8 @@ mod tests {
             row("RP-04").contains("| seeded | no preset can show it"),
             "{text}"
         );
-        assert!(row("EL-08").contains("| waits for: membership | waits for: membership |"));
+        let waits = "waits for: asynchronous storage";
+        assert!(row("MB-02").contains(&format!("| {waits} | {waits} |")));
         assert!(row("EL-01").contains("| **not seeded** | **not seeded** |"));
         assert!(row("CQ-02").contains("| liveness: "), "{text}");
     }

@@ -168,6 +168,20 @@ fn snapshot_is_as_committed(cluster: &Cluster, state: &ClusterState, i: &Server)
         })
 }
 
+/// Whether these servers are a quorum: "a majority from both the old and new configurations" (paper, section 6). Counted
+/// here by itself, so that a server that counts otherwise is found out.
+pub(super) fn is_quorum(configuration: Configuration, ids: IdSet) -> bool {
+    let halves = [configuration.voters, configuration.outgoing];
+    let mut halves = halves.into_iter().filter(|half| !half.is_empty());
+    halves.all(|half| 2 * half.and(ids).len() > half.len())
+}
+
+/// Whether these answers are a quorum, or leave none that could still be one.
+pub(super) fn is_decided(configuration: Configuration, granted: IdSet, refused: IdSet) -> bool {
+    let possible = configuration.all_voters().without(refused);
+    is_quorum(configuration, granted) || !is_quorum(configuration, possible)
+}
+
 fn leaders(state: &ClusterState) -> impl Iterator<Item = &Server> {
     state.servers.iter().filter(|i| i.role == Role::Leader)
 }

@@ -1,9 +1,9 @@
 //! Properties of states.
 
+use super::membership::{is_decided, is_quorum};
 use super::{Reads, StateProperty};
 use crate::bounds::Kind;
 use crate::cluster::{Cluster, ClusterState};
-use crate::configuration::VoteResult;
 use crate::ids::{Id, IdSet};
 use crate::message::{Body, Message};
 use crate::server::{Flow, Progress, Server};
@@ -293,7 +293,7 @@ fn committed_on_quorum_inv(cluster: &Cluster, state: &ClusterState) -> bool {
                 _ => has(j, i.commit, term),
             };
             let holders = state.servers.iter().filter(holds);
-            i.commit == 0 || i.configuration.is_quorum(names(holders))
+            i.commit == 0 || is_quorum(i.configuration, names(holders))
         })
 }
 
@@ -320,13 +320,12 @@ fn elected_by_quorum_inv(cluster: &Cluster, state: &ClusterState) -> bool {
                 j.term > leader.term || j.term == leader.term && j.vote == Some(leader.id)
             };
             let voters = state.servers.iter().filter(voted);
-            leader.configuration.is_quorum(names(voters))
+            is_quorum(leader.configuration, names(voters))
         })
 }
 
 fn undecided_inv(_: &Cluster, state: &ClusterState) -> bool {
-    campaigners(state)
-        .all(|i| i.configuration.vote_result(i.granted, i.refused) == VoteResult::Pending)
+    campaigners(state).all(|i| !is_decided(i.configuration, i.granted, i.refused))
 }
 
 /// The names of servers.

@@ -1,7 +1,7 @@
 //! Properties of transitions.
 
 use super::TransitionProperty;
-use super::membership::members_throughout;
+use super::membership::{is_quorum, members_throughout};
 use crate::cluster::{Action, Cluster, ClusterState};
 use crate::ids::{Id, IdSet};
 use crate::message::{Body, Message};
@@ -261,7 +261,7 @@ pub(super) fn finds_no_quorum<'a>(
 ) -> Option<Move<'a>> {
     let checks = matches!(action, Action::CheckQuorum(_)) && cluster.settings.check_quorum;
     moved(before, action, after).filter(|(i, _)| {
-        checks && i.role == Role::Leader && !i.configuration.is_quorum(heard_from(i))
+        checks && i.role == Role::Leader && !is_quorum(i.configuration, heard_from(i))
     })
 }
 

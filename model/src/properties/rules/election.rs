@@ -5,6 +5,7 @@ use super::{Applied, TransitionProperty, always, rule};
 use crate::cluster::Action;
 use crate::configuration::ConfChange;
 use crate::message::{Body, Entry, Message, Payload};
+use crate::properties::membership::is_quorum;
 use crate::properties::step::heard_from;
 use crate::server::{Flow, Progress, Server};
 use lockstep_traces::Role;
@@ -125,7 +126,7 @@ fn must_campaign(it: &Applied<'_>) -> bool {
             if !it.i.refused.contains(m.from) {
                 granted.insert(m.from);
             }
-            grants && it.i.configuration.is_quorum(granted)
+            grants && is_quorum(it.i.configuration, granted)
         });
     chosen || told_to(it) || times_out && (alone || !it.settings.pre_vote)
 }
@@ -250,7 +251,7 @@ fn activity_is_earned(it: &Applied<'_>) -> bool {
 }
 
 fn finds_quorum(it: &Applied<'_>) -> bool {
-    let quorum = it.i.configuration.is_quorum(heard_from(it.i));
+    let quorum = is_quorum(it.i.configuration, heard_from(it.i));
     matches!(it.action, Action::CheckQuorum(_))
         && it.i.role == Role::Leader
         && (quorum || !it.settings.check_quorum)

@@ -5,7 +5,7 @@ use super::{Applied, TransitionProperty, rule};
 use crate::cluster::Action;
 use crate::ids::{Id, IdSet};
 use crate::message::{Body, Entries, Entry, Message, Payload, Position};
-use crate::properties::membership::{governing, members_throughout};
+use crate::properties::membership::{governing, is_quorum, members_throughout};
 use crate::server::{Flow, Progress, Server};
 use lockstep_traces::Role;
 
@@ -360,7 +360,7 @@ fn commits_what_a_majority_has(it: &Applied<'_>) -> bool {
                 members
                     .filter(|j| *j == next.id || matched(*j) >= *index)
                     .for_each(|j| have.insert(j));
-                next.log.term_at(*index) == Some(next.term) && configuration.is_quorum(have)
+                next.log.term_at(*index) == Some(next.term) && is_quorum(configuration, have)
             };
             commit = (commit + 1..=last).rev().find(counted).unwrap_or(commit);
             looks = false;

@@ -1,8 +1,8 @@
 //! Votes and pre-votes (paper, sections 5.2 and 5.4.1; thesis, section 9.6).
 
 use super::{Applied, TransitionProperty, rule};
-use crate::configuration::VoteResult;
 use crate::message::{Body, Message, Position};
+use crate::properties::membership::{is_decided, is_quorum};
 use lockstep_traces::Role;
 
 pub(super) const ALL: &[TransitionProperty] = &[
@@ -164,7 +164,7 @@ fn counts(it: &Applied<'_>) -> bool {
         if !yes.contains(m.from) && !no.contains(m.from) {
             if granted { &mut yes } else { &mut no }.insert(m.from);
         }
-        let decided = i.configuration.vote_result(yes, no) != VoteResult::Pending;
+        let decided = is_decided(i.configuration, yes, no);
         match decided {
             true => i.role != next.role,
             false => {
@@ -191,6 +191,6 @@ fn decided_by(it: &Applied<'_>, role: Role, grant: &Body) -> bool {
         it.i.role == role
             && m.body == *grant
             && (m.term == it.i.term || role == Role::PreCandidate)
-            && it.i.configuration.is_quorum(granted)
+            && is_quorum(it.i.configuration, granted)
     })
 }
