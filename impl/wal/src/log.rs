@@ -95,7 +95,7 @@ impl<D: Disk> Log<D> {
             .filter_map(|it| segment::sequence_of(it))
             .collect();
         sequences.sort_unstable();
-        let orphan = names.iter().find(|it| snapshot::id_of(it).is_some());
+        let orphan = names.iter().find(|it| snapshot::index_of(it).is_some());
         match (sequences.is_empty(), orphan) {
             (true, Some(_)) => Err(Error::damaged(&segment::file_name(1), 0, Reason::Missing)),
             (true, None) => Log::create(folder, options, &names),
@@ -193,11 +193,13 @@ impl<D: Disk> Log<D> {
         }
         file.sync()?;
         folder.sync()?;
+        let live = mark.map(snapshot::file_name);
         let is_left_over = |name: &&String| {
-            is_unfinished(name)
-                || snapshot::id_of(name).is_some_and(|id| Some(id) != mark.map(|mark| mark.id))
+            let is_snapshot = snapshot::index_of(name).is_some();
+            is_unfinished(name) || (is_snapshot && Some(*name) != live.as_ref())
         };
-        remove_all(&folder, names.iter().filter(is_left_over))?;
+        // Listed again: `cut` may have finished a file that was unfinished.
+        remove_all(&folder, folder.list()?.iter().filter(is_left_over))?;
 
         let metadata = snapshot.as_ref().map(|it| it.metadata.clone());
         let last = entries.last().map(Entry::id);
@@ -244,7 +246,7 @@ impl<D: Disk> Log<D> {
         log.append(&[Record::Opened(log.folder.0.nonce())])?;
         log.flush(true)?;
         log.must_sync = false;
-        log.maintain()?;
+        log.release()?;
         let recovered = Recovered {
             is_new: false,
             metadata: found,
@@ -406,7 +408,12 @@ impl<D: Disk> Log<D> {
     }
 
     fn try_maintain(&mut self) -> Result<(), Error> {
-        self.seal()?;
+        // A mark that could be taken for a torn write might get lost, and then what it replaces would be needed.
+        self.try_seal()?;
+        self.release()
+    }
+
+    fn release(&mut self) -> Result<(), Error> {
         let Some(index) = self.release.take() else {
             return Ok(());
         };
@@ -418,7 +425,7 @@ impl<D: Disk> Log<D> {
         }
         // Newer ones are being written at this moment.
         let names = self.folder.list()?;
-        let is_old = |name: &&String| snapshot::id_of(name).is_some_and(|id| id.index < index);
+        let is_old = |name: &&String| snapshot::index_of(name).is_some_and(|it| it < index);
         remove_all(&self.folder, names.iter().filter(is_old))
     }
 
@@ -440,6 +447,12 @@ impl<D: Disk> Log<D> {
             self.flush(true)?;
         }
         Ok(())
+    }
+
+    /// For the simulation: the current segment, and the offset below which damage is recognised.
+    #[cfg(test)]
+    pub(crate) fn proven(&self) -> (u64, u64) {
+        (self.current.sequence, self.current.proven)
     }
 
     /// Stops the log for a failure elsewhere.
@@ -639,6 +652,24 @@ fn read<D: Disk>(folder: &Folder<D>, sequences: &[u64]) -> Result<Read, Error> {
             }
         }
         let bytes = folder.read(&name)?;
+        let at_start = |reason| Error::damaged(&name, 0, reason);
+        let (preamble, _) = Preamble::decode(&bytes).map_err(at_start)?;
+        if preamble.sequence != sequence {
+            return Err(at_start(Reason::Sequence(preamble.sequence)));
+        }
+        if let Some(before) = &before
+            && (preamble.nonce, preamble.previous) != (before.preamble.nonce, before.end)
+        {
+            // A segment is durable before the next one appears, so this is no torn write.
+            let end = before.end.offset;
+            return Err(match &before.damage {
+                Some(damage) => {
+                    let name = segment::file_name(before.preamble.sequence);
+                    Error::damaged(&name, damage.offset, damage.reason.clone())
+                }
+                None => at_start(Reason::Link { end }),
+            });
+        }
         let mut is_first_batch = true;
         let scan = segment::scan(&bytes, |records| {
             match std::mem::take(&mut is_first_batch) {
@@ -647,26 +678,12 @@ fn read<D: Disk>(folder: &Folder<D>, sequences: &[u64]) -> Result<Read, Error> {
             }
         })
         .map_err(|it| Error::damaged(&name, it.offset, it.reason))?;
-        let at_start = |reason| Error::damaged(&name, 0, reason);
-        if scan.preamble.sequence != sequence {
-            return Err(at_start(Reason::Sequence(scan.preamble.sequence)));
-        }
-        if let Some(before) = &before
-            && (scan.preamble.nonce, scan.preamble.previous) != (before.preamble.nonce, before.end)
-        {
-            let end = before.end.offset;
-            return Err(at_start(Reason::Link { end }));
-        }
         if Some(&sequence) == sequences.last() {
             return Ok(Read {
                 replay,
                 scan,
                 bytes,
             });
-        }
-        // A segment is durable before the next one appears, so damage in it is no torn write.
-        if let Some(damage) = scan.damage {
-            return Err(Error::damaged(&name, damage.offset, damage.reason));
         }
         before = Some(scan);
     }

@@ -13,16 +13,28 @@ const SUFFIX: &str = ".snap";
 const HEADER_BYTES: usize = 40;
 const CHECKSUM_BYTES: usize = 4;
 
-/// The name of a snapshot's file.
-pub(crate) fn file_name(id: EntryId) -> String {
-    format!("{:020}-{:020}{SUFFIX}", id.index.0, id.term.0)
+/// The name of a snapshot's file. With the checksum in it, no snapshot takes the place of another one
+/// of the same entry.
+pub(crate) fn file_name(mark: SnapshotMark) -> String {
+    let (index, term) = (mark.id.index, mark.id.term);
+    format!(
+        "{:020}-{:020}-{:08x}{SUFFIX}",
+        index.0, term.0, mark.checksum
+    )
 }
 
-/// The snapshot in a file of this name; `None` for other files.
-pub(crate) fn id_of(name: &str) -> Option<EntryId> {
-    let (index, term) = name.strip_suffix(SUFFIX)?.split_once('-')?;
+/// The last entry of the snapshot in a file of this name; `None` for other files.
+pub(crate) fn index_of(name: &str) -> Option<Index> {
+    let (index, rest) = name.strip_suffix(SUFFIX)?.split_once('-')?;
+    let (term, checksum) = rest.split_once('-')?;
     let id = EntryId::new(Term(term.parse().ok()?), Index(index.parse().ok()?));
-    (file_name(id) == name).then_some(id)
+    let checksum = u32::from_str_radix(checksum, 16).ok()?;
+    let mark = SnapshotMark {
+        id,
+        installed: false,
+        checksum,
+    };
+    (file_name(mark) == name).then_some(id.index)
 }
 
 /// Writes a snapshot so that it is durable under its name. The result is the record that refers to
@@ -51,12 +63,13 @@ pub(crate) fn write_file<D: Disk>(
     let checksum = hasher.finalize();
     let length = header.len() + snapshot.data.len() + CHECKSUM_BYTES;
     let parts: [&[u8]; 3] = [&header, &snapshot.data, &checksum.to_le_bytes()];
-    folder.create_whole(&file_name(id), length as u64, &parts)?;
-    Ok(SnapshotMark {
+    let mark = SnapshotMark {
         id,
         installed,
         checksum,
-    })
+    };
+    folder.create_whole(&file_name(mark), length as u64, &parts)?;
+    Ok(mark)
 }
 
 /// Reads the snapshot that a record refers to.
@@ -64,7 +77,7 @@ pub(crate) fn read_file<D: Disk>(
     folder: &Folder<D>,
     mark: SnapshotMark,
 ) -> Result<Snapshot, Error> {
-    let name = file_name(mark.id);
+    let name = file_name(mark);
     let bytes = match folder.0.read(&name) {
         Err(it) if it.kind() == std::io::ErrorKind::NotFound => {
             return Err(Error::damaged(&name, 0, Reason::Missing));
