@@ -272,6 +272,10 @@ impl SimDisk {
         change(&mut inode.disk);
     }
 
+    pub(crate) fn file_count(&self) -> usize {
+        self.lock().names.len()
+    }
+
     /// All files with their bytes, as processes see them.
     pub(crate) fn files(&self) -> BTreeMap<String, Vec<u8>> {
         let inner = self.lock();

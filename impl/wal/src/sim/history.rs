@@ -10,8 +10,9 @@ use super::disk::{Fault, Omission, SECTOR, SimDisk};
 use super::model::Model;
 use crate::error::Error;
 use crate::log::{Log, lock};
-use crate::record::HEADER_BYTES;
-use crate::{Metadata, Options, Write, segment, snapshot};
+use crate::record::{HEADER_BYTES, MarkKey};
+use crate::segment::Preamble;
+use crate::{Metadata, Options, Write, record, segment, snapshot};
 
 /// How often each kind of thing happened.
 #[derive(Clone, Copy, Debug, Default)]
@@ -227,11 +228,11 @@ impl History<'_> {
             if let Err(error) = result {
                 return self.stopped(log, &error);
             }
-            let files = self.disk.files().len();
+            let files = self.disk.file_count();
             if let Err(error) = log.maintain() {
                 return self.stopped(log, &error);
             }
-            self.tally.released += files.saturating_sub(self.disk.files().len()) as u64;
+            self.tally.released += files.saturating_sub(self.disk.file_count()) as u64;
         }
         Ok(true)
     }
@@ -417,6 +418,15 @@ impl History<'_> {
             }
         };
         match Log::open(self.disk.clone(), &self.options) {
+            Err(error @ Error::Damaged { .. })
+                if segment::sequence_of(&name) == Some(sequence)
+                    && !before.contains_key(&segment::file_name(sequence + 1))
+                    && lowest >= proven.max(highest_claim(&damaged[&name])) =>
+            {
+                Err(format!(
+                    "a torn write at {lowest} of {name}, proven up to {proven}: {error}"
+                ))
+            }
             Err(Error::Damaged { .. }) => {
                 self.tally.damage_refused += 1;
                 match self.disk.files() == damaged {
@@ -491,12 +501,28 @@ fn list(states: &[Model]) -> String {
     states.iter().map(|it| format!("\n  {it}")).collect()
 }
 
+/// The highest offset that an end mark anywhere in a segment says was synced.
+fn highest_claim(bytes: &[u8]) -> u64 {
+    let Ok((preamble, _)) = Preamble::decode(bytes) else {
+        return 0;
+    };
+    let marks = (0..bytes.len()).step_by(8).filter_map(|offset| {
+        let key = MarkKey {
+            nonce: preamble.nonce,
+            sequence: preamble.sequence,
+            offset: offset as u64,
+        };
+        record::end_mark(&bytes[offset..], key)
+    });
+    marks.map(|mark| mark.synced).max().unwrap_or(0)
+}
+
 /// The ends of all batches of an undamaged segment.
 fn ends_of_batches(bytes: &[u8]) -> Vec<usize> {
     let mut ends = Vec::new();
     let mut offset = segment::PREAMBLE_BYTES as usize;
     while let Some(header) = bytes.get(offset..offset + HEADER_BYTES) {
-        let length = crate::record::u32_at(header, 0) as usize;
+        let length = record::u32_at(header, 0) as usize;
         if header[4] == 0 {
             break;
         }
