@@ -81,6 +81,8 @@
 
 mod disk;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod log;
 mod record;
 mod replay;
@@ -231,28 +233,6 @@ impl From<StorageAppend> for Write {
             entries: append.entries,
             hard_state: append.hard_state,
             must_sync: true,
-        }
-    }
-}
-
-/// Entry points of the fuzzer. Not part of the interface.
-#[doc(hidden)]
-pub mod fuzzing {
-    use crate::replay::Replay;
-
-    /// Reads any bytes as the first segment of a log.
-    pub fn read_segment(bytes: &[u8]) {
-        let mut replay = Replay::default();
-        let mut is_first_batch = true;
-        let scan =
-            crate::segment::scan(bytes, |records| match std::mem::take(&mut is_first_batch) {
-                true => replay.begin(1, records),
-                false => replay.write(records),
-            });
-        if let Ok(scan) = scan {
-            assert!(scan.end.offset <= scan.used.next_multiple_of(8));
-            assert!(scan.synced <= scan.end.offset);
-            let _ = replay.into_entries();
         }
     }
 }

@@ -161,7 +161,7 @@ impl Record {
 }
 
 /// Continues the chain over a record, whose own checksum does not count.
-fn checksum(chain: u32, record: &[u8]) -> u32 {
+pub(crate) fn checksum(chain: u32, record: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new_with_initial(chain);
     hasher.update(&record[..8]);
     hasher.update(&record[HEADER_BYTES..]);

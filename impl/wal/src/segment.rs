@@ -137,7 +137,8 @@ pub(crate) fn scan(
         match record::decode(&bytes[offset.min(bytes.len())..], chain) {
             Decoded::Record(Record::End(mark), length, next) => {
                 // The chain has confirmed every record, so this is no torn write.
-                if !mark.is_at(key(offset)) || mark.records as usize != batch.len() {
+                let is_whole = mark.records as usize == batch.len();
+                if !mark.is_at(key(offset)) || !is_whole || mark.synced > offset as u64 {
                     let reason = Reason::Undecodable("an end mark of another batch");
                     return Err(at(offset, reason));
                 }

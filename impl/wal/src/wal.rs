@@ -172,7 +172,12 @@ impl Wal {
 
     fn finish(&mut self) -> Result<(), Error> {
         drop(self.jobs.take());
-        match self.writer.take().map(JoinHandle::join) {
+        let writer = self.writer.take();
+        // Dropped by a callback: the thread ends by itself.
+        if matches!(&writer, Some(writer) if writer.thread().id() == thread::current().id()) {
+            return Ok(());
+        }
+        match writer.map(JoinHandle::join) {
             Some(Ok(result)) => result,
             // It has panicked in a callback, or is joined already.
             Some(Err(_)) | None => Err(Error::Closed),
@@ -233,4 +238,84 @@ fn run<D: Disk>(mut log: Log<D>, waiting: &Receiver<Job>, group_bytes: u64) -> R
         let _ = log.maintain();
     }
     log.seal()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Metadata;
+    use crate::sim::disk::{Fault, SimDisk};
+    use lockstep_raft::{Entry, NodeId, Term};
+
+    fn entry(index: u64) -> Write {
+        let entry = Entry {
+            term: Term(1),
+            index: Index(index),
+            data: vec![1; 400].into(),
+            ..Entry::default()
+        };
+        Write {
+            entries: vec![entry],
+            ..Write::default()
+        }
+    }
+
+    /// The results of four writes, one after the other, the second of which meets a fault.
+    fn results(fault: Fault, calls: u32, segment_bytes: u64) -> Vec<String> {
+        let mut options = Options::new(Metadata {
+            cluster_id: 1,
+            member_id: NodeId::new(1).expect("not zero"),
+        });
+        options.segment_bytes = segment_bytes;
+        let disk = SimDisk::new(1, None);
+        let (log, _) = Log::open(disk.clone(), &options).unwrap();
+        let (jobs, waiting) = mpsc::channel();
+        let writer = thread::spawn(move || run(log, &waiting, 1));
+        let mut results = Vec::new();
+        for index in 1..=4 {
+            if index == 2 {
+                disk.arm(calls, fault);
+            }
+            let (answer, answered) = mpsc::channel();
+            let done: Done = Box::new(move |result| answer.send(result).unwrap());
+            let work = Work::Write(entry(index));
+            jobs.send(Job { work, done }).unwrap();
+            results.push(match answered.recv().unwrap() {
+                Ok(()) => "ok".to_owned(),
+                Err(error) => error.to_string(),
+            });
+        }
+        drop(jobs);
+        let closed = writer.join().unwrap();
+        results.push(closed.unwrap_err().to_string());
+        results
+    }
+
+    #[test]
+    fn a_failure_stops_the_log_and_names_its_cause() {
+        let file = "00000000000000000001.wal";
+        let cause = format!("syncing {file} failed; the log has stopped");
+        let stopped = format!("the log has stopped: {cause}");
+        assert_eq!(
+            results(Fault::Error, 1, 4096),
+            ["ok", &cause, &stopped, &stopped, &stopped]
+        );
+        let cause = format!("cannot write {file}");
+        let stopped = format!("the log has stopped: {cause}");
+        assert_eq!(
+            results(Fault::Error, 0, 4096),
+            ["ok", &cause, &stopped, &stopped, &stopped]
+        );
+    }
+
+    #[test]
+    fn a_full_disk_is_named_and_nothing_is_lost() {
+        let cause = "the disk is full: no room for 00000000000000000003.wal";
+        let stopped = format!("the log has stopped: {cause}");
+        // Each write needs a new segment.
+        assert_eq!(
+            results(Fault::Full, 0, 1),
+            ["ok", cause, &stopped, &stopped, &stopped]
+        );
+    }
 }

@@ -3,14 +3,16 @@
 //! `LOCKSTEP_WAL_SEED=17` repeats one history, `LOCKSTEP_WAL_HISTORIES=1000000` runs more of them, from
 //! `LOCKSTEP_WAL_FIRST_SEED` on.
 
-mod disk;
+pub(crate) mod disk;
 mod history;
 mod model;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use disk::Omission;
 use history::{Tally, run};
 
-const HISTORIES: u64 = 10_000;
+const HISTORIES: u64 = 5_000;
 
 fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
@@ -29,8 +31,11 @@ fn what_was_acknowledged_is_there() {
     };
     let start = std::time::Instant::now();
     for seed in seeds.clone() {
-        if let Err(violation) = run(seed, None, &mut tally) {
-            panic!("LOCKSTEP_WAL_SEED={seed}: {violation}");
+        let run = AssertUnwindSafe(|| run(seed, None, &mut tally));
+        match catch_unwind(run) {
+            Ok(Ok(())) => {}
+            Ok(Err(violation)) => panic!("LOCKSTEP_WAL_SEED={seed}: {violation}"),
+            Err(_) => panic!("LOCKSTEP_WAL_SEED={seed}: panic"),
         }
     }
     println!("{tally:#?}\nin {:?}", start.elapsed());
@@ -63,7 +68,7 @@ impl Tally {
             self.damage_harmless,
             self.damage_like_a_torn_write,
         ];
-        assert!(counts.iter().all(|it| *it >= 50), "{self:#?}");
+        assert!(counts.iter().all(|it| *it >= 25), "{self:#?}");
     }
 }
 
