@@ -18,6 +18,9 @@ use crate::{Cut, Metadata, Options, Recovered, Write};
 /// Bytes of an end mark with its header.
 const END_BYTES: u64 = 32;
 
+/// The largest segment that [`Options`] can ask for.
+const MAX_SEGMENT_BYTES: u64 = 1 << 40;
+
 /// Files have a length of whole sectors.
 const SECTOR_BYTES: u64 = 512;
 
@@ -593,6 +596,7 @@ fn begin<D: Disk>(
         &mut start,
     );
     let length = segment_bytes
+        .min(MAX_SEGMENT_BYTES)
         .max(end.offset + bytes)
         .next_multiple_of(SECTOR_BYTES);
     let file = folder.create_whole(&segment::file_name(sequence), length, &[&start])?;

@@ -281,7 +281,10 @@ fn a_torn_end_is_cut_off_and_kept() {
     let cut = recovered.cut.unwrap();
     assert_eq!((cut.offset, cut.bytes), (end as u64, 101));
     assert_eq!(cut.reason, Reason::Checksum);
-    assert_eq!(names(folder.path(), ".broken"), [cut.kept_as.clone()]);
+    assert_eq!(
+        names(folder.path(), ".broken"),
+        std::slice::from_ref(&cut.kept_as)
+    );
     let kept = fs::read(folder.path().join(&cut.kept_as)).unwrap();
     assert_eq!(kept, bytes[end..][..101]);
     assert_eq!(recovered.last, entry(2).id());

@@ -306,10 +306,10 @@ impl Disk for SimDisk {
 
     fn create(&self, name: &str, length: u64) -> io::Result<SimFile> {
         let mut inner = self.lock();
-        let error = inner.fault(Call::Create);
-        if error.is_some() && inner.random.random_bool(0.5) {
-            return Err(error.expect("just seen"));
-        }
+        let error = match inner.fault(Call::Create) {
+            Some(error) if inner.random.random_bool(0.5) => return Err(error),
+            error => error,
+        };
         let number = inner.next_inode;
         inner.next_inode += 1;
         let bytes = vec![0; length as usize];

@@ -280,7 +280,7 @@ impl History<'_> {
                 if installed && matches!(staged, Err(Error::SnapshotOutOfDate)) {
                     continue;
                 }
-                if !(self.expected.last().snapshot.metadata.index < next.snapshot.metadata.index) {
+                if next.snapshot.metadata.index <= self.expected.last().snapshot.metadata.index {
                     // Two in one group, the newer one first.
                     match staged {
                         Err(Error::SnapshotOutOfDate) => continue,
