@@ -45,7 +45,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// How long each write took.
+/// The time that each write took.
 fn measure(wal: &Wal, waiting: usize, length: Duration) -> Vec<Duration> {
     let next = Mutex::new(1);
     let end = Instant::now() + length;

@@ -45,7 +45,7 @@ impl Spans {
         self.segments.pop_front();
     }
 
-    /// How many segments there are.
+    /// The number of segments.
     pub(crate) fn len(&self) -> usize {
         self.segments.len()
     }

@@ -1,9 +1,10 @@
 //! The thread that writes, and the handle on it.
 
 use std::path::Path;
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use bytes::Bytes;
 use lockstep_raft::{ConfState, Index, Snapshot, SnapshotMetadata, Storage as _};
@@ -14,6 +15,9 @@ use crate::log::{Log, View, lock};
 use crate::record::SnapshotMark;
 use crate::snapshot;
 use crate::{Options, Recovered, WalStorage, Write};
+
+/// Without writes for this long, the end of the log is marked as durable.
+const IDLE: Duration = Duration::from_secs(1);
 
 /// Called when a write is durable, or has failed.
 type Done = Box<dyn FnOnce(Result<(), Error>) + Send>;
@@ -75,7 +79,7 @@ impl Wal {
         let (jobs, waiting) = mpsc::channel();
         let writer = thread::Builder::new()
             .name("lockstep-wal".into())
-            .spawn(move || run(log, &waiting, options.group_bytes))
+            .spawn(move || run(log, &waiting, options.group_bytes, IDLE))
             .expect("the operating system starts a thread");
         let wal = Wal {
             jobs: Some(jobs),
@@ -209,10 +213,32 @@ impl Drop for Wal {
     }
 }
 
-/// The thread: takes all jobs that wait, syncs once, and answers them.
-fn run<D: Disk>(mut log: Log<D>, waiting: &Receiver<Job>, group_bytes: u64) -> Result<(), Error> {
+/// The thread: takes all jobs that wait, syncs once, and answers them. After `idle` without jobs it
+/// proves the end of the log.
+fn run<D: Disk>(
+    mut log: Log<D>,
+    waiting: &Receiver<Job>,
+    group_bytes: u64,
+    idle: Duration,
+) -> Result<(), Error> {
     let mut answers: Vec<(Done, Result<(), Error>)> = Vec::new();
-    while let Ok(first) = waiting.recv() {
+    let mut is_sealed = true;
+    loop {
+        let first = match is_sealed {
+            true => waiting.recv().map_err(RecvTimeoutError::from),
+            false => waiting.recv_timeout(idle),
+        };
+        let first = match first {
+            Ok(first) => first,
+            Err(RecvTimeoutError::Disconnected) => return log.seal(),
+            Err(RecvTimeoutError::Timeout) => {
+                // A failure is reported to the next write, and by `close`.
+                let _ = log.seal();
+                is_sealed = true;
+                continue;
+            }
+        };
+        is_sealed = false;
         let mut bytes = 0;
         let mut next = Some(first);
         while let Some(Job { work, done }) = next.take() {
@@ -237,7 +263,6 @@ fn run<D: Disk>(mut log: Log<D>, waiting: &Receiver<Job>, group_bytes: u64) -> R
         // A failure is reported to the next write, and by `close`.
         let _ = log.maintain();
     }
-    log.seal()
 }
 
 #[cfg(test)]
@@ -270,7 +295,7 @@ mod tests {
         let disk = SimDisk::new(1, None);
         let (log, _) = Log::open(disk.clone(), &options).unwrap();
         let (jobs, waiting) = mpsc::channel();
-        let writer = thread::spawn(move || run(log, &waiting, 1));
+        let writer = thread::spawn(move || run(log, &waiting, 1, Duration::MAX));
         let mut results = Vec::new();
         for index in 1..=4 {
             if index == 2 {

@@ -20,7 +20,7 @@ struct Server {
     node: RawNode<WalStorage>,
     wal: Wal,
     members: ConfState,
-    /// What was applied since the start, by index.
+    /// The commands applied since the start, by index.
     applied: BTreeMap<u64, Bytes>,
 }
 

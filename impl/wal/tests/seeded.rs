@@ -187,7 +187,11 @@ fn simulate(folder: &Path) -> Option<String> {
     let output = Command::new(env!("CARGO"))
         .args(["test", "--offline", "-p", "lockstep-wal", "--lib"])
         .args(["sim::what_was_acknowledged_is_there", "--", "--nocapture"])
-        .env("CARGO_TARGET_DIR", folder.join("target"))
+        // That of the workspace, so that dependencies are not built again.
+        .env(
+            "CARGO_TARGET_DIR",
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join(".."),
+        )
         .env("LOCKSTEP_WAL_HISTORIES", "9999")
         .env_remove("LOCKSTEP_WAL_SEED")
         .current_dir(folder)

@@ -29,13 +29,7 @@ impl RealDisk {
     /// Creates the folder if it does not exist, and locks it.
     pub(crate) fn lock(path: &Path) -> Result<RealDisk, Error> {
         let error = |action, it| Error::io(action, &path.display().to_string(), it);
-        if !path.is_dir() {
-            fs::create_dir_all(path).map_err(|it| error("create", it))?;
-            // The new folder is a name in the one above. Relative paths may have none above.
-            if let Some(above) = path.parent().filter(|it| !it.as_os_str().is_empty()) {
-                system::sync_folder(above).map_err(|it| error("sync", it))?;
-            }
-        }
+        create_folder(path).map_err(|it| error("create", it))?;
         let lock = system::lock(&path.join(LOCK)).map_err(|it| match it.kind() {
             io::ErrorKind::WouldBlock => Error::Locked {
                 folder: path.to_owned(),
@@ -105,6 +99,21 @@ impl DiskFile for File {
     fn sync(&mut self) -> io::Result<()> {
         self.sync_data()
     }
+}
+
+/// Creates a folder and those above it, durably: each is a name in the one above.
+fn create_folder(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let above = path.parent().filter(|it| !it.as_os_str().is_empty());
+    let above = above.unwrap_or(Path::new("."));
+    create_folder(above)?;
+    match fs::create_dir(path) {
+        Err(it) if it.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
+        created => created?,
+    }
+    system::sync_folder(above)
 }
 
 /// Writes zeros where the file system cannot reserve space.

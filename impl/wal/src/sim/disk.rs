@@ -18,7 +18,7 @@ use crate::disk::{Disk, DiskFile};
 
 pub(crate) const SECTOR: usize = 512;
 
-/// What goes wrong at one call.
+/// A failure of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// The machine stops: this call is half done, and all later ones fail.

@@ -14,7 +14,7 @@ use crate::record::{HEADER_BYTES, MarkKey};
 use crate::segment::Preamble;
 use crate::{Metadata, Options, Write, record, segment, snapshot};
 
-/// How often each kind of thing happened.
+/// Counts of everything that happened.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tally {
     pub histories: u64,
