@@ -56,6 +56,33 @@ const PINNED: &[(&str, u64, u64, u32)] = &[
     ("forward-change", 88_437, 267_587, 42),
 ];
 
+/// A number with a comma after each three digits.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let groups = digits.as_bytes().rchunks(3).rev();
+    let groups: Vec<_> = groups.map(String::from_utf8_lossy).collect();
+    groups.join(",")
+}
+
+/// The tables that people read have the pinned counts.
+#[test]
+fn the_pages_have_these_counts() {
+    let page = |path: &str| {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+        std::fs::read_to_string(path).expect("the page is there")
+    };
+    let (presets, results) = (page("README.md"), page("../conformance/RESULTS.md"));
+    for (name, states, generated, depth) in PINNED {
+        let (states, transitions) = (grouped(*states), grouped(generated - 1));
+        let counts = format!(" | {states} | {transitions} | {depth} | ");
+        let row = |line: &&str| line.starts_with(&format!("| `{name}` |"));
+        let listed = presets.lines().find(row).unwrap_or_default();
+        assert!(listed.contains(&counts), "README.md: {name}{counts}");
+        let row = format!("| {name}{counts}");
+        assert!(results.contains(&row), "RESULTS.md lacks {row}");
+    }
+}
+
 fn cluster(preset: &Preset) -> Cluster {
     let settings = Settings::new(&preset.config).expect("a preset is valid");
     Cluster::new(settings, preset.bounds)
