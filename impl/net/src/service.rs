@@ -1,8 +1,10 @@
 //! The receiving side: the gRPC service of a server for its peers.
 
+use std::future::Future;
 use std::sync::Arc;
 
 use lockstep_raft::{Message, NodeId, wire};
+use tokio::sync::watch;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::handler::Handler;
@@ -17,6 +19,12 @@ pub struct PeerService<H> {
     pub(crate) cluster: u64,
     pub(crate) id: NodeId,
     pub(crate) handler: Arc<H>,
+    /// Turns true when the server stops.
+    pub(crate) stopped: watch::Receiver<bool>,
+}
+
+fn stopping() -> Status {
+    Status::unavailable("the server stops")
 }
 
 impl<H: Handler> PeerService<H> {
@@ -27,7 +35,17 @@ impl<H: Handler> PeerService<H> {
             .max_encoding_message_size(MAX_FRAME_BYTES)
     }
 
+    /// Resolves when the server stops: calls that go on end then.
+    fn stopped(&self) -> impl Future<Output = ()> + use<H> {
+        let mut stopped = self.stopped.clone();
+        // An error means that the transport is gone.
+        async move { drop(stopped.wait_for(|stopped| *stopped).await) }
+    }
+
     fn accept<T>(&self, request: &Request<T>) -> Result<NodeId, Status> {
+        if *self.stopped.borrow() {
+            return Err(stopping());
+        }
         let from = Handshake::accept(request.metadata(), self.cluster, self.id)?;
         self.check_member(from)?;
         Ok(from)
@@ -61,7 +79,14 @@ impl<H: Handler> Peer for PeerService<H> {
     ) -> Result<Response<Closed>, Status> {
         let from = self.accept(&request)?;
         let mut stream = request.into_inner();
-        while let Some(frames) = stream.message().await? {
+        let stopped = self.stopped();
+        tokio::pin!(stopped);
+        loop {
+            let frames = tokio::select! {
+                frames = stream.message() => frames?,
+                () = &mut stopped => return Err(stopping()),
+            };
+            let Some(frames) = frames else { break };
             self.check_member(from)?;
             for bytes in frames.messages {
                 let message = wire::decode::<Message>(bytes);
@@ -83,7 +108,10 @@ impl<H: Handler> Peer for PeerService<H> {
         self.check(&message)?;
         let sink = self.handler.snapshot_sink(&message);
         let sink = sink.map_err(|error| Status::unavailable(error.to_string()))?;
-        snapshot::receive(pieces, sink).await?;
+        tokio::select! {
+            received = snapshot::receive(pieces, sink) => received?,
+            () = self.stopped() => return Err(stopping()),
+        }
         self.handler.message(message);
         Ok(Response::new(Closed {}))
     }

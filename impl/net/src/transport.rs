@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use lockstep_raft::{Message, NodeId, SnapshotStatus};
+use tokio::sync::watch;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
@@ -58,19 +59,25 @@ pub(crate) struct Shared<H> {
 pub struct Transport<H> {
     shared: Arc<Shared<H>>,
     peers: RwLock<HashMap<NodeId, Peer>>,
+    stopped: watch::Sender<bool>,
 }
 
 impl<H: Handler> Transport<H> {
     /// The transport of this member of this cluster, without peers.
     pub fn new(cluster: u64, id: NodeId, options: Options, handler: Arc<H>) -> Transport<H> {
         let shared = Shared { cluster, id, options, handler };
-        Transport { shared: Arc::new(shared), peers: RwLock::default() }
+        Transport {
+            shared: Arc::new(shared),
+            peers: RwLock::default(),
+            stopped: watch::Sender::new(false),
+        }
     }
 
     /// The receiving side.
     pub fn service(&self) -> PeerService<H> {
         let Shared { cluster, id, handler, .. } = &*self.shared;
-        PeerService { cluster: *cluster, id: *id, handler: handler.clone() }
+        let stopped = self.stopped.subscribe();
+        PeerService { cluster: *cluster, id: *id, handler: handler.clone(), stopped }
     }
 
     fn with_peers<T>(&self, work: impl FnOnce(&mut HashMap<NodeId, Peer>) -> T) -> T {
@@ -98,8 +105,9 @@ impl<H: Handler> Transport<H> {
         drop(self.with_peers(|peers| peers.remove(&id)));
     }
 
-    /// Drops all peers.
+    /// Drops all peers, and ends all calls of theirs.
     pub fn stop(&self) {
+        self.stopped.send_replace(true);
         self.with_peers(HashMap::clear);
     }
 

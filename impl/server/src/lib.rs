@@ -3,5 +3,6 @@
 pub mod api;
 pub mod log;
 mod metrics;
+pub mod serve;
 pub mod server;
 pub mod store;

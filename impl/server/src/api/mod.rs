@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod pb;
+pub mod services;
 
 /// The services, generated from the tables in `build.rs`.
 pub mod rpc {

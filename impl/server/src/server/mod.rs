@@ -25,6 +25,7 @@ use std::thread::JoinHandle;
 pub use config::{ClusterState, Config};
 pub use error::Error;
 pub use inner::Exit;
+pub use requests::{PeerRoutes, VERSION};
 pub use start::StartError;
 
 use crate::log::LogStore;
