@@ -15,8 +15,16 @@ fn main() {
     let service = Service::builder()
         .name("Peer")
         .package("lockstep.net.v1")
-        .method(method("messages", "Messages", "Frames", "Closed").client_streaming().build())
-        .method(method("snapshot", "Snapshot", "Piece", "Closed").client_streaming().build())
+        .method(
+            method("messages", "Messages", "Frames", "Closed")
+                .client_streaming()
+                .build(),
+        )
+        .method(
+            method("snapshot", "Snapshot", "Piece", "Closed")
+                .client_streaming()
+                .build(),
+        )
         .method(method("ask", "Ask", "Question", "Answer").build())
         .build();
     Builder::new().compile(&[service]);

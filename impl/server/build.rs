@@ -9,32 +9,86 @@ type Call = (&'static str, &'static str, &'static str, &'static str);
 const KV: &[Call] = &[
     ("range", "Range", "RangeRequest", "RangeResponse"),
     ("put", "Put", "PutRequest", "PutResponse"),
-    ("delete_range", "DeleteRange", "DeleteRangeRequest", "DeleteRangeResponse"),
+    (
+        "delete_range",
+        "DeleteRange",
+        "DeleteRangeRequest",
+        "DeleteRangeResponse",
+    ),
     ("txn", "Txn", "TxnRequest", "TxnResponse"),
-    ("compact", "Compact", "CompactionRequest", "CompactionResponse"),
+    (
+        "compact",
+        "Compact",
+        "CompactionRequest",
+        "CompactionResponse",
+    ),
 ];
 
 const CLUSTER: &[Call] = &[
-    ("member_add", "MemberAdd", "MemberAddRequest", "MemberAddResponse"),
-    ("member_remove", "MemberRemove", "MemberRemoveRequest", "MemberRemoveResponse"),
-    ("member_update", "MemberUpdate", "MemberUpdateRequest", "MemberUpdateResponse"),
-    ("member_list", "MemberList", "MemberListRequest", "MemberListResponse"),
-    ("member_promote", "MemberPromote", "MemberPromoteRequest", "MemberPromoteResponse"),
+    (
+        "member_add",
+        "MemberAdd",
+        "MemberAddRequest",
+        "MemberAddResponse",
+    ),
+    (
+        "member_remove",
+        "MemberRemove",
+        "MemberRemoveRequest",
+        "MemberRemoveResponse",
+    ),
+    (
+        "member_update",
+        "MemberUpdate",
+        "MemberUpdateRequest",
+        "MemberUpdateResponse",
+    ),
+    (
+        "member_list",
+        "MemberList",
+        "MemberListRequest",
+        "MemberListResponse",
+    ),
+    (
+        "member_promote",
+        "MemberPromote",
+        "MemberPromoteRequest",
+        "MemberPromoteResponse",
+    ),
 ];
 
 const MAINTENANCE: &[Call] = &[
     ("alarm", "Alarm", "AlarmRequest", "AlarmResponse"),
     ("status", "Status", "StatusRequest", "StatusResponse"),
-    ("defragment", "Defragment", "DefragmentRequest", "DefragmentResponse"),
+    (
+        "defragment",
+        "Defragment",
+        "DefragmentRequest",
+        "DefragmentResponse",
+    ),
     ("hash", "Hash", "HashRequest", "HashResponse"),
     ("hash_kv", "HashKV", "HashKvRequest", "HashKvResponse"),
-    ("snapshot", "Snapshot", "SnapshotRequest", "SnapshotResponse"),
-    ("move_leader", "MoveLeader", "MoveLeaderRequest", "MoveLeaderResponse"),
+    (
+        "snapshot",
+        "Snapshot",
+        "SnapshotRequest",
+        "SnapshotResponse",
+    ),
+    (
+        "move_leader",
+        "MoveLeader",
+        "MoveLeaderRequest",
+        "MoveLeaderResponse",
+    ),
 ];
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    let services = [("KV", KV), ("Cluster", CLUSTER), ("Maintenance", MAINTENANCE)];
+    let services = [
+        ("KV", KV),
+        ("Cluster", CLUSTER),
+        ("Maintenance", MAINTENANCE),
+    ];
     Builder::new().compile(&services.map(|(name, calls)| service(name, calls)));
 }
 

@@ -39,7 +39,11 @@ impl Handshake {
     ///
     /// # Errors
     /// The status that tells the caller why it was refused.
-    pub(crate) fn accept(metadata: &MetadataMap, cluster: u64, here: NodeId) -> Result<NodeId, Status> {
+    pub(crate) fn accept(
+        metadata: &MetadataMap,
+        cluster: u64,
+        here: NodeId,
+    ) -> Result<NodeId, Status> {
         let version = number(metadata, VERSION_KEY)?;
         if version != VERSION {
             return Err(Status::failed_precondition(format!(
@@ -95,7 +99,11 @@ mod tests {
 
     #[test]
     fn only_the_right_server_is_accepted() {
-        let handshake = Handshake { cluster: 7, from: id(1), to: id(2) };
+        let handshake = Handshake {
+            cluster: 7,
+            from: id(1),
+            to: id(2),
+        };
         let mut metadata = MetadataMap::new();
         assert_eq!(
             Handshake::accept(&metadata, 7, id(2)).unwrap_err().code(),
@@ -118,7 +126,12 @@ mod tests {
     fn nobody_speaks_for_this_server_or_its_threads() {
         for from in [id(2), NodeId::APPEND_THREAD] {
             let mut metadata = MetadataMap::new();
-            Handshake { cluster: 7, from, to: id(2) }.write(&mut metadata);
+            Handshake {
+                cluster: 7,
+                from,
+                to: id(2),
+            }
+            .write(&mut metadata);
             assert!(Handshake::accept(&metadata, 7, id(2)).is_err());
         }
     }

@@ -33,7 +33,10 @@ struct State {
 
 impl State {
     fn set_active(&self, since: Option<Instant>) {
-        *self.active_since.lock().unwrap_or_else(PoisonError::into_inner) = since;
+        *self
+            .active_since
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = since;
     }
 }
 
@@ -62,9 +65,22 @@ impl Peer {
             active_since: Mutex::new(None),
         });
         let max_queued_bytes = shared.options.max_queued_bytes;
-        let sender = Sender { shared, id, urls: urls.clone(), state: state.clone(), receiver };
+        let sender = Sender {
+            shared,
+            id,
+            urls: urls.clone(),
+            state: state.clone(),
+            receiver,
+        };
         let task = tokio::spawn(sender.run()).abort_handle();
-        Peer { id, urls, queue, max_queued_bytes, state, task }
+        Peer {
+            id,
+            urls,
+            queue,
+            max_queued_bytes,
+            state,
+            task,
+        }
     }
 
     pub(crate) fn urls(&self) -> &[String] {
@@ -72,7 +88,11 @@ impl Peer {
     }
 
     pub(crate) fn active_since(&self) -> Option<Instant> {
-        *self.state.active_since.lock().unwrap_or_else(PoisonError::into_inner)
+        *self
+            .state
+            .active_since
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Queues a message; `false` if there is no room for it.
@@ -144,7 +164,11 @@ async fn send_pieces<H: Handler>(
 
 fn with_handshake<H, T>(shared: &Shared<H>, to: NodeId, inner: T) -> Request<T> {
     let mut request = Request::new(inner);
-    let handshake = Handshake { cluster: shared.cluster, from: shared.id, to };
+    let handshake = Handshake {
+        cluster: shared.cluster,
+        from: shared.id,
+        to,
+    };
     handshake.write(request.metadata_mut());
     request
 }
@@ -199,13 +223,18 @@ impl<H: Handler> Sender<H> {
     }
 
     fn forget(&self, message: &Message) {
-        self.state.queued_bytes.fetch_sub(weight(message), Ordering::Relaxed);
+        self.state
+            .queued_bytes
+            .fetch_sub(weight(message), Ordering::Relaxed);
     }
 
     /// Sends until the connection breaks (an error) or the peer is dropped.
     async fn connection(&mut self, url: &str) -> Result<(), Status> {
         let mut client: PeerClient<_> = connect(url, self.shared.options.timeout).await?;
-        let hello = Question { method: HELLO.to_owned(), body: bytes::Bytes::new() };
+        let hello = Question {
+            method: HELLO.to_owned(),
+            body: bytes::Bytes::new(),
+        };
         let hello = client.ask(with_handshake(&self.shared, self.id, hello));
         match tokio::time::timeout(self.shared.options.timeout, hello).await {
             Ok(answer) => drop(answer?),
@@ -249,7 +278,11 @@ impl<H: Handler> Sender<H> {
             bytes += weight(&message);
             messages.push(wire::encode(&message));
             let full = bytes >= BATCH_BYTES || messages.len() >= BATCH_MESSAGES;
-            next = if full { None } else { self.receiver.try_recv().ok() };
+            next = if full {
+                None
+            } else {
+                self.receiver.try_recv().ok()
+            };
         }
         Frames { messages }
     }

@@ -52,7 +52,11 @@ impl<H: Handler> PeerService<H> {
     }
 
     fn check_member(&self, from: NodeId) -> Result<(), Status> {
-        if self.handler.is_removed(from) { Err(handshake::removed()) } else { Ok(()) }
+        if self.handler.is_removed(from) {
+            Err(handshake::removed())
+        } else {
+            Ok(())
+        }
     }
 
     /// Checks a message. `from` need not be the peer: what a follower passes on to the leader keeps
@@ -90,7 +94,8 @@ impl<H: Handler> Peer for PeerService<H> {
             self.check_member(from)?;
             for bytes in frames.messages {
                 let message = wire::decode::<Message>(bytes);
-                let message = message.map_err(|error| Status::invalid_argument(error.to_string()))?;
+                let message =
+                    message.map_err(|error| Status::invalid_argument(error.to_string()))?;
                 self.check(&message)?;
                 self.handler.message(message);
             }

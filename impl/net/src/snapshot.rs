@@ -57,12 +57,19 @@ impl SnapshotWriter {
 
 /// Reads the first piece: the message that the snapshot belongs to.
 pub(crate) async fn start(pieces: &mut Streaming<Piece>) -> Result<Message, Status> {
-    let Some(Piece { part: Some(Part::Start(bytes)) }) = pieces.message().await? else {
-        return Err(Status::invalid_argument("a snapshot begins with its message"));
+    let Some(Piece {
+        part: Some(Part::Start(bytes)),
+    }) = pieces.message().await?
+    else {
+        return Err(Status::invalid_argument(
+            "a snapshot begins with its message",
+        ));
     };
     match wire::decode::<Message>(bytes) {
         Ok(message) if message.kind() == MessageKind::InstallSnapshot => Ok(message),
-        Ok(_) => Err(Status::invalid_argument("the message of a snapshot installs none")),
+        Ok(_) => Err(Status::invalid_argument(
+            "the message of a snapshot installs none",
+        )),
         Err(error) => Err(Status::invalid_argument(error.to_string())),
     }
 }
@@ -86,13 +93,17 @@ pub(crate) async fn receive(
     let mut bytes = 0u64;
     let broken = loop {
         match pieces.message().await {
-            Ok(Some(Piece { part: Some(Part::Chunk(chunk)) })) => {
+            Ok(Some(Piece {
+                part: Some(Part::Chunk(chunk)),
+            })) => {
                 bytes += chunk.len() as u64;
                 if chunks.send(chunk).await.is_err() {
                     break None; // The writer has failed, and says why.
                 }
             }
-            Ok(Some(Piece { part: Some(Part::End(sent)) })) if sent == bytes => {
+            Ok(Some(Piece {
+                part: Some(Part::End(sent)),
+            })) if sent == bytes => {
                 let _ = done.send(());
                 break None;
             }

@@ -65,7 +65,12 @@ pub struct Transport<H> {
 impl<H: Handler> Transport<H> {
     /// The transport of this member of this cluster, without peers.
     pub fn new(cluster: u64, id: NodeId, options: Options, handler: Arc<H>) -> Transport<H> {
-        let shared = Shared { cluster, id, options, handler };
+        let shared = Shared {
+            cluster,
+            id,
+            options,
+            handler,
+        };
         Transport {
             shared: Arc::new(shared),
             peers: RwLock::default(),
@@ -75,9 +80,19 @@ impl<H: Handler> Transport<H> {
 
     /// The receiving side.
     pub fn service(&self) -> PeerService<H> {
-        let Shared { cluster, id, handler, .. } = &*self.shared;
+        let Shared {
+            cluster,
+            id,
+            handler,
+            ..
+        } = &*self.shared;
         let stopped = self.stopped.subscribe();
-        PeerService { cluster: *cluster, id: *id, handler: handler.clone(), stopped }
+        PeerService {
+            cluster: *cluster,
+            id: *id,
+            handler: handler.clone(),
+            stopped,
+        }
     }
 
     fn with_peers<T>(&self, work: impl FnOnce(&mut HashMap<NodeId, Peer>) -> T) -> T {
@@ -131,7 +146,9 @@ impl<H: Handler> Transport<H> {
         let to = message.to;
         let begun = self.with_peer(to, |peer| peer.send_snapshot(&self.shared, message, source));
         if begun != Some(true) {
-            self.shared.handler.snapshot_sent(to, SnapshotStatus::Failed);
+            self.shared
+                .handler
+                .snapshot_sent(to, SnapshotStatus::Failed);
         }
     }
 
@@ -145,7 +162,9 @@ impl<H: Handler> Transport<H> {
     /// # Errors
     /// The peer cannot be reached, or answers with an error.
     pub async fn ask(&self, id: NodeId, method: &str, body: Bytes) -> Result<Bytes, Status> {
-        let urls = self.with_peer(id, |peer| peer.urls().to_vec()).unwrap_or_default();
+        let urls = self
+            .with_peer(id, |peer| peer.urls().to_vec())
+            .unwrap_or_default();
         ask_stranger(&urls, method, body, self.shared.options.timeout).await
     }
 }
@@ -189,7 +208,10 @@ pub async fn ask_stranger(
                 continue;
             }
         };
-        let question = Question { method: method.to_owned(), body: body.clone() };
+        let question = Question {
+            method: method.to_owned(),
+            body: body.clone(),
+        };
         match client.ask(Request::new(question)).await {
             Ok(answer) => return Ok(answer.into_inner().body),
             Err(status) => failed = status,

@@ -67,20 +67,31 @@ impl Served {
         let running = Arc::new(Running::start(config).await?);
         let server = running.server();
         let (stop, stopped) = watch::channel(false);
-        let mut served = Served { running: running.clone(), stop, tasks: JoinSet::new(), addresses: Vec::new() };
+        let mut served = Served {
+            running: running.clone(),
+            stop,
+            tasks: JoinSet::new(),
+            addresses: Vec::new(),
+        };
         let clients = client_router(server);
         for listener in listeners.clients {
             served.addresses.extend(listener.local_addr());
-            served.tasks.spawn(accept(listener, clients.clone(), stopped.clone()));
+            served
+                .tasks
+                .spawn(accept(listener, clients.clone(), stopped.clone()));
         }
         if let Some(service) = server.peer_service() {
             let peers = service.into_routes().into_axum_router();
             for listener in listeners.peers {
-                served.tasks.spawn(accept(listener, peers.clone(), stopped.clone()));
+                served
+                    .tasks
+                    .spawn(accept(listener, peers.clone(), stopped.clone()));
             }
         }
         for listener in listeners.metrics {
-            served.tasks.spawn(accept(listener, http_router(server), stopped.clone()));
+            served
+                .tasks
+                .spawn(accept(listener, http_router(server), stopped.clone()));
         }
         Ok(served)
     }
@@ -116,7 +127,10 @@ impl Served {
 async fn accept(listener: TcpListener, router: Router, mut stopped: watch::Receiver<bool>) {
     // An error means that nobody can say so any more.
     let stopped = async move { drop(stopped.wait_for(|stopped| *stopped).await) };
-    if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stopped).await {
+    if let Err(error) = axum::serve(listener, router)
+        .with_graceful_shutdown(stopped)
+        .await
+    {
         tracing::error!(%error, "a listener failed");
     }
 }
@@ -138,7 +152,8 @@ fn http_router(server: &Server) -> Router {
 /// Answers calls of services that are not here.
 async fn unserved(request: Request) -> Response {
     let content_type = request.headers().get(header::CONTENT_TYPE);
-    let is_grpc = content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
+    let is_grpc =
+        content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
     if !is_grpc {
         return StatusCode::NOT_FOUND.into_response();
     }
@@ -153,9 +168,15 @@ fn json(status: StatusCode, body: String) -> Response {
 
 async fn health(State(server): State<Server>) -> Response {
     match server.health().await {
-        Ok(()) => json(StatusCode::OK, r#"{"health":"true","reason":""}"#.to_owned()),
+        Ok(()) => json(
+            StatusCode::OK,
+            r#"{"health":"true","reason":""}"#.to_owned(),
+        ),
         Err(reason) => {
-            let reason: String = reason.chars().filter(|c| !matches!(c, '"' | '\\')).collect();
+            let reason: String = reason
+                .chars()
+                .filter(|c| !matches!(c, '"' | '\\'))
+                .collect();
             let body = format!(r#"{{"health":"false","reason":"{reason}"}}"#);
             json(StatusCode::SERVICE_UNAVAILABLE, body)
         }
@@ -169,5 +190,8 @@ async fn metrics(State(server): State<Server>) -> Response {
 
 async fn version() -> Response {
     let version = crate::server::VERSION;
-    json(StatusCode::OK, format!(r#"{{"etcdserver":"{version}","etcdcluster":"{version}"}}"#))
+    json(
+        StatusCode::OK,
+        format!(r#"{{"etcdserver":"{version}","etcdcluster":"{version}"}}"#),
+    )
 }

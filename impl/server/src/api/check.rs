@@ -48,7 +48,11 @@ pub fn range(request: &RangeRequest) -> Result {
     }
     let known = SortOrder::try_from(request.sort_order).is_ok()
         && SortTarget::try_from(request.sort_target).is_ok();
-    if known { Ok(()) } else { Err(BadRequest::InvalidSortOption) }
+    if known {
+        Ok(())
+    } else {
+        Err(BadRequest::InvalidSortOption)
+    }
 }
 
 /// Checks a put.
@@ -72,7 +76,11 @@ pub fn put(request: &PutRequest) -> Result {
 /// # Errors
 /// The first thing that is wrong with it.
 pub fn delete_range(request: &DeleteRangeRequest) -> Result {
-    if request.key.is_empty() { Err(BadRequest::EmptyKey) } else { Ok(()) }
+    if request.key.is_empty() {
+        Err(BadRequest::EmptyKey)
+    } else {
+        Ok(())
+    }
 }
 
 /// Checks a transaction with this many operations at most.
@@ -87,7 +95,11 @@ pub fn txn(request: &TxnRequest, max_ops: usize) -> Result {
 }
 
 fn check_ops(request: &TxnRequest, max_ops: usize) -> Result {
-    let counts = [request.compare.len(), request.success.len(), request.failure.len()];
+    let counts = [
+        request.compare.len(),
+        request.success.len(),
+        request.failure.len(),
+    ];
     let ops = counts.into_iter().max().unwrap_or(0);
     if ops > max_ops {
         return Err(BadRequest::TooManyOps);
@@ -120,7 +132,9 @@ impl Writes {
     }
 
     fn collides_with(&self, other: &Writes) -> bool {
-        self.puts.iter().any(|key| other.puts.contains(key) || other.deletes(key))
+        self.puts
+            .iter()
+            .any(|key| other.puts.contains(key) || other.deletes(key))
             || other.puts.iter().any(|key| self.deletes(key))
     }
 
@@ -136,12 +150,16 @@ fn writes(ops: &[RequestOp]) -> std::result::Result<Writes, BadRequest> {
     let mut all = Writes::default();
     for op in ops {
         let one = match &op.request {
-            Some(Request::RequestPut(put)) => {
-                Writes { puts: BTreeSet::from([put.key.clone()]), deletes: Vec::new() }
-            }
+            Some(Request::RequestPut(put)) => Writes {
+                puts: BTreeSet::from([put.key.clone()]),
+                deletes: Vec::new(),
+            },
             Some(Request::RequestDeleteRange(delete)) => {
                 let span = Span::new(&delete.key, &delete.range_end);
-                Writes { puts: BTreeSet::new(), deletes: vec![span] }
+                Writes {
+                    puts: BTreeSet::new(),
+                    deletes: vec![span],
+                }
             }
             Some(Request::RequestTxn(inner)) => {
                 let mut either = writes(&inner.success)?;
@@ -163,22 +181,45 @@ mod tests {
     use super::*;
 
     fn put_op(key: &'static str) -> RequestOp {
-        let put = PutRequest { key: key.into(), ..PutRequest::default() };
-        RequestOp { request: Some(Request::RequestPut(put)) }
+        let put = PutRequest {
+            key: key.into(),
+            ..PutRequest::default()
+        };
+        RequestOp {
+            request: Some(Request::RequestPut(put)),
+        }
     }
 
     fn delete_op(key: &'static str, end: &'static str) -> RequestOp {
-        let delete = DeleteRangeRequest { key: key.into(), range_end: end.into(), prev_kv: false };
-        RequestOp { request: Some(Request::RequestDeleteRange(delete)) }
+        let delete = DeleteRangeRequest {
+            key: key.into(),
+            range_end: end.into(),
+            prev_kv: false,
+        };
+        RequestOp {
+            request: Some(Request::RequestDeleteRange(delete)),
+        }
     }
 
     fn nested(success: Vec<RequestOp>, failure: Vec<RequestOp>) -> RequestOp {
-        let txn = TxnRequest { compare: Vec::new(), success, failure };
-        RequestOp { request: Some(Request::RequestTxn(txn)) }
+        let txn = TxnRequest {
+            compare: Vec::new(),
+            success,
+            failure,
+        };
+        RequestOp {
+            request: Some(Request::RequestTxn(txn)),
+        }
     }
 
     fn check(success: Vec<RequestOp>) -> Result {
-        txn(&TxnRequest { success, ..TxnRequest::default() }, 4)
+        txn(
+            &TxnRequest {
+                success,
+                ..TxnRequest::default()
+            },
+            4,
+        )
     }
 
     #[test]
@@ -194,23 +235,37 @@ mod tests {
         assert_eq!(check(vec![branches.clone()]), Ok(()));
         assert_eq!(check(vec![branches.clone(), put_op("a")]), duplicate);
         assert_eq!(check(vec![delete_op("a", ""), branches]), duplicate);
-        assert_eq!(check(vec![nested(vec![put_op("a"), put_op("a")], vec![])]), duplicate);
+        assert_eq!(
+            check(vec![nested(vec![put_op("a"), put_op("a")], vec![])]),
+            duplicate
+        );
     }
 
     #[test]
     fn operations_are_counted_with_those_around_them() {
         let keys = ["a", "b", "c", "d", "e"];
-        let puts = |count: usize| keys[..count].iter().map(|key| put_op(key)).collect::<Vec<_>>();
+        let puts = |count: usize| {
+            keys[..count]
+                .iter()
+                .map(|key| put_op(key))
+                .collect::<Vec<_>>()
+        };
         assert_eq!(check(puts(4)), Ok(()));
         assert_eq!(check(puts(5)), Err(BadRequest::TooManyOps));
         assert_eq!(check(vec![nested(puts(3), vec![])]), Ok(()));
-        assert_eq!(check(vec![nested(puts(4), vec![])]), Err(BadRequest::TooManyOps));
+        assert_eq!(
+            check(vec![nested(puts(4), vec![])]),
+            Err(BadRequest::TooManyOps)
+        );
     }
 
     #[test]
     fn fields_that_contradict_each_other_are_refused() {
         let put_of = |change: fn(&mut PutRequest)| {
-            let mut request = PutRequest { key: "a".into(), ..PutRequest::default() };
+            let mut request = PutRequest {
+                key: "a".into(),
+                ..PutRequest::default()
+            };
             change(&mut request);
             put(&request)
         };
@@ -222,13 +277,24 @@ mod tests {
         assert_eq!(kept, Err(BadRequest::LeaseProvided));
         let sorted = |sort_order, sort_target| {
             let key = Bytes::from("a");
-            range(&RangeRequest { key, sort_order, sort_target, ..RangeRequest::default() })
+            range(&RangeRequest {
+                key,
+                sort_order,
+                sort_target,
+                ..RangeRequest::default()
+            })
         };
         assert_eq!(sorted(2, 4), Ok(()));
         assert_eq!(sorted(3, 0), Err(BadRequest::InvalidSortOption));
         assert_eq!(sorted(0, 5), Err(BadRequest::InvalidSortOption));
         assert_eq!(range(&RangeRequest::default()), Err(BadRequest::EmptyKey));
-        assert_eq!(delete_range(&DeleteRangeRequest::default()), Err(BadRequest::EmptyKey));
-        assert_eq!(check(vec![RequestOp { request: None }]), Err(BadRequest::EmptyOp));
+        assert_eq!(
+            delete_range(&DeleteRangeRequest::default()),
+            Err(BadRequest::EmptyKey)
+        );
+        assert_eq!(
+            check(vec![RequestOp { request: None }]),
+            Err(BadRequest::EmptyOp)
+        );
     }
 }

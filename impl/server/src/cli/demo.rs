@@ -29,10 +29,16 @@ fn url(listener: &TcpListener) -> std::io::Result<String> {
 
 impl Demo {
     pub async fn run(self) -> Result<ExitCode, Box<dyn std::error::Error>> {
-        let data = tempfile::Builder::new().prefix("lockstep-demo-").tempdir()?;
+        let data = tempfile::Builder::new()
+            .prefix("lockstep-demo-")
+            .tempdir()?;
         let mut sockets = Vec::new();
         for (client, peer) in PORTS {
-            let (client, peer) = if self.any_ports { (0, 0) } else { (client, peer) };
+            let (client, peer) = if self.any_ports {
+                (0, 0)
+            } else {
+                (client, peer)
+            };
             let bound = (listener(client).await, listener(peer).await);
             sockets.push(match bound {
                 (Ok(client), Ok(peer)) => (client, peer),
@@ -56,8 +62,11 @@ impl Demo {
                 advertise_client_urls: vec![client_url],
                 ..Config::new(name, data.path().join(name), &peer_urls.concat())
             };
-            let listeners =
-                Listeners { clients: vec![client], peers: vec![peer], ..Listeners::default() };
+            let listeners = Listeners {
+                clients: vec![client],
+                peers: vec![peer],
+                ..Listeners::default()
+            };
             servers.push(Served::start(config, listeners).await?);
         }
         if let Some(server) = servers.first() {
@@ -77,9 +86,16 @@ impl Demo {
 }
 
 fn explain(endpoints: &[String], data: &std::path::Path) -> std::io::Result<()> {
-    let (all, first) = (endpoints.join(","), endpoints.first().map_or("", String::as_str));
+    let (all, first) = (
+        endpoints.join(","),
+        endpoints.first().map_or("", String::as_str),
+    );
     let mut out = std::io::stdout().lock();
-    writeln!(out, "Three servers are up. Their data is in {}, until they stop.", data.display())?;
+    writeln!(
+        out,
+        "Three servers are up. Their data is in {}, until they stop.",
+        data.display()
+    )?;
     writeln!(out)?;
     writeln!(out, "    export ETCDCTL_ENDPOINTS={all}")?;
     writeln!(out, "    etcdctl put color green")?;

@@ -18,7 +18,12 @@ pub struct Cli {
     #[arg(long, global = true, env = "ETCD_LOG_LEVEL", default_value = "info")]
     log_level: String,
     /// How it is logged, to standard error
-    #[arg(long, global = true, env = "ETCD_LOG_FORMAT", default_value = "console")]
+    #[arg(
+        long,
+        global = true,
+        env = "ETCD_LOG_FORMAT",
+        default_value = "console"
+    )]
     log_format: LogFormat,
 }
 
@@ -48,12 +53,17 @@ pub fn run(cli: Cli) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     match cli.log_format {
         LogFormat::Json => log.json().init(),
         LogFormat::Console => log.init(),
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("error: {error}");

@@ -24,16 +24,30 @@ pub struct Serve {
     #[arg(long, env = "ETCD_INITIAL_CLUSTER_STATE", default_value = "new")]
     initial_cluster_state: State,
     /// A word that sets clusters with the same addresses apart
-    #[arg(long, env = "ETCD_INITIAL_CLUSTER_TOKEN", default_value = "etcd-cluster")]
+    #[arg(
+        long,
+        env = "ETCD_INITIAL_CLUSTER_TOKEN",
+        default_value = "etcd-cluster"
+    )]
     initial_cluster_token: String,
     /// Addresses to listen on for clients
-    #[arg(long, env = "ETCD_LISTEN_CLIENT_URLS", default_value = "http://127.0.0.1:2379", value_delimiter = ',')]
+    #[arg(
+        long,
+        env = "ETCD_LISTEN_CLIENT_URLS",
+        default_value = "http://127.0.0.1:2379",
+        value_delimiter = ','
+    )]
     listen_client_urls: Vec<String>,
     /// Addresses at which clients reach this server [default: those it listens on]
     #[arg(long, env = "ETCD_ADVERTISE_CLIENT_URLS", value_delimiter = ',')]
     advertise_client_urls: Vec<String>,
     /// Addresses to listen on for the other servers
-    #[arg(long, env = "ETCD_LISTEN_PEER_URLS", default_value = "http://127.0.0.1:2380", value_delimiter = ',')]
+    #[arg(
+        long,
+        env = "ETCD_LISTEN_PEER_URLS",
+        default_value = "http://127.0.0.1:2380",
+        value_delimiter = ','
+    )]
     listen_peer_urls: Vec<String>,
     /// Addresses at which the other servers reach this one [default: those it listens on]
     #[arg(long, env = "ETCD_INITIAL_ADVERTISE_PEER_URLS", value_delimiter = ',')]
@@ -79,7 +93,11 @@ enum State {
 }
 
 fn non_empty(urls: &[String], default: &[String]) -> Vec<String> {
-    if urls.is_empty() { default.to_vec() } else { urls.to_vec() }
+    if urls.is_empty() {
+        default.to_vec()
+    } else {
+        urls.to_vec()
+    }
 }
 
 /// Reads `NAME=URL,NAME=URL`; a name may come more than once.

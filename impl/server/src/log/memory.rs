@@ -20,7 +20,10 @@ impl MemoryLog {
 }
 
 fn last(state: &LogState) -> Index {
-    state.entries.last().map_or(state.start.index, |entry| entry.index)
+    state
+        .entries
+        .last()
+        .map_or(state.start.index, |entry| entry.index)
 }
 
 impl LogStore for MemoryLog {
@@ -42,7 +45,10 @@ impl LogStore for MemoryLog {
         let mut state = self.state();
         if let Some(first) = entries.first() {
             if first.index <= state.start.index || first.index > last(&state).next() {
-                return Err(LogError::new(format!("entry {} does not follow", first.index)));
+                return Err(LogError::new(format!(
+                    "entry {} does not follow",
+                    first.index
+                )));
             }
             state.entries.retain(|entry| entry.index < first.index);
             state.entries.extend_from_slice(entries);

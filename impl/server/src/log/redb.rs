@@ -28,7 +28,9 @@ impl RedbLog {
     /// # Errors
     /// The database cannot be opened, also because another process has it open.
     pub fn open(path: impl AsRef<Path>) -> Result<RedbLog, LogError> {
-        let log = RedbLog { database: Database::create(path).map_err(LogError::new)? };
+        let log = RedbLog {
+            database: Database::create(path).map_err(LogError::new)?,
+        };
         log.write(true, |_, _| Ok(()))?;
         Ok(log)
     }
@@ -42,7 +44,11 @@ impl RedbLog {
         ) -> Result<(), redb::StorageError>,
     ) -> Result<(), LogError> {
         let mut txn = self.database.begin_write().map_err(LogError::new)?;
-        let durability = if sync { Durability::Immediate } else { Durability::None };
+        let durability = if sync {
+            Durability::Immediate
+        } else {
+            Durability::None
+        };
         txn.set_durability(durability).map_err(LogError::new)?;
         {
             let mut entries = txn.open_table(ENTRIES).map_err(LogError::new)?;
@@ -60,7 +66,11 @@ fn pair_bytes(one: u64, other: u64) -> [u8; 16] {
 fn pair(bytes: &[u8]) -> Result<(u64, u64), LogError> {
     let numbers = <[u8; 16]>::try_from(bytes).map_err(|_| LogError::new("no pair of numbers"))?;
     let (one, other) = numbers.split_at(8);
-    let number = |bytes: &[u8]| bytes.iter().fold(0, |number, &byte| number << 8 | u64::from(byte));
+    let number = |bytes: &[u8]| {
+        bytes
+            .iter()
+            .fold(0, |number, &byte| number << 8 | u64::from(byte))
+    };
     Ok((number(one), number(other)))
 }
 
@@ -92,7 +102,9 @@ impl LogStore for RedbLog {
 
     fn set_identity(&mut self, identity: Identity) -> Result<(), LogError> {
         let bytes = pair_bytes(identity.cluster, identity.member);
-        self.write(true, |_, state| state.insert(IDENTITY, bytes.as_slice()).map(drop))
+        self.write(true, |_, state| {
+            state.insert(IDENTITY, bytes.as_slice()).map(drop)
+        })
     }
 
     fn append(
@@ -138,7 +150,12 @@ mod tests {
     use super::*;
 
     fn entry(index: u64, term: u64) -> Entry {
-        Entry { index: Index(index), term: Term(term), data: "data".into(), ..Entry::default() }
+        Entry {
+            index: Index(index),
+            term: Term(term),
+            data: "data".into(),
+            ..Entry::default()
+        }
     }
 
     /// The two logs do the same, and the one on disk still has it when it is opened again.
@@ -148,11 +165,23 @@ mod tests {
         let path = dir.path().join("log.redb");
         let mut memory = MemoryLog::default();
         let mut disk = RedbLog::open(&path).unwrap();
-        let hard_state = HardState { term: Term(2), commit: Index(3), ..HardState::default() };
-        let snapshot =
-            SnapshotMetadata { index: Index(9), term: Term(3), ..SnapshotMetadata::default() };
+        let hard_state = HardState {
+            term: Term(2),
+            commit: Index(3),
+            ..HardState::default()
+        };
+        let snapshot = SnapshotMetadata {
+            index: Index(9),
+            term: Term(3),
+            ..SnapshotMetadata::default()
+        };
         let steps: [&dyn Fn(&mut dyn LogStore) -> Result<(), LogError>; 7] = [
-            &|log| log.set_identity(Identity { cluster: u64::MAX, member: 7 }),
+            &|log| {
+                log.set_identity(Identity {
+                    cluster: u64::MAX,
+                    member: 7,
+                })
+            },
             &|log| log.append(&[entry(1, 1), entry(2, 1), entry(3, 1)], None, false),
             &|log| log.append(&[entry(3, 2)], Some(&hard_state), true),
             &|log| log.append(&[entry(4, 2)], None, true),

@@ -36,11 +36,17 @@ fn apply_alarm(batch: &mut Batch<'_>, request: &AlarmRequest) -> store::Result<A
         AlarmAction::Get => Vec::new(), // Answered without the log.
         AlarmAction::Activate => {
             batch.raise(request.member_id, request.alarm())?;
-            vec![AlarmMember { member_id: request.member_id, alarm: request.alarm }]
+            vec![AlarmMember {
+                member_id: request.member_id,
+                alarm: request.alarm,
+            }]
         }
         AlarmAction::Deactivate => batch.clear(request.member_id, request.alarm())?,
     };
-    Ok(AlarmResponse { header: None, alarms })
+    Ok(AlarmResponse {
+        header: None,
+        alarms,
+    })
 }
 
 fn apply_attributes(
@@ -51,7 +57,11 @@ fn apply_attributes(
     // A member that was removed meanwhile has none.
     if let Some(member) = batch.member(request.member_id)? {
         let (name, client_urls) = (attributes.name, attributes.client_urls);
-        batch.set_member(&Member { name, client_urls, ..member })?;
+        batch.set_member(&Member {
+            name,
+            client_urls,
+            ..member
+        })?;
     }
     Ok(())
 }

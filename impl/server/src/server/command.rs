@@ -90,7 +90,12 @@ impl InternalRaftRequest {
     /// The bytes of a command.
     pub(crate) fn encode(id: u64, command: Command) -> Bytes {
         let header = Some(RequestHeader { id });
-        InternalRaftRequest { header, command: Some(command) }.encode_to_vec().into()
+        InternalRaftRequest {
+            header,
+            command: Some(command),
+        }
+        .encode_to_vec()
+        .into()
     }
 
     pub(crate) fn id(&self) -> u64 {

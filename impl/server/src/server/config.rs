@@ -76,17 +76,26 @@ impl Config {
     }
 
     pub(crate) fn quota_bytes(&self) -> u64 {
-        if self.quota_backend_bytes == 0 { 2 << 30 } else { self.quota_backend_bytes }
+        if self.quota_backend_bytes == 0 {
+            2 << 30
+        } else {
+            self.quota_backend_bytes
+        }
     }
 
     pub(crate) fn election_ticks(&self) -> u32 {
         let heartbeat = self.heartbeat_interval.as_millis().max(1);
-        u32::try_from(self.election_timeout.as_millis() / heartbeat).unwrap_or(u32::MAX).max(2)
+        u32::try_from(self.election_timeout.as_millis() / heartbeat)
+            .unwrap_or(u32::MAX)
+            .max(2)
     }
 
     /// The peer addresses of this member among the first ones.
     pub(crate) fn own_peer_urls(&self) -> Option<&[String]> {
-        let own = self.initial_cluster.iter().find(|(name, _)| *name == self.name)?;
+        let own = self
+            .initial_cluster
+            .iter()
+            .find(|(name, _)| *name == self.name)?;
         Some(&own.1)
     }
 }

@@ -114,15 +114,31 @@ mod tests {
     #[test]
     fn statuses_are_those_of_etcd() {
         let cases: [(Error, Code, &str); 6] = [
-            (BadRequest::EmptyKey.into(), Code::InvalidArgument, "etcdserver: key is not provided"),
+            (
+                BadRequest::EmptyKey.into(),
+                Code::InvalidArgument,
+                "etcdserver: key is not provided",
+            ),
             (
                 Refusal::Compacted.into(),
                 Code::OutOfRange,
                 "etcdserver: mvcc: required revision has been compacted",
             ),
-            (Refusal::LeaseNotFound.into(), Code::NotFound, "etcdserver: requested lease not found"),
-            (Error::Timeout, Code::Unavailable, "etcdserver: request timed out"),
-            (Error::MemberNotFound, Code::NotFound, "etcdserver: member not found"),
+            (
+                Refusal::LeaseNotFound.into(),
+                Code::NotFound,
+                "etcdserver: requested lease not found",
+            ),
+            (
+                Error::Timeout,
+                Code::Unavailable,
+                "etcdserver: request timed out",
+            ),
+            (
+                Error::MemberNotFound,
+                Code::NotFound,
+                "etcdserver: member not found",
+            ),
             (
                 Error::NotSupportedForLearner,
                 Code::FailedPrecondition,

@@ -6,7 +6,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use sha1::{Digest as _, Sha1};
 
 fn first_eight(digest: impl IntoIterator<Item = u8>) -> u64 {
-    digest.into_iter().take(8).fold(0, |id, byte| id << 8 | u64::from(byte))
+    digest
+        .into_iter()
+        .take(8)
+        .fold(0, |id, byte| id << 8 | u64::from(byte))
 }
 
 /// The id of a member: of its addresses and the token of the cluster, and for members that join later
@@ -28,13 +31,17 @@ pub(crate) fn cluster(members: &[u64]) -> u64 {
     let mut members = members.to_vec();
     members.sort_unstable();
     let mut digest = Sha1::new();
-    members.iter().for_each(|id| digest.update(id.to_be_bytes()));
+    members
+        .iter()
+        .for_each(|id| digest.update(id.to_be_bytes()));
     first_eight(digest.finalize())
 }
 
 /// Seconds since 1970.
 pub(crate) fn now_seconds() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |passed| passed.as_secs())
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |passed| passed.as_secs())
 }
 
 /// Ids of requests, which no other server and no earlier life of this one uses.
@@ -45,9 +52,13 @@ pub(crate) struct RequestIds {
 impl RequestIds {
     /// Two bytes of the member, then the time in milliseconds, then a counter.
     pub(crate) fn new(member: u64) -> RequestIds {
-        let passed = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |passed| passed.as_millis());
+        let passed = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |passed| passed.as_millis());
         let time = u64::try_from(passed).unwrap_or(0) & 0xff_ffff_ffff;
-        RequestIds { next: AtomicU64::new(member << 48 | time << 8) }
+        RequestIds {
+            next: AtomicU64::new(member << 48 | time << 8),
+        }
     }
 
     pub(crate) fn next(&self) -> u64 {

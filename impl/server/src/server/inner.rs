@@ -16,7 +16,7 @@ use super::error::Error;
 use super::ids::RequestIds;
 use super::reads::Reader;
 use super::snapshots::Incoming;
-use crate::api::pb::{Member, MemberPromoteResponse, MemberListResponse, ResponseHeader};
+use crate::api::pb::{Member, MemberListResponse, MemberPromoteResponse, ResponseHeader};
 use crate::log::Identity;
 use crate::metrics::Metrics;
 use crate::store::Store;
@@ -31,13 +31,24 @@ pub(super) enum Input {
     /// A message from a peer.
     Message(Message),
     /// A command, to be answered when it is applied.
-    Propose { id: u64, data: bytes::Bytes, reply: oneshot::Sender<Outcome> },
+    Propose {
+        id: u64,
+        data: bytes::Bytes,
+        reply: oneshot::Sender<Outcome>,
+    },
     /// A change of membership, to be answered when it is applied.
-    Change { id: u64, change: ConfChange, reply: oneshot::Sender<Outcome> },
+    Change {
+        id: u64,
+        change: ConfChange,
+        reply: oneshot::Sender<Outcome>,
+    },
     /// A linearizable read.
     Read(Reader),
     /// A transfer of leadership.
-    Transfer { to: NodeId, reply: oneshot::Sender<Result<(), Error>> },
+    Transfer {
+        to: NodeId,
+        reply: oneshot::Sender<Result<(), Error>>,
+    },
     /// A look at the state of Raft.
     Inspect(oneshot::Sender<Box<Status>>),
     /// Messages to a peer were dropped.
@@ -96,20 +107,36 @@ impl Inner {
     }
 
     pub(super) fn members(&self) -> Vec<Member> {
-        self.membership.read().unwrap_or_else(PoisonError::into_inner).members.clone()
+        self.membership
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .members
+            .clone()
     }
 
     pub(super) fn member(&self, id: u64) -> Option<Member> {
-        let membership = self.membership.read().unwrap_or_else(PoisonError::into_inner);
-        membership.members.iter().find(|member| member.id == id).cloned()
+        let membership = self
+            .membership
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        membership
+            .members
+            .iter()
+            .find(|member| member.id == id)
+            .cloned()
     }
 
     pub(super) fn is_removed(&self, id: u64) -> bool {
-        self.membership.read().unwrap_or_else(PoisonError::into_inner).removed.contains(&id)
+        self.membership
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .removed
+            .contains(&id)
     }
 
     pub(super) fn is_learner(&self) -> bool {
-        self.member(self.identity.member).is_some_and(|member| member.is_learner)
+        self.member(self.identity.member)
+            .is_some_and(|member| member.is_learner)
     }
 
     /// Hands work to the Raft thread, and never blocks.
@@ -123,8 +150,10 @@ impl Inner {
     /// Reads the members anew, and tells the transport.
     pub(super) fn refresh_membership(&self) -> crate::store::Result<()> {
         let snapshot = self.store.snapshot()?;
-        let membership =
-            Membership { members: snapshot.members()?, removed: snapshot.removed()?.into_iter().collect() };
+        let membership = Membership {
+            members: snapshot.members()?,
+            removed: snapshot.removed()?.into_iter().collect(),
+        };
         if let Some(transport) = self.transport.get() {
             for member in &membership.members {
                 if let Some(id) = NodeId::new(member.id) {
@@ -135,7 +164,10 @@ impl Inner {
                 transport.remove_peer(id);
             }
         }
-        *self.membership.write().unwrap_or_else(PoisonError::into_inner) = membership;
+        *self
+            .membership
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = membership;
         let learner = self.is_learner();
         self.metrics.is_learner.set(i64::from(learner));
         Ok(())
@@ -162,7 +194,9 @@ pub(super) struct Inbox {
 
 impl Inbox {
     fn input(&self, input: Input) {
-        let Some(inner) = self.inner.upgrade() else { return };
+        let Some(inner) = self.inner.upgrade() else {
+            return;
+        };
         // Raft copes with losses; it is a server that cannot keep up that must not be given more.
         if inner.input(input).is_err() {
             inner.metrics.messages_dropped.inc();
@@ -191,15 +225,17 @@ impl Handler for Inbox {
     }
 
     fn is_removed(&self, peer: NodeId) -> bool {
-        self.inner.upgrade().is_some_and(|inner| inner.is_removed(peer.get()))
+        self.inner
+            .upgrade()
+            .is_some_and(|inner| inner.is_removed(peer.get()))
     }
 
     fn removed(&self) {
         if let Some(inner) = self.inner.upgrade() {
             tracing::warn!("a peer says that this server was removed from the cluster");
-            inner.exit.send_if_modified(|exit| {
-                exit.is_none() && exit.replace(Exit::Removed).is_none()
-            });
+            inner
+                .exit
+                .send_if_modified(|exit| exit.is_none() && exit.replace(Exit::Removed).is_none());
             drop(inner.input(Input::Stop));
         }
     }
@@ -211,17 +247,25 @@ impl Handler for Inbox {
         match question.method.as_str() {
             ASK_MEMBERS => {
                 let header = Some(inner.header(0));
-                let answer = MemberListResponse { header, members: inner.members() };
+                let answer = MemberListResponse {
+                    header,
+                    members: inner.members(),
+                };
                 Ok(answer.encode_to_vec().into())
             }
             ASK_PROMOTE => {
                 let id = u64::decode(question.body)
                     .map_err(|error| tonic::Status::invalid_argument(error.to_string()))?;
                 let members = super::Server { inner }.promote_here(id).await?;
-                let answer = MemberPromoteResponse { header: None, members };
+                let answer = MemberPromoteResponse {
+                    header: None,
+                    members,
+                };
                 Ok(answer.encode_to_vec().into())
             }
-            method => Err(tonic::Status::unimplemented(format!("no answer to {method}"))),
+            method => Err(tonic::Status::unimplemented(format!(
+                "no answer to {method}"
+            ))),
         }
     }
 }

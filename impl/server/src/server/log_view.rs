@@ -1,8 +1,8 @@
 //! The log as Raft reads it: entries in memory, the rest as of the last applied entry.
 
 use lockstep_raft::{
-    ConfState, Entry, EntryId, HardState, Index, MemoryStorage, Snapshot, SnapshotMetadata, Storage,
-    StorageError, Term,
+    ConfState, Entry, EntryId, HardState, Index, MemoryStorage, Snapshot, SnapshotMetadata,
+    Storage, StorageError, Term,
 };
 
 /// The entries that the durable log holds, and the point up to which the store has applied them.
@@ -42,7 +42,14 @@ impl Storage for LogView {
             return Err(StorageError::SnapshotTemporarilyUnavailable);
         }
         let EntryId { term, index } = self.applied;
-        let metadata = SnapshotMetadata { conf_state: self.conf_state.clone(), index, term };
-        Ok(Snapshot { metadata, data: bytes::Bytes::new() })
+        let metadata = SnapshotMetadata {
+            conf_state: self.conf_state.clone(),
+            index,
+            term,
+        };
+        Ok(Snapshot {
+            metadata,
+            data: bytes::Bytes::new(),
+        })
     }
 }

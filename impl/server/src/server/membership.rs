@@ -27,14 +27,24 @@ pub(super) fn apply(
         (ConfChangeKind::RemoveNode, _) => batch.remove_member(id.get())?,
         // A promotion, or new addresses: the other attributes stay.
         (ConfChangeKind::AddNode, Some(old)) => {
-            batch.set_member(&Member { is_learner: false, ..old })?;
+            batch.set_member(&Member {
+                is_learner: false,
+                ..old
+            })?;
         }
         (ConfChangeKind::UpdateNode, Some(old)) => {
-            batch.set_member(&Member { peer_urls: new.peer_urls, ..old })?;
+            batch.set_member(&Member {
+                peer_urls: new.peer_urls,
+                ..old
+            })?;
         }
         (ConfChangeKind::AddNode | ConfChangeKind::AddLearner, _) => {
             let is_learner = kind == ConfChangeKind::AddLearner;
-            batch.set_member(&Member { id: id.get(), is_learner, ..new })?;
+            batch.set_member(&Member {
+                id: id.get(),
+                is_learner,
+                ..new
+            })?;
         }
         (ConfChangeKind::UpdateNode, None) => {}
     }
@@ -51,7 +61,10 @@ pub(super) fn check(
 ) -> Result<(), Error> {
     let old = members.iter().find(|member| member.id == id.get());
     let urls_taken = || {
-        let urls = context.member.as_ref().map_or(&[][..], |member| &member.peer_urls);
+        let urls = context
+            .member
+            .as_ref()
+            .map_or(&[][..], |member| &member.peer_urls);
         let mut others = members.iter().filter(|member| member.id != id.get());
         others.any(|member| member.peer_urls.iter().any(|url| urls.contains(url)))
     };
@@ -78,7 +91,10 @@ pub(super) fn check(
 /// Members that vote, and those of them that have started, which shows in their name.
 fn voters(members: &[Member]) -> (usize, usize) {
     let voters = members.iter().filter(|member| !member.is_learner);
-    let started = voters.clone().filter(|member| !member.name.is_empty()).count();
+    let started = voters
+        .clone()
+        .filter(|member| !member.name.is_empty())
+        .count();
     (voters.count(), started)
 }
 
@@ -99,31 +115,55 @@ pub(super) fn check_add_voter(members: &[Member]) -> Result<(), Error> {
 
 /// Whether enough members have started without the one to remove.
 pub(super) fn check_remove_voter(members: &[Member], id: u64) -> Result<(), Error> {
-    let others: Vec<Member> = members.iter().filter(|member| member.id != id).cloned().collect();
+    let others: Vec<Member> = members
+        .iter()
+        .filter(|member| member.id != id)
+        .cloned()
+        .collect();
     let (voters, started) = voters(&others);
-    if is_quorum(started, voters) { Ok(()) } else { Err(Error::NotEnoughStarted) }
+    if is_quorum(started, voters) {
+        Ok(())
+    } else {
+        Err(Error::NotEnoughStarted)
+    }
 }
 
 /// Whether enough members have started with the learner, which counts as started.
 pub(super) fn check_promote(members: &[Member]) -> Result<(), Error> {
     let (voters, started) = voters(members);
-    if is_quorum(started + 1, voters + 1) { Ok(()) } else { Err(Error::NotEnoughStarted) }
+    if is_quorum(started + 1, voters + 1) {
+        Ok(())
+    } else {
+        Err(Error::NotEnoughStarted)
+    }
 }
 
 /// Whether there is room for one more learner.
 pub(super) fn check_learners(members: &[Member], max: usize) -> Result<(), Error> {
     let learners = members.iter().filter(|member| member.is_learner).count();
-    if learners < max { Ok(()) } else { Err(Error::TooManyLearners) }
+    if learners < max {
+        Ok(())
+    } else {
+        Err(Error::TooManyLearners)
+    }
 }
 
 /// Whether all of these are addresses of peers.
 pub(super) fn check_urls(urls: &[String]) -> Result<(), Error> {
     let sound = |url: &String| {
-        let host = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
-        let port = host.and_then(|host| host.rsplit_once(':')).map(|(_, port)| port);
+        let host = url
+            .strip_prefix("http://")
+            .or_else(|| url.strip_prefix("https://"));
+        let port = host
+            .and_then(|host| host.rsplit_once(':'))
+            .map(|(_, port)| port);
         port.is_some_and(|port| port.parse::<u16>().is_ok())
     };
-    if !urls.is_empty() && urls.iter().all(sound) { Ok(()) } else { Err(Error::BadMemberUrls) }
+    if !urls.is_empty() && urls.iter().all(sound) {
+        Ok(())
+    } else {
+        Err(Error::BadMemberUrls)
+    }
 }
 
 #[cfg(test)]
@@ -133,7 +173,11 @@ mod tests {
     fn members(started: usize, silent: usize, learners: usize) -> Vec<Member> {
         let member = |id: usize| Member {
             id: id as u64 + 1,
-            name: if id < started { "name".to_owned() } else { String::new() },
+            name: if id < started {
+                "name".to_owned()
+            } else {
+                String::new()
+            },
             peer_urls: vec![format!("http://host{id}:1")],
             is_learner: id >= started + silent,
             ..Member::default()
@@ -161,34 +205,61 @@ mod tests {
         let members = members(2, 0, 1);
         let id = |id| NodeId::new(id).unwrap();
         let with_url = |url: &str| ConfChangeContext {
-            member: Some(Member { peer_urls: vec![url.to_owned()], ..Member::default() }),
+            member: Some(Member {
+                peer_urls: vec![url.to_owned()],
+                ..Member::default()
+            }),
             ..ConfChangeContext::default()
         };
         let text = |kind, number, context: &ConfChangeContext| {
             let result = check(&members, false, kind, id(number), context);
-            result.map_err(|error| error.to_string()).err().unwrap_or_default()
+            result
+                .map_err(|error| error.to_string())
+                .err()
+                .unwrap_or_default()
         };
         let plain = ConfChangeContext::default();
-        let promote = ConfChangeContext { is_promote: true, ..plain.clone() };
+        let promote = ConfChangeContext {
+            is_promote: true,
+            ..plain.clone()
+        };
         use ConfChangeKind::{AddLearner, AddNode, RemoveNode, UpdateNode};
         assert_eq!(text(AddNode, 9, &with_url("http://new:1")), "");
-        assert_eq!(text(AddNode, 9, &with_url("http://host1:1")), Error::PeerUrlExists.to_string());
+        assert_eq!(
+            text(AddNode, 9, &with_url("http://host1:1")),
+            Error::PeerUrlExists.to_string()
+        );
         assert_eq!(text(AddLearner, 1, &plain), Error::MemberExists.to_string());
         assert_eq!(text(AddNode, 3, &promote), "");
         assert_eq!(text(AddNode, 1, &promote), Error::NotLearner.to_string());
-        assert_eq!(text(AddNode, 9, &promote), Error::MemberNotFound.to_string());
-        assert_eq!(text(RemoveNode, 9, &plain), Error::MemberNotFound.to_string());
+        assert_eq!(
+            text(AddNode, 9, &promote),
+            Error::MemberNotFound.to_string()
+        );
+        assert_eq!(
+            text(RemoveNode, 9, &plain),
+            Error::MemberNotFound.to_string()
+        );
         assert_eq!(text(UpdateNode, 1, &with_url("http://host0:1")), "");
-        assert_eq!(text(UpdateNode, 1, &with_url("http://host1:1")), Error::PeerUrlExists.to_string());
+        assert_eq!(
+            text(UpdateNode, 1, &with_url("http://host1:1")),
+            Error::PeerUrlExists.to_string()
+        );
         let back = check(&members, true, AddNode, id(9), &plain);
         assert!(matches!(back, Err(Error::MemberNotFound)));
     }
 
     #[test]
     fn addresses_have_a_scheme_and_a_port() {
-        let check = |urls: &[&str]| check_urls(&urls.iter().map(ToString::to_string).collect::<Vec<_>>());
+        let check =
+            |urls: &[&str]| check_urls(&urls.iter().map(ToString::to_string).collect::<Vec<_>>());
         assert!(check(&["http://127.0.0.1:2380", "http://[::1]:1"]).is_ok());
-        for bad in [&[][..], &["127.0.0.1:2380"], &["http://host"], &["http://host:x"]] {
+        for bad in [
+            &[][..],
+            &["127.0.0.1:2380"],
+            &["http://host"],
+            &["http://host:x"],
+        ] {
             assert!(check(bad).is_err());
         }
     }

@@ -80,7 +80,11 @@ impl Running {
         self.publish.abort();
         self.request_stop().await;
         let exit = self.exited().await;
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let thread = self
+            .thread
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         if let Some(thread) = thread {
             // It has said that it ends; a panic in it was printed where it happened.
             drop(tokio::task::spawn_blocking(move || thread.join()).await);
@@ -90,7 +94,10 @@ impl Running {
 
     async fn request_stop(&self) {
         // A full queue is being worked off.
-        while matches!(self.server.inner.input(Input::Stop), Err(Error::TooManyRequests)) {
+        while matches!(
+            self.server.inner.input(Input::Stop),
+            Err(Error::TooManyRequests)
+        ) {
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
     }

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use lockstep_raft::{
-    Body, ConfChange, ConfChangeV2, ConfState, DropReason, Entry, EntryId, EntryKind, Error as RaftError,
-    Message, NodeId, RawNode, Ready, Role, Snapshot, SnapshotStatus, wire,
+    Body, ConfChange, ConfChangeV2, ConfState, DropReason, Entry, EntryId, EntryKind,
+    Error as RaftError, Message, NodeId, RawNode, Ready, Role, Snapshot, SnapshotStatus, wire,
 };
 use prost::Message as _;
 use tokio::runtime::Handle;
@@ -32,6 +32,8 @@ use crate::store::{Batch, Dump, StoreError};
 
 /// The most inputs that are taken before their work is done.
 const INPUTS_PER_ROUND: usize = 1024;
+/// The most proposals that wait for a leader.
+const MAX_PARKED: usize = 5000;
 /// Applied entries after which the store is synced, at the latest.
 const ENTRIES_PER_SYNC: u64 = 4096;
 /// The time after which the store is synced, at the latest, if there is anything to sync.
@@ -124,7 +126,10 @@ impl RaftLoop {
         self.rounds()?;
         loop {
             let now = Instant::now();
-            match self.inputs.recv_timeout(next_tick.saturating_duration_since(now)) {
+            match self
+                .inputs
+                .recv_timeout(next_tick.saturating_duration_since(now))
+            {
                 Ok(input) => {
                     let mut next = Some(input);
                     let mut taken = 0;
@@ -135,7 +140,11 @@ impl RaftLoop {
                         self.take(input)?;
                         taken += 1;
                         let more = taken < INPUTS_PER_ROUND;
-                        next = if more { self.inputs.try_recv().ok() } else { None };
+                        next = if more {
+                            self.inputs.try_recv().ok()
+                        } else {
+                            None
+                        };
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => {}
@@ -164,6 +173,9 @@ impl RaftLoop {
                 let what = (message.from, message.kind());
                 let result = self.node.step(message);
                 self.refused("a message", result, what)?;
+            }
+            Input::Propose { reply, .. } if self.parked.len() >= MAX_PARKED => {
+                let _ = reply.send(Err(Error::TooManyRequests));
             }
             Input::Propose { id, data, reply } => {
                 self.waiters.insert(id, reply);
@@ -228,8 +240,8 @@ impl RaftLoop {
             return Ok(());
         }
         let waiters = &self.waiters;
-        self.parked.retain(|(id, _)| waiters.get(id).is_some_and(|waiter| !waiter.is_closed()));
-        self.inner.metrics.proposals_pending.set(i64::try_from(self.waiters.len()).unwrap_or(0));
+        self.parked
+            .retain(|(id, _)| waiters.get(id).is_some_and(|waiter| !waiter.is_closed()));
         let mut parked = std::mem::take(&mut self.parked).into_iter().peekable();
         while let Some((id, proposal)) = parked.next() {
             let (ids, result, again) = match proposal {
@@ -243,7 +255,11 @@ impl RaftLoop {
                         entries.push(entry);
                     }
                     let result = self.node.propose_entries(entries.clone());
-                    (ids, result, entries.into_iter().map(Parked::Command).collect())
+                    (
+                        ids,
+                        result,
+                        entries.into_iter().map(Parked::Command).collect(),
+                    )
                 }
                 Parked::Change(change) => {
                     let result = self.node.propose_conf_change(change.clone());
@@ -254,12 +270,16 @@ impl RaftLoop {
                 Ok(()) => {}
                 Err(RaftError::Storage(error)) => return Err(fatal(error)),
                 Err(RaftError::ProposalDropped(DropReason::UncommittedLimit)) => {
-                    ids.iter().for_each(|&id| self.answer(id, Err(Error::TooManyRequests)));
+                    ids.iter()
+                        .for_each(|&id| self.answer(id, Err(Error::TooManyRequests)));
                 }
-                Err(RaftError::ProposalDropped(_)) => self.parked.extend(ids.into_iter().zip(again)),
+                Err(RaftError::ProposalDropped(_)) => {
+                    self.parked.extend(ids.into_iter().zip(again))
+                }
                 Err(error) => {
                     let error = Error::Failed(error.to_string());
-                    ids.iter().for_each(|&id| self.answer(id, Err(error.clone())));
+                    ids.iter()
+                        .for_each(|&id| self.answer(id, Err(error.clone())));
                 }
             }
         }
@@ -274,7 +294,10 @@ impl RaftLoop {
 
     fn ask_for_reads(&mut self) -> Result<(), Fatal> {
         let ids = &self.inner.ids;
-        let Some(context) = self.reads.question(Instant::now(), READ_PATIENCE, || ids.next()) else {
+        let Some(context) = self
+            .reads
+            .question(Instant::now(), READ_PATIENCE, || ids.next())
+        else {
             return Ok(());
         };
         self.inner.metrics.read_indexes.inc();
@@ -316,7 +339,9 @@ impl RaftLoop {
                 .map_err(fatal)?;
             timer.observe_duration();
             let entries = &mut self.node.storage_mut().entries;
-            entries.write(ready.entries, ready.hard_state).map_err(fatal)?;
+            entries
+                .write(ready.entries, ready.hard_state)
+                .map_err(fatal)?;
         }
         self.send(late)?;
         if !ready.committed_entries.is_empty() {
@@ -360,7 +385,10 @@ impl RaftLoop {
         self.log.install(&snapshot.metadata).map_err(fatal)?;
         let dir = self.inner.snapshot_dir();
         let file = File::open(snapshots::file(&dir, id)).map_err(fatal)?;
-        self.inner.store.restore(BufReader::new(file)).map_err(fatal)?;
+        self.inner
+            .store
+            .restore(BufReader::new(file))
+            .map_err(fatal)?;
         // Only now: should the server stop before, it finds the file when it starts.
         snapshots::clean(&dir).map_err(fatal)?;
         let storage = self.node.storage_mut();
@@ -385,7 +413,9 @@ impl RaftLoop {
             for entry in entries {
                 if entry.index != applied.index.next() {
                     let (next, last) = (entry.index, applied.index);
-                    return Err(StoreError::corrupt(format!("entry {next} was to follow {last}")));
+                    return Err(StoreError::corrupt(format!(
+                        "entry {next} was to follow {last}"
+                    )));
                 }
                 applied = entry.id();
                 apply_entry(node, batch, entry, &mut done)?;
@@ -434,10 +464,17 @@ impl RaftLoop {
             }
             std::mem::replace(known, state) != state
         });
+        metrics
+            .proposals_pending
+            .set(i64::try_from(self.waiters.len()).unwrap_or(i64::MAX));
         metrics.has_leader.set(i64::from(state.leader.is_some()));
         metrics.is_leader.set(i64::from(state.role == Role::Leader));
-        metrics.proposals_committed.set(i64::try_from(state.committed.get()).unwrap_or(i64::MAX));
-        metrics.proposals_applied.set(i64::try_from(state.applied.get()).unwrap_or(i64::MAX));
+        metrics
+            .proposals_committed
+            .set(i64::try_from(state.committed.get()).unwrap_or(i64::MAX));
+        metrics
+            .proposals_applied
+            .set(i64::try_from(state.applied.get()).unwrap_or(i64::MAX));
     }
 
     /// Syncs the store and compacts the log, now and then.
@@ -445,12 +482,16 @@ impl RaftLoop {
         let applied = self.node.storage().applied.index;
         let unsynced = applied.get().saturating_sub(self.synced.0);
         let late = unsynced > 0 && self.synced.1.elapsed() >= SYNC_INTERVAL;
-        let compact = applied.get().saturating_sub(self.compacted_at) >= self.inner.config.snapshot_count;
+        let compact =
+            applied.get().saturating_sub(self.compacted_at) >= self.inner.config.snapshot_count;
         if unsynced >= ENTRIES_PER_SYNC || late || compact {
             self.inner.store.sync().map_err(fatal)?;
             self.synced = (applied.get(), Instant::now());
             let bytes = self.inner.store.file_bytes().map_err(fatal)?;
-            self.inner.metrics.store_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+            self.inner
+                .metrics
+                .store_bytes
+                .set(i64::try_from(bytes).unwrap_or(i64::MAX));
         }
         if compact {
             self.compacted_at = applied.get();
@@ -471,7 +512,11 @@ impl RaftLoop {
         }
         let start = EntryId::new(storage.term(index).map_err(fatal)?, index);
         self.log.compact(start).map_err(fatal)?;
-        self.node.storage_mut().entries.compact(index).map_err(fatal)?;
+        self.node
+            .storage_mut()
+            .entries
+            .compact(index)
+            .map_err(fatal)?;
         tracing::debug!(%index, "the log was compacted");
         Ok(())
     }
@@ -522,7 +567,9 @@ fn apply_change(
         let Some(id) = single.node else { continue };
         outcome = membership::apply(batch, single.kind, id, &context)?;
         match &outcome {
-            Ok(()) if single.kind == lockstep_raft::ConfChangeKind::RemoveNode => done.removed.push(id),
+            Ok(()) if single.kind == lockstep_raft::ConfChangeKind::RemoveNode => {
+                done.removed.push(id)
+            }
             Ok(()) => {}
             // A change that does not fit is void, at all servers alike.
             Err(error) => {
@@ -531,9 +578,12 @@ fn apply_change(
             }
         }
     }
-    let conf_state = node.apply_conf_change(change).map_err(StoreError::corrupt)?;
+    let conf_state = node
+        .apply_conf_change(change)
+        .map_err(StoreError::corrupt)?;
     done.conf_state = Some(conf_state);
     let members = batch.members()?;
-    done.outcomes.push((context.request, outcome.map(|()| Applied::Members(members))));
+    done.outcomes
+        .push((context.request, outcome.map(|()| Applied::Members(members))));
     Ok(())
 }

@@ -91,7 +91,10 @@ mod tests {
     const PATIENCE: Duration = Duration::from_secs(1);
 
     fn state(context: &Bytes, index: Option<u64>) -> ReadState {
-        ReadState { index: index.map(Index), context: context.clone() }
+        ReadState {
+            index: index.map(Index),
+            context: context.clone(),
+        }
     }
 
     #[test]
@@ -125,7 +128,10 @@ mod tests {
         let context = reads.question(now + PATIENCE, PATIENCE, || 2).unwrap();
         reads.answer(&state(&lost, Some(1)));
         reads.applied(Index(1));
-        assert!(first.try_recv().is_err(), "an answer to the first question is late");
+        assert!(
+            first.try_recv().is_err(),
+            "an answer to the first question is late"
+        );
         reads.answer(&state(&context, None));
         let context = reads.question(now + PATIENCE, PATIENCE, || 3).unwrap();
         reads.answer(&state(&context, Some(1)));

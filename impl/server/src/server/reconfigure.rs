@@ -40,7 +40,11 @@ impl Server {
         is_promote: bool,
     ) -> Result<Vec<Member>, Error> {
         let request = self.inner().ids.next();
-        let context = ConfChangeContext { request, member, is_promote };
+        let context = ConfChangeContext {
+            request,
+            member,
+            is_promote,
+        };
         membership::check(
             &self.inner().members(),
             self.inner().is_removed(id.get()),
@@ -49,9 +53,18 @@ impl Server {
             &context,
         )?;
         let context = context.encode_to_vec().into();
-        let change = ConfChange { id: request, kind, node: Some(id), context };
+        let change = ConfChange {
+            id: request,
+            kind,
+            node: Some(id),
+            context,
+        };
         let (reply, answer) = oneshot::channel::<Outcome>();
-        self.inner().input(Input::Change { id: request, change, reply })?;
+        self.inner().input(Input::Change {
+            id: request,
+            change,
+            reply,
+        })?;
         match self.within(answer).await? {
             Applied::Members(members) => Ok(members),
             other => Err(unexpected(&other)),
@@ -82,8 +95,15 @@ impl Server {
         };
         let token = &self.inner().config.initial_cluster_token;
         let id = ids::member(&peer_urls, token, Some(ids::now_seconds()));
-        let node = NodeId::new(id).filter(|id| !id.is_storage_thread()).ok_or(Error::MemberExists)?;
-        let member = Member { id, peer_urls, is_learner, ..Member::default() };
+        let node = NodeId::new(id)
+            .filter(|id| !id.is_storage_thread())
+            .ok_or(Error::MemberExists)?;
+        let member = Member {
+            id,
+            peer_urls,
+            is_learner,
+            ..Member::default()
+        };
         let members = self.change(kind, node, Some(member.clone()), false).await?;
         Ok((member, members))
     }
@@ -96,24 +116,37 @@ impl Server {
         self.refuse_as_learner()?;
         let node = NodeId::new(id).ok_or(Error::MemberNotFound)?;
         let members = self.inner().members();
-        let is_voter = self.inner().member(id).is_none_or(|member| !member.is_learner);
+        let is_voter = self
+            .inner()
+            .member(id)
+            .is_none_or(|member| !member.is_learner);
         if self.inner().config.strict_reconfig_check && is_voter {
             membership::check_remove_voter(&members, id)?;
             self.check_quorum_without(&members, id)?;
         }
-        self.change(ConfChangeKind::RemoveNode, node, None, false).await
+        self.change(ConfChangeKind::RemoveNode, node, None, false)
+            .await
     }
 
     /// Changes the peer addresses of a member, and returns all members.
     ///
     /// # Errors
     /// The change is refused; [`Error`] says why.
-    pub async fn member_update(&self, id: u64, peer_urls: Vec<String>) -> Result<Vec<Member>, Error> {
+    pub async fn member_update(
+        &self,
+        id: u64,
+        peer_urls: Vec<String>,
+    ) -> Result<Vec<Member>, Error> {
         self.refuse_as_learner()?;
         membership::check_urls(&peer_urls)?;
         let node = NodeId::new(id).ok_or(Error::MemberNotFound)?;
-        let member = Member { id, peer_urls, ..Member::default() };
-        self.change(ConfChangeKind::UpdateNode, node, Some(member), false).await
+        let member = Member {
+            id,
+            peer_urls,
+            ..Member::default()
+        };
+        self.change(ConfChangeKind::UpdateNode, node, Some(member), false)
+            .await
     }
 
     /// Makes a learner a voter, and returns all members. Only the leader knows whether the learner is
@@ -130,9 +163,14 @@ impl Server {
         let leader = raft.leader.ok_or(Error::NoLeader)?;
         let transport = self.inner().transport.get().ok_or(Error::Stopped)?;
         let body = id.encode_to_vec().into();
-        let answer = transport.ask(leader, ASK_PROMOTE, body).await.map_err(Error::Elsewhere)?;
+        let answer = transport
+            .ask(leader, ASK_PROMOTE, body)
+            .await
+            .map_err(Error::Elsewhere)?;
         let answer = MemberPromoteResponse::decode(answer);
-        Ok(answer.map_err(|error| Error::Failed(error.to_string()))?.members)
+        Ok(answer
+            .map_err(|error| Error::Failed(error.to_string()))?
+            .members)
     }
 
     /// Makes a learner a voter, at the leader.
@@ -145,7 +183,12 @@ impl Server {
         let (reply, answer) = oneshot::channel();
         self.inner().input(Input::Inspect(reply))?;
         let status = answer.await.map_err(|_| Error::Stopped)?;
-        let matched = |id| status.progress.get(id).map_or(0, |progress| progress.matched().get());
+        let matched = |id| {
+            status
+                .progress
+                .get(id)
+                .map_or(0, |progress| progress.matched().get())
+        };
         if status.progress.is_empty() {
             return Err(Error::NotLeader);
         }
@@ -183,9 +226,15 @@ impl Server {
             return Ok(());
         }
         let voters = members.iter().filter(|member| !member.is_learner);
-        let connected =
-            voters.clone().filter(|voter| self.is_connected(voter.id, HEALTH_INTERVAL)).count();
+        let connected = voters
+            .clone()
+            .filter(|voter| self.is_connected(voter.id, HEALTH_INTERVAL))
+            .count();
         let left = voters.count().saturating_sub(1);
-        if connected.saturating_sub(1) > left / 2 { Ok(()) } else { Err(Error::Unhealthy) }
+        if connected.saturating_sub(1) > left / 2 {
+            Ok(())
+        } else {
+            Err(Error::Unhealthy)
+        }
     }
 }

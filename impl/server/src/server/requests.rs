@@ -87,7 +87,10 @@ impl Server {
 
     /// Completes the header of an answer, which has the revision.
     fn header(&self, header: Option<ResponseHeader>) -> Option<ResponseHeader> {
-        Some(self.inner.header(header.map_or(0, |header| header.revision)))
+        Some(
+            self.inner
+                .header(header.map_or(0, |header| header.revision)),
+        )
     }
 
     /// The header of an answer as of now.
@@ -100,7 +103,11 @@ impl Server {
     }
 
     fn check_learner(&self) -> Result<(), Error> {
-        if self.inner.is_learner() { Err(Error::NotSupportedForLearner) } else { Ok(()) }
+        if self.inner.is_learner() {
+            Err(Error::NotSupportedForLearner)
+        } else {
+            Ok(())
+        }
     }
 
     /// Refuses what a learner does not do: everything but serializable reads and its status.
@@ -135,9 +142,10 @@ impl Server {
         check::put(&request)?;
         self.check_quota().await?;
         match self.propose(Command::Put(request)).await? {
-            Applied::Put(response) => {
-                Ok(PutResponse { header: self.header(response.header), ..response })
-            }
+            Applied::Put(response) => Ok(PutResponse {
+                header: self.header(response.header),
+                ..response
+            }),
             other => Err(unexpected(&other)),
         }
     }
@@ -153,9 +161,10 @@ impl Server {
         self.check_learner()?;
         check::delete_range(&request)?;
         match self.propose(Command::DeleteRange(request)).await? {
-            Applied::DeleteRange(response) => {
-                Ok(DeleteRangeResponse { header: self.header(response.header), ..response })
-            }
+            Applied::DeleteRange(response) => Ok(DeleteRangeResponse {
+                header: self.header(response.header),
+                ..response
+            }),
             other => Err(unexpected(&other)),
         }
     }
@@ -179,7 +188,10 @@ impl Server {
                 other => return Err(unexpected(&other)),
             }
         };
-        Ok(TxnResponse { header: self.header(response.header), ..response })
+        Ok(TxnResponse {
+            header: self.header(response.header),
+            ..response
+        })
     }
 
     /// Discards old versions.
@@ -189,9 +201,9 @@ impl Server {
     pub async fn compact(&self, request: CompactionRequest) -> Result<CompactionResponse, Error> {
         self.check_learner()?;
         match self.propose(Command::Compaction(request)).await? {
-            Applied::Compaction(response) => {
-                Ok(CompactionResponse { header: self.header(response.header) })
-            }
+            Applied::Compaction(response) => Ok(CompactionResponse {
+                header: self.header(response.header),
+            }),
             other => Err(unexpected(&other)),
         }
     }
@@ -208,7 +220,10 @@ impl Server {
             alarm: AlarmType::Nospace as i32,
         };
         let known = self.read(|snapshot| snapshot.alarms()).await?;
-        let alarm = AlarmMember { member_id: request.member_id, alarm: request.alarm };
+        let alarm = AlarmMember {
+            member_id: request.member_id,
+            alarm: request.alarm,
+        };
         if !known.contains(&alarm) {
             self.propose(Command::Alarm(request)).await?;
         }
@@ -233,7 +248,10 @@ impl Server {
                 other => return Err(unexpected(&other)),
             }
         };
-        Ok(AlarmResponse { header: Some(self.current_header().await?), alarms })
+        Ok(AlarmResponse {
+            header: Some(self.current_header().await?),
+            alarms,
+        })
     }
 
     /// The state of this server.
@@ -241,8 +259,9 @@ impl Server {
     /// # Errors
     /// The store fails.
     pub async fn status(&self) -> Result<StatusResponse, Error> {
-        let (revision, alarms) =
-            self.read(|snapshot| Ok((snapshot.revision(), snapshot.alarms()?))).await?;
+        let (revision, alarms) = self
+            .read(|snapshot| Ok((snapshot.revision(), snapshot.alarms()?)))
+            .await?;
         let raft = self.inner.raft();
         let size = i64::try_from(self.inner.store.file_bytes()?).unwrap_or(i64::MAX);
         let mut errors = Vec::new();
@@ -250,7 +269,11 @@ impl Server {
             errors.push(Error::NoLeader.to_string());
         }
         errors.extend(alarms.iter().map(|alarm| {
-            format!("memberID:{} alarm:{} ", alarm.member_id, alarm_name(alarm.alarm))
+            format!(
+                "memberID:{} alarm:{} ",
+                alarm.member_id,
+                alarm_name(alarm.alarm)
+            )
         }));
         Ok(StatusResponse {
             header: Some(self.inner.header(revision)),
@@ -274,8 +297,9 @@ impl Server {
     /// # Errors
     /// The revision is compacted or not there yet; the store fails.
     pub async fn hash_kv(&self, revision: i64) -> Result<HashKvResponse, Error> {
-        let (hash, current) =
-            self.read(move |snapshot| Ok((snapshot.hash(revision)?, snapshot.revision()))).await?;
+        let (hash, current) = self
+            .read(move |snapshot| Ok((snapshot.hash(revision)?, snapshot.revision())))
+            .await?;
         Ok(HashKvResponse {
             header: Some(self.inner.header(current)),
             hash: hash.hash,
@@ -315,7 +339,11 @@ impl Server {
             return Err(Error::NotLeader);
         }
         let to = NodeId::new(target).ok_or(Error::BadTransferee)?;
-        if self.inner.member(target).is_none_or(|member| member.is_learner) {
+        if self
+            .inner
+            .member(target)
+            .is_none_or(|member| member.is_learner)
+        {
             return Err(Error::BadTransferee);
         }
         if to == self.inner.id {
@@ -351,24 +379,35 @@ impl Server {
 
     /// The receiving side of the transport between servers, to be mounted on a gRPC server.
     pub fn peer_service(&self) -> Option<impl PeerRoutes + use<>> {
-        self.inner.transport.get().map(lockstep_net::Transport::service)
+        self.inner
+            .transport
+            .get()
+            .map(lockstep_net::Transport::service)
     }
 
     /// All numbers in the text format of Prometheus.
     pub(crate) fn metrics_text(&self) -> String {
-        self.inner.metrics.text().unwrap_or_else(|error| format!("# {error}\n"))
+        self.inner
+            .metrics
+            .text()
+            .unwrap_or_else(|error| format!("# {error}\n"))
     }
 
     /// Whether requests are served: `Err` says why not.
     pub(crate) async fn health(&self) -> Result<(), String> {
-        let alarms = self.read(|snapshot| snapshot.alarms()).await.map_err(|error| error.to_string())?;
+        let alarms = self
+            .read(|snapshot| snapshot.alarms())
+            .await
+            .map_err(|error| error.to_string())?;
         if let Some(alarm) = alarms.first() {
             return Err(format!("ALARM {}", alarm_name(alarm.alarm)));
         }
         if self.inner.raft().leader.is_none() {
             return Err("RAFT NO LEADER".to_owned());
         }
-        self.linearize().await.map_err(|error| format!("QGET ERROR:{error}"))
+        self.linearize()
+            .await
+            .map_err(|error| format!("QGET ERROR:{error}"))
     }
 
     /// Tells the others the name and the client addresses of this server, again and again until they
@@ -379,9 +418,15 @@ impl Server {
             client_urls: self.inner.config.advertise_client_urls.clone(),
         });
         let member_id = self.inner.identity.member;
-        let request = ClusterMemberAttrSetRequest { member_id, member_attributes };
+        let request = ClusterMemberAttrSetRequest {
+            member_id,
+            member_attributes,
+        };
         loop {
-            match self.propose(Command::ClusterMemberAttrSet(request.clone())).await {
+            match self
+                .propose(Command::ClusterMemberAttrSet(request.clone()))
+                .await
+            {
                 Ok(_) => break tracing::info!("the others know this member"),
                 Err(Error::Stopped) => break,
                 Err(error) => tracing::info!(%error, "this member is not published yet"),

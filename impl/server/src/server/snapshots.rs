@@ -17,7 +17,11 @@ pub(super) fn dir(data_dir: &Path) -> PathBuf {
 
 /// The file of a complete snapshot that ends with this entry.
 pub(super) fn file(dir: &Path, id: EntryId) -> PathBuf {
-    dir.join(format!("{:016x}-{:016x}.dump", id.term.get(), id.index.get()))
+    dir.join(format!(
+        "{:016x}-{:016x}.dump",
+        id.term.get(),
+        id.index.get()
+    ))
 }
 
 /// Removes all snapshots: those that were broken off, and those that are restored.
@@ -43,9 +47,18 @@ impl Incoming {
         };
         let target = file(dir, snapshot.id());
         // The leader that sends it is in the name: an earlier one may still be at it.
-        let part = target.with_extension(format!("{:x}-{:x}.part", message.from.get(), message.term.get()));
+        let part = target.with_extension(format!(
+            "{:x}-{:x}.part",
+            message.from.get(),
+            message.term.get()
+        ));
         let file = File::create(&part)?;
-        Ok(Incoming { dir: dir.to_owned(), part, target, file })
+        Ok(Incoming {
+            dir: dir.to_owned(),
+            part,
+            target,
+            file,
+        })
     }
 }
 

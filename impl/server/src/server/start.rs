@@ -10,8 +10,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use lockstep_net::{Options, Transport};
 use lockstep_raft::{
-    Config as RaftConfig, EntryId, HardState, Index, MemoryStorage, NodeId, RawNode, Role, Snapshot,
-    SnapshotMetadata,
+    Config as RaftConfig, EntryId, HardState, Index, MemoryStorage, NodeId, RawNode, Role,
+    Snapshot, SnapshotMetadata,
 };
 use prost::Message as _;
 use rand::Rng as _;
@@ -80,22 +80,36 @@ fn first_members(config: &Config) -> Result<First, StartError> {
     let members: Vec<Member> = config.initial_cluster.iter().map(member).collect();
     let member_ids: Vec<u64> = members.iter().map(|member| member.id).collect();
     if member_ids.iter().collect::<HashSet<_>>().len() < members.len() {
-        return Err(settings("two members of the initial cluster have the same addresses"));
+        return Err(settings(
+            "two members of the initial cluster have the same addresses",
+        ));
     }
     let own = members.iter().find(|member| member.name == config.name);
     let own = own.ok_or_else(|| {
-        settings(format!("the initial cluster has no member with the name {:?}", config.name))
+        settings(format!(
+            "the initial cluster has no member with the name {:?}",
+            config.name
+        ))
     })?;
-    let identity = Identity { cluster: ids::cluster(&member_ids), member: own.id };
+    let identity = Identity {
+        cluster: ids::cluster(&member_ids),
+        member: own.id,
+    };
     Ok(First { identity, members })
 }
 
 /// Asks the members of an existing cluster who they are, and who this server is among them.
 async fn join(config: &Config) -> Result<First, StartError> {
     let own = config.own_peer_urls().ok_or_else(|| {
-        settings(format!("the initial cluster has no member with the name {:?}", config.name))
+        settings(format!(
+            "the initial cluster has no member with the name {:?}",
+            config.name
+        ))
     })?;
-    let others = config.initial_cluster.iter().filter(|(name, _)| *name != config.name);
+    let others = config
+        .initial_cluster
+        .iter()
+        .filter(|(name, _)| *name != config.name);
     let mut failed = "the initial cluster has no other member".to_owned();
     for (_, urls) in others {
         let timeout = Duration::from_secs(2);
@@ -108,13 +122,24 @@ async fn join(config: &Config) -> Result<First, StartError> {
                     urls.sort();
                     urls
                 };
-                let found = answer.members.iter().find(|member| sorted(&member.peer_urls) == sorted(own));
+                let found = answer
+                    .members
+                    .iter()
+                    .find(|member| sorted(&member.peer_urls) == sorted(own));
                 let found = found.ok_or_else(|| {
-                    settings(format!("the cluster has no member with the peer addresses {own:?}"))
+                    settings(format!(
+                        "the cluster has no member with the peer addresses {own:?}"
+                    ))
                 })?;
                 let cluster = answer.header.unwrap_or_default().cluster_id;
-                let identity = Identity { cluster, member: found.id };
-                return Ok(First { identity, members: answer.members });
+                let identity = Identity {
+                    cluster,
+                    member: found.id,
+                };
+                return Ok(First {
+                    identity,
+                    members: answer.members,
+                });
             }
         }
     }
@@ -132,8 +157,10 @@ pub(super) async fn start(config: Config) -> Result<Running, StartError> {
 }
 
 fn create_dir(path: &Path) -> Result<(), StartError> {
-    fs::create_dir_all(path)
-        .map_err(|error| StartError::Folder { path: path.display().to_string(), error })
+    fs::create_dir_all(path).map_err(|error| StartError::Folder {
+        path: path.display().to_string(),
+        error,
+    })
 }
 
 /// Starts a server with a log of the caller's choice.
@@ -161,17 +188,26 @@ pub(super) async fn start_with(config: Config, log: impl LogStore) -> Result<Run
     let id = id.ok_or_else(|| settings("the addresses of this member yield a reserved id"))?;
     restore_left_over(&store, &snapshot_dir, &state)?;
 
-    let fresh = state.hard_state.is_empty() && state.entries.is_empty() && state.start == EntryId::ZERO;
+    let fresh =
+        state.hard_state.is_empty() && state.entries.is_empty() && state.start == EntryId::ZERO;
     let view = view(&store, state)?;
     let mut node = RawNode::new(&raft_config(&config, id, view.applied.index), view)?;
     let bootstraps = fresh
         && config.initial_cluster_state == ClusterState::New
-        && first.as_ref().is_some_and(|first| first.identity == identity);
+        && first
+            .as_ref()
+            .is_some_and(|first| first.identity == identity);
     if let Some(First { members, .. }) = first.as_ref().filter(|_| bootstraps) {
         let context = |member: &Member| {
             // The names come later, when the members have started and say them.
-            let member = Member { name: String::new(), ..member.clone() };
-            let context = ConfChangeContext { member: Some(member), ..ConfChangeContext::default() };
+            let member = Member {
+                name: String::new(),
+                ..member.clone()
+            };
+            let context = ConfChangeContext {
+                member: Some(member),
+                ..ConfChangeContext::default()
+            };
             Bytes::from(context.encode_to_vec())
         };
         let mut servers: Vec<(NodeId, Bytes)> = members
@@ -204,7 +240,9 @@ pub(super) async fn start_with(config: Config, log: impl LogStore) -> Result<Run
         exit: watch::Sender::new(None),
         transport: OnceLock::new(),
     });
-    let inbox = Arc::new(Inbox { inner: Arc::downgrade(&inner) });
+    let inbox = Arc::new(Inbox {
+        inner: Arc::downgrade(&inner),
+    });
     let transport = Transport::new(identity.cluster, id, Options::default(), inbox);
     for member in first.iter().flat_map(|first| &first.members) {
         if let Some(id) = NodeId::new(member.id) {
@@ -221,7 +259,11 @@ pub(super) async fn start_with(config: Config, log: impl LogStore) -> Result<Run
     let thread = thread.spawn(move || raft_loop.run()).map_err(settings)?;
     let server = Server { inner };
     let publish = tokio::spawn(server.clone().publish());
-    Ok(Running { server, thread: Mutex::new(Some(thread)), publish })
+    Ok(Running {
+        server,
+        thread: Mutex::new(Some(thread)),
+        publish,
+    })
 }
 
 /// Restores a snapshot that was installed in the log and not yet in the store when the server stopped.
@@ -229,12 +271,16 @@ fn restore_left_over(store: &Store, dir: &Path, state: &LogState) -> Result<(), 
     let applied = store.snapshot()?.applied()?;
     if state.start.index > applied.index {
         let path = snapshots::file(dir, state.start);
-        let file = File::open(&path)
-            .map_err(|error| StartError::Folder { path: path.display().to_string(), error })?;
+        let file = File::open(&path).map_err(|error| StartError::Folder {
+            path: path.display().to_string(),
+            error,
+        })?;
         store.restore(BufReader::new(file))?;
     }
-    snapshots::clean(dir)
-        .map_err(|error| StartError::Folder { path: dir.display().to_string(), error })
+    snapshots::clean(dir).map_err(|error| StartError::Folder {
+        path: dir.display().to_string(),
+        error,
+    })
 }
 
 /// The log as Raft reads it.
@@ -245,14 +291,34 @@ fn view(store: &Store, state: LogState) -> Result<LogView, StartError> {
     let storage_error = |error| StartError::Raft(lockstep_raft::Error::Storage(error));
     if state.start != EntryId::ZERO {
         let EntryId { term, index } = state.start;
-        let metadata = SnapshotMetadata { index, term, ..SnapshotMetadata::default() };
-        entries.apply_snapshot(Snapshot { metadata, data: Bytes::new() }).map_err(storage_error)?;
+        let metadata = SnapshotMetadata {
+            index,
+            term,
+            ..SnapshotMetadata::default()
+        };
+        entries
+            .apply_snapshot(Snapshot {
+                metadata,
+                data: Bytes::new(),
+            })
+            .map_err(storage_error)?;
     }
     entries.append(state.entries).map_err(storage_error)?;
     // What is applied is committed. The commit index that says so need not have been synced.
-    let commit = state.hard_state.commit.max(applied.index).max(state.start.index);
-    entries.set_hard_state(HardState { commit, ..state.hard_state });
-    Ok(LogView { entries, applied, conf_state })
+    let commit = state
+        .hard_state
+        .commit
+        .max(applied.index)
+        .max(state.start.index);
+    entries.set_hard_state(HardState {
+        commit,
+        ..state.hard_state
+    });
+    Ok(LogView {
+        entries,
+        applied,
+        conf_state,
+    })
 }
 
 fn raft_config(config: &Config, id: NodeId, applied: Index) -> RaftConfig {

@@ -85,10 +85,14 @@ impl Keys<'_> {
         let kept = |keep: bool| before.as_ref().filter(|_| keep);
         let kv = KeyValue {
             key: request.key.clone(),
-            create_revision: before.as_ref().map_or(signed(at.0), |kv| kv.create_revision),
+            create_revision: before
+                .as_ref()
+                .map_or(signed(at.0), |kv| kv.create_revision),
             mod_revision: signed(at.0),
             version: before.as_ref().map_or(0, |kv| kv.version) + 1,
-            value: kept(request.ignore_value).map_or(&request.value, |kv| &kv.value).clone(),
+            value: kept(request.ignore_value)
+                .map_or(&request.value, |kv| &kv.value)
+                .clone(),
             lease: kept(request.ignore_lease).map_or(request.lease, |kv| kv.lease),
         };
         self.record(at, &Record::Put(kv))?;
@@ -108,13 +112,20 @@ impl Keys<'_> {
         Ok(DeleteRangeResponse {
             header: self.header(),
             deleted: i64::try_from(page.kvs.len()).unwrap_or(i64::MAX),
-            prev_kvs: if request.prev_kv { page.kvs } else { Vec::new() },
+            prev_kvs: if request.prev_kv {
+                page.kvs
+            } else {
+                Vec::new()
+            },
         })
     }
 
     fn header(&self) -> Option<ResponseHeader> {
         let revision = signed(self.view.revision);
-        Some(ResponseHeader { revision, ..ResponseHeader::default() })
+        Some(ResponseHeader {
+            revision,
+            ..ResponseHeader::default()
+        })
     }
 
     /// Drops what no read at `revision` or later needs.
@@ -168,8 +179,10 @@ impl<'t> Batch<'t> {
 
     /// Writes down the numbers that changed.
     pub(super) fn close(mut self) -> Result<()> {
-        let numbers =
-            [(meta::REVISION, self.keys.view.revision), (meta::COMPACTED, self.keys.view.compacted)];
+        let numbers = [
+            (meta::REVISION, self.keys.view.revision),
+            (meta::COMPACTED, self.keys.view.compacted),
+        ];
         for (name, number) in numbers {
             self.meta.insert(name, number.to_be_bytes().as_slice())?;
         }
@@ -216,15 +229,19 @@ impl<'t> Batch<'t> {
         let path = Path::choose(&self.keys, request)?;
         path.check(&self.keys, request)?;
         self.keys.changes = 0;
-        let mut response = path.run(&mut self.keys, request, &mut |keys, request| match request {
-            Request::RequestPut(put) => Ok(Response::ResponsePut(keys.put(put)?)),
-            Request::RequestDeleteRange(delete) => {
-                Ok(Response::ResponseDeleteRange(keys.delete_range(delete)?))
-            }
-            Request::RequestRange(_) | Request::RequestTxn(_) => {
-                Err(StoreError::corrupt("a read among the writes"))
-            }
-        })?;
+        let mut response = path.run(
+            &mut self.keys,
+            request,
+            &mut |keys, request| match request {
+                Request::RequestPut(put) => Ok(Response::ResponsePut(keys.put(put)?)),
+                Request::RequestDeleteRange(delete) => {
+                    Ok(Response::ResponseDeleteRange(keys.delete_range(delete)?))
+                }
+                Request::RequestRange(_) | Request::RequestTxn(_) => {
+                    Err(StoreError::corrupt("a read among the writes"))
+                }
+            },
+        )?;
         response.header = self.header();
         Ok(response)
     }
@@ -243,7 +260,9 @@ impl<'t> Batch<'t> {
         }
         self.keys.discard(at)?;
         self.keys.view.compacted = at;
-        Ok(CompactionResponse { header: self.header() })
+        Ok(CompactionResponse {
+            header: self.header(),
+        })
     }
 
     /// Sets the entry up to which everything is applied.
@@ -251,8 +270,14 @@ impl<'t> Batch<'t> {
     /// # Errors
     /// A failure of the database.
     pub fn set_applied(&mut self, applied: EntryId) -> Result<()> {
-        self.meta.insert(meta::APPLIED_INDEX, applied.index.get().to_be_bytes().as_slice())?;
-        self.meta.insert(meta::APPLIED_TERM, applied.term.get().to_be_bytes().as_slice())?;
+        self.meta.insert(
+            meta::APPLIED_INDEX,
+            applied.index.get().to_be_bytes().as_slice(),
+        )?;
+        self.meta.insert(
+            meta::APPLIED_TERM,
+            applied.term.get().to_be_bytes().as_slice(),
+        )?;
         Ok(())
     }
 
@@ -262,7 +287,10 @@ impl<'t> Batch<'t> {
     /// A failure of the database.
     pub fn applied(&self) -> Result<EntryId> {
         let number = |name| Ok::<u64, StoreError>(meta::number(&self.meta, name)?.unwrap_or(0));
-        Ok(EntryId::new(Term(number(meta::APPLIED_TERM)?), Index(number(meta::APPLIED_INDEX)?)))
+        Ok(EntryId::new(
+            Term(number(meta::APPLIED_TERM)?),
+            Index(number(meta::APPLIED_INDEX)?),
+        ))
     }
 
     /// Sets the configuration of the group.
@@ -270,7 +298,8 @@ impl<'t> Batch<'t> {
     /// # Errors
     /// A failure of the database.
     pub fn set_conf_state(&mut self, conf_state: &ConfState) -> Result<()> {
-        self.meta.insert(meta::CONF_STATE, wire::encode(conf_state).as_ref())?;
+        self.meta
+            .insert(meta::CONF_STATE, wire::encode(conf_state).as_ref())?;
         Ok(())
     }
 
@@ -279,7 +308,8 @@ impl<'t> Batch<'t> {
     /// # Errors
     /// A failure of the database.
     pub fn set_member(&mut self, member: &Member) -> Result<()> {
-        self.members.insert(member.id, member.encode_to_vec().as_slice())?;
+        self.members
+            .insert(member.id, member.encode_to_vec().as_slice())?;
         Ok(())
     }
 
@@ -289,7 +319,9 @@ impl<'t> Batch<'t> {
     /// A failure of the database.
     pub fn member(&self, id: u64) -> Result<Option<Member>> {
         let bytes = self.members.get(id)?;
-        bytes.map(|bytes| Member::decode(bytes.value()).map_err(StoreError::corrupt)).transpose()
+        bytes
+            .map(|bytes| Member::decode(bytes.value()).map_err(StoreError::corrupt))
+            .transpose()
     }
 
     /// All members.
@@ -346,7 +378,10 @@ impl<'t> Batch<'t> {
 
     fn check_space(&self) -> Result<()> {
         let alarms = meta::alarms(&self.alarms)?;
-        match alarms.iter().any(|raised| raised.alarm == AlarmType::Nospace as i32) {
+        match alarms
+            .iter()
+            .any(|raised| raised.alarm == AlarmType::Nospace as i32)
+        {
             true => Err(Refusal::NoSpace.into()),
             false => Ok(()),
         }

@@ -78,12 +78,20 @@ impl<F: FnMut(Bytes) -> io::Result<()>> Dump<F> {
     /// # Errors
     /// That of `sink`; a failure of the database.
     pub fn write(snapshot: &Snapshot, sink: F) -> Result<u64> {
-        let mut dump = Dump { buffer: BytesMut::new(), digest: Sha256::new(), bytes: 0, sink };
+        let mut dump = Dump {
+            buffer: BytesMut::new(),
+            digest: Sha256::new(),
+            bytes: 0,
+            sink,
+        };
         dump.raw(MAGIC)?;
         for entry in snapshot.meta.iter()? {
             let (name, value) = entry?;
             let value = Bytes::copy_from_slice(value.value());
-            dump.value(Kind::Meta(Meta { name: name.value().to_owned(), value }))?;
+            dump.value(Kind::Meta(Meta {
+                name: name.value().to_owned(),
+                value,
+            }))?;
         }
         for entry in snapshot.members.iter()? {
             dump.value(Kind::Member(Bytes::copy_from_slice(entry?.1.value())))?;
@@ -129,7 +137,10 @@ impl<F: FnMut(Bytes) -> io::Result<()>> Dump<F> {
     fn finish(mut self) -> Result<u64> {
         // At least one zero, which is the record of length zero.
         let zeros = BLOCK_BYTES - self.bytes % BLOCK_BYTES;
-        let zeros = [0; BLOCK_BYTES as usize].get(..zeros as usize).unwrap_or_default().to_vec();
+        let zeros = [0; BLOCK_BYTES as usize]
+            .get(..zeros as usize)
+            .unwrap_or_default()
+            .to_vec();
         self.raw(&zeros)?;
         let digest = self.digest.clone().finalize();
         self.bytes += digest.len() as u64;
@@ -152,7 +163,11 @@ impl<R: Read> Reader<R> {
     /// # Errors
     /// The stream ends, fails, or is no dump.
     pub fn new(from: R) -> Result<Reader<R>> {
-        let mut reader = Reader { from, digest: Sha256::new(), bytes: 0 };
+        let mut reader = Reader {
+            from,
+            digest: Sha256::new(),
+            bytes: 0,
+        };
         let mut magic = [0; MAGIC.len()];
         reader.exact(&mut magic)?;
         match &magic == MAGIC {
@@ -182,9 +197,9 @@ impl<R: Read> Reader<R> {
         let length = prost::decode_length_delimiter(&mut prefix.freeze().chunk());
         match length.map_err(StoreError::corrupt)? {
             0 => Ok(None),
-            length if length > MAX_RECORD_BYTES => {
-                Err(StoreError::corrupt(format!("a record of {length} bytes in a snapshot")))
-            }
+            length if length > MAX_RECORD_BYTES => Err(StoreError::corrupt(format!(
+                "a record of {length} bytes in a snapshot"
+            ))),
             length => {
                 let mut bytes = vec![0; length];
                 self.exact(&mut bytes)?;
@@ -213,7 +228,9 @@ impl<R: Read> Reader<R> {
         self.from.read_exact(&mut digest)?;
         match digest == <[u8; DIGEST_BYTES]>::from(self.digest.finalize()) {
             true => Ok(()),
-            false => Err(StoreError::corrupt("the checksum of a snapshot does not match")),
+            false => Err(StoreError::corrupt(
+                "the checksum of a snapshot does not match",
+            )),
         }
     }
 

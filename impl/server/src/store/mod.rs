@@ -76,7 +76,10 @@ impl Store {
             txn.open_table(ALARMS)?;
         }
         txn.commit()?;
-        Ok(Store { database: RwLock::new(database), path })
+        Ok(Store {
+            database: RwLock::new(database),
+            path,
+        })
     }
 
     fn database(&self) -> RwLockReadGuard<'_, Database> {
@@ -153,7 +156,10 @@ impl Store {
     /// A failure of the database, also if reads that go on do not end.
     pub fn defragment(&self) -> Result<()> {
         for left in (0..DEFRAGMENT_TRIES).rev() {
-            let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
+            let mut database = self
+                .database
+                .write()
+                .unwrap_or_else(PoisonError::into_inner);
             match database.compact() {
                 Ok(_) => return Ok(()),
                 Err(redb::CompactionError::TransactionInProgress) if left > 0 => {}

@@ -21,15 +21,29 @@ pub(super) struct Oracle {
 /// What an operation of a transaction returns, without headers.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Outcome {
-    Range { kvs: Vec<KeyValue>, count: usize, more: bool },
-    Put { before: Option<KeyValue> },
-    Delete { before: Vec<KeyValue> },
-    Txn { succeeded: bool, outcomes: Vec<Outcome> },
+    Range {
+        kvs: Vec<KeyValue>,
+        count: usize,
+        more: bool,
+    },
+    Put {
+        before: Option<KeyValue>,
+    },
+    Delete {
+        before: Vec<KeyValue>,
+    },
+    Txn {
+        succeeded: bool,
+        outcomes: Vec<Outcome>,
+    },
 }
 
 impl Oracle {
     pub(super) fn new() -> Oracle {
-        Oracle { maps: vec![Map::new(); 2], compacted: 0 }
+        Oracle {
+            maps: vec![Map::new(); 2],
+            compacted: 0,
+        }
     }
 
     pub(super) fn revision(&self) -> usize {
@@ -62,7 +76,11 @@ impl Oracle {
         kvs.retain(|kv| kv.mod_revision >= min && (max == 0 || kv.mod_revision <= max));
         let (min, max) = (request.min_create_revision, request.max_create_revision);
         kvs.retain(|kv| kv.create_revision >= min && (max == 0 || kv.create_revision <= max));
-        let limit = if request.limit > 0 { request.limit as usize } else { usize::MAX };
+        let limit = if request.limit > 0 {
+            request.limit as usize
+        } else {
+            usize::MAX
+        };
         let plain = request.sort_order() == SortOrder::None
             && [request.min_mod_revision, request.max_mod_revision] == [0, 0]
             && [request.min_create_revision, request.max_create_revision] == [0, 0];
@@ -110,7 +128,11 @@ impl Oracle {
         request: &TxnRequest,
     ) -> Result<Outcome, Refusal> {
         let succeeded = request.compare.iter().all(|compare| holds(before, compare));
-        let ops = if succeeded { &request.success } else { &request.failure };
+        let ops = if succeeded {
+            &request.success
+        } else {
+            &request.failure
+        };
         let mut outcomes = Vec::new();
         let revision = self.revision() as i64 + 1;
         for op in ops {
@@ -141,7 +163,9 @@ impl Oracle {
                         }
                     }
                     now.insert(put.key.clone(), kv);
-                    Outcome::Put { before: old.filter(|_| put.prev_kv) }
+                    Outcome::Put {
+                        before: old.filter(|_| put.prev_kv),
+                    }
                 }
                 Request::RequestDeleteRange(delete) => {
                     let keys: Vec<Bytes> = now
@@ -149,14 +173,20 @@ impl Oracle {
                         .filter(|key| inside(key, &delete.key, &delete.range_end))
                         .cloned()
                         .collect();
-                    let before = keys.iter().filter_map(|key| now.remove(key)).collect::<Vec<_>>();
+                    let before = keys
+                        .iter()
+                        .filter_map(|key| now.remove(key))
+                        .collect::<Vec<_>>();
                     *changed |= !before.is_empty();
                     Outcome::Delete { before }
                 }
                 Request::RequestTxn(inner) => self.run(before, now, changed, inner)?,
             });
         }
-        Ok(Outcome::Txn { succeeded, outcomes })
+        Ok(Outcome::Txn {
+            succeeded,
+            outcomes,
+        })
     }
 
     pub(super) fn compact(&mut self, revision: i64) -> Result<(), Refusal> {

@@ -41,14 +41,18 @@ pub(crate) fn scan_limit(request: &RangeRequest) -> usize {
 /// The answer to a request whose keys were read with [`scan_limit`].
 pub(crate) fn answer(request: &RangeRequest, page: Page, revision: i64) -> RangeResponse {
     let Page { mut kvs, count } = page;
-    let within = |value: i64, min: i64, max: i64| (min == 0 || value >= min) && (max == 0 || value <= max);
+    let within =
+        |value: i64, min: i64, max: i64| (min == 0 || value >= min) && (max == 0 || value <= max);
     kvs.retain(|kv| {
-        within(kv.mod_revision, request.min_mod_revision, request.max_mod_revision)
-            && within(
-                kv.create_revision,
-                request.min_create_revision,
-                request.max_create_revision,
-            )
+        within(
+            kv.mod_revision,
+            request.min_mod_revision,
+            request.max_mod_revision,
+        ) && within(
+            kv.create_revision,
+            request.min_create_revision,
+            request.max_create_revision,
+        )
     });
     sort(&mut kvs, request);
     let more = kvs.len() > limit(request);
@@ -57,7 +61,10 @@ pub(crate) fn answer(request: &RangeRequest, page: Page, revision: i64) -> Range
         kvs.iter_mut().for_each(|kv| kv.value = Bytes::new());
     }
     RangeResponse {
-        header: Some(ResponseHeader { revision, ..ResponseHeader::default() }),
+        header: Some(ResponseHeader {
+            revision,
+            ..ResponseHeader::default()
+        }),
         kvs,
         more,
         count: i64::try_from(count).unwrap_or(i64::MAX),

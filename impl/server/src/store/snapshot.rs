@@ -5,9 +5,7 @@ use redb::{ReadOnlyTable, ReadTransaction, ReadableTable};
 
 use super::error::{Result, StoreError};
 use super::meta;
-use super::tables::{
-    ALARMS, INDEX, LATEST, MEMBERS, META, REMOVED, REVISIONS, Revision, signed,
-};
+use super::tables::{ALARMS, INDEX, LATEST, MEMBERS, META, REMOVED, REVISIONS, Revision, signed};
 use super::txn::Path;
 use super::view::{Reads, View};
 use crate::api::pb::{
@@ -85,10 +83,15 @@ impl Snapshot {
         let path = Path::choose(&self.view, request)?;
         path.check(&self.view, request)?;
         let mut response = path.run(&mut self.view, request, &mut |_, _| {
-            Err(StoreError::corrupt("a write in a transaction that only reads"))
+            Err(StoreError::corrupt(
+                "a write in a transaction that only reads",
+            ))
         })?;
         let revision = self.revision();
-        response.header = Some(ResponseHeader { revision, ..ResponseHeader::default() });
+        response.header = Some(ResponseHeader {
+            revision,
+            ..ResponseHeader::default()
+        });
         Ok(response)
     }
 
@@ -98,7 +101,10 @@ impl Snapshot {
     /// A failure of the database.
     pub fn applied(&self) -> Result<EntryId> {
         let number = |name| Ok::<u64, StoreError>(meta::number(&self.meta, name)?.unwrap_or(0));
-        Ok(EntryId::new(Term(number(meta::APPLIED_TERM)?), Index(number(meta::APPLIED_INDEX)?)))
+        Ok(EntryId::new(
+            Term(number(meta::APPLIED_TERM)?),
+            Index(number(meta::APPLIED_INDEX)?),
+        ))
     }
 
     /// The configuration of the group as of [`applied`](Snapshot::applied).
@@ -126,7 +132,10 @@ impl Snapshot {
     /// # Errors
     /// A failure of the database.
     pub fn removed(&self) -> Result<Vec<u64>> {
-        self.removed.iter()?.map(|entry| Ok(entry?.0.value())).collect()
+        self.removed
+            .iter()?
+            .map(|entry| Ok(entry?.0.value()))
+            .collect()
     }
 
     /// The alarms that are raised.
@@ -152,6 +161,10 @@ impl Snapshot {
             hash = crc32c::crc32c_append(hash, &sub.to_be_bytes());
             hash = crc32c::crc32c_append(hash, record.value());
         }
-        Ok(Hash { hash, revision: signed(at), compacted: self.compacted() })
+        Ok(Hash {
+            hash,
+            revision: signed(at),
+            compacted: self.compacted(),
+        })
     }
 }

@@ -15,19 +15,32 @@ fn store() -> (tempfile::TempDir, Store) {
 }
 
 fn put(key: &'static str, value: &'static str) -> PutRequest {
-    PutRequest { key: key.into(), value: value.into(), ..PutRequest::default() }
+    PutRequest {
+        key: key.into(),
+        value: value.into(),
+        ..PutRequest::default()
+    }
 }
 
 fn get(key: &'static str) -> RangeRequest {
-    RangeRequest { key: key.into(), ..RangeRequest::default() }
+    RangeRequest {
+        key: key.into(),
+        ..RangeRequest::default()
+    }
 }
 
 fn all() -> RangeRequest {
-    RangeRequest { key: "\0".into(), range_end: "\0".into(), ..RangeRequest::default() }
+    RangeRequest {
+        key: "\0".into(),
+        range_end: "\0".into(),
+        ..RangeRequest::default()
+    }
 }
 
 fn op(request: Request) -> RequestOp {
-    RequestOp { request: Some(request) }
+    RequestOp {
+        request: Some(request),
+    }
 }
 
 fn refusal<T: std::fmt::Debug>(result: Result<T>) -> Refusal {
@@ -44,18 +57,28 @@ fn outcome(response: &Response) -> Outcome {
             count: range.count as usize,
             more: range.more,
         },
-        Response::ResponsePut(put) => Outcome::Put { before: put.prev_kv.clone() },
+        Response::ResponsePut(put) => Outcome::Put {
+            before: put.prev_kv.clone(),
+        },
         Response::ResponseDeleteRange(delete) => {
             assert_eq!(delete.deleted, delete.prev_kvs.len() as i64);
-            Outcome::Delete { before: delete.prev_kvs.clone() }
+            Outcome::Delete {
+                before: delete.prev_kvs.clone(),
+            }
         }
         Response::ResponseTxn(txn) => txn_outcome(txn),
     }
 }
 
 fn txn_outcome(txn: &TxnResponse) -> Outcome {
-    let outcomes = txn.responses.iter().map(|op| outcome(op.response.as_ref().unwrap()));
-    Outcome::Txn { succeeded: txn.succeeded, outcomes: outcomes.collect() }
+    let outcomes = txn
+        .responses
+        .iter()
+        .map(|op| outcome(op.response.as_ref().unwrap()));
+    Outcome::Txn {
+        succeeded: txn.succeeded,
+        outcomes: outcomes.collect(),
+    }
 }
 
 #[test]
@@ -72,9 +95,19 @@ fn versions_count_from_creation() {
     let (_dir, store) = store();
     store.write(|batch| batch.put(&put("a", "1"))).unwrap();
     store.write(|batch| batch.put(&put("a", "2"))).unwrap();
-    let kv = store.snapshot().unwrap().range(&get("a")).unwrap().kvs.remove(0);
+    let kv = store
+        .snapshot()
+        .unwrap()
+        .range(&get("a"))
+        .unwrap()
+        .kvs
+        .remove(0);
     assert_eq!((kv.create_revision, kv.mod_revision, kv.version), (2, 3, 2));
-    let delete = DeleteRangeRequest { key: "a".into(), prev_kv: true, ..Default::default() };
+    let delete = DeleteRangeRequest {
+        key: "a".into(),
+        prev_kv: true,
+        ..Default::default()
+    };
     let deleted = store.write(|batch| batch.delete_range(&delete)).unwrap();
     assert_eq!(deleted.prev_kvs[0].value, "2");
     assert_eq!(deleted.header.unwrap().revision, 4);
@@ -85,33 +118,78 @@ fn versions_count_from_creation() {
     let snapshot = store.snapshot().unwrap();
     let kv = snapshot.range(&get("a")).unwrap().kvs.remove(0);
     assert_eq!((kv.create_revision, kv.mod_revision, kv.version), (5, 5, 1));
-    let old = snapshot.range(&RangeRequest { revision: 3, ..get("a") }).unwrap();
+    let old = snapshot
+        .range(&RangeRequest {
+            revision: 3,
+            ..get("a")
+        })
+        .unwrap();
     assert_eq!(old.kvs[0].value, "2");
-    assert_eq!(snapshot.range(&RangeRequest { revision: 4, ..get("a") }).unwrap().count, 0);
+    assert_eq!(
+        snapshot
+            .range(&RangeRequest {
+                revision: 4,
+                ..get("a")
+            })
+            .unwrap()
+            .count,
+        0
+    );
 }
 
 #[test]
 fn a_put_keeps_what_it_is_told_to_keep() {
     let (_dir, store) = store();
-    let keep = PutRequest { ignore_value: true, prev_kv: true, ..put("a", "") };
-    assert_eq!(refusal(store.write(|batch| batch.put(&keep))), Refusal::KeyNotFound);
+    let keep = PutRequest {
+        ignore_value: true,
+        prev_kv: true,
+        ..put("a", "")
+    };
+    assert_eq!(
+        refusal(store.write(|batch| batch.put(&keep))),
+        Refusal::KeyNotFound
+    );
     store.write(|batch| batch.put(&put("a", "1"))).unwrap();
     let answer = store.write(|batch| batch.put(&keep)).unwrap();
     assert_eq!(answer.prev_kv.unwrap().version, 1);
-    let kv = store.snapshot().unwrap().range(&get("a")).unwrap().kvs.remove(0);
+    let kv = store
+        .snapshot()
+        .unwrap()
+        .range(&get("a"))
+        .unwrap()
+        .kvs
+        .remove(0);
     assert_eq!((kv.value, kv.version), (Bytes::from("1"), 2));
-    let keep = PutRequest { ignore_lease: true, ..put("a", "2") };
+    let keep = PutRequest {
+        ignore_lease: true,
+        ..put("a", "2")
+    };
     store.write(|batch| batch.put(&keep)).unwrap();
-    let leased = PutRequest { lease: 7, ..put("a", "3") };
-    assert_eq!(refusal(store.write(|batch| batch.put(&leased))), Refusal::LeaseNotFound);
+    let leased = PutRequest {
+        lease: 7,
+        ..put("a", "3")
+    };
+    assert_eq!(
+        refusal(store.write(|batch| batch.put(&leased))),
+        Refusal::LeaseNotFound
+    );
 }
 
 #[test]
 fn a_refused_transaction_changes_nothing() {
     let (_dir, store) = store();
-    let leased = PutRequest { lease: 7, ..put("b", "1") };
-    let success = vec![op(Request::RequestPut(put("a", "1"))), op(Request::RequestPut(leased))];
-    let txn = TxnRequest { success, ..TxnRequest::default() };
+    let leased = PutRequest {
+        lease: 7,
+        ..put("b", "1")
+    };
+    let success = vec![
+        op(Request::RequestPut(put("a", "1"))),
+        op(Request::RequestPut(leased)),
+    ];
+    let txn = TxnRequest {
+        success,
+        ..TxnRequest::default()
+    };
     let result = store.write(|batch| {
         let refused = refusal(batch.txn(&txn));
         // The batch goes on: the entry was applied, by refusing it.
@@ -120,7 +198,10 @@ fn a_refused_transaction_changes_nothing() {
     });
     assert_eq!(result.unwrap(), Refusal::LeaseNotFound);
     let snapshot = store.snapshot().unwrap();
-    assert_eq!((snapshot.range(&all()).unwrap().count, snapshot.revision()), (0, 1));
+    assert_eq!(
+        (snapshot.range(&all()).unwrap().count, snapshot.revision()),
+        (0, 1)
+    );
     assert_eq!(snapshot.applied().unwrap().index, Index(9));
 }
 
@@ -132,10 +213,15 @@ fn the_changes_of_a_transaction_share_a_revision() {
         op(Request::RequestRange(get("a"))),
         op(Request::RequestPut(put("b", "1"))),
     ];
-    let txn = TxnRequest { success, ..TxnRequest::default() };
+    let txn = TxnRequest {
+        success,
+        ..TxnRequest::default()
+    };
     let answer = store.write(|batch| batch.txn(&txn)).unwrap();
     assert_eq!(answer.header.unwrap().revision, 2);
-    let Some(Response::ResponseRange(range)) = &answer.responses[1].response else { panic!() };
+    let Some(Response::ResponseRange(range)) = &answer.responses[1].response else {
+        panic!()
+    };
     assert_eq!((range.count, range.header.unwrap().revision), (1, 2));
     let kvs = store.snapshot().unwrap().range(&all()).unwrap().kvs;
     assert!(kvs.iter().all(|kv| kv.mod_revision == 2) && kvs.len() == 2);
@@ -147,16 +233,31 @@ fn compaction_discards_what_cannot_be_read_any_more() {
     for value in ["1", "2", "3"] {
         store.write(|batch| batch.put(&put("a", value))).unwrap();
     }
-    let delete = DeleteRangeRequest { key: "a".into(), ..Default::default() };
+    let delete = DeleteRangeRequest {
+        key: "a".into(),
+        ..Default::default()
+    };
     store.write(|batch| batch.delete_range(&delete)).unwrap();
     store.write(|batch| batch.put(&put("b", "1"))).unwrap();
-    assert_eq!(refusal(store.write(|batch| batch.compact(9))), Refusal::FutureRevision);
-    assert_eq!(refusal(store.write(|batch| batch.compact(0))), Refusal::Compacted);
+    assert_eq!(
+        refusal(store.write(|batch| batch.compact(9))),
+        Refusal::FutureRevision
+    );
+    assert_eq!(
+        refusal(store.write(|batch| batch.compact(0))),
+        Refusal::Compacted
+    );
     store.write(|batch| batch.compact(3)).unwrap();
-    assert_eq!(refusal(store.write(|batch| batch.compact(3))), Refusal::Compacted);
+    assert_eq!(
+        refusal(store.write(|batch| batch.compact(3))),
+        Refusal::Compacted
+    );
     let at = |revision| {
         let snapshot = store.snapshot().unwrap();
-        snapshot.range(&RangeRequest { revision, ..get("a") })
+        snapshot.range(&RangeRequest {
+            revision,
+            ..get("a")
+        })
     };
     assert_eq!(refusal(at(2)), Refusal::Compacted);
     assert_eq!(refusal(at(7)), Refusal::FutureRevision);
@@ -174,15 +275,40 @@ fn compaction_discards_what_cannot_be_read_any_more() {
 #[test]
 fn an_alarm_for_space_refuses_puts_and_no_deletes() {
     let (_dir, store) = store();
-    store.write(|batch| batch.raise(3, AlarmType::Nospace)).unwrap();
-    assert_eq!(refusal(store.write(|batch| batch.put(&put("a", "1")))), Refusal::NoSpace);
+    store
+        .write(|batch| batch.raise(3, AlarmType::Nospace))
+        .unwrap();
+    assert_eq!(
+        refusal(store.write(|batch| batch.put(&put("a", "1")))),
+        Refusal::NoSpace
+    );
     let success = vec![op(Request::RequestPut(put("a", "1")))];
-    let txn = TxnRequest { failure: success, ..TxnRequest::default() };
-    assert_eq!(refusal(store.write(|batch| batch.txn(&txn))), Refusal::NoSpace);
-    let delete = DeleteRangeRequest { key: "a".into(), ..Default::default() };
+    let txn = TxnRequest {
+        failure: success,
+        ..TxnRequest::default()
+    };
+    assert_eq!(
+        refusal(store.write(|batch| batch.txn(&txn))),
+        Refusal::NoSpace
+    );
+    let delete = DeleteRangeRequest {
+        key: "a".into(),
+        ..Default::default()
+    };
     store.write(|batch| batch.delete_range(&delete)).unwrap();
-    assert_eq!(store.write(|batch| batch.clear(4, AlarmType::Nospace)).unwrap(), []);
-    assert_eq!(store.write(|batch| batch.clear(3, AlarmType::None)).unwrap().len(), 1);
+    assert_eq!(
+        store
+            .write(|batch| batch.clear(4, AlarmType::Nospace))
+            .unwrap(),
+        []
+    );
+    assert_eq!(
+        store
+            .write(|batch| batch.clear(3, AlarmType::None))
+            .unwrap()
+            .len(),
+        1
+    );
     store.write(|batch| batch.put(&put("a", "1"))).unwrap();
 }
 
@@ -195,7 +321,10 @@ fn a_failed_batch_leaves_no_trace() {
     });
     failed.unwrap_err();
     let snapshot = store.snapshot().unwrap();
-    assert_eq!((snapshot.revision(), snapshot.range(&all()).unwrap().count), (1, 0));
+    assert_eq!(
+        (snapshot.revision(), snapshot.range(&all()).unwrap().count),
+        (1, 0)
+    );
 }
 
 #[test]
@@ -212,28 +341,45 @@ fn applied_index_and_commands_survive_together() {
     store.sync().unwrap();
     apply(&store, 2).unwrap();
     // A crash: the file as it is now, without what the database would do when it is closed.
-    std::fs::copy(dir.path().join("store.redb"), dir.path().join("crashed.redb")).unwrap();
+    std::fs::copy(
+        dir.path().join("store.redb"),
+        dir.path().join("crashed.redb"),
+    )
+    .unwrap();
     let crashed = Store::open(dir.path().join("crashed.redb")).unwrap();
     let snapshot = crashed.snapshot().unwrap();
     let applied = snapshot.applied().unwrap().index.get();
     assert!(applied >= 1, "what was synced is lost");
-    assert_eq!(snapshot.range(&get("a")).unwrap().kvs[0].version, applied as i64);
+    assert_eq!(
+        snapshot.range(&get("a")).unwrap().kvs[0].version,
+        applied as i64
+    );
 }
 
 #[test]
 fn a_dump_restores_everything() {
     let (_dir, store) = store();
-    let members = ConfState { voters: vec![NodeId::new(1).unwrap()], ..ConfState::default() };
+    let members = ConfState {
+        voters: vec![NodeId::new(1).unwrap()],
+        ..ConfState::default()
+    };
     store
         .write(|batch| {
             batch.put(&put("a", "1"))?;
             batch.put(&put("b", "1"))?;
             batch.put(&put("a", "2"))?;
-            batch.delete_range(&DeleteRangeRequest { key: "b".into(), ..Default::default() })?;
+            batch.delete_range(&DeleteRangeRequest {
+                key: "b".into(),
+                ..Default::default()
+            })?;
             batch.compact(3)?;
             batch.set_applied(EntryId::new(Term(2), Index(7)))?;
             batch.set_conf_state(&members)?;
-            batch.set_member(&Member { id: 1, name: "one".into(), ..Member::default() })?;
+            batch.set_member(&Member {
+                id: 1,
+                name: "one".into(),
+                ..Member::default()
+            })?;
             batch.remove_member(5)?;
             batch.raise(1, AlarmType::Corrupt)
         })
@@ -249,7 +395,12 @@ fn a_dump_restores_everything() {
 
     let (_other_dir, other) = self::store();
     other.write(|batch| batch.put(&put("c", "gone"))).unwrap();
-    for damaged in [&dump[..dump.len() - 1], &dump[..dump.len() - 40], &dump[..20], &[]] {
+    for damaged in [
+        &dump[..dump.len() - 1],
+        &dump[..dump.len() - 40],
+        &dump[..20],
+        &[],
+    ] {
         other.restore(damaged).unwrap_err();
     }
     for at in (0..dump.len()).step_by(7) {
@@ -347,7 +498,13 @@ fn any_compare() -> impl Strategy<Value = Compare> {
             TargetUnion::Lease(_) => CompareTarget::Lease,
         };
         let target = target as i32;
-        Compare { result, target, key, range_end, target_union: Some(union) }
+        Compare {
+            result,
+            target,
+            key,
+            range_end,
+            target_union: Some(union),
+        }
     })
 }
 
@@ -364,10 +521,16 @@ fn any_txn() -> impl Strategy<Value = TxnRequest> {
     let ops = || prop::collection::vec(any_op().prop_map(op), 0..3);
     let flat = || {
         let parts = (compare(), ops(), ops());
-        parts.prop_map(|(compare, success, failure)| TxnRequest { compare, success, failure })
+        parts.prop_map(|(compare, success, failure)| TxnRequest {
+            compare,
+            success,
+            failure,
+        })
     };
     (flat(), prop::option::weighted(0.3, flat())).prop_map(|(mut outer, inner)| {
-        outer.success.extend(inner.map(|inner| op(Request::RequestTxn(inner))));
+        outer
+            .success
+            .extend(inner.map(|inner| op(Request::RequestTxn(inner))));
         outer
     })
 }

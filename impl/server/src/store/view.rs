@@ -67,11 +67,16 @@ where
     /// The key as it was written at a revision.
     fn version(&self, at: Revision) -> Result<KeyValue> {
         let bytes = self.revisions.get(at)?;
-        match bytes.map(|bytes| Record::decode(bytes.value())).transpose()? {
+        match bytes
+            .map(|bytes| Record::decode(bytes.value()))
+            .transpose()?
+        {
             Some(Record::Put(kv)) => Ok(kv),
             Some(Record::Delete(_)) | None => {
                 let (main, sub) = at;
-                Err(StoreError::corrupt(format!("no value of revision {main}/{sub}")))
+                Err(StoreError::corrupt(format!(
+                    "no value of revision {main}/{sub}"
+                )))
             }
         }
     }
@@ -92,14 +97,19 @@ where
         // The last version so far of the key that the scan is at, if that is no deletion.
         let mut found: Option<(Vec<u8>, Option<Revision>)> = None;
         let close = |page: &mut Page, version: Option<Revision>| -> Result<()> {
-            let Some(version) = version else { return Ok(()) };
+            let Some(version) = version else {
+                return Ok(());
+            };
             page.count += 1;
             if page.kvs.len() < limit {
                 page.kvs.push(self.version(version)?);
             }
             Ok(())
         };
-        for entry in self.index.range::<(&[u8], u64, u64)>(span.version_bounds())? {
+        for entry in self
+            .index
+            .range::<(&[u8], u64, u64)>(span.version_bounds())?
+        {
             let (key, deleted) = entry?;
             let (key, main, sub) = key.value();
             if main > at {
@@ -150,14 +160,18 @@ where
         };
         // One key: its last version is found from behind.
         let key = key.as_ref();
-        let bounds = (Bound::Included((key, 0, 0)), Bound::Included((key, at, u64::MAX)));
+        let bounds = (
+            Bound::Included((key, 0, 0)),
+            Bound::Included((key, at, u64::MAX)),
+        );
         let mut page = Page::default();
         if let Some(entry) = self.index.range::<(&[u8], u64, u64)>(bounds)?.next_back() {
             let (version, deleted) = entry?;
             let (_, main, sub) = version.value();
             if !deleted.value() {
                 page.count = 1;
-                page.kvs.extend((limit > 0).then(|| self.version((main, sub))).transpose()?);
+                page.kvs
+                    .extend((limit > 0).then(|| self.version((main, sub))).transpose()?);
             }
         }
         Ok(page)

@@ -22,10 +22,17 @@ impl Cluster for Service {
         &self,
         request: Request<MemberAddRequest>,
     ) -> Result<Response<MemberAddResponse>, Status> {
-        let MemberAddRequest { peer_urls, is_learner } = request.into_inner();
+        let MemberAddRequest {
+            peer_urls,
+            is_learner,
+        } = request.into_inner();
         let (member, members) = self.server.member_add(peer_urls, is_learner).await?;
         let header = self.header().await?;
-        Ok(Response::new(MemberAddResponse { header, member: Some(member), members }))
+        Ok(Response::new(MemberAddResponse {
+            header,
+            member: Some(member),
+            members,
+        }))
     }
 
     async fn member_remove(

@@ -11,8 +11,13 @@ use crate::api::rpc::k_v_server::KV;
 
 #[tonic::async_trait]
 impl KV for Service {
-    async fn range(&self, request: Request<RangeRequest>) -> Result<Response<RangeResponse>, Status> {
-        Ok(Response::new(self.server.range(request.into_inner()).await?))
+    async fn range(
+        &self,
+        request: Request<RangeRequest>,
+    ) -> Result<Response<RangeResponse>, Status> {
+        Ok(Response::new(
+            self.server.range(request.into_inner()).await?,
+        ))
     }
 
     async fn put(&self, request: Request<PutRequest>) -> Result<Response<PutResponse>, Status> {
@@ -23,7 +28,9 @@ impl KV for Service {
         &self,
         request: Request<DeleteRangeRequest>,
     ) -> Result<Response<DeleteRangeResponse>, Status> {
-        Ok(Response::new(self.server.delete_range(request.into_inner()).await?))
+        Ok(Response::new(
+            self.server.delete_range(request.into_inner()).await?,
+        ))
     }
 
     async fn txn(&self, request: Request<TxnRequest>) -> Result<Response<TxnResponse>, Status> {
@@ -34,6 +41,8 @@ impl KV for Service {
         &self,
         request: Request<CompactionRequest>,
     ) -> Result<Response<CompactionResponse>, Status> {
-        Ok(Response::new(self.server.compact(request.into_inner()).await?))
+        Ok(Response::new(
+            self.server.compact(request.into_inner()).await?,
+        ))
     }
 }

@@ -21,8 +21,13 @@ const PIECES: usize = 4;
 impl Maintenance for Service {
     type SnapshotStream = ReceiverStream<Result<SnapshotResponse, Status>>;
 
-    async fn alarm(&self, request: Request<AlarmRequest>) -> Result<Response<AlarmResponse>, Status> {
-        Ok(Response::new(self.server.alarm(request.into_inner()).await?))
+    async fn alarm(
+        &self,
+        request: Request<AlarmRequest>,
+    ) -> Result<Response<AlarmResponse>, Status> {
+        Ok(Response::new(
+            self.server.alarm(request.into_inner()).await?,
+        ))
     }
 
     async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
@@ -50,7 +55,9 @@ impl Maintenance for Service {
         request: Request<HashKvRequest>,
     ) -> Result<Response<HashKvResponse>, Status> {
         self.server.refuse_as_learner()?;
-        Ok(Response::new(self.server.hash_kv(request.get_ref().revision).await?))
+        Ok(Response::new(
+            self.server.hash_kv(request.get_ref().revision).await?,
+        ))
     }
 
     async fn snapshot(
@@ -68,8 +75,15 @@ impl Maintenance for Service {
                     remaining_bytes -= blob.len() as u64;
                     let version = VERSION.to_owned();
                     let header = Some(header);
-                    let piece = SnapshotResponse { header, remaining_bytes, blob, version };
-                    pieces.blocking_send(Ok(piece)).map_err(std::io::Error::other)
+                    let piece = SnapshotResponse {
+                        header,
+                        remaining_bytes,
+                        blob,
+                        version,
+                    };
+                    pieces
+                        .blocking_send(Ok(piece))
+                        .map_err(std::io::Error::other)
                 })
             });
             if let Err(error) = dump {

@@ -17,7 +17,9 @@ const OVERHEAD_BYTES: usize = 512 << 10;
 /// The services as routes. Calls of services that are not here are answered by the fallback of the
 /// router that they become part of.
 pub fn routes(server: &Server) -> Routes {
-    let service = Service { server: server.clone() };
+    let service = Service {
+        server: server.clone(),
+    };
     let limit = server.config().max_request_bytes + OVERHEAD_BYTES;
     Routes::new(KVServer::new(service.clone()).max_decoding_message_size(limit))
         .add_service(ClusterServer::new(service.clone()).max_decoding_message_size(limit))
