@@ -8,6 +8,9 @@ use redb::{Database, Durability, ReadableDatabase, ReadableTable, Table, TableDe
 
 use super::{Identity, LogError, LogState, LogStore};
 
+/// The memory for pages of the database. The entries are in memory anyway, and read once.
+const CACHE_BYTES: usize = 16 << 20;
+
 const ENTRIES: TableDefinition<'static, u64, &[u8]> = TableDefinition::new("entries");
 const STATE: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("state");
 const HARD_STATE: &str = "hard-state";
@@ -29,7 +32,10 @@ impl RedbLog {
     /// The database cannot be opened, also because another process has it open.
     pub fn open(path: impl AsRef<Path>) -> Result<RedbLog, LogError> {
         let log = RedbLog {
-            database: Database::create(path).map_err(LogError::new)?,
+            database: Database::builder()
+                .set_cache_size(CACHE_BYTES)
+                .create(path)
+                .map_err(LogError::new)?,
         };
         log.write(true, |_, _| Ok(()))?;
         Ok(log)
@@ -158,6 +164,8 @@ mod tests {
         }
     }
 
+    type Step<'a> = &'a dyn Fn(&mut dyn LogStore) -> Result<(), LogError>;
+
     /// The two logs do the same, and the one on disk still has it when it is opened again.
     #[test]
     fn logs_agree() {
@@ -175,7 +183,7 @@ mod tests {
             term: Term(3),
             ..SnapshotMetadata::default()
         };
-        let steps: [&dyn Fn(&mut dyn LogStore) -> Result<(), LogError>; 7] = [
+        let steps: [Step<'_>; 7] = [
             &|log| {
                 log.set_identity(Identity {
                     cluster: u64::MAX,

@@ -75,9 +75,11 @@ impl Running {
         }
     }
 
-    /// Stops the server and waits until its files are synced and its thread has ended.
+    /// Stops the server and waits until its files are synced and its thread has ended. A leader hands
+    /// over first, so that nobody waits for an election.
     pub async fn stop(&self) -> Exit {
         self.publish.abort();
+        self.server.hand_over().await;
         self.request_stop().await;
         let exit = self.exited().await;
         let thread = self

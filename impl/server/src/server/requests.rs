@@ -362,6 +362,26 @@ impl Server {
         }
     }
 
+    /// Moves leadership away from this server, to the voter that has been connected the longest, if it
+    /// leads and there is one.
+    pub(super) async fn hand_over(&self) {
+        if self.inner.raft().role != Role::Leader {
+            return;
+        }
+        let members = self.inner.members();
+        let voters = members.iter().filter(|member| !member.is_learner);
+        let connected = voters.filter_map(|voter| {
+            let id = NodeId::new(voter.id).filter(|&id| id != self.inner.id)?;
+            Some((self.inner.transport.get()?.active_since(id)?, id))
+        });
+        if let Some((_, to)) = connected.min() {
+            match self.move_leader(to.get()).await {
+                Ok(()) => tracing::info!(%to, "leadership was handed over"),
+                Err(error) => tracing::warn!(%to, %error, "leadership was not handed over"),
+            }
+        }
+    }
+
     /// The id of the leader, if one is known.
     pub fn leader(&self) -> Option<u64> {
         self.inner.raft().leader.map(NodeId::get)

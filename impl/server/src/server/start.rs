@@ -174,7 +174,16 @@ pub(super) async fn start_with(config: Config, log: impl LogStore) -> Result<Run
     let store = Store::open(config.data_dir.join("store.redb"))?;
     let state = log.load()?;
     let (identity, first) = match state.identity {
-        Some(identity) => (identity, first_members(&config).ok()),
+        Some(identity) => {
+            let knows_nobody = store.snapshot()?.members()?.is_empty();
+            let first = match config.initial_cluster_state {
+                // It had joined and then stopped before it had heard of the others.
+                ClusterState::Existing if knows_nobody => Some(join(&config).await?),
+                _ => first_members(&config).ok(),
+            };
+            // A member that was added later has another id than its addresses alone would give it.
+            (identity, first.filter(|first| first.identity == identity))
+        }
         None => {
             let first = match config.initial_cluster_state {
                 ClusterState::New => first_members(&config)?,

@@ -221,7 +221,7 @@ impl<R: Read> Reader<R> {
 
     /// Reads the padding behind the last record, and compares the digest.
     fn finish(mut self) -> Result<()> {
-        while self.bytes % BLOCK_BYTES != 0 {
+        while !self.bytes.is_multiple_of(BLOCK_BYTES) {
             self.exact(&mut [0])?;
         }
         let mut digest = [0; DIGEST_BYTES];

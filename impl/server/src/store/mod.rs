@@ -39,6 +39,8 @@ pub use txn::{is_read_only, is_serializable};
 
 use tables::{ALARMS, INDEX, LATEST, MEMBERS, META, REMOVED, REVISIONS};
 
+/// The memory for pages of the database.
+const CACHE_BYTES: usize = 256 << 20;
 /// How often a defragmentation tries again while reads are going on.
 const DEFRAGMENT_TRIES: u32 = 50;
 
@@ -56,7 +58,9 @@ impl Store {
     /// A failure of the database, also if another process has it open; a layout of another version.
     pub fn open(path: impl AsRef<Path>) -> Result<Store> {
         let path = path.as_ref().to_owned();
-        let database = Database::create(&path)?;
+        let database = Database::builder()
+            .set_cache_size(CACHE_BYTES)
+            .create(&path)?;
         let txn = database.begin_write()?;
         {
             let mut meta = txn.open_table(META)?;

@@ -4,6 +4,9 @@ use std::ops::Bound;
 
 use bytes::Bytes;
 
+/// A key with a main and a sub revision.
+type Version<'a> = (&'a [u8], u64, u64);
+
 /// The keys that a pair of `key` and `range_end` stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Span {
@@ -49,7 +52,7 @@ impl Span {
     }
 
     /// The two ends, for a scan of all versions of the keys.
-    pub(crate) fn version_bounds(&self) -> (Bound<(&[u8], u64, u64)>, Bound<(&[u8], u64, u64)>) {
+    pub(crate) fn version_bounds(&self) -> (Bound<Version<'_>>, Bound<Version<'_>>) {
         let (from, to) = self.bounds();
         let from = from.map(|key| (key, 0, 0));
         let to = match to {
