@@ -191,6 +191,22 @@ async fn members_come_and_go() {
     let mut cluster = Cluster::start(1, |_| ()).await;
     let mut first = cluster.client(0).await;
     first.put_surely("a", "1").await;
+    until("the first member has published its name", || {
+        let mut first = first.clone();
+        async move {
+            let list = first
+                .cluster
+                .member_list(MemberListRequest::default())
+                .await
+                .ok()?
+                .into_inner();
+            list.members
+                .iter()
+                .all(|member| !member.name.is_empty())
+                .then_some(())
+        }
+    })
+    .await;
     let added = addresses(3).await.pop().unwrap();
     let peer_urls = vec![format!("http://{}", added.peer)];
 
@@ -207,13 +223,14 @@ async fn members_come_and_go() {
     let id = answer.member.unwrap().id;
     assert_eq!(answer.members.len(), 2);
     let again = MemberAddRequest {
+        // Another list has another id, and is refused for the address that both have.
+        peer_urls: [peer_urls.clone(), vec!["http://127.0.0.1:1".to_owned()]].concat(),
         is_learner: false,
-        ..learner.clone()
     };
-    assert!(
-        refused(first.cluster.member_add(again).await)
-            .1
-            .contains("Peer URLs already exists")
+    let text = "etcdserver: Peer URLs already exists".to_owned();
+    assert_eq!(
+        refused(first.cluster.member_add(again).await),
+        (Code::FailedPrecondition, text)
     );
     let other = MemberAddRequest {
         peer_urls: vec!["http://127.0.0.1:1".to_owned()],

@@ -542,7 +542,7 @@ fn passes_the_interface(txn: &TxnRequest) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(ProptestConfig::with_cases(80))]
 
     #[test]
     fn the_store_does_as_its_oracle(
