@@ -96,6 +96,7 @@ impl RaftLoop {
 
     /// Runs until the server stops, and says why it did.
     pub(super) fn run(mut self) {
+        let _farewell = Farewell(self.inner.clone());
         let runtime = self.runtime.clone();
         // The transport starts tasks.
         let _entered = runtime.enter();
@@ -519,6 +520,17 @@ impl RaftLoop {
             .map_err(fatal)?;
         tracing::debug!(%index, "the log was compacted");
         Ok(())
+    }
+}
+
+/// Says that the server has ended if its thread ends by a panic.
+struct Farewell(Arc<Inner>);
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        self.0.exit.send_modify(|known| {
+            known.get_or_insert_with(|| Exit::Failed("the Raft thread panicked".to_owned()));
+        });
     }
 }
 

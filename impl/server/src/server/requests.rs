@@ -182,7 +182,10 @@ impl Server {
             }
             self.read(move |snapshot| snapshot.txn(&request)).await?
         } else {
-            self.check_quota().await?;
+            // Deletes make room, so they are never refused for want of it.
+            if store::writes_values(&request) {
+                self.check_quota().await?;
+            }
             match self.propose(Command::Txn(request)).await? {
                 Applied::Txn(response) => response,
                 other => return Err(unexpected(&other)),

@@ -389,7 +389,7 @@ impl<'t> Batch<'t> {
 }
 
 /// Whether any path of a transaction has a put.
-fn writes_values(request: &TxnRequest) -> bool {
+pub fn writes_values(request: &TxnRequest) -> bool {
     let mut ops = request.success.iter().chain(&request.failure);
     ops.any(|op| match &op.request {
         Some(Request::RequestPut(_)) => true,

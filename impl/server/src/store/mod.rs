@@ -30,7 +30,7 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use redb::{Database, Durability, ReadableDatabase};
 
-pub use batch::Batch;
+pub use batch::{Batch, writes_values};
 pub use dump::{Dump, Reader as DumpReader, copy as copy_dump};
 pub use error::{Refusal, Result, StoreError};
 pub use snapshot::Snapshot;
