@@ -80,9 +80,11 @@ fn etcdctl() -> Result<PathBuf, String> {
 }
 
 /// The demonstration, and its endpoints.
-fn demo() -> (Process, String) {
+fn demo(temporary: &Path) -> (Process, String) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_lockstep-server"))
         .args(["demo", "--any-ports", "--log-level=warn"])
+        // It is killed, so it cannot remove its folder itself.
+        .env("TMPDIR", temporary)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
@@ -117,7 +119,8 @@ fn etcdctl_drives_the_demonstration() {
             return;
         }
     };
-    let (_demo, endpoints) = demo();
+    let temporary = tempfile::tempdir().unwrap();
+    let (_demo, endpoints) = demo(temporary.path());
     let call = |args: &[&str], input: &str| {
         let mut command = Command::new(&program);
         command
