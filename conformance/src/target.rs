@@ -26,12 +26,14 @@
 //!    whatever the view says there is not compared. Read values, do not work them out: a field that your
 //!    adapter makes from others belongs into [`Description::derived`].
 //!
-//! That earns *edges covered*. If the server can also be copied, implement [`Fork`]: two functions more,
-//! and the verdict can be *bisimilar within the bound* (see [`Strength`]). A target that runs many
+//! That earns *edges covered*. If the server can also be copied, the verdict can be *bisimilar within the bound*
+//! (see [`Strength`]): derive `Clone` and `Hash`, or implement the two functions of [`Fork`]. A target that runs many
 //! servers at a distance (another process) should override [`Target::run`] to keep its pipe full.
 //!
-//! `targets/lockstep_raft.rs` is a complete example of both.
+//! `examples/my_raft.rs` is a small Raft with everything around it, and `targets/lockstep_raft.rs` an adapter to a
+//! Raft that is there already.
 
+use crate::digest::digest_of;
 use crate::stop;
 use lockstep_model::Dialect;
 pub use lockstep_traces::Output;
@@ -39,6 +41,7 @@ use lockstep_traces::{Config, Field, FieldSet, Input, NodeView, ServerId, Trace}
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::hash::Hash;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 pub use crate::needs::Needs;
@@ -61,6 +64,21 @@ pub struct Description {
 }
 
 impl Description {
+    /// The description of a target that reads every field it shows, and departs from no rule.
+    pub fn new(
+        name: impl Into<String>,
+        version: impl Into<String>,
+        shows: impl IntoIterator<Item = Field>,
+    ) -> Description {
+        Description {
+            name: name.into(),
+            version: version.into(),
+            shows: shows.into_iter().collect(),
+            derived: BTreeMap::new(),
+            dialect: Vec::new(),
+        }
+    }
+
     /// The fields that are compared.
     pub fn compared(&self) -> FieldSet {
         let read = |field: &Field| !self.derived.contains_key(field);
@@ -227,6 +245,18 @@ pub trait Fork: TargetServer + Sized {
     /// differ; the product re-runs every distinct (digest, input) from a second server with that digest
     /// and reports *digest hides state* when the two disagree.
     fn digest(&self) -> u128;
+}
+
+/// Derive `Clone` and `Hash` and there is nothing to write; a server whose clones share something must not derive
+/// both.
+impl<S: TargetServer + Clone + Hash> Fork for S {
+    fn fork(&self) -> S {
+        self.clone()
+    }
+
+    fn digest(&self) -> u128 {
+        digest_of(self)
+    }
 }
 
 /// A server that cannot be copied, but whose state can be told apart completely: it is restored by the inputs
