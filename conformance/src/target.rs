@@ -46,7 +46,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 pub use crate::needs::Needs;
 
-/// What a target says of itself; it goes into every report.
+/// A target's description of itself; it goes into every report.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Description {
     /// The name of the implementation, as in `--target`.
@@ -120,7 +120,7 @@ pub enum TargetError {
     Interrupted,
 }
 
-/// What a server did with an input.
+/// The reaction of a server to an input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reaction {
     /// It was given the input.
@@ -137,7 +137,7 @@ pub trait Target {
     /// One running server.
     type Server: TargetServer;
 
-    /// Who this is and what can be seen of it.
+    /// Name, version and visible fields of the implementation.
     fn description(&self) -> Description;
 
     /// The rules of the specification that are different here, by design. The default is none: etcd's Raft.
@@ -294,20 +294,20 @@ pub trait Cluster {
 /// The inputs to give to one fresh cluster, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Script<'a> {
-    /// Who gets which input.
+    /// The inputs, each with the server that gets it.
     pub steps: Vec<(ServerId, &'a Input)>,
 }
 
-/// What was seen after one input.
+/// The observation after one input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observation {
-    /// What the server did.
+    /// The reaction of the server.
     pub reaction: Reaction,
     /// The state of the server that was given the input.
     pub view: NodeView,
 }
 
-/// What happened when a script ran.
+/// The record of one run of a script.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {
     /// The view of every server before the first input, in order of names.
@@ -322,7 +322,7 @@ pub struct Run {
     pub failed: Option<String>,
 }
 
-/// What a comparison can prove, the weakest first.
+/// The strength of a comparison, the weakest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Strength {
