@@ -29,7 +29,7 @@ impl Target for MyRaft {
     fn description(&self) -> Description {
         use Field::*;
         let state = [Role, Term, Vote, Leader, Log, Commit, Applied, Lease, Votes];
-        let shows = state.into_iter().chain([Outcome, Handed]);
+        let shows = state.into_iter().chain([Durable, Outcome, Handed]);
         Description::new("my-raft", "1", shows)
     }
 
@@ -81,7 +81,15 @@ impl TargetServer for Server {
     }
 
     fn view(&mut self) -> Result<NodeView, TargetError> {
-        Ok(self.view.clone())
+        let mut view = self.view.clone();
+        view.durable = DurableImage {
+            term: view.term,
+            vote: view.vote,
+            commit: view.commit,
+            log: view.log.clone(),
+            snapshot: None,
+        };
+        Ok(view)
     }
 }
 
