@@ -1,43 +1,27 @@
-//! A small Raft of one's own, put behind Lockstep: [`MyRaft`] makes servers, [`Server`] is one of them, and `main`
-//! is the whole command line.
+//! A small Raft of one's own behind Lockstep. `main` is the whole command line:
 //!
 //! ```sh
 //! cargo run --release --example my_raft -- conform --target mine --preset pair
 //! ```
 //!
-//! It shows its state and what it hands to its application, and not its messages: it sends a peer all that the
-//! peer may lack, where etcd's Raft keeps account of what is on its way. And it has the mistake that Figure 8 of
-//! the paper warns of: a leader counts copies of entries of older terms. Most presets do not meet that; `overtaken`
-//! does. With the argument `serve` the same servers speak the exec protocol.
+//! With the argument `serve` the same servers speak the exec protocol. They show their state and what they hand to
+//! their application, but not their messages: they send appends in place of heartbeats, as the paper does, and keep no
+//! account of what is on its way, as etcd's Raft does. They have the mistake that Figure 8 of the paper warns of: a
+//! leader counts copies of entries of older terms. Most presets do not meet that; `overtaken` does.
 
-use lockstep_conformance::digest::digest_of;
-use lockstep_conformance::{
-    Description, Fork, Output, Reaction, Target, TargetError, TargetServer, Targets, cli, serve,
-};
-use lockstep_traces::{
-    Body, Config, DurableImage, Emitted, Entry, Field, Handed, Index, Input, Message, NodeView,
-    Outcome, Payload, Refusal, RejectHint, Role, ServerId, Term,
-};
+use lockstep_conformance::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     match std::env::args().nth(1).as_deref() {
-        Some("serve") => serve(&MyRaft::new()),
-        _ => cli::main(Targets::builtin().with_fork("mine", MyRaft::new)),
+        Some("serve") => serve(&MyRaft),
+        _ => cli::main(Targets::builtin().with_fork("mine", || MyRaft)),
     }
 }
 
-/// The implementation, as a factory of servers.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct MyRaft;
-
-impl MyRaft {
-    /// The factory.
-    pub fn new() -> MyRaft {
-        MyRaft
-    }
-}
+/// The factory of servers.
+struct MyRaft;
 
 impl Target for MyRaft {
     type Server = Server;
@@ -45,162 +29,71 @@ impl Target for MyRaft {
     fn description(&self) -> Description {
         use Field::*;
         let state = [Role, Term, Vote, Leader, Log, Commit, Applied, Lease, Votes];
-        let shows = state
-            .into_iter()
-            .chain([Durable, Outcome, Handed])
-            .collect();
-        Description {
-            name: "my-raft".to_owned(),
-            version: "1".to_owned(),
-            shows,
-            derived: BTreeMap::new(),
-            dialect: Vec::new(),
-        }
+        let shows = state.into_iter().chain([Durable, Outcome, Handed]);
+        Description::new("my-raft", "1", shows)
     }
 
     fn start(&self, config: &Config, id: ServerId) -> Result<Server, TargetError> {
-        Ok(Server::new(config, id))
+        let mut server = Server {
+            config: config.clone(),
+            id,
+            view: NodeView::default(),
+            matched: BTreeMap::new(),
+            active: BTreeSet::new(),
+            output: Output::default(),
+        };
+        server.enter(Term(0), Role::Follower, None);
+        Ok(server)
     }
 }
 
-/// One server.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Server {
+/// One server. It can be copied and hashed, so the whole space is compared, and not only every edge.
+#[derive(Clone, Hash)]
+struct Server {
     config: Config,
     id: ServerId,
     view: NodeView,
     /// At a leader: the last entry that each server is known to have.
     matched: BTreeMap<ServerId, Index>,
-    /// At a leader: who has answered since the last quorum check.
+    /// At a leader: who was heard of since the last quorum check.
     active: BTreeSet<ServerId>,
-    /// What the input in progress has sent.
-    sent: Vec<Message>,
+    /// What has left the server because of the input in progress.
+    output: Output,
 }
 
 impl TargetServer for Server {
     fn apply(&mut self, input: &Input) -> Result<Reaction, TargetError> {
         let leads = self.view.role == Role::Leader;
-        let mut outcome = Outcome::Accepted;
         match input {
             Input::Timeout if !leads => self.campaign(self.config.pre_vote),
             Input::LeaseExpire => self.view.lease = false,
-            Input::Heartbeat if leads => self.send_heartbeats(),
+            Input::Heartbeat if leads => self.send_appends(),
             Input::CheckQuorum if leads && self.config.check_quorum => self.check_quorum(),
             Input::Propose(value) if leads => self.append(Payload::Value(*value)),
-            Input::Propose(_) => outcome = Outcome::Refused(Refusal::ProposalDropped),
-            Input::Deliver(message) => outcome = self.receive(message),
-            Input::Restart => self.restart(),
+            Input::Propose(_) => self.output.outcome = Outcome::Refused(Refusal::ProposalDropped),
+            Input::Deliver(message) => self.receive(message),
+            // Term, vote, log and commit index are durable; what was applied the application knows.
+            Input::Restart => self.enter(self.view.term, Role::Follower, None),
             // What it does not have (`Target::lacks`) never comes.
             _ => {}
         }
-        let news = self.view.applied.0..self.view.commit.0;
-        let handed = news.map(|at| Handed {
-            index: Index(at + 1),
-            entry: self.view.log[at as usize].clone(),
-        });
-        let handed = handed.collect();
-        self.view.applied = self.view.commit;
-        let sent = std::mem::take(&mut self.sent).into_iter();
-        let sent = sent.map(|message| Emitted {
-            after_persist: is_answer(&message.body),
-            message,
-        });
-        Ok(Reaction::Driven(Output {
-            outcome,
-            sent: sent.collect(),
-            handed,
-        }))
+        Ok(Reaction::Driven(std::mem::take(&mut self.output)))
     }
 
     fn view(&mut self) -> Result<NodeView, TargetError> {
-        let view = self.view.clone();
-        Ok(NodeView {
-            durable: DurableImage {
-                term: view.term,
-                vote: view.vote,
-                commit: view.commit,
-                log: view.log.clone(),
-                snapshot: None,
-            },
-            ..view
-        })
+        let mut view = self.view.clone();
+        view.durable = DurableImage {
+            term: view.term,
+            vote: view.vote,
+            commit: view.commit,
+            log: view.log.clone(),
+            snapshot: None,
+        };
+        Ok(view)
     }
-}
-
-/// With this the whole space is compared, and not only every edge.
-impl Fork for Server {
-    fn fork(&self) -> Server {
-        self.clone()
-    }
-
-    fn digest(&self) -> u128 {
-        digest_of(self)
-    }
-}
-
-fn is_answer(body: &Body) -> bool {
-    use Body::*;
-    matches!(
-        body,
-        RequestVoteResponse { .. } | RequestPreVoteResponse { .. } | AppendEntriesResponse { .. }
-    )
 }
 
 impl Server {
-    fn new(config: &Config, id: ServerId) -> Server {
-        let view = lockstep_conformance::compare::start_view(config);
-        Server {
-            config: config.clone(),
-            id,
-            view,
-            matched: BTreeMap::new(),
-            active: BTreeSet::new(),
-            sent: Vec::new(),
-        }
-    }
-
-    /// Term, vote, log and commit index are durable; what was applied the application knows.
-    fn restart(&mut self) {
-        self.enter(self.view.term, Role::Follower, None);
-    }
-
-    fn others(&self) -> Vec<ServerId> {
-        let ids = self.config.server_ids();
-        ids.filter(|id| *id != self.id).collect()
-    }
-
-    fn send_to_all(&mut self, term: Term, body: Body) {
-        for to in self.others() {
-            self.send(to, term, body.clone());
-        }
-    }
-
-    fn send(&mut self, to: ServerId, term: Term, body: Body) {
-        let from = self.id;
-        self.sent.push(Message {
-            from,
-            to,
-            term,
-            body,
-        });
-    }
-
-    /// The last entry of the log; of two logs the one with the greater is more up-to-date.
-    fn last(&self) -> (Term, Index) {
-        let index = Index(self.view.log.len() as u64);
-        (self.term_at(index), index)
-    }
-
-    fn term_at(&self, index: Index) -> Term {
-        let entry = index.0.checked_sub(1);
-        let entry = entry.and_then(|at| self.view.log.get(at as usize));
-        entry.map_or(Term(0), |entry| entry.term)
-    }
-
-    fn is_quorum(&self, count: usize) -> bool {
-        count * 2 > self.config.servers as usize
-    }
-
     // Elections
 
     fn enter(&mut self, term: Term, role: Role, leader: Option<ServerId>) {
@@ -209,13 +102,10 @@ impl Server {
         }
         (self.view.role, self.view.leader) = (role, leader);
         self.view.votes.clear();
-        self.matched.clear();
+        let servers = self.config.server_ids();
+        self.matched = servers.map(|id| (id, Index(0))).collect();
         self.active.clear();
-        self.renew_lease();
-    }
-
-    fn renew_lease(&mut self) {
-        let follows = self.view.role == Role::Follower && self.view.leader.is_some();
+        let follows = role == Role::Follower && leader.is_some();
         self.view.lease = self.config.check_quorum && follows;
     }
 
@@ -238,7 +128,9 @@ impl Server {
                 transfer: false,
             }
         };
-        self.send_to_all(term, body);
+        for to in self.peers() {
+            self.send(to, term, body.clone());
+        }
         self.count_vote(self.id, true);
     }
 
@@ -251,12 +143,13 @@ impl Server {
         } else if self.is_quorum(yes) {
             self.enter(self.view.term, Role::Leader, Some(self.id));
             self.append(Payload::Empty);
-        } else if !self.is_quorum(self.config.servers as usize - no) {
+        } else if !self.is_quorum(self.matched.len() - no) {
             self.enter(self.view.term, Role::Follower, None);
         }
     }
 
-    fn consider(&mut self, m: &Message, last: (Term, Index), pre: bool) {
+    fn answer_candidate(&mut self, m: &Message, last: (Term, Index)) {
+        let pre = matches!(m.body, Body::RequestPreVote { .. });
         let free = self.view.vote.is_none() && self.view.leader.is_none();
         let may = free || self.view.vote == Some(m.from) || pre && m.term > self.view.term;
         let granted = may && last >= self.last();
@@ -267,98 +160,111 @@ impl Server {
         self.send(m.from, term, Body::RequestVoteResponse { granted });
         if granted {
             self.view.vote = Some(m.from);
-            self.renew_lease();
+            self.view.lease = self.config.check_quorum && self.view.leader.is_some();
         }
     }
 
     fn check_quorum(&mut self) {
-        let active = std::mem::take(&mut self.active);
-        if !self.is_quorum(1 + active.len()) {
+        let mut active = std::mem::take(&mut self.active);
+        active.insert(self.id);
+        if !self.is_quorum(active.len()) {
             self.enter(self.view.term, Role::Follower, None);
         }
     }
 
-    // Messages
-
-    fn receive(&mut self, m: &Message) -> Outcome {
-        let answers = is_answer(&m.body) || m.body == Body::HeartbeatResponse;
-        if answers && m.from.get() > self.config.servers {
-            return Outcome::Refused(Refusal::UnknownPeer);
-        }
-        let of_leader = matches!(m.body, Body::AppendEntries { .. } | Body::Heartbeat { .. });
-        if m.term < self.view.term {
-            if of_leader || matches!(m.body, Body::RequestPreVote { .. }) {
-                // It hears of the newer term.
-                self.acknowledge(m.from, Index(0));
-            }
-            return Outcome::Accepted;
-        }
-        if m.term > self.view.term {
-            let in_lease = self.view.lease || self.view.role == Role::Leader;
-            match m.body {
-                Body::RequestVote { .. } | Body::RequestPreVote { .. }
-                    if self.config.check_quorum && in_lease =>
-                {
-                    return Outcome::Accepted;
-                }
-                Body::RequestPreVote { .. } | Body::RequestPreVoteResponse { granted: true } => {}
-                _ => self.enter(m.term, Role::Follower, None),
-            }
-        }
-        if of_leader && self.view.role != Role::Leader {
-            if self.view.role != Role::Follower {
-                self.enter(m.term, Role::Follower, None);
-            }
-            self.view.leader = Some(m.from);
-            self.renew_lease();
-        }
-        self.handle(m);
-        Outcome::Accepted
+    fn is_quorum(&self, count: usize) -> bool {
+        count * 2 > self.matched.len()
     }
 
-    fn handle(&mut self, m: &Message) {
-        match (&m.body, self.view.role) {
-            (
-                Body::RequestVote {
-                    last_term,
-                    last_index,
-                    ..
-                },
-                _,
-            ) => self.consider(m, (*last_term, *last_index), false),
-            (
-                Body::RequestPreVote {
-                    last_term,
-                    last_index,
-                },
-                _,
-            ) => self.consider(m, (*last_term, *last_index), true),
-            (Body::RequestVoteResponse { granted }, Role::Candidate)
-            | (Body::RequestPreVoteResponse { granted }, Role::PreCandidate) => {
-                self.count_vote(m.from, *granted);
+    /// Term and index of the last entry; of two logs the one with the greater is more up-to-date.
+    fn last(&self) -> (Term, Index) {
+        let index = Index(self.view.log.len() as u64);
+        (self.term_at(index), index)
+    }
+
+    /// Zero where the log has no entry.
+    fn term_at(&self, index: Index) -> Term {
+        let position = (index.0 as usize).wrapping_sub(1);
+        let entry = self.view.log.get(position);
+        entry.map_or(Term(0), |entry| entry.term)
+    }
+
+    // Messages
+
+    fn peers(&self) -> impl Iterator<Item = ServerId> + use<> {
+        let own = self.id;
+        self.config.server_ids().filter(move |id| *id != own)
+    }
+
+    fn send(&mut self, to: ServerId, term: Term, body: Body) {
+        let message = Message::new(self.id, to, term, body);
+        // What it changes is durable at once.
+        self.output.sent.push(Emitted {
+            message,
+            after_persist: true,
+        });
+    }
+
+    fn receive(&mut self, m: &Message) {
+        use Body::*;
+        if m.body.is_response() && !self.matched.contains_key(&m.from) {
+            self.output.outcome = Outcome::Refused(Refusal::UnknownPeer);
+            return;
+        }
+        if m.term < self.view.term {
+            // Who sent it hears of the newer term.
+            return self.answer_leader(m.from, Index(0), None);
+        }
+        let pre_vote = matches!(m.body, RequestPreVote { .. });
+        if m.term > self.view.term {
+            let in_lease = self.view.lease || self.view.role == Role::Leader;
+            let asks = pre_vote || matches!(m.body, RequestVote { .. });
+            if asks && self.config.check_quorum && in_lease {
+                return;
             }
-            (
-                Body::AppendEntries {
-                    prev_index,
-                    prev_term,
-                    entries,
-                    commit,
-                },
-                Role::Follower,
-            ) => self.take(m.from, (*prev_term, *prev_index), entries, *commit),
-            (Body::Heartbeat { commit }, Role::Follower) => {
-                self.commit_to(*commit);
-                self.send(m.from, self.view.term, Body::HeartbeatResponse);
+            if !pre_vote && m.body != (RequestPreVoteResponse { granted: true }) {
+                self.enter(m.term, Role::Follower, None);
             }
-            (Body::AppendEntriesResponse { index, rejected }, Role::Leader) => {
-                self.active.insert(m.from);
-                if rejected.is_none() {
-                    self.acknowledged(m.from, *index);
-                }
+        }
+        let of_leader = matches!(m.body, AppendEntries { .. } | Heartbeat { .. });
+        if of_leader && self.view.role != Role::Leader {
+            self.enter(m.term, Role::Follower, Some(m.from));
+        }
+        let (from, role) = (m.from, self.view.role);
+        match m.body.clone() {
+            RequestVote {
+                last_term,
+                last_index,
+                ..
             }
-            (Body::HeartbeatResponse, Role::Leader) => {
-                self.active.insert(m.from);
-                self.send_append(m.from);
+            | RequestPreVote {
+                last_term,
+                last_index,
+            } => self.answer_candidate(m, (last_term, last_index)),
+            RequestVoteResponse { granted } if role == Role::Candidate => {
+                self.count_vote(from, granted);
+            }
+            RequestPreVoteResponse { granted } if role == Role::PreCandidate => {
+                self.count_vote(from, granted);
+            }
+            AppendEntries {
+                prev_index,
+                prev_term,
+                entries,
+                commit,
+            } if role == Role::Follower => {
+                self.replicate(from, (prev_term, prev_index), entries, commit);
+            }
+            Heartbeat { commit } if role == Role::Follower => {
+                self.commit_to(commit);
+                self.send(from, self.view.term, HeartbeatResponse);
+            }
+            AppendEntriesResponse {
+                index,
+                rejected: None,
+            } if role == Role::Leader => self.hear(from, index),
+            AppendEntriesResponse { .. } | HeartbeatResponse if role == Role::Leader => {
+                self.hear(from, Index(0));
             }
             _ => {}
         }
@@ -369,76 +275,67 @@ impl Server {
     fn append(&mut self, payload: Payload) {
         let term = self.view.term;
         self.view.log.push(Entry { term, payload });
-        for to in self.others() {
-            self.send_append(to);
-        }
-        self.acknowledged(self.id, self.last().1);
+        self.send_appends();
+        self.hear(self.id, self.last().1);
     }
 
-    /// Sends a peer everything after what it is known to have.
-    fn send_append(&mut self, to: ServerId) {
-        let prev_index = self.matched.get(&to).copied().unwrap_or(Index(0));
-        let body = Body::AppendEntries {
-            prev_index,
-            prev_term: self.term_at(prev_index),
-            entries: self.view.log[prev_index.0 as usize..].to_vec(),
-            commit: self.view.commit,
-        };
-        self.send(to, self.view.term, body);
-    }
-
-    fn send_heartbeats(&mut self) {
-        for to in self.others() {
-            let known = self.matched.get(&to).copied().unwrap_or(Index(0));
-            let commit = known.min(self.view.commit);
-            self.send(to, self.view.term, Body::Heartbeat { commit });
+    /// Sends every peer what follows the last entry that it is known to have.
+    fn send_appends(&mut self) {
+        for to in self.peers() {
+            let prev_index = self.matched[&to];
+            let body = Body::AppendEntries {
+                prev_index,
+                prev_term: self.term_at(prev_index),
+                entries: self.view.log[prev_index.0 as usize..].to_vec(),
+                commit: self.view.commit,
+            };
+            self.send(to, self.view.term, body);
         }
     }
 
-    fn take(&mut self, from: ServerId, prev: (Term, Index), entries: &[Entry], commit: Index) {
+    fn replicate(&mut self, from: ServerId, prev: (Term, Index), new: Vec<Entry>, commit: Index) {
         let (prev_term, prev_index) = prev;
         if prev_index < self.view.commit {
-            return self.acknowledge(from, self.view.commit);
+            return self.answer_leader(from, self.view.commit, None);
         }
-        if prev_index > self.last().1 || self.term_at(prev_index) != prev_term {
+        if self.term_at(prev_index) != prev_term {
             let (term, index) = self.last();
-            let rejected = Some(RejectHint { index, term });
-            let body = Body::AppendEntriesResponse {
-                index: prev_index,
-                rejected,
-            };
-            return self.send(from, self.view.term, body);
+            return self.answer_leader(from, prev_index, Some(RejectHint { index, term }));
         }
-        for (at, entry) in (prev_index.0 as usize..).zip(entries) {
-            let there = self.view.log.get(at);
-            if there.is_none_or(|it| it.term != entry.term) {
-                self.view.log.truncate(at);
-                self.view.log.push(entry.clone());
+        let mut last = prev_index;
+        for entry in new {
+            last.0 += 1;
+            if self.term_at(last) != entry.term {
+                self.view.log.truncate(last.0 as usize - 1);
+                self.view.log.push(entry);
             }
         }
-        let last = Index(prev_index.0 + entries.len() as u64);
         self.commit_to(commit.min(last));
-        self.acknowledge(from, last);
+        self.answer_leader(from, last, None);
     }
 
-    fn acknowledge(&mut self, to: ServerId, index: Index) {
-        let rejected = None;
+    fn answer_leader(&mut self, to: ServerId, index: Index, rejected: Option<RejectHint>) {
         let body = Body::AppendEntriesResponse { index, rejected };
         self.send(to, self.view.term, body);
     }
 
-    fn commit_to(&mut self, commit: Index) {
-        let last = self.last().1;
-        self.view.commit = self.view.commit.max(commit.min(last));
-    }
-
-    /// Commits what a majority has. The mistake: the entry may be of an older term.
-    fn acknowledged(&mut self, from: ServerId, index: Index) {
-        let known = self.matched.entry(from).or_insert(Index(0));
+    /// Somebody has the log up to an index. What a majority has is committed: the mistake, if it is of an older term.
+    fn hear(&mut self, from: ServerId, index: Index) {
+        self.active.insert(from);
+        let known = self.matched.entry(from).or_default();
         *known = index.max(*known);
         let mut all: Vec<Index> = self.matched.values().copied().collect();
-        all.sort_unstable_by(|left, right| right.cmp(left));
-        let of_majority = all.get(self.config.servers as usize / 2);
-        self.commit_to(of_majority.copied().unwrap_or(Index(0)));
+        all.sort_unstable();
+        self.commit_to(all[(all.len() - 1) / 2]);
+    }
+
+    fn commit_to(&mut self, commit: Index) {
+        let (old, new) = (self.view.commit, commit.min(self.last().1));
+        for index in (old.0 + 1..=new.0).map(Index) {
+            let entry = self.view.log[index.0 as usize - 1].clone();
+            self.output.handed.push(Handed { index, entry });
+        }
+        self.view.commit = old.max(new);
+        self.view.applied = self.view.commit;
     }
 }

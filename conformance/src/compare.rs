@@ -93,7 +93,7 @@ pub enum Difference {
 /// Everything that must be seen after an input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted<'a> {
-    /// What must have left the server.
+    /// The output that must have left the server.
     pub output: Cow<'a, Output>,
     /// Its state.
     pub view: &'a NodeView,

@@ -14,13 +14,13 @@ pub struct Divergence {
     /// The events up to and including the one at which the sides part, each with what is expected: a
     /// complete trace, which `lockstep replay` accepts. The last step is where they part.
     pub trace: Trace,
-    /// What differs there; never empty.
+    /// The differences there; never empty.
     pub differences: Vec<Difference>,
-    /// What the target did there; `None` if it broke down.
+    /// The reaction of the target there; `None` if it broke down.
     pub actual: Option<Actual>,
 }
 
-/// What a target did with an input.
+/// The reaction of a target to an input.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Actual {
     /// Everything that left it.

@@ -21,6 +21,7 @@
 //! * [`show`]: traces as diagrams and pages.
 //! * [`words`]: events, messages and states in words.
 //! * [`planted`]: targets with one deliberate mistake each, to show that the comparison finds it.
+//! * [`prelude`]: everything that a target is written with.
 //! * [`registry`]: the targets that a program knows by name.
 //! * [`cli`]: the command line, for a program with targets of its own.
 
@@ -37,6 +38,7 @@ pub mod minimise;
 mod needs;
 pub mod path;
 pub mod planted;
+pub mod prelude;
 pub mod product;
 pub mod properties;
 pub mod registry;

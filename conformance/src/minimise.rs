@@ -18,10 +18,10 @@ use lockstep_traces::{Event, Expected, Input, ServerId, Step, Trace};
 use rustc_hash::{FxHashMap, FxHashSet};
 use stateright::{Model, Property};
 
-/// How often the target is run in search of a shorter trace, at the most.
+/// The number of times that the target is run in search of a shorter trace, at the most.
 const MAX_RUNS: usize = 2_000;
 
-/// How many runs count for one in which the target broke down: a program has to be started again, and may
+/// The number of runs that count for one in which the target broke down: a program has to be started again, and may
 /// have been silent for as long as it may.
 const RUNS_FOR_A_BREAKDOWN: usize = 100;
 

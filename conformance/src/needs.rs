@@ -1,4 +1,4 @@
-//! What a preset or a trace needs of an implementation.
+//! The features that a preset or a trace needs of an implementation.
 
 use lockstep_model::{Action, Bounds, Id, Kind, Settings};
 use lockstep_traces::{Config, Event, Trace};
@@ -28,7 +28,7 @@ const MORE: [&str; 11] = [
 ];
 
 impl Needs {
-    /// What a configuration turns on.
+    /// The features that a configuration turns on.
     pub fn of_config(config: &Config) -> Needs {
         let Config {
             servers: _,
@@ -60,7 +60,7 @@ impl Needs {
         Needs(on.map(|(name, _)| name).collect())
     }
 
-    /// What the configuration of a model and its events need.
+    /// The features that the configuration of a model and its events need.
     pub fn of_model(config: &Config, bounds: &Bounds) -> Needs {
         let kinds = Kind::MORE.into_iter().filter(|kind| bounds.have(*kind));
         let inputs = kinds.filter_map(input_of);
@@ -68,7 +68,7 @@ impl Needs {
         Needs(switches.into_iter().chain(inputs).collect())
     }
 
-    /// What the configuration of a trace and its inputs need.
+    /// The features that the configuration of a trace and its inputs need.
     pub fn of_trace(trace: &Trace) -> Needs {
         let Needs(switches) = Needs::of_config(&trace.header.config);
         let inputs = trace
@@ -103,7 +103,7 @@ impl Needs {
         self.0.iter().copied()
     }
 
-    /// Those that the first version of the protocol does not have.
+    /// The features that the first version of the protocol does not have.
     pub fn beyond_the_first(&self) -> impl Iterator<Item = &'static str> + '_ {
         self.features().filter(|name| !FIRST.contains(name))
     }

@@ -97,7 +97,7 @@ pub enum Unavailable {
     Missing {
         /// The target.
         name: String,
-        /// What is missing.
+        /// The missing part.
         why: String,
     },
     /// It cannot be started.

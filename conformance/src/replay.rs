@@ -55,7 +55,7 @@ pub enum TraceResult {
     Counterexample,
 }
 
-/// What a replay established.
+/// The verdict of a replay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReplayVerdict {
@@ -99,7 +99,7 @@ pub(crate) enum StepFate<'a> {
 /// The counts of a replay, and the first divergence.
 #[derive(Clone, Debug)]
 pub struct ReplayReport {
-    /// Who was compared.
+    /// The target that was compared.
     pub target: Description,
     /// Traces that were replayed, and of those, how each fared.
     pub traces: u64,
@@ -125,7 +125,8 @@ pub struct ReplayReport {
     pub counterexamples: Vec<(String, Counterexample)>,
     /// The first trace that differs, and the file or name that it came from.
     pub divergence: Option<(String, Box<Divergence>)>,
-    /// How many steps come before those of the divergence's trace: not zero only if the trace is a long one.
+    /// The number of steps that come before those of the divergence's trace: not zero only if the trace is a long
+    /// one.
     pub left_out: usize,
     interrupted: bool,
 }
@@ -150,7 +151,7 @@ impl ReplayReport {
         self.target.not_shown()
     }
 
-    /// What was established.
+    /// The verdict.
     pub fn verdict(&self) -> ReplayVerdict {
         let fates = || self.counterexamples.iter().map(|(_, it)| &it.fate);
         if fates().any(|fate| matches!(fate, CounterexampleFate::Violated(_))) {

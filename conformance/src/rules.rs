@@ -24,7 +24,7 @@ pub struct RuleNote {
     pub name: &'static str,
     /// The section that it is from.
     pub source: &'static str,
-    /// What it says.
+    /// Its statement.
     pub text: &'static str,
     /// Its functions in the specification, in the production Raft, and in etcd's raft.
     pub places: [RulePlace; 3],

@@ -36,7 +36,7 @@ pub struct HiddenState {
 pub(crate) trait Source {
     /// A running server.
     type Server: TargetServer;
-    /// What is kept of a state.
+    /// The part of a state that is kept.
     type Kept: Send;
 
     /// Whether a second server hands its history on: worth it if a state is not restored by its whole path.
@@ -45,7 +45,7 @@ pub(crate) trait Source {
     /// A new server.
     fn start(&self, id: ServerId) -> Result<Self::Server, TargetError>;
 
-    /// What is kept of the state that a server is in.
+    /// The part that is kept of the state that a server is in.
     fn keep(&self, server: Self::Server) -> Self::Kept;
 
     /// A server in a state that was kept, to which this path leads from the start.
@@ -166,7 +166,7 @@ impl From<TargetError> for Fault {
 /// The state before, and the input.
 type Origin = (u32, u32);
 
-/// What an input did in a state.
+/// The effect of an input in a state.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Edge {
     input: u32,
@@ -187,7 +187,7 @@ struct Known<K> {
     edges: Vec<Edge>,
 }
 
-/// What was done on the implementation's side.
+/// The work on the implementation's side.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct StateCounts {
     /// Distinct states of its servers, by digest.
@@ -213,7 +213,7 @@ pub(crate) struct Attempt<S> {
 }
 
 impl<S> Attempt<S> {
-    /// What the server did.
+    /// The reaction of the server.
     pub fn actual(&self) -> &Actual {
         &self.after.actual
     }
@@ -224,7 +224,7 @@ impl<S> Attempt<S> {
     }
 }
 
-/// What came of an input.
+/// The result of an input.
 pub(crate) struct Stepped {
     pub digest: u128,
     pub view: Arc<NodeView>,

@@ -26,12 +26,14 @@
 //!    whatever the view says there is not compared. Read values, do not work them out: a field that your
 //!    adapter makes from others belongs into [`Description::derived`].
 //!
-//! That earns *edges covered*. If the server can also be copied, implement [`Fork`]: two functions more,
-//! and the verdict can be *bisimilar within the bound* (see [`Strength`]). A target that runs many
+//! That earns *edges covered*. If the server can also be copied, the verdict can be *bisimilar within the bound*
+//! (see [`Strength`]): derive `Clone` and `Hash`, or implement the two functions of [`Fork`]. A target that runs many
 //! servers at a distance (another process) should override [`Target::run`] to keep its pipe full.
 //!
-//! `targets/lockstep_raft.rs` is a complete example of both.
+//! `examples/my_raft.rs` is a small Raft with everything around it, and `targets/lockstep_raft.rs` an adapter to a
+//! Raft that is there already.
 
+use crate::digest::digest_of;
 use crate::stop;
 use lockstep_model::Dialect;
 pub use lockstep_traces::Output;
@@ -39,11 +41,12 @@ use lockstep_traces::{Config, Field, FieldSet, Input, NodeView, ServerId, Trace}
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::hash::Hash;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 pub use crate::needs::Needs;
 
-/// What a target says of itself; it goes into every report.
+/// A target's description of itself; it goes into every report.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Description {
     /// The name of the implementation, as in `--target`.
@@ -61,6 +64,21 @@ pub struct Description {
 }
 
 impl Description {
+    /// The description of a target that reads every field it shows, and departs from no rule.
+    pub fn new(
+        name: impl Into<String>,
+        version: impl Into<String>,
+        shows: impl IntoIterator<Item = Field>,
+    ) -> Description {
+        Description {
+            name: name.into(),
+            version: version.into(),
+            shows: shows.into_iter().collect(),
+            derived: BTreeMap::new(),
+            dialect: Vec::new(),
+        }
+    }
+
     /// The fields that are compared.
     pub fn compared(&self) -> FieldSet {
         let read = |field: &Field| !self.derived.contains_key(field);
@@ -102,7 +120,7 @@ pub enum TargetError {
     Interrupted,
 }
 
-/// What a server did with an input.
+/// The reaction of a server to an input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reaction {
     /// It was given the input.
@@ -119,7 +137,7 @@ pub trait Target {
     /// One running server.
     type Server: TargetServer;
 
-    /// Who this is and what can be seen of it.
+    /// Name, version and visible fields of the implementation.
     fn description(&self) -> Description;
 
     /// The rules of the specification that are different here, by design. The default is none: etcd's Raft.
@@ -229,6 +247,18 @@ pub trait Fork: TargetServer + Sized {
     fn digest(&self) -> u128;
 }
 
+/// Derive `Clone` and `Hash` and there is nothing to write; a server whose clones share something must not derive
+/// both.
+impl<S: TargetServer + Clone + Hash> Fork for S {
+    fn fork(&self) -> S {
+        self.clone()
+    }
+
+    fn digest(&self) -> u128 {
+        digest_of(self)
+    }
+}
+
 /// A server that cannot be copied, but whose state can be told apart completely: it is restored by the inputs
 /// that led to it.
 pub trait Digest: TargetServer {
@@ -264,20 +294,20 @@ pub trait Cluster {
 /// The inputs to give to one fresh cluster, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Script<'a> {
-    /// Who gets which input.
+    /// The inputs, each with the server that gets it.
     pub steps: Vec<(ServerId, &'a Input)>,
 }
 
-/// What was seen after one input.
+/// The observation after one input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observation {
-    /// What the server did.
+    /// The reaction of the server.
     pub reaction: Reaction,
     /// The state of the server that was given the input.
     pub view: NodeView,
 }
 
-/// What happened when a script ran.
+/// The record of one run of a script.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {
     /// The view of every server before the first input, in order of names.
@@ -292,7 +322,7 @@ pub struct Run {
     pub failed: Option<String>,
 }
 
-/// What a comparison can prove, the weakest first.
+/// The strength of a comparison, the weakest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Strength {

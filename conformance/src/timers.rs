@@ -87,7 +87,7 @@ impl Reset {
     }
 }
 
-/// What the timers of one server must have counted.
+/// The counts that the timers of one server must have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Clock {
     pub election_elapsed_ticks: u32,

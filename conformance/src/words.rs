@@ -3,7 +3,7 @@
 use crate::compare::Difference;
 use lockstep_traces::{
     Body, DurableImage, Emitted, Entry, Event, Expected, Field, Fields, Index, Input, Message,
-    NodeView, Outcome, Pairs, Payload, RejectHint, Role, ServerId, Show, Snapshot, Value,
+    NodeView, Outcome, Pairs, Payload, RejectHint, Role, ServerId, Show, Snapshot, Term, Value,
     for_each_peer,
 };
 use serde::Serialize;
@@ -231,61 +231,9 @@ pub fn input_label(input: &Input) -> String {
     }
 }
 
-/// A message as a sentence: from, to, kind, term, and what it says.
+/// A message as a part of a sentence: from, to, kind, term, and what it says.
 pub fn message_sentence(message: &Message) -> String {
-    let Message {
-        from,
-        to,
-        term,
-        body,
-    } = message;
-    let says = match body {
-        Body::RequestVote {
-            last_index,
-            last_term,
-            transfer,
-        } => {
-            let why = if *transfer { ", by transfer" } else { "" };
-            format!(", last entry {last_index}@{last_term}{why}")
-        }
-        Body::RequestPreVote {
-            last_index,
-            last_term,
-        } => format!(", last entry {last_index}@{last_term}"),
-        Body::RequestVoteResponse { granted } | Body::RequestPreVoteResponse { granted } => {
-            if *granted { ", granted" } else { ", rejected" }.to_owned()
-        }
-        Body::AppendEntries {
-            prev_index,
-            prev_term,
-            entries,
-            commit,
-        } => {
-            let span = entry_span(*prev_index, entries.len());
-            format!(", {span} after {prev_index}@{prev_term}, commit {commit}")
-        }
-        Body::AppendEntriesResponse {
-            index,
-            rejected: None,
-        } => format!(", accepted up to {index}"),
-        Body::AppendEntriesResponse {
-            index,
-            rejected: Some(RejectHint { index: hint, term }),
-        } => format!(", rejected {index}, hint {hint}@{term}"),
-        Body::Heartbeat { commit } => format!(", commit {commit}"),
-        Body::HeartbeatResponse | Body::TimeoutNow => String::new(),
-        Body::TransferLeader { transferee } => format!(", to server {transferee}"),
-        Body::Propose { payloads } => format!(", {}", proposed(payloads)),
-        Body::InstallSnapshot { snapshot } => {
-            let Snapshot {
-                index,
-                term,
-                configuration,
-            } = snapshot;
-            format!(", up to {index}@{term}, {}", configuration.show())
-        }
-    };
-    format!("{from}→{to} {} term {term}{says}", message_kind(body))
+    in_style(Style::Sentence, message)
 }
 
 /// A message in as few words as fit on an arrow: kind, and what matters most of what it says.
@@ -364,65 +312,108 @@ pub fn emitted(emitted: &Emitted) -> String {
     format!("{}{wait}", message(it))
 }
 
-/// A message in one line: from, to, kind, term, and what it says.
+/// A message as a row of a table: from, to, kind, term, and what it says, with the entries themselves.
 pub fn message(message: &Message) -> String {
+    in_style(Style::Row, message)
+}
+
+/// The two ways of writing what a message says.
+#[derive(Clone, Copy)]
+enum Style {
+    /// Names and values.
+    Row,
+    /// Words, with commas between the parts.
+    Sentence,
+}
+
+impl Style {
+    fn pick<T>(self, row: T, sentence: T) -> T {
+        match self {
+            Style::Row => row,
+            Style::Sentence => sentence,
+        }
+    }
+}
+
+fn in_style(style: Style, message: &Message) -> String {
     let Message {
         from,
         to,
         term,
         body,
     } = message;
-    let kind = message_kind(body);
-    let says = match body {
+    let mut text = format!("{from}→{to} {} term {term}", message_kind(body));
+    for part in said(style, body) {
+        text.push_str(style.pick(" ", ", "));
+        text.push_str(&part);
+    }
+    text
+}
+
+/// The fields of a message, one part of its text each: the one table of what messages say.
+fn said(style: Style, body: &Body) -> Vec<String> {
+    let pick = |row: &'static str, sentence: &'static str| style.pick(row, sentence);
+    let last = |index: &Index, term: &Term| {
+        let what = pick("last", "last entry");
+        format!("{what} {index}@{term}")
+    };
+    match body {
         Body::RequestVote {
             last_index,
             last_term,
             transfer,
         } => {
-            let why = if *transfer { " transfer" } else { "" };
-            format!(" last {last_index}@{last_term}{why}")
+            let transfer = transfer.then(|| pick("transfer", "by transfer").to_owned());
+            let last = last(last_index, last_term);
+            [last].into_iter().chain(transfer).collect()
         }
-        Body::RequestVoteResponse { granted } => grant(*granted),
         Body::RequestPreVote {
             last_index,
             last_term,
-        } => format!(" last {last_index}@{last_term}"),
-        Body::RequestPreVoteResponse { granted } => grant(*granted),
+        } => vec![last(last_index, last_term)],
+        Body::RequestVoteResponse { granted } | Body::RequestPreVoteResponse { granted } => {
+            let refused = pick("refused", "rejected");
+            vec![if *granted { "granted" } else { refused }.to_owned()]
+        }
         Body::AppendEntries {
             prev_index,
             prev_term,
             entries,
             commit,
         } => {
-            let entries = log(entries);
-            format!(" prev {prev_index}@{prev_term} entries {entries} commit {commit}")
+            let prev = format!("{prev_index}@{prev_term}");
+            let appended = match style {
+                Style::Row => format!("prev {prev} entries {}", log(entries)),
+                Style::Sentence => {
+                    format!("{} after {prev}", entry_span(*prev_index, entries.len()))
+                }
+            };
+            vec![appended, format!("commit {commit}")]
         }
         Body::AppendEntriesResponse {
             index,
             rejected: None,
-        } => format!(" accepted {index}"),
+        } => vec![format!("{} {index}", pick("accepted", "accepted up to"))],
         Body::AppendEntriesResponse {
             index,
             rejected: Some(RejectHint { index: hint, term }),
-        } => format!(" rejected {index} hint {hint}@{term}"),
-        Body::Heartbeat { commit } => format!(" commit {commit}"),
-        Body::HeartbeatResponse | Body::TimeoutNow => String::new(),
-        Body::TransferLeader { transferee } => format!(" to {transferee}"),
-        Body::Propose { payloads } => format!(" {}", proposed(payloads)),
+        } => vec![format!("rejected {index}"), format!("hint {hint}@{term}")],
+        Body::Heartbeat { commit } => vec![format!("commit {commit}")],
+        Body::HeartbeatResponse | Body::TimeoutNow => Vec::new(),
+        Body::TransferLeader { transferee } => {
+            vec![format!("{} {transferee}", pick("to", "to server"))]
+        }
+        Body::Propose { payloads } => vec![proposed(payloads)],
         Body::InstallSnapshot { snapshot } => {
             let Snapshot {
                 index,
                 term,
                 configuration,
             } = snapshot;
-            format!(" snapshot {index}@{term} {}", configuration.show())
+            let position = format!("{} {index}@{term}", pick("snapshot", "up to"));
+            vec![position, configuration.show()]
         }
-    };
-    format!("{from}→{to} {kind} term {term}{says}")
-}
-
-fn grant(granted: bool) -> String {
-    if granted { " granted" } else { " refused" }.to_owned()
+    }
 }
 
 /// A role in a word.

@@ -4,7 +4,7 @@
 use crate::configuration::ConfChange;
 use std::fmt;
 
-/// How often the environment may do something in one run, at all servers together.
+/// The number of times that the environment may do something in one run, at all servers together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Budget {
     /// At most so many times.
@@ -44,7 +44,7 @@ impl std::str::FromStr for Budget {
     }
 }
 
-/// What the environment has a budget for.
+/// A kind of event that the environment has a budget for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// Election timers that fire.
@@ -176,7 +176,7 @@ impl KindSet {
 pub struct Bounds {
     /// The highest term that a server may enter.
     pub max_term: u32,
-    /// How many messages may be in flight at once, copies counted.
+    /// The number of messages that may be in flight at once, copies counted.
     pub max_in_flight: usize,
     /// Budget of [`Kind::Timeout`].
     pub timeouts: Budget,
@@ -301,17 +301,17 @@ impl Bounds {
     }
 }
 
-/// How often each kind of event has happened; kinds without a limit are not counted.
+/// The number of times that each kind of event has happened; kinds without a limit are not counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Spent([u16; Kind::ALL.len()]);
 
 impl Spent {
-    /// How often a kind of event has happened.
+    /// The number of times that a kind of event has happened.
     pub fn of(&self, kind: Kind) -> u16 {
         self.0[kind as usize]
     }
 
-    /// How often any disturbance has happened.
+    /// The number of times that any disturbance has happened.
     pub fn disturbances(&self) -> u16 {
         let kinds = Kind::ALL.into_iter().filter(|kind| kind.is_disturbance());
         kinds.map(|kind| self.of(kind)).fold(0, u16::saturating_add)

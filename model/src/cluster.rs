@@ -36,7 +36,7 @@ pub struct ClusterState {
     pub(crate) servers: ArrayVec<Server, MAX_SERVERS>,
     /// The messages in flight.
     pub(crate) network: Network,
-    /// What happened, for properties.
+    /// The history, for properties.
     pub(crate) history: History,
     /// How often the environment did what, for bounds.
     pub(crate) spent: Spent,
@@ -87,9 +87,9 @@ pub struct Transition {
     pub next: ClusterState,
     /// The server that moved, if one did; no other server has changed.
     pub moved: Option<ServerId>,
-    /// What its caller was told.
+    /// The answer to its caller.
     pub outcome: Outcome,
-    /// What it sent.
+    /// The messages that it sent.
     pub sent: Vec<Emitted>,
     /// The rules that were applied.
     pub rules: RuleSet,
@@ -140,10 +140,10 @@ impl Action {
         }
     }
 
-    /// How many kinds there are of which there is one event at a server. Those about a peer have one for each.
+    /// The number of kinds of which there is one event at a server. Those about a peer have one for each.
     pub(crate) const PLAIN: usize = 10;
 
-    /// How many events happen to a server, counting those about each peer.
+    /// The number of events that happen to a server, counting those about each peer.
     pub const LOCAL_EVENTS: usize = Action::PLAIN + 4 * MAX_SERVERS;
 
     /// The number of the event for the [engine](lockstep_engine::Machines::kind_of), whichever server it happens to.
@@ -460,12 +460,12 @@ impl ClusterState {
         distinct.map(|(_, message, copies)| (message.into(), copies))
     }
 
-    /// How many messages are in flight, copies counted.
+    /// The number of messages in flight, copies counted.
     pub fn in_flight(&self) -> usize {
         self.network.len()
     }
 
-    /// What happened before, as far as properties need it.
+    /// The history, as far as properties need it.
     pub fn history(&self) -> &History {
         &self.history
     }

@@ -26,7 +26,7 @@ pub struct Configuration {
     pub(crate) auto_leave: bool,
 }
 
-/// What is known of a vote.
+/// The state of a vote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum VoteResult {
     /// Those who have not answered decide.
@@ -351,7 +351,7 @@ impl Single {
 }
 
 impl ConfChange {
-    /// How many servers it can be about.
+    /// The number of servers that it can be about.
     pub const MOST: usize = 5;
 
     /// The change that leaves the joint configuration.
@@ -422,7 +422,7 @@ impl ConfChange {
         ConfChange(code)
     }
 
-    /// What changes, in order.
+    /// The single changes, in order.
     pub(crate) fn singles(self) -> impl Iterator<Item = Single> {
         let places = (0..Self::MOST).map(move |place| self.0 >> (2 + 5 * place) & 31);
         places.map_while(|place| {

@@ -1,4 +1,4 @@
-//! What properties have to remember although no server does.
+//! The history that properties have to remember although no server does.
 
 use crate::ids::IdSet;
 use crate::message::Entry;
@@ -6,7 +6,7 @@ use crate::seq::Seq;
 use crate::server::Server;
 use lockstep_traces::Role;
 
-/// What has happened in a run, as far as properties need it.
+/// The history of a run, as far as properties need it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct History {
     /// Who has led each term, from term one on: a leader that crashed still counts.
@@ -19,7 +19,7 @@ pub struct History {
 }
 
 impl History {
-    /// Who has led a term.
+    /// The servers that have led a term.
     pub fn leaders_of(&self, term: u32) -> IdSet {
         (term as usize)
             .checked_sub(1)

@@ -4,7 +4,7 @@ use lockstep_traces::ServerId;
 use std::fmt;
 use std::num::NonZeroU8;
 
-/// How many servers a cluster of the specification may have.
+/// The number of servers that a cluster of the specification may have.
 pub const MAX_SERVERS: usize = 5;
 
 /// The name of a server: `1..=servers` for members, any other number for a stranger.
@@ -129,7 +129,7 @@ impl IdSet {
         id.slot() < MAX_SERVERS && self.0 & 1 << id.slot() != 0
     }
 
-    /// How many members are in the set.
+    /// The number of members in the set.
     pub const fn len(self) -> usize {
         self.0.count_ones() as usize
     }

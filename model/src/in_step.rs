@@ -22,7 +22,7 @@ use rustc_hash::FxHashMap;
 use stateright::{Model, Property};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Who goes along with the specification.
+/// An observer that goes along with the specification.
 pub trait Companion: Send {
     /// Why it does not agree with the specification.
     type Parting: Send;
@@ -35,7 +35,7 @@ pub trait Companion: Send {
     fn step(&mut self, question: &Question<'_>) -> Result<u128, Self::Parting>;
 }
 
-/// What a [`Companion`] is asked.
+/// A question to a [`Companion`].
 #[derive(Debug)]
 pub struct Question<'q> {
     /// The server that gets the input.
@@ -46,7 +46,7 @@ pub struct Question<'q> {
     pub input: &'q Input,
     /// The index up to which the server has applied before it.
     pub applied_before: Index,
-    /// What the specification says must be seen.
+    /// The step that the specification expects.
     pub expected: &'q Expected,
 }
 

@@ -118,7 +118,7 @@ const FIRST: Id = match Id::new(1) {
     None => panic!("one is not zero"),
 };
 
-/// How many events have a number at all: those of a server, and what happens to messages.
+/// The number of events that have a number at all: those of a server, and what happens to messages.
 const EVENTS: usize = Action::LOCAL_EVENTS + 3;
 
 /// The numbers that the engine knows the events of a cluster by: those that happen in it, in the order of
@@ -172,7 +172,7 @@ impl EventNumbers {
         usize::from(self.kinds[number])
     }
 
-    /// What budget the event of a number is counted in.
+    /// The budget that the event of a number is counted in.
     fn budget(&self, number: usize) -> Option<Kind> {
         event(usize::from(self.events[number])).kind()
     }

@@ -58,14 +58,14 @@ const CONF_CHANGE: u32 = 3 << 30;
 pub struct Entry {
     /// The term of the leader that created it.
     pub term: u32,
-    /// What it carries.
+    /// Its payload.
     pub payload: Payload,
 }
 
 /// The entries of an append.
 pub type Entries = Seq<Entry, 2>;
 
-/// What is proposed.
+/// The proposed payloads.
 pub type Payloads = Seq<Payload, 2>;
 
 /// An index and the term of the entry there; zero and zero before the log.
@@ -87,7 +87,7 @@ pub struct Message {
     pub to: Id,
     /// The sender's term; in a pre-vote request and its grant the term asked for.
     pub term: u32,
-    /// What it says.
+    /// Its statement.
     pub body: Body,
 }
 

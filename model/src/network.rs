@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 pub struct Network(SmallVec<[Message; 5]>);
 
 impl Network {
-    /// How many messages are in flight, copies counted.
+    /// The number of messages in flight, copies counted.
     pub fn len(&self) -> usize {
         self.0.len()
     }

@@ -9,11 +9,11 @@ use lockstep_traces::{Config, ServerSet};
 pub struct Preset {
     /// Its name.
     pub name: &'static str,
-    /// What it is for.
+    /// Its purpose.
     pub purpose: &'static str,
-    /// How the servers are set up.
+    /// The configuration of the servers.
     pub config: Config,
-    /// What the environment may do.
+    /// The bounds of the environment.
     pub bounds: Bounds,
     /// Whether it is part of the checks that run on every change.
     pub ci: bool,

@@ -9,7 +9,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-/// What a list can hold: plain values.
+/// A plain value that a list can hold.
 pub trait Item: Copy + Default {}
 
 impl<T: Copy + Default> Item for T {}
@@ -36,7 +36,7 @@ impl<T: Item, const N: usize> Seq<T, N> {
         })
     }
 
-    /// How many values there are.
+    /// The number of values.
     pub fn len(&self) -> usize {
         match &self.0 {
             Form::Short { len, .. } => usize::from(*len),

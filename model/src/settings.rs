@@ -1,4 +1,4 @@
-//! What a server is told before its first event.
+//! The settings that a server is told before its first event.
 
 use crate::configuration::{Configuration, id_set};
 use crate::dialect::{Departure, Dialect};
@@ -113,7 +113,7 @@ impl Settings {
         }
     }
 
-    /// How many servers there are, voters or not.
+    /// The number of servers, voters or not.
     pub fn servers(&self) -> usize {
         usize::from(self.servers)
     }

@@ -32,7 +32,7 @@ pub(crate) type Renaming = ArrayVec<u8, MAX_SERVERS>;
 pub(crate) type Keys = ArrayVec<u64, MAX_SERVERS>;
 
 impl ClusterState {
-    /// How many renamings there are.
+    /// The number of renamings.
     pub fn renamings(servers: usize) -> usize {
         (1..=servers).product()
     }

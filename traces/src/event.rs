@@ -123,11 +123,23 @@ pub enum Refusal {
 /// What the caller of an input is told. An input that is ignored without an error is `Accepted`: that it
 /// changed nothing shows in the view.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Default,
+    Serialize,
+    Deserialize,
+    JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// The call returned without an error.
+    #[default]
     Accepted,
     /// The call returned an error.
     Refused(Refusal),

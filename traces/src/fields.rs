@@ -98,7 +98,8 @@ compared! {
             => whole PendingSnapshot "pending_snapshot";
     }
 
-    /// Everything that left a server because of an input.
+    /// Everything that left a server because of an input. The default is an input that was accepted and sent nothing.
+    #[derive(Default)]
     Output Output = ("Step", "–", "Ready") {
         /// What the caller was told.
         outcome: Outcome = ("outcome", "outcome", "error") => outcome Outcome "outcome";

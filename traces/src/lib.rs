@@ -13,6 +13,7 @@ mod event;
 mod field_set;
 mod fields;
 mod ids;
+mod message;
 mod payload;
 mod schema;
 mod server_set;

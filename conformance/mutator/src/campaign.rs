@@ -12,14 +12,14 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
-/// What became of a mutant.
+/// The fate of a mutant.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
     /// The name of the mutant.
     pub key: String,
     /// The rung at which it failed, if any.
     pub killed: Option<Kill>,
-    /// How many rungs met it.
+    /// The number of rungs that met it.
     pub met: usize,
     /// How many of those belong to the comparison.
     pub compared: usize,
@@ -34,7 +34,7 @@ pub struct Kill {
     pub side: Side,
     /// The rung.
     pub rung: String,
-    /// What happened there.
+    /// The result there.
     pub end: End,
 }
 
@@ -100,7 +100,7 @@ impl Results {
         Ok(results)
     }
 
-    /// What became of a mutant, if that is known.
+    /// The fate of a mutant, if it is known.
     pub fn of(&self, key: &str) -> Option<&Outcome> {
         self.outcomes.get(key)
     }

@@ -128,7 +128,7 @@ pub struct Mutant {
     pub column: usize,
     /// The function that it is in, with the type that it belongs to.
     pub function: String,
-    /// What kind of change it is.
+    /// The kind of change.
     pub operator: Operator,
     /// The text before, on one line.
     pub before: String,
@@ -136,7 +136,7 @@ pub struct Mutant {
     pub after: String,
     /// Which of those with the same file, function, operator and texts it is, from 1.
     pub nth: usize,
-    /// Where the change is, in bytes of the file.
+    /// The position of the change, in bytes of the file.
     pub range: Range<usize>,
     /// How it is put in.
     pub shape: Shape,

@@ -9,7 +9,7 @@ use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-/// What counts for a mutant.
+/// The class that a mutant counts in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Class {
@@ -38,7 +38,7 @@ pub struct Row<'a> {
     pub mutant: &'a Mutant,
     /// What counts.
     pub class: Class,
-    /// What was run, if it was.
+    /// The outcome, if it was run.
     pub outcome: Option<&'a Outcome>,
     /// Why it is not killed.
     pub why: Option<&'a str>,
@@ -49,14 +49,14 @@ pub struct Row<'a> {
 pub struct Report<'a> {
     /// Every mutant.
     pub rows: Vec<Row<'a>>,
-    /// What is wrong with the list of reasons.
+    /// The mistakes in the list of reasons.
     pub stale: Vec<String>,
 }
 
-/// How many mutants there are of each class.
+/// The number of mutants of each class.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Score {
-    /// Those that compile and were tried.
+    /// The mutants that compile and were tried.
     pub tried: usize,
     /// Seen by the comparison.
     pub comparison: usize,

@@ -23,7 +23,7 @@ pub struct Node {
     pub id: ServerId,
     /// The digest of its whole state.
     pub digest: u128,
-    /// What can be seen of it.
+    /// Its visible state.
     pub view: Arc<NodeView>,
     /// If it broke down: the number of the fault.
     pub(super) fault: Option<u32>,
@@ -72,7 +72,7 @@ pub struct CodeState {
     pub servers: Vec<Node>,
     /// The messages in flight, sorted, each copy by itself.
     pub network: Vec<Arc<Message>>,
-    /// What happened, for properties.
+    /// The history, for properties.
     pub history: Happened,
     /// How often the environment did what.
     pub spent: Spent,
@@ -99,7 +99,7 @@ fn level(node: &Node) -> u64 {
     values.max().unwrap_or(0)
 }
 
-/// What a server did on an input.
+/// The effect of an input at a server.
 #[derive(Clone, Debug)]
 pub(super) struct Answer {
     pub node: Node,
@@ -117,7 +117,7 @@ impl Answer {
     }
 }
 
-/// What a fault says.
+/// The text of a fault.
 pub(super) fn text_of(fault: &Fault) -> String {
     match fault {
         Fault::Setup(text) | Fault::Handed(text) => text.clone(),

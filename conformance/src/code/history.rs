@@ -1,9 +1,9 @@
-//! What properties of an implementation remember of a run.
+//! The history that properties of an implementation need.
 
 use super::components::Node;
 use lockstep_traces::{Entry, Index, Role, Term};
 
-/// What happened, as the views showed it.
+/// The history of a run, as the views showed it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Happened {
     /// Who has led each term that had a leader, as a set of slots, by term.

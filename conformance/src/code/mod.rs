@@ -105,7 +105,7 @@ impl<S: Source + Send> Explored for States<S> {
 pub struct CodeReport<'a> {
     /// The search: verdict, counts, shortest counterexample.
     pub checked: Checked<Code<'a>>,
-    /// What was done on the implementation's side.
+    /// The work on the implementation's side.
     pub implementation: StateCounts,
     /// If two servers with the same digest behave differently: then the search means nothing.
     pub hidden: Option<Box<HiddenState>>,
@@ -188,7 +188,7 @@ impl<'a> Code<'a> {
         self.servers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Who is explored.
+    /// The description of the target that is explored.
     pub fn description(&self) -> &Description {
         &self.description
     }

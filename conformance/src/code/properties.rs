@@ -17,7 +17,7 @@ type OnStep = fn(&Code<'_>, &CodeState, &Action, &CodeState) -> bool;
 pub struct Property {
     /// `..._inv` of states, `..._step` of steps.
     pub name: &'static str,
-    /// What it says, and where that is from.
+    /// Its statement, with the source.
     pub source: &'static str,
     kind: PropertyOf,
 }

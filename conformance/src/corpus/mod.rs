@@ -20,7 +20,7 @@ use lockstep_model::{Action, Cluster, Preset, Settings, SettingsError};
 use lockstep_traces::{Header, Trace};
 use std::time::Duration;
 
-/// How often a request to stop is looked for.
+/// The interval at which a request to stop is looked for.
 const LOOK: Duration = Duration::from_millis(200);
 
 /// The command that makes the corpus, as the traces name it.
@@ -53,7 +53,7 @@ pub enum CorpusError {
     Story {
         /// Its name.
         story: String,
-        /// What could not happen.
+        /// The step that could not happen.
         what: String,
     },
     /// It was asked to stop.

@@ -4,7 +4,7 @@ use super::CorpusError;
 use lockstep_model::{Action, Bounds, Cluster, ClusterState, Id, Settings};
 use lockstep_traces::{Body, Config, Event, Index, Input, Message, NodeView, Role, ServerId, Term};
 
-/// What the network does with a message.
+/// The action of the network on a message.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Delivered,

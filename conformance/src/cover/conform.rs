@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::ControlFlow;
 
-/// What the replay of a cover establishes.
+/// The verdict of the replay of a cover.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CoverVerdict {
@@ -25,7 +25,7 @@ pub enum CoverVerdict {
     PartlyCovered,
     /// Nothing differs, but the search for items or the replay was stopped before the end.
     Bounded {
-        /// What stopped it.
+        /// The limit that stopped it.
         stopped_by: Limit,
     },
     /// A step differs.
@@ -52,9 +52,9 @@ impl fmt::Display for CoverVerdict {
 /// How a target fared on a cover.
 #[derive(Clone, Debug)]
 pub struct CoverageReport {
-    /// What was established.
+    /// The verdict.
     pub verdict: CoverVerdict,
-    /// What an item is.
+    /// The kind of an item.
     pub covered: Covered,
     /// Distinct items that were driven and compared.
     pub items_compared: u64,
@@ -90,7 +90,7 @@ enum Fate {
     Agreed,
 }
 
-/// What became of every item.
+/// The fate of every item.
 struct Items {
     fates: Vec<Fate>,
     reasons: Vec<NotDriven>,

@@ -30,14 +30,14 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 use walks::{Graph, walks};
 
-/// How often progress is told.
+/// The interval at which progress is told.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 
 /// The longest walk that is chained in one trace, in inputs: long enough to need few traces, short
 /// enough to read the one that fails.
 const LONGEST_WALK: usize = 400;
 
-/// What was covered.
+/// The kind of item that a cover covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Covered {
@@ -50,14 +50,14 @@ pub enum Covered {
 /// Traces, and what they cover.
 #[derive(Clone, Debug)]
 pub struct Cover {
-    /// What each item is.
+    /// The kind of each item.
     pub covered: Covered,
     /// The traces, in order.
     pub traces: Vec<Trace>,
     /// For each trace and each of its steps: the number of the item that it drives; `None` for an event
     /// of the network.
     pub items: Vec<Vec<Option<u32>>>,
-    /// How many items there are.
+    /// The number of items.
     pub distinct: u64,
     /// Distinct states between them: of servers, or of the cluster.
     pub states: u64,
@@ -302,7 +302,7 @@ pub fn cover_edges(cluster: &Cluster, options: CoverOptions<'_>) -> Cover {
 /// The counts of a cover whose traces were handed over one by one.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Streamed {
-    /// How many traces were handed over.
+    /// The number of traces handed over.
     pub traces: u64,
     /// Steps in all of them together.
     pub steps: u64,

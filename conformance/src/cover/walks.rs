@@ -4,7 +4,7 @@
 use crate::stop;
 use std::collections::VecDeque;
 
-/// How many nodes are looked at for the nearest edge that was not taken, before a new walk is begun.
+/// The number of nodes looked at for the nearest edge that was not taken, before a new walk is begun.
 const NEARBY: usize = 200;
 
 /// A directed graph whose edges are numbered in the order in which they were added.

@@ -19,7 +19,7 @@ pub struct Imported {
     pub model: String,
     /// The link of its path.
     pub path: String,
-    /// How many steps the trace has.
+    /// The number of steps that the trace has.
     pub steps: usize,
     /// The first step at which the trace does not say what the specification says, from one, and how.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -31,7 +31,7 @@ pub struct Imported {
 pub struct Disagreement {
     /// The step, from one.
     pub step: usize,
-    /// What is wrong with it.
+    /// The mistake in it.
     pub reason: String,
     /// In what the two differ: `expected` is the specification's, `actual` the trace's.
     pub differences: Vec<SaidDifference>,

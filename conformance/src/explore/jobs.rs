@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 
-/// How many results are kept for browsers that have not asked yet.
+/// The number of results kept for browsers that have not asked yet.
 const KEPT: usize = 16;
 
 /// A search, as the browser sees it.
@@ -24,7 +24,7 @@ pub enum Job {
     Found {
         /// The link of the whole path.
         path: String,
-        /// How many steps it added.
+        /// The number of steps that it added.
         steps: usize,
     },
     /// There is none within the bounds.

@@ -21,15 +21,15 @@ pub struct Page {
     pub future: String,
     /// By which a link of another version of the specification is noticed.
     pub seal: String,
-    /// How many steps lead here.
+    /// The number of steps that lead here.
     pub at: usize,
     /// The whole path, with what follows.
     pub story: Story,
     /// Its diagram.
     pub svg: String,
-    /// What may happen next at servers.
+    /// The next events at servers.
     pub servers: Vec<ServerActions>,
-    /// What may happen next to messages.
+    /// The next events to messages.
     pub messages: Vec<MessageActions>,
     /// How much of each budget is left.
     pub budgets: Vec<BudgetRow>,
@@ -51,7 +51,7 @@ pub struct ModelInfo {
     pub key: String,
     /// The preset.
     pub preset: &'static str,
-    /// What the preset is for.
+    /// The purpose of the preset.
     pub purpose: &'static str,
     /// Switches and bounds.
     pub settings: Vec<Setting>,
@@ -66,7 +66,7 @@ pub struct ServerActions {
     pub actions: Vec<ActionRow>,
 }
 
-/// What may happen to one message.
+/// The next events to one message.
 #[derive(Debug, Serialize)]
 pub struct MessageActions {
     /// The sender.
@@ -77,7 +77,7 @@ pub struct MessageActions {
     pub kind: &'static str,
     /// The message as a sentence.
     pub sentence: String,
-    /// How many copies are in flight.
+    /// The number of copies in flight.
     pub copies: usize,
     /// Its actions.
     pub actions: Vec<ActionRow>,
@@ -90,9 +90,9 @@ pub struct ActionRow {
     pub link: String,
     /// The kind of event, as in traces.
     pub kind: &'static str,
-    /// What happens, as a sentence.
+    /// The event, as a sentence.
     pub sentence: String,
-    /// What it leads to, in a few words.
+    /// Its effect, in a few words.
     pub effect: String,
     /// Why it is not taken within the bounds; absent if it is.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -115,7 +115,7 @@ pub struct BudgetRow {
 pub struct PropertyRow {
     /// Its name.
     pub name: &'static str,
-    /// What it says, and where that is from.
+    /// Its statement, with the source.
     pub source: &'static str,
     /// `state` or `step`.
     pub kind: &'static str,
@@ -133,7 +133,7 @@ pub struct PropertyRow {
 pub struct WitnessRow {
     /// Its name.
     pub name: &'static str,
-    /// What happens.
+    /// The story.
     pub story: &'static str,
     /// The first step of the path that reaches it, from zero.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -144,7 +144,7 @@ pub struct WitnessRow {
 pub struct Visit {
     /// Both together.
     pub walked: Walked,
-    /// How many steps of it are the path.
+    /// The number of steps of it that are the path.
     pub at: usize,
 }
 
@@ -210,7 +210,7 @@ pub fn page(model: &NamedModel, visit: &Visit, beside: Option<&Beside>) -> Page 
     }
 }
 
-/// What is shown of a model.
+/// Describes a model.
 pub fn info(model: &NamedModel) -> ModelInfo {
     let cluster = &model.cluster;
     ModelInfo {

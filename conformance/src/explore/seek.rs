@@ -9,21 +9,21 @@ use std::time::Duration;
 /// A condition on a transition: the state before, the action, the state after.
 pub type Watch<'a> = dyn Fn(&ClusterState, &Action, &ClusterState) -> bool + Sync + 'a;
 
-/// What a search for a condition came to.
+/// The result of a search for a condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sought {
     /// The shortest way, from where it began.
     Found(Vec<Action>),
     /// Every state within the bounds was visited, and none is one.
     Nowhere {
-        /// How many states there are.
+        /// The number of states.
         states: u64,
     },
     /// It was stopped before the end.
     Stopped {
-        /// What stopped it.
+        /// The limit that stopped it.
         by: Limit,
-        /// How many states were visited.
+        /// The number of states visited.
         states: u64,
     },
 }

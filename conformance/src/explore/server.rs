@@ -48,7 +48,7 @@ const SCRIPT: &str = include_str!("../../explorer/dist/explorer.js");
 const STYLE: &str = include_str!("../../explorer/dist/style.css");
 /// Threads that answer requests.
 const WORKERS: usize = 4;
-/// How often everybody looks whether it is time to stop.
+/// The interval at which everybody looks whether it is time to stop.
 const PULSE: Duration = Duration::from_millis(100);
 /// The largest trace that is read.
 const LARGEST_BODY: u64 = 64 << 20;
@@ -57,10 +57,10 @@ const LONGEST_WALK: usize = 1_000;
 /// The longest path that is shown.
 const LONGEST_PATH: usize = 5_000;
 
-/// What the Explorer begins with.
+/// The settings that the Explorer begins with.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Where to listen; port 0 takes one that is free.
+    /// The address to listen on; port 0 takes one that is free.
     pub address: SocketAddr,
     /// The model that is shown first.
     pub model: NamedModel,
@@ -80,7 +80,7 @@ pub struct ServeError {
 
 /// An implementation that is shown beside the specification.
 pub trait Stand {
-    /// Who it is.
+    /// Its description.
     fn who(&self) -> Description;
 
     /// What it does along a path.
@@ -177,7 +177,7 @@ pub fn serve(
     Ok(())
 }
 
-/// What goes back to the browser.
+/// A reply to the browser.
 struct Reply {
     status: u16,
     kind: &'static str,

@@ -1,4 +1,4 @@
-//! What a product establishes.
+//! The verdict of a product.
 
 use crate::divergence::Divergence;
 use crate::states::{HiddenState, StateCounts};
@@ -92,7 +92,7 @@ impl Counts {
     }
 }
 
-/// What a product establishes.
+/// The verdict of a product.
 #[derive(Clone, Debug)]
 pub enum Verdict {
     /// Every state of the product was visited, everything compared there agrees, and the digest hides
@@ -100,7 +100,7 @@ pub enum Verdict {
     Bisimilar,
     /// It was stopped before the end; nothing differs so far.
     Bounded {
-        /// What stopped it.
+        /// The limit that stopped it.
         stopped_by: Limit,
     },
     /// The sides part.
@@ -147,9 +147,9 @@ impl fmt::Display for Verdict {
 /// The verdict of a product, with everything that was counted.
 #[derive(Clone, Debug)]
 pub struct ProductReport {
-    /// Who was compared.
+    /// The target that was compared.
     pub target: Description,
-    /// What was established.
+    /// The verdict.
     pub verdict: Verdict,
     /// The product.
     pub counts: Counts,

@@ -258,7 +258,7 @@ fn set_commit(view: &mut NodeView, commit: Index) {
     view.commit = commit;
 }
 
-/// What is gathered: the exchanges of one step.
+/// The exchanges of one step, as they are gathered.
 struct Exchanges<'a> {
     taken: &'a Taken,
     list: Vec<Exchange>,

@@ -38,15 +38,15 @@ impl Judges {
 pub struct Counterexample {
     /// The name of the property.
     pub property: String,
-    /// What became of it.
+    /// Its fate.
     pub fate: CounterexampleFate,
-    /// Where the target does otherwise than the trace first.
+    /// The first step at which the target departs from the trace.
     pub departure: Option<Box<Divergence>>,
     /// The fields that the target does not show: they are taken from the trace.
     pub not_shown: FieldSet,
 }
 
-/// What became of a property that was evaluated again.
+/// The fate of a property that was evaluated again.
 #[derive(Clone, Debug)]
 pub enum CounterexampleFate {
     /// It is violated again.
@@ -66,7 +66,7 @@ pub enum CounterexampleFate {
     },
 }
 
-/// What a replay of a counterexample saw.
+/// The observations of a replay of a counterexample.
 pub(crate) struct Replayed {
     pub counterexample: Counterexample,
     /// The positions of the steps that were driven and compared.

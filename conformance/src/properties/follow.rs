@@ -8,17 +8,17 @@ use lockstep_traces::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What a server did with an input.
+/// The reaction of a server to an input.
 #[derive(Clone, Copy, Debug)]
 pub struct Did<'a> {
     /// The server afterwards.
     pub view: &'a NodeView,
-    /// What it sent.
+    /// The messages that it sent.
     pub sent: &'a [Emitted],
 }
 
 impl<'a> Did<'a> {
-    /// What a trace expects.
+    /// The step that a trace expects.
     pub fn expected(expected: &'a Expected) -> Did<'a> {
         Did {
             view: &expected.view,
@@ -26,7 +26,7 @@ impl<'a> Did<'a> {
         }
     }
 
-    /// What a target did.
+    /// The step that a target took.
     pub fn output(output: &'a Output, view: &'a NodeView) -> Did<'a> {
         Did {
             view,

@@ -32,16 +32,16 @@ enum Property {
     Observed(CodeProperty, Box<ObservedCode>),
 }
 
-/// Where a run violates a property, and what does.
+/// A violation of a property, with its step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Violation {
     /// The name of the property.
     pub property: String,
-    /// What it says, and where that is from.
+    /// Its statement, with the source.
     pub says: String,
     /// The step that violates it, counted from one.
     pub step: usize,
-    /// What happens in it.
+    /// Its event.
     pub event: String,
     /// The server that moves in it.
     pub server: Option<ServerId>,
@@ -82,7 +82,7 @@ impl Judge {
         }
     }
 
-    /// What it says, and where that is from.
+    /// Its statement, with the source.
     pub fn source(&self) -> &'static str {
         match &self.property {
             Property::Specified(property, _) => property.source(),

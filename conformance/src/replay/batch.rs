@@ -122,14 +122,14 @@ fn script(trace: &Trace) -> Script<'_> {
     }
 }
 
-/// What became of a trace.
+/// The fate of a trace.
 struct Whole {
     fate: Fate,
     /// The positions of the steps that agreed, and of those that could not be driven with the reason.
     steps: Vec<(usize, Option<NotDriven>)>,
 }
 
-/// What the property of a counterexample says.
+/// The result for the property of a counterexample.
 fn of_counterexample(trace: &Trace, replayed: Replayed) -> Whole {
     let mut fate = counted(trace, FieldSet::ALL);
     fate.counts.compared = replayed.compared.len() as u64;

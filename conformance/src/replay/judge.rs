@@ -7,7 +7,7 @@ use crate::properties::Counterexample;
 use crate::target::{Observation, Reaction};
 use lockstep_traces::{Config, Expected, FieldSet, Input, NodeView, Outcome, ServerId, Trace};
 
-/// What was done in a trace, or in a part of it.
+/// The work done in a trace, or in a part of it.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Counts {
     /// Steps at which a server moves.
@@ -26,7 +26,7 @@ pub(super) struct Fate {
     pub counts: Counts,
     pub divergence: Option<Divergence>,
     pub counterexample: Option<Counterexample>,
-    /// How many steps come before those of the divergence's trace.
+    /// The number of steps that come before those of the divergence's trace.
     pub left_out: usize,
     /// Whether there is any field to compare.
     fields: bool,
@@ -86,7 +86,7 @@ impl Fate {
     }
 }
 
-/// What became of a step of a server.
+/// The judgement on a step of a server.
 pub(super) enum Judged {
     Agreed,
     /// It was not compared: the server missed a step before.
@@ -124,7 +124,7 @@ impl Judge {
         }
     }
 
-    /// What differs before the first step.
+    /// The differences before the first step.
     pub fn start(&self, initial: &[NodeView]) -> Vec<Difference> {
         let starts = self.servers.iter().zip(initial);
         starts

@@ -23,7 +23,7 @@ const JUDGED_BYTES: u64 = 64 << 20;
 const SHOWN_STEPS: usize = 200;
 const SHOWN_BYTES: u64 = 16 << 20;
 
-/// How many steps are made between two looks at the progress.
+/// The number of steps made between two looks at the progress.
 const LOOK: usize = 256;
 
 /// Reads a trace and replays it, at once or later with others.
@@ -90,7 +90,7 @@ pub(super) fn read<T: Target, R: BufRead>(
 
 /// The steps of a trace, each with the length of its line in bytes.
 struct Steps<R> {
-    /// Those that were read ahead.
+    /// The steps that were read ahead.
     begun: VecDeque<(Step, u64)>,
     reader: TraceReader<R>,
 }

@@ -33,7 +33,7 @@ pub struct Report {
     pub lockstep: String,
     /// The subcommand.
     pub command: String,
-    /// What follows from all jobs together.
+    /// The status of all jobs together.
     pub status: Status,
     /// The exit code that belongs to it.
     pub exit_code: u8,
@@ -46,7 +46,7 @@ pub struct Report {
     /// The traces that show what went wrong, the shortest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub traces: Vec<SavedTrace>,
-    /// What was done, in order.
+    /// The jobs, in order.
     pub jobs: Vec<Job>,
 }
 
@@ -55,7 +55,7 @@ pub struct Report {
 pub struct SavedTrace {
     /// The kind and name of its job.
     pub job: String,
-    /// How many steps it has.
+    /// The number of steps that it has.
     pub steps: usize,
     /// Its file.
     pub file: String,
@@ -98,7 +98,7 @@ impl Report {
         self
     }
 
-    /// What the process says to whoever started it.
+    /// The exit code of the process.
     pub fn exit(&self) -> Exit {
         match Exit::from(self.status) {
             Exit::Holds if !self.unwritten.is_empty() => Exit::Usage,
@@ -142,7 +142,7 @@ impl Failure {
     }
 }
 
-/// What a job established, from the best to the worst.
+/// The status of a job, from the best to the worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
@@ -184,7 +184,7 @@ pub struct Job {
     pub seconds: f64,
     /// The facts that a reader looks for first, in order.
     pub facts: Vec<Fact>,
-    /// What was asserted, one by one.
+    /// The assertions, one by one.
     pub cases: Vec<Case>,
     /// More rows than fit into facts, such as states per depth.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -210,7 +210,7 @@ pub struct Job {
     /// Shortest paths to the witnesses reached, ready to be drawn.
     #[serde(skip)]
     pub witnesses: Vec<Story>,
-    /// What else a person should be told, in whole sentences.
+    /// Notes for people, in whole sentences.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
     /// The commands in notes and facts. They are there to be copied, so no line of one is folded.
@@ -354,7 +354,7 @@ pub fn sentence(violation: &Violation) -> String {
 /// A name and a number, a word, or a list of words.
 #[derive(Clone, Debug, Serialize)]
 pub struct Fact {
-    /// What it is, with its unit where it has one.
+    /// Its name, with its unit where it has one.
     pub name: String,
     /// The value.
     pub value: Value,
@@ -363,9 +363,9 @@ pub struct Fact {
 /// One assertion and what became of it.
 #[derive(Clone, Debug, Serialize)]
 pub struct Case {
-    /// What was asserted.
+    /// The assertion.
     pub name: String,
-    /// What became of it.
+    /// Its fate.
     pub status: Status,
     /// It held in all that was done, which is not all that was asked.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -378,7 +378,7 @@ pub struct Case {
 /// A table with a title.
 #[derive(Clone, Debug, Serialize)]
 pub struct Table {
-    /// What the rows are.
+    /// The title of the rows.
     pub title: String,
     /// The heads of the columns.
     pub columns: Vec<String>,

@@ -147,7 +147,7 @@ impl Page<'_> {
         out.push_str("</ul>\n");
     }
 
-    /// What does not hold comes first.
+    /// Writes first that which does not hold.
     fn wrong(&self, out: &mut String) {
         let bad = self.jobs.iter().enumerate();
         let bad: Vec<_> = bad

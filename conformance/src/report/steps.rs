@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 /// A path through the state graph, step by step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct StepTable {
-    /// What the path shows.
+    /// The title of the path.
     pub title: String,
     /// One row a step.
     pub rows: Vec<StepRow>,
@@ -22,7 +22,7 @@ pub struct StepTable {
 pub struct StepRow {
     /// Counted from one.
     pub step: usize,
-    /// What happened.
+    /// The event.
     pub event: String,
     /// What it changed at the server that moved, field by field; "nothing" is said in words.
     pub changes: Vec<String>,

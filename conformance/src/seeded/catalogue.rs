@@ -14,13 +14,13 @@ pub struct Entry {
     pub id: String,
     /// The part of Raft that it is about.
     pub section: String,
-    /// What goes wrong, in a few words.
+    /// The mistake, in a few words.
     pub title: String,
     /// S safety, L liveness, C crash, I internal invariant.
     pub kind: String,
     /// The property that it breaks.
     pub violates: String,
-    /// Where it was made and mended.
+    /// The place where it was made and mended.
     pub source: String,
     /// The feature that the specification would need before the entry can be seeded, one of
     /// [`FEATURES`]; `None` for the entries that apply today.

@@ -101,7 +101,7 @@ fn seen(rung: Rung, corpus: &[(String, Trace)]) -> Vec<Seen> {
     seen.into_iter().filter(|it| it.times > 0).collect()
 }
 
-/// What a run of one rung found.
+/// The findings of a run of one rung.
 struct Found {
     by: String,
     states: u64,

@@ -206,7 +206,7 @@ pub struct Seen {
     pub of: u64,
     /// Events of the shortest way, if the run knows one.
     pub steps: usize,
-    /// Those events, each in few words.
+    /// The events, each in a few words.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub path: Vec<String>,
 }
@@ -260,7 +260,7 @@ pub struct Caught {
     pub rules: Vec<String>,
     /// Of a violated property: how many values were found that break it.
     pub causes: Option<usize>,
-    /// Those events, each in few words.
+    /// The events, each in a few words.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub path: Vec<String>,
     /// The trace; it ends where the mistake shows.

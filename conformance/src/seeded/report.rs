@@ -39,7 +39,7 @@ pub struct Independent {
     pub walks: String,
     /// Whether the sample of random timeouts.
     pub timeouts: bool,
-    /// How many runs see it; traces and walks are one if only one of them does, else two.
+    /// The number of runs that see it; traces and walks are one if only one of them does, else two.
     pub runs: u64,
 }
 

@@ -161,7 +161,7 @@ fn missed(report: &Report, preset: &Preset) -> Option<String> {
     (!gone.is_empty()).then(|| format!("not reached: {}", gone.join(", ")))
 }
 
-/// How many values are found that break the property at the end of the trace.
+/// The number of values found that break the property at the end of the trace.
 fn causes(trace: &Trace) -> Option<usize> {
     let settings = Settings::new(&trace.header.config).ok()?;
     let judge = Judge::specified(trace.header.property.as_deref()?, &settings)?;

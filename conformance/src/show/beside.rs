@@ -7,7 +7,7 @@ use crate::target::{Reaction, Run, Script, Target, TargetError};
 use lockstep_traces::{Config, Event, FieldSet, NodeView, ServerId, Step};
 use std::collections::BTreeMap;
 
-/// What an implementation did along a path.
+/// The behaviour of an implementation along a path.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Beside {
     /// One for each step of the path that was reached.
@@ -16,7 +16,7 @@ pub struct Beside {
     pub failed: Option<String>,
 }
 
-/// What an implementation did at one step.
+/// The behaviour of an implementation at one step.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BesideStep {
     /// What it did; `None` at a step of the network, and for an input that it cannot receive.

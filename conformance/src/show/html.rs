@@ -8,7 +8,7 @@ const SCRIPT: &str = include_str!("../../explorer/dist/show.js");
 /// The style of every page.
 pub const STYLE: &str = include_str!("../../explorer/dist/style.css");
 
-/// What the script of the page is given.
+/// The data for the script of the page.
 #[derive(Serialize)]
 struct Shown<'a> {
     story: &'a Story,

@@ -19,7 +19,7 @@ pub struct Story {
     pub name: String,
     /// Why somebody should look at it.
     pub purpose: String,
-    /// How the servers are set up.
+    /// The configuration of the servers.
     pub config: Config,
     /// The servers, in order.
     pub servers: Vec<ServerId>,
@@ -40,20 +40,20 @@ pub struct StoryStep {
     pub server: Option<ServerId>,
     /// The kind of the event, as in traces.
     pub kind: &'static str,
-    /// What happens, as a sentence.
+    /// The event, as a sentence.
     pub sentence: String,
-    /// What happens, in the words of the specification.
+    /// The event, in the words of the specification.
     pub event: String,
     /// An input that is not a message, in a few words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
-    /// What the caller is told.
+    /// The answer to the caller.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<String>,
     /// The server that moves, afterwards.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub view: Option<NodeView>,
-    /// What changed, field by field.
+    /// The changes, field by field.
     pub changes: Vec<String>,
     /// The messages sent.
     pub sent: Vec<String>,
@@ -63,7 +63,7 @@ pub struct StoryStep {
     /// What to write on the lifeline: changes of role, term and commit index.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mark: Option<Mark>,
-    /// What the implementation did.
+    /// The behaviour of the implementation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub actual: Option<Actual>,
     /// In what the two sides differ.
@@ -71,10 +71,10 @@ pub struct StoryStep {
     pub differences: Vec<SaidDifference>,
 }
 
-/// What the implementation did at a step.
+/// The behaviour of the implementation at a step.
 #[derive(Clone, Debug, Serialize)]
 pub struct Actual {
-    /// What the caller was told.
+    /// The answer to the caller.
     pub outcome: String,
     /// The messages that it sent.
     pub sent: Vec<String>,
@@ -84,7 +84,7 @@ pub struct Actual {
     pub wrong: Vec<&'static str>,
 }
 
-/// What a step changed of that which a lifeline shows.
+/// A change that a lifeline shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Mark {
     /// The role afterwards.

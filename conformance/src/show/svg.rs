@@ -219,7 +219,7 @@ impl<'a> Sheet<'a> {
         );
     }
 
-    /// Where a flight begins, and where its line ends.
+    /// The two ends of the line of a flight.
     fn ends(&self, place: Option<usize>, flight: &Flight) -> (Point, Point) {
         let start = self.start(flight);
         let end = match flight.fate {
@@ -430,7 +430,7 @@ impl<'a> Sheet<'a> {
     }
 }
 
-/// What changed on a lifeline, in a few words.
+/// A change on a lifeline, in a few words.
 pub fn mark_text(mark: &Mark) -> String {
     let mut parts = Vec::new();
     if mark.new_role {

@@ -48,10 +48,10 @@ pub enum StorageWrites {
 /// nothing. Without it, what needs etcd's raft is skipped where there is no Go.
 pub const REQUIRE_GO: &str = "LOCKSTEP_REQUIRE_GO";
 
-/// How long Go may take to build the program, downloads of its modules included.
+/// The time that Go may take to build the program, downloads of its modules included.
 const BUILD_TIME: Duration = Duration::from_secs(600);
 
-/// How long Go may take to say its version.
+/// The time that Go may take to say its version.
 const VERSION_TIME: Duration = Duration::from_secs(60);
 
 /// Why etcd's raft is not here.

@@ -78,9 +78,9 @@ impl Program {
 /// How patient the harness is, and how far ahead it sends.
 #[derive(Clone, Copy, Debug)]
 pub struct ExecOptions {
-    /// How long the program may take for one reply.
+    /// The time that the program may take for one reply.
     pub reply_timeout: Duration,
-    /// How many inputs may be on their way at once.
+    /// The number of inputs that may be on their way at once.
     pub inputs_in_flight: usize,
 }
 
@@ -408,7 +408,7 @@ impl Drop for ExecServer {
     }
 }
 
-/// What a result says.
+/// The content of a result.
 enum Seen {
     Observed(Box<Observation>),
     Crashed(String),

@@ -22,9 +22,8 @@ use lockstep_raft::{
     TimerReset,
 };
 use lockstep_traces::{
-    ConfChange, Config, FieldSet, Input, NodeView, Outcome, Payload, Refusal, ServerId,
+    ConfChange, Config, Field, Input, NodeView, Outcome, Payload, Refusal, ServerId,
 };
-use std::collections::BTreeMap;
 use vocabulary::node;
 
 /// The production Raft as a target.
@@ -65,13 +64,7 @@ impl Target for AsyncLockstepRaft {
 }
 
 fn description(name: &str) -> Description {
-    Description {
-        name: name.to_owned(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        shows: FieldSet::ALL,
-        derived: BTreeMap::new(),
-        dialect: Vec::new(),
-    }
+    Description::new(name, env!("CARGO_PKG_VERSION"), Field::ALL)
 }
 
 /// One server: the core with its storage and application, and what it needs to be built again.

@@ -55,7 +55,7 @@ impl RaftRs {
     /// The rules of the specification that are different here.
     pub const DIALECT: Dialect = Dialect::RAFT_RS;
 
-    /// How often each normalisation has made a difference so far.
+    /// The number of times that each normalisation has made a difference so far.
     pub fn uses(&self) -> &Uses {
         &self.uses
     }

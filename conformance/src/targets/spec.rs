@@ -8,8 +8,7 @@ use crate::compare::Wanted;
 use crate::digest::digest_of;
 use crate::target::{Description, Fork, Needs, Reaction, Target, TargetError, TargetServer};
 use lockstep_model::{Server, Settings};
-use lockstep_traces::{Config, Expected, FieldSet, Input, NodeView, ServerId};
-use std::collections::BTreeMap;
+use lockstep_traces::{Config, Expected, Field, Input, NodeView, ServerId};
 
 /// The specification as a target.
 #[derive(Clone, Copy, Debug, Default)]
@@ -19,13 +18,7 @@ impl Target for Spec {
     type Server = SpecServer;
 
     fn description(&self) -> Description {
-        Description {
-            name: "spec".to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            shows: FieldSet::ALL,
-            derived: BTreeMap::new(),
-            dialect: Vec::new(),
-        }
+        Description::new("spec", env!("CARGO_PKG_VERSION"), Field::ALL)
     }
 
     fn lacks(&self, _: &Needs) -> Vec<&'static str> {

@@ -41,7 +41,7 @@ pub(super) fn config(seed: u64) -> Config {
     }
 }
 
-/// How often each choice is made, of a thousand; the rest are answers of strangers.
+/// The number of times that each choice is made, of a thousand; the rest are answers of strangers.
 struct Weights {
     deliver: u32,
     tick: u32,

@@ -15,7 +15,7 @@ use serde::Serialize;
 /// The election timeouts that are tried, in ticks: the smallest one, an odd one, the usual one, and one
 /// that is no multiple of anything near.
 const ELECTION_TICKS: [u32; 4] = [2, 7, 10, 97];
-/// How many servers are started for each.
+/// The number of servers started for each.
 const SERVERS: u64 = 4_000;
 /// How many of them go on to draw, and how often.
 const REDRAWING: u64 = 40;
@@ -24,7 +24,7 @@ const REDRAWS: usize = 2_000;
 /// What a sample of random timeouts shows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Jitter {
-    /// How many timeouts were drawn.
+    /// The number of timeouts drawn.
     pub draws: u64,
     /// What is wrong with them, a sentence for each election timeout and way of drawing.
     pub wrong: Vec<String>,

@@ -43,10 +43,10 @@ pub struct WalkOptions {
     pub first_seed: u64,
     /// How many walks.
     pub walks: u64,
-    /// How many choices each walk makes.
+    /// The number of choices that each walk makes.
     pub steps: usize,
-    /// How the servers are set up; `None` lets each seed choose among one to five servers, all switches
-    /// and windows of several sizes.
+    /// The configuration of the servers; `None` lets each seed choose among one to five servers, all switches and
+    /// windows of several sizes.
     pub config: Option<Config>,
 }
 
@@ -131,15 +131,15 @@ pub struct WalkDivergence {
     pub seed: u64,
     /// After how many choices it differs.
     pub steps: usize,
-    /// How many choices are left when those that are not needed are left out.
+    /// The number of choices left when those that are not needed are left out.
     pub needed: usize,
     /// Whether every one of those is known to be needed. It is not if that took too long to find out, or was
     /// stopped.
     pub thinned: bool,
     /// The shortened way there.
     pub divergence: Divergence,
-    /// How many steps come before those of the divergence's trace: not zero only if the way there is too long
-    /// to be kept, so that it can only be walked again.
+    /// The number of steps that come before those of the divergence's trace: not zero only if the way there is too
+    /// long to be kept, so that it can only be walked again.
     pub left_out: usize,
     /// What the timers show wrongly, if that is what differs: a trace cannot say it.
     pub timer: Option<String>,
@@ -160,7 +160,7 @@ pub struct WalkReport {
 }
 
 impl WalkReport {
-    /// What was established.
+    /// The verdict.
     pub fn verdict(&self) -> WalkVerdict {
         if let Some(found) = &self.divergence {
             // A violation is a difference more. If it is the only one, the sides agree.
@@ -203,7 +203,7 @@ type Progress<'a> = &'a mut dyn FnMut(WalkProgress<'_>) -> ControlFlow<()>;
 /// How long the way to a divergence is written down after a request to stop.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// How many choices are made between two calls for progress.
+/// The number of choices made between two calls for progress.
 const PROGRESS_CHOICES: u64 = 512;
 
 /// Does the walks, one after the other, until one differs. `progress` is called now and then.

@@ -102,7 +102,7 @@ struct Attempts<'a> {
     walk: Walk<'a>,
     used: u64,
     began: Instant,
-    /// How many choices the shortest walk has that fails.
+    /// The number of choices that the shortest walk has that fails.
     left: usize,
     counts: &'a WalkCounts,
     progress: Progress<'a>,

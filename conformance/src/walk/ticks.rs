@@ -70,7 +70,7 @@ pub trait TickServer {
 /// A target whose servers are given ticks. Implement it for servers that keep their own timers, so that these
 /// are compared too; every other [`Target`] is walked as [`HarnessClock`].
 pub trait TickTarget {
-    /// Who this is and what can be seen of it.
+    /// Name, version and visible fields of the implementation.
     fn description(&self) -> Description;
 
     /// As [`Target::dialect`].

@@ -1,4 +1,4 @@
-//! What the tests of raft-rs and etcd's raft share.
+//! Parts that the tests of raft-rs and etcd's raft share.
 
 use lockstep_conformance::replay::ReplayReport;
 use lockstep_conformance::targets::etcd::{self, EtcdError, StorageWrites};

@@ -90,9 +90,9 @@ struct Server {
 struct Group {
     servers: Vec<Server>,
     network: Vec<Message>,
-    /// What the client was told to be committed.
+    /// The values that the client was told to be committed.
     acknowledged: BTreeSet<u64>,
-    /// What it proposed and has not heard of.
+    /// The values that it proposed and has not heard of.
     unanswered: BTreeSet<u64>,
 }
 

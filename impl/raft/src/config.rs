@@ -1,4 +1,4 @@
-//! How a server is set up.
+//! The configuration of a server.
 
 use crate::error::ConfigError;
 use crate::types::{Index, NodeId};
@@ -140,8 +140,8 @@ pub struct Config {
     /// # }
     /// ```
     pub max_uncommitted_entries_bytes: u64,
-    /// How many appends may be on their way to one follower; at least 1 (pipelining, thesis
-    /// §10.2.2; as etcd's `MaxInflightMsgs`).
+    /// The number of appends that may be on their way to one follower; at least 1 (pipelining, thesis §10.2.2; as
+    /// etcd's `MaxInflightMsgs`).
     pub max_inflight_messages: usize,
     /// How many payload bytes may be on their way to one follower. Zero: no limit. (As etcd's
     /// `MaxInflightBytes`.)

@@ -31,7 +31,7 @@ pub enum Error {
     Storage(#[from] StorageError),
 }
 
-/// Who is to blame for an [`Error`].
+/// The party to blame for an [`Error`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Blame {
@@ -44,7 +44,7 @@ pub enum Blame {
 }
 
 impl Error {
-    /// Who is to blame.
+    /// The party to blame.
     pub const fn blame(&self) -> Blame {
         match self {
             Error::Config(_) | Error::ProposalDropped(_) | Error::Refused(_) | Error::Call(_) => {
@@ -56,7 +56,7 @@ impl Error {
     }
 }
 
-/// What is wrong with a [`Config`](crate::Config).
+/// A mistake in a [`Config`](crate::Config).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, ThisError)]
 #[non_exhaustive]
 pub enum ConfigError {
@@ -173,7 +173,7 @@ pub enum Refusal {
     Transfer(TransferObstacle),
 }
 
-/// What a caller did wrong.
+/// A mistake of a caller.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, ThisError)]
 #[non_exhaustive]
 pub enum CallError {
@@ -230,7 +230,7 @@ pub enum PeerError {
         from: NodeId,
         /// The message.
         kind: MessageKind,
-        /// What is wrong with it.
+        /// The mistake in it.
         reason: &'static str,
     },
 }

@@ -36,7 +36,7 @@ pub struct ShortLog {
     pub shown: Index,
 }
 
-/// What [`RawNode`](crate::RawNode) notices beside its core.
+/// Problems that [`RawNode`](crate::RawNode) notices beside its core.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Health {
     pub(crate) refused: RefusedMessages,

@@ -506,12 +506,12 @@ impl<S: Storage, O: Observer> RawNode<S, O> {
         self.core.storage_mut()
     }
 
-    /// Who watches this server.
+    /// The observer of this server.
     pub fn observer(&self) -> &O {
         self.core.observer()
     }
 
-    /// Who watches this server.
+    /// The observer of this server.
     pub fn observer_mut(&mut self) -> &mut O {
         self.core.observer_mut()
     }

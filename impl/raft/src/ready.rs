@@ -1,4 +1,4 @@
-//! What a server has to have done for it.
+//! The work that a server wants done for it.
 
 use crate::types::{Entry, HardState, Message, NodeId, ReadState, Snapshot, SoftState};
 

@@ -15,7 +15,7 @@ pub struct BasicStatus {
     pub hard_state: HardState,
     /// Role and leader.
     pub soft_state: SoftState,
-    /// What the application has applied.
+    /// The applied index of the application.
     pub applied: Index,
     /// At a leader: who shall lead next.
     pub lead_transferee: Option<NodeId>,

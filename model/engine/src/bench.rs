@@ -13,7 +13,7 @@ use std::hash::Hash;
 use std::str::FromStr;
 use std::time::Instant;
 
-/// What searches.
+/// A search that takes part in a benchmark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Contender {
     /// This engine, with all properties of states and steps and all witnesses.

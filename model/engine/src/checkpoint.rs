@@ -19,7 +19,7 @@ use xxhash_rust::xxh3::xxh3_64;
 pub(super) const VERSION: u32 = 4;
 const MANIFEST: &str = "manifest";
 
-/// What must be the same when a search is resumed.
+/// The subject of a search, which must be the same when it is resumed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Subject {
     pub model: String,
@@ -37,7 +37,7 @@ impl Subject {
         xxh3_64(format!("{self:?}").as_bytes())
     }
 
-    /// What differs, in words.
+    /// The difference, in words.
     fn difference(&self, saved: &Subject) -> Option<String> {
         let differs = |what: &str, here: &dyn std::fmt::Debug, there: &dyn std::fmt::Debug| {
             Some(format!(
@@ -102,7 +102,7 @@ pub(super) struct Found {
 pub(super) struct Extents {
     pub links: u64,
     pub fingerprints: u64,
-    /// Where the first waiting block begins, and the end.
+    /// The bounds of the waiting blocks.
     pub current: (u64, u64),
     pub next: u64,
     /// If states are written in collapsed forms.
@@ -116,7 +116,7 @@ struct Manifest {
     extents: Extents,
 }
 
-/// What [`Store::load`] found.
+/// The result of [`Store::load`].
 pub(super) struct Loaded {
     pub position: Position,
     pub links: Records,
@@ -131,7 +131,7 @@ pub(super) struct Store {
     subject: Subject,
     /// The folder of checkpoints, if they are kept.
     checkpoint: Option<PathBuf>,
-    /// Where to make a temporary folder otherwise.
+    /// The place for a temporary folder otherwise.
     spill: Option<PathBuf>,
     temporary: Option<TemporaryFolder>,
     /// Files that the manifest on disk may still name.
@@ -179,7 +179,7 @@ impl Store {
         Records::create(self.folder()?.join(name), self.subject.seed())
     }
 
-    /// Where fingerprints are sealed.
+    /// The place where fingerprints are sealed.
     pub fn sealing(&mut self) -> Result<Sealing, SearchError> {
         Ok(Sealing {
             folder: self.folder()?,

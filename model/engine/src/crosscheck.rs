@@ -22,7 +22,7 @@ pub enum Baseline {
     DepthFirst,
 }
 
-/// What stateright found in the whole space.
+/// The findings of stateright in the whole space.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BaselineReport {
     /// Its `unique_state_count`.

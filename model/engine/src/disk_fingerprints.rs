@@ -23,13 +23,13 @@ const BUCKETS: usize = 12;
 /// The fingerprints in a group, on average.
 const IN_GROUP: usize = 56;
 
-/// Where files of fingerprints are made.
+/// The place for files of fingerprints.
 pub(super) struct Sealing {
     pub folder: PathBuf,
     pub seed: u64,
 }
 
-/// Where the fingerprints of a group are.
+/// The place of the fingerprints of a group.
 #[derive(Clone, Copy)]
 struct Group {
     /// The number of the first.
@@ -188,7 +188,7 @@ fn equal(parts: u64, part: u8) -> u64 {
     !(((differences & low) + low) | differences | low)
 }
 
-/// Where a fingerprint belongs.
+/// The place of a fingerprint.
 struct Place {
     group: usize,
     bucket: usize,
@@ -216,7 +216,7 @@ impl Place {
 struct Builder {
     sealed: Sealed,
     group_count: usize,
-    /// What has not been written yet.
+    /// The bytes not written yet.
     chunk: Vec<u8>,
 }
 

@@ -371,7 +371,7 @@ where
         collapses + expansions + self.emissions.iter().map(Emission::memory).sum::<u64>()
     }
 
-    /// What can go to disk.
+    /// The bytes that can go to disk.
     pub fn movable_memory(&self) -> u64 {
         self.current.memory() + self.next.memory() + self.links.memory()
     }

@@ -44,7 +44,7 @@ pub enum SearchError {
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What went wrong.
+        /// The cause.
         source: std::io::Error,
     },
     /// A file that the engine wrote has been changed since.
@@ -52,7 +52,7 @@ pub enum SearchError {
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The mistake in it.
         reason: String,
     },
     /// A checkpoint is damaged or belongs to another search.
@@ -60,7 +60,7 @@ pub enum SearchError {
     Checkpoint {
         /// The folder of the checkpoint.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The mistake in it.
         reason: String,
     },
 }

@@ -21,7 +21,7 @@ const FILTER: usize = 1 << 11;
 /// No fingerprint has this value.
 const NONE: u64 = u64::MAX;
 
-/// What is needed to expand a state of `M`.
+/// Expands states of `M`.
 pub(super) struct Expander<'a, M: Checkable> {
     pub model: &'a M,
     pub selected: Selected<M>,
@@ -203,7 +203,7 @@ impl<'a, M: Checkable> Collapses<'a, M> {
 /// Where threads get their collapses from, if they are to have one.
 pub(super) type Pool<'a, M> = Option<Mutex<Collapses<'a, M>>>;
 
-/// What a thread needs besides, kept from block to block.
+/// The buffers of a thread, kept from block to block.
 pub(super) struct Scratch<'p, 'a, M: Checkable> {
     actions: Vec<M::Action>,
     /// The last fingerprint for each of its low bits: what is here came earlier.
@@ -487,7 +487,7 @@ where
         found || out.violation.is_some()
     }
 
-    /// What coverage counts of a state.
+    /// The coverage of a state.
     pub fn cover_of_state(&self, state: &M::State) -> Cover {
         let holds = |antecedent: &Antecedent<M>| match antecedent.condition {
             AntecedentCondition::State(condition) => condition(self.model, state),
@@ -499,7 +499,7 @@ where
         }
     }
 
-    /// What coverage counts of a step.
+    /// The coverage of a step.
     pub fn cover_of_step(&self, state: &M::State, action: &M::Action, after: &M::State) -> Cover {
         let holds = |antecedent: &Antecedent<M>| match antecedent.condition {
             AntecedentCondition::State(_) => false,

@@ -114,10 +114,10 @@ pub(super) struct Fingerprints {
     fault: Mutex<Option<SearchError>>,
 }
 
-/// What there is in a shard.
+/// The fingerprints in a shard, counted.
 #[derive(Clone)]
 struct Count {
-    /// How many slots are occupied.
+    /// The number of slots occupied.
     len: usize,
     /// How many of each tag.
     tagged: [u32; Tag::COUNT as usize],

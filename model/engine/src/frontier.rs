@@ -18,7 +18,7 @@ pub(super) const BLOCK_STATES: u32 = 512;
 pub struct Packed {
     bytes: Vec<u8>,
     states: u32,
-    /// Where each piece begins.
+    /// The start of each piece.
     starts: Vec<usize>,
 }
 
@@ -115,7 +115,7 @@ pub(super) struct Block {
     pub states: u32,
     /// `None` if it is on disk only.
     bytes: Option<Vec<u8>>,
-    /// Where it is on disk, if it is.
+    /// Its place on disk, if it is there.
     offset: Option<u64>,
 }
 

@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// How long a thread that has nothing to do stays awake. To be woken up takes it longer than most of what
-/// the others do meanwhile.
+/// The time that a thread that has nothing to do stays awake. To be woken up takes it longer than most of what the
+/// others do meanwhile.
 const AWAKE: Duration = Duration::from_micros(200);
 
 /// Threads that work on one thing after the other: this one, and others that wait in between.
 pub(super) struct Threads {
     others: Option<ThreadPool>,
-    /// How many times there was work to share out.
+    /// The number of times that there was work to share out.
     rounds: Arc<AtomicU64>,
 }
 

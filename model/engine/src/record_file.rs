@@ -58,7 +58,7 @@ fn read_exact_at(file: &File, mut part: &mut [u8], mut at: u64) -> std::io::Resu
     Ok(())
 }
 
-/// What was wrong with a file that was read.
+/// A fault in a file that was read.
 enum Fault {
     Io(std::io::Error),
     Damaged,

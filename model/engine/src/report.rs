@@ -13,7 +13,7 @@ pub enum Verdict {
     Exhausted,
     /// No property was violated in what was visited, but the search was stopped before the end.
     Bounded {
-        /// What stopped it.
+        /// The limit that stopped it.
         stopped_by: Limit,
     },
     /// A property was violated. The counterexample is a shortest one.
@@ -41,7 +41,7 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// What a property is about.
+/// The kind of a property.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PropertyKind {
@@ -91,7 +91,7 @@ impl fmt::Display for Limit {
 pub struct Report {
     /// The model's [`identity`](super::Checkable::identity).
     pub model: String,
-    /// What was established.
+    /// The verdict.
     pub verdict: Verdict,
     /// Whether states were counted up to symmetry.
     pub symmetry: bool,
@@ -123,9 +123,9 @@ pub struct Report {
     /// An upper estimate of the probability that two different states had the same 64-bit
     /// fingerprint, so that one was hidden: n²/2⁶⁵ for n distinct states.
     pub collision_probability: f64,
-    /// Where the time went.
+    /// The time spent, by purpose.
     pub time: TimeSplit,
-    /// Where the memory went.
+    /// The memory used, by purpose.
     pub memory: MemorySplit,
 }
 
@@ -161,7 +161,7 @@ impl Report {
     }
 }
 
-/// What was never met.
+/// The gaps: everything that was never met.
 pub(super) fn gaps(
     actions: &[ActionCount],
     antecedents: &[AntecedentCount],
@@ -220,16 +220,16 @@ pub struct Level {
     pub terminal: u64,
 }
 
-/// How often a kind of action was met.
+/// The number of times that a kind of action was met.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActionCount {
     /// The kind.
     pub kind: String,
-    /// How often the model offered such an action in an expanded state.
+    /// The number of times that the model offered such an action in an expanded state.
     pub enabled: u64,
-    /// How often it led to a state within the boundary.
+    /// The number of times that it led to a state within the boundary.
     pub fired: u64,
-    /// How often it was the one that led to a new state.
+    /// The number of times that it was the one that led to a new state.
     pub discovered: u64,
 }
 
@@ -242,7 +242,7 @@ pub struct Witness {
     pub depth: Option<u32>,
 }
 
-/// How often a property was put to the test.
+/// The number of times that a property was put to the test.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AntecedentCount {
     /// The name of the property.
@@ -251,7 +251,7 @@ pub struct AntecedentCount {
     pub held: u64,
 }
 
-/// How often a pair met.
+/// The number of times that a pair met.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PairCount {
     /// The name of the pair.
@@ -292,7 +292,7 @@ pub struct MemorySplit {
     pub disk: u64,
 }
 
-/// What a progress callback sees.
+/// The progress of a search, for a callback.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
     /// Distinct states so far.

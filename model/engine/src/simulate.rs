@@ -26,7 +26,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How many actions are tried in a state before one that leads to a state already seen is taken.
+/// The number of actions tried in a state before one that leads to a state already seen is taken.
 const TRIES: usize = 3;
 /// How much a run likes a kind of action: not at all (then it is taken only if nothing else can be), and
 /// more or less. What a run does without leaves room for what it would have prevented.
@@ -65,7 +65,7 @@ pub struct SwarmSettings {
     pub first_run: u64,
     /// How many runs.
     pub runs: u64,
-    /// How many walks a run makes, each from an initial state.
+    /// The number of walks that a run makes, each from an initial state.
     pub walks: u32,
     /// The most steps of a walk.
     pub steps: u32,
@@ -87,7 +87,7 @@ impl fmt::Display for SwarmSettings {
     }
 }
 
-/// What a swarm met.
+/// The report of a swarm.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SwarmReport {
     /// The model's [`identity`](Checkable::identity).
@@ -96,7 +96,7 @@ pub struct SwarmReport {
     pub verdict: Verdict,
     /// The settings that do the violating run alone, or the whole swarm if there is no violation.
     pub reproduce: SwarmSettings,
-    /// How many runs were done.
+    /// The number of runs done.
     pub runs: u64,
     /// The steps of all runs.
     pub steps: u64,
@@ -199,7 +199,7 @@ impl<'a, M: Checkable> Swarm<'a, M> {
     }
 }
 
-/// What one run met.
+/// The record of one run.
 struct Run {
     tally: Tally,
     witnesses: Vec<Option<u32>>,
@@ -336,7 +336,7 @@ impl Runs {
     }
 }
 
-/// What is needed to do a run.
+/// Does runs.
 struct Simulator<'a, M: Checkable> {
     model: &'a M,
     selected: Selected<M>,

@@ -23,7 +23,7 @@ pub struct Reached {
 /// An action that must be executed to find out what becomes of it.
 #[derive(Clone, Copy)]
 pub struct Open {
-    /// Where its successor belongs among those reached.
+    /// The place of its successor among those reached.
     pub place: usize,
     /// The number of the action.
     pub action: u16,
@@ -45,7 +45,7 @@ pub struct Steps {
     pub(super) most_actions: usize,
     /// By kind of action.
     enabled: Vec<u64>,
-    /// How often each class was met. Others may have met classes with higher numbers.
+    /// The number of times that each class was met. Others may have met classes with higher numbers.
     met: Vec<u64>,
     classes: Arc<Mutex<Classes>>,
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What was counted while expanding.
+/// The counts made while expanding.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Tally {
     pub expanded: u64,

@@ -35,7 +35,7 @@ impl TemporaryFolder {
         Ok(TemporaryFolder(folder))
     }
 
-    /// Where it is.
+    /// Its path.
     pub fn path(&self) -> &Path {
         self.0.path()
     }

@@ -173,7 +173,7 @@ pub trait Collapse<'a, M: Checkable>: Send {
     fn memory(&self) -> (u64, u64);
 }
 
-/// What becomes of an action.
+/// The result of looking an action up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lookup {
     /// It must be executed to find out.
@@ -268,7 +268,7 @@ pub struct Antecedent<M: Model> {
     pub condition: AntecedentCondition<M>,
 }
 
-/// Where an [`Antecedent`] is evaluated.
+/// The place where an [`Antecedent`] is evaluated.
 pub enum AntecedentCondition<M: Model> {
     /// On every distinct state.
     State(fn(&M, &M::State) -> bool),

@@ -1,4 +1,4 @@
-//! What must hold, and what must be reachable.
+//! The properties that must hold, and the witnesses that must be reachable.
 //!
 //! Names say the kind: `..._inv` holds in every state, `..._step` on every transition, `..._reachable` is
 //! a witness that something interesting happens at all. Every property has an antecedent: the case in
@@ -32,9 +32,9 @@ pub type OnStep = fn(&Cluster, &ClusterState, &Action, &ClusterState) -> bool;
 pub struct StateProperty {
     /// `..._inv`.
     pub name: &'static str,
-    /// What it says, and where that is from.
+    /// Its statement, with the source.
     pub source: &'static str,
-    /// What it looks at.
+    /// The part of a state that it reads.
     pub reads: Reads,
     /// Whether a state has the property.
     pub holds: OnState,
@@ -42,7 +42,7 @@ pub struct StateProperty {
     pub antecedent: OnState,
 }
 
-/// What the verdict of a property of states depends on.
+/// The part of a state that a property of states reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reads {
     /// The servers and the history, neither the network nor what was spent.
@@ -56,7 +56,7 @@ pub enum Reads {
 pub struct TransitionProperty {
     /// `..._step`.
     pub name: &'static str,
-    /// What it says, and where that is from.
+    /// Its statement, with the source.
     pub source: &'static str,
     /// Whether a transition has the property.
     pub holds: OnStep,
@@ -69,7 +69,7 @@ pub struct TransitionProperty {
 pub struct Witness {
     /// `..._reachable`.
     pub name: &'static str,
-    /// What happens.
+    /// The story.
     pub story: &'static str,
     /// The smallest of the CI presets that reaches it.
     pub preset: &'static str,

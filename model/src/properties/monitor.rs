@@ -16,7 +16,7 @@ use std::fmt;
 pub struct Violation {
     /// Its name.
     pub property: &'static str,
-    /// What it says, and where that is from.
+    /// Its statement, with the source.
     pub source: &'static str,
 }
 

@@ -32,7 +32,7 @@ pub struct Taken {
     pub in_flight: Vec<vocabulary::Message>,
     /// The messages that the step sent.
     pub sent: Vec<vocabulary::Message>,
-    /// Who has led each term, this step included.
+    /// The leaders of each term, this step included.
     pub leaders: BTreeMap<Term, BTreeSet<ServerId>>,
     /// For each index, from index one on, the term in which a leader first committed it.
     pub committed_in: Vec<Term>,
@@ -68,7 +68,7 @@ impl NamedProperty {
         }
     }
 
-    /// What it says, and where that is from.
+    /// Its statement, with the source.
     pub fn source(self) -> &'static str {
         match self {
             NamedProperty::State(property) => property.source,

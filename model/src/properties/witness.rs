@@ -495,7 +495,7 @@ fn leaders(state: &ClusterState) -> impl Iterator<Item = &Server> {
     state.servers.iter().filter(|i| i.role == Role::Leader)
 }
 
-/// What leaders know of their peers.
+/// The progress of peers, as leaders know it.
 fn peers(state: &ClusterState) -> impl Iterator<Item = &Progress> {
     leaders(state).flat_map(|i| i.peers.iter().flat_map(|peers| peers.iter()))
 }

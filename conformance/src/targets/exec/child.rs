@@ -14,14 +14,14 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long a program may take for its first reply, however short the time for the others is.
+/// The time that a program may take for its first reply, however short the time for the others is.
 const STARTUP: Duration = Duration::from_secs(30);
 
-/// How long a program may take to end once its input has ended, before it is killed.
+/// The time that a program may take to end once its input has ended, before it is killed.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// How long the last words of a program that has ended are waited for. They are there at once, unless a
-/// process that has left its group still holds the pipe.
+/// The time that the last words of a program that has ended are waited for. They are there at once, unless a process
+/// that has left its group still holds the pipe.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// The pause between two looks at whether the program has ended or the work is to stop.
@@ -31,7 +31,7 @@ const LOOK: Duration = Duration::from_millis(100);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what}{}", stderr_note(.stderr))]
 pub struct ExecError {
-    /// What went wrong, for people.
+    /// The mistake, for people.
     pub what: String,
     /// The last lines that the program wrote to its standard error.
     pub stderr: Vec<String>,
@@ -47,7 +47,7 @@ fn stderr_note(lines: &[String]) -> String {
     )
 }
 
-/// What the reader thread hands on.
+/// A message of the reader thread.
 enum FromChild {
     Reply(Reply),
     Malformed(String),
@@ -271,7 +271,7 @@ fn read_replies(mut stdout: impl BufRead, replies: &SyncSender<FromChild>) {
     }
 }
 
-/// What a stream goes on with.
+/// The next part of a stream.
 enum Line {
     Whole,
     TooLong,

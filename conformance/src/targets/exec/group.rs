@@ -21,7 +21,7 @@ const LOOK: Duration = Duration::from_millis(2);
 /// The environment variable with the mark.
 const MARK: &str = "LOCKSTEP_STARTED_BY";
 
-/// How many programs were started with a mark.
+/// The number of programs started with a mark.
 static MARKED: AtomicU64 = AtomicU64::new(0);
 
 /// The groups that live, each with its mark; none once [`end_all`] was called, and no new one then.
@@ -165,7 +165,8 @@ mod system {
         }
     }
 
-    /// How often the processes are looked through, at the most: one that was found may just have started another.
+    /// The number of times that the processes are looked through, at the most: one that was found may just have
+    /// started another.
     const SWEEPS: usize = 10;
 
     /// Ends every process with this in its environment.

@@ -14,10 +14,10 @@ const KEPT_BYTES: u64 = 64 << 10;
 /// The pause between two looks at whether the program has ended or the work is to stop.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// How long the end of a stream is waited for once the program has ended.
+/// The time that the end of a stream is waited for once the program has ended.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
-/// What came of a program.
+/// The result of a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Output {
     /// How it ended.

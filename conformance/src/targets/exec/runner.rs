@@ -8,10 +8,10 @@ use lockstep_traces::{Config, FieldSet, Input, NodeView, ServerId};
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeSet, VecDeque};
 
-/// How many inputs go into one line, at the most.
+/// The number of inputs that go into one line, at the most.
 const INPUTS_PER_LINE: usize = 256;
 
-/// How many entries of logs the views of one reply may hold in all, roughly: with each input a log can grow
+/// The number of entries of logs that the views of one reply may hold in all, roughly: with each input a log can grow
 /// by one.
 const ENTRIES_PER_LINE: usize = 1 << 16;
 
@@ -33,7 +33,7 @@ pub struct Runner<'a, 'script> {
     inputs_in_flight: usize,
 }
 
-/// What is known of a script that was sent.
+/// The state of a script that was sent.
 struct UnderWay {
     script: usize,
     /// The last view of every server.

@@ -29,14 +29,14 @@ pub enum Request<'a> {
         session: u64,
         /// The cluster.
         config: &'a Config,
-        /// Those of its servers that will be moved or looked at.
+        /// The servers that will be moved or looked at.
         servers: &'a [ServerId],
     },
     /// Do these inputs in order.
     Apply {
         /// An open session.
         session: u64,
-        /// Who gets which input.
+        /// The inputs, each with the server that gets it.
         inputs: &'a [(ServerId, &'a Input)],
     },
     /// Show every server once more and forget the session.
@@ -55,7 +55,7 @@ impl Request<'_> {
     }
 }
 
-/// What a program says of itself.
+/// A program's description of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Description {
     /// The protocol version that it speaks.
@@ -66,7 +66,7 @@ pub struct Description {
     pub version: String,
     /// The switches of a configuration that it knows.
     pub features: Vec<String>,
-    /// What it can show.
+    /// The fields that it can show.
     pub fields: FieldSet,
     /// Which of that it makes from other fields, and how.
     pub derived: BTreeMap<Field, String>,
@@ -211,9 +211,9 @@ fn dialect(names: &[String]) -> Result<Dialect, String> {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WireResult {
-    /// What the caller was told.
+    /// The answer to the caller.
     pub outcome: Option<Outcome>,
-    /// What was sent.
+    /// The messages that were sent.
     pub sent: Option<Vec<WireEmitted>>,
     /// The committed entries that the application was handed.
     pub handed: Option<Vec<Handed>>,

@@ -70,7 +70,7 @@ impl Normalisation {
     }
 }
 
-/// How often each normalisation made a difference, for all servers of a target together.
+/// The number of times that each normalisation made a difference, for all servers of a target together.
 #[derive(Clone, Debug, Default)]
 pub struct Uses(Arc<[AtomicU64; Normalisation::ALL.len()]>);
 
@@ -79,7 +79,7 @@ impl Uses {
         self.0[normalisation as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How often it made a difference.
+    /// The number of times that it made a difference.
     pub fn of(&self, normalisation: Normalisation) -> u64 {
         self.0[normalisation as usize].load(Ordering::Relaxed)
     }

@@ -7,7 +7,7 @@ use raft::{GetEntriesContext, RaftState, Result, Storage, StorageError};
 use std::cell::{Ref, RefCell};
 use std::rc::Rc;
 
-/// What survives a crash.
+/// The state that survives a crash.
 #[derive(Clone, Debug, Default)]
 pub struct Durable {
     pub hard: HardState,

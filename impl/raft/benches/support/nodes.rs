@@ -5,7 +5,7 @@ use lockstep_raft::{ConfState, NodeId};
 use raft::storage::MemStorage;
 use slog::{Logger, o};
 
-/// How many appends may be in flight to one follower.
+/// The number of appends that may be in flight to one follower.
 const MAX_INFLIGHT: usize = 256;
 
 /// The server with this number, counted from 1.

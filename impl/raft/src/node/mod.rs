@@ -101,11 +101,11 @@ use crate::{
 };
 use task::{Command, Proposal, Task};
 
-/// How many proposals may be queued; the callers of further ones wait.
+/// The number of proposals that may be queued; the callers of further ones wait.
 pub const PROPOSAL_QUEUE: usize = 256;
 /// How many messages of other servers may be queued; the callers of further ones wait.
 pub const MESSAGE_QUEUE: usize = 1024;
-/// How many ticks may be queued; further ones are missed.
+/// The number of ticks that may be queued; further ones are missed.
 pub const TICK_QUEUE: usize = 128;
 /// How many other calls may be queued; the callers of further ones wait.
 const COMMAND_QUEUE: usize = 64;
@@ -314,7 +314,7 @@ impl Node {
         }
     }
 
-    /// How many ticks were lost since the task did not keep up, or had ended.
+    /// The number of ticks lost since the task did not keep up, or had ended.
     pub fn missed_ticks(&self) -> u64 {
         self.shared.missed_ticks.load(Ordering::Relaxed)
     }

@@ -51,7 +51,7 @@ pub(super) enum Command {
     },
 }
 
-/// What the task reacts to.
+/// An input of the task.
 enum Input {
     /// The application has taken the last `Ready`, and there is work for another one.
     RoomForReady,

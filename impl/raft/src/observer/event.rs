@@ -1,4 +1,4 @@
-//! What can be observed.
+//! The events that can be observed.
 
 use crate::error::DropReason;
 use crate::tracker::{Configuration, Progress};
@@ -21,7 +21,7 @@ pub enum Ballot {
 pub struct VoteRequest {
     /// Which kind of vote is asked for.
     pub ballot: Ballot,
-    /// Who asks.
+    /// The server that asks.
     pub candidate: NodeId,
     /// The last entry of the candidate's log.
     pub candidate_last: EntryId,
@@ -67,9 +67,9 @@ pub enum ConfChangeObstacle {
     /// An earlier change may not be applied yet.
     #[error("an earlier one may be at {index}, and only {applied} is applied")]
     Pending {
-        /// Where the earlier change is at most.
+        /// The highest possible index of the earlier change.
         index: Index,
-        /// What is applied.
+        /// The applied index.
         applied: Index,
     },
     /// The configuration is joint, and this change does not leave it.
@@ -146,7 +146,7 @@ pub enum Event<'a> {
         term: Term,
         /// The stored commit index.
         commit: Index,
-        /// What counts as applied.
+        /// The index that counts as applied.
         applied: Index,
         /// The last entry of the log.
         last: EntryId,
@@ -189,7 +189,7 @@ pub enum Event<'a> {
     VoteRequested {
         /// Which kind of vote.
         ballot: Ballot,
-        /// Who was asked.
+        /// The server that was asked.
         to: NodeId,
         /// The last entry of the own log.
         last: EntryId,
@@ -200,7 +200,7 @@ pub enum Event<'a> {
     VoteReceived {
         /// Which kind of vote.
         ballot: Ballot,
-        /// Who voted.
+        /// The server that voted.
         from: NodeId,
         /// Whether for this server.
         granted: bool,
@@ -347,7 +347,7 @@ pub enum Event<'a> {
         from: NodeId,
         /// The index that was refused.
         index: Index,
-        /// Where the logs may agree.
+        /// The highest position at which the logs may agree.
         hint: EntryId,
     },
     /// The next entry to send to a follower went back.
@@ -415,15 +415,15 @@ pub enum Event<'a> {
         snapshot: EntryId,
         /// The commit index.
         committed: Index,
-        /// What is applied.
+        /// The applied index.
         applied: Index,
-        /// What was handed out to be applied.
+        /// The index up to which entries were handed out.
         applying: Index,
         /// The first index that is not known to be durable.
         unstable_offset: Index,
         /// The first index that was not handed out to be made durable.
         unstable_offset_in_progress: Index,
-        /// How many entries are not known to be durable.
+        /// The number of entries that are not known to be durable.
         unstable_entries: usize,
     },
     /// The log was replaced by a snapshot and the configuration of the snapshot is in force.

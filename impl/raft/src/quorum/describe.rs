@@ -27,8 +27,8 @@ pub(super) fn describe(voters: &IdSet, mut acked: impl FnMut(NodeId) -> Option<I
     text
 }
 
-/// How many voters are strictly behind; only the first voter (by id) of those at the same index
-/// shows it, the others show no bar, as in etcd's scripts.
+/// The number of voters that are strictly behind; only the first voter (by id) of those at the same index shows it,
+/// the others show no bar, as in etcd's scripts.
 fn bar_length(rows: &[(NodeId, Option<Index>)], id: NodeId, index: Index) -> usize {
     let at = |row: &(NodeId, Option<Index>)| row.1.unwrap_or_default();
     let is_first = !rows.iter().any(|row| at(row) == index && row.0 < id);

@@ -22,7 +22,7 @@ impl IdSet {
         Self::default()
     }
 
-    /// How many members there are.
+    /// The number of members.
     pub fn len(&self) -> usize {
         self.ids.len()
     }
@@ -81,7 +81,7 @@ impl IdSet {
         union
     }
 
-    /// How many ids are a member of exactly one of the two sets.
+    /// The number of ids that are a member of exactly one of the two sets.
     pub fn symmetric_difference_len(&self, other: &IdSet) -> usize {
         let common = self.iter().filter(|&id| other.contains(id)).count();
         (self.len() - common) + (other.len() - common)

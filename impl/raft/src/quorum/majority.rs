@@ -31,7 +31,7 @@ impl MajorityConfig {
         &mut self.voters
     }
 
-    /// How many voters there are.
+    /// The number of voters.
     pub fn len(&self) -> usize {
         self.voters.len()
     }
@@ -46,7 +46,7 @@ impl MajorityConfig {
         self.voters.contains(id)
     }
 
-    /// How many voters make a majority.
+    /// The number of voters that make a majority.
     pub fn quorum_len(&self) -> usize {
         self.voters.len() / 2 + 1
     }

@@ -32,7 +32,7 @@ use std::fmt;
 
 use crate::types::Index;
 
-/// What an empty quorum has committed: everything.
+/// The committed index of an empty quorum: no bound.
 ///
 /// It is the neutral element when two quorums must agree, so that a joint configuration with one
 /// empty half decides as the other half alone does.

@@ -8,12 +8,12 @@ use crate::types::ConfState;
 /// The membership of a group: voters (two sets in a transition) and learners.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Configuration {
-    /// Who decides.
+    /// The voters.
     pub voters: JointConfig,
     /// Whether a transition ends by itself: the leader proposes to leave the joint configuration
     /// once it is applied. Otherwise the application has to.
     pub auto_leave: bool,
-    /// Who receives the log without a vote.
+    /// The servers that receive the log without a vote.
     ///
     /// Invariant: disjoint from the voters of both halves.
     pub learners: IdSet,

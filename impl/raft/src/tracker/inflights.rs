@@ -69,7 +69,7 @@ impl Inflights {
             || (self.max_bytes != 0 && self.bytes >= self.max_bytes)
     }
 
-    /// How many messages are in flight.
+    /// The number of messages in flight.
     pub fn len(&self) -> usize {
         self.messages.len()
     }

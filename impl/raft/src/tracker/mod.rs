@@ -1,9 +1,9 @@
 //! What a leader knows of the other servers, and what everybody knows of the membership.
 //!
 //! [`Progress`] is the leader's view of one follower's log and the flow control towards it,
-//! [`Inflights`] the window of unacknowledged appends within it. [`Configuration`] is the
-//! membership, and [`ProgressTracker`] puts both together with the votes of an election. They
-//! decide nothing by themselves: the state machine calls them at the transitions of the protocol.
+//! [`Inflights`] the window of unacknowledged appends within it, and [`Configuration`] the
+//! membership. They decide nothing by themselves: the state machine calls them at the transitions of
+//! the protocol.
 //!
 //! ```
 //! use lockstep_raft::Index;
@@ -33,12 +33,14 @@ pub use configuration::Configuration;
 pub use inflights::Inflights;
 pub use progress::{Progress, ProgressState};
 pub use progress_map::ProgressMap;
+#[doc(hidden)]
 pub use votes::{Tally, Votes};
 
 use crate::quorum::{UNBOUNDED, VoteResult};
 use crate::types::{Index, NodeId};
 
 /// The membership, the progress of every member, and the votes of the current election.
+#[doc(hidden)]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ProgressTracker {
     /// The active configuration.

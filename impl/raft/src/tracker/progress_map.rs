@@ -16,7 +16,7 @@ pub struct ProgressMap {
 }
 
 impl ProgressMap {
-    /// How many members are tracked.
+    /// The number of members tracked.
     pub fn len(&self) -> usize {
         self.members.len()
     }

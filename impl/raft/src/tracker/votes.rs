@@ -52,7 +52,7 @@ pub struct Tally {
     pub granted: usize,
     /// Members of the configuration that voted no.
     pub rejected: usize,
-    /// What the votes decide.
+    /// The result of the votes.
     pub result: VoteResult,
 }
 

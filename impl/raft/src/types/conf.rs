@@ -21,7 +21,7 @@ pub struct ConfState {
     pub auto_leave: bool,
 }
 
-/// What a change does to one server.
+/// The kind of change of one server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ConfChangeKind {
     /// Makes the server a voter; a learner is promoted.
@@ -40,7 +40,7 @@ pub enum ConfChangeKind {
 pub struct ConfChange {
     /// A number for the application's own use.
     pub id: u64,
-    /// What happens to the server.
+    /// The kind of change.
     pub kind: ConfChangeKind,
     /// The server. `None` (zero on the wire) makes the change void: applying it changes nothing.
     pub node: Option<NodeId>,
@@ -63,7 +63,7 @@ pub enum Transition {
 /// One server's part in a [`ConfChangeV2`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConfChangeSingle {
-    /// What happens to the server.
+    /// The kind of change.
     pub kind: ConfChangeKind,
     /// The server. `None` (zero on the wire) makes the change void: applying it changes nothing.
     pub node: Option<NodeId>,

@@ -3,7 +3,7 @@
 use super::{ConfState, Index, Term};
 use bytes::Bytes;
 
-/// What an entry's payload is for.
+/// The kind of an entry's payload.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EntryKind {
     /// A command of the application, or the empty entry by which a leader opens its term.
@@ -22,7 +22,7 @@ pub struct Entry {
     pub term: Term,
     /// The position in the log. In a proposal: zero, the leader fills it in.
     pub index: Index,
-    /// What [`data`](Entry::data) holds.
+    /// The kind of [`data`](Entry::data).
     pub kind: EntryKind,
     /// The payload. Cloning it shares the bytes.
     pub data: Bytes,
@@ -133,7 +133,7 @@ pub struct SnapshotMetadata {
 /// The state of the application after an entry, in place of the log up to that entry (Raft §7).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Snapshot {
-    /// Where in the log it belongs.
+    /// Its place in the log.
     pub metadata: SnapshotMetadata,
     /// The application's own encoding of its state; opaque to Raft.
     pub data: Bytes,

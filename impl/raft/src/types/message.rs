@@ -15,7 +15,7 @@ pub struct Message {
     /// messages that belong to no term: proposals, read requests, and the traffic with the
     /// thread that applies.
     pub term: Term,
-    /// What the message says.
+    /// The content of the message.
     pub body: Body,
 }
 

@@ -35,7 +35,7 @@ pub enum WireError {
     /// A number that stands for nothing we know.
     #[error("{value} is no {what}")]
     Unknown {
-        /// What it should stand for.
+        /// The meaning that it should have.
         what: &'static str,
         /// The number.
         value: i32,
@@ -51,7 +51,7 @@ pub enum WireError {
     Context {
         /// The message.
         kind: MessageKind,
-        /// How many entries it has.
+        /// The number of entries that it has.
         entries: usize,
     },
 }

@@ -46,7 +46,7 @@ pub struct ConfState {
     pub auto_leave: Option<bool>,
 }
 
-/// What a snapshot stands for.
+/// The position of a snapshot in the log.
 #[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
 pub struct SnapshotMetadata {
     /// The configuration as of the last entry.
@@ -66,7 +66,7 @@ pub struct Snapshot {
     /// The state of the application.
     #[prost(bytes = "bytes", optional, tag = "1")]
     pub data: Option<Bytes>,
-    /// What it stands for.
+    /// Its position in the log.
     #[prost(message, optional, tag = "2")]
     pub metadata: Option<SnapshotMetadata>,
 }
@@ -104,7 +104,7 @@ pub struct Message {
     /// Whether the answer is no.
     #[prost(bool, optional, tag = "10")]
     pub reject: Option<bool>,
-    /// Where the logs may agree.
+    /// The highest position at which the logs may agree.
     #[prost(uint64, optional, tag = "11")]
     pub reject_hint: Option<u64>,
     /// The context of a round of reads, or the reason of a campaign.
@@ -113,12 +113,12 @@ pub struct Message {
     /// Whom the sender voted for; only to the thread that appends.
     #[prost(uint64, optional, tag = "13")]
     pub vote: Option<u64>,
-    /// What to deliver afterwards; only to storage threads.
+    /// The messages to deliver afterwards; only to storage threads.
     #[prost(message, repeated, tag = "14")]
     pub responses: Vec<Message>,
 }
 
-/// What is durable besides the log.
+/// The durable state besides the log.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, prost::Message)]
 pub struct HardState {
     /// The latest term.

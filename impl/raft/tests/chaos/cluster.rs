@@ -17,9 +17,9 @@ use crate::recovery::RECOVERY;
 use crate::server::{Effects, Mistakes, Running, Server, take_in};
 use crate::tally::Tally;
 
-/// Who is in the group when it starts.
+/// The number of members at the start.
 pub const FIRST_MEMBERS: u64 = 5;
-/// Who may ever be in it.
+/// The number of servers that may ever be members.
 const SERVERS: u64 = 7;
 /// What happens before everything heals: phases of so many actions, each with its own weather.
 const PHASES: usize = 12;

@@ -19,11 +19,11 @@ pub type Observed = Core<MemoryStorage>;
 pub struct Violation {
     /// The name of the property.
     pub property: &'static str,
-    /// What was seen instead.
+    /// The observation instead.
     pub detail: String,
 }
 
-/// What a check ends in.
+/// The result of a check.
 pub type Checked = Result<(), Violation>;
 
 fn ensure(holds: bool, property: &'static str, detail: impl FnOnce() -> String) -> Checked {
@@ -54,7 +54,7 @@ pub struct History {
     /// For each read the highest committed index at the time it was asked for.
     reads: BTreeMap<u64, Index>,
     reads_granted: u64,
-    /// What each server showed last, since it was started.
+    /// The last view of each server since it was started.
     last_seen: BTreeMap<NodeId, Seen>,
 }
 
@@ -76,7 +76,7 @@ impl History {
             .unwrap_or_default()
     }
 
-    /// How many terms had a leader.
+    /// The number of terms that had a leader.
     pub fn elections(&self) -> usize {
         self.leaders.len()
     }
@@ -86,7 +86,7 @@ impl History {
         self.configurations.len()
     }
 
-    /// How many reads were granted.
+    /// The number of reads granted.
     pub fn reads_granted(&self) -> u64 {
         self.reads_granted
     }

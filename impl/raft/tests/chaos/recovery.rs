@@ -8,7 +8,7 @@ use crate::cluster::{Cluster, ELECTION_TIMEOUT_TICKS, FIRST_MEMBERS, id};
 use crate::history::{Checked, Violation, known};
 use crate::server::Running;
 
-/// How long a healed group may take to agree, in ticks of every server.
+/// The time that a healed group may take to agree, in ticks of every server.
 const RECOVERY_TICKS: usize = 3_000;
 
 /// The property that a healed group agrees and commits again.

@@ -73,21 +73,21 @@ pub struct Running {
 
 /// A server, running or crashed.
 pub struct Server {
-    /// What survives a crash.
+    /// The state that survives a crash.
     pub durable: MemoryStorage,
-    /// What does not; `None` while crashed.
+    /// The state that does not; `None` while crashed.
     pub running: Option<Running>,
     config: Config,
     mistakes: Mistakes,
 }
 
-/// What an input at a server leads to.
+/// The effects of an input at a server.
 pub struct Effects<'a> {
     /// Decides where crashes happen.
     pub rng: &'a mut SmallRng,
     /// The chance of a crash at each point where one makes a difference.
     pub crash_chance: f64,
-    /// What leaves the server.
+    /// The messages that leave the server.
     pub sent: &'a mut Vec<Message>,
     /// What is to be checked.
     pub history: &'a mut History,
@@ -111,7 +111,7 @@ impl Server {
         self.config.id
     }
 
-    /// How it is set up.
+    /// Its configuration.
     pub fn config(&self) -> &Config {
         &self.config
     }

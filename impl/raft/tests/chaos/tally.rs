@@ -22,7 +22,7 @@ impl Tally {
         }
     }
 
-    /// How often it happened.
+    /// The number of times that it happened.
     pub fn of(&self, what: &str) -> u64 {
         self.0.get(what).copied().unwrap_or_default()
     }

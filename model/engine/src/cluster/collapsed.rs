@@ -16,7 +16,7 @@ pub struct Tables<M: Machines> {
     pub messages: Interner<M, M::Message>,
     /// The histories.
     pub histories: Interner<M, M::History>,
-    /// What was spent.
+    /// The spent budgets.
     pub budgets: Interner<M, M::Budgets>,
     /// For each of the budgets, once it was asked for: the id after one more event of each number, and what that
     /// changes in the incremental hash.
@@ -317,7 +317,7 @@ impl Collapsed {
         self.ids.insert(place, message);
     }
 
-    /// How many messages there are.
+    /// The number of messages.
     #[inline]
     pub(super) fn in_flight(&self) -> usize {
         self.ids.len() - self.servers - OTHERS
@@ -340,7 +340,7 @@ impl Collapsed {
 #[derive(Default)]
 pub(super) struct Block {
     ids: Vec<u32>,
-    /// Where those of each state end.
+    /// The end of those of each state.
     ends: Vec<u32>,
 }
 
@@ -386,7 +386,7 @@ impl Block {
         start as usize..self.ends[number] as usize
     }
 
-    /// How many states there are.
+    /// The number of states.
     pub fn len(&self) -> u32 {
         self.ends.len() as u32
     }

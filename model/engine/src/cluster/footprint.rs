@@ -7,7 +7,7 @@
 use super::machines::{Component, Event, Machines};
 use crate::traits::encoded;
 
-/// What an action touches in a state.
+/// The parts of a state that an action touches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Footprint {
     /// The slot of the server that moves.

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// Steps are forgotten when they exceed so many bytes in a thread.
 const MAX_MEMORY: usize = 48 << 20;
 
-/// What a server got.
+/// An input of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Input {
     /// A local input of this kind that has no parameter.
@@ -26,13 +26,13 @@ pub(super) enum Input {
 pub(super) struct Log {
     published: Mutex<Published>,
     len: AtomicUsize,
-    /// How often everything was forgotten.
+    /// The number of times that everything was forgotten.
     generation: AtomicU32,
     /// The most bytes that a thread needed for what it knows of this generation.
     memory: AtomicUsize,
 }
 
-/// What was published so far.
+/// The steps published so far.
 #[derive(Default)]
 pub(super) struct Published {
     pub entries: Vec<Entry>,

@@ -58,7 +58,7 @@ impl<M: Machines> Lookups<'_, M> {
         }
     }
 
-    /// What becomes of `event`.
+    /// Looks `event` up.
     pub fn lookup(&mut self, event: Event) -> Lookup {
         match event {
             Event::Local(slot, kind) => self.local(slot, kind),
@@ -87,7 +87,7 @@ impl<M: Machines> Lookups<'_, M> {
         Input::Parametric(kind, self.model.parameter(&mut levels))
     }
 
-    /// What becomes of a local event.
+    /// Looks a local event up.
     #[inline(always)]
     fn local(&mut self, slot: usize, kind: usize) -> Lookup {
         let server = self.at.servers[slot];
@@ -102,7 +102,7 @@ impl<M: Machines> Lookups<'_, M> {
         self.moved(server, place, NO_MESSAGE, spent, sum, asleep)
     }
 
-    /// Where the step of server number `server` on `input` is.
+    /// Finds the step of server number `server` on `input`.
     #[inline(always)]
     fn find(&mut self, server: u32, input: u32) -> u32 {
         match self.memo.find(server, input) {
@@ -114,7 +114,7 @@ impl<M: Machines> Lookups<'_, M> {
         }
     }
 
-    /// What becomes of the delivery of the message at `position`.
+    /// Looks up the delivery of the message at `position`.
     #[inline(always)]
     fn delivery(&mut self, position: usize) -> Lookup {
         let message = self.at.messages[position];

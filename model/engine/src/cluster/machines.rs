@@ -37,9 +37,9 @@ pub trait Machines: Checkable<State: Send> + Sync + Sized {
     type Server: Component<Self, Facts = ServerFacts>;
     /// A message in flight.
     type Message: Component<Self, Facts = MessageFacts> + Ord;
-    /// What properties remember.
+    /// The history that properties need.
     type History: Component<Self, Facts = ()>;
-    /// What the environment has spent.
+    /// The budgets that the environment has spent.
     type Budgets: Component<Self, Facts = KindSet>;
 
     /// How many servers there are, and what the environment does.
@@ -80,9 +80,9 @@ pub trait Machines: Checkable<State: Send> + Sync + Sized {
 /// events by kind; otherwise [`Machines::kind_of`] says of which kind each is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
-    /// How many servers there are, at most [`MAX_SERVERS`](super::MAX_SERVERS).
+    /// The number of servers, at most [`MAX_SERVERS`](super::MAX_SERVERS).
     pub servers: usize,
-    /// How many messages may be in flight at once, copies counted.
+    /// The number of messages that may be in flight at once, copies counted.
     pub max_in_flight: usize,
     /// The numbers of local inputs are those below this one.
     pub local_kinds: usize,
@@ -106,7 +106,7 @@ pub struct Components<'s, M: Machines> {
     pub messages: &'s [M::Message],
     /// The history.
     pub history: &'s M::History,
-    /// What was spent.
+    /// The spent budgets.
     pub budgets: &'s M::Budgets,
 }
 
@@ -118,11 +118,11 @@ pub struct Replacement<'s, M: Machines> {
     pub messages: Option<Vec<&'s M::Message>>,
     /// The history; `None` if it stays.
     pub history: Option<&'s M::History>,
-    /// What was spent.
+    /// The spent budgets.
     pub budgets: &'s M::Budgets,
 }
 
-/// What happens to a server or to a message.
+/// An event at a server or of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// The server in this slot gets the input of this number.

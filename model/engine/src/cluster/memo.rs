@@ -25,7 +25,7 @@ pub(super) enum Context {
     Evaluated,
 }
 
-/// What a server did on an input.
+/// The effect of an input at a server.
 #[derive(Clone, Copy)]
 pub(super) struct Effect {
     /// What the sum of the hashes of the components grows by, but for those of history and budgets.
@@ -43,7 +43,7 @@ pub(super) struct Effect {
 }
 
 impl Effect {
-    /// How many messages the server sent.
+    /// The number of messages that the server sent.
     pub fn sent_len(&self) -> usize {
         usize::from(self.sent_len)
     }

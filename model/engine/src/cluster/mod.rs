@@ -87,7 +87,7 @@ pub struct Generator<'a, M: Machines> {
     restored: Option<(Collapsed, M::State)>,
     /// A place for the ids of the state being restored.
     restoring: Block,
-    /// What was found out of servers and history.
+    /// The verdicts on servers and history.
     verdicts: VerdictCache,
     /// Steps and verdicts are to be forgotten.
     forgetting: bool,
@@ -302,7 +302,7 @@ impl<'a, M: Machines> Generator<'a, M> {
         }
     }
 
-    /// What becomes of an action of the state listed last.
+    /// Looks up an action of the state listed last.
     fn lookup(&mut self, action: &M::Action) -> Lookup {
         let event = self.model.event(action);
         match self.lookups().lookup(event) {

@@ -19,7 +19,7 @@
 
 use super::MAX_SERVERS;
 
-/// What is asleep in a state, in 16 bits.
+/// The sleep set of a state, in 16 bits.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct SleepSet(u16);
 
@@ -86,7 +86,7 @@ impl SleepSet {
     }
 }
 
-/// What is asleep in the state that is being written.
+/// The sleep set of the state that is being written.
 pub(super) struct Builder {
     servers: u16,
     /// By position in the state before.

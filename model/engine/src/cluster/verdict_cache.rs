@@ -30,7 +30,7 @@ pub(super) struct VerdictCache {
 struct Shared {
     /// The table that is used from the next block on.
     sets: Mutex<Arc<[Set]>>,
-    /// How many places were taken, as far as this was noticed.
+    /// The number of places taken, as far as this was noticed.
     taken: AtomicUsize,
 }
 
@@ -112,7 +112,7 @@ fn set_for(sets: &[Set], hash: u128) -> &Set {
     &sets[hash as usize & (sets.len() - 1)]
 }
 
-/// Where `name` is in `sets`, or where it may go.
+/// The place of `name` in `sets`, or the one that it may take.
 fn place_for(sets: &[Set], name: Name) -> &Place {
     let Set(places) = set_for(sets, u128::from(name.low >> 33));
     let is = |place: &&Place| place.of(name).is_some();
