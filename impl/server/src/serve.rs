@@ -19,7 +19,7 @@ use crate::api::services;
 use crate::log::LogStore;
 use crate::server::{Config, Exit, PeerRoutes as _, Running, Server, StartError};
 
-/// How long a stop waits for requests to end.
+/// The time that a stop waits for requests to end.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Bound listeners of a server.

@@ -1,4 +1,4 @@
-//! What must hold between log and store, whenever the server is not running.
+//! The rules between log and store, which hold whenever the server is not running.
 
 use std::collections::HashSet;
 

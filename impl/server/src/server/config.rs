@@ -73,7 +73,7 @@ impl Config {
         }
     }
 
-    /// How long a request may take: as long as etcd's.
+    /// The time that a request may take: as long as etcd's.
     pub fn request_timeout(&self) -> Duration {
         Duration::from_secs(5) + 2 * self.election_timeout
     }

@@ -59,7 +59,7 @@ pub(super) enum Input {
     Stop,
 }
 
-/// What the Raft thread last said about itself.
+/// The last that the Raft thread said about itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct RaftState {
     pub(super) leader: Option<NodeId>,
