@@ -16,9 +16,10 @@ use tokio::task::JoinSet;
 use tonic::Status;
 
 use crate::api::services;
+use crate::log::LogStore;
 use crate::server::{Config, Exit, PeerRoutes as _, Running, Server, StartError};
 
-/// How long a stop waits for requests to end.
+/// The time that a stop waits for requests to end.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Bound listeners of a server.
@@ -64,7 +65,24 @@ impl Served {
     /// # Errors
     /// [`StartError`] says what is wrong.
     pub async fn start(config: Config, listeners: Listeners) -> Result<Served, StartError> {
-        let running = Arc::new(Running::start(config).await?);
+        Ok(Served::serve(Running::start(config).await?, listeners))
+    }
+
+    /// Starts a server with a log of the caller's choice and serves on the listeners.
+    ///
+    /// # Errors
+    /// [`StartError`] says what is wrong.
+    pub async fn start_with_log(
+        config: Config,
+        listeners: Listeners,
+        log: impl LogStore,
+    ) -> Result<Served, StartError> {
+        let running = Running::start_with_log(config, log).await?;
+        Ok(Served::serve(running, listeners))
+    }
+
+    fn serve(running: Running, listeners: Listeners) -> Served {
+        let running = Arc::new(running);
         let server = running.server();
         let (stop, stopped) = watch::channel(false);
         let mut served = Served {
@@ -93,7 +111,7 @@ impl Served {
                 .tasks
                 .spawn(accept(listener, http_router(server), stopped.clone()));
         }
-        Ok(served)
+        served
     }
 
     /// The server.

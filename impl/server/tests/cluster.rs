@@ -2,9 +2,15 @@
 
 mod support;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use lockstep_raft::SnapshotMetadata;
 use lockstep_server::api::pb::*;
+use lockstep_server::log::{Identity, LogError, LogState, LogStore, LogWrite, MemoryLog};
 use lockstep_server::serve::Served;
-use lockstep_server::server::{ClusterState, Config, Exit};
+use lockstep_server::server::{ClusterState, Config, Exit, check_data};
 use support::*;
 use tonic::{Code, Status};
 
@@ -84,6 +90,8 @@ impl Cluster {
         for at in 0..self.servers.len() {
             if self.servers[at].is_some() {
                 assert_eq!(self.stop(at).await, Exit::Stopped);
+                let report = check_data(&self.dir.path().join(&self.addresses[at].name));
+                assert!(report.problems.is_empty(), "{report}");
             }
         }
     }
@@ -127,6 +135,111 @@ async fn a_cluster_survives_the_loss_of_its_leader() {
     cluster.agree().await;
     assert_eq!(cluster.client(leader).await.count(true).await, 51);
     cluster.stop_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_without_a_quorum_answers_no_linearizable_read() {
+    let mut cluster = Cluster::start(3, |_| ()).await;
+    let leader = cluster.leader().await;
+    let mut client = cluster.client(leader).await;
+    client.put_surely("a", "1").await;
+    for at in [(leader + 1) % 3, (leader + 2) % 3] {
+        // Without a wait for their end: a new leader is not the question here.
+        drop(cluster.servers[at].take());
+    }
+    let read = RangeRequest {
+        key: "a".into(),
+        ..RangeRequest::default()
+    };
+    let serializable = RangeRequest {
+        serializable: true,
+        ..read.clone()
+    };
+    until("the others have stopped", || {
+        let (mut client, read) = (client.clone(), read.clone());
+        async move {
+            let answer = tokio::time::timeout(Duration::from_secs(1), client.kv.range(read));
+            answer.await.is_err().then_some(())
+        }
+    })
+    .await;
+    for _ in 0..2 {
+        let answer = tokio::time::timeout(Duration::from_secs(1), client.kv.range(read.clone()));
+        assert!(
+            !matches!(answer.await, Ok(Ok(_))),
+            "nobody has confirmed it"
+        );
+    }
+    let answer = client.kv.range(serializable).await.unwrap().into_inner();
+    assert_eq!(answer.count, 1);
+    drop(cluster.servers[leader].take());
+}
+
+/// A log that fails when it is told to.
+struct Failing {
+    log: MemoryLog,
+    fails: Arc<AtomicBool>,
+}
+
+impl LogStore for Failing {
+    fn load(&mut self) -> Result<LogState, LogError> {
+        self.log.load()
+    }
+
+    fn set_identity(&mut self, identity: Identity) -> Result<(), LogError> {
+        self.log.set_identity(identity)
+    }
+
+    fn write(&mut self, write: LogWrite) -> Result<(), LogError> {
+        if self.fails.load(Ordering::SeqCst) && !write.entries.is_empty() {
+            // Messages that were sent too early have time to arrive.
+            std::thread::sleep(Duration::from_millis(500));
+            return Err(LogError::new("no write is durable"));
+        }
+        self.log.write(write)
+    }
+
+    fn compact(&mut self, applied: &SnapshotMetadata) -> Result<(), LogError> {
+        self.log.compact(applied)
+    }
+}
+
+/// Neither a client nor a peer hears of a write that the log has not taken.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_that_a_quorum_could_not_log_is_not_acknowledged() {
+    let dir = tempfile::tempdir().unwrap();
+    let addresses = addresses(3).await;
+    let mut servers = Vec::new();
+    for address in &addresses {
+        let fails = Arc::new(AtomicBool::new(false));
+        let log = Failing {
+            log: MemoryLog::default(),
+            fails: fails.clone(),
+        };
+        let config = config(dir.path(), address, &addresses);
+        let listeners = listeners(address).await;
+        let served = Served::start_with_log(config, listeners, log).await;
+        servers.push((served.unwrap(), fails));
+    }
+    let mut client = Client::connect(&addresses[0]).await;
+    client.put_surely("a", "1").await;
+    let leader = client.status().await.leader;
+    for (server, fails) in &servers {
+        fails.store(server.server().member_id() != leader, Ordering::SeqCst);
+    }
+    let leads = servers
+        .iter()
+        .position(|(server, _)| server.server().member_id() == leader);
+    let mut client = Client::connect(&addresses[leads.unwrap()]).await;
+    assert!(client.put("a", "2").await.is_err(), "no quorum has it");
+    let failed = Exit::LogFailed("log: no write is durable".to_owned());
+    for (server, fails) in servers {
+        if fails.load(Ordering::SeqCst) {
+            let exit = tokio::time::timeout(PATIENCE, server.exited()).await;
+            assert_eq!(exit.unwrap(), failed);
+        }
+        server.stop().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -6,7 +6,13 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use lockstep_server::api::pb::RangeRequest;
+use lockstep_server::server::check_data;
 use support::*;
+
+const ROUNDS: usize = 5;
+/// Acknowledged writes in a round, of keys and of a counter each.
+const PUTS: usize = 15;
 
 /// A process that ends with the test.
 struct Process(Child);
@@ -31,7 +37,9 @@ fn spawn(dir: &Path, address: &Address, all: &[Address]) -> Process {
             "--election-timeout=500",
             "--log-level=warn",
         ])
-        .args(["--snapshot-count=100", "--snapshot-catchup-entries=20"])
+        .args(["--snapshot-count=40", "--snapshot-catchup-entries=10"])
+        // Many segments come and go.
+        .arg("--wal-segment-bytes=16384")
         .env("ETCD_NAME", &address.name)
         .env("ETCD_DATA_DIR", dir.join(&address.name))
         .env("ETCD_INITIAL_CLUSTER", cluster.join(","))
@@ -52,11 +60,14 @@ async fn acknowledged_writes_survive_kill() {
         .map(|address| spawn(dir.path(), address, &addresses))
         .collect();
     let mut acknowledged = 0;
-    for round in 0..2 {
-        let mut client = Client::connect(&addresses[round]).await;
-        for number in 0..40 {
+    let (mut counted, mut tried) = (0, 0);
+    for round in 0..ROUNDS {
+        let mut client = Client::connect(&addresses[round % 3]).await;
+        for number in 0..PUTS {
             client.put_surely(&format!("{round}-{number}"), "x").await;
             acknowledged += 1;
+            tried += 1;
+            counted += i64::from(client.put("counter", "x").await.is_ok());
         }
         // The leader is killed in the middle of writes whose outcome nobody waits for.
         let leader = until("one leads", || {
@@ -100,8 +111,8 @@ async fn acknowledged_writes_survive_kill() {
     }
     let mut client = Client::connect(&addresses[0]).await;
     assert!(client.count(false).await >= acknowledged);
-    for round in 0..2 {
-        for number in 0..40 {
+    for round in 0..ROUNDS {
+        for number in 0..PUTS {
             let key = format!("{round}-{number}");
             assert_eq!(
                 client.get(&key).await.as_deref(),
@@ -121,5 +132,24 @@ async fn acknowledged_writes_survive_kill() {
             (other.hash == hash.hash).then_some(())
         })
         .await;
+    }
+    // Each put took effect once.
+    let request = RangeRequest {
+        key: "counter".into(),
+        ..RangeRequest::default()
+    };
+    let counter = client.kv.range(request).await.unwrap().into_inner();
+    let version = counter.kvs.first().unwrap().version;
+    assert!(
+        (counted..=tried).contains(&version),
+        "{counted} puts were acknowledged and {tried} tried, and the key has version {version}"
+    );
+    for mut process in processes {
+        process.0.kill().unwrap();
+        process.0.wait().unwrap();
+    }
+    for address in &addresses {
+        let report = check_data(&dir.path().join(&address.name));
+        assert!(report.problems.is_empty(), "{report}");
     }
 }

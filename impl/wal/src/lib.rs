@@ -99,6 +99,7 @@ pub use storage::WalStorage;
 pub use wal::Wal;
 
 use std::fmt;
+use std::path::Path;
 
 use lockstep_raft::{
     Entry, EntryId, HardState, NodeId, Ready, Snapshot, SnapshotMetadata, StorageAppend,
@@ -182,6 +183,63 @@ pub struct Cut {
     pub reason: Reason,
     /// The file that holds a copy of them, beside the segments. Nothing reads it.
     pub kept_as: String,
+}
+
+/// A log that was read without being opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Inspected {
+    /// The owner.
+    pub metadata: Metadata,
+    /// The hard state.
+    pub hard_state: HardState,
+    /// The snapshot that the log begins with.
+    pub snapshot: Option<SnapshotMetadata>,
+    /// The entries behind the snapshot.
+    pub entries: Vec<Entry>,
+    /// Number of segments.
+    pub segments: usize,
+    /// The end that opening would cut off, if a crash has left any.
+    pub torn: Option<TornEnd>,
+}
+
+/// The end of a log that [opening](Wal::open) would cut off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TornEnd {
+    /// The segment.
+    pub file: String,
+    /// The log would end there.
+    pub offset: u64,
+    /// Bytes behind the offset, without the zeros at the end.
+    pub bytes: u64,
+    /// The first thing that is wrong with them.
+    pub reason: Reason,
+}
+
+/// Reads a log with all checks of [`Wal::open`], and changes nothing, not even what opening would
+/// repair. `None` if the folder holds no log, or does not exist.
+///
+/// # Errors
+/// [`Error::Locked`] while the log is open, [`Error::Damaged`], and [`Error::Io`].
+pub fn inspect(folder: impl AsRef<Path>) -> Result<Option<Inspected>, Error> {
+    match disk::RealDisk::visit(folder.as_ref())? {
+        Some(disk) => log::inspect(&disk::Folder(disk)),
+        None => Ok(None),
+    }
+}
+
+/// The owner of the log in a folder, to open it without knowing whose it is. `None` if the folder
+/// holds no log, or does not exist. Changes nothing.
+///
+/// # Errors
+/// [`Error::Locked`] while the log is open, [`Error::Damaged`] for damage in the newest segment, and
+/// [`Error::Io`].
+pub fn owner(folder: impl AsRef<Path>) -> Result<Option<Metadata>, Error> {
+    match disk::RealDisk::visit(folder.as_ref())? {
+        Some(disk) => log::owner(&disk::Folder(disk)),
+        None => Ok(None),
+    }
 }
 
 /// One write: after a crash all of it is there, or nothing.

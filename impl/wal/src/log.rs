@@ -13,7 +13,7 @@ use crate::replay::{MAX_INDEX, Replay};
 use crate::segment::{self, End, PREAMBLE_BYTES, Preamble, Scan};
 use crate::snapshot;
 use crate::spans::Spans;
-use crate::{Cut, Metadata, Options, Recovered, Write};
+use crate::{Cut, Inspected, Metadata, Options, Recovered, TornEnd, Write};
 
 /// Bytes of an end mark with its header.
 const END_BYTES: u64 = 32;
@@ -93,16 +93,10 @@ impl<D: Disk> Log<D> {
     pub(crate) fn open(disk: D, options: &Options) -> Result<(Log<D>, Recovered), Error> {
         let folder = Folder(disk);
         let names = folder.list()?;
-        let mut sequences: Vec<u64> = names
-            .iter()
-            .filter_map(|it| segment::sequence_of(it))
-            .collect();
-        sequences.sort_unstable();
-        let orphan = names.iter().find(|it| snapshot::index_of(it).is_some());
-        match (sequences.is_empty(), orphan) {
-            (true, Some(_)) => Err(Error::damaged(&segment::file_name(1), 0, Reason::Missing)),
-            (true, None) => Log::create(folder, options, &names),
-            (false, _) => Log::recover(folder, options, &names, &sequences),
+        let sequences = segments(&names)?;
+        match sequences.is_empty() {
+            true => Log::create(folder, options, &names),
+            false => Log::recover(folder, options, &names, &sequences),
         }
     }
 
@@ -693,6 +687,73 @@ fn read<D: Disk>(folder: &Folder<D>, sequences: &[u64]) -> Result<Read, Error> {
     }
     let first = segment::file_name(1);
     Err(Error::damaged(&first, 0, Reason::Missing))
+}
+
+/// The sequence numbers of the segments in ascending order.
+///
+/// # Errors
+/// There are snapshots without any segment.
+fn segments(names: &[String]) -> Result<Vec<u64>, Error> {
+    let mut sequences: Vec<u64> = names
+        .iter()
+        .filter_map(|it| segment::sequence_of(it))
+        .collect();
+    sequences.sort_unstable();
+    let has_orphan = names.iter().any(|it| snapshot::index_of(it).is_some());
+    match sequences.is_empty() && has_orphan {
+        true => Err(Error::damaged(&segment::file_name(1), 0, Reason::Missing)),
+        false => Ok(sequences),
+    }
+}
+
+/// Reads a log as opening it would, and changes nothing. `None` if the folder holds none.
+pub(crate) fn inspect<D: Disk>(folder: &Folder<D>) -> Result<Option<Inspected>, Error> {
+    let sequences = segments(&folder.list()?)?;
+    if sequences.is_empty() {
+        return Ok(None);
+    }
+    let Read { replay, scan, .. } = read(folder, &sequences)?;
+    let file = segment::file_name(scan.preamble.sequence);
+    let contradiction = |it| Error::damaged(&file, scan.end.offset, Reason::Contradiction(it));
+    let (hard_state, mark) = (replay.hard_state, replay.snapshot);
+    let metadata = replay
+        .metadata
+        .ok_or_else(|| contradiction("a log without its owner".into()))?;
+    let entries = replay.into_entries().map_err(contradiction)?;
+    let snapshot = mark.map(|mark| snapshot::read_file(folder, mark));
+    Ok(Some(Inspected {
+        metadata,
+        hard_state,
+        snapshot: snapshot.transpose()?.map(|it| it.metadata),
+        entries,
+        segments: sequences.len(),
+        torn: scan.damage.as_ref().map(|damage| TornEnd {
+            file: file.clone(),
+            offset: scan.end.offset,
+            bytes: scan.used - scan.end.offset,
+            reason: damage.reason.clone(),
+        }),
+    }))
+}
+
+/// The owner in the newest segment, of which nothing else is checked. `None` if the folder holds no log.
+pub(crate) fn owner<D: Disk>(folder: &Folder<D>) -> Result<Option<Metadata>, Error> {
+    let Some(&newest) = segments(&folder.list()?)?.last() else {
+        return Ok(None);
+    };
+    let name = segment::file_name(newest);
+    let mut owner = None;
+    segment::scan(&folder.read(&name)?, |records| {
+        owner = owner.or(records.iter().find_map(|record| match record {
+            Record::Metadata(metadata) => Some(*metadata),
+            _ => None,
+        }));
+        Ok(())
+    })
+    .map_err(|it| Error::damaged(&name, it.offset, it.reason))?;
+    let nobody = || Reason::Contradiction("a segment without its owner".into());
+    let owner = owner.ok_or_else(|| Error::damaged(&name, 0, nobody()))?;
+    Ok(Some(owner))
 }
 
 /// Keeps a copy of everything behind the first damage.

@@ -60,6 +60,7 @@ impl Demo {
             let config = Config {
                 initial_cluster: cluster.clone(),
                 advertise_client_urls: vec![client_url],
+                wal_segment_bytes: 16 << 20,
                 ..Config::new(name, data.path().join(name), &peer_urls.concat())
             };
             let listeners = Listeners {
@@ -76,9 +77,9 @@ impl Demo {
         super::interrupted().await;
         let mut code = ExitCode::SUCCESS;
         for server in servers {
-            if let Exit::Failed(error) = server.stop().await {
-                eprintln!("error: {error}");
-                code = ExitCode::FAILURE;
+            match server.stop().await {
+                Exit::Stopped => {}
+                exit => code = super::code(exit),
             }
         }
         Ok(code)

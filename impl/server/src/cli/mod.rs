@@ -3,9 +3,12 @@
 mod demo;
 mod serve;
 
+use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use lockstep_server::server::{Exit, StartError, check_data};
 use tracing_subscriber::EnvFilter;
 
 /// A replicated key-value store with etcd's v3 gRPC interface.
@@ -41,10 +44,18 @@ enum Command {
     Demo(demo::Demo),
     /// Run one server
     Serve(Box<serve::Serve>),
+    /// Check the data folder of a server that is not running; nothing is changed
+    CheckData {
+        /// The folder
+        dir: PathBuf,
+    },
 }
 
-/// Runs a command: exit code 0 after a stop that was asked for, 1 after a failure, 2 for bad usage, 3 if
-/// the server was removed from its cluster.
+/// The log cannot be opened or written, or it does not belong to the store.
+const LOG_FAILED: u8 = 4;
+
+/// Runs a command: exit code 0 after a stop that was asked for, 1 after a failure or if the data is not sound,
+/// 2 for bad usage, 3 if the server was removed from its cluster, 4 if its log cannot be used.
 pub fn run(cli: Cli) -> ExitCode {
     let filter = match EnvFilter::try_new(&cli.log_level) {
         Ok(filter) => filter,
@@ -74,13 +85,43 @@ pub fn run(cli: Cli) -> ExitCode {
         match cli.command {
             Command::Demo(demo) => demo.run().await,
             Command::Serve(serve) => serve.run().await,
+            Command::CheckData { dir } => {
+                let report = check_data(&dir);
+                writeln!(std::io::stdout(), "{report}")?;
+                Ok(match report.problems.is_empty() {
+                    true => ExitCode::SUCCESS,
+                    false => ExitCode::FAILURE,
+                })
+            }
         }
     });
     match result {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error}");
+            match error.downcast_ref() {
+                Some(StartError::Log(_) | StartError::Disagree(_)) => ExitCode::from(LOG_FAILED),
+                _ => ExitCode::FAILURE,
+            }
+        }
+    }
+}
+
+/// The exit code of a server that stopped; a failure is printed.
+fn code(exit: Exit) -> ExitCode {
+    match exit {
+        Exit::Stopped => ExitCode::SUCCESS,
+        Exit::Removed => {
+            eprintln!("error: this server was removed from its cluster");
+            ExitCode::from(3)
+        }
+        Exit::Failed(error) => {
+            eprintln!("error: {error}");
             ExitCode::FAILURE
+        }
+        Exit::LogFailed(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(LOG_FAILED)
         }
     }
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args, ValueEnum};
 use lockstep_server::serve::{Listeners, Served, bind};
-use lockstep_server::server::{ClusterState, Config, Exit};
+use lockstep_server::server::{ClusterState, Config};
 
-/// The settings of a server. Each flag has the name, the variable and the default of etcd's.
+/// The settings of a server. The flags have the names, variables and defaults of etcd's where it has them.
 #[derive(Args, Debug)]
 pub struct Serve {
     /// Name of this member
@@ -64,7 +64,10 @@ pub struct Serve {
     /// Entries between two compactions of the log
     #[arg(long, env = "ETCD_SNAPSHOT_COUNT", default_value_t = 10_000)]
     snapshot_count: u64,
-    /// Entries that a compaction of the log leaves
+    /// Size of the files of the log, which are reserved as a whole (not a flag of etcd's)
+    #[arg(long, env = "LOCKSTEP_WAL_SEGMENT_BYTES", default_value_t = 64 << 20)]
+    wal_segment_bytes: u64,
+    /// Entries that a compaction of the log leaves in memory
     #[arg(long, env = "ETCD_SNAPSHOT_CATCHUP_ENTRIES", default_value_t = 5_000)]
     snapshot_catchup_entries: u64,
     /// Largest request in bytes
@@ -149,6 +152,7 @@ impl Serve {
             heartbeat_interval: Duration::from_millis(self.heartbeat_interval),
             election_timeout: Duration::from_millis(self.election_timeout),
             snapshot_count: self.snapshot_count.max(1),
+            wal_segment_bytes: self.wal_segment_bytes,
             snapshot_catchup_entries: self.snapshot_catchup_entries,
             max_request_bytes: self.max_request_bytes,
             max_txn_ops: self.max_txn_ops,
@@ -182,17 +186,7 @@ impl Serve {
             () = super::interrupted() => {}
             _ = served.exited() => {}
         }
-        Ok(match served.stop().await {
-            Exit::Stopped => ExitCode::SUCCESS,
-            Exit::Removed => {
-                eprintln!("error: this server was removed from its cluster");
-                ExitCode::from(3)
-            }
-            Exit::Failed(error) => {
-                eprintln!("error: {error}");
-                ExitCode::FAILURE
-            }
-        })
+        Ok(super::code(served.stop().await))
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use lockstep_raft::{Entry, EntryId, HardState, Index, SnapshotMetadata};
+use lockstep_raft::{EntryId, Index, SnapshotMetadata};
 
-use super::{Identity, LogError, LogState, LogStore};
+use super::{Identity, LogError, LogState, LogStore, LogWrite};
 
 /// A log in memory, for tests. Clones share their content, so that a server in the same process can be
 /// started again with the log of an earlier one.
@@ -36,14 +36,14 @@ impl LogStore for MemoryLog {
         Ok(())
     }
 
-    fn append(
-        &mut self,
-        entries: &[Entry],
-        hard_state: Option<&HardState>,
-        _sync: bool,
-    ) -> Result<(), LogError> {
+    fn write(&mut self, write: LogWrite) -> Result<(), LogError> {
         let mut state = self.state();
-        if let Some(first) = entries.first() {
+        if let Some(snapshot) = write.snapshot {
+            state.start = EntryId::new(snapshot.term, snapshot.index);
+            state.conf_state = snapshot.conf_state;
+            state.entries.clear();
+        }
+        if let Some(first) = write.entries.first() {
             if first.index <= state.start.index || first.index > last(&state).next() {
                 return Err(LogError::new(format!(
                     "entry {} does not follow",
@@ -51,25 +51,19 @@ impl LogStore for MemoryLog {
                 )));
             }
             state.entries.retain(|entry| entry.index < first.index);
-            state.entries.extend_from_slice(entries);
+            state.entries.extend_from_slice(&write.entries);
         }
-        if let Some(hard_state) = hard_state {
-            state.hard_state = *hard_state;
+        if let Some(hard_state) = write.hard_state {
+            state.hard_state = hard_state;
         }
         Ok(())
     }
 
-    fn install(&mut self, snapshot: &SnapshotMetadata) -> Result<(), LogError> {
+    fn compact(&mut self, applied: &SnapshotMetadata) -> Result<(), LogError> {
         let mut state = self.state();
-        state.start = EntryId::new(snapshot.term, snapshot.index);
-        state.entries.clear();
-        Ok(())
-    }
-
-    fn compact(&mut self, start: EntryId) -> Result<(), LogError> {
-        let mut state = self.state();
-        state.entries.retain(|entry| entry.index > start.index);
-        state.start = start;
+        state.entries.retain(|entry| entry.index > applied.index);
+        state.start = EntryId::new(applied.term, applied.index);
+        state.conf_state = applied.conf_state.clone();
         Ok(())
     }
 }

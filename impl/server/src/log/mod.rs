@@ -5,12 +5,14 @@
 //! server starts.
 
 mod memory;
-mod redb;
+mod wal;
 
-pub use self::redb::RedbLog;
 pub use memory::MemoryLog;
+pub use wal::WalLog;
 
-use lockstep_raft::{Entry, EntryId, HardState, SnapshotMetadata};
+use std::fmt;
+
+use lockstep_raft::{ConfState, Entry, EntryId, HardState, SnapshotMetadata};
 
 /// The cluster and the member that a log belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +21,13 @@ pub struct Identity {
     pub cluster: u64,
     /// The member.
     pub member: u64,
+}
+
+/// As etcd's tools print them.
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "member {:x} of cluster {:x}", self.member, self.cluster)
+    }
 }
 
 /// The content of a log.
@@ -30,6 +39,8 @@ pub struct LogState {
     pub hard_state: HardState,
     /// The entry before the first one that is held: the end of a snapshot or of a compaction.
     pub start: EntryId,
+    /// The configuration of the group as of that entry.
+    pub conf_state: ConfState,
     /// The entries behind it, without gaps.
     pub entries: Vec<Entry>,
 }
@@ -46,10 +57,24 @@ impl LogError {
     }
 }
 
+/// One step of a log.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LogWrite {
+    /// A snapshot of another server. It replaces all entries.
+    pub snapshot: Option<SnapshotMetadata>,
+    /// Entries without gaps. They take the place of everything at and behind the first of them.
+    pub entries: Vec<Entry>,
+    /// The hard state, if it has changed.
+    pub hard_state: Option<HardState>,
+    /// Whether the step must be durable. With a snapshot, entries, a new term or a new vote it is, whatever
+    /// is set. Without it a new commit index alone may be lost when the machine fails.
+    pub sync: bool,
+}
+
 /// A durable log.
 ///
 /// Calls come one after the other, from one thread, and may block. Each is one atomic step: after a
-/// crash it happened or it did not. Those that must be durable when they return say so.
+/// crash it happened or it did not. Whoever is told of the step is told when the call has returned.
 pub trait LogStore: Send + 'static {
     /// Reads everything.
     ///
@@ -63,27 +88,16 @@ pub trait LogStore: Send + 'static {
     /// The log cannot be written.
     fn set_identity(&mut self, identity: Identity) -> Result<(), LogError>;
 
-    /// Appends entries and replaces the hard state, in one step. The entries take the place of
-    /// everything that is held at and behind the first of them. Durable if `sync` is set.
+    /// Writes snapshot, entries and hard state in one step.
     ///
     /// # Errors
     /// The log cannot be written.
-    fn append(
-        &mut self,
-        entries: &[Entry],
-        hard_state: Option<&HardState>,
-        sync: bool,
-    ) -> Result<(), LogError>;
+    fn write(&mut self, write: LogWrite) -> Result<(), LogError>;
 
-    /// Replaces all entries by the end of a snapshot, durably. The hard state stays.
+    /// Drops the entries up to and including the one that the store has applied, durably, with this
+    /// configuration.
     ///
     /// # Errors
     /// The log cannot be written.
-    fn install(&mut self, snapshot: &SnapshotMetadata) -> Result<(), LogError>;
-
-    /// Drops the entries up to and including this one, which are applied durably elsewhere.
-    ///
-    /// # Errors
-    /// The log cannot be written.
-    fn compact(&mut self, start: EntryId) -> Result<(), LogError>;
+    fn compact(&mut self, applied: &SnapshotMetadata) -> Result<(), LogError>;
 }

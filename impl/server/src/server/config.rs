@@ -34,7 +34,9 @@ pub struct Config {
     pub election_timeout: Duration,
     /// Entries that are applied between two compactions of the log.
     pub snapshot_count: u64,
-    /// Entries that a compaction leaves for followers that lag behind a little.
+    /// Size of the files of the log. They are reserved as a whole.
+    pub wal_segment_bytes: u64,
+    /// Entries that a compaction leaves in memory for followers that lag behind a little.
     pub snapshot_catchup_entries: u64,
     /// The largest request.
     pub max_request_bytes: usize,
@@ -61,6 +63,7 @@ impl Config {
             heartbeat_interval: Duration::from_millis(100),
             election_timeout: Duration::from_millis(1000),
             snapshot_count: 10_000,
+            wal_segment_bytes: 64 << 20,
             snapshot_catchup_entries: 5_000,
             max_request_bytes: 3 << 19,
             max_txn_ops: 128,
@@ -70,7 +73,7 @@ impl Config {
         }
     }
 
-    /// How long a request may take: as long as etcd's.
+    /// The time that a request may take: as long as etcd's.
     pub fn request_timeout(&self) -> Duration {
         Duration::from_secs(5) + 2 * self.election_timeout
     }

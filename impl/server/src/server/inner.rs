@@ -59,7 +59,7 @@ pub(super) enum Input {
     Stop,
 }
 
-/// What the Raft thread last said about itself.
+/// The last that the Raft thread said about itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct RaftState {
     pub(super) leader: Option<NodeId>,
@@ -83,8 +83,10 @@ pub enum Exit {
     Stopped,
     /// It was removed from the cluster.
     Removed,
-    /// Its disk failed, or holds what contradicts itself.
+    /// Its store failed, or holds what contradicts itself.
     Failed(String),
+    /// Its log failed: no write was acknowledged that is not durable.
+    LogFailed(String),
 }
 
 pub(super) struct Inner {
@@ -183,7 +185,7 @@ impl Inner {
     }
 
     pub(super) fn snapshot_dir(&self) -> PathBuf {
-        super::snapshots::dir(&self.config.data_dir)
+        super::files::snapshots(&self.config.data_dir)
     }
 }
 

@@ -4,10 +4,13 @@
 //! Each server passes proposals on to the leader, asks the leader for a read index, and answers from
 //! its own store, so clients can talk to any of them.
 
+mod agreement;
 mod apply;
+mod check_data;
 mod command;
 mod config;
 mod error;
+mod files;
 mod ids;
 mod inner;
 mod log_view;
@@ -22,6 +25,7 @@ mod start;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+pub use check_data::{Report, check_data};
 pub use config::{ClusterState, Config};
 pub use error::Error;
 pub use inner::Exit;

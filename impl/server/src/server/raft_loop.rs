@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use lockstep_raft::{
     Body, ConfChange, ConfChangeV2, ConfState, DropReason, Entry, EntryId, EntryKind,
-    Error as RaftError, Message, NodeId, RawNode, Ready, Role, Snapshot, SnapshotStatus, wire,
+    Error as RaftError, Index, Message, NodeId, RawNode, Ready, Role, Snapshot, SnapshotMetadata,
+    SnapshotStatus, Storage as _, wire,
 };
 use prost::Message as _;
 use tokio::runtime::Handle;
@@ -27,7 +28,7 @@ use super::log_view::LogView;
 use super::membership;
 use super::reads::Reads;
 use super::snapshots;
-use crate::log::LogStore;
+use crate::log::{LogError, LogStore, LogWrite};
 use crate::store::{Batch, Dump, StoreError};
 
 /// The most inputs that are taken before their work is done.
@@ -42,10 +43,16 @@ const SYNC_INTERVAL: Duration = Duration::from_secs(5);
 const READ_PATIENCE: Duration = Duration::from_millis(500);
 
 /// A failure that stops the server.
-pub(super) type Fatal = String;
+struct Fatal(Exit);
 
 fn fatal(error: impl std::fmt::Display) -> Fatal {
-    error.to_string()
+    Fatal(Exit::Failed(error.to_string()))
+}
+
+impl From<LogError> for Fatal {
+    fn from(error: LogError) -> Fatal {
+        Fatal(Exit::LogFailed(error.to_string()))
+    }
 }
 
 /// Proposals that wait for a leader, or for their place among changes of membership.
@@ -100,14 +107,9 @@ impl RaftLoop {
         let runtime = self.runtime.clone();
         // The transport starts tasks.
         let _entered = runtime.enter();
-        let exit = match self.work() {
-            Ok(exit) => match self.inner.store.sync() {
-                Ok(()) => exit,
-                Err(error) => Exit::Failed(error.to_string()),
-            },
-            Err(error) => Exit::Failed(error),
-        };
-        if let Exit::Failed(error) = &exit {
+        let exit = self.work().and_then(|exit| self.sync().map(|()| exit));
+        let exit = exit.unwrap_or_else(|Fatal(exit)| exit);
+        if let Exit::Failed(error) | Exit::LogFailed(error) = &exit {
             tracing::error!(%error, "the server cannot go on");
         }
         for (_, waiter) in self.waiters.drain() {
@@ -330,15 +332,20 @@ impl RaftLoop {
     fn round(&mut self, mut ready: Ready) -> Result<(), Fatal> {
         let late = ready.messages.split_off(ready.early_messages);
         self.send(ready.messages)?;
-        if let Some(snapshot) = ready.snapshot {
-            self.install(snapshot)?;
-        }
-        if !ready.entries.is_empty() || ready.hard_state.is_some() {
+        let write = LogWrite {
+            snapshot: ready.snapshot.as_ref().map(|it| it.metadata.clone()),
+            entries: ready.entries.clone(),
+            hard_state: ready.hard_state,
+            sync: ready.must_sync,
+        };
+        if write != LogWrite::default() {
             let timer = self.inner.metrics.log_append_seconds.start_timer();
-            self.log
-                .append(&ready.entries, ready.hard_state.as_ref(), ready.must_sync)
-                .map_err(fatal)?;
+            // Nobody hears of it, neither a peer nor a client, before it is durable.
+            self.log.write(write)?;
             timer.observe_duration();
+            if let Some(snapshot) = ready.snapshot {
+                self.install(snapshot)?;
+            }
             let entries = &mut self.node.storage_mut().entries;
             entries
                 .write(ready.entries, ready.hard_state)
@@ -379,11 +386,10 @@ impl RaftLoop {
         Ok(())
     }
 
-    /// Replaces log and store by a snapshot, whose data arrived in a file.
+    /// Replaces the store by a snapshot that is in the log, and whose data arrived in a file.
     fn install(&mut self, snapshot: Snapshot) -> Result<(), Fatal> {
         let id = snapshot.id();
         tracing::info!(index = %id.index, "a snapshot is installed");
-        self.log.install(&snapshot.metadata).map_err(fatal)?;
         let dir = self.inner.snapshot_dir();
         let file = File::open(snapshots::file(&dir, id)).map_err(fatal)?;
         self.inner
@@ -486,7 +492,7 @@ impl RaftLoop {
         let compact =
             applied.get().saturating_sub(self.compacted_at) >= self.inner.config.snapshot_count;
         if unsynced >= ENTRIES_PER_SYNC || late || compact {
-            self.inner.store.sync().map_err(fatal)?;
+            self.sync()?;
             self.synced = (applied.get(), Instant::now());
             let bytes = self.inner.store.file_bytes().map_err(fatal)?;
             self.inner
@@ -501,23 +507,35 @@ impl RaftLoop {
         Ok(())
     }
 
-    /// Drops the entries of the log that the store has durably, but for some that slow followers may
-    /// still need.
-    fn compact(&mut self) -> Result<(), Fatal> {
-        use lockstep_raft::{Index, Storage as _};
-        let storage = self.node.storage_mut();
-        let keep = self.inner.config.snapshot_catchup_entries;
-        let index = Index(storage.applied.index.get().saturating_sub(keep));
-        if index < storage.first_index().map_err(fatal)? {
-            return Ok(());
+    /// Makes the store durable. The commit index first: no durable store is ahead of it.
+    fn sync(&mut self) -> Result<(), Fatal> {
+        let hard_state = self.node.storage().entries.hard_state();
+        if !hard_state.is_empty() {
+            self.log.write(LogWrite {
+                hard_state: Some(hard_state),
+                sync: true,
+                ..LogWrite::default()
+            })?;
         }
-        let start = EntryId::new(storage.term(index).map_err(fatal)?, index);
-        self.log.compact(start).map_err(fatal)?;
-        self.node
-            .storage_mut()
-            .entries
-            .compact(index)
-            .map_err(fatal)?;
+        self.inner.store.sync().map_err(fatal)
+    }
+
+    /// Drops the entries of the log that the store has durably. In memory some are kept, for slow followers
+    /// that may still need them.
+    fn compact(&mut self) -> Result<(), Fatal> {
+        let storage = self.node.storage();
+        let EntryId { term, index } = storage.applied;
+        self.log.compact(&SnapshotMetadata {
+            conf_state: storage.conf_state.clone(),
+            index,
+            term,
+        })?;
+        let keep = self.inner.config.snapshot_catchup_entries;
+        let index = Index(index.get().saturating_sub(keep));
+        let storage = self.node.storage_mut();
+        if index >= storage.first_index().map_err(fatal)? {
+            storage.entries.compact(index).map_err(fatal)?;
+        }
         tracing::debug!(%index, "the log was compacted");
         Ok(())
     }

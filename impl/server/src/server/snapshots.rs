@@ -10,11 +10,6 @@ use lockstep_raft::{Body, EntryId, Message};
 
 use crate::store::DumpReader;
 
-/// The folder for snapshots.
-pub(super) fn dir(data_dir: &Path) -> PathBuf {
-    data_dir.join("snap")
-}
-
 /// The file of a complete snapshot that ends with this entry.
 pub(super) fn file(dir: &Path, id: EntryId) -> PathBuf {
     dir.join(format!(

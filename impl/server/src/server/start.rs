@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use lockstep_net::{Options, Transport};
 use lockstep_raft::{
-    Config as RaftConfig, EntryId, HardState, Index, MemoryStorage, NodeId, RawNode, Role,
+    Config as RaftConfig, Entry, EntryId, HardState, Index, MemoryStorage, NodeId, RawNode, Role,
     Snapshot, SnapshotMetadata,
 };
 use prost::Message as _;
@@ -23,9 +23,9 @@ use super::ids;
 use super::inner::{ASK_MEMBERS, Inbox, Inner, RaftState};
 use super::log_view::LogView;
 use super::raft_loop::RaftLoop;
-use super::{Running, Server, snapshots};
+use super::{Running, Server, agreement, files, snapshots};
 use crate::api::pb::{Member, MemberListResponse};
-use crate::log::{Identity, LogError, LogState, LogStore, RedbLog};
+use crate::log::{Identity, LogError, LogState, LogStore, LogWrite, WalLog};
 use crate::metrics::Metrics;
 use crate::store::{Store, StoreError};
 
@@ -49,6 +49,9 @@ pub enum StartError {
     /// The log cannot be used.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// Log and store do not belong together.
+    #[error("log and store disagree: {0}")]
+    Disagree(String),
     /// The store cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -152,7 +155,7 @@ async fn join(config: &Config) -> Result<First, StartError> {
 /// [`StartError`] says what is wrong.
 pub(super) async fn start(config: Config) -> Result<Running, StartError> {
     create_dir(&config.data_dir)?;
-    let log = RedbLog::open(config.data_dir.join("log.redb"))?;
+    let log = WalLog::open(files::log(&config.data_dir), config.wal_segment_bytes)?;
     start_with(config, log).await
 }
 
@@ -169,10 +172,14 @@ fn create_dir(path: &Path) -> Result<(), StartError> {
 /// [`StartError`] says what is wrong.
 pub(super) async fn start_with(config: Config, log: impl LogStore) -> Result<Running, StartError> {
     let mut log: Box<dyn LogStore> = Box::new(log);
-    let snapshot_dir = snapshots::dir(&config.data_dir);
+    let snapshot_dir = files::snapshots(&config.data_dir);
     create_dir(&snapshot_dir)?;
-    let store = Store::open(config.data_dir.join("store.redb"))?;
-    let state = log.load()?;
+    let store = Store::open(files::store(&config.data_dir))?;
+    let mut state = log.load()?;
+    raise_commit(&mut *log, &mut state, &store)?;
+    if let Some(reason) = agreement::disagreements(&state, &store.snapshot()?)?.first() {
+        return Err(StartError::Disagree(reason.clone()));
+    }
     let (identity, first) = match state.identity {
         Some(identity) => {
             let knows_nobody = store.snapshot()?.members()?.is_empty();
@@ -195,6 +202,9 @@ pub(super) async fn start_with(config: Config, log: impl LogStore) -> Result<Run
     };
     let id = NodeId::new(identity.member).filter(|id| !id.is_storage_thread());
     let id = id.ok_or_else(|| settings("the addresses of this member yield a reserved id"))?;
+    if store.snapshot()?.identity()?.is_none() {
+        store.set_identity(identity)?;
+    }
     restore_left_over(&store, &snapshot_dir, &state)?;
 
     let fresh =
@@ -275,14 +285,36 @@ pub(super) async fn start_with(config: Config, log: impl LogStore) -> Result<Run
     })
 }
 
+/// Raises the commit index to what is applied, since nothing else is. The commit index that said so may
+/// have been lost: it need not have been synced.
+fn raise_commit(
+    log: &mut dyn LogStore,
+    state: &mut LogState,
+    store: &Store,
+) -> Result<(), StartError> {
+    let applied = store.snapshot()?.applied()?.index;
+    let last = state.entries.last().map_or(state.start, Entry::id).index;
+    if state.hard_state.commit < applied && applied <= last {
+        state.hard_state.commit = applied;
+        log.write(LogWrite {
+            hard_state: Some(state.hard_state),
+            sync: true,
+            ..LogWrite::default()
+        })?;
+    }
+    Ok(())
+}
+
 /// Restores a snapshot that was installed in the log and not yet in the store when the server stopped.
 fn restore_left_over(store: &Store, dir: &Path, state: &LogState) -> Result<(), StartError> {
     let applied = store.snapshot()?.applied()?;
     if state.start.index > applied.index {
         let path = snapshots::file(dir, state.start);
-        let file = File::open(&path).map_err(|error| StartError::Folder {
-            path: path.display().to_string(),
-            error,
+        let file = File::open(&path).map_err(|error| {
+            let (path, start, applied) = (path.display(), state.start.index, applied.index);
+            StartError::Disagree(format!(
+                "the log begins behind entry {start}, the store has applied entry {applied}, and the snapshot between them cannot be read: {path}: {error}"
+            ))
         })?;
         store.restore(BufReader::new(file))?;
     }
@@ -313,14 +345,8 @@ fn view(store: &Store, state: LogState) -> Result<LogView, StartError> {
             .map_err(storage_error)?;
     }
     entries.append(state.entries).map_err(storage_error)?;
-    // What is applied is committed. The commit index that says so need not have been synced.
-    let commit = state
-        .hard_state
-        .commit
-        .max(applied.index)
-        .max(state.start.index);
     entries.set_hard_state(HardState {
-        commit,
+        commit: state.hard_state.commit.max(state.start.index),
         ..state.hard_state
     });
     Ok(LogView {

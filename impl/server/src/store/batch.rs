@@ -16,6 +16,7 @@ use crate::api::pb::{
     AlarmMember, AlarmType, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse, KeyValue,
     Member, PutRequest, PutResponse, Request, Response, ResponseHeader, TxnRequest, TxnResponse,
 };
+use crate::log::Identity;
 
 /// A batch of changes that becomes visible, and durable, as a whole.
 pub struct Batch<'t> {
@@ -263,6 +264,15 @@ impl<'t> Batch<'t> {
         Ok(CompactionResponse {
             header: self.header(),
         })
+    }
+
+    pub(super) fn set_identity(&mut self, identity: Identity) -> Result<()> {
+        let Identity { cluster, member } = identity;
+        self.meta
+            .insert(meta::CLUSTER, cluster.to_be_bytes().as_slice())?;
+        self.meta
+            .insert(meta::MEMBER, member.to_be_bytes().as_slice())?;
+        Ok(())
     }
 
     /// Sets the entry up to which everything is applied.

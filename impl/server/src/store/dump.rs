@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::batch::Batch;
 use super::error::{Result, StoreError};
+use super::meta;
 use super::snapshot::Snapshot;
 use super::tables::Record;
 
@@ -87,6 +88,9 @@ impl<F: FnMut(Bytes) -> io::Result<()>> Dump<F> {
         dump.raw(MAGIC)?;
         for entry in snapshot.meta.iter()? {
             let (name, value) = entry?;
+            if [meta::CLUSTER, meta::MEMBER].contains(&name.value()) {
+                continue;
+            }
             let value = Bytes::copy_from_slice(value.value());
             dump.value(Kind::Meta(Meta {
                 name: name.value().to_owned(),
@@ -261,7 +265,9 @@ pub(super) fn restore(txn: &WriteTransaction, dump: impl Read) -> Result<()> {
     let mut batch = Batch::open(txn)?;
     while let Some(kind) = reader.value()? {
         match kind {
-            Kind::Meta(meta) => drop(batch.meta.insert(meta.name.as_str(), meta.value.as_ref())?),
+            Kind::Meta(Meta { name, value }) => {
+                drop(batch.meta.insert(name.as_str(), value.as_ref())?)
+            }
             Kind::Member(bytes) => {
                 let member = crate::api::pb::Member::decode(bytes).map_err(StoreError::corrupt)?;
                 batch.set_member(&member)?;

@@ -5,6 +5,7 @@ use redb::ReadableTable;
 
 use super::error::{Result, StoreError};
 use crate::api::pb::{AlarmMember, Member};
+use crate::log::Identity;
 
 pub(super) const REVISION: &str = "revision";
 pub(super) const COMPACTED: &str = "compacted";
@@ -12,6 +13,9 @@ pub(super) const APPLIED_INDEX: &str = "applied-index";
 pub(super) const APPLIED_TERM: &str = "applied-term";
 pub(super) const CONF_STATE: &str = "conf-state";
 pub(super) const FORMAT: &str = "format";
+/// The cluster and the member that the file belongs to. They are of this file, not of its content: dumps do not have them.
+pub(super) const CLUSTER: &str = "cluster-id";
+pub(super) const MEMBER: &str = "member-id";
 /// The version of the layout of the tables.
 pub(super) const FORMAT_VERSION: u64 = 1;
 
@@ -27,6 +31,15 @@ pub(super) fn number(
         Ok(bytes) => Ok(Some(u64::from_be_bytes(bytes))),
         Err(_) => Err(StoreError::corrupt(format!("{name} is no number"))),
     }
+}
+
+/// The owner of the file; `None` if that was never set.
+pub(super) fn identity(
+    meta: &impl ReadableTable<&'static str, &'static [u8]>,
+) -> Result<Option<Identity>> {
+    let (cluster, member) = (number(meta, CLUSTER)?, number(meta, MEMBER)?);
+    let pair = cluster.zip(member);
+    Ok(pair.map(|(cluster, member)| Identity { cluster, member }))
 }
 
 /// The members in ascending order of their ids.

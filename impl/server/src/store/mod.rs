@@ -16,6 +16,7 @@ mod error;
 mod meta;
 #[cfg(test)]
 mod oracle;
+mod overlay;
 mod range;
 mod snapshot;
 mod span;
@@ -37,6 +38,8 @@ pub use snapshot::Snapshot;
 pub(crate) use span::Span;
 pub use txn::{is_read_only, is_serializable};
 
+use crate::log::Identity;
+use overlay::Overlay;
 use tables::{ALARMS, INDEX, LATEST, MEMBERS, META, REMOVED, REVISIONS};
 
 /// The memory for pages of the database.
@@ -57,10 +60,29 @@ impl Store {
     /// # Errors
     /// A failure of the database, also if another process has it open; a layout of another version.
     pub fn open(path: impl AsRef<Path>) -> Result<Store> {
-        let path = path.as_ref().to_owned();
         let database = Database::builder()
             .set_cache_size(CACHE_BYTES)
-            .create(&path)?;
+            .create(path.as_ref())?;
+        Store::with(database, path.as_ref())
+    }
+
+    /// Opens the store in a file without ever changing the file: what is written stays in memory. All
+    /// checksums are compared, and what an unfinished shutdown has left is repaired in memory.
+    ///
+    /// # Errors
+    /// There is no file; it is damaged; a failure of the database; a layout of another version.
+    pub fn examine(path: impl AsRef<Path>) -> Result<Store> {
+        let overlay = Overlay::open(path.as_ref())?;
+        let mut database = Database::builder()
+            .set_cache_size(CACHE_BYTES)
+            .create_with_backend(overlay)?;
+        if !database.check_integrity()? {
+            return Err(StoreError::corrupt("checksums do not match"));
+        }
+        Store::with(database, path.as_ref())
+    }
+
+    fn with(database: Database, path: &Path) -> Result<Store> {
         let txn = database.begin_write()?;
         {
             let mut meta = txn.open_table(META)?;
@@ -82,7 +104,7 @@ impl Store {
         txn.commit()?;
         Ok(Store {
             database: RwLock::new(database),
-            path,
+            path: path.to_owned(),
         })
     }
 
@@ -122,6 +144,14 @@ impl Store {
         Ok(done)
     }
 
+    /// Sets the owner of the store, durably.
+    ///
+    /// # Errors
+    /// A failure of the database.
+    pub fn set_identity(&self, identity: Identity) -> Result<()> {
+        self.transact(Durability::Immediate, |batch| batch.set_identity(identity))
+    }
+
     /// Makes durable what was written before.
     ///
     /// # Errors
@@ -134,11 +164,12 @@ impl Store {
         Ok(())
     }
 
-    /// Replaces everything in the store by a dump, durably and as a whole.
+    /// Replaces everything in the store but its owner by a dump, durably and as a whole.
     ///
     /// # Errors
     /// A damaged dump, and nothing changes; a failure of the database.
     pub fn restore(&self, dump: impl std::io::Read) -> Result<()> {
+        let identity = self.snapshot()?.identity()?;
         let database = self.database();
         let mut txn = database.begin_write()?;
         txn.set_durability(Durability::Immediate)?;
@@ -150,6 +181,9 @@ impl Store {
         txn.delete_table(ALARMS)?;
         txn.delete_table(META)?;
         dump::restore(&txn, dump)?;
+        if let Some(identity) = identity {
+            Batch::open(&txn)?.set_identity(identity)?;
+        }
         txn.commit()?;
         Ok(())
     }

@@ -11,6 +11,7 @@ use super::view::{Reads, View};
 use crate::api::pb::{
     AlarmMember, Member, RangeRequest, RangeResponse, ResponseHeader, TxnRequest, TxnResponse,
 };
+use crate::log::Identity;
 
 type ReadView = View<
     ReadOnlyTable<&'static [u8], Revision>,
@@ -105,6 +106,14 @@ impl Snapshot {
             Term(number(meta::APPLIED_TERM)?),
             Index(number(meta::APPLIED_INDEX)?),
         ))
+    }
+
+    /// The owner of the store, `None` if that was never set.
+    ///
+    /// # Errors
+    /// A failure of the database.
+    pub fn identity(&self) -> Result<Option<Identity>> {
+        meta::identity(&self.meta)
     }
 
     /// The configuration of the group as of [`applied`](Snapshot::applied).

@@ -61,11 +61,17 @@ pub fn config(dir: &Path, address: &Address, all: &[Address]) -> Config {
         advertise_client_urls: vec![format!("http://{}", address.client)],
         heartbeat_interval: Duration::from_millis(50),
         election_timeout: Duration::from_millis(500),
+        wal_segment_bytes: 1 << 20,
         ..Config::new(&address.name, dir.join(&address.name), &peer_url(address))
     }
 }
 
 pub async fn start(config: Config, address: &Address) -> Served {
+    let listeners = listeners(address).await;
+    Served::start(config, listeners).await.unwrap()
+}
+
+pub async fn listeners(address: &Address) -> Listeners {
     // The port may still be in use for a moment after a restart.
     let bind = |address: String| async move {
         until("the port is free", || async {
@@ -73,12 +79,11 @@ pub async fn start(config: Config, address: &Address) -> Served {
         })
         .await
     };
-    let listeners = Listeners {
+    Listeners {
         clients: vec![bind(address.client.clone()).await],
         peers: vec![bind(address.peer.clone()).await],
         ..Listeners::default()
-    };
-    Served::start(config, listeners).await.unwrap()
+    }
 }
 
 /// Waits until something has come true.
@@ -135,7 +140,12 @@ impl Client {
     pub async fn put_surely(&self, key: &str, value: &str) {
         until("the put is acknowledged", || {
             let mut client = self.clone();
-            async move { client.put(key, value).await.ok() }
+            // One that was passed on to a leader that is gone is not waited for.
+            let patience = Duration::from_secs(2);
+            async move {
+                let put = client.put(key, value);
+                tokio::time::timeout(patience, put).await.ok()?.ok()
+            }
         })
         .await;
     }

@@ -22,29 +22,50 @@ pub(crate) struct RealDisk {
 struct Locked {
     path: PathBuf,
     /// Unlocked when it is closed, also by the end of the process.
-    _lock: File,
+    _lock: Option<File>,
 }
 
 impl RealDisk {
     /// Creates the folder if it does not exist, and locks it.
     pub(crate) fn lock(path: &Path) -> Result<RealDisk, Error> {
-        let error = |action, it| Error::io(action, &path.display().to_string(), it);
-        create_folder(path).map_err(|it| error("create", it))?;
-        let lock = system::lock(&path.join(LOCK)).map_err(|it| match it.kind() {
-            io::ErrorKind::WouldBlock => Error::Locked {
-                folder: path.to_owned(),
-            },
-            _ => error("lock", it),
-        })?;
-        let folder = Arc::new(Locked {
-            path: path.to_owned(),
-            _lock: lock,
-        });
-        Ok(RealDisk { folder })
+        create_folder(path).map_err(|it| Error::io("create", &path.display().to_string(), it))?;
+        let lock = system::lock(&path.join(LOCK), true).map_err(|it| not_locked(path, it))?;
+        Ok(RealDisk::new(path, Some(lock)))
+    }
+
+    /// Locks a folder to be read. Creates nothing: without a folder the result is `None`, and where
+    /// nobody has ever written there is nothing to lock.
+    pub(crate) fn visit(path: &Path) -> Result<Option<RealDisk>, Error> {
+        if !path.try_exists().map_err(|it| not_locked(path, it))? {
+            return Ok(None);
+        }
+        let lock = match system::lock(&path.join(LOCK), false) {
+            Err(it) if it.kind() == io::ErrorKind::NotFound => None,
+            lock => Some(lock.map_err(|it| not_locked(path, it))?),
+        };
+        Ok(Some(RealDisk::new(path, lock)))
+    }
+
+    fn new(path: &Path, lock: Option<File>) -> RealDisk {
+        RealDisk {
+            folder: Arc::new(Locked {
+                path: path.to_owned(),
+                _lock: lock,
+            }),
+        }
     }
 
     fn path(&self, name: &str) -> PathBuf {
         self.folder.path.join(name)
+    }
+}
+
+fn not_locked(path: &Path, error: io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::WouldBlock => Error::Locked {
+            folder: path.to_owned(),
+        },
+        _ => Error::io("lock", &path.display().to_string(), error),
     }
 }
 
@@ -138,9 +159,9 @@ mod system {
     use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
     use rustix::io::Errno;
 
-    pub(super) fn lock(path: &Path) -> io::Result<File> {
+    pub(super) fn lock(path: &Path, create: bool) -> io::Result<File> {
         let mut options = OpenOptions::new();
-        let options = options.write(true).create(true).truncate(false);
+        let options = options.write(true).create(create).truncate(false);
         let file = options.open(path)?;
         flock(&file, FlockOperation::NonBlockingLockExclusive)?;
         Ok(file)
@@ -172,9 +193,9 @@ mod system {
     use std::path::Path;
 
     /// On Windows nobody else can open the file while this one is open.
-    pub(super) fn lock(path: &Path) -> io::Result<File> {
+    pub(super) fn lock(path: &Path, create: bool) -> io::Result<File> {
         let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(false);
+        options.write(true).create(create).truncate(false);
         #[cfg(windows)]
         std::os::windows::fs::OpenOptionsExt::share_mode(&mut options, 0);
         options.open(path).map_err(|it| match it.raw_os_error() {
