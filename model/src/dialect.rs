@@ -1,7 +1,7 @@
 //! Where other implementations depart from etcd's raft by design and with consequences for the state.
 //!
-//! The specification is etcd's raft. A *dialect* of it is a set of [`Departure`]s, each a different rule
-//! that is as safe as the one it replaces. They let an implementation that chose otherwise be held to
+//! The specification is etcd's raft, where that is safe. A *dialect* of it is a set of [`Departure`]s, each a different
+//! rule that is as safe as the one it replaces, or [is not](Departure::is_unsafe) and shows why. They let an implementation that chose otherwise be held to
 //! everything else; a report lists them, and one that makes no difference has no place in a dialect.
 
 use std::fmt;
@@ -19,16 +19,22 @@ pub enum Departure {
     HeartbeatResponseFreesWindow,
     /// A refused probe may be followed by one below what is known to match.
     ProbeBelowMatch,
+    /// A candidate leads by the votes of others before its own is durable. Unsafe.
+    LeadsBeforeOwnVote,
+    /// A crash may keep entries and snapshots without the hard state that was to be written with them or before. Unsafe.
+    EntriesWithoutHardState,
 }
 
 impl Departure {
     /// Every departure that the specification knows.
-    pub const ALL: [Departure; 5] = [
+    pub const ALL: [Departure; 7] = [
         Departure::NoCommitMemory,
         Departure::EqualAcknowledgementIgnored,
         Departure::FullWindowPauses,
         Departure::HeartbeatResponseFreesWindow,
         Departure::ProbeBelowMatch,
+        Departure::LeadsBeforeOwnVote,
+        Departure::EntriesWithoutHardState,
     ];
 
     /// Its name in reports.
@@ -39,7 +45,18 @@ impl Departure {
             Departure::FullWindowPauses => "full-window-pauses",
             Departure::HeartbeatResponseFreesWindow => "heartbeat-response-frees-window",
             Departure::ProbeBelowMatch => "probe-below-match",
+            Departure::LeadsBeforeOwnVote => "leads-before-own-vote",
+            Departure::EntriesWithoutHardState => "entries-without-hard-state",
         }
+    }
+
+    /// Whether the rule is not as safe as the one that it replaces: then there is a preset in which the specification with
+    /// this departure violates a property.
+    pub const fn is_unsafe(self) -> bool {
+        matches!(
+            self,
+            Departure::LeadsBeforeOwnVote | Departure::EntriesWithoutHardState
+        )
     }
 
     /// What is different, why that is no error, and where it can be seen.
@@ -70,6 +87,12 @@ impl Departure {
                  or below: an error, but a harmless one, entries are sent once more (tikv/raft-rs#555; \
                  etcd-io/raft#149 mended it in v3.6)"
             }
+            Departure::LeadsBeforeOwnVote => {
+                "with asynchronous storage a candidate leads by the votes of others before its own term and vote are                  durable (etcd's raft: stepCandidate counts whatever has come): after a crash it may lead the same term                  again, and two entries have the same index and term; unsafe"
+            }
+            Departure::EntriesWithoutHardState => {
+                "a crash keeps entries without the hard state that was to be written with them, as if these were two                  writes: a server forgets that a change of the configuration is committed although it has a later one                  in its log, and campaigns with a configuration two changes old; unsafe"
+            }
         }
     }
 }
@@ -85,8 +108,11 @@ impl fmt::Display for Departure {
 pub struct Dialect(u8);
 
 impl Dialect {
-    /// The specification as it is: etcd's raft v3.6.
+    /// The specification as it is: etcd's raft v3.6, where that is safe.
     pub const ETCD: Dialect = Dialect(0);
+
+    /// etcd's raft v3.6 as it is, with what is unsafe about it.
+    pub const ETCD_3_6: Dialect = Dialect::ETCD.with(Departure::LeadsBeforeOwnVote);
 
     /// tikv's raft-rs 0.7.
     pub const RAFT_RS: Dialect = Dialect::ETCD

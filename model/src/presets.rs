@@ -2,7 +2,7 @@
 
 use crate::bounds::{Bounds, Budget};
 use crate::configuration::ConfChange;
-use lockstep_traces::{Config, ServerSet};
+use lockstep_traces::{Config, ServerSet, Storage};
 
 /// A model with a name and a purpose.
 #[derive(Clone, Debug)]
@@ -42,6 +42,12 @@ const FULL: Config = Config {
     ..Config::PAPER
 };
 
+/// Servers with PreVote and CheckQuorum, whose storage is asynchronous.
+const FULL_ASYNC: Config = Config {
+    storage: Storage::Async,
+    ..FULL
+};
+
 /// Three servers as in the paper.
 const PLAIN: Config = Config::PAPER;
 
@@ -49,6 +55,7 @@ const PLAIN: Config = Config::PAPER;
 const QUIET: Bounds = Bounds {
     max_term: 1,
     max_in_flight: 3,
+    max_outstanding: 2,
     timeouts: times(1),
     lease_expiries: times(0),
     heartbeats: times(0),
@@ -64,6 +71,21 @@ const QUIET: Bounds = Bounds {
     drops: times(0),
     disturbances: Budget::Unlimited,
     changes: Bounds::NO_CHANGES,
+    persists: times(0),
+    applies: times(0),
+};
+
+/// Nothing happens, but storage does its work.
+const STORING: Bounds = Bounds {
+    persists: Budget::Unlimited,
+    applies: Budget::Unlimited,
+    ..QUIET
+};
+
+/// Three servers as in the paper, whose storage is asynchronous.
+const ASYNC: Config = Config {
+    storage: Storage::Async,
+    ..PLAIN
 };
 
 /// One of everything, but one disturbance in each run.
@@ -763,6 +785,138 @@ const ALL: &[Preset] = &[
             transfers: times(1),
             changes: one(CHANGE.add_voter(3).remove(2)),
             ..QUIET
+        },
+        ci: true,
+    },
+    Preset {
+        name: "async-single",
+        purpose: "asynchronous storage, a single voter: its own vote and entries count once they are durable, with crashes \
+                  that keep some of the outstanding appends",
+        config: Config {
+            servers: 1,
+            ..FULL_ASYNC
+        },
+        bounds: Bounds {
+            max_term: 3,
+            max_outstanding: 3,
+            timeouts: times(3),
+            proposals: times(2),
+            restarts: times(2),
+            compactions: times(1),
+            ..STORING
+        },
+        ci: true,
+    },
+    Preset {
+        name: "async-election",
+        purpose: "asynchronous storage × election: votes that wait, a crash that loses a term and a vote, a candidate that \
+                  has the votes of others before its own is durable",
+        config: ASYNC,
+        bounds: Bounds {
+            max_term: 2,
+            timeouts: times(2),
+            restarts: times(1),
+            ..STORING
+        },
+        ci: true,
+    },
+    Preset {
+        name: "async-pre-vote",
+        purpose: "asynchronous storage × PreVote: what a server tells itself comes terms later, and from an earlier round",
+        config: Config {
+            servers: 2,
+            ..FULL_ASYNC
+        },
+        bounds: Bounds {
+            max_term: 2,
+            timeouts: times(3),
+            heartbeats: times(1),
+            ..STORING
+        },
+        ci: true,
+    },
+    Preset {
+        name: "async-conflict",
+        purpose: "asynchronous storage × conflict: entries that are overwritten before they are durable, and storage that \
+                  acknowledges them a term late",
+        config: ASYNC,
+        bounds: Bounds {
+            max_term: 2,
+            max_in_flight: 2,
+            max_outstanding: 3,
+            timeouts: times(2),
+            drops: times(1),
+            ..STORING
+        },
+        ci: true,
+    },
+    Preset {
+        name: "async-crash",
+        purpose: "asynchronous storage × crash: an application that keeps its state in memory applies again, and a server \
+                  that lost its outstanding appends is sent them again",
+        config: Config {
+            servers: 2,
+            application_in_memory: true,
+            ..ASYNC
+        },
+        bounds: Bounds {
+            max_term: 2,
+            timeouts: times(2),
+            proposals: times(1),
+            restarts: times(1),
+            compactions: times(1),
+            ..STORING
+        },
+        ci: true,
+    },
+    Preset {
+        name: "async-change",
+        purpose: "asynchronous storage × membership: a server joins, commit is ahead of applied, and who has committed a \
+                  change that it has not applied does not campaign",
+        config: Config {
+            storage: Storage::Async,
+            ..TWO_OF_THREE
+        },
+        bounds: Bounds {
+            max_term: 2,
+            max_in_flight: 2,
+            timeouts: times(2),
+            changes: one(CHANGE.add_voter(3)),
+            ..STORING
+        },
+        ci: true,
+    },
+    Preset {
+        name: "async-joint",
+        purpose: "asynchronous storage × joint change: whoever leads leaves the joint configuration when it has applied it",
+        config: Config {
+            storage: Storage::Async,
+            servers: 2,
+            voters: ServerSet::of(&[1]),
+            ..PLAIN
+        },
+        bounds: Bounds {
+            max_term: 2,
+            timeouts: times(2),
+            restarts: times(1),
+            changes: one(CHANGE.add_voter(2).remove(1)),
+            ..STORING
+        },
+        ci: true,
+    },
+    Preset {
+        name: "async-snapshot",
+        purpose: "asynchronous storage × compaction × conflict: a snapshot replaces entries that are not durable yet, and is \
+                  durable terms later or lost in a crash",
+        config: ASYNC,
+        bounds: Bounds {
+            max_term: 2,
+            max_in_flight: 2,
+            timeouts: times(2),
+            heartbeats: times(1),
+            compactions: times(1),
+            drops: times(1),
+            ..STORING
         },
         ci: true,
     },

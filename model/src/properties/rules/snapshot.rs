@@ -97,12 +97,13 @@ pub(super) const ALL: &[TransitionProperty] = &[
 fn compacts(it: &Applied<'_>) -> bool {
     let (i, next) = (it.i, it.next);
     let last = Position {
-        index: i.commit,
-        term: i.log.term_at(i.commit).unwrap_or_default(),
+        index: i.applied(),
+        term: i.log.term_at(i.applied()).unwrap_or_default(),
     };
-    let mut kept = i.commit + 1..=i.log.last_index();
+    let mut kept = i.applied() + 1..=i.log.last_index();
     let same_log = Server {
         log: i.log.clone(),
+        storage: i.storage.clone(),
         ..next.clone()
     };
     next.log.snapshot() == last
