@@ -809,20 +809,36 @@ const ALL: &[Preset] = &[
     },
     Preset {
         name: "async-election",
-        purpose: "asynchronous storage × election: votes that wait, a crash that loses a term and a vote, a candidate that \
-                  has the votes of others before its own is durable",
+        purpose: "asynchronous storage × election × crash: votes that wait or are lost, and a candidate that has the votes of \
+                  others before its own is durable, and campaigns in the same term again",
         config: ASYNC,
         bounds: Bounds {
-            max_term: 2,
+            max_in_flight: 2,
             timeouts: times(2),
             restarts: times(1),
+            drops: times(1),
             ..STORING
         },
         ci: true,
     },
     Preset {
         name: "async-pre-vote",
-        purpose: "asynchronous storage × PreVote: what a server tells itself comes terms later, and from an earlier round",
+        purpose: "asynchronous storage × PreVote: a server hears its own grant of an earlier round",
+        config: Config {
+            pre_vote: true,
+            ..ASYNC
+        },
+        bounds: Bounds {
+            max_in_flight: 2,
+            max_outstanding: 3,
+            timeouts: times(2),
+            ..STORING
+        },
+        ci: true,
+    },
+    Preset {
+        name: "async-lease",
+        purpose: "asynchronous storage × PreVote × CheckQuorum: leases begin before the vote is durable that begins them",
         config: Config {
             servers: 2,
             ..FULL_ASYNC
@@ -837,23 +853,21 @@ const ALL: &[Preset] = &[
     },
     Preset {
         name: "async-conflict",
-        purpose: "asynchronous storage × conflict: entries that are overwritten before they are durable, and storage that \
-                  acknowledges them a term late",
+        purpose: "asynchronous storage × two leaders: what a server tells itself, and what storage acknowledges, comes a term \
+                  late",
         config: ASYNC,
         bounds: Bounds {
             max_term: 2,
             max_in_flight: 2,
-            max_outstanding: 3,
             timeouts: times(2),
-            drops: times(1),
             ..STORING
         },
         ci: true,
     },
     Preset {
         name: "async-crash",
-        purpose: "asynchronous storage × crash: an application that keeps its state in memory applies again, and a server \
-                  that lost its outstanding appends is sent them again",
+        purpose: "asynchronous storage × crashes: an application that keeps its state in memory applies again, and a server \
+                  that lost outstanding appends is sent them again",
         config: Config {
             servers: 2,
             application_in_memory: true,
@@ -861,9 +875,9 @@ const ALL: &[Preset] = &[
         },
         bounds: Bounds {
             max_term: 2,
+            max_in_flight: 2,
             timeouts: times(2),
-            proposals: times(1),
-            restarts: times(1),
+            restarts: times(2),
             compactions: times(1),
             ..STORING
         },
@@ -888,7 +902,8 @@ const ALL: &[Preset] = &[
     },
     Preset {
         name: "async-joint",
-        purpose: "asynchronous storage × joint change: whoever leads leaves the joint configuration when it has applied it",
+        purpose: "asynchronous storage × joint change × crashes: whoever leads leaves the joint configuration when it has \
+                  applied it, and a server comes back with the configuration that its application has",
         config: Config {
             storage: Storage::Async,
             servers: 2,
@@ -898,7 +913,7 @@ const ALL: &[Preset] = &[
         bounds: Bounds {
             max_term: 2,
             timeouts: times(2),
-            restarts: times(1),
+            restarts: times(2),
             changes: one(CHANGE.add_voter(2).remove(1)),
             ..STORING
         },
@@ -906,16 +921,22 @@ const ALL: &[Preset] = &[
     },
     Preset {
         name: "async-snapshot",
-        purpose: "asynchronous storage × compaction × conflict: a snapshot replaces entries that are not durable yet, and is \
-                  durable terms later or lost in a crash",
-        config: ASYNC,
+        purpose: "asynchronous storage × compaction × conflict: the one voter crashes and leads again with other entries, and its \
+                  learner has the ones from before, not durable yet, when it gets a snapshot",
+        config: Config {
+            storage: Storage::Async,
+            servers: 2,
+            voters: ServerSet::of(&[1]),
+            learners: ServerSet::of(&[2]),
+            ..PLAIN
+        },
         bounds: Bounds {
-            max_term: 2,
-            max_in_flight: 2,
-            timeouts: times(2),
+            max_term: 3,
+            max_outstanding: 3,
+            timeouts: times(3),
             heartbeats: times(1),
+            restarts: times(1),
             compactions: times(1),
-            drops: times(1),
             ..STORING
         },
         ci: true,

@@ -166,7 +166,7 @@ pub(super) const WITNESSES: &[Witness] = &[
     on_step(
         "late_own_vote_reachable",
         "a server hears its own vote of an earlier term",
-        "async-election",
+        "async-conflict",
         |_, before, action, _| hears_late(before, action, |m| is_grant(m) && m.to == m.from),
     ),
     on_step(
@@ -191,7 +191,7 @@ pub(super) const WITNESSES: &[Witness] = &[
     on_step(
         "overwritten_acknowledged_reachable",
         "storage acknowledges entries that were overwritten since",
-        "async-conflict",
+        "async-snapshot",
         |_, before, action, _| {
             acknowledged(before, action).is_some_and(|(i, ack)| !i.log.matches(ack.last))
         },

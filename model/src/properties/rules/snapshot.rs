@@ -18,11 +18,13 @@ pub(super) const ALL: &[TransitionProperty] = &[
     rule!(
         "log_begins_later_step",
         "what a snapshot stands for is dropped for good: a log begins later only when it is compacted or \
-         replaced by a snapshot of the leader (paper, section 7), and never earlier",
+         replaced by a snapshot of the leader (paper, section 7), and never earlier, unless a crash takes back what is not \
+         durable",
         always => |it: &Applied<'_>| {
             let (old, new) = (it.i.log.snapshot(), it.next.log.snapshot());
             let compacted = matches!(it.action, Action::Compact(_));
-            old == new || new.index > old.index && (compacted || installed(it).is_some())
+            let lost = it.crashes() && new == it.next.durable_log().snapshot();
+            old == new || lost || new.index > old.index && (compacted || installed(it).is_some())
         }
     ),
     rule!(
