@@ -189,11 +189,20 @@ fn anonymous(server: &Server) -> u64 {
     let stored = server.storage.as_ref().map(|storage| {
         let appends = storage.appends.iter().map(|append| {
             let written = append.hard_state.map(|it| (it.term, it.commit));
-            (written, append.first, append.entries.len(), append.acknowledges)
+            (
+                written,
+                append.first,
+                append.entries.len(),
+                append.acknowledges,
+            )
         });
         let durable = storage.durable.hard_state;
         (
-            (durable.term, durable.vote.map(|id| id == server.id), durable.commit),
+            (
+                durable.term,
+                durable.vote.map(|id| id == server.id),
+                durable.commit,
+            ),
             (storage.durable.log.last(), storage.applied, storage.stable),
             appends.collect::<SmallVec<[_; 2]>>(),
         )
@@ -365,7 +374,10 @@ pub(crate) fn rename_server(server: &Server, renaming: &Renaming, back: &Renamin
         }),
         log: rename_log(&server.log, renaming),
         configuration: rename_configuration(server.configuration, renaming),
-        storage: server.storage.as_ref().map(|storage| Arc::new(rename_storage(storage, renaming))),
+        storage: server
+            .storage
+            .as_ref()
+            .map(|storage| Arc::new(rename_storage(storage, renaming))),
         ..*server
     }
 }
@@ -391,7 +403,11 @@ fn rename_storage(storage: &Storage, renaming: &Renaming) -> Storage {
             .map(|(last, configuration)| (last, rename_configuration(configuration, renaming))),
         first: append.first,
         entries: rename_entries(&append.entries, renaming),
-        responses: append.responses.iter().map(|m| rename_message(m, renaming)).collect(),
+        responses: append
+            .responses
+            .iter()
+            .map(|m| rename_message(m, renaming))
+            .collect(),
         acknowledges: append.acknowledges,
     };
     Storage {

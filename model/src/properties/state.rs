@@ -368,11 +368,12 @@ fn is_in_order(peer: &Progress, most: u32) -> bool {
 
 fn message_terms_inv(cluster: &Cluster, state: &ClusterState) -> bool {
     // Requests leave before the term of their sender is durable, and a crash may take that back.
-    cluster.settings.is_async || state.network.iter().all(|m| {
-        let (id, more) = gauge(m);
-        let term = state.servers.get(id.slot()).map_or(u32::MAX, |i| i.term);
-        m.term <= term.saturating_add(more)
-    })
+    cluster.settings.is_async
+        || state.network.iter().all(|m| {
+            let (id, more) = gauge(m);
+            let term = state.servers.get(id.slot()).map_or(u32::MAX, |i| i.term);
+            m.term <= term.saturating_add(more)
+        })
 }
 
 /// What limits the term of a message: that of a server, and how far the message may be ahead of it.

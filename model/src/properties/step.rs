@@ -302,7 +302,6 @@ fn restarted<'a>(
     action: &Action,
     after: &'a ClusterState,
 ) -> Option<Move<'a>> {
-    moved(before, action, after).filter(|_| {
-        matches!(action, Action::Restart(_) | Action::RestartKeeping(..))
-    })
+    moved(before, action, after)
+        .filter(|_| matches!(action, Action::Restart(_) | Action::RestartKeeping(..)))
 }

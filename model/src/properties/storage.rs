@@ -104,7 +104,8 @@ pub(super) const WITNESSES: &[Witness] = &[
         |_, before, action, after| {
             persisted(before, action).is_some_and(|(i, _)| {
                 i.configuration.is_quorum(i.granted)
-                    && moved(before, action, after).is_some_and(|(_, next)| next.role == Role::Leader)
+                    && moved(before, action, after)
+                        .is_some_and(|(_, next)| next.role == Role::Leader)
             })
         },
     ),
@@ -136,8 +137,7 @@ pub(super) const WITNESSES: &[Witness] = &[
         "async-single",
         |_, before, action, after| {
             matches!(action, Action::RestartKeeping(_, 1))
-                && moved(before, action, after)
-                    .is_some_and(|(i, _)| i.outstanding_appends() > 1)
+                && moved(before, action, after).is_some_and(|(i, _)| i.outstanding_appends() > 1)
         },
     ),
     on_step(
@@ -257,7 +257,8 @@ pub(super) const WITNESSES: &[Witness] = &[
         "a snapshot is durable in a later term, and is applied",
         "async-snapshot",
         |_, before, action, _| {
-            acknowledged(before, action).is_some_and(|(i, ack)| ack.term < i.term && ack.snapshot > 0)
+            acknowledged(before, action)
+                .is_some_and(|(i, ack)| ack.term < i.term && ack.snapshot > 0)
         },
     ),
 ];

@@ -165,7 +165,9 @@ impl Server {
 
     /// The log that a crash leaves at least: with atomic storage all of it.
     pub(crate) fn durable_log(&self) -> &Log {
-        self.storage.as_ref().map_or(&self.log, |it| &it.durable.log)
+        self.storage
+            .as_ref()
+            .map_or(&self.log, |it| &it.durable.log)
     }
 
     /// What a crash leaves beside the log.
@@ -186,7 +188,9 @@ impl Server {
 
     /// Whether a snapshot replaced the log that is not known to be durable.
     pub(crate) fn has_unstable_snapshot(&self) -> bool {
-        self.storage.as_ref().is_some_and(|it| it.unstable_snapshot > 0)
+        self.storage
+            .as_ref()
+            .is_some_and(|it| it.unstable_snapshot > 0)
     }
 }
 
@@ -215,7 +219,12 @@ impl<N: Notes> Turn<'_, N> {
     pub(super) fn tell_itself(&mut self, term: u32, body: Body) {
         let i = self.i.id;
         let (from, to) = (i, i);
-        self.unwritten.waiting.push(Message { from, to, term, body });
+        self.unwritten.waiting.push(Message {
+            from,
+            to,
+            term,
+            body,
+        });
     }
 
     /// Entries from `index` on were replaced: they are neither durable nor outstanding.
@@ -256,7 +265,10 @@ impl<N: Notes> Turn<'_, N> {
             return;
         };
         let entries = log.from(self.unwritten.entries + 1, usize::MAX);
-        let snapshot = self.unwritten.snapshot.then(|| (log.snapshot(), log.snapshot_configuration()));
+        let snapshot = self
+            .unwritten
+            .snapshot
+            .then(|| (log.snapshot(), log.snapshot_configuration()));
         let unstable = storage.stable < log.last_index();
         let append = Append {
             hard_state: (now != self.unwritten.handed).then_some(now),
@@ -269,7 +281,11 @@ impl<N: Notes> Turn<'_, N> {
             responses: std::mem::take(&mut self.unwritten.waiting),
             acknowledges: (unstable || snapshot.is_some()).then(|| Acknowledgement {
                 term,
-                last: if unstable { log.last() } else { Position::default() },
+                last: if unstable {
+                    log.last()
+                } else {
+                    Position::default()
+                },
                 snapshot: snapshot.map_or(0, |(last, _)| last.index),
             }),
         };
@@ -357,7 +373,14 @@ impl<N: Notes> Turn<'_, N> {
     /// may have been overwritten, and overwritten again by entries of the same index and term, so that the outstanding
     /// append in between would still take them away (etcd's raft: the ABA problem of `newStorageAppendRespMsg`). A snapshot is
     /// of what is committed, so it is valid in any term; then the application has it too.
-    fn hear_storage(&mut self, Acknowledgement { term, last, snapshot }: Acknowledgement) {
+    fn hear_storage(
+        &mut self,
+        Acknowledgement {
+            term,
+            last,
+            snapshot,
+        }: Acknowledgement,
+    ) {
         let matches = self.i.log.matches(last);
         let current = term == self.i.term;
         if last.index > 0 {

@@ -1,8 +1,6 @@
 //! A server in the vocabulary that conformance compares.
 
-use super::{
-    Acknowledgement, Append, Flow, HardState, Image, Log, Progress, Server, Storage,
-};
+use super::{Acknowledgement, Append, Flow, HardState, Image, Log, Progress, Server, Storage};
 use crate::configuration::Configuration;
 use crate::ids::{Id, IdSet};
 use crate::message::{self, Message, Position};
@@ -54,8 +52,11 @@ impl Server {
             stable: index(outstanding.map_or(0, |it| it.stable)),
             unstable_snapshot: outstanding.and_then(|it| some_index(it.unstable_snapshot)),
             own_match: own.map(|peers| index(peers[self.id.slot()].matched)).next(),
-            appends: outstanding.map_or_else(Vec::new, |it| it.appends.iter().map(Append::view).collect()),
-            applies: outstanding.map_or_else(Vec::new, |it| it.applies.iter().copied().map(index).collect()),
+            appends: outstanding
+                .map_or_else(Vec::new, |it| it.appends.iter().map(Append::view).collect()),
+            applies: outstanding.map_or_else(Vec::new, |it| {
+                it.applies.iter().copied().map(index).collect()
+            }),
         }
     }
 
@@ -142,8 +143,7 @@ fn durable(hard_state: HardState, log: &Log) -> DurableImage {
         vote: hard_state.vote.map(ServerId::from),
         commit: index(hard_state.commit),
         log: log.iter().map(Into::into).collect(),
-        snapshot: (last.index > 0)
-            .then(|| message::snapshot(last, log.snapshot_configuration())),
+        snapshot: (last.index > 0).then(|| message::snapshot(last, log.snapshot_configuration())),
     }
 }
 
@@ -153,7 +153,11 @@ fn log_of(snapshot: Option<&vocabulary::Snapshot>, log: &[vocabulary::Entry]) ->
         Some(snapshot) => snapshot_of(snapshot)?,
         None => Default::default(),
     };
-    Some(Log::behind(last, configuration, entries.collect::<Option<_>>()?))
+    Some(Log::behind(
+        last,
+        configuration,
+        entries.collect::<Option<_>>()?,
+    ))
 }
 
 fn snapshot_of(snapshot: &vocabulary::Snapshot) -> Option<(Position, Configuration)> {
@@ -166,7 +170,8 @@ fn snapshot_of(snapshot: &vocabulary::Snapshot) -> Option<(Position, Configurati
 
 /// Somebody who may be there; `None` within if it cannot be named.
 fn name(id: Option<ServerId>) -> Option<Option<Id>> {
-    id.map(|id| Id::try_from(id).ok()).map_or(Some(None), |id| id.map(Some))
+    id.map(|id| Id::try_from(id).ok())
+        .map_or(Some(None), |id| id.map(Some))
 }
 
 impl Storage {
@@ -212,12 +217,14 @@ impl Append {
             first: index(self.first),
             entries: self.entries.iter().map(Into::into).collect(),
             responses: self.responses.iter().map(Into::into).collect(),
-            acknowledges: self.acknowledges.map(|it| vocabulary::StorageAcknowledgement {
-                term: term(it.term),
-                last_index: index(it.last.index),
-                last_term: term(it.last.term),
-                snapshot: some_index(it.snapshot),
-            }),
+            acknowledges: self
+                .acknowledges
+                .map(|it| vocabulary::StorageAcknowledgement {
+                    term: term(it.term),
+                    last_index: index(it.last.index),
+                    last_term: term(it.last.term),
+                    snapshot: some_index(it.snapshot),
+                }),
         }
     }
 

@@ -165,7 +165,11 @@ fn campaigns(it: &Applied<'_>) -> bool {
         && match role {
             // Who learns from it is sent appends already.
             Role::Leader => !it.sent().iter().any(|m| asks(&m.body)),
-            _ => next.granted.len() == first_votes(it) && next.refused.is_empty() && it.sends(requests),
+            _ => {
+                next.granted.len() == first_votes(it)
+                    && next.refused.is_empty()
+                    && it.sends(requests)
+            }
         }
 }
 

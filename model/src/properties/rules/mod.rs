@@ -163,7 +163,8 @@ impl<'a> Applied<'a> {
             (Some(i), Some(next)) => {
                 let mut i = Storage::clone(i);
                 let answers = |it: &&Append| it.hard_state.is_none() && it.first == 0;
-                i.appends.extend(self.handed_over().filter(answers).cloned());
+                i.appends
+                    .extend(self.handed_over().filter(answers).cloned());
                 i == **next
             }
             (i, next) => i == next,

@@ -386,7 +386,9 @@ fn commits_what_is_durable(it: &Applied<'_>) -> bool {
     };
     let own = |i: &Server| i.peers.as_ref().map(|peers| peers[i.id.slot()].matched);
     let changes = it.reconfigures();
-    let looks = it.for_leader().is_some() || own(i) != own(next) || changes && it.next.configuration.all_voters().contains(next.id);
+    let looks = it.for_leader().is_some()
+        || own(i) != own(next)
+        || changes && it.next.configuration.all_voters().contains(next.id);
     let counted = |index: &u32| {
         let mut have = IdSet::EMPTY;
         let members = next.configuration.members().iter();

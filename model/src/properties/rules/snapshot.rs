@@ -13,7 +13,10 @@ pub(super) const ALL: &[TransitionProperty] = &[
         "compact_step",
         "\"each server takes snapshots independently, covering just the committed entries in its log\" (paper, \
          section 7): a snapshot stands for what was applied, has the configuration in use, and nothing else changes",
-        |it: &Applied<'_>| matches!(it.action, Action::Compact(_)) => compacts
+        |it: &Applied<'_>| {
+            let something = it.i.applied() > it.i.log.snapshot().index;
+            matches!(it.action, Action::Compact(_)) && something && !it.i.has_unstable_snapshot()
+        } => compacts
     ),
     rule!(
         "log_begins_later_step",

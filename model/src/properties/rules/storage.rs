@@ -4,8 +4,8 @@
 use super::{Applied, TransitionProperty, rule};
 use crate::cluster::Action;
 use crate::message::{Body, Message};
-use crate::server::{Append, HardState, Image, Storage};
 use crate::server::configuration_at;
+use crate::server::{Append, HardState, Image, Storage};
 use lockstep_traces::Role;
 
 pub(super) const ALL: &[TransitionProperty] = &[
@@ -160,7 +160,8 @@ fn written(image: &Image, append: &Append) -> bool {
 }
 
 fn persists(it: &Applied<'_>) -> bool {
-    let (Some(append), Some(i), Some(next)) = (it.persisted(), &it.i.storage, &it.next.storage) else {
+    let (Some(append), Some(i), Some(next)) = (it.persisted(), &it.i.storage, &it.next.storage)
+    else {
         return it.i == it.next && it.sends([]);
     };
     let (old, new) = (&i.durable.log, &next.durable.log);
@@ -183,14 +184,19 @@ fn hands_over_all(it: &Applied<'_>) -> bool {
     };
     let all = |storage: &Storage| {
         let mut image = storage.durable.clone();
-        storage.appends.iter().for_each(|append| image.write(append));
+        storage
+            .appends
+            .iter()
+            .for_each(|append| image.write(append));
         image
     };
     let image = all(storage);
     let unknown = storage.stable < it.next.log.last_index();
     let acknowledges = it.handed_over().is_none_or(|append| {
         let acknowledged = append.acknowledges.map_or(0, |it| it.last.index);
-        let term = append.acknowledges.is_none_or(|ack| ack.term == it.next.term);
+        let term = append
+            .acknowledges
+            .is_none_or(|ack| ack.term == it.next.term);
         term && acknowledged == if unknown { it.next.log.last_index() } else { 0 }
     });
     (image.hard_state, &image.log) == (it.next.hard_state(), &it.next.log) && acknowledges
@@ -218,7 +224,9 @@ fn hands_to_application(it: &Applied<'_>) -> bool {
         return false;
     };
     let handed = next.applies.last().copied().unwrap_or(next.applied);
-    let ascends = std::iter::once(&next.applied).chain(&next.applies).is_sorted();
+    let ascends = std::iter::once(&next.applied)
+        .chain(&next.applies)
+        .is_sorted();
     match next.unstable_snapshot {
         0 => ascends && handed == next.applied.max(it.next.commit.min(next.stable)),
         _ => next.applies.is_empty(),
@@ -257,7 +265,10 @@ fn comes_back(it: &Applied<'_>) -> bool {
         _ => 0,
     };
     let mut image = i.durable.clone();
-    i.appends.iter().take(kept).for_each(|append| image.write(append));
+    i.appends
+        .iter()
+        .take(kept)
+        .for_each(|append| image.write(append));
     let snapshot = image.log.snapshot().index;
     let applied = match it.settings.application_in_memory {
         true => snapshot,
