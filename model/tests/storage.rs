@@ -322,7 +322,7 @@ fn what_is_unsafe_is_found_out() {
             Departure::EntriesWithoutHardState,
             "async-conflict",
             "sane_after_crash_inv",
-            9,
+            7,
         ),
     ];
     for (departure, preset, property, length) in cases {

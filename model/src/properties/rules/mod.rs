@@ -302,12 +302,7 @@ impl<'a> Applied<'a> {
 
     /// Whether before the step it may campaign: it votes, and has nothing committed and not applied that changes who does.
     fn may_campaign(&self) -> bool {
-        let mut unapplied = self.i.applied() + 1..=self.i.commit;
-        let changes = |index: u32| {
-            let entry = self.i.log.entry(index);
-            entry.is_some_and(|entry| entry.payload.as_conf_change().is_some())
-        };
-        self.votes() && !self.i.has_unstable_snapshot() && !unapplied.any(changes)
+        may_campaign(self.i)
     }
 
     /// Whether before the step it leads, is part of its own configuration, and does not hand over.
@@ -361,6 +356,17 @@ impl<'a> Applied<'a> {
             && self.next.role == Role::Leader
             && self.i.term == self.next.term
     }
+}
+
+/// Whether a server votes, has nothing committed and not applied that changes who does, and waits for no snapshot.
+fn may_campaign(i: &Server) -> bool {
+    let mut unapplied = i.applied() + 1..=i.commit;
+    let changes = |index: u32| {
+        let entry = i.log.entry(index);
+        entry.is_some_and(|entry| entry.payload.as_conf_change().is_some())
+    };
+    let votes = i.configuration.all_voters().contains(i.id);
+    votes && !i.has_unstable_snapshot() && !unapplied.any(changes)
 }
 
 /// Whether a message is the answer of a server that is no member of the recipient's configuration.

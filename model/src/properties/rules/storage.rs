@@ -1,12 +1,12 @@
 //! Asynchronous storage (paper, section 5 and figure 2; thesis, sections 3.8 and 10.2.1; etcd's raft,
 //! `AsyncStorageWrites`).
 
-use super::{Applied, TransitionProperty, rule};
+use super::inputs::{changes, ignores};
+use super::{Applied, TransitionProperty, may_campaign, rule};
 use crate::cluster::Action;
 use crate::message::{Body, Message};
-use crate::server::configuration_at;
-use crate::server::{Append, HardState, Image, Storage};
-use lockstep_traces::Role;
+use crate::server::{Append, HardState, Image, Server, Stimulus, Storage, configuration_at};
+use lockstep_traces::{Outcome, Role};
 
 pub(super) const ALL: &[TransitionProperty] = &[
     rule!(
@@ -58,7 +58,7 @@ pub(super) const ALL: &[TransitionProperty] = &[
         "a leader counts its own entries when they are durable, and not before (thesis, section 10.2.1)",
         |it: &Applied<'_>| it.settings.is_async && it.still_leads() => |it: &Applied<'_>| {
             let slot = it.i.id.slot();
-            let own = |i: &crate::server::Server| i.peers.as_ref().map_or(0, |peers| peers[slot].matched);
+            let own = |i: &Server| i.peers.as_ref().map_or(0, |peers| peers[slot].matched);
             let heard = it.persisted().into_iter().flat_map(|it| &it.responses).filter_map(|m| match m.body {
                 Body::AppendEntriesAccepted { index } if m.to == it.i.id && m.term == it.i.term => Some(index),
                 _ => None,
@@ -92,17 +92,12 @@ pub(super) const ALL: &[TransitionProperty] = &[
     ),
     rule!(
         "unapplied_change_step",
-        "a server that has committed a change of the configuration and not applied it does not campaign, nor does one that \
+        "a voter that has committed a change of the configuration and not applied it does not campaign, nor does one that \
          waits for a snapshot to be durable (etcd's raft, hup)",
         |it: &Applied<'_>| {
-            let asked = matches!(it.action, Action::Timeout(_))
-                || it.message.is_some_and(|m| m.body == Body::TimeoutNow);
-            it.settings.is_async && asked && !it.may_campaign() && it.i.role != Role::Leader
-        } => |it: &Applied<'_>| {
-            let campaigns = matches!(it.next.role, Role::PreCandidate | Role::Candidate);
-            it.next.role == it.i.role && (!campaigns || it.next.term == it.i.term)
-                || it.next.role == Role::Follower
-        }
+            let votes = it.next.configuration.all_voters().contains(it.next.id);
+            is_async(it) && changes(it) && votes && !may_campaign(it.next)
+        } => |it: &Applied<'_>| ignores(it, Stimulus::Timeout, Outcome::Accepted)
     ),
     rule!(
         "crash_step",
