@@ -355,7 +355,7 @@ impl LocalEvents {
         // To keep more appends than are outstanding is to keep all.
         let idle = idle.filter(|action| !matches!(action, Action::RestartKeeping(..)));
         let next = Id::from_slot((i.slot() + 1) % settings.servers());
-        let idle = idle.filter(move |action| is_of(&settings, *action));
+        let idle = idle.filter(move |action| is_of(settings, *action));
         let idle = idle.filter(move |action| action.peer().is_none_or(|j| j == next));
         // Whoever takes no proposals takes no change, whichever it is.
         let change = ConfChange::LEAVE_JOINT;
