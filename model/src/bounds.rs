@@ -77,11 +77,15 @@ pub enum Kind {
     ProposeConfChange,
     /// Proposals of the second one.
     ProposeOtherConfChange,
+    /// Reads with context 1.
+    ReadIndex,
+    /// Reads with context 2.
+    ReadOtherIndex,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 15] = [
+    pub const ALL: [Kind; 17] = [
         Kind::Timeout,
         Kind::LeaseExpire,
         Kind::Heartbeat,
@@ -97,6 +101,8 @@ impl Kind {
         Kind::Drop,
         Kind::ProposeConfChange,
         Kind::ProposeOtherConfChange,
+        Kind::ReadIndex,
+        Kind::ReadOtherIndex,
     ];
 
     /// The kinds that every encoding of a state counts.
@@ -113,7 +119,7 @@ impl Kind {
 
     /// The other kinds: those of features that a preset may do without. Without a budget they are no part of a model,
     /// not even as inputs that are compared and not explored.
-    pub const MORE: [Kind; 7] = [
+    pub const MORE: [Kind; 9] = [
         Kind::ProposeConfChange,
         Kind::ProposeOtherConfChange,
         Kind::ForgetLeader,
@@ -121,7 +127,18 @@ impl Kind {
         Kind::TransferLeadership,
         Kind::ReportUnreachable,
         Kind::ReportSnapshot,
+        Kind::ReadIndex,
+        Kind::ReadOtherIndex,
     ];
+
+    /// What the client of a read knows the answer by.
+    pub fn context(self) -> Option<u8> {
+        match self {
+            Kind::ReadIndex => Some(1),
+            Kind::ReadOtherIndex => Some(2),
+            _ => None,
+        }
+    }
 
     /// The place in the menu of changes of the change that is proposed.
     pub fn change(self) -> Option<usize> {
@@ -144,19 +161,21 @@ impl Kind {
                 | Kind::ForgetLeader
                 | Kind::Compact
                 | Kind::TransferLeadership
+                | Kind::ReadIndex
+                | Kind::ReadOtherIndex
         )
     }
 }
 
 /// A set of kinds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct KindSet(u16);
+pub(crate) struct KindSet(u32);
 
 impl KindSet {
     pub(crate) const EMPTY: KindSet = KindSet(0);
 
     pub(crate) fn set(&mut self, kind: Kind, member: bool) {
-        self.0 = self.0 & !(1 << kind as u8) | u16::from(member) << kind as u8;
+        self.0 = self.0 & !(1 << kind as u8) | u32::from(member) << kind as u8;
     }
 
     /// The members, in the order of [`Kind::ALL`].
@@ -210,6 +229,26 @@ pub struct Bounds {
     /// The changes of the configuration that clients may propose, with the budgets of
     /// [`Kind::ProposeConfChange`] and [`Kind::ProposeOtherConfChange`].
     pub changes: [(ConfChange, Budget); 2],
+    /// Budgets of [`Kind::ReadIndex`] and [`Kind::ReadOtherIndex`].
+    pub reads: [Budget; 2],
+    /// What may be supposed of the clocks where reads are answered by lease.
+    pub timing: Timing,
+}
+
+/// What may be supposed of clocks, which a lease needs. The model has none: timers are independent. So what is supposed
+/// excludes no run: the history notes if a run breaks it ([`History`](crate::History)), and nothing is said of the reads that follow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Timing {
+    /// Nothing: what is answered by lease may be stale, and is not looked at.
+    #[default]
+    Free,
+    /// A follower's lease or timer ends only after an election timeout has passed at its leader since the last contact of
+    /// that follower. Not enough for etcd's rule, by which a peer is active if it was heard from at any time of the last
+    /// interval.
+    Elapsed,
+    /// A follower's lease or timer ends only after its leader has found it silent for a whole election timeout and not
+    /// heard from it since, and its answers do not arrive after that.
+    Silent,
 }
 
 impl Bounds {
@@ -232,6 +271,8 @@ impl Bounds {
         drops: Budget::Unlimited,
         disturbances: Budget::Unlimited,
         changes: Self::NO_CHANGES,
+        reads: [Budget::Unlimited; 2],
+        timing: Timing::Free,
     };
 
     /// The menu without any change.
@@ -276,6 +317,8 @@ impl Bounds {
             Kind::Drop => self.drops,
             Kind::ProposeConfChange => self.changes[0].1,
             Kind::ProposeOtherConfChange => self.changes[1].1,
+            Kind::ReadIndex => self.reads[0],
+            Kind::ReadOtherIndex => self.reads[1],
         }
     }
 }

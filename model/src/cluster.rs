@@ -2,7 +2,8 @@
 
 use crate::bounds::{Bounds, Kind, Spent};
 use crate::configuration::ConfChange;
-use crate::history::History;
+use crate::dialect::Departure;
+use crate::history::{History, ReadStep};
 use crate::ids::{Id, MAX_SERVERS};
 use crate::machine::EventNumbers;
 use crate::message::{Message, Payload};
@@ -14,7 +15,7 @@ use crate::symmetry::stabiliser;
 use arrayvec::ArrayVec;
 use lockstep_engine::KindSet;
 use lockstep_traces as vocabulary;
-use lockstep_traces::{Emitted, Event, Input, Outcome, Role, ServerId};
+use lockstep_traces::{Emitted, Event, Input, Outcome, Reads, Role, ServerId};
 use std::sync::Arc;
 
 /// A cluster of servers on an unordered, lossy, duplicating network, and the bounds within which it is
@@ -66,6 +67,10 @@ pub enum Action {
     ProposeConfChange(Id),
     /// A client proposes the second one.
     ProposeOtherConfChange(Id),
+    /// A client reads with context 1.
+    ReadIndex(Id),
+    /// A client reads with context 2.
+    ReadOtherIndex(Id),
     /// A server is asked for another leader.
     TransferLeadership(Id, Id),
     /// A server is told that a peer could not be reached.
@@ -91,6 +96,8 @@ pub struct Transition {
     pub outcome: Outcome,
     /// What it sent.
     pub sent: Vec<Emitted>,
+    /// The reads that it answered to its clients.
+    pub read_states: Vec<vocabulary::ReadState>,
     /// The rules that were applied.
     pub rules: RuleSet,
     /// Whether the state afterwards is within the bound. If not, the edge counts but is not followed.
@@ -99,7 +106,7 @@ pub struct Transition {
 
 impl Action {
     /// The names of the kinds of action, in the vocabulary of traces.
-    pub const KINDS: [&'static str; 16] = [
+    pub const KINDS: [&'static str; 18] = [
         "Timeout",
         "LeaseExpire",
         "Heartbeat",
@@ -110,6 +117,8 @@ impl Action {
         "Compact",
         "ProposeConfChange",
         "ProposeOtherConfChange",
+        "ReadIndex",
+        "ReadOtherIndex",
         "TransferLeadership",
         "ReportUnreachable",
         "ReportSnapshot",
@@ -131,17 +140,19 @@ impl Action {
             Action::Compact(_) => 7,
             Action::ProposeConfChange(_) => 8,
             Action::ProposeOtherConfChange(_) => 9,
-            Action::TransferLeadership(..) => 10,
-            Action::ReportUnreachable(..) => 11,
-            Action::ReportSnapshot(..) => 12,
-            Action::Deliver(_) => 13,
-            Action::Duplicate(_) => 14,
-            Action::Drop(_) => 15,
+            Action::ReadIndex(_) => 10,
+            Action::ReadOtherIndex(_) => 11,
+            Action::TransferLeadership(..) => 12,
+            Action::ReportUnreachable(..) => 13,
+            Action::ReportSnapshot(..) => 14,
+            Action::Deliver(_) => 15,
+            Action::Duplicate(_) => 16,
+            Action::Drop(_) => 17,
         }
     }
 
     /// How many kinds there are of which there is one event at a server. Those about a peer have one for each.
-    pub(crate) const PLAIN: usize = 10;
+    pub(crate) const PLAIN: usize = 12;
 
     /// How many events happen to a server, counting those about each peer.
     pub const LOCAL_EVENTS: usize = Action::PLAIN + 4 * MAX_SERVERS;
@@ -185,6 +196,8 @@ impl Action {
             7 => Some(Action::Compact(i)),
             8 => Some(Action::ProposeConfChange(i)),
             9 => Some(Action::ProposeOtherConfChange(i)),
+            10 => Some(Action::ReadIndex(i)),
+            11 => Some(Action::ReadOtherIndex(i)),
             number => about(number - Action::PLAIN),
         }
     }
@@ -206,6 +219,8 @@ impl Action {
             Kind::Compact => 7..8,
             Kind::ProposeConfChange => 8..9,
             Kind::ProposeOtherConfChange => 9..10,
+            Kind::ReadIndex => 10..11,
+            Kind::ReadOtherIndex => 11..12,
             Kind::TransferLeadership => about(0, 1),
             Kind::ReportUnreachable => about(1, 1),
             Kind::ReportSnapshot => about(2, 2),
@@ -246,6 +261,8 @@ impl Action {
             Input::TransferLeadership { to } => Action::TransferLeadership(i, named(to)?),
             Input::ReportUnreachable { peer } => Action::ReportUnreachable(i, named(peer)?),
             Input::ReportSnapshot { peer, ok } => Action::ReportSnapshot(i, named(peer)?, *ok),
+            Input::ReadIndex { context: 2 } => Action::ReadOtherIndex(i),
+            Input::ReadIndex { .. } => Action::ReadIndex(i),
             Input::Deliver(_) => return None,
         })
     }
@@ -266,6 +283,8 @@ impl Action {
             Action::ReportSnapshot(..) => Some(Kind::ReportSnapshot),
             Action::ProposeConfChange(_) => Some(Kind::ProposeConfChange),
             Action::ProposeOtherConfChange(_) => Some(Kind::ProposeOtherConfChange),
+            Action::ReadIndex(_) => Some(Kind::ReadIndex),
+            Action::ReadOtherIndex(_) => Some(Kind::ReadOtherIndex),
             Action::Deliver(_) => None,
             Action::Duplicate(_) => Some(Kind::Duplicate),
             Action::Drop(_) => Some(Kind::Drop),
@@ -356,7 +375,10 @@ fn matters(server: &Server, settings: &Settings, action: Action) -> bool {
             | Action::ProposeConfChange(_)
             | Action::ProposeOtherConfChange(_) => follows && settings.forward_proposals,
             Action::Restart(_) => true,
-            Action::ForgetLeader(_) => follows,
+            Action::ForgetLeader(_) => follows && settings.reads != Reads::LeaseBased,
+            Action::ReadIndex(_) | Action::ReadOtherIndex(_) => {
+                (leads || follows) && !refuses_reads(server, settings)
+            }
             Action::Compact(_) => server.commit > server.log.snapshot().index,
             Action::TransferLeadership(_, to) if leads => {
                 let asked = server.transferee == Some(to);
@@ -370,11 +392,23 @@ fn matters(server: &Server, settings: &Settings, action: Action) -> bool {
         }
 }
 
+/// Whether a leader that has committed in its term, and is no quorum by itself, refuses reads because its lease does not
+/// count any more.
+fn refuses_reads(leader: &Server, settings: &Settings) -> bool {
+    let lapsed = leader.reads.as_ref().is_some_and(|reads| reads.handed_over);
+    let committed = leader.log.term_at(leader.commit) == Some(leader.term);
+    lapsed
+        && committed
+        && !leader.is_alone()
+        && !settings.departs(Departure::LeaseAfterTimeoutNow)
+}
+
 /// Whether the cluster has such events: the peer that an event is about, if it is about one, is one of its servers, and
 /// its configuration may change.
 fn is_of(settings: &Settings, action: Action) -> bool {
     match action {
         Action::ProposeConfChange(_) | Action::ProposeOtherConfChange(_) => settings.may_change,
+        Action::ReadIndex(_) | Action::ReadOtherIndex(_) => settings.reads != Reads::Off,
         Action::TransferLeadership(_, j)
         | Action::ReportUnreachable(_, j)
         | Action::ReportSnapshot(_, j, _) => settings.is_server(j),
@@ -384,7 +418,11 @@ fn is_of(settings: &Settings, action: Action) -> bool {
 
 /// A local event as the server takes it, where a proposal carries `value` or `change`; `None` if it happens to a
 /// message.
-fn stimulus(action: Action, value: u64, change: ConfChange) -> Option<(Id, Stimulus<'static>)> {
+pub(crate) fn stimulus(
+    action: Action,
+    value: u64,
+    change: ConfChange,
+) -> Option<(Id, Stimulus<'static>)> {
     Some(match action {
         Action::Timeout(i) => (i, Stimulus::Timeout),
         Action::LeaseExpire(i) => (i, Stimulus::LeaseExpire),
@@ -398,6 +436,8 @@ fn stimulus(action: Action, value: u64, change: ConfChange) -> Option<(Id, Stimu
         Action::ProposeConfChange(i) | Action::ProposeOtherConfChange(i) => {
             (i, Stimulus::ProposeConfChange(change))
         }
+        Action::ReadIndex(i) => (i, Stimulus::ReadIndex(1)),
+        Action::ReadOtherIndex(i) => (i, Stimulus::ReadIndex(2)),
         Action::ForgetLeader(i) => (i, Stimulus::ForgetLeader),
         Action::Compact(i) => (i, Stimulus::Compact),
         Action::TransferLeadership(i, to) => (i, Stimulus::TransferLeadership(to)),
@@ -486,6 +526,8 @@ impl ClusterState {
             | Action::Restart(i)
             | Action::ProposeConfChange(i)
             | Action::ProposeOtherConfChange(i)
+            | Action::ReadIndex(i)
+            | Action::ReadOtherIndex(i)
             | Action::ForgetLeader(i)
             | Action::Compact(i)
             | Action::TransferLeadership(i, _)
@@ -584,6 +626,35 @@ impl Cluster {
         }
     }
 
+    /// Whether anybody reads, so that the history has to keep what was asked for and answered.
+    pub(crate) fn reads(&self) -> bool {
+        self.settings.reads != Reads::Off
+    }
+
+    /// The history after a step of a cluster in which clients read. What was answered the server and its input say.
+    pub(crate) fn record_step(
+        &self,
+        history: &History,
+        (before, after): (&Server, &Server),
+        stimulus: Stimulus<'_>,
+    ) -> History {
+        let mut outbox = Outbox::new();
+        let outcome = before
+            .clone()
+            .advance(&self.settings, stimulus, &mut outbox);
+        let step = ReadStep {
+            before,
+            after,
+            stimulus,
+            outcome,
+            answers: &outbox.read_states,
+        };
+        let mut history = history.clone();
+        history.record_reads(self.bounds.timing, &step);
+        history.record(after, before.commit, self.compacts());
+        history
+    }
+
     /// Whether logs may be compacted, so that the history has to keep what was committed.
     pub(crate) fn compacts(&self) -> bool {
         self.bounds.have(Kind::Compact)
@@ -614,7 +685,8 @@ impl Cluster {
             next,
             moved: state.target(*action).map(ServerId::from),
             outcome,
-            sent: outbox.iter().map(Message::emitted).collect(),
+            sent: outbox.emitted(),
+            read_states: outbox.read_states(),
         }
     }
 
@@ -658,12 +730,23 @@ impl Cluster {
     ) -> Outcome {
         let server = &mut state.servers[i.slot()];
         let committed = server.commit;
+        let before = self.reads().then(|| server.clone());
         let outcome = server.advance(&self.settings, stimulus, outbox);
         debug_assert!(
             server.check(&self.settings).is_ok(),
             "{stimulus:?} left a server inconsistent: {:?}",
             server.check(&self.settings)
         );
+        if let Some(before) = before {
+            let step = ReadStep {
+                before: &before,
+                after: server,
+                stimulus,
+                outcome,
+                answers: &outbox.read_states,
+            };
+            state.history.record_reads(self.bounds.timing, &step);
+        }
         state.history.record(server, committed, self.compacts());
         for message in outbox.iter() {
             state.network.insert(message.clone());
@@ -726,6 +809,8 @@ impl Cluster {
             Action::CheckQuorum(i) => to(i, Input::CheckQuorum),
             Action::Propose(i) => to(i, Input::Propose(state.next_value())),
             Action::Restart(i) => to(i, Input::Restart),
+            Action::ReadIndex(i) => to(i, Input::ReadIndex { context: 1 }),
+            Action::ReadOtherIndex(i) => to(i, Input::ReadIndex { context: 2 }),
             Action::ForgetLeader(i) => to(i, Input::ForgetLeader),
             Action::Compact(i) => to(i, Input::Compact),
             Action::TransferLeadership(i, j) => {

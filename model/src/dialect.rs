@@ -3,6 +3,9 @@
 //! The specification is etcd's raft. A *dialect* of it is a set of [`Departure`]s, each a different rule
 //! that is as safe as the one it replaces. They let an implementation that chose otherwise be held to
 //! everything else; a report lists them, and one that makes no difference has no place in a dialect.
+//!
+//! A departure that is [unsafe](Departure::is_unsafe) is a finding, not a dialect: with it the specification violates one of its
+//! properties, and the trace is one that the real library takes.
 
 use std::fmt;
 
@@ -19,17 +22,40 @@ pub enum Departure {
     HeartbeatResponseFreesWindow,
     /// A refused probe may be followed by one below what is known to match.
     ProbeBelowMatch,
+    /// Answers to heartbeats confirm a read by the context that its client gave it. Unsafe.
+    ReadsByContext,
+    /// A leader that is the only voter answers reads before it has committed in its term. Unsafe.
+    SingleVoterReadsAtOnce,
+    /// A leader that does not vote answers reads alone if there is one voter. Unsafe.
+    LastVoterNotAsked,
+    /// A leader that has told a server to campaign goes on answering reads by lease. Unsafe.
+    LeaseAfterTimeoutNow,
 }
 
 impl Departure {
     /// Every departure that the specification knows.
-    pub const ALL: [Departure; 5] = [
+    pub const ALL: [Departure; 9] = [
         Departure::NoCommitMemory,
         Departure::EqualAcknowledgementIgnored,
         Departure::FullWindowPauses,
         Departure::HeartbeatResponseFreesWindow,
         Departure::ProbeBelowMatch,
+        Departure::ReadsByContext,
+        Departure::SingleVoterReadsAtOnce,
+        Departure::LastVoterNotAsked,
+        Departure::LeaseAfterTimeoutNow,
     ];
+
+    /// Whether the specification with this departure violates a property.
+    pub const fn is_unsafe(self) -> bool {
+        matches!(
+            self,
+            Departure::ReadsByContext
+                | Departure::SingleVoterReadsAtOnce
+                | Departure::LastVoterNotAsked
+                | Departure::LeaseAfterTimeoutNow
+        )
+    }
 
     /// Its name in reports.
     pub const fn name(self) -> &'static str {
@@ -39,6 +65,10 @@ impl Departure {
             Departure::FullWindowPauses => "full-window-pauses",
             Departure::HeartbeatResponseFreesWindow => "heartbeat-response-frees-window",
             Departure::ProbeBelowMatch => "probe-below-match",
+            Departure::ReadsByContext => "reads-by-context",
+            Departure::SingleVoterReadsAtOnce => "single-voter-reads-at-once",
+            Departure::LastVoterNotAsked => "last-voter-not-asked",
+            Departure::LeaseAfterTimeoutNow => "lease-after-timeout-now",
         }
     }
 
@@ -70,6 +100,25 @@ impl Departure {
                  or below: an error, but a harmless one, entries are sent once more (tikv/raft-rs#555; \
                  etcd-io/raft#149 mended it in v3.6)"
             }
+            Departure::ReadsByContext => {
+                "a heartbeat of a round of reads carries the context that the client gave the last one, and \
+                 its answer confirms that read and all before it: the late answer to an earlier read of the \
+                 same context confirms reads that came after it was given (etcd before 3.7: readOnly.recvAck, \
+                 advance; etcd #20418; raft-rs: ReadOnly)"
+            }
+            Departure::SingleVoterReadsAtOnce => {
+                "the only voter answers a read before it has committed an entry of its term, so that after a \
+                 restart it may not know what was acknowledged (etcd: stepLeader, IsSingleton); with atomic \
+                 storage there is no such moment"
+            }
+            Departure::LastVoterNotAsked => {
+                "a leader that was removed and goes on leading answers reads alone once the configuration has \
+                 one voter, as if that were itself (etcd: stepLeader, IsSingleton)"
+            }
+            Departure::LeaseAfterTimeoutNow => {
+                "a leader that has told a server to campaign goes on answering reads by lease, although the \
+                 request of that server overrides leases (etcd: sendMsgReadIndexResponse)"
+            }
         }
     }
 }
@@ -82,11 +131,20 @@ impl fmt::Display for Departure {
 
 /// A set of departures.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub struct Dialect(u8);
+pub struct Dialect(u16);
 
 impl Dialect {
     /// The specification as it is: etcd's raft v3.6.
     pub const ETCD: Dialect = Dialect(0);
+
+    /// How etcd's raft v3.7 answers reads: unsafe.
+    pub const ETCD_READS: Dialect = Dialect::ETCD
+        .with(Departure::SingleVoterReadsAtOnce)
+        .with(Departure::LastVoterNotAsked)
+        .with(Departure::LeaseAfterTimeoutNow);
+
+    /// How etcd's raft v3.6 answers reads: unsafe.
+    pub const ETCD_3_6_READS: Dialect = Dialect::ETCD_READS.with(Departure::ReadsByContext);
 
     /// tikv's raft-rs 0.7.
     pub const RAFT_RS: Dialect = Dialect::ETCD
@@ -99,18 +157,18 @@ impl Dialect {
     /// This dialect with one departure more.
     #[must_use]
     pub const fn with(self, departure: Departure) -> Dialect {
-        Dialect(self.0 | 1 << departure as u8)
+        Dialect(self.0 | 1 << departure as u16)
     }
 
     /// This dialect less one departure.
     #[must_use]
     pub const fn without(self, departure: Departure) -> Dialect {
-        Dialect(self.0 & !(1 << departure as u8))
+        Dialect(self.0 & !(1 << departure as u16))
     }
 
     /// Whether a rule is different.
     pub const fn has(self, departure: Departure) -> bool {
-        self.0 & 1 << departure as u8 != 0
+        self.0 & 1 << departure as u16 != 0
     }
 
     /// The rules that are different.
@@ -141,5 +199,7 @@ mod tests {
             .fold(Dialect::ETCD, Dialect::with);
         assert_eq!(all.iter().collect::<Vec<_>>(), Departure::ALL);
         assert_eq!(format!("{one:?}"), "{ProbeBelowMatch}");
+        assert!(!Dialect::RAFT_RS.iter().any(Departure::is_unsafe));
+        assert!(Dialect::ETCD_3_6_READS.iter().all(Departure::is_unsafe));
     }
 }

@@ -98,7 +98,7 @@ mod symmetry;
 /// wrong, in Markdown.
 pub const FINDINGS: &str = include_str!("../FINDINGS.md");
 
-pub use bounds::{Bounds, Budget, Kind, Spent};
+pub use bounds::{Bounds, Budget, Kind, Spent, Timing};
 pub use cluster::{Action, Cluster, ClusterState, Transition};
 pub use configuration::{ConfChange, Configuration};
 pub use dialect::{Departure, Dialect};

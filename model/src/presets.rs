@@ -1,8 +1,8 @@
 //! Named models.
 
-use crate::bounds::{Bounds, Budget};
+use crate::bounds::{Bounds, Budget, Timing};
 use crate::configuration::ConfChange;
-use lockstep_traces::{Config, ServerSet};
+use lockstep_traces::{Config, Reads, ServerSet};
 
 /// A model with a name and a purpose.
 #[derive(Clone, Debug)]
@@ -64,6 +64,8 @@ const QUIET: Bounds = Bounds {
     drops: times(0),
     disturbances: Budget::Unlimited,
     changes: Bounds::NO_CHANGES,
+    reads: [times(0); 2],
+    timing: Timing::Free,
 };
 
 /// One of everything, but one disturbance in each run.
@@ -88,6 +90,19 @@ const TWO_OF_THREE: Config = Config {
 /// Three servers as in the paper, all of which vote at first, and any of which may go.
 const THREE: Config = Config {
     voters: ServerSet::of(&[1, 2, 3]),
+    ..PLAIN
+};
+
+/// Three servers as in the paper, whose clients read.
+const READING: Config = Config {
+    reads: Reads::Safe,
+    ..PLAIN
+};
+
+/// Three servers as in the paper, with CheckQuorum, that answer reads by lease.
+const LEASE: Config = Config {
+    check_quorum: true,
+    reads: Reads::LeaseBased,
     ..PLAIN
 };
 
@@ -762,6 +777,162 @@ const ALL: &[Preset] = &[
             quorum_checks: times(1),
             transfers: times(1),
             changes: one(CHANGE.add_voter(3).remove(2)),
+            ..QUIET
+        },
+        ci: true,
+    },
+    Preset {
+        name: "read",
+        purpose: "two reads at a leader: they wait for the first commit of the term, and for rounds of heartbeats that a \
+                  quorum answers, some of them late",
+        config: READING,
+        bounds: Bounds {
+            heartbeats: times(1),
+            reads: [times(1), times(1)],
+            ..QUIET
+        },
+        ci: true,
+    },
+    Preset {
+        name: "read-forward",
+        purpose: "reads of the clients of followers: at servers that know no leader, wait for the vote of others, or pass \
+                  them on",
+        config: Config {
+            pre_vote: true,
+            ..READING
+        },
+        bounds: Bounds {
+            max_term: 2,
+            timeouts: times(2),
+            reads: [times(1), times(0)],
+            ..QUIET
+        },
+        ci: true,
+    },
+    Preset {
+        name: "read-change",
+        purpose: "reads × leader change × repeated messages: answers to the rounds of a leader that is none any more, reads that \
+                  come twice",
+        config: READING,
+        bounds: Bounds {
+            max_term: 2,
+            timeouts: times(2),
+            duplicates: times(1),
+            reads: [times(1), times(1)],
+            ..QUIET
+        },
+        ci: true,
+    },
+    Preset {
+        name: "read-again",
+        purpose: "a server that leads twice: reads that wait for a commit outlive its first leadership, a crash loses them",
+        config: Config {
+            servers: 2,
+            ..READING
+        },
+        bounds: Bounds {
+            max_term: 3,
+            timeouts: times(3),
+            restarts: times(1),
+            drops: times(1),
+            reads: [times(2), times(0)],
+            ..QUIET
+        },
+        ci: true,
+    },
+    Preset {
+        name: "read-single",
+        purpose: "reads × a single voter: it answers the clients of its learner and its own at once, and asks nobody",
+        config: Config {
+            servers: 2,
+            voters: ServerSet::of(&[1]),
+            learners: ServerSet::of(&[2]),
+            ..READING
+        },
+        bounds: Bounds {
+            max_term: 2,
+            timeouts: times(2),
+            restarts: times(1),
+            proposals: times(1),
+            heartbeats: times(1),
+            duplicates: times(1),
+            reads: [times(2), times(1)],
+            ..QUIET
+        },
+        ci: true,
+    },
+    Preset {
+        name: "read-removal",
+        purpose: "reads × membership: a leader that was removed goes on leading the one voter that is left, which may elect \
+                  itself",
+        config: Config {
+            servers: 2,
+            voters: ServerSet::of(&[1, 2]),
+            ..READING
+        },
+        bounds: Bounds {
+            max_term: 2,
+            timeouts: times(2),
+            changes: one(CHANGE.remove(1)),
+            reads: [times(1), times(1)],
+            ..QUIET
+        },
+        ci: true,
+    },
+    Preset {
+        name: "read-joint",
+        purpose: "reads × joint configuration: a round needs a quorum of both halves, whichever was there when it began",
+        config: Config {
+            reads: Reads::Safe,
+            ..TWO_OF_THREE
+        },
+        bounds: Bounds {
+            max_term: 2,
+            timeouts: times(2),
+            changes: one(CHANGE.add_voter(3).remove(2).explicit()),
+            reads: [times(1), times(0)],
+            ..QUIET
+        },
+        ci: true,
+    },
+    Preset {
+        name: "lease-read",
+        purpose: "reads by lease, with clocks as they have to be: a leader that is followed no more does not answer",
+        config: LEASE,
+        bounds: Bounds {
+            max_term: 2,
+            timeouts: times(2),
+            quorum_checks: times(2),
+            reads: [times(1), times(0)],
+            timing: Timing::Silent,
+            ..QUIET
+        },
+        ci: true,
+    },
+    Preset {
+        name: "lease-stale",
+        purpose: "reads by lease with clocks of any speed: what they can miss",
+        config: LEASE,
+        bounds: Bounds {
+            max_term: 2,
+            timeouts: times(2),
+            reads: [times(1), times(0)],
+            ..QUIET
+        },
+        ci: true,
+    },
+    Preset {
+        name: "lease-transfer",
+        purpose: "reads by lease × transfer: a leader that has told a server to campaign answers no more, also when it has given \
+                  the transfer up",
+        config: LEASE,
+        bounds: Bounds {
+            max_term: 2,
+            timeouts: times(1),
+            quorum_checks: times(1),
+            transfers: times(1),
+            reads: [times(1), times(0)],
+            timing: Timing::Silent,
             ..QUIET
         },
         ci: true,

@@ -3,7 +3,7 @@
 use crate::configuration::{Configuration, id_set};
 use crate::dialect::{Departure, Dialect};
 use crate::ids::{Id, IdSet, MAX_SERVERS};
-use lockstep_traces::{Config, ServerId, ServerSet};
+use lockstep_traces::{Config, Reads, ServerId, ServerSet};
 use thiserror::Error;
 
 /// The switches of the protocol.
@@ -21,6 +21,7 @@ pub struct Settings {
     pub(crate) may_change: bool,
     pub(crate) step_down_on_removal: bool,
     pub(crate) disable_conf_change_validation: bool,
+    pub(crate) reads: Reads,
     /// The configuration at first.
     pub(crate) configuration: Configuration,
     dialect: Dialect,
@@ -41,6 +42,9 @@ pub enum SettingsError {
     /// A voter or learner is no server of the cluster, or is both.
     #[error("voters and learners must be servers of the cluster, and nobody both")]
     Members,
+    /// Nothing would renew the lease.
+    #[error("reads by lease need CheckQuorum")]
+    Lease,
 }
 
 impl Settings {
@@ -76,6 +80,9 @@ impl Settings {
         if !configuration.voters.and(configuration.learners).is_empty() {
             return Err(SettingsError::Members);
         }
+        if config.reads == Reads::LeaseBased && !config.check_quorum {
+            return Err(SettingsError::Lease);
+        }
         Ok(Settings {
             servers,
             pre_vote: config.pre_vote,
@@ -87,6 +94,7 @@ impl Settings {
             may_change: config.may_change(),
             step_down_on_removal: config.step_down_on_removal,
             disable_conf_change_validation: config.disable_conf_change_validation,
+            reads: config.reads,
             configuration,
             dialect: Dialect::ETCD,
         })
@@ -110,6 +118,7 @@ impl Settings {
             learners: part(self.configuration.learners),
             step_down_on_removal: self.step_down_on_removal,
             disable_conf_change_validation: self.disable_conf_change_validation,
+            reads: self.reads,
         }
     }
 

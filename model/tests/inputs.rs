@@ -45,7 +45,7 @@ fn run(settings: &Settings, inputs: impl IntoIterator<Item = Input>) -> Server {
 }
 
 fn heartbeat(from: u64, term: u64) -> Input {
-    message(from, term, Body::Heartbeat { commit: Index(0) })
+    message(from, term, Body::Heartbeat { commit: Index(0), round: 0 })
 }
 
 fn vote_request(from: u64, term: u64) -> Input {

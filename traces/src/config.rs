@@ -39,6 +39,35 @@ pub struct Config {
     /// A leader takes every proposed change of the configuration as it is (etcd: `DisableConfChangeValidation`).
     #[serde(default, skip_serializing_if = "Not::not")]
     pub disable_conf_change_validation: bool,
+    /// How clients read without an entry of their own in the log.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub reads: Reads,
+}
+
+/// How a leader answers reads (etcd: `ReadOnlyOption`).
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Reads {
+    /// Nobody reads.
+    #[default]
+    Off,
+    /// After a round of heartbeats has confirmed that it leads (thesis, section 6.4).
+    Safe,
+    /// At once, by its lease, which CheckQuorum renews (thesis, section 6.4.1).
+    LeaseBased,
 }
 
 impl Config {
@@ -55,11 +84,12 @@ impl Config {
         learners: ServerSet::NONE,
         step_down_on_removal: false,
         disable_conf_change_validation: false,
+        reads: Reads::Off,
     };
 
     /// Whether version 1 of the trace format has everything that is set.
     pub(crate) fn is_of_version_1(&self) -> bool {
-        !self.forward_proposals && self.max_uncommitted == 0 && !self.may_change()
+        !self.forward_proposals && self.max_uncommitted == 0 && !self.may_change() && self.reads == Reads::Off
     }
 
     /// The servers of the cluster, in order.

@@ -53,6 +53,11 @@ pub enum Input {
         /// Whether it arrived.
         ok: bool,
     },
+    /// A client asks for the index up to which it has to read, to read what is current. A follower asks its leader.
+    ReadIndex {
+        /// What the client knows the answer by; at least one.
+        context: u64,
+    },
 }
 
 impl Input {
@@ -72,6 +77,7 @@ impl Input {
             Input::Compact => "compact",
             Input::ReportUnreachable { .. } => "report_unreachable",
             Input::ReportSnapshot { .. } => "report_snapshot",
+            Input::ReadIndex { .. } => "read_index",
         }
     }
 }
@@ -118,6 +124,10 @@ pub enum Refusal {
     UnknownPeer,
     /// A message that only a server itself may raise came from outside (etcd: `ErrStepLocalMsg`).
     LocalMessage,
+    /// Nobody answers the read: the server knows no leader.
+    NoLeader,
+    /// The leader answers no reads by its lease any more: in this term it has told another server to campaign.
+    NoLease,
 }
 
 /// What the caller of an input is told. An input that is ignored without an error is `Accepted`: that it

@@ -21,14 +21,15 @@ mod table;
 mod trace;
 mod view;
 
-pub use config::Config;
+pub use config::{Config, Reads};
 pub use configuration::{ConfChange, ConfChangeSingle, Configuration, Transition};
 pub use corpus::{CorpusTrace, corpus};
 pub use event::{Event, Input, Outcome, Refusal};
 pub use field_set::FieldSet;
 pub use fields::{
     Body, DurableImage, Emitted, Entry, Field, Fields, Handed, Message, Name, NodeView, Output,
-    Pairs, Part, PeerView, RejectHint, Snapshot, Value, for_each_peer, names,
+    Pairs, Part, PeerView, ReadRequest, ReadState, RejectHint, Snapshot, UnconfirmedRead, Value,
+    for_each_peer, names,
 };
 pub use ids::{Index, ServerId, Term};
 pub use payload::Payload;

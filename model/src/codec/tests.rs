@@ -249,9 +249,9 @@ fn every_field_of_a_message_counts() {
             index: 1,
             hint: position(1, 2),
         },
-        Body::Heartbeat { commit: 0 },
-        Body::Heartbeat { commit: 1 },
-        Body::HeartbeatResponse,
+        Body::Heartbeat { commit: 0, round: 0 },
+        Body::Heartbeat { commit: 1, round: 0 },
+        Body::HeartbeatResponse { round: 0 },
         Body::TimeoutNow,
         Body::TransferLeader { transferee: id(1) },
         Body::TransferLeader { transferee: id(9) },
@@ -275,7 +275,7 @@ fn every_field_of_a_message_counts() {
         .into_iter()
         .map(|body| vec![message(1, 2, 3, body)])
         .collect();
-    let beat = |from, to, term| message(from, to, term, Body::HeartbeatResponse);
+    let beat = |from, to, term| message(from, to, term, Body::HeartbeatResponse { round: 0 });
     networks.extend([
         vec![],
         vec![beat(2, 1, 3)],

@@ -1,13 +1,14 @@
 //! A server in the vocabulary that conformance compares.
 
-use super::{Flow, Log, Progress, Server};
-use crate::configuration::Configuration;
+use super::{Flow, Log, Progress, Queue, Request, Server, Unconfirmed};
+use crate::configuration::{Configuration, id_set};
 use crate::ids::{Id, IdSet};
 use crate::message::{self, Position};
 use crate::settings::Settings;
 use lockstep_traces as vocabulary;
 use lockstep_traces::{
-    DurableImage, Index, NodeView, PeerView, ProgressState, Role, ServerId, Term,
+    DurableImage, Index, NodeView, PeerView, ProgressState, ReadRequest, Role, ServerId, Term,
+    UnconfirmedRead,
 };
 use std::sync::Arc;
 
@@ -22,6 +23,8 @@ impl Server {
         let commit = index(self.commit);
         let vote = self.vote.map(ServerId::from);
         let votes = [(self.granted, true), (self.refused, false)];
+        let none = Queue::default();
+        let reads = self.reads.as_deref().unwrap_or(&none);
         NodeView {
             role: self.role,
             term,
@@ -47,6 +50,10 @@ impl Server {
                 false => vocabulary::Configuration::default(),
             },
             pending_conf_index: index(self.pending_conf_index),
+            postponed_reads: reads.postponed.iter().map(Request::view).collect(),
+            unconfirmed_reads: reads.unconfirmed.iter().map(Unconfirmed::view).collect(),
+            confirmed_reads: u64::from(reads.confirmed),
+            handed_over: reads.handed_over,
             durable: DurableImage {
                 term,
                 vote,
@@ -114,6 +121,7 @@ impl Server {
             },
             transferee: view.transferee.as_ref().and_then(name),
             uncommitted: narrow(view.uncommitted)?,
+            reads: Queue::from_view(view)?,
         };
         (server.view(settings) == *view).then_some(server)
     }
@@ -136,6 +144,59 @@ impl Server {
     /// Its commit index.
     pub fn commit(&self) -> Index {
         index(self.commit)
+    }
+}
+
+impl Queue {
+    /// The reads that this view shows; `None` if no server can have them, `Some(None)` if there is nothing to say.
+    #[allow(clippy::option_option)]
+    fn from_view(view: &NodeView) -> Option<Option<Arc<Queue>>> {
+        let request = |origin: ServerId, context: u64| {
+            Some(Request {
+                origin: Id::try_from(origin).ok()?,
+                context: message::read_context(context)?,
+            })
+        };
+        let unconfirmed = |read: &UnconfirmedRead| {
+            Some(Unconfirmed {
+                request: request(read.origin, read.context)?,
+                index: narrow(read.index.0)?,
+                acks: id_set(read.acks.iter().copied()).ok()?,
+            })
+        };
+        let postponed = view.postponed_reads.iter();
+        let postponed = postponed.map(|read| request(read.origin, read.context));
+        let reads = Queue {
+            postponed: postponed.collect::<Option<_>>()?,
+            unconfirmed: view
+                .unconfirmed_reads
+                .iter()
+                .map(unconfirmed)
+                .collect::<Option<_>>()?,
+            confirmed: narrow(view.confirmed_reads)?,
+            handed_over: view.handed_over,
+        };
+        Some((reads != Queue::default()).then(|| Arc::new(reads)))
+    }
+}
+
+impl Request {
+    fn view(&self) -> ReadRequest {
+        ReadRequest {
+            origin: self.origin.into(),
+            context: self.context.into(),
+        }
+    }
+}
+
+impl Unconfirmed {
+    fn view(&self) -> UnconfirmedRead {
+        UnconfirmedRead {
+            origin: self.request.origin.into(),
+            context: self.request.context.into(),
+            index: index(self.index),
+            acks: self.acks.iter().map(ServerId::from).collect(),
+        }
     }
 }
 

@@ -8,6 +8,7 @@
 mod election;
 mod inputs;
 mod membership;
+mod reads;
 mod replication;
 mod snapshot;
 mod transfer;
@@ -17,6 +18,7 @@ use super::TransitionProperty;
 use super::membership::members_throughout;
 use crate::cluster::{Action, Cluster, ClusterState};
 use crate::configuration::ConfChange;
+use crate::history::Answered;
 use crate::ids::Id;
 use crate::message::{Body, Message, Payload, Payloads};
 use crate::network::Network;
@@ -26,13 +28,14 @@ use lockstep_traces::Role;
 use smallvec::SmallVec;
 
 /// The rules, in the order in which they are looked at.
-pub(super) const ALL: [&[TransitionProperty]; 7] = [
+pub(super) const ALL: [&[TransitionProperty]; 8] = [
     election::ALL,
     votes::ALL,
     membership::ALL,
     replication::ALL,
     transfer::ALL,
     snapshot::ALL,
+    reads::ALL,
     inputs::ALL,
 ];
 
@@ -70,6 +73,8 @@ struct Applied<'a> {
     change: Option<ConfChange>,
     before: &'a Network,
     after: &'a Network,
+    /// The answers to reads of its clients.
+    answered: &'a [Answered],
 }
 
 impl<'a> Applied<'a> {
@@ -100,6 +105,10 @@ impl<'a> Applied<'a> {
             },
             before: &before.network,
             after: &after.network,
+            answered: match &after.history.reads {
+                Some(reads) => &reads.answered,
+                None => &[],
+            },
         })
     }
 
@@ -176,7 +185,7 @@ impl<'a> Applied<'a> {
                     m.body,
                     Body::AppendEntriesAccepted { .. }
                         | Body::AppendEntriesRejected { .. }
-                        | Body::HeartbeatResponse
+                        | Body::HeartbeatResponse { .. }
                 )
         })
     }
