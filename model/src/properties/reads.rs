@@ -88,7 +88,7 @@ pub(super) const WITNESSES: &[Witness] = &[
     on_step(
         "reads_confirmed_together_reachable",
         "the answer to a later round confirms two reads at once",
-        "read",
+        "read-twice",
         |_, before, action, after| {
             delivered(before, action).is_some_and(is_response)
                 && history(after).is_some_and(|reads| reads.answered.len() > 1)
@@ -107,7 +107,7 @@ pub(super) const WITNESSES: &[Witness] = &[
     on_step(
         "forwarded_read_answered_reachable",
         "a client of a follower is told what the leader has answered",
-        "read-forward",
+        "read",
         |_, before, action, after| {
             delivered(before, action)
                 .is_some_and(|m| matches!(m.body, Body::ReadIndexResponse { .. }))
@@ -117,7 +117,7 @@ pub(super) const WITNESSES: &[Witness] = &[
     on_step(
         "forwarded_again_reachable",
         "a server that has stopped leading passes on a read that another follower has sent it",
-        "read-change",
+        "read-forward",
         |_, before, action, after| {
             delivered(before, action).is_some_and(|m| match m.body {
                 Body::ReadIndex { origin, .. } => after.network.iter().any(|sent| {
@@ -131,7 +131,7 @@ pub(super) const WITNESSES: &[Witness] = &[
     on_state(
         "context_repeated_reachable",
         "two reads of the same context wait for their rounds",
-        "read-change",
+        "read-again",
         |_, state| {
             state.servers.iter().any(|i| {
                 let waiting = queue(i).unconfirmed;
@@ -146,7 +146,7 @@ pub(super) const WITNESSES: &[Witness] = &[
     on_step(
         "late_round_answered_reachable",
         "the answer to the round of a read that was answered already confirms nothing",
-        "read",
+        "read-twice",
         |_, before, action, after| {
             delivered(before, action).is_some_and(is_response)
                 && moved(before, action, after).is_some_and(|(i, next)| {

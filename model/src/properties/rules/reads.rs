@@ -304,6 +304,7 @@ fn are_kept(it: &Applied<'_>) -> bool {
         || asks_leader(it)
         || new.postponed == old.postponed;
     let waiting = !it.still_leads()
+        || commits_first(it)
         || is_taken(it)
         || is_answered(it)
         || (&new.unconfirmed, new.confirmed) == (&old.unconfirmed, old.confirmed);
