@@ -397,10 +397,7 @@ fn matters(server: &Server, settings: &Settings, action: Action) -> bool {
 fn refuses_reads(leader: &Server, settings: &Settings) -> bool {
     let lapsed = leader.reads.as_ref().is_some_and(|reads| reads.handed_over);
     let committed = leader.log.term_at(leader.commit) == Some(leader.term);
-    lapsed
-        && committed
-        && !leader.is_alone()
-        && !settings.departs(Departure::LeaseAfterTimeoutNow)
+    lapsed && committed && !leader.is_alone() && !settings.departs(Departure::LeaseAfterTimeoutNow)
 }
 
 /// Whether the cluster has such events: the peer that an event is about, if it is about one, is one of its servers, and

@@ -77,9 +77,8 @@ pub(crate) fn put_history(history: &History, out: &mut Vec<u8>) {
     // The entries that were committed are kept for all indexes or for none.
     let kept = !history.committed.is_empty();
     let reads = history.reads.is_some();
-    writer.number(
-        (history.committed_in.len() as u32) << 2 | u32::from(reads) << 1 | u32::from(kept),
-    );
+    writer
+        .number((history.committed_in.len() as u32) << 2 | u32::from(reads) << 1 | u32::from(kept));
     history.committed_in.for_each(|term| writer.number(term));
     history.committed.for_each(|entry| writer.entry(entry));
     if let Some(reads) = &history.reads {

@@ -157,8 +157,10 @@ impl History {
         let server = step.after.id;
         let answered = step.answers.iter();
         new.answered.clear();
-        new.answered
-            .extend(answered.map(|state| Answered { server, state: *state }));
+        new.answered.extend(answered.map(|state| Answered {
+            server,
+            state: *state,
+        }));
         new.clocks.note(timing, step, self.leaders.len() as u32);
         if new.clocks.broken {
             new.asked.clear();
@@ -189,7 +191,8 @@ impl ReadHistory {
 
     /// The index that an answer must not fall behind; `None` if nobody asked.
     pub(crate) fn least(&self, answer: &Answered) -> Option<u32> {
-        let of = |asked: &&Asked| (asked.server, asked.context) == (answer.server, answer.state.context);
+        let of =
+            |asked: &&Asked| (asked.server, asked.context) == (answer.server, answer.state.context);
         self.asked.iter().find(of).map(|asked| asked.least)
     }
 }
@@ -215,7 +218,9 @@ impl Clocks {
             // The leader's clock.
             Stimulus::CheckQuorum if leads(before) && in_term => {
                 let active = |j: &Id| before.peer(*j).is_some_and(|peer| peer.recent_active);
-                let heard = before.others().filter(|j| timing == Timing::Silent && active(j));
+                let heard = before
+                    .others()
+                    .filter(|j| timing == Timing::Silent && active(j));
                 let heard: Vec<Id> = heard.collect();
                 let silent = before.others().filter(|j| !heard.contains(j));
                 silent.for_each(|j| self.silent.insert(j));

@@ -14,7 +14,8 @@ use crate::properties::gauge;
 use crate::server::{Server, Stimulus};
 use crate::settings::Settings;
 use lockstep_engine::{
-    Component, Components, Event, Happened, KindSet, Machines, MessageFacts, Replacement, ServerFacts, Shape,
+    Component, Components, Event, Happened, KindSet, Machines, MessageFacts, Replacement,
+    ServerFacts, Shape,
 };
 
 impl AsRef<Cluster> for Cluster {

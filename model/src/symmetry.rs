@@ -190,7 +190,12 @@ fn anonymous(server: &Server) -> u64 {
         let waiting: Vec<_> = waiting
             .map(|read| (read.request.context, read.index, read.acks.len()))
             .collect();
-        (reads.postponed.len(), waiting, reads.confirmed, reads.handed_over)
+        (
+            reads.postponed.len(),
+            waiting,
+            reads.confirmed,
+            reads.handed_over,
+        )
     });
     let transfers = (server.transferee.is_some(), server.uncommitted);
     hash(&(

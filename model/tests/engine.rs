@@ -1,7 +1,7 @@
 //! The engine on the specification: nothing but time may depend on how a space is searched.
 
 use lockstep_engine::{MemorySplit, Report, Search, Swarm, SwarmSettings, TimeSplit, Verdict};
-use lockstep_model::{Bounds, Budget, Cluster, Preset, Settings};
+use lockstep_model::{Bounds, Budget, Cluster, Preset, Settings, Timing};
 use lockstep_traces::Config;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -72,6 +72,8 @@ fn collapsing_changes_nothing_with_two_leaders() {
         drops: never,
         disturbances: never,
         changes: Bounds::NO_CHANGES,
+        reads: [Budget::Times(0); 2],
+        timing: Timing::Free,
     };
     let cluster = Cluster::new(Settings::new(&config).expect("it is valid"), bounds);
     let search = || Search::new(&cluster).coverage(true).threads(2);
@@ -130,6 +132,8 @@ fn any_cluster() -> impl Strategy<Value = Cluster> {
             unreachable_reports: budgets[12],
             snapshot_reports: budgets[13],
             changes: Bounds::NO_CHANGES,
+            reads: [Budget::Times(0); 2],
+            timing: Timing::Free,
         };
         Cluster::new(Settings::new(&config).expect("it is valid"), bounds)
     })

@@ -253,16 +253,33 @@ fn a_leader_that_has_told_a_server_to_campaign_has_no_lease_any_more() {
     story.act(Action::ReadIndex(name(3)));
     assert_eq!(story.deliver(is_read), Outcome::Accepted);
     assert_eq!(story.answered, []);
-    assert!(story.find(Action::Deliver, |m| matches!(m.body, Body::ReadIndexResponse { .. })).is_none());
+    assert!(
+        story
+            .find(Action::Deliver, |m| matches!(
+                m.body,
+                Body::ReadIndexResponse { .. }
+            ))
+            .is_none()
+    );
 }
 
 /// Etcd's raft answers at once where there is one voter, even if that is another server.
 #[test]
 fn a_removed_leader_asks_the_last_voter() {
     let preset = Preset::named("read-removal").expect("there is such a preset");
-    let found = search(preset, Some(Departure::LastVoterNotAsked), None, "linearizable_reads_inv");
+    let found = search(
+        preset,
+        Some(Departure::LastVoterNotAsked),
+        None,
+        "linearizable_reads_inv",
+    );
     assert_eq!(found, Some(11));
-    let found = search(preset, Some(Departure::LastVoterNotAsked), None, "read_round_step");
+    let found = search(
+        preset,
+        Some(Departure::LastVoterNotAsked),
+        None,
+        "read_round_step",
+    );
     assert_eq!(found, Some(9));
 }
 
@@ -375,7 +392,9 @@ fn nobody_reads_where_reads_are_off() {
     let mut story = Story::new(&Config::PAPER);
     story.elect(1);
     let before = story.state.clone();
-    let step = story.server(1).step(story.cluster.settings(), &Input::ReadIndex { context: 1 });
+    let step = story
+        .server(1)
+        .step(story.cluster.settings(), &Input::ReadIndex { context: 1 });
     assert_eq!((step.outcome, step.sent.len()), (Outcome::Accepted, 0));
     assert_eq!(&step.server, before.server(id(1)));
     let settings = Settings::new(&SAFE).expect("the configuration is in range");
@@ -385,7 +404,11 @@ fn nobody_reads_where_reads_are_off() {
 
 #[test]
 fn properties_of_reads_have_names() {
-    for name in ["linearizable_reads_inv", "linearizable_lease_reads_inv", "round_confirmed_step"] {
+    for name in [
+        "linearizable_reads_inv",
+        "linearizable_lease_reads_inv",
+        "round_confirmed_step",
+    ] {
         assert!(NamedProperty::find(name).is_some(), "{name}");
     }
 }

@@ -89,7 +89,10 @@ impl Config {
 
     /// Whether version 1 of the trace format has everything that is set.
     pub(crate) fn is_of_version_1(&self) -> bool {
-        !self.forward_proposals && self.max_uncommitted == 0 && !self.may_change() && self.reads == Reads::Off
+        !self.forward_proposals
+            && self.max_uncommitted == 0
+            && !self.may_change()
+            && self.reads == Reads::Off
     }
 
     /// The servers of the cluster, in order.

@@ -287,7 +287,10 @@ impl Show for Vec<UnconfirmedRead> {
         let one = |it: &UnconfirmedRead| {
             let acks: Vec<String> = it.acks.iter().map(ToString::to_string).collect();
             let acks = acks.join(" ");
-            format!("{} of {} at {} by ({acks})", it.context, it.origin, it.index)
+            format!(
+                "{} of {} at {} by ({acks})",
+                it.context, it.origin, it.index
+            )
         };
         in_brackets(self.iter().map(one))
     }

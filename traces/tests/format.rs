@@ -161,7 +161,15 @@ fn sample() -> Trace {
             rejected: None,
         },
     );
-    let beat = message(1, 2, 1, Body::Heartbeat { commit: Index(1), round: 0 });
+    let beat = message(
+        1,
+        2,
+        1,
+        Body::Heartbeat {
+            commit: Index(1),
+            round: 0,
+        },
+    );
     let beat_back = message(2, 1, 1, Body::HeartbeatResponse);
 
     let pre_candidate = NodeView {
@@ -483,9 +491,24 @@ fn reads_are_written_and_read() {
     assert_eq!(parse(&golden).unwrap(), reading());
     for (from, to, line, field) in [
         ("\"lockstep_trace\":2", "\"lockstep_trace\":1", 1, "config"),
-        (",\"reads\":\"safe\"", "", 2, "event.server.input.read_index"),
-        ("\"context\":1", "\"context\":0", 2, "event.server.input.read_index.context"),
-        ("\"role\":\"leader\"", "\"role\":\"candidate\"", 3, "expect.view.unconfirmed_reads"),
+        (
+            ",\"reads\":\"safe\"",
+            "",
+            2,
+            "event.server.input.read_index",
+        ),
+        (
+            "\"context\":1",
+            "\"context\":0",
+            2,
+            "event.server.input.read_index.context",
+        ),
+        (
+            "\"role\":\"leader\"",
+            "\"role\":\"candidate\"",
+            3,
+            "expect.view.unconfirmed_reads",
+        ),
         (
             "{\"round_response\":{\"round\":4}}",
             "{\"round_response\":{\"round\":0}}",

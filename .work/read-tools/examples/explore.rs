@@ -23,6 +23,19 @@ fn main() {
             ("timing", "silent") => bounds.timing = Timing::Silent,
             ("max", number) => max = number.parse().unwrap(),
             ("flight", number) => bounds.max_in_flight = number.parse().unwrap(),
+            ("drops", number) => bounds.drops = number.parse().unwrap(),
+            ("dups", number) => bounds.duplicates = number.parse().unwrap(),
+            ("beats", number) => bounds.heartbeats = number.parse().unwrap(),
+            ("timeouts", number) => bounds.timeouts = number.parse().unwrap(),
+            ("terms", number) => bounds.max_term = number.parse().unwrap(),
+            ("restarts", number) => bounds.restarts = number.parse().unwrap(),
+            ("proposals", number) => bounds.proposals = number.parse().unwrap(),
+            ("checks", number) => bounds.quorum_checks = number.parse().unwrap(),
+            ("disturbances", number) => bounds.disturbances = number.parse().unwrap(),
+            ("reads", numbers) => {
+                let (one, two) = numbers.split_once(',').unwrap();
+                bounds.reads = [one.parse().unwrap(), two.parse().unwrap()];
+            }
             ("sym", _) => sym = true,
             ("coverage", _) => coverage = true,
             other => panic!("{other:?}"),
@@ -51,9 +64,10 @@ fn main() {
     }
     if let Some(path) = &checked.counterexample {
         let mut state = cluster.initial();
-        for (number, action) in path.actions.iter().enumerate() {
+        let actions: Vec<_> = path.steps.iter().map(|(action, _)| *action).collect();
+        for (number, action) in actions.iter().enumerate() {
             let event = cluster.event(&state, action);
-            println!("  {:2} {}", number + 1, serde_json::to_string(&event).unwrap());
+            println!("  {:2} {:?}", number + 1, event);
             state = cluster.apply(&state, action).next;
         }
         println!("{:#?}", state.history());

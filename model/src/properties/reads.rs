@@ -100,7 +100,9 @@ pub(super) const WITNESSES: &[Witness] = &[
         "read",
         |_, before, action, after| {
             moved(before, action, after).is_some_and(|(i, next)| {
-                !queue(i).postponed.is_empty() && queue(next).postponed.is_empty() && waiting(next) > 0
+                !queue(i).postponed.is_empty()
+                    && queue(next).postponed.is_empty()
+                    && waiting(next) > 0
             })
         },
     ),
@@ -121,7 +123,8 @@ pub(super) const WITNESSES: &[Witness] = &[
         |_, before, action, after| {
             delivered(before, action).is_some_and(|m| match m.body {
                 Body::ReadIndex { origin, .. } => after.network.iter().any(|sent| {
-                    let again = matches!(sent.body, Body::ReadIndex { origin: of, .. } if of == origin);
+                    let again =
+                        matches!(sent.body, Body::ReadIndex { origin: of, .. } if of == origin);
                     sent.from == m.to && sent.from != origin && again
                 }),
                 _ => false,
@@ -159,8 +162,9 @@ pub(super) const WITNESSES: &[Witness] = &[
         "a leader that steps down has a read that waits for its round",
         "read-change",
         |_, before, action, after| {
-            moved(before, action, after)
-                .is_some_and(|(i, next)| waiting(i) > 0 && next.role == Role::Follower && next.term > i.term)
+            moved(before, action, after).is_some_and(|(i, next)| {
+                waiting(i) > 0 && next.role == Role::Follower && next.term > i.term
+            })
         },
     ),
     on_step(

@@ -11,8 +11,8 @@
 
 use super::Turn;
 use crate::dialect::Departure;
-use crate::ids::{Id, IdSet};
-use crate::message::{Body, Message};
+use crate::ids::{Id, IdSet, OutOfRange};
+use crate::message::{Body, Message, read_context};
 use crate::rule::{Notes, Rule};
 use lockstep_traces as vocabulary;
 use lockstep_traces::{Index, Outcome, Refusal, Role};
@@ -88,6 +88,17 @@ impl From<ReadState> for vocabulary::ReadState {
             context: state.context.into(),
             index: Index(state.index.into()),
         }
+    }
+}
+
+impl TryFrom<&vocabulary::ReadState> for ReadState {
+    type Error = OutOfRange;
+
+    fn try_from(state: &vocabulary::ReadState) -> Result<ReadState, OutOfRange> {
+        Ok(ReadState {
+            context: read_context(state.context).ok_or(OutOfRange)?,
+            index: u32::try_from(state.index.0).map_err(|_| OutOfRange)?,
+        })
     }
 }
 
@@ -271,9 +282,10 @@ impl<N: Notes> Turn<'_, N> {
             };
             if answered {
                 read.acks.insert(j);
-                if configuration.is_quorum(read.acks) {
-                    confirmed = place as usize;
-                }
+            }
+            // The configuration may be another one than when the earlier answers came.
+            if (answered || !by_context) && configuration.is_quorum(read.acks) {
+                confirmed = place as usize;
             }
         }
         let answers: Vec<Unconfirmed> = reads.unconfirmed.drain(..confirmed).collect();

@@ -62,8 +62,8 @@ impl Footprint {
                 history.encode(&mut bytes);
                 bytes
             };
-            footprint.history = server.facts(model).recorded
-                && bytes(&next) != bytes(components.history);
+            footprint.history =
+                server.facts(model).recorded && bytes(&next) != bytes(components.history);
         }
         footprint
     }

@@ -181,9 +181,9 @@ fn is_postponed(it: &Applied<'_>) -> bool {
 /// Whether in the step everybody else is sent a heartbeat of this round.
 fn beats(it: &Applied<'_>, number: u32) -> bool {
     it.who_stay().all(|j| {
-        it.sends_some(
-            |m| matches!(m.body, Body::Heartbeat { round, .. } if round == number) && m.to == j,
-        )
+        it.sends_some(|m| {
+            matches!(m.body, Body::Heartbeat { round, .. } if round == number) && m.to == j
+        })
     })
 }
 
@@ -191,11 +191,13 @@ fn begins_round(it: &Applied<'_>) -> bool {
     let mut reads = queue(it.i);
     let mut acks = IdSet::EMPTY;
     acks.insert(it.i.id);
-    reads.unconfirmed.extend(asked(it).map(|request| Unconfirmed {
-        request,
-        index: it.i.commit,
-        acks,
-    }));
+    reads
+        .unconfirmed
+        .extend(asked(it).map(|request| Unconfirmed {
+            request,
+            index: it.i.commit,
+            acks,
+        }));
     let number = reads.confirmed + reads.unconfirmed.len() as u32;
     queue(it.next) == reads
         && answers(it).is_empty()
@@ -205,14 +207,20 @@ fn begins_round(it: &Applied<'_>) -> bool {
 
 fn are_released(it: &Applied<'_>) -> bool {
     let (old, new) = (queue(it.i), queue(it.next));
-    let requests = |reads: &[Unconfirmed]| -> Vec<Request> {
-        reads.iter().map(|read| read.request).collect()
-    };
+    let requests =
+        |reads: &[Unconfirmed]| -> Vec<Request> { reads.iter().map(|read| read.request).collect() };
     let of_term = |index: u32| it.next.log.term_at(index) == Some(it.next.term);
     let answered = answers(it);
-    let mut asked: Vec<_> = old.postponed.iter().map(|it| (it.origin, it.context)).collect();
+    let mut asked: Vec<_> = old
+        .postponed
+        .iter()
+        .map(|it| (it.origin, it.context))
+        .collect();
     asked.sort_unstable();
-    let all_answered = answered.iter().map(|(origin, context, _)| (*origin, *context)).eq(asked)
+    let all_answered = answered
+        .iter()
+        .map(|(origin, context, _)| (*origin, *context))
+        .eq(asked)
         && answered.iter().all(|(.., index)| of_term(*index));
     // A leader that removes itself by what it commits has lost what it began.
     let gone = it.next.role != Role::Leader && answered.is_empty();
@@ -252,11 +260,11 @@ fn confirms(it: &Applied<'_>) -> bool {
             read
         })
         .collect();
-    // Any old answer may come again: what it confirms was confirmed before.
-    let is_quorum = |read: &Unconfirmed| it.i.configuration.is_quorum(read.acks) && read.acks.contains(j);
-    let numbered = (old.confirmed + 1..).zip(&waiting);
-    let last = numbered.filter(|(number, read)| *number <= round && is_quorum(read)).last();
-    let confirmed = last.map_or(0, |(number, _)| number - old.confirmed);
+    let is_quorum = |read: &Unconfirmed| it.i.configuration.is_quorum(read.acks);
+    let confirmed = waiting
+        .iter()
+        .rposition(is_quorum)
+        .map_or(0, |at| at as u32 + 1);
     let done = waiting.drain(..confirmed as usize);
     let mut expected: Vec<_> = done
         .map(|read| (read.request.origin, read.request.context, read.index))
@@ -270,7 +278,9 @@ fn confirms(it: &Applied<'_>) -> bool {
 fn is_answered_at_once(it: &Applied<'_>) -> bool {
     let answer = asked(it).map(|it| (it.origin, it.context));
     let answer = answer.map(|(origin, context)| (origin, context, it.i.commit));
-    it.i == it.next && answers(it) == Vec::from_iter(answer) && it.sent().len() + it.answered.len() == 1
+    it.i == it.next
+        && answers(it) == Vec::from_iter(answer)
+        && it.sent().len() + it.answered.len() == 1
 }
 
 fn answers_by_lease(it: &Applied<'_>) -> bool {
@@ -299,10 +309,8 @@ fn told(it: &Applied<'_>) -> Vec<(Id, u8, u32)> {
 fn are_kept(it: &Applied<'_>) -> bool {
     let (old, new) = (queue(it.i), queue(it.next));
     let restarts = matches!(it.action, Action::Restart(_));
-    let postponed = restarts
-        || commits_first(it)
-        || asks_leader(it)
-        || new.postponed == old.postponed;
+    let postponed =
+        restarts || commits_first(it) || asks_leader(it) || new.postponed == old.postponed;
     let waiting = !it.still_leads()
         || commits_first(it)
         || is_taken(it)
