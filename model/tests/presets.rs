@@ -54,6 +54,18 @@ const PINNED: &[(&str, u64, u64, u32)] = &[
     ("transfer-removal", 244_722, 764_404, 33),
     ("transfer-learner", 278_254, 920_881, 31),
     ("forward-change", 87_257, 264_695, 42),
+    ("read", 233_719, 743_683, 25),
+    ("read-twice", 114_349, 281_194, 27),
+    ("read-forward", 61_801, 140_158, 41),
+    ("read-change", 272_362, 672_178, 38),
+    ("read-again", 176_879, 441_217, 30),
+    ("read-restart", 24_869, 76_409, 19),
+    ("read-single", 16_440, 45_598, 17),
+    ("read-removal", 36_737, 99_533, 27),
+    ("read-joint", 57_172, 131_327, 35),
+    ("lease-read", 192_037, 519_523, 29),
+    ("lease-stale", 44_029, 106_807, 28),
+    ("lease-transfer", 395_005, 1_164_379, 30),
 ];
 
 fn cluster(preset: &Preset) -> Cluster {
@@ -138,6 +150,9 @@ fn stateright_finds_as_many_states() {
         "unchecked",
         "snapshot-join",
         "forward-change",
+        "read-restart",
+        "read-removal",
+        "lease-stale",
     ] {
         let preset = Preset::named(name).expect("the preset exists");
         let pinned = PINNED.iter().find(|(pinned, ..)| *pinned == name);
@@ -166,6 +181,9 @@ fn symmetry_divides_exactly() {
         "unchecked",
         "snapshot-join",
         "transfer-learner",
+        "read-forward",
+        "read-joint",
+        "lease-stale",
     ] {
         let preset = Preset::named(name).expect("the preset exists");
         let cluster = cluster(preset);
