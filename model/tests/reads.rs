@@ -364,7 +364,7 @@ fn a_late_answer_confirms_no_later_read() {
     let story = stale_by_context(&[Departure::ReadsByContext]);
     assert_eq!(story.answered, [read(2, 1)]);
     assert!(!story.holds("linearizable_reads_inv"));
-    assert_eq!(story.steps, 33);
+    assert_eq!(story.steps, 30);
 }
 
 #[test]

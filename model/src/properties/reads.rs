@@ -88,7 +88,7 @@ pub(super) const WITNESSES: &[Witness] = &[
     on_step(
         "reads_confirmed_together_reachable",
         "the answer to a later round confirms two reads at once",
-        "read-twice",
+        "read-again",
         |_, before, action, after| {
             delivered(before, action).is_some_and(is_response)
                 && history(after).is_some_and(|reads| reads.answered.len() > 1)
