@@ -852,9 +852,10 @@ const ALL: &[Preset] = &[
     },
     Preset {
         name: "read-restart",
-        purpose: "reads × restarts × losses among two servers: reads that wait are lost with the server that they wait at",
+        purpose: "reads × restarts × losses among two servers, with PreVote: reads that wait are lost with the server that they wait at",
         config: Config {
             servers: 2,
+            pre_vote: true,
             ..READING
         },
         bounds: Bounds {

@@ -59,7 +59,7 @@ const PINNED: &[(&str, u64, u64, u32)] = &[
     ("read-forward", 61_801, 140_158, 41),
     ("read-change", 272_362, 672_178, 38),
     ("read-again", 176_879, 441_217, 30),
-    ("read-restart", 24_869, 76_409, 19),
+    ("read-restart", 47_727, 157_041, 25),
     ("read-single", 16_440, 45_598, 17),
     ("read-removal", 36_737, 99_533, 27),
     ("read-joint", 57_172, 131_327, 35),

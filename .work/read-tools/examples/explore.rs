@@ -62,6 +62,9 @@ fn main() {
             println!("  {} at {:?}", witness.name, witness.depth);
         }
     }
+    for pair in report.pairs.iter().filter(|pair| coverage && pair.met > 0) {
+        println!("  met {}", pair.pair);
+    }
     if let Some(path) = &checked.counterexample {
         let mut state = cluster.initial();
         let actions: Vec<_> = path.steps.iter().map(|(action, _)| *action).collect();
