@@ -329,7 +329,7 @@ impl LocalEvents {
             (0..Action::LOCAL_EVENTS).filter(move |number| !matter.numbers.contains(*number));
         let idle = idle.filter_map(move |number| Action::local(number, i));
         let next = Id::from_slot((i.slot() + 1) % settings.servers());
-        let idle = idle.filter(move |action| is_of(&settings, *action));
+        let idle = idle.filter(move |action| is_of(settings, *action));
         let idle = idle.filter(move |action| action.peer().is_none_or(|j| j == next));
         // Whoever takes no proposals takes no change, whichever it is.
         let change = ConfChange::LEAVE_JOINT;

@@ -232,25 +232,29 @@ impl Clocks {
                 self.broken = !self.silent.contains(i);
                 self.ended.insert(i);
             }
-            Stimulus::Deliver(m) if m.term == led && after.term == led => match m.body {
-                Body::AppendEntries { .. }
-                | Body::Heartbeat { .. }
-                | Body::InstallSnapshot { .. } => {
-                    if after.leader == Some(m.from) && !leads(after) {
-                        self.silent.remove(i);
-                        self.ended.remove(i);
-                    }
+            Stimulus::Deliver(m) if m.term == led && after.term == led => {
+                let of_leader = matches!(
+                    m.body,
+                    Body::AppendEntries { .. }
+                        | Body::Heartbeat { .. }
+                        | Body::InstallSnapshot { .. }
+                );
+                let answer = matches!(
+                    m.body,
+                    Body::AppendEntriesAccepted { .. }
+                        | Body::AppendEntriesRejected { .. }
+                        | Body::HeartbeatResponse { .. }
+                );
+                if of_leader && after.leader == Some(m.from) && !leads(after) {
+                    self.silent.remove(i);
+                    self.ended.remove(i);
                 }
-                Body::AppendEntriesAccepted { .. }
-                | Body::AppendEntriesRejected { .. }
-                | Body::HeartbeatResponse { .. } => {
-                    if leads(before) && timing == Timing::Silent && before.peer(m.from).is_some() {
-                        self.broken = self.ended.contains(m.from);
-                        self.silent.remove(m.from);
-                    }
+                let heard = answer && leads(before) && before.peer(m.from).is_some();
+                if heard && timing == Timing::Silent {
+                    self.broken = self.ended.contains(m.from);
+                    self.silent.remove(m.from);
                 }
-                _ => {}
-            },
+            }
             _ => {}
         }
         if self.broken {
