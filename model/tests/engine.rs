@@ -284,6 +284,8 @@ fn a_swarm_finds_no_violation_and_elects() {
         "Compact",
         "ProposeConfChange",
         "ProposeOtherConfChange",
+        "ReadIndex",
+        "ReadOtherIndex",
         "TransferLeadership",
         "ReportUnreachable",
         "ReportSnapshot",
