@@ -57,7 +57,7 @@ struct Server {
     matched: BTreeMap<ServerId, Index>,
     /// At a leader: who was heard of since the last quorum check.
     active: BTreeSet<ServerId>,
-    /// What has left the server because of the input in progress.
+    /// The messages that left the server because of the input in progress.
     output: Output,
 }
 

@@ -187,7 +187,7 @@ pub struct Replay<'a> {
     pub progress: &'a Reporter,
 }
 
-/// What a trace needs of a target: it is read for that, step by step. What cannot be read is said when the trace is
+/// The features that a trace needs of a target. It is read for that step by step; errors are reported when it is
 /// replayed.
 fn needs(source: &Source, header: &Header) -> Needs {
     let needs = Needs::of_config(&header.config);

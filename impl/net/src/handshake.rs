@@ -1,4 +1,4 @@
-//! Who talks to whom: every call carries the version of the protocol, the cluster, and both servers.
+//! The handshake: every call carries the version of the protocol, the cluster, and both servers.
 
 use lockstep_raft::NodeId;
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};

@@ -24,7 +24,7 @@ const BATCHES: usize = 4;
 const BATCH_MESSAGES: usize = 128;
 const BATCH_BYTES: usize = 1 << 20;
 
-/// What the queue, the task and the snapshots of a peer share.
+/// The part of a peer that its queue, its task and its snapshots share.
 struct State {
     queued_bytes: AtomicUsize,
     snapshot_under_way: AtomicBool,

@@ -39,7 +39,7 @@ pub enum Part {
 /// A request to the application of another server.
 #[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
 pub struct Question {
-    /// What is asked for. [`HELLO`] is answered by the transport itself.
+    /// The question. [`HELLO`] is answered by the transport itself.
     #[prost(string, tag = "1")]
     pub method: String,
     /// The application's own encoding.

@@ -25,7 +25,7 @@ pub(crate) const MAX_FRAME_BYTES: usize = 64 << 20;
 /// The limits of a transport.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// How many messages may wait for one peer.
+    /// The most messages that may wait for one peer.
     pub max_queued_messages: usize,
     /// How many bytes of entries may wait for one peer.
     pub max_queued_bytes: usize,
