@@ -77,11 +77,15 @@ pub enum Kind {
     ProposeConfChange,
     /// Proposals of the second one.
     ProposeOtherConfChange,
+    /// Outstanding appends that become durable.
+    Persist,
+    /// Outstanding applies that are done.
+    Apply,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 15] = [
+    pub const ALL: [Kind; 17] = [
         Kind::Timeout,
         Kind::LeaseExpire,
         Kind::Heartbeat,
@@ -97,6 +101,8 @@ impl Kind {
         Kind::Drop,
         Kind::ProposeConfChange,
         Kind::ProposeOtherConfChange,
+        Kind::Persist,
+        Kind::Apply,
     ];
 
     /// The kinds that every encoding of a state counts.
@@ -113,7 +119,7 @@ impl Kind {
 
     /// The other kinds: those of features that a preset may do without. Without a budget they are no part of a model,
     /// not even as inputs that are compared and not explored.
-    pub const MORE: [Kind; 7] = [
+    pub const MORE: [Kind; 9] = [
         Kind::ProposeConfChange,
         Kind::ProposeOtherConfChange,
         Kind::ForgetLeader,
@@ -121,6 +127,8 @@ impl Kind {
         Kind::TransferLeadership,
         Kind::ReportUnreachable,
         Kind::ReportSnapshot,
+        Kind::Persist,
+        Kind::Apply,
     ];
 
     /// The place in the menu of changes of the change that is proposed.
@@ -133,7 +141,7 @@ impl Kind {
     }
 
     /// Whether it disturbs or advances a run that would go on without it: everything but the timeouts that
-    /// start elections, what clients propose, and the calls of operators and applications.
+    /// start elections, what clients propose, the calls of operators and applications, and storage.
     pub fn is_disturbance(self) -> bool {
         !matches!(
             self,
@@ -144,19 +152,21 @@ impl Kind {
                 | Kind::ForgetLeader
                 | Kind::Compact
                 | Kind::TransferLeadership
+                | Kind::Persist
+                | Kind::Apply
         )
     }
 }
 
 /// A set of kinds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct KindSet(u16);
+pub(crate) struct KindSet(u32);
 
 impl KindSet {
     pub(crate) const EMPTY: KindSet = KindSet(0);
 
     pub(crate) fn set(&mut self, kind: Kind, member: bool) {
-        self.0 = self.0 & !(1 << kind as u8) | u16::from(member) << kind as u8;
+        self.0 = self.0 & !(1 << kind as u8) | u32::from(member) << kind as u8;
     }
 
     /// The members, in the order of [`Kind::ALL`].
@@ -178,6 +188,8 @@ pub struct Bounds {
     pub max_term: u32,
     /// The number of messages that may be in flight at once, copies counted.
     pub max_in_flight: usize,
+    /// How many appends may be outstanding at one server.
+    pub max_outstanding: usize,
     /// Budget of [`Kind::Timeout`].
     pub timeouts: Budget,
     /// Budget of [`Kind::LeaseExpire`].
@@ -210,6 +222,10 @@ pub struct Bounds {
     /// The changes of the configuration that clients may propose, with the budgets of
     /// [`Kind::ProposeConfChange`] and [`Kind::ProposeOtherConfChange`].
     pub changes: [(ConfChange, Budget); 2],
+    /// Budget of [`Kind::Persist`].
+    pub persists: Budget,
+    /// Budget of [`Kind::Apply`].
+    pub applies: Budget,
 }
 
 impl Bounds {
@@ -217,6 +233,7 @@ impl Bounds {
     pub const UNLIMITED: Bounds = Bounds {
         max_term: u32::MAX,
         max_in_flight: usize::MAX,
+        max_outstanding: usize::MAX,
         timeouts: Budget::Unlimited,
         lease_expiries: Budget::Unlimited,
         heartbeats: Budget::Unlimited,
@@ -232,6 +249,8 @@ impl Bounds {
         drops: Budget::Unlimited,
         disturbances: Budget::Unlimited,
         changes: Self::NO_CHANGES,
+        persists: Budget::Unlimited,
+        applies: Budget::Unlimited,
     };
 
     /// One server may campaign, in term 1, and nothing else happens. Models say what does, with `..Bounds::QUIET`.
@@ -297,6 +316,8 @@ impl Bounds {
             Kind::Drop => self.drops,
             Kind::ProposeConfChange => self.changes[0].1,
             Kind::ProposeOtherConfChange => self.changes[1].1,
+            Kind::Persist => self.persists,
+            Kind::Apply => self.applies,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::bounds::{Bounds, Kind, Spent};
 use crate::configuration::ConfChange;
-use crate::history::History;
+use crate::history::{Before, History};
 use crate::ids::{Id, MAX_SERVERS};
 use crate::machine::EventNumbers;
 use crate::message::{Message, Payload};
@@ -66,6 +66,12 @@ pub enum Action {
     ProposeConfChange(Id),
     /// A client proposes the second one.
     ProposeOtherConfChange(Id),
+    /// The oldest outstanding append of a server is durable.
+    Persist(Id),
+    /// The oldest outstanding apply of a server is done.
+    Apply(Id),
+    /// A server crashes when so many of its outstanding appends are durable, and comes back.
+    RestartKeeping(Id, u8),
     /// A server is asked for another leader.
     TransferLeadership(Id, Id),
     /// A server is told that a peer could not be reached.
@@ -99,7 +105,7 @@ pub struct Transition {
 
 impl Action {
     /// The names of the kinds of action, in the vocabulary of traces.
-    pub const KINDS: [&'static str; 16] = [
+    pub const KINDS: [&'static str; 19] = [
         "Timeout",
         "LeaseExpire",
         "Heartbeat",
@@ -110,6 +116,9 @@ impl Action {
         "Compact",
         "ProposeConfChange",
         "ProposeOtherConfChange",
+        "Persist",
+        "Apply",
+        "RestartKeeping",
         "TransferLeadership",
         "ReportUnreachable",
         "ReportSnapshot",
@@ -131,25 +140,35 @@ impl Action {
             Action::Compact(_) => 7,
             Action::ProposeConfChange(_) => 8,
             Action::ProposeOtherConfChange(_) => 9,
-            Action::TransferLeadership(..) => 10,
-            Action::ReportUnreachable(..) => 11,
-            Action::ReportSnapshot(..) => 12,
-            Action::Deliver(_) => 13,
-            Action::Duplicate(_) => 14,
-            Action::Drop(_) => 15,
+            Action::Persist(_) => 10,
+            Action::Apply(_) => 11,
+            Action::RestartKeeping(..) => 12,
+            Action::TransferLeadership(..) => 13,
+            Action::ReportUnreachable(..) => 14,
+            Action::ReportSnapshot(..) => 15,
+            Action::Deliver(_) => 16,
+            Action::Duplicate(_) => 17,
+            Action::Drop(_) => 18,
         }
     }
 
-    /// The number of kinds of which there is one event at a server. Those about a peer have one for each.
-    pub(crate) const PLAIN: usize = 10;
+    /// How many kinds there are of which there is one event at a server. Those about a peer have one for each, and
+    /// restarts one for each number of appends that are kept.
+    pub(crate) const PLAIN: usize = 12;
 
-    /// The number of events that happen to a server, counting those about each peer.
-    pub const LOCAL_EVENTS: usize = Action::PLAIN + 4 * MAX_SERVERS;
+    /// The most outstanding appends that a restart is explored with.
+    pub const MOST_KEPT: usize = 4;
+
+    const ABOUT_PEERS: usize = Action::PLAIN + Action::MOST_KEPT;
+
+    /// How many events happen to a server, counting those about each peer.
+    pub const LOCAL_EVENTS: usize = Action::ABOUT_PEERS + 4 * MAX_SERVERS;
 
     /// The number of the event for the [engine](lockstep_engine::Machines::kind_of), whichever server it happens to.
     pub fn event_number(self) -> usize {
-        let about = |place: usize, j: Id| Action::PLAIN + place * MAX_SERVERS + j.slot();
+        let about = |place: usize, j: Id| Action::ABOUT_PEERS + place * MAX_SERVERS + j.slot();
         match self {
+            Action::RestartKeeping(_, kept) => Action::PLAIN + usize::from(kept) - 1,
             Action::TransferLeadership(_, j) => about(0, j),
             Action::ReportUnreachable(_, j) => about(1, j),
             Action::ReportSnapshot(_, j, true) => about(2, j),
@@ -185,14 +204,28 @@ impl Action {
             7 => Some(Action::Compact(i)),
             8 => Some(Action::ProposeConfChange(i)),
             9 => Some(Action::ProposeOtherConfChange(i)),
-            number => about(number - Action::PLAIN),
+            10 => Some(Action::Persist(i)),
+            11 => Some(Action::Apply(i)),
+            number if number < Action::ABOUT_PEERS => {
+                let kept = number + 1 - Action::PLAIN;
+                Some(Action::RestartKeeping(i, kept as u8))
+            }
+            number => about(number - Action::ABOUT_PEERS),
         }
     }
 
     /// The numbers of the events of this kind.
-    pub fn numbers_of(kind: Kind) -> std::ops::Range<usize> {
+    pub fn numbers_of(kind: Kind) -> impl Iterator<Item = usize> {
+        let keeping = match kind {
+            Kind::Restart => Action::PLAIN..Action::ABOUT_PEERS,
+            _ => 0..0,
+        };
+        Action::first_numbers_of(kind).chain(keeping)
+    }
+
+    fn first_numbers_of(kind: Kind) -> std::ops::Range<usize> {
         let about = |place: usize, places: usize| {
-            let first = Action::PLAIN + place * MAX_SERVERS;
+            let first = Action::ABOUT_PEERS + place * MAX_SERVERS;
             first..first + places * MAX_SERVERS
         };
         match kind {
@@ -206,6 +239,8 @@ impl Action {
             Kind::Compact => 7..8,
             Kind::ProposeConfChange => 8..9,
             Kind::ProposeOtherConfChange => 9..10,
+            Kind::Persist => 10..11,
+            Kind::Apply => 11..12,
             Kind::TransferLeadership => about(0, 1),
             Kind::ReportUnreachable => about(1, 1),
             Kind::ReportSnapshot => about(2, 2),
@@ -217,7 +252,7 @@ impl Action {
     /// The kind of the events of this number; `None` for a delivery, of which there is no kind to count.
     pub fn kind_of_number(number: usize) -> Option<Kind> {
         let mut kinds = Kind::ALL.into_iter();
-        kinds.find(|kind| Action::numbers_of(*kind).contains(&number))
+        kinds.find(|kind| Action::numbers_of(*kind).any(|it| it == number))
     }
 
     /// The server that it is about, if that is another one than it happens to, or may be.
@@ -241,6 +276,12 @@ impl Action {
             Input::Propose(_) => Action::Propose(i),
             Input::ProposeConfChange(_) => Action::ProposeConfChange(i),
             Input::Restart => Action::Restart(i),
+            Input::RestartKeeping { writes } => {
+                // More than there can be are all that there are.
+                Action::RestartKeeping(i, u8::try_from(*writes).unwrap_or(u8::MAX))
+            }
+            Input::Persist => Action::Persist(i),
+            Input::Apply => Action::Apply(i),
             Input::ForgetLeader => Action::ForgetLeader(i),
             Input::Compact => Action::Compact(i),
             Input::TransferLeadership { to } => Action::TransferLeadership(i, named(to)?),
@@ -258,7 +299,9 @@ impl Action {
             Action::Heartbeat(_) => Some(Kind::Heartbeat),
             Action::CheckQuorum(_) => Some(Kind::CheckQuorum),
             Action::Propose(_) => Some(Kind::Propose),
-            Action::Restart(_) => Some(Kind::Restart),
+            Action::Restart(_) | Action::RestartKeeping(..) => Some(Kind::Restart),
+            Action::Persist(_) => Some(Kind::Persist),
+            Action::Apply(_) => Some(Kind::Apply),
             Action::ForgetLeader(_) => Some(Kind::ForgetLeader),
             Action::Compact(_) => Some(Kind::Compact),
             Action::TransferLeadership(..) => Some(Kind::TransferLeadership),
@@ -309,6 +352,8 @@ impl LocalEvents {
         let idle =
             (0..Action::LOCAL_EVENTS).filter(move |number| !matter.numbers.contains(*number));
         let idle = idle.filter_map(move |number| Action::local(number, i));
+        // To keep more appends than are outstanding is to keep all.
+        let idle = idle.filter(|action| !matches!(action, Action::RestartKeeping(..)));
         let next = Id::from_slot((i.slot() + 1) % settings.servers());
         let idle = idle.filter(move |action| is_of(settings, *action));
         let idle = idle.filter(move |action| action.peer().is_none_or(|j| j == next));
@@ -342,7 +387,10 @@ fn matters(server: &Server, settings: &Settings, action: Action) -> bool {
     is_of(settings, action)
         && match action {
             // To who does not vote it means nothing.
-            Action::Timeout(_) => !leads && server.configuration.all_voters().contains(server.id),
+            Action::Timeout(_) => !leads && server.may_campaign(server.applied()),
+            Action::Persist(_) => server.outstanding_appends() > 0,
+            Action::Apply(_) => server.outstanding_applies() > 0,
+            Action::RestartKeeping(_, kept) => usize::from(kept) <= server.outstanding_appends(),
             Action::LeaseExpire(_) => server.lease,
             Action::Heartbeat(_) | Action::CheckQuorum(_) => leads,
             Action::Propose(_) if leads => {
@@ -357,7 +405,7 @@ fn matters(server: &Server, settings: &Settings, action: Action) -> bool {
             | Action::ProposeOtherConfChange(_) => follows && settings.forward_proposals,
             Action::Restart(_) => true,
             Action::ForgetLeader(_) => follows,
-            Action::Compact(_) => server.commit > server.log.snapshot().index,
+            Action::Compact(_) => server.can_compact(),
             Action::TransferLeadership(_, to) if leads => {
                 let asked = server.transferee == Some(to);
                 let may_lead = server.configuration.all_voters().contains(to);
@@ -372,12 +420,13 @@ fn matters(server: &Server, settings: &Settings, action: Action) -> bool {
 
 /// Whether the cluster has such events: the peer that an event is about, if it is about one, is one of its servers, and
 /// its configuration may change.
-fn is_of(settings: &Settings, action: Action) -> bool {
+pub(crate) fn is_of(settings: &Settings, action: Action) -> bool {
     match action {
         Action::ProposeConfChange(_) | Action::ProposeOtherConfChange(_) => settings.may_change,
         Action::TransferLeadership(_, j)
         | Action::ReportUnreachable(_, j)
         | Action::ReportSnapshot(_, j, _) => settings.is_server(j),
+        Action::Persist(_) | Action::Apply(_) | Action::RestartKeeping(..) => settings.is_async,
         _ => true,
     }
 }
@@ -394,7 +443,10 @@ fn stimulus(action: Action, value: u64, change: ConfChange) -> Option<(Id, Stimu
             let payload = Payload::value(value).unwrap_or(Payload::EMPTY);
             (i, Stimulus::Propose(payload))
         }
-        Action::Restart(i) => (i, Stimulus::Restart),
+        Action::Restart(i) => (i, Stimulus::Restart(0)),
+        Action::RestartKeeping(i, kept) => (i, Stimulus::Restart(kept.into())),
+        Action::Persist(i) => (i, Stimulus::Persist),
+        Action::Apply(i) => (i, Stimulus::Apply),
         Action::ProposeConfChange(i) | Action::ProposeOtherConfChange(i) => {
             (i, Stimulus::ProposeConfChange(change))
         }
@@ -490,7 +542,10 @@ impl ClusterState {
             | Action::Compact(i)
             | Action::TransferLeadership(i, _)
             | Action::ReportUnreachable(i, _)
-            | Action::ReportSnapshot(i, _, _) => Some(i),
+            | Action::ReportSnapshot(i, _, _)
+            | Action::Persist(i)
+            | Action::Apply(i)
+            | Action::RestartKeeping(i, _) => Some(i),
             Action::Deliver(position) => Some(self.message(position).to),
             Action::Duplicate(_) | Action::Drop(_) => None,
         }
@@ -584,9 +639,9 @@ impl Cluster {
         }
     }
 
-    /// Whether logs may be compacted, so that the history has to keep what was committed.
-    pub(crate) fn compacts(&self) -> bool {
-        self.bounds.have(Kind::Compact)
+    /// Whether the history has to keep what was committed, because logs may be compacted or lost in a crash.
+    pub(crate) fn keeps_entries(&self) -> bool {
+        self.bounds.have(Kind::Compact) || self.settings.is_async
     }
 
     /// The local events that a server gets in every state, enabled or not: those of server one stand for all.
@@ -614,7 +669,7 @@ impl Cluster {
             next,
             moved: state.target(*action).map(ServerId::from),
             outcome,
-            sent: outbox.iter().map(Message::emitted).collect(),
+            sent: self.settings.emitted(&outbox),
         }
     }
 
@@ -657,14 +712,15 @@ impl Cluster {
         outbox: &mut Outbox,
     ) -> Outcome {
         let server = &mut state.servers[i.slot()];
-        let committed = server.commit;
+        let before = Before::of(server);
         let outcome = server.advance(&self.settings, stimulus, outbox);
         debug_assert!(
             server.check(&self.settings).is_ok(),
             "{stimulus:?} left a server inconsistent: {:?}",
             server.check(&self.settings)
         );
-        state.history.record(server, committed, self.compacts());
+        let keep = self.keeps_entries();
+        state.history.record(server, before, keep);
         for message in outbox.iter() {
             state.network.insert(message.clone());
         }
@@ -707,6 +763,7 @@ impl Cluster {
     /// Whether a server may be in this state.
     pub(crate) fn may_be(&self, server: &Server) -> bool {
         server.term <= self.bounds.max_term
+            && server.outstanding_appends() <= self.bounds.max_outstanding
     }
 
     /// An action in the vocabulary.
@@ -726,6 +783,12 @@ impl Cluster {
             Action::CheckQuorum(i) => to(i, Input::CheckQuorum),
             Action::Propose(i) => to(i, Input::Propose(state.next_value())),
             Action::Restart(i) => to(i, Input::Restart),
+            Action::RestartKeeping(i, kept) => {
+                let writes = (*kept).into();
+                to(i, Input::RestartKeeping { writes })
+            }
+            Action::Persist(i) => to(i, Input::Persist),
+            Action::Apply(i) => to(i, Input::Apply),
             Action::ForgetLeader(i) => to(i, Input::ForgetLeader),
             Action::Compact(i) => to(i, Input::Compact),
             Action::TransferLeadership(i, j) => {

@@ -9,7 +9,9 @@ use crate::ids::{Id, IdSet, MAX_SERVERS};
 use crate::message::{Body, Entry, Message, Payload, Position};
 use crate::network::Network;
 use crate::seq::{Item, Seq};
-use crate::server::{Flow, Log, Progress, Server};
+use crate::server::{
+    Acknowledgement, Append, Flow, HardState, Image, Log, Progress, Server, Storage,
+};
 use arrayvec::ArrayVec;
 use lockstep_engine::varint;
 use lockstep_traces::Role;
@@ -76,7 +78,12 @@ pub(crate) fn put_history(history: &History, out: &mut Vec<u8>) {
     writer.list(&history.leaders, |writer, ids| writer.byte(ids.bits()));
     // The entries that were committed are kept for all indexes or for none.
     let kept = !history.committed.is_empty();
-    writer.number((history.committed_in.len() as u32) << 1 | u32::from(kept));
+    let twice = history.led_twice > 0;
+    let flags = u32::from(kept) | u32::from(twice) << 1;
+    writer.number((history.committed_in.len() as u32) << 2 | flags);
+    if twice {
+        writer.number(history.led_twice);
+    }
     history.committed_in.for_each(|term| writer.number(term));
     history.committed.for_each(|entry| writer.entry(entry));
 }
@@ -163,7 +170,8 @@ impl Writer<'_> {
             | u8::from(server.lease) << 2
             | u8::from(snapshot.index > 0) << 3
             | u8::from(server.transferee.is_some()) << 4
-            | u8::from(server.uncommitted > 0) << 5;
+            | u8::from(server.uncommitted > 0) << 5
+            | u8::from(server.storage.is_some()) << 6;
         self.byte(head);
         self.membership(Membership::of(server));
         self.number(server.term);
@@ -187,6 +195,79 @@ impl Writer<'_> {
         }
         for peer in other_peers(server) {
             self.progress(peer);
+        }
+        if let Some(storage) = &server.storage {
+            self.storage(storage);
+            if let Some(peers) = &server.peers {
+                self.number(peers[server.id.slot()].matched);
+            }
+        }
+    }
+
+    fn storage(&mut self, storage: &Storage) {
+        let Storage {
+            durable,
+            applied,
+            stable,
+            unstable_snapshot,
+            appends,
+            applies,
+        } = storage;
+        self.hard_state(durable.hard_state);
+        let log = &durable.log;
+        self.position(log.snapshot());
+        self.configuration(log.snapshot_configuration());
+        self.list(log.entries(), Writer::entry);
+        self.number(*applied);
+        self.number(*stable);
+        self.number(*unstable_snapshot);
+        self.number(appends.len() as u32);
+        for append in appends {
+            self.append(append);
+        }
+        self.number(applies.len() as u32);
+        for index in applies {
+            self.number(*index);
+        }
+    }
+
+    fn hard_state(&mut self, HardState { term, vote, commit }: HardState) {
+        self.number(term);
+        self.id(vote);
+        self.number(commit);
+    }
+
+    fn append(&mut self, append: &Append) {
+        let Append {
+            hard_state,
+            snapshot,
+            first,
+            entries,
+            responses,
+            acknowledges,
+        } = append;
+        self.byte(
+            u8::from(hard_state.is_some())
+                | u8::from(snapshot.is_some()) << 1
+                | u8::from(acknowledges.is_some()) << 2,
+        );
+        if let Some(hard_state) = hard_state {
+            self.hard_state(*hard_state);
+        }
+        if let Some((last, configuration)) = snapshot {
+            self.position(*last);
+            self.configuration(*configuration);
+        }
+        if let Some(acknowledgement) = acknowledges {
+            self.number(acknowledgement.term);
+            self.position(acknowledgement.last);
+            self.number(acknowledgement.snapshot);
+        }
+        self.number(*first);
+        self.list(entries, Writer::entry);
+        self.number(responses.len() as u32);
+        for message in responses {
+            self.message(message);
         }
     }
 
@@ -345,6 +426,11 @@ impl Reader<'_> {
                 .collect();
             Arc::new(peers)
         });
+        let storage = given(64).then(|| Arc::new(self.storage()));
+        let mut peers = peers;
+        if let (Some(peers), true) = (&mut peers, storage.is_some()) {
+            Arc::make_mut(peers)[id.slot()].matched = self.number();
+        }
         Server {
             id,
             role,
@@ -361,6 +447,51 @@ impl Reader<'_> {
             peers,
             transferee,
             uncommitted,
+            storage,
+        }
+    }
+
+    fn storage(&mut self) -> Storage {
+        let hard_state = self.hard_state();
+        let (snapshot, configuration) = (self.position(), self.configuration());
+        let log = Log::behind(snapshot, configuration, self.list(Reader::entry));
+        Storage {
+            durable: Image { hard_state, log },
+            applied: self.number(),
+            stable: self.number(),
+            unstable_snapshot: self.number(),
+            appends: self.vec(Reader::append),
+            applies: self.vec(Reader::number),
+        }
+    }
+
+    fn vec<T>(&mut self, mut item: impl FnMut(&mut Self) -> T) -> Vec<T> {
+        let len = self.number();
+        (0..len).map(|_| item(self)).collect()
+    }
+
+    fn hard_state(&mut self) -> HardState {
+        HardState {
+            term: self.number(),
+            vote: self.id(),
+            commit: self.number(),
+        }
+    }
+
+    fn append(&mut self) -> Append {
+        let parts = self.byte();
+        let given = |bit: u8| parts & bit != 0;
+        Append {
+            hard_state: given(1).then(|| self.hard_state()),
+            snapshot: given(2).then(|| (self.position(), self.configuration())),
+            acknowledges: given(4).then(|| Acknowledgement {
+                term: self.number(),
+                last: self.position(),
+                snapshot: self.number(),
+            }),
+            first: self.number(),
+            entries: self.list(Reader::entry),
+            responses: self.vec(Reader::message),
         }
     }
 
@@ -410,11 +541,13 @@ impl Reader<'_> {
     fn history(&mut self) -> History {
         let leaders = self.list(|reader| IdSet::from_bits(reader.byte()));
         let indexes = self.number();
-        let kept = (indexes & 1) * (indexes >> 1);
+        let kept = (indexes & 1) * (indexes >> 2);
+        let led_twice = if indexes & 2 != 0 { self.number() } else { 0 };
         History {
             leaders,
-            committed_in: (0..indexes >> 1).map(|_| self.number()).collect(),
+            committed_in: (0..indexes >> 2).map(|_| self.number()).collect(),
             committed: (0..kept).map(|_| self.entry()).collect(),
+            led_twice,
         }
     }
 

@@ -1,8 +1,9 @@
 //! Where other implementations depart from etcd's raft by design and with consequences for the state.
 //!
-//! The specification is etcd's raft. A *dialect* of it is a set of [`Departure`]s, each a different rule
-//! that is as safe as the one it replaces. They let an implementation that chose otherwise be held to
-//! everything else; a report lists them, and one that makes no difference has no place in a dialect.
+//! The specification is etcd's raft, where that is safe. A *dialect* of it is a set of [`Departure`]s, each a
+//! different rule that is as safe as the one it replaces, or [is not](Departure::is_unsafe) and has a
+//! counterexample that says so. They let an implementation that chose otherwise be held to everything
+//! else; a report lists them, and one that makes no difference has no place in a dialect.
 
 use std::fmt;
 
@@ -23,11 +24,15 @@ pub enum Departure {
     DroppedChangeBlocks,
     /// A joint configuration that was to be left during a transfer is left when something else is applied.
     AutoLeaveWaits,
+    /// A candidate leads by the votes of others before its own is durable. Unsafe.
+    LeadsBeforeOwnVote,
+    /// A crash may keep entries and snapshots without the hard state that was to be written with them or before. Unsafe.
+    EntriesWithoutHardState,
 }
 
 impl Departure {
     /// Every departure that the specification knows.
-    pub const ALL: [Departure; 7] = [
+    pub const ALL: [Departure; 9] = [
         Departure::NoCommitMemory,
         Departure::EqualAcknowledgementIgnored,
         Departure::FullWindowPauses,
@@ -35,6 +40,8 @@ impl Departure {
         Departure::ProbeBelowMatch,
         Departure::DroppedChangeBlocks,
         Departure::AutoLeaveWaits,
+        Departure::LeadsBeforeOwnVote,
+        Departure::EntriesWithoutHardState,
     ];
 
     /// Its name in reports.
@@ -47,7 +54,18 @@ impl Departure {
             Departure::ProbeBelowMatch => "probe-below-match",
             Departure::DroppedChangeBlocks => "dropped-change-blocks",
             Departure::AutoLeaveWaits => "auto-leave-waits",
+            Departure::LeadsBeforeOwnVote => "leads-before-own-vote",
+            Departure::EntriesWithoutHardState => "entries-without-hard-state",
         }
+    }
+
+    /// Whether the rule is not as safe as the one that it replaces: then there is a preset in which the specification with
+    /// this departure violates a property.
+    pub const fn is_unsafe(self) -> bool {
+        matches!(
+            self,
+            Departure::LeadsBeforeOwnVote | Departure::EntriesWithoutHardState
+        )
     }
 
     /// What is different, why that is no error, and where it can be seen.
@@ -89,6 +107,16 @@ impl Departure {
                  to leave meanwhile until it applies something else (etcd: appliedTo is the only caller that \
                  proposes it); an idle group stays in it, safe, but in need of both majorities"
             }
+            Departure::LeadsBeforeOwnVote => {
+                "with asynchronous storage a candidate leads by the votes of others before its own term and vote are \
+                 durable (etcd: stepCandidate counts whatever has come): after a crash it may lead the same term \
+                 again, and two entries have the same index and term; unsafe"
+            }
+            Departure::EntriesWithoutHardState => {
+                "a crash keeps entries without the hard state that was to be written with them, as if these were \
+                 two writes: a server forgets that a change of membership is committed although it has a later \
+                 one in its log, and campaigns with a configuration two changes old; unsafe"
+            }
         }
     }
 }
@@ -101,11 +129,14 @@ impl fmt::Display for Departure {
 
 /// A set of departures.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub struct Dialect(u8);
+pub struct Dialect(u16);
 
 impl Dialect {
-    /// The specification as it is: etcd's raft v3.6.
+    /// The specification as it is: etcd's raft v3.6, where that is safe.
     pub const ETCD: Dialect = Dialect(0);
+
+    /// etcd's raft v3.6 as it is, with what is unsafe about it.
+    pub const ETCD_3_6: Dialect = Dialect::ETCD.with(Departure::LeadsBeforeOwnVote);
 
     /// tikv's raft-rs 0.7.
     pub const RAFT_RS: Dialect = Dialect::ETCD

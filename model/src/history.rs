@@ -16,6 +16,39 @@ pub struct History {
     /// For each index, from index one on, the entry that was committed there; empty where nothing is compacted, since
     /// then the logs have them.
     pub(crate) committed: Seq<Entry, 6>,
+    /// The first term that one server led twice, with a crash in between of which it kept too little; zero if there is none.
+    pub(crate) led_twice: u32,
+}
+
+/// What the history needs to know of a server before it moves.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Before {
+    /// Its commit index.
+    pub(crate) commit: u32,
+    /// Whether it led.
+    pub(crate) led: bool,
+}
+
+impl Before {
+    pub(crate) fn of(server: &Server) -> Before {
+        Before {
+            commit: server.commit,
+            led: server.role == Role::Leader,
+        }
+    }
+
+    /// In one number.
+    pub(crate) fn note(self) -> u32 {
+        self.commit << 1 | u32::from(self.led)
+    }
+
+    /// What [`Before::note`] made a number of.
+    pub(crate) fn from_note(note: u32) -> Before {
+        Before {
+            commit: note >> 1,
+            led: note & 1 != 0,
+        }
+    }
 }
 
 impl History {
@@ -42,15 +75,18 @@ impl History {
         self.committed.get((index as usize).checked_sub(1)?)
     }
 
-    /// What there is to remember after `server` moved, whose commit index was `committed` before. Entries are kept
-    /// if logs may be compacted.
-    pub(crate) fn record(&mut self, server: &Server, committed: u32, compacts: bool) {
+    /// What there is to remember after `server` moved. Entries are kept if logs may be compacted or lost.
+    pub(crate) fn record(&mut self, server: &Server, before: Before, keep_entries: bool) {
         if server.role == Role::Leader {
+            let again = !before.led && self.leaders_of(server.term).contains(server.id);
+            if again && self.led_twice == 0 {
+                self.led_twice = server.term;
+            }
             self.record_leader(server.term, server.id);
         }
-        if Self::may_record(server) && server.commit > committed {
+        if Self::may_record(server) && server.commit > before.commit {
             self.record_commit(server.commit, server.term);
-            if compacts {
+            if keep_entries {
                 self.record_entries(server);
             }
         }

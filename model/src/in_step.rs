@@ -242,7 +242,7 @@ impl<C: Companion> Model for InStep<'_, C> {
         let expected = Expected {
             outcome,
             view: server.view(self.cluster.settings()),
-            sent: outbox.iter().map(Message::emitted).collect(),
+            sent: self.cluster.settings().emitted(&outbox),
         };
         let mark = self.ask(state.pair(slot), input, server, &expected);
         if mark == Mark::Parted {

@@ -3,7 +3,7 @@
 //! The specification is a deterministic, pure transition function per server ([`Server::step`]), put
 //! together with a network into a state graph ([`Cluster`]) that can be explored exhaustively. It is
 //! written from the Raft paper ("In Search of an Understandable Consensus Algorithm", extended version),
-//! Ongaro's thesis, and the observable behaviour of etcd's raft v3.6. Not here: reads, asynchronous storage.
+//! Ongaro's thesis, and the observable behaviour of etcd's raft v3.6. Not here: reads.
 //!
 //! # One event
 //!
@@ -11,6 +11,10 @@
 //! tells itself (a candidate its vote, a leader that it has its own entries) comes after everything else,
 //! when the new state is durable; what is committed is applied at once. So between events `applied` is
 //! `commit`, and the durable image is the state.
+//!
+//! With *asynchronous storage* an input ends when what is to be written and applied is handed over. Later inputs say
+//! that the oldest append is durable (`Persist`) or the oldest apply is done (`Apply`), and a restart keeps any number of the
+//! oldest outstanding appends.
 //!
 //! # Time
 //!

@@ -2,10 +2,10 @@
 
 use crate::bounds::{Bounds, Kind, Spent};
 use crate::cluster::{
-    Action, Cluster, ClusterState, LocalEvents, allowed_events, highest_value, value_after,
+    Action, Cluster, ClusterState, LocalEvents, allowed_events, highest_value, is_of, value_after,
 };
 use crate::codec;
-use crate::history::History;
+use crate::history::{Before, History};
 use crate::ids::Id;
 use crate::message::{Message, Payload};
 use crate::network::Network;
@@ -83,7 +83,10 @@ impl Machines for Cluster {
             | Action::Compact(i)
             | Action::TransferLeadership(i, _)
             | Action::ReportUnreachable(i, _)
-            | Action::ReportSnapshot(i, _, _) => Event::Local(i.slot(), self.numbers.of(*action)),
+            | Action::ReportSnapshot(i, _, _)
+            | Action::Persist(i)
+            | Action::Apply(i)
+            | Action::RestartKeeping(i, _) => Event::Local(i.slot(), self.numbers.of(*action)),
         }
     }
 
@@ -105,9 +108,9 @@ impl Machines for Cluster {
         after
     }
 
-    fn record(&self, history: &History, after: &Server, committed: u32) -> History {
+    fn record(&self, history: &History, after: &Server, before: u32) -> History {
         let mut history = history.clone();
-        history.record(after, committed, self.compacts());
+        history.record(after, Before::from_note(before), self.keeps_entries());
         history
     }
 }
@@ -144,7 +147,11 @@ impl EventNumbers {
         for number in 0..EVENTS {
             let action = event(number);
             let happens = action.kind().is_none_or(|kind| bounds.have(kind));
-            if happens && action.peer().is_none_or(|j| settings.is_server(j)) {
+            let possible = match action {
+                Action::ProposeConfChange(_) | Action::ProposeOtherConfChange(_) => true,
+                action => is_of(settings, action),
+            };
+            if happens && possible {
                 numbers.numbers[number] = count as u8;
                 numbers.events[count] = number as u8;
                 numbers.kinds[count] = action.number() as u8;
@@ -210,7 +217,7 @@ impl<M: AsRef<Cluster>> Component<M> for Server {
         ServerFacts {
             level: highest_value(self),
             gauge: self.term,
-            note: self.commit,
+            note: Before::of(self).note(),
             slot: self.id.slot() as u8,
             local: cluster.numbers.of_all(explored.numbers()),
             recorded: History::may_record(self),
@@ -231,13 +238,18 @@ impl<M: AsRef<Cluster>> Component<M> for Message {
         codec::take_message(bytes)
     }
 
-    fn facts(&self, _: &M) -> MessageFacts {
+    fn facts(&self, model: &M) -> MessageFacts {
         let (gauge, more) = gauge(self);
+        let bounded = !model.as_ref().settings().is_async;
         let names = u64::from(self.from.get()) << 40 | u64::from(self.to.get()) << 32;
         MessageFacts {
             // What messages are ordered by first: sender, recipient, term.
             rank: names | u64::from(self.term),
-            least_gauge: self.term.saturating_sub(more),
+            least_gauge: match bounded {
+                true => self.term.saturating_sub(more),
+                // A crash may take a term back that was told already.
+                false => 0,
+            },
             gauge: gauge.slot() as u8,
             to: self.to.slot() as u8,
         }
@@ -300,7 +312,13 @@ mod tests {
             Cluster::new(settings, preset.bounds)
         };
         // Six that always happen, and for each of three servers a transfer.
-        for (name, local) in [("smoke", 6), ("transfer", 9), ("snapshot", 7 + 3 * 3)] {
+        let restarts = Action::MOST_KEPT;
+        for (name, local) in [
+            ("smoke", 6),
+            ("transfer", 9),
+            ("snapshot", 7 + 3 * 3),
+            ("async-election", 8 + restarts),
+        ] {
             let cluster = cluster(name);
             assert_eq!(cluster.shape().local_kinds, local, "{name}");
             for number in 0..local + 3 {

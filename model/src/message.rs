@@ -68,6 +68,11 @@ pub type Entries = Seq<Entry, 2>;
 /// The proposed payloads.
 pub type Payloads = Seq<Payload, 2>;
 
+/// One payload.
+pub(crate) fn one(payload: Payload) -> Payloads {
+    std::iter::once(payload).collect()
+}
+
 /// An index and the term of the entry there; zero and zero before the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
@@ -177,7 +182,7 @@ impl Body {
 impl Message {
     /// Whether the message may leave only when everything the sender did in the same event is durable:
     /// acknowledgements and answers to (pre-)vote requests promise something about durable state
-    /// (thesis, section 3.8).
+    /// (thesis, section 3.8). With asynchronous storage it waits inside the server.
     pub fn after_persist(&self) -> bool {
         self.is_response() && self.body != Body::HeartbeatResponse
     }

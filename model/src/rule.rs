@@ -231,6 +231,36 @@ rules! {
     RemovedLeader "A leader that applied its removal steps down if it is set up so, or no longer counts itself.",
         "thesis, section 4.2.2",
         "server/membership.rs" "switch_to", "core/membership.rs" "switch_to", "raft.go" "switchToConfig";
+    ResponseWaits "A vote or acknowledgement waits until what it speaks of is durable.",
+        "paper, figure 2; thesis, section 3.8",
+        "server/storage.rs" "send_or_wait", "core/mod.rs" "send", "raft.go" "send";
+    AppendHandedOver "Term, vote, commit index, entries and snapshot that are new are one write.",
+        "thesis, section 3.8; etcd's raft",
+        "server/storage.rs" "hand_over_append", "raw_node/mod.rs" "append_request",
+        "rawnode.go" "newStorageAppendMsg";
+    WaitingLeave "What waited for an append leaves when it is durable, and the server hears itself.",
+        "thesis, section 3.8",
+        "server/storage.rs" "persist", "core/storage.rs" "persist", "doc.go" "AsyncStorageWrites";
+    StorageAcknowledged "Entries that storage acknowledges in their term are durable for good.",
+        "etcd's raft",
+        "server/storage.rs" "hear_storage", "log/unstable.rs" "stable_to", "log_unstable.go" "stableTo";
+    LateAcknowledgementIgnored "What storage acknowledges in a later term says nothing of the entries.",
+        "etcd's raft",
+        "server/storage.rs" "hear_storage", "core/storage.rs" "append_done", "raft.go" "Step";
+    SnapshotDurable "A snapshot that is durable is applied, in whatever term.",
+        "etcd's raft",
+        "server/storage.rs" "hear_storage", "core/storage.rs" "append_done", "raft.go" "appliedSnap";
+    OwnEntriesCounted "A leader counts its own entries once they are durable.",
+        "thesis, section 10.2.1",
+        "server/storage.rs" "own_entries_to", "core/leader.rs" "own_entries_to", "raft.go" "appendEntry";
+    OwnVoteFirst "A candidate does not lead before its own term and vote are durable.",
+        "paper, figure 2; thesis, section 3.8",
+        "server/election.rs" "waits_for_own_vote", "core/election.rs" "waits_for_own_vote",
+        "raft.go" "campaign";
+    DurableApplied "Only entries that are committed and durable are applied, and none before a snapshot.",
+        "etcd's raft",
+        "server/storage.rs" "hand_over_apply", "log/mod.rs" "max_appliable_index",
+        "log.go" "maxAppliableIndex";
     AppendSent "A leader sends a peer what it lacks, with the entry before it.",
         "paper, section 5.3",
         "server/replication.rs" "maybe_send_append", "core/replication.rs" "maybe_send_append",
@@ -322,6 +352,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("server/membership.rs", include_str!("server/membership.rs")),
     ("server/progress.rs", include_str!("server/progress.rs")),
     ("server/snapshot.rs", include_str!("server/snapshot.rs")),
+    ("server/storage.rs", include_str!("server/storage.rs")),
     ("server/transfer.rs", include_str!("server/transfer.rs")),
     ("server/log.rs", include_str!("server/log.rs")),
 ];

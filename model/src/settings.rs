@@ -3,7 +3,8 @@
 use crate::configuration::{Configuration, id_set};
 use crate::dialect::{Departure, Dialect};
 use crate::ids::{Id, IdSet, MAX_SERVERS};
-use lockstep_traces::{Config, ServerId, ServerSet};
+use crate::message::Message;
+use lockstep_traces::{Config, Emitted, ServerId, ServerSet, Storage};
 use thiserror::Error;
 
 /// The switches of the protocol.
@@ -21,6 +22,10 @@ pub struct Settings {
     pub(crate) may_change: bool,
     pub(crate) step_down_on_removal: bool,
     pub(crate) disable_conf_change_validation: bool,
+    /// Whether storage is asynchronous.
+    pub(crate) is_async: bool,
+    /// Whether the application loses with a crash what it has applied since its last snapshot.
+    pub(crate) application_in_memory: bool,
     /// The configuration at first.
     pub(crate) configuration: Configuration,
     dialect: Dialect,
@@ -41,6 +46,9 @@ pub enum SettingsError {
     /// A voter or learner is no server of the cluster, or is both.
     #[error("voters and learners must be servers of the cluster, and nobody both")]
     Members,
+    /// With atomic storage what is committed is applied, and stays so.
+    #[error("an application that keeps its state in memory needs asynchronous storage")]
+    Application,
 }
 
 impl Settings {
@@ -76,6 +84,10 @@ impl Settings {
         if !configuration.voters.and(configuration.learners).is_empty() {
             return Err(SettingsError::Members);
         }
+        let is_async = config.storage == Storage::Async;
+        if config.application_in_memory && !is_async {
+            return Err(SettingsError::Application);
+        }
         Ok(Settings {
             servers,
             pre_vote: config.pre_vote,
@@ -87,6 +99,8 @@ impl Settings {
             may_change: config.may_change(),
             step_down_on_removal: config.step_down_on_removal,
             disable_conf_change_validation: config.disable_conf_change_validation,
+            is_async,
+            application_in_memory: config.application_in_memory,
             configuration,
             dialect: Dialect::ETCD,
         })
@@ -110,6 +124,11 @@ impl Settings {
             learners: part(self.configuration.learners),
             step_down_on_removal: self.step_down_on_removal,
             disable_conf_change_validation: self.disable_conf_change_validation,
+            storage: match self.is_async {
+                true => Storage::Async,
+                false => Storage::Atomic,
+            },
+            application_in_memory: self.application_in_memory,
         }
     }
 
@@ -137,6 +156,17 @@ impl Settings {
     /// Which rules differ from those of etcd's raft.
     pub fn dialect(&self) -> Dialect {
         self.dialect
+    }
+
+    /// What leaves a server. With asynchronous storage nothing has to wait any more, for what had to has waited.
+    pub(crate) fn emitted(&self, outbox: &[Message]) -> Vec<Emitted> {
+        let emitted = outbox.iter().map(Message::emitted);
+        emitted
+            .map(|it| Emitted {
+                after_persist: it.after_persist && !self.is_async,
+                ..it
+            })
+            .collect()
     }
 
     /// Whether one rule differs from that of etcd's raft.

@@ -15,7 +15,7 @@ use crate::history::History;
 use crate::ids::{Id, IdSet, MAX_SERVERS};
 use crate::message::{Body, Entry, Message, Payload, Payloads};
 use crate::seq::Seq;
-use crate::server::{Log, Server};
+use crate::server::{Append, HardState, Image, Log, Server, Storage};
 use crate::settings::Settings;
 use arrayvec::ArrayVec;
 use lockstep_engine::incremental_hash;
@@ -186,6 +186,27 @@ fn anonymous(server: &Server) -> u64 {
     }
     peers.sort_unstable();
     let transfers = (server.transferee.is_some(), server.uncommitted);
+    let stored = server.storage.as_ref().map(|storage| {
+        let appends = storage.appends.iter().map(|append| {
+            let written = append.hard_state.map(|it| (it.term, it.commit));
+            (
+                written,
+                append.first,
+                append.entries.len(),
+                append.acknowledges,
+            )
+        });
+        let durable = storage.durable.hard_state;
+        (
+            (
+                durable.term,
+                durable.vote.map(|id| id == server.id),
+                durable.commit,
+            ),
+            (storage.durable.log.last(), storage.applied, storage.stable),
+            appends.collect::<SmallVec<[_; 2]>>(),
+        )
+    });
     hash(&(
         (
             server.role,
@@ -202,6 +223,7 @@ fn anonymous(server: &Server) -> u64 {
         ),
         transfers,
         peers,
+        stored,
     ))
 }
 
@@ -330,6 +352,7 @@ pub(crate) fn rename_history(history: &History, renaming: &Renaming) -> History 
         leaders: rename_sets(&history.leaders, renaming),
         committed_in: history.committed_in.clone(),
         committed: rename_entries(&history.committed, renaming),
+        led_twice: history.led_twice,
     }
 }
 
@@ -349,13 +372,54 @@ pub(crate) fn rename_server(server: &Server, renaming: &Renaming, back: &Renamin
                     .collect(),
             )
         }),
-        log: Log::behind(
-            server.log.snapshot(),
-            rename_configuration(server.log.snapshot_configuration(), renaming),
-            rename_entries(server.log.entries(), renaming),
-        ),
+        log: rename_log(&server.log, renaming),
         configuration: rename_configuration(server.configuration, renaming),
+        storage: server
+            .storage
+            .as_ref()
+            .map(|storage| Arc::new(rename_storage(storage, renaming))),
         ..*server
+    }
+}
+
+fn rename_log(log: &Log, renaming: &Renaming) -> Log {
+    Log::behind(
+        log.snapshot(),
+        rename_configuration(log.snapshot_configuration(), renaming),
+        rename_entries(log.entries(), renaming),
+    )
+}
+
+fn rename_hard_state(hard_state: HardState, renaming: &Renaming) -> HardState {
+    let vote = hard_state.vote.map(|id| rename_id(id, renaming));
+    HardState { vote, ..hard_state }
+}
+
+fn rename_storage(storage: &Storage, renaming: &Renaming) -> Storage {
+    let append = |append: &Append| Append {
+        hard_state: append.hard_state.map(|it| rename_hard_state(it, renaming)),
+        snapshot: append
+            .snapshot
+            .map(|(last, configuration)| (last, rename_configuration(configuration, renaming))),
+        first: append.first,
+        entries: rename_entries(&append.entries, renaming),
+        responses: append
+            .responses
+            .iter()
+            .map(|m| rename_message(m, renaming))
+            .collect(),
+        acknowledges: append.acknowledges,
+    };
+    Storage {
+        durable: Image {
+            hard_state: rename_hard_state(storage.durable.hard_state, renaming),
+            log: rename_log(&storage.durable.log, renaming),
+        },
+        applied: storage.applied,
+        stable: storage.stable,
+        unstable_snapshot: storage.unstable_snapshot,
+        appends: storage.appends.iter().map(append).collect(),
+        applies: storage.applies.clone(),
     }
 }
 

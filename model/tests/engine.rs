@@ -2,7 +2,7 @@
 
 use lockstep_engine::{MemorySplit, Report, Search, Swarm, SwarmSettings, TimeSplit, Verdict};
 use lockstep_model::{Bounds, Budget, Cluster, Preset, Settings};
-use lockstep_traces::Config;
+use lockstep_traces::{Config, Storage};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -28,7 +28,15 @@ fn plain(report: Report) -> Report {
 
 #[test]
 fn collapsing_changes_nothing() {
-    for name in ["smoke", "votes", "lease", "window", "single", "joint"] {
+    for name in [
+        "smoke",
+        "votes",
+        "lease",
+        "window",
+        "single",
+        "joint",
+        "async-crash",
+    ] {
         let cluster = cluster(name);
         for coverage in [true, false] {
             let search = || Search::new(&cluster).coverage(coverage);
@@ -89,7 +97,7 @@ fn budget() -> impl Strategy<Value = Budget> {
 }
 
 fn any_cluster() -> impl Strategy<Value = Cluster> {
-    let settings = (2u64..=3, any::<[bool; 4]>(), 1u64..=2, 0u64..=1);
+    let settings = (2u64..=3, any::<[bool; 6]>(), 1u64..=2, 0u64..=1);
     let limits = (1u32..=3, 1usize..=10);
     let budgets = prop::collection::vec(budget(), 14);
     (settings, limits, budgets).prop_map(|(settings, limits, budgets)| {
@@ -99,6 +107,8 @@ fn any_cluster() -> impl Strategy<Value = Cluster> {
             check_quorum,
             one_entry_per_append,
             forward_proposals,
+            is_async,
+            in_memory,
         ] = switches;
         let (max_term, max_in_flight) = limits;
         let config = Config {
@@ -109,6 +119,11 @@ fn any_cluster() -> impl Strategy<Value = Cluster> {
             max_inflight,
             forward_proposals,
             max_uncommitted,
+            storage: match is_async {
+                true => Storage::Async,
+                false => Storage::Atomic,
+            },
+            application_in_memory: is_async && in_memory,
             ..Config::PAPER
         };
         let bounds = Bounds {
@@ -157,7 +172,14 @@ proptest! {
 
 #[test]
 fn collapsing_changes_nothing_with_symmetry() {
-    for name in ["smoke", "votes", "pair", "learner"] {
+    for name in [
+        "smoke",
+        "votes",
+        "pair",
+        "learner",
+        "async-joint",
+        "async-crash",
+    ] {
         let cluster = cluster(name);
         let search = || Search::new(&cluster).symmetry(true).coverage(true);
         let executed = report(search().collapse(false));
@@ -279,6 +301,9 @@ fn a_swarm_finds_no_violation_and_elects() {
         "Compact",
         "ProposeConfChange",
         "ProposeOtherConfChange",
+        "Persist",
+        "Apply",
+        "RestartKeeping",
         "TransferLeadership",
         "ReportUnreachable",
         "ReportSnapshot",

@@ -54,6 +54,15 @@ const PINNED: &[(&str, u64, u64, u32)] = &[
     ("transfer-removal", 244_722, 764_404, 33),
     ("transfer-learner", 278_254, 920_881, 31),
     ("forward-change", 88_437, 267_587, 42),
+    ("async-single", 28_036, 65_386, 26),
+    ("async-election", 171_089, 685_654, 33),
+    ("async-pre-vote", 171_877, 670_552, 40),
+    ("async-lease", 170_417, 664_439, 46),
+    ("async-conflict", 155_950, 614_539, 46),
+    ("async-crash", 43_160, 167_311, 31),
+    ("async-change", 110_067, 390_205, 55),
+    ("async-joint", 17_588, 64_382, 41),
+    ("async-snapshot", 238_640, 951_414, 34),
 ];
 
 /// A number with a comma after each three digits.
@@ -165,6 +174,9 @@ fn stateright_finds_as_many_states() {
         "unchecked",
         "snapshot-join",
         "forward-change",
+        "async-single",
+        "async-crash",
+        "async-joint",
     ] {
         let preset = Preset::named(name).expect("the preset exists");
         let pinned = PINNED.iter().find(|(pinned, ..)| *pinned == name);
@@ -193,6 +205,8 @@ fn symmetry_divides_exactly() {
         "unchecked",
         "snapshot-join",
         "transfer-learner",
+        "async-election",
+        "async-crash",
     ] {
         let preset = Preset::named(name).expect("the preset exists");
         let cluster = cluster(preset);

@@ -3,7 +3,7 @@
 use lockstep_engine::Symmetry;
 use lockstep_model::properties::{state_properties, step_properties};
 use lockstep_model::{Action, Bounds, Budget, Cluster, ClusterState, ConfChange, Kind, Settings};
-use lockstep_traces::{Body, Config, Event, Input, Outcome, Refusal, ServerId, ServerSet};
+use lockstep_traces::{Body, Config, Event, Input, Outcome, Refusal, ServerId, ServerSet, Storage};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -73,7 +73,7 @@ fn clusters() -> impl Strategy<Value = Cluster> {
 
 fn configs() -> impl Strategy<Value = Config> {
     let numbers = (1..=5u64, 1..=4u64, 0..=3u64);
-    (numbers, any::<[bool; 4]>()).prop_map(|((servers, max_inflight, limit), switches)| Config {
+    (numbers, any::<[bool; 6]>()).prop_map(|((servers, max_inflight, limit), switches)| Config {
         servers,
         pre_vote: switches[0],
         check_quorum: switches[1],
@@ -81,6 +81,11 @@ fn configs() -> impl Strategy<Value = Config> {
         max_inflight,
         forward_proposals: switches[3],
         max_uncommitted: limit,
+        storage: match switches[4] {
+            true => Storage::Async,
+            false => Storage::Atomic,
+        },
+        application_in_memory: switches[4] && switches[5],
         ..Config::PAPER
     })
 }
@@ -94,6 +99,8 @@ fn choose(cluster: &Cluster, state: &ClusterState, dice: u32) -> Action {
         None => !dice.is_multiple_of(8),
         Some(Kind::Propose | Kind::Heartbeat) => dice.is_multiple_of(8) && !crowded,
         Some(Kind::ProposeConfChange | Kind::ProposeOtherConfChange) => dice.is_multiple_of(24),
+        Some(Kind::Persist) => dice % 4 == 1,
+        Some(Kind::Apply) => dice % 8 == 2,
         Some(Kind::Drop) => crowded || dice.is_multiple_of(32),
         Some(Kind::Duplicate) => dice.is_multiple_of(40),
         Some(_) => dice.is_multiple_of(64),

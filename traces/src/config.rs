@@ -39,6 +39,38 @@ pub struct Config {
     /// A leader takes every proposed change of the configuration as it is (etcd: `DisableConfChangeValidation`).
     #[serde(default, skip_serializing_if = "Not::not")]
     pub disable_conf_change_validation: bool,
+    /// How the servers write to their storage.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub storage: Storage,
+    /// With storage that is asynchronous: the application keeps its state in memory. After a restart it begins from its
+    /// last snapshot, and applies again what comes behind. Otherwise what it has applied is durable at once.
+    #[serde(default, skip_serializing_if = "Not::not")]
+    pub application_in_memory: bool,
+}
+
+/// How a server writes to its storage.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Storage {
+    /// Every input ends with everything durable and everything committed applied.
+    #[default]
+    Atomic,
+    /// Writes and applies are outstanding until [`Input::Persist`](crate::Input::Persist) and
+    /// [`Input::Apply`](crate::Input::Apply) say that they are done (etcd: `AsyncStorageWrites`).
+    Async,
 }
 
 impl Config {
@@ -55,11 +87,14 @@ impl Config {
         learners: ServerSet::NONE,
         step_down_on_removal: false,
         disable_conf_change_validation: false,
+        storage: Storage::Atomic,
+        application_in_memory: false,
     };
 
     /// Whether version 1 of the trace format has everything that is set.
     pub(crate) fn is_of_version_1(&self) -> bool {
-        !self.forward_proposals && self.max_uncommitted == 0 && !self.may_change()
+        let features = self.forward_proposals || self.max_uncommitted > 0 || self.may_change();
+        !features && self.storage == Storage::Atomic && !self.application_in_memory
     }
 
     /// The servers of the cluster, in order.

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 ///
 /// One input is the call and everything that follows from it at that server: the new state is made
 /// durable, committed entries are applied, messages that the server addresses to itself are handled,
-/// until nothing is left to do. Inputs that a server must refuse or ignore are inputs like any other.
+/// until nothing is left to do. With [asynchronous storage](crate::Storage::Async) that is to hand over what is to be
+/// written and applied. Inputs that a server must refuse or ignore are inputs like any other.
 #[derive(
     Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
@@ -53,6 +54,18 @@ pub enum Input {
         /// Whether it arrived.
         ok: bool,
     },
+    /// With storage that is asynchronous: the oldest outstanding append is durable. What waited for it leaves, and the
+    /// server hears what it had told itself. Means nothing if none is outstanding.
+    Persist,
+    /// With storage that is asynchronous: the application has done the oldest outstanding apply. Means nothing if none
+    /// is outstanding.
+    Apply,
+    /// As [`Input::Restart`], with storage that is asynchronous: the oldest of the outstanding appends had become
+    /// durable before the crash, so many of them or all that there are. A plain restart loses them all.
+    RestartKeeping {
+        /// How many; at least one.
+        writes: u64,
+    },
 }
 
 impl Input {
@@ -72,6 +85,9 @@ impl Input {
             Input::Compact => "compact",
             Input::ReportUnreachable { .. } => "report_unreachable",
             Input::ReportSnapshot { .. } => "report_snapshot",
+            Input::Persist => "persist",
+            Input::Apply => "apply",
+            Input::RestartKeeping { .. } => "restart_keeping",
         }
     }
 }

@@ -67,8 +67,28 @@ compared! {
         pending_conf_index: Index
             = ("pending_conf_index", "pending_conf_index", "raft.pendingConfIndex")
             => whole PendingConfIndex "pending_conf_index";
-        /// What a crash would leave.
+        /// What a crash would leave: with asynchronous storage at least, for outstanding appends may be kept.
         durable: DurableImage = ("–", "durable", "Storage") => whole Durable "durable";
+        /// With asynchronous storage: the index up to which the server knows that its entries are durable. Others may be.
+        #[serde(default, skip_serializing_if = "is_default")]
+        stable: Index = ("storage.stable", "stable", "unstable.offset") => whole Stable "stable";
+        /// With asynchronous storage: the index of a snapshot that the server does not know to be durable.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        unstable_snapshot: Option<Index>
+            = ("storage.unstable_snapshot", "unstable_snapshot", "unstable.snapshot")
+            => whole UnstableSnapshot "unstable_snapshot";
+        /// At a leader with asynchronous storage: the index up to which it counts its own entries.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        own_match: Option<Index>
+            = ("peers", "own_match", "Progress.Match") => whole OwnMatch "own_match";
+        /// The outstanding appends, oldest first.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        appends: Vec<Append>
+            = ("storage.appends", "appends", "MsgStorageAppend") => whole Appends "appends";
+        /// The last index of every outstanding apply, oldest first.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        applies: Vec<Index>
+            = ("storage.applies", "applies", "MsgStorageApply") => whole Applies "applies";
     }
 
     /// What a leader knows of one peer.
@@ -129,6 +149,58 @@ named! {
         snapshot: Option<Snapshot> = ("log.snapshot", "snapshot", "Snapshot");
     }
 
+    /// An outstanding append: one write to storage, all of it or nothing, and what follows when it is durable.
+    #[derive(Default)]
+    Append = ("Append", "appends", "MsgStorageAppend") {
+        /// Term, vote and commit index, if they are to be written.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        hard_state: Option<HardState> = ("hard_state", "hard_state", "term, vote, commit");
+        /// The snapshot that replaces the log.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        snapshot: Option<Snapshot> = ("snapshot", "snapshot", "snapshot");
+        /// The index of the first entry to be written; zero if there is none. Entries from there on are replaced.
+        #[serde(default, skip_serializing_if = "is_default")]
+        first: Index = ("first", "first", "entries[0].index");
+        /// The entries to be written.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        entries: Vec<Entry> = ("entries", "entries", "entries");
+        /// The messages that wait for it: those to others, which then leave, and those to the server itself.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        responses: Vec<Message> = ("responses", "responses", "responses");
+        /// What storage then acknowledges.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        acknowledges: Option<StorageAcknowledgement>
+            = ("acknowledges", "acknowledges", "MsgStorageAppendResp");
+    }
+
+    /// What is written beside the log.
+    #[derive(Copy, Default)]
+    HardState = ("HardState", "hard_state", "HardState") {
+        /// The term.
+        term: Term = ("term", "term", "term");
+        /// The vote in that term.
+        #[serde(deserialize_with = "present")]
+        vote: Option<ServerId> = ("vote", "vote", "vote");
+        /// The commit index.
+        commit: Index = ("commit", "commit", "commit");
+    }
+
+    /// The acknowledgement by which a server learns what of its log is durable.
+    #[derive(Copy, Default)]
+    StorageAcknowledgement = ("Acknowledgement", "acknowledges", "MsgStorageAppendResp") {
+        /// The term of the server when it handed the append over: in a later term its entries count for nothing.
+        term: Term = ("term", "term", "term");
+        /// The index of the last entry at that time; zero if all were known to be durable.
+        #[serde(default, skip_serializing_if = "is_default")]
+        last_index: Index = ("last.index", "last_index", "index");
+        /// The term of that entry.
+        #[serde(default, skip_serializing_if = "is_default")]
+        last_term: Term = ("last.term", "last_term", "logTerm");
+        /// The index of the snapshot that was written.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        snapshot: Option<Index> = ("snapshot", "snapshot", "snapshot");
+    }
+
     /// The state of the application at an index, which stands for all entries up to there (paper, section 7).
     Snapshot = ("Position", "snapshot", "SnapshotMetadata") {
         /// The index of the last entry that it stands for.
@@ -159,7 +231,8 @@ named! {
     Emitted = ("Message", "sent", "–") {
         /// The message.
         message: Message = ("Message", "message", "Message");
-        /// It may not leave before the state and the entries of the same step are durable.
+        /// It may not leave before the state and the entries of the same step are durable. Never with asynchronous
+        /// storage: there it leaves once they are.
         after_persist: bool = ("after_persist()", "after_persist", "MsgStorageAppend.responses");
     }
 

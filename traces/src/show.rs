@@ -1,9 +1,9 @@
 //! Values in words, as tables and pages show them.
 
 use crate::{
-    ConfChange, ConfChangeSingle, Configuration, DurableImage, Emitted, Entry, Field, Fields,
-    Handed, Index, Outcome, Pairs, Payload, PeerView, ProgressState, Refusal, Role, ServerId,
-    Snapshot, Term, Transition, Value,
+    Append, ConfChange, ConfChangeSingle, Configuration, DurableImage, Emitted, Entry, Field,
+    Fields, Handed, HardState, Index, Message, Outcome, Pairs, Payload, PeerView, ProgressState,
+    Refusal, Role, ServerId, Snapshot, Term, Transition, Value,
 };
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -233,6 +233,58 @@ impl Show for DurableImage {
             log.show()
         )
     }
+}
+
+/// Each as `{…}`: the parts that it has, and how many messages wait for it.
+impl Show for Vec<Append> {
+    fn show(&self) -> String {
+        let appends: Vec<String> = self.iter().map(show_append).collect();
+        appends.join(" ")
+    }
+
+    fn show_named(&self, name: &str) -> String {
+        match self.is_empty() {
+            true => String::new(),
+            false => format!("{name} {}", self.show()),
+        }
+    }
+}
+
+fn show_append(append: &Append) -> String {
+    let Append {
+        hard_state,
+        snapshot,
+        first,
+        entries,
+        responses,
+        acknowledges,
+    } = append;
+    let mut words = Vec::new();
+    if let Some(HardState { term, vote, commit }) = hard_state {
+        words.push(format!("term {term} vote {} commit {commit}", vote.show()));
+    }
+    words.extend(snapshot.as_ref().map(|_| snapshot.show_named("snapshot")));
+    if !entries.is_empty() {
+        words.push(format!("from {first} {}", entries.show()));
+    }
+    words.extend(
+        responses
+            .iter()
+            .map(|Message { to, term, body, .. }| format!("{}@{term} to {to}", body.kind())),
+    );
+    if let Some(acknowledges) = acknowledges {
+        let (index, term) = (acknowledges.last_index, acknowledges.last_term);
+        words.push(format!(
+            "stable {index}@{term} in term {}",
+            acknowledges.term
+        ));
+        words.extend(
+            acknowledges
+                .snapshot
+                .map(|index| format!("snapshot {index}")),
+        );
+    }
+    format!("{{{}}}", words.join(", "))
 }
 
 impl Show for PeerView {

@@ -75,6 +75,7 @@ fn follower(term: u64) -> NodeView {
             term: Term(term),
             ..DurableImage::default()
         },
+        ..NodeView::default()
     }
 }
 
@@ -437,6 +438,98 @@ fn a_change_needs_a_configuration_that_may_change() {
             "{\"changes\":[],\"transition\":\"implicit\"}",
             2,
             "expect.view.log[1].payload.conf_change.transition",
+        ),
+    ] {
+        assert!(golden.contains(from), "{from}");
+        let error = parse(golden.replacen(from, to, 1)).unwrap_err();
+        assert_eq!((error.line, error.field.as_str()), (line, field), "{to}");
+    }
+}
+
+/// Storage that is asynchronous, which is version 2: everything that only such a trace has.
+fn outstanding() -> Trace {
+    let mut trace = sample();
+    trace.header.config.storage = Storage::Async;
+    trace.header.config.application_in_memory = true;
+    trace.header = Header::new(
+        "outstanding",
+        "Shows what is outstanding.",
+        trace.header.config,
+        trace.header.made,
+    );
+    let snapshot = Snapshot {
+        index: Index(1),
+        term: Term(1),
+        configuration: Configuration::default(),
+    };
+    let append = Append {
+        hard_state: Some(HardState {
+            term: Term(1),
+            vote: Some(id(1)),
+            commit: Index(1),
+        }),
+        snapshot: Some(snapshot),
+        first: Index(2),
+        entries: vec![Entry {
+            term: Term(1),
+            payload: Payload::Empty,
+        }],
+        responses: vec![message(
+            1,
+            1,
+            1,
+            Body::RequestVoteResponse { granted: true },
+        )],
+        acknowledges: Some(StorageAcknowledgement {
+            term: Term(1),
+            last_index: Index(2),
+            last_term: Term(1),
+            snapshot: Some(Index(1)),
+        }),
+    };
+    let view = NodeView {
+        stable: Index(1),
+        unstable_snapshot: Some(Index(1)),
+        own_match: Some(Index(1)),
+        appends: vec![append, Append::default()],
+        applies: vec![Index(1)],
+        ..follower(1)
+    };
+    let inputs = [
+        Input::Persist,
+        Input::Apply,
+        Input::RestartKeeping { writes: 1 },
+    ];
+    let steps = inputs.into_iter();
+    trace.steps = steps
+        .map(|input| server(1, input, accepted(view.clone(), Vec::new())))
+        .collect();
+    trace
+}
+
+#[test]
+fn what_is_outstanding_is_written_and_read() {
+    let golden = include_str!("golden/version-2-storage.ndjson");
+    let written = String::from_utf8(bytes(&outstanding())).unwrap();
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+        std::fs::write(folder.join("version-2-storage.ndjson"), &written).unwrap();
+    }
+    assert_eq!(written, golden);
+    assert_eq!(parse(golden).unwrap(), outstanding());
+    for (from, to, line, field) in [
+        ("\"lockstep_trace\":2", "\"lockstep_trace\":1", 1, "config"),
+        (
+            "\"storage\":\"async\",",
+            "",
+            1,
+            "config.application_in_memory",
+        ),
+        (
+            "\"writes\":1",
+            "\"writes\":0",
+            4,
+            "event.server.input.restart_keeping.writes",
         ),
     ] {
         assert!(golden.contains(from), "{from}");

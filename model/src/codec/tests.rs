@@ -91,6 +91,7 @@ fn every_field_of_a_server_counts() {
             peers,
             transferee,
             uncommitted,
+            storage,
         } = &mut changed;
         let Configuration {
             voters,
@@ -131,11 +132,104 @@ fn every_field_of_a_server_counts() {
                 *peers = Some(Arc::new(peers_of.into_iter().collect()));
             }
             21 => *log = Log::behind(position(1, 2), joint(), Seq::new()),
+            22 => *storage = Some(Arc::default()),
             _ => {}
         }
         state_of(changed)
     };
-    assert_distinct((0..=22).map(vary).collect());
+    assert_distinct((0..=23).map(vary).collect());
+}
+
+#[test]
+fn every_field_of_storage_counts() {
+    let vary = |field: usize| {
+        let mut append = Append::default();
+        // Names every field: a new one does not compile until it is varied here.
+        let Append {
+            hard_state,
+            snapshot,
+            first,
+            entries,
+            responses,
+            acknowledges,
+        } = &mut append;
+        let acknowledgement = |term, last, snapshot| Acknowledgement {
+            term,
+            last,
+            snapshot,
+        };
+        match field {
+            0 => *hard_state = Some(hard(1, None, 0)),
+            1 => *hard_state = Some(hard(2, None, 0)),
+            2 => *hard_state = Some(hard(1, Some(id(2)), 0)),
+            3 => *hard_state = Some(hard(1, None, 3)),
+            4 => *snapshot = Some((position(1, 2), everybody())),
+            5 => *snapshot = Some((position(1, 2), joint())),
+            6 => *first = 1,
+            7 => entries.push(entry(1)),
+            8 => responses.push(message(1)),
+            9 => responses.push(message(2)),
+            10 => *acknowledges = Some(acknowledgement(1, position(0, 0), 0)),
+            11 => *acknowledges = Some(acknowledgement(2, position(0, 0), 0)),
+            12 => *acknowledges = Some(acknowledgement(1, position(1, 2), 0)),
+            13 => *acknowledges = Some(acknowledgement(1, position(0, 0), 3)),
+            _ => {}
+        }
+        let mut storage = Storage {
+            appends: vec![append],
+            ..Storage::default()
+        };
+        let Storage {
+            durable: Image { hard_state, log },
+            applied,
+            stable,
+            unstable_snapshot,
+            appends,
+            applies,
+        } = &mut storage;
+        match field {
+            20 => *hard_state = hard(1, None, 0),
+            21 => *hard_state = hard(0, Some(id(1)), 0),
+            22 => *hard_state = hard(0, None, 1),
+            23 => *log = [entry(1)].into_iter().collect(),
+            24 => *log = Log::behind(position(1, 2), everybody(), Seq::new()),
+            25 => *applied = 300,
+            26 => *stable = 300,
+            27 => *unstable_snapshot = 300,
+            28 => appends.clear(),
+            29 => appends.push(Append::default()),
+            30 => applies.push(1),
+            31 => applies.extend([1, 2]),
+            _ => {}
+        }
+        let mut server = server();
+        server.storage = Some(Arc::new(storage));
+        state_of(server)
+    };
+    let mut states: Vec<_> = (0..=14).chain(20..=31).map(vary).collect();
+    // A leader's own slot says for how far it counts its own entries.
+    for matched in [0, 1] {
+        let mut server = server();
+        server.role = Role::Leader;
+        server.storage = Some(Arc::default());
+        let peers_of = [Progress::own(matched), progress()];
+        server.peers = Some(Arc::new(peers_of.into_iter().collect()));
+        states.push(state_of(server));
+    }
+    assert_distinct(states);
+}
+
+fn hard(term: u32, vote: Option<Id>, commit: u32) -> HardState {
+    HardState { term, vote, commit }
+}
+
+fn message(term: u32) -> Message {
+    Message {
+        from: id(1),
+        to: id(2),
+        term,
+        body: Body::HeartbeatResponse,
+    }
 }
 
 #[test]
@@ -309,6 +403,8 @@ fn history_and_budgets_count() {
     vary(|history| history.record_commit(1, 1));
     vary(|history| history.record_commit(1, 2));
     vary(|history| history.record_commit(2, 1));
+    vary(|history| history.led_twice = 1);
+    vary(|history| history.led_twice = 2);
     let keep = |history: &mut History, entry| {
         history.record_commit(1, 1);
         history.committed.push(entry);

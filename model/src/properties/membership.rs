@@ -19,7 +19,8 @@ pub(super) const STATE: &[StateProperty] = &[
         name: "configuration_inv",
         source: "\"cluster configurations are stored and communicated using special entries in the replicated \
                  log\" (paper, section 6): the configuration in use is the one at first with all changes that are \
-                 applied, in order, and no other (etcd's raft, applyConfChange)",
+                 applied, in order, and no other, or that of a snapshot that is not durable yet (etcd's raft, \
+                 applyConfChange and restore)",
         reads: Reads::Servers,
         holds: |cluster, state| {
             let first = cluster.settings.configuration;
@@ -30,7 +31,7 @@ pub(super) const STATE: &[StateProperty] = &[
                         0 => (0, first),
                         at => (at, i.log.snapshot_configuration()),
                     };
-                    governing(i, base, at + 1..=i.commit) == i.configuration
+                    governing(i, base, at + 1..=i.applied()) == i.configuration
                 })
         },
         antecedent: |cluster, state| {
@@ -97,9 +98,9 @@ pub(super) const STATE: &[StateProperty] = &[
         holds: |_, state| {
             leads_auto_leave(state).all(|leader| {
                 let log = &leader.log;
-                let mut unapplied = leader.commit + 1..=log.last_index();
+                let mut unapplied = leader.applied() + 1..=log.last_index();
                 leader.transferee.is_some()
-                    || log.term_at(leader.commit) < Some(leader.term)
+                    || log.term_at(leader.applied()) < Some(leader.term)
                     || unapplied
                         .any(|index| log.entry(index).is_some_and(|entry| entry.payload == LEAVE))
             })
@@ -193,7 +194,7 @@ fn leads_auto_leave(state: &ClusterState) -> impl Iterator<Item = &Server> {
 
 /// The changes in a log that are not applied yet.
 fn unapplied_changes(i: &Server) -> impl Iterator<Item = ConfChange> + '_ {
-    changes(i, i.commit + 1..=i.log.last_index())
+    changes(i, i.applied() + 1..=i.log.last_index())
 }
 
 /// Whether a server votes in its own configuration.

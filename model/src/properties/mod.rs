@@ -9,6 +9,7 @@ mod monitor;
 mod rules;
 mod state;
 mod step;
+mod storage;
 mod taken;
 mod witness;
 
@@ -89,7 +90,7 @@ pub enum Reached {
 /// The properties of states, in the order in which they are looked at.
 pub fn state_properties() -> &'static [StateProperty] {
     static ALL: LazyLock<Vec<StateProperty>> =
-        LazyLock::new(|| [state::ALL, membership::STATE].concat());
+        LazyLock::new(|| [state::ALL, membership::STATE, storage::STATE].concat());
     &ALL
 }
 
@@ -110,7 +111,7 @@ pub fn rule_properties() -> impl Iterator<Item = &'static TransitionProperty> {
 /// The witnesses.
 pub fn witnesses() -> &'static [Witness] {
     static ALL: LazyLock<Vec<Witness>> =
-        LazyLock::new(|| [witness::ALL, membership::WITNESSES].concat());
+        LazyLock::new(|| [witness::ALL, membership::WITNESSES, storage::WITNESSES].concat());
     &ALL
 }
 

@@ -3,6 +3,7 @@
 use super::{state_properties, step_properties};
 use crate::bounds::Bounds;
 use crate::cluster::{Action, Cluster, ClusterState};
+use crate::history::Before;
 use crate::ids::Id;
 use crate::message::Message;
 use crate::network::Network;
@@ -131,11 +132,10 @@ impl Monitor {
 
     fn move_to(&mut self, after: &Server, sent: Network) {
         let server = &mut self.state.servers[after.id.slot()];
-        let committed = server.commit;
+        let before = Before::of(server);
         server.clone_from(after);
-        self.state
-            .history
-            .record(after, committed, self.cluster.compacts());
+        let keep = self.cluster.keeps_entries();
+        self.state.history.record(after, before, keep);
         self.state.network = sent;
     }
 

@@ -6,7 +6,7 @@ use crate::bounds::Kind;
 use crate::cluster::{Cluster, ClusterState};
 use crate::ids::{Id, IdSet};
 use crate::message::{Body, Message};
-use crate::server::{Flow, Progress, Server};
+use crate::server::{Flow, Log, Progress, Server};
 use lockstep_traces::Role;
 
 pub(super) const ALL: &[StateProperty] = &[
@@ -21,7 +21,7 @@ pub(super) const ALL: &[StateProperty] = &[
     StateProperty {
         name: "election_safety_inv",
         source: "\"at most one leader can be elected in a given term\" (paper, figure 3), counting \
-                 leaders that have crashed since",
+                 leaders that have crashed since: one life of one server",
         reads: Reads::Servers,
         holds: election_safety_inv,
         antecedent: |_, state| state.history.leaders().any(|leaders| !leaders.is_empty()),
@@ -66,7 +66,7 @@ pub(super) const ALL: &[StateProperty] = &[
         name: "committed_on_quorum_inv",
         source: "\"a log entry is committed once the leader that created the entry has replicated it on \
                  a majority of the servers\" (paper, section 5.3), for good as long as these stay the same; where they change, \
-                 `leader_commit_step` says when",
+                 `leader_commit_step` says when. With asynchronous storage: on their stable storage",
         reads: Reads::Servers,
         holds: committed_on_quorum_inv,
         antecedent: |cluster, state| {
@@ -76,7 +76,7 @@ pub(super) const ALL: &[StateProperty] = &[
     StateProperty {
         name: "match_is_replicated_inv",
         source: "matchIndex: \"index of highest log entry known to be replicated on server\" (paper, \
-                 figure 2), as long as that server has seen no higher term",
+                 figure 2), as long as that server has seen no higher term; durable there",
         reads: Reads::Servers,
         holds: match_is_replicated_inv,
         antecedent: |_, state| {
@@ -89,7 +89,7 @@ pub(super) const ALL: &[StateProperty] = &[
         name: "elected_by_quorum_inv",
         source: "\"a candidate wins an election if it receives votes from a majority of the servers in \
                  the full cluster for the same term\" (paper, section 5.2): those servers have its name \
-                 as their vote, or a later term; where the configuration changes, `elected_step` says it",
+                 as their vote, or a later term, on stable storage; where the configuration changes, `elected_step` says it",
         reads: Reads::Servers,
         holds: elected_by_quorum_inv,
         antecedent: |cluster, state| {
@@ -98,7 +98,7 @@ pub(super) const ALL: &[StateProperty] = &[
     },
     StateProperty {
         name: "undecided_inv",
-        source: "who has the votes of a majority leads (paper, section 5.2), and who can no longer get \
+        source: "who has the votes of a majority, its own among them, leads (paper, section 5.2), and who can no longer get \
                  them gives up (etcd's raft, quorum.VoteLost)",
         reads: Reads::Servers,
         holds: undecided_inv,
@@ -159,7 +159,7 @@ pub(super) const ALL: &[StateProperty] = &[
                  grant at most one more than the term of the server that asked (thesis, section 9.6)",
         reads: Reads::MessageTerms,
         holds: message_terms_inv,
-        antecedent: |_, state| state.network.len() > 0,
+        antecedent: |cluster, state| !cluster.settings.is_async && state.network.len() > 0,
     },
 ];
 
@@ -210,10 +210,10 @@ fn same_entries(a: &Server, b: &Server, up_to: u32) -> bool {
     at_snapshot && (hidden + 1..=up_to).all(|index| a.log.entry(index) == b.log.entry(index))
 }
 
-/// Whether a server has the entry with that term at that index, in its log or behind its snapshot, which stands for
+/// Whether a log has the entry with that term at that index, or hides it behind its snapshot, which stands for
 /// committed entries.
-fn has(i: &Server, index: u32, term: Option<u32>) -> bool {
-    i.log.term_at(index) == term || index < i.log.snapshot().index
+fn has(log: &Log, index: u32, term: Option<u32>) -> bool {
+    log.term_at(index) == term || index < log.snapshot().index
 }
 
 fn well_formed_inv(cluster: &Cluster, state: &ClusterState) -> bool {
@@ -222,7 +222,8 @@ fn well_formed_inv(cluster: &Cluster, state: &ClusterState) -> bool {
 }
 
 fn election_safety_inv(_: &Cluster, state: &ClusterState) -> bool {
-    state.history.leaders().all(|leaders| leaders.len() <= 1)
+    // A server that has led a term, has lost that in a crash and leads it again is a second leader.
+    state.history.led_twice == 0 && state.history.leaders().all(|leaders| leaders.len() <= 1)
 }
 
 fn log_matching_inv(_: &Cluster, state: &ClusterState) -> bool {
@@ -233,8 +234,8 @@ fn log_matching_inv(_: &Cluster, state: &ClusterState) -> bool {
 }
 
 fn leader_completeness_inv(_: &Cluster, state: &ClusterState) -> bool {
-    // What is committed was committed by a leader, and no server forgets its commit index. Where logs are compacted
-    // the history has the entries.
+    // What is committed was committed by a leader, and no server forgets its commit index. Where logs are compacted or
+    // lost the history has the entries.
     let Some(witness) = state.servers.iter().max_by_key(|server| server.commit) else {
         return true;
     };
@@ -248,7 +249,7 @@ fn leader_completeness_inv(_: &Cluster, state: &ClusterState) -> bool {
             .filter(|(_, term)| *term < leader.term)
             .all(|(index, _)| match leader.log.entry(index) {
                 None if index <= leader.log.snapshot().index => {
-                    has(leader, index, committed(index).map(|entry| entry.term))
+                    has(&leader.log, index, committed(index).map(|entry| entry.term))
                 }
                 entry => entry == committed(index),
             })
@@ -288,9 +289,9 @@ fn committed_on_quorum_inv(cluster: &Cluster, state: &ClusterState) -> bool {
             // Log Matching makes the last committed entry stand for those before it. Behind a snapshot the term stands
             // for the entry.
             let (entry, term) = (i.log.entry(i.commit), i.log.term_at(i.commit));
-            let holds = |j: &&Server| match (entry, j.log.entry(i.commit)) {
+            let holds = |j: &&Server| match (entry, j.durable_log().entry(i.commit)) {
                 (Some(a), Some(b)) => a == b,
-                _ => has(j, i.commit, term),
+                _ => has(j.durable_log(), i.commit, term),
             };
             let holders = state.servers.iter().filter(holds);
             i.commit == 0 || is_quorum(i.configuration, names(holders))
@@ -302,12 +303,13 @@ fn match_is_replicated_inv(_: &Cluster, state: &ClusterState) -> bool {
         let others = state.servers.iter().filter(|j| j.id != leader.id);
         others.filter(|j| j.term <= leader.term).all(|j| {
             let matched = leader.peer(j.id).map_or(0, |peer| peer.matched);
-            match (leader.log.entry(matched), j.log.entry(matched)) {
+            let is_on = |log: &Log| match (leader.log.entry(matched), log.entry(matched)) {
                 (Some(a), Some(b)) => a == b,
                 // What the leader's snapshot hides cannot be compared.
-                (None, _) if matched < leader.log.snapshot().index => j.log.last_index() >= matched,
-                _ => has(j, matched, leader.log.term_at(matched)),
-            }
+                (None, _) if matched < leader.log.snapshot().index => log.last_index() >= matched,
+                _ => has(log, matched, leader.log.term_at(matched)),
+            };
+            is_on(&j.log) && is_on(j.durable_log())
         })
     })
 }
@@ -317,7 +319,9 @@ fn elected_by_quorum_inv(cluster: &Cluster, state: &ClusterState) -> bool {
     cluster.settings.may_change
         || leaders.all(|leader| {
             let voted = |j: &&Server| {
-                j.term > leader.term || j.term == leader.term && j.vote == Some(leader.id)
+                let durable = j.durable_hard_state();
+                let same_term = durable.term == leader.term;
+                durable.term > leader.term || same_term && durable.vote == Some(leader.id)
             };
             let voters = state.servers.iter().filter(voted);
             is_quorum(leader.configuration, names(voters))
@@ -325,7 +329,11 @@ fn elected_by_quorum_inv(cluster: &Cluster, state: &ClusterState) -> bool {
 }
 
 fn undecided_inv(_: &Cluster, state: &ClusterState) -> bool {
-    campaigners(state).all(|i| !is_decided(i.configuration, i.granted, i.refused))
+    campaigners(state).all(|i| {
+        let own_vote_waits = i.role == Role::Candidate && !i.granted.contains(i.id);
+        own_vote_waits && is_quorum(i.configuration, i.granted)
+            || !is_decided(i.configuration, i.granted, i.refused)
+    })
 }
 
 /// The names of servers.
@@ -355,12 +363,14 @@ fn is_in_order(peer: &Progress, most: u32) -> bool {
     }
 }
 
-fn message_terms_inv(_: &Cluster, state: &ClusterState) -> bool {
-    state.network.iter().all(|m| {
-        let (id, more) = gauge(m);
-        let term = state.servers.get(id.slot()).map_or(u32::MAX, |i| i.term);
-        m.term <= term.saturating_add(more)
-    })
+fn message_terms_inv(cluster: &Cluster, state: &ClusterState) -> bool {
+    // Requests leave before the term of their sender is durable, and a crash may take that back.
+    cluster.settings.is_async
+        || state.network.iter().all(|m| {
+            let (id, more) = gauge(m);
+            let term = state.servers.get(id.slot()).map_or(u32::MAX, |i| i.term);
+            m.term <= term.saturating_add(more)
+        })
 }
 
 /// What limits the term of a message: that of a server, and how far the message may be ahead of it.

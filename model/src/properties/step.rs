@@ -5,16 +5,16 @@ use super::membership::{is_quorum, members_throughout};
 use crate::cluster::{Action, Cluster, ClusterState};
 use crate::ids::{Id, IdSet};
 use crate::message::{Body, Message};
-use crate::server::Server;
+use crate::server::{Log, Server};
 use lockstep_traces::Role;
 
 pub(super) const ALL: &[TransitionProperty] = &[
     TransitionProperty {
         name: "term_monotonic_step",
         source: "currentTerm: \"latest term server has seen (initialized to 0 on first boot, increases \
-                 monotonically)\" (paper, figure 2), also over a restart",
+                 monotonically)\" (paper, figure 2), also over a restart; a crash may lose a term that was not durable",
         holds: |_, before, action, after| {
-            moved(before, action, after).is_none_or(|(i, next)| next.term >= i.term)
+            goes_on(before, action, after).is_none_or(|(i, next)| next.term >= i.term)
         },
         antecedent: |_, before, action, after| {
             moved(before, action, after).is_some_and(|(i, next)| next.term != i.term)
@@ -26,7 +26,7 @@ pub(super) const ALL: &[TransitionProperty] = &[
                  increases monotonically)\" (paper, figure 2); a restart may lower it to what was durable, \
                  which with atomic storage is all of it",
         holds: |_, before, action, after| {
-            moved(before, action, after).is_none_or(|(i, next)| next.commit >= i.commit)
+            goes_on(before, action, after).is_none_or(|(i, next)| next.commit >= i.commit)
         },
         antecedent: |_, before, action, after| {
             moved(before, action, after).is_some_and(|(i, next)| next.commit != i.commit)
@@ -37,7 +37,10 @@ pub(super) const ALL: &[TransitionProperty] = &[
         source: "State Machine Safety over time: what a server has applied stays in its log (paper, \
                  figure 3 and section 5.4.3)",
         holds: |_, before, action, after| {
-            moved(before, action, after).is_none_or(|(i, next)| keeps(i, next, i.commit))
+            moved(before, action, after).is_none_or(|(i, next)| match is_crash(i, action) {
+                false => keeps(&i.log, &next.log, i.commit),
+                true => keeps(i.durable_log(), &next.log, i.applied()),
+            })
         },
         antecedent: |_, before, action, after| {
             moved(before, action, after).is_some_and(|(i, next)| i.commit > 0 && next.log != i.log)
@@ -49,7 +52,7 @@ pub(super) const ALL: &[TransitionProperty] = &[
                  entries\" (paper, figure 3)",
         holds: |_, before, action, after| {
             still_leads(before, action, after)
-                .is_none_or(|(i, next)| keeps(i, next, i.log.last_index()))
+                .is_none_or(|(i, next)| keeps(&i.log, &next.log, i.log.last_index()))
         },
         antecedent: |_, before, action, after| {
             still_leads(before, action, after).is_some_and(|(i, next)| next.log != i.log)
@@ -62,7 +65,8 @@ pub(super) const ALL: &[TransitionProperty] = &[
         holds: |_, before, action, after| {
             still_leads(before, action, after).is_none_or(|(i, next)| {
                 let matched = |i: &Server, j| i.peer(j).map(|peer| peer.matched);
-                let stay = members_throughout(next, i.configuration, i.commit + 1..=next.commit);
+                let applied = i.applied() + 1..=next.applied();
+                let stay = members_throughout(next, i.configuration, applied);
                 stay.iter().all(|j| matched(i, j) <= matched(next, j))
             })
         },
@@ -97,9 +101,9 @@ pub(super) const ALL: &[TransitionProperty] = &[
     TransitionProperty {
         name: "one_vote_per_term_step",
         source: "\"each server will vote for at most one candidate in a given term\" (paper, section \
-                 5.2), also over a restart",
+                 5.2), also over a restart; with asynchronous storage `durable_monotonic_step` says that",
         holds: |_, before, action, after| {
-            moved(before, action, after).is_none_or(|(i, next)| {
+            goes_on(before, action, after).is_none_or(|(i, next)| {
                 next.term != i.term || i.vote.is_none() || next.vote == i.vote
             })
         },
@@ -136,9 +140,13 @@ pub(super) const ALL: &[TransitionProperty] = &[
     TransitionProperty {
         name: "restart_step",
         source: "currentTerm, votedFor and log[] are \"updated on stable storage before responding to \
-                 RPCs\" (paper, figure 2): a restart keeps them and nothing else, and is silent",
+                 RPCs\" (paper, figure 2): a restart keeps them and nothing else, and is silent; with asynchronous storage \
+                 `crash_step` says what it keeps",
         holds: |cluster, before, action, after| {
             restarted(before, action, after).is_none_or(|(i, next)| {
+                if cluster.settings.is_async {
+                    return after.network == before.network;
+                }
                 let durable = Server {
                     term: i.term,
                     vote: i.vote,
@@ -187,19 +195,34 @@ pub(super) fn respects_lease(m: &Message) -> bool {
 }
 
 /// Whether a server has the entries that it had up to an index, in its log or by a snapshot, which takes nothing back.
-fn keeps(i: &Server, next: &Server, up_to: u32) -> bool {
+fn keeps(log: &Log, next: &Log, up_to: u32) -> bool {
     // Most steps leave the log as it is.
-    if i.log == next.log {
+    if log == next {
         return true;
     }
-    let (old, new) = (i.log.snapshot(), next.log.snapshot());
+    let (old, new) = (log.snapshot(), next.snapshot());
     // Where both are known the snapshot stands for what was there.
-    let stands = new.index > up_to || i.log.term_at(new.index).is_none_or(|term| term == new.term);
+    let stands = new.index > up_to || log.term_at(new.index).is_none_or(|term| term == new.term);
     let mut kept = new.index + 1..=up_to;
     old.index <= new.index
         && stands
-        && up_to <= next.log.last_index()
-        && kept.all(|index| i.log.entry(index) == next.log.entry(index))
+        && up_to <= next.last_index()
+        && kept.all(|index| log.entry(index) == next.entry(index))
+}
+
+/// Whether a server crashes and may lose something.
+pub(super) fn is_crash(i: &Server, action: &Action) -> bool {
+    let restarts = matches!(action, Action::Restart(_) | Action::RestartKeeping(..));
+    i.storage.is_some() && restarts
+}
+
+/// The server that moves, unless it crashes and may lose something.
+fn goes_on<'a>(
+    before: &'a ClusterState,
+    action: &Action,
+    after: &'a ClusterState,
+) -> Option<Move<'a>> {
+    moved(before, action, after).filter(|(i, _)| !is_crash(i, action))
 }
 
 fn still_leads<'a>(
@@ -279,5 +302,6 @@ fn restarted<'a>(
     action: &Action,
     after: &'a ClusterState,
 ) -> Option<Move<'a>> {
-    moved(before, action, after).filter(|_| matches!(action, Action::Restart(_)))
+    moved(before, action, after)
+        .filter(|_| matches!(action, Action::Restart(_) | Action::RestartKeeping(..)))
 }

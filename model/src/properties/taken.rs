@@ -34,6 +34,8 @@ pub struct Taken {
     pub sent: Vec<vocabulary::Message>,
     /// The leaders of each term, this step included.
     pub leaders: BTreeMap<Term, BTreeSet<ServerId>>,
+    /// The first term that a server led twice, with a crash in between that took it back, this step included.
+    pub led_twice: Option<Term>,
     /// For each index, from index one on, the term in which a leader first committed it.
     pub committed_in: Vec<Term>,
     /// For each index, from index one on, the entry that any server first committed there, and the term of that
@@ -139,6 +141,7 @@ impl Taken {
         for (index, term) in (1..).zip(&self.committed_in) {
             history.record_commit(index, u32::try_from(term.0).ok()?);
         }
+        history.led_twice = u32::try_from(self.led_twice.unwrap_or_default().0).ok()?;
         // Kept for every index that a leader committed, or for none.
         let entries = self.committed.iter().zip(&self.committed_in);
         for ((entry, _), _) in entries {

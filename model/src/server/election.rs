@@ -3,8 +3,9 @@
 
 use super::{Own, Progress, Server, Turn};
 use crate::configuration::VoteResult;
+use crate::dialect::Departure;
 use crate::ids::{Id, IdSet};
-use crate::message::{Body, Message, Payload, Position};
+use crate::message::{Body, Message, Payload, Position, one};
 use crate::rule::{Notes, Rule};
 use lockstep_traces::Role;
 use std::sync::Arc;
@@ -60,7 +61,16 @@ impl<N: Notes> Turn<'_, N> {
         for j in voters.iter().filter(|j| *j != i) {
             self.send(j, term, body.clone());
         }
-        self.own = Some(Own::Vote);
+        if self.is_async() {
+            let granted = true;
+            let own = match body {
+                Body::RequestPreVote { .. } => Body::RequestPreVoteResponse { granted },
+                _ => Body::RequestVoteResponse { granted },
+            };
+            self.tell_itself(term, own);
+        } else {
+            self.own = Some(Own::Vote);
+        }
     }
 
     /// Takes a role in a term: the vote belongs to the term, everything else that is volatile starts over.
@@ -95,8 +105,11 @@ impl<N: Notes> Turn<'_, N> {
         let (i, last_index) = (self.i.id, self.i.log.last_index());
         // Its own slot and those of strangers say nothing, so they are always the same.
         let members = self.i.configuration.members();
+        let is_async = self.is_async();
         let fresh = |j| match j != i && members.contains(j) {
             true => Progress::new(last_index),
+            // Its own entry of this term is behind them all, and counts only when they are durable too.
+            false if j == i && is_async => Progress::own(last_index),
             false => Progress::untracked(),
         };
         self.i.peers = Some(Arc::new(self.settings.ids().map(fresh).collect()));
@@ -104,7 +117,7 @@ impl<N: Notes> Turn<'_, N> {
             self.note(Rule::NewLeaderWaits);
             self.i.pending_conf_index = last_index;
         }
-        self.append_own(Payload::EMPTY);
+        self.append_own(&one(Payload::EMPTY));
         self.broadcast_append();
     }
 
@@ -192,6 +205,7 @@ impl<N: Notes> Turn<'_, N> {
         let (yes, no) = (self.i.granted, self.i.refused);
         match self.i.configuration.vote_result(yes, no) {
             VoteResult::Pending => {}
+            VoteResult::Won if self.waits_for_own_vote() => self.note(Rule::OwnVoteFirst),
             VoteResult::Won => {
                 self.note(Rule::MajorityElects);
                 match self.i.role {
@@ -204,6 +218,14 @@ impl<N: Notes> Turn<'_, N> {
                 self.become_follower(self.i.term, None);
             }
         }
+    }
+
+    /// A candidate does not lead before its own term and vote are durable, whoever else has voted for it: after a crash it
+    /// would not know that it led, and could lead the same term again with other entries. In etcd's raft it does.
+    fn waits_for_own_vote(&self) -> bool {
+        let departs = self.settings.departs(Departure::LeadsBeforeOwnVote);
+        let counted = self.i.granted.contains(self.i.id);
+        self.i.role == Role::Candidate && !counted && !departs
     }
 
     /// An election timeout has elapsed at a leader. A transfer of leadership has had its time (thesis, section 3.10).

@@ -110,8 +110,10 @@ impl Log {
     /// Takes over entries that follow a matching position: what conflicts is deleted with all that
     /// follows it, what is missing is appended, what is there already stays, and so does whatever
     /// follows it (paper, figure 2, AppendEntries 3 and 4).
-    pub(crate) fn maybe_append(&mut self, prev: u32, entries: &Entries) {
+    /// Returns the index from which on entries were replaced or appended, if any were.
+    pub(crate) fn maybe_append(&mut self, prev: u32, entries: &Entries) -> Option<u32> {
         let mut index = prev;
+        let mut first = None;
         for entry in entries.iter() {
             index += 1;
             if self.term_at(index) == Some(entry.term) {
@@ -119,7 +121,9 @@ impl Log {
             }
             self.truncate(index - 1);
             self.push(entry);
+            first = first.or(Some(index));
         }
+        first
     }
 
     pub(crate) fn truncate(&mut self, last: u32) {

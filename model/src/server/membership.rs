@@ -6,13 +6,34 @@
 //! is overwritten was never in effect, and two servers may use configurations that are several changes apart. What
 //! keeps quorums together is that a leader proposes no change before it has applied the last one.
 
-use super::{Progress, Turn};
+use super::{Progress, Server, Turn};
 use crate::configuration::{Changed, ConfChange};
 use crate::ids::Id;
-use crate::message::{Payload, Payloads};
+use crate::message::{Payload, Payloads, one};
 use crate::rule::{Notes, Rule};
 use lockstep_traces::Role;
 use std::sync::Arc;
+
+impl Server {
+    /// Whether a server that has applied everything up to `applied` may campaign; see [`Turn::may_campaign`]. Nor does it
+    /// while it waits for a snapshot to be durable: what it has applied is no part of its log then.
+    pub(crate) fn may_campaign(&self, applied: u32) -> bool {
+        let voter = self.configuration.all_voters().contains(self.id);
+        voter && !self.has_unstable_snapshot() && !self.has_unapplied_change(applied)
+    }
+
+    /// Whether something committed that is not applied yet changes the configuration. With storage that is atomic a
+    /// server applies in the same event what it commits, so this holds only in the midst of an event.
+    fn has_unapplied_change(&self, applied: u32) -> bool {
+        let mut unapplied = applied + 1..=self.commit;
+        unapplied.any(|index| self.change_at(index).is_some())
+    }
+
+    /// The change that the entry at an index carries.
+    fn change_at(&self, index: u32) -> Option<ConfChange> {
+        self.log.entry(index)?.payload.as_conf_change()
+    }
+}
 
 impl<N: Notes> Turn<'_, N> {
     /// Whether the server may campaign: only a voter of its own configuration may, and not while it has something
@@ -21,20 +42,12 @@ impl<N: Notes> Turn<'_, N> {
     /// committed yet. Here it always is.)
     pub(super) fn may_campaign(&mut self) -> bool {
         self.note(Rule::VoterCampaigns);
-        let voter = self.i.configuration.all_voters().contains(self.i.id);
-        voter && !self.has_unapplied_change()
-    }
-
-    /// Whether something committed that is not applied yet changes the configuration. With storage that is atomic a
-    /// server applies in the same event what it commits, so this holds only in the midst of an event.
-    fn has_unapplied_change(&self) -> bool {
-        let mut unapplied = self.applied + 1..=self.i.commit;
-        unapplied.any(|index| self.change_at(index).is_some())
+        self.i.may_campaign(self.applied)
     }
 
     /// The change that the entry at an index carries.
     fn change_at(&self, index: u32) -> Option<ConfChange> {
-        self.i.log.entry(index)?.payload.as_conf_change()
+        self.i.change_at(index)
     }
 
     /// What a leader appends in place of what is proposed to it: a change of the configuration that it may not take
@@ -75,7 +88,7 @@ impl<N: Notes> Turn<'_, N> {
         !pending && fits || self.settings.disable_conf_change_validation
     }
 
-    /// Applies everything that is committed. Returns whether there was anything.
+    /// Applies everything up to a committed index. Returns whether there was anything.
     pub(super) fn apply_committed(&mut self, commit: u32) -> bool {
         let first = self.applied + 1;
         for index in first..=commit {
@@ -83,6 +96,7 @@ impl<N: Notes> Turn<'_, N> {
                 self.apply_conf_change(change);
             }
         }
+        self.release_uncommitted(commit);
         first <= commit
     }
 
@@ -171,6 +185,9 @@ impl<N: Notes> Turn<'_, N> {
     /// Everything up to `index` is applied. A leader that waited for it takes changes again.
     pub(super) fn applied_to(&mut self, index: u32) {
         self.applied = index;
+        if let Some(storage) = &mut self.i.storage {
+            Arc::make_mut(storage).applied = index;
+        }
         if self.i.pending_conf_index <= index {
             self.i.pending_conf_index = 0;
         }
@@ -185,7 +202,7 @@ impl<N: Notes> Turn<'_, N> {
         let waits = self.i.pending_conf_index > 0;
         if self.i.configuration.auto_leave && !waits && self.takes_proposals() {
             self.note(Rule::AutoLeave);
-            self.append_own(Payload::conf_change(ConfChange::LEAVE_JOINT));
+            self.append_own(&one(Payload::conf_change(ConfChange::LEAVE_JOINT)));
             self.i.pending_conf_index = self.i.log.last_index();
             self.broadcast_append();
         }

@@ -8,11 +8,14 @@ mod membership;
 mod progress;
 mod replication;
 mod snapshot;
+mod storage;
 mod transfer;
 mod view;
 
 pub use log::Log;
 pub use progress::{Flow, Progress};
+pub(crate) use storage::configuration_at;
+pub use storage::{Acknowledgement, Append, HardState, Image, Storage};
 
 use crate::configuration::{ConfChange, Configuration};
 use crate::dialect::Departure;
@@ -24,10 +27,10 @@ use arrayvec::ArrayVec;
 use lockstep_traces::{Emitted, Input, Outcome, Refusal, Role, ServerId};
 use smallvec::SmallVec;
 use std::sync::Arc;
+use storage::Unwritten;
 
-/// The state of one server. It is durable as a whole except for role, leader, lease, votes, peers and pending change:
-/// storage is atomic, so every event ends with term, vote, log and commit index written and everything
-/// committed applied.
+/// The state of one server. Where storage is atomic it is durable as a whole except for role, leader, lease, votes, peers
+/// and pending change: every event ends with term, vote, log and commit index written and everything committed applied.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Server {
     /// Its name.
@@ -45,7 +48,7 @@ pub struct Server {
     pub(crate) lease: bool,
     /// Its log.
     pub(crate) log: Log,
-    /// The highest index known to be committed; also what its application has applied.
+    /// The highest index known to be committed; where storage is atomic also what its application has applied.
     pub(crate) commit: u32,
     /// At a (pre-)candidate: who has granted.
     pub(crate) granted: IdSet,
@@ -57,12 +60,14 @@ pub struct Server {
     /// has, so that equal behaviour is equal state.
     pub(crate) pending_conf_index: u32,
     /// At a leader: what it knows of each member, by slot. Its own slot and those of other servers say nothing, but for
-    /// [`Progress::forgotten`].
+    /// [`Progress::forgotten`], and with asynchronous storage for how far it counts its own entries.
     pub(crate) peers: Option<Arc<ArrayVec<Progress, MAX_SERVERS>>>,
     /// At a leader: to whom it is transferring leadership.
     pub(crate) transferee: Option<Id>,
     /// At a leader with a limit: how many of its proposals it counts as uncommitted.
     pub(crate) uncommitted: u32,
+    /// What is durable and what is outstanding, if storage is asynchronous.
+    pub(crate) storage: Option<Arc<Storage>>,
 }
 
 /// The result of one input.
@@ -91,12 +96,15 @@ pub(crate) enum Stimulus<'a> {
     Propose(Payload),
     ProposeConfChange(ConfChange),
     Deliver(&'a Message),
-    Restart,
+    /// How many outstanding appends had become durable.
+    Restart(usize),
     TransferLeadership(Id),
     ForgetLeader,
     Compact,
     ReportUnreachable(Id),
     ReportSnapshot(Id, bool),
+    Persist,
+    Apply,
 }
 
 impl Server {
@@ -127,6 +135,7 @@ impl Server {
             peers: None,
             transferee: None,
             uncommitted: 0,
+            storage: settings.is_async.then(Arc::default),
         }
     }
 
@@ -164,7 +173,12 @@ impl Server {
                 }
                 Err(_) => return refuse(Refusal::UnknownPeer),
             },
-            Input::Restart => Stimulus::Restart,
+            Input::Restart => Stimulus::Restart(0),
+            Input::RestartKeeping { writes } => {
+                Stimulus::Restart(usize::try_from(*writes).unwrap_or(usize::MAX))
+            }
+            Input::Persist => Stimulus::Persist,
+            Input::Apply => Stimulus::Apply,
             Input::ForgetLeader => Stimulus::ForgetLeader,
             Input::Compact => Stimulus::Compact,
             Input::TransferLeadership { to } => match Id::try_from(*to) {
@@ -187,7 +201,7 @@ impl Server {
         Step {
             server,
             outcome,
-            sent: outbox.iter().map(Message::emitted).collect(),
+            sent: settings.emitted(&outbox),
             rules,
         }
     }
@@ -212,14 +226,18 @@ impl Server {
     ) -> Outcome {
         let mut turn = Turn {
             settings,
-            applied: self.commit,
+            applied: self.applied(),
+            unwritten: Unwritten::of(self),
             i: self,
             outbox,
             own: None,
             notes,
         };
         let outcome = turn.take(stimulus);
-        turn.settle();
+        match turn.is_async() {
+            true => turn.hand_over(),
+            false => turn.settle(),
+        }
         outcome
     }
 
@@ -310,7 +328,7 @@ impl Server {
             "only a leader waits for a change",
         )?;
         claim(
-            self.pending_conf_index == 0 || self.pending_conf_index > self.commit,
+            self.pending_conf_index == 0 || self.pending_conf_index > self.applied(),
             "a leader waits for a change that it has applied",
         )?;
         claim(
@@ -330,8 +348,21 @@ impl Server {
                 && peer.next <= self.log.last_index() + 1
                 && peer.inflight.len() <= settings.max_inflight as usize
         };
-        let mut peers = self.peers.iter().flat_map(|peers| peers.iter());
-        claim(peers.all(in_order), "progress is out of order")
+        claim(
+            self.applied() <= self.commit,
+            "what is not committed is applied",
+        )?;
+        claim(
+            self.storage.is_some() == settings.is_async,
+            "outstanding work is of asynchronous storage",
+        )?;
+        let own = |slot: usize| settings.is_async && slot == self.id.slot();
+        let peers = self.peers.iter().flat_map(|peers| peers.iter());
+        let mut peers = peers.enumerate();
+        claim(
+            peers.all(|(slot, peer)| own(slot) || in_order(peer)),
+            "progress is out of order",
+        )
     }
 }
 
@@ -348,8 +379,10 @@ enum Own {
 /// One event at one server.
 struct Turn<'a, N> {
     settings: &'a Settings,
-    /// What is applied; committed entries are applied before the event ends.
+    /// What is applied. With atomic storage committed entries are applied before the event ends.
     applied: u32,
+    /// What it has yet to hand over to asynchronous storage.
+    unwritten: Unwritten,
     /// The server that moves.
     i: &'a mut Server,
     /// What it sends to others.
@@ -377,7 +410,9 @@ impl<N: Notes> Turn<'_, N> {
                 return self.propose(Payload::conf_change(change));
             }
             Stimulus::Deliver(m) => return self.receive(m),
-            Stimulus::Restart => self.load_state(),
+            Stimulus::Restart(kept) => self.restart(kept),
+            Stimulus::Persist => self.persist(),
+            Stimulus::Apply => self.apply(),
             Stimulus::TransferLeadership(to) => self.handle_transfer(to),
             Stimulus::ForgetLeader => self.forget_leader(),
             Stimulus::Compact => self.compact(),
@@ -542,9 +577,17 @@ impl<N: Notes> Turn<'_, N> {
         }
     }
 
+    /// The server comes back from what is durable.
+    fn restart(&mut self, kept: usize) {
+        self.note(Rule::DurableStateKept);
+        match self.is_async() {
+            true => self.load_image(kept),
+            false => self.load_state(),
+        }
+    }
+
     /// Everything volatile is lost: a follower that knows no leader comes back (thesis, section 3.8).
     fn load_state(&mut self) {
-        self.note(Rule::DurableStateKept);
         let i = &mut *self.i;
         let durable = Server {
             term: i.term,
@@ -591,8 +634,8 @@ impl<N: Notes> Turn<'_, N> {
                 true => Rule::ChangeAppended,
                 false => Rule::ProposalAppended,
             });
-            self.append_own(payload);
         });
+        self.append_own(&payloads);
         self.broadcast_append();
         Outcome::Accepted
     }
@@ -632,11 +675,11 @@ impl<N: Notes> Turn<'_, N> {
         }
     }
 
-    /// What is committed up to `index` no longer counts. Entries of earlier terms were never counted, so that fewer
+    /// What is applied up to `index` no longer counts. Entries of earlier terms were never counted, so that fewer
     /// may be counted than there are.
     fn release_uncommitted(&mut self, index: u32) {
         if self.i.uncommitted > 0 {
-            let committed = self.i.commit + 1..=index;
+            let committed = self.applied + 1..=index;
             let entries = committed.filter_map(|index| self.i.log.entry(index));
             let released = carry_something(entries.map(|entry| entry.payload));
             self.i.uncommitted = self.i.uncommitted.saturating_sub(released);
@@ -649,7 +692,7 @@ impl<N: Notes> Turn<'_, N> {
     }
 
     fn send(&mut self, to: Id, term: u32, body: Body) {
-        self.outbox.push(Message {
+        self.send_or_wait(Message {
             from: self.i.id,
             to,
             term,

@@ -57,6 +57,14 @@ impl Progress {
         Progress::new(0)
     }
 
+    /// In a leader's own slot, with asynchronous storage: it counts its own entries up to an index.
+    pub(crate) fn own(index: u32) -> Progress {
+        Progress {
+            matched: index,
+            ..Progress::untracked()
+        }
+    }
+
     /// The progress of a peer that joins a leader whose log ends at `last_index`. It is probed there, and counts as
     /// active until the next quorum check (etcd's raft, Changer).
     pub(crate) fn joining(last_index: u32) -> Progress {

@@ -4,18 +4,25 @@
 use super::{Own, Progress, Turn};
 use crate::dialect::Departure;
 use crate::ids::Id;
-use crate::message::{Body, Entries, Entry, Message, Payload, Position};
+use crate::message::{Body, Entries, Entry, Message, Payloads, Position};
 use crate::rule::{Notes, Rule};
 use lockstep_traces::Role;
 use std::sync::Arc;
 
 impl<N: Notes> Turn<'_, N> {
-    /// A leader appends an entry of its term. It counts as replicated there once it is durable.
-    pub(super) fn append_own(&mut self, payload: Payload) {
+    /// A leader appends entries of its term. They count as replicated there once they are durable.
+    pub(super) fn append_own(&mut self, payloads: &Payloads) {
         let term = self.i.term;
-        self.count_uncommitted(payload);
-        self.i.log.push(Entry { term, payload });
-        self.own = Some(Own::Acknowledgement);
+        payloads.for_each(|payload| {
+            self.count_uncommitted(payload);
+            self.i.log.push(Entry { term, payload });
+        });
+        if self.is_async() {
+            let index = self.i.log.last_index();
+            self.tell_itself(term, Body::AppendEntriesAccepted { index });
+        } else {
+            self.own = Some(Own::Acknowledgement);
+        }
     }
 
     /// A leader's own log is as good as acknowledged: alone in its cluster it commits at once. In the same event it may
@@ -127,7 +134,9 @@ impl<N: Notes> Turn<'_, N> {
             return self.reply(m, Body::AppendEntriesRejected { index, hint });
         }
         self.note(Rule::ConflictOverwritten);
-        self.i.log.maybe_append(prev.index, entries);
+        if let Some(first) = self.i.log.maybe_append(prev.index, entries) {
+            self.replaced_from(first);
+        }
         let index = prev.index + entries.len() as u32;
         self.commit_to(commit.min(index));
         self.reply(m, Body::AppendEntriesAccepted { index });
@@ -235,14 +244,14 @@ impl<N: Notes> Turn<'_, N> {
         let of_own_term = self.i.log.term_at(index) == Some(self.i.term);
         let rises = index > self.i.commit && of_own_term;
         if rises {
-            self.release_uncommitted(index);
             self.i.commit = index;
         }
         rises
     }
 
     /// The highest index that a quorum of the configuration is known to have. A leader that is no voter of it does not
-    /// count itself (thesis, section 4.2.2).
+    /// count itself (thesis, section 4.2.2), nor its own entries before they are durable ("the leader may even commit an
+    /// entry before it has been written to its own disk, if a majority of followers have", thesis, section 10.2.1).
     fn majority_match(&self) -> u32 {
         let i = &*self.i;
         let Some(peers) = &i.peers else {
@@ -250,7 +259,7 @@ impl<N: Notes> Turn<'_, N> {
         };
         i.configuration.committed_index(|id| {
             let peer = &peers[id.slot()];
-            match id == i.id && !peer.is_forgotten() {
+            match id == i.id && i.storage.is_none() && !peer.is_forgotten() {
                 true => i.log.last_index(),
                 false => peer.matched,
             }

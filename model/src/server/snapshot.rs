@@ -3,20 +3,37 @@
 //! A snapshot is known by its last entry, which by Log Matching stands for all entries up to there, and by the
 //! configuration there: "the snapshot also includes the latest configuration in the log as of last included index" (paper, section 7).
 
-use super::{Log, Turn};
+use super::{Log, Server, Turn};
 use crate::configuration::Configuration;
 use crate::ids::Id;
 use crate::message::{Body, Message, Position};
 use crate::rule::{Notes, Rule};
 use crate::seq::Seq;
+use std::sync::Arc;
+
+impl Server {
+    /// Whether there is something to compact.
+    pub(crate) fn can_compact(&self) -> bool {
+        self.applied() > self.log.snapshot().index && !self.has_unstable_snapshot()
+    }
+}
 
 impl<N: Notes> Turn<'_, N> {
     /// The application makes a snapshot of all that it has applied; "once a server completes writing a snapshot, it may
     /// delete all log entries up through the last included index, as well as any prior snapshot" (paper, section 7).
+    /// With asynchronous storage that is an affair of the application and what is durable, and done at once; while a
+    /// snapshot of the leader is not durable the application waits for that.
     pub(super) fn compact(&mut self) {
-        if self.i.commit > self.i.log.snapshot().index {
-            self.note(Rule::LogCompacted);
-            self.i.log.compact(self.i.commit, self.i.configuration);
+        let (index, configuration) = (self.applied, self.i.configuration);
+        if !self.i.can_compact() {
+            return;
+        }
+        self.note(Rule::LogCompacted);
+        self.i.log.compact(index, configuration);
+        if let Some(storage) = &mut self.i.storage {
+            let durable = &mut Arc::make_mut(storage).durable;
+            durable.log.compact(index, configuration);
+            durable.hard_state.commit = durable.hard_state.commit.max(index);
         }
     }
 
@@ -83,7 +100,10 @@ impl<N: Notes> Turn<'_, N> {
             self.i.log = Log::behind(last, configuration, Seq::new());
             self.i.configuration = configuration;
             self.i.commit = last.index;
-            self.applied = last.index;
+            match self.is_async() {
+                true => self.log_was_replaced(last.index),
+                false => self.applied = last.index,
+            }
         }
     }
 

@@ -1,9 +1,9 @@
 //! A server in the vocabulary that conformance compares.
 
-use super::{Flow, Log, Progress, Server};
+use super::{Acknowledgement, Append, Flow, HardState, Image, Log, Progress, Server, Storage};
 use crate::configuration::Configuration;
 use crate::ids::{Id, IdSet};
-use crate::message::{self, Position};
+use crate::message::{self, Message, Position};
 use crate::settings::Settings;
 use lockstep_traces as vocabulary;
 use lockstep_traces::{
@@ -18,19 +18,20 @@ impl Server {
         let last = self.log.snapshot();
         let snapshot =
             (last.index > 0).then(|| message::snapshot(last, self.log.snapshot_configuration()));
-        let term = Term(u64::from(self.term));
-        let commit = index(self.commit);
         let vote = self.vote.map(ServerId::from);
+        let outstanding = self.storage.as_deref();
+        let leads = self.role == Role::Leader;
+        let own = self.peers.iter().filter(|_| outstanding.is_some() && leads);
         let votes = [(self.granted, true), (self.refused, false)];
         NodeView {
             role: self.role,
-            term,
+            term: term(self.term),
             vote,
             leader: self.leader.map(ServerId::from),
-            log: log.clone(),
-            snapshot: snapshot.clone(),
-            commit,
-            applied: commit,
+            log,
+            snapshot,
+            commit: index(self.commit),
+            applied: index(self.applied()),
             lease: self.lease,
             votes: votes
                 .into_iter()
@@ -47,13 +48,15 @@ impl Server {
                 false => vocabulary::Configuration::default(),
             },
             pending_conf_index: index(self.pending_conf_index),
-            durable: DurableImage {
-                term,
-                vote,
-                commit,
-                log,
-                snapshot,
-            },
+            durable: durable(self.durable_hard_state(), self.durable_log()),
+            stable: index(outstanding.map_or(0, |it| it.stable)),
+            unstable_snapshot: outstanding.and_then(|it| some_index(it.unstable_snapshot)),
+            own_match: own.map(|peers| index(peers[self.id.slot()].matched)).next(),
+            appends: outstanding
+                .map_or_else(Vec::new, |it| it.appends.iter().map(Append::view).collect()),
+            applies: outstanding.map_or_else(Vec::new, |it| {
+                it.applies.iter().copied().map(index).collect()
+            }),
         }
     }
 
@@ -76,20 +79,17 @@ impl Server {
         let peers = settings
             .ids()
             .map(|j| match j == id || !members.contains(j) {
+                true if j == id => match view.own_match {
+                    Some(index) => Some(Progress::own(narrow(index.0)?)),
+                    None => Some(Progress::untracked()),
+                },
                 true => Some(Progress::untracked()),
                 false => Progress::from_view(view.peers.get(&j.into())?),
             });
         let leads = view.role == Role::Leader;
-        let entries = view.log.iter().map(|entry| entry.try_into().ok());
-        let (snapshot, snapshot_configuration) = match &view.snapshot {
-            Some(snapshot) => {
-                let last = Position {
-                    term: narrow(snapshot.term.0)?,
-                    index: narrow(snapshot.index.0)?,
-                };
-                (last, Configuration::try_from(&snapshot.configuration).ok()?)
-            }
-            None => (Position::default(), Configuration::default()),
+        let storage = match settings.is_async {
+            true => Some(Arc::new(Storage::from_view(view)?)),
+            false => None,
         };
         let server = Server {
             id,
@@ -98,11 +98,7 @@ impl Server {
             vote: view.vote.as_ref().and_then(name),
             leader: view.leader.as_ref().and_then(name),
             lease: view.lease,
-            log: Log::behind(
-                snapshot,
-                snapshot_configuration,
-                entries.collect::<Option<_>>()?,
-            ),
+            log: log_of(view.snapshot.as_ref(), &view.log)?,
             commit: narrow(view.commit.0)?,
             granted: answers(true),
             refused: answers(false),
@@ -114,6 +110,7 @@ impl Server {
             },
             transferee: view.transferee.as_ref().and_then(name),
             uncommitted: narrow(view.uncommitted)?,
+            storage,
         };
         (server.view(settings) == *view).then_some(server)
     }
@@ -130,12 +127,141 @@ impl Server {
 
     /// Its term.
     pub fn term(&self) -> Term {
-        Term(u64::from(self.term))
+        term(self.term)
     }
 
     /// Its commit index.
     pub fn commit(&self) -> Index {
         index(self.commit)
+    }
+}
+
+fn durable(hard_state: HardState, log: &Log) -> DurableImage {
+    let last = log.snapshot();
+    DurableImage {
+        term: term(hard_state.term),
+        vote: hard_state.vote.map(ServerId::from),
+        commit: index(hard_state.commit),
+        log: log.iter().map(Into::into).collect(),
+        snapshot: (last.index > 0).then(|| message::snapshot(last, log.snapshot_configuration())),
+    }
+}
+
+fn log_of(snapshot: Option<&vocabulary::Snapshot>, log: &[vocabulary::Entry]) -> Option<Log> {
+    let entries = log.iter().map(|entry| entry.try_into().ok());
+    let (last, configuration) = match snapshot {
+        Some(snapshot) => snapshot_of(snapshot)?,
+        None => Default::default(),
+    };
+    Some(Log::behind(
+        last,
+        configuration,
+        entries.collect::<Option<_>>()?,
+    ))
+}
+
+fn snapshot_of(snapshot: &vocabulary::Snapshot) -> Option<(Position, Configuration)> {
+    let last = Position {
+        term: narrow(snapshot.term.0)?,
+        index: narrow(snapshot.index.0)?,
+    };
+    Some((last, Configuration::try_from(&snapshot.configuration).ok()?))
+}
+
+/// Somebody who may be there; `None` within if it cannot be named.
+fn name(id: Option<ServerId>) -> Option<Option<Id>> {
+    id.map(|id| Id::try_from(id).ok())
+        .map_or(Some(None), |id| id.map(Some))
+}
+
+impl Storage {
+    fn from_view(view: &NodeView) -> Option<Storage> {
+        let DurableImage {
+            term,
+            vote,
+            commit,
+            log,
+            snapshot,
+        } = &view.durable;
+        let appends = view.appends.iter().map(Append::from_view);
+        let applies = view.applies.iter().map(|index| narrow(index.0));
+        Some(Storage {
+            durable: Image {
+                hard_state: HardState {
+                    term: narrow(term.0)?,
+                    vote: name(*vote)?,
+                    commit: narrow(commit.0)?,
+                },
+                log: log_of(snapshot.as_ref(), log)?,
+            },
+            applied: narrow(view.applied.0)?,
+            stable: narrow(view.stable.0)?,
+            unstable_snapshot: narrow(view.unstable_snapshot.unwrap_or_default().0)?,
+            appends: appends.collect::<Option<_>>()?,
+            applies: applies.collect::<Option<_>>()?,
+        })
+    }
+}
+
+impl Append {
+    fn view(&self) -> vocabulary::Append {
+        vocabulary::Append {
+            hard_state: self.hard_state.map(|it| vocabulary::HardState {
+                term: term(it.term),
+                vote: it.vote.map(ServerId::from),
+                commit: index(it.commit),
+            }),
+            snapshot: self
+                .snapshot
+                .map(|(last, configuration)| message::snapshot(last, configuration)),
+            first: index(self.first),
+            entries: self.entries.iter().map(Into::into).collect(),
+            responses: self.responses.iter().map(Into::into).collect(),
+            acknowledges: self
+                .acknowledges
+                .map(|it| vocabulary::StorageAcknowledgement {
+                    term: term(it.term),
+                    last_index: index(it.last.index),
+                    last_term: term(it.last.term),
+                    snapshot: some_index(it.snapshot),
+                }),
+        }
+    }
+
+    fn from_view(view: &vocabulary::Append) -> Option<Append> {
+        let hard_state = match &view.hard_state {
+            None => None,
+            Some(it) => Some(HardState {
+                term: narrow(it.term.0)?,
+                vote: name(it.vote)?,
+                commit: narrow(it.commit.0)?,
+            }),
+        };
+        let snapshot = match &view.snapshot {
+            None => None,
+            Some(snapshot) => Some(snapshot_of(snapshot)?),
+        };
+        let acknowledges = match &view.acknowledges {
+            None => None,
+            Some(it) => Some(Acknowledgement {
+                term: narrow(it.term.0)?,
+                last: Position {
+                    term: narrow(it.last_term.0)?,
+                    index: narrow(it.last_index.0)?,
+                },
+                snapshot: narrow(it.snapshot.unwrap_or_default().0)?,
+            }),
+        };
+        let entries = view.entries.iter().map(|entry| entry.try_into().ok());
+        let responses = view.responses.iter().map(|m| Message::try_from(m).ok());
+        Some(Append {
+            hard_state,
+            snapshot,
+            first: narrow(view.first.0)?,
+            entries: entries.collect::<Option<_>>()?,
+            responses: responses.collect::<Option<_>>()?,
+            acknowledges,
+        })
     }
 }
 
@@ -179,6 +305,14 @@ impl Progress {
 
 fn narrow(number: u64) -> Option<u32> {
     u32::try_from(number).ok()
+}
+
+fn term(term: u32) -> Term {
+    Term(u64::from(term))
+}
+
+fn some_index(number: u32) -> Option<Index> {
+    (number > 0).then(|| index(number))
 }
 
 fn index(index: u32) -> Index {

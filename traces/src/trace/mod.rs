@@ -28,7 +28,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 /// The newest version of the format. Version 2 adds [`Header::property`], transfer of leadership, forwarding and limits
-/// of proposals, snapshots, configurations that change ([`Config::voters`]) and what goes with them; a trace without any
+/// of proposals, snapshots, configurations that change ([`Config::voters`]), asynchronous storage ([`Config::storage`]) and what goes with them; a trace without any
 /// of it is written as version 1, which older readers take as well. Readers refuse every other version.
 pub const FORMAT_VERSION: u64 = 2;
 

@@ -1,7 +1,8 @@
 use super::{FORMAT_VERSION, Header, Step};
 use crate::{
-    Body, ConfChange, Config, Configuration, DurableImage, Entry, Event, Index, Input, Message,
-    NodeView, Payload, PeerView, ProgressState, RejectHint, Role, ServerId, Snapshot, Term,
+    Append, Body, ConfChange, Config, Configuration, DurableImage, Entry, Event, HardState, Index,
+    Input, Message, NodeView, Payload, PeerView, ProgressState, RejectHint, Role, ServerId,
+    Snapshot, Storage, Term,
 };
 use std::collections::BTreeSet;
 
@@ -62,6 +63,10 @@ pub fn check_header(header: &Header) -> Result<(), Wrong> {
     ensure(flows, "config.max_inflight", || {
         format!("is {}, must be 1 to {MAX_NUMBER}", config.max_inflight)
     })?;
+    let durable = config.storage == Storage::Async || !config.application_in_memory;
+    ensure(durable, "config.application_in_memory", || {
+        "needs storage that is asynchronous: `config.storage`".to_owned()
+    })?;
     check_number(config.max_uncommitted, "config.max_uncommitted")
 }
 
@@ -102,6 +107,15 @@ pub fn check_step(config: &Config, step: &Step) -> Result<(), Wrong> {
         | Input::Restart
         | Input::ForgetLeader
         | Input::Compact => {}
+        Input::Persist | Input::Apply => check_async(config, input)?,
+        Input::RestartKeeping { writes } => {
+            check_async(config, input)?;
+            let path = "event.server.input.restart_keeping.writes";
+            check_number(*writes, path)?;
+            ensure(*writes > 0, path, || {
+                "must be at least 1: a plain restart keeps none".to_owned()
+            })?;
+        }
         Input::TransferLeadership { to: named }
         | Input::ReportUnreachable { peer: named }
         | Input::ReportSnapshot { peer: named, ok: _ } => {
@@ -336,6 +350,11 @@ fn check_view(config: &Config, server: ServerId, view: &NodeView) -> Result<(), 
         configuration,
         pending_conf_index,
         durable,
+        stable,
+        unstable_snapshot,
+        own_match,
+        appends,
+        applies,
     } = view;
     let at = |field: &str| format!("expect.view.{field}");
     check_number(term.0, &at("term"))?;
@@ -353,6 +372,18 @@ fn check_view(config: &Config, server: ServerId, view: &NodeView) -> Result<(), 
         format!("is {applied}, beyond the commit index {commit}")
     })?;
     check_durable(durable, &at("durable"))?;
+    let is_async = config.storage == Storage::Async;
+    let nothing = appends.is_empty() && applies.is_empty() && unstable_snapshot.is_none();
+    let nothing = nothing && stable.0 == 0 && own_match.is_none();
+    ensure(is_async || nothing, &at("stable"), || {
+        "must be left out, as must be all that is outstanding: storage is atomic".to_owned()
+    })?;
+    let mut indexes = applies.iter().chain(unstable_snapshot).chain(own_match);
+    indexes.try_for_each(|index| check_number(index.0, &at("applies")))?;
+    check_number(stable.0, &at("stable"))?;
+    for (position, append) in appends.iter().enumerate() {
+        check_append(server, append, &at(&format!("appends[{position}]")))?;
+    }
     check_configuration(config, configuration, &at("configuration"))?;
     check_number(pending_conf_index.0, &at("pending_conf_index"))?;
     let waits = *role == Role::Leader && config.may_change() || pending_conf_index.0 == 0;
@@ -387,6 +418,62 @@ fn check_view(config: &Config, server: ServerId, view: &NodeView) -> Result<(), 
     ensure(may_hold || !lease, &at("lease"), || {
         "must be false: only a follower that knows a leader has a lease".to_owned()
     })
+}
+
+fn check_async(config: &Config, input: &Input) -> Result<(), Wrong> {
+    let path = format!("event.server.input.{}", input.name());
+    ensure(config.storage == Storage::Async, &path, || {
+        "needs storage that is asynchronous: `config.storage`".to_owned()
+    })
+}
+
+fn check_append(server: ServerId, append: &Append, path: &str) -> Result<(), Wrong> {
+    let Append {
+        hard_state,
+        snapshot,
+        first,
+        entries,
+        responses,
+        acknowledges,
+    } = append;
+    if let Some(HardState { term, vote, commit }) = hard_state {
+        check_number(term.0, &format!("{path}.hard_state.term"))?;
+        check_number(
+            vote.map_or(0, ServerId::get),
+            &format!("{path}.hard_state.vote"),
+        )?;
+        check_number(commit.0, &format!("{path}.hard_state.commit"))?;
+    }
+    if let Some(snapshot) = snapshot {
+        check_snapshot(snapshot, &format!("{path}.snapshot"))?;
+    }
+    check_number(first.0, &format!("{path}.first"))?;
+    ensure(
+        (first.0 > 0) != entries.is_empty(),
+        &format!("{path}.first"),
+        || "must be there exactly if there are entries".to_owned(),
+    )?;
+    for (position, entry) in entries.iter().enumerate() {
+        check_entry(entry, &format!("{path}.entries[{position}]"))?;
+    }
+    for (position, message) in responses.iter().enumerate() {
+        let path = format!("{path}.responses[{position}]");
+        check_message(message, &path)?;
+        ensure(message.from == server, &format!("{path}.from"), || {
+            format!("is {}, but server {server} has it wait", message.from)
+        })?;
+    }
+    if let Some(it) = acknowledges {
+        let path = format!("{path}.acknowledges");
+        check_number(it.term.0, &format!("{path}.term"))?;
+        check_number(it.last_index.0, &format!("{path}.last_index"))?;
+        check_number(it.last_term.0, &format!("{path}.last_term"))?;
+        check_number(
+            it.snapshot.unwrap_or_default().0,
+            &format!("{path}.snapshot"),
+        )?;
+    }
+    Ok(())
 }
 
 fn check_durable(image: &DurableImage, path: &str) -> Result<(), Wrong> {

@@ -25,7 +25,7 @@ pub(super) const ALL: &[TransitionProperty] = &[
         "stale_term_step",
         "\"if a server receives a request with a stale term number, it rejects the request\" (paper, \
          section 5.1), and a stale response counts for nothing",
-        sees_stale_term => |it: &Applied<'_>| it.i == it.next
+        sees_stale_term => |it: &Applied<'_>| it.only_answers()
     ),
     rule!(
         "stale_sender_told_step",
@@ -91,7 +91,7 @@ fn sees_higher_term(it: &Applied<'_>) -> bool {
             Body::RequestPreVote { .. } | Body::RequestPreVoteResponse { granted: true }
         );
         // Then it follows, and campaigns in the same step, if it votes: `campaign_step`.
-        let campaigns = m.body == Body::TimeoutNow && it.votes();
+        let campaigns = m.body == Body::TimeoutNow && it.may_campaign();
         m.term > it.i.term && !campaigns && !only_asks && !it.refused_by_lease()
     })
 }
@@ -117,8 +117,8 @@ fn tells_stale_sender(it: &Applied<'_>) -> bool {
 
 fn must_campaign(it: &Applied<'_>) -> bool {
     let times_out =
-        matches!(it.action, Action::Timeout(_)) && it.i.role != Role::Leader && it.votes();
-    let alone = it.i.is_alone();
+        matches!(it.action, Action::Timeout(_)) && it.i.role != Role::Leader && it.may_campaign();
+    let alone = wins_at_once(it);
     let chosen = it.i.role == Role::PreCandidate
         && it.current().is_some_and(|m| {
             let grants = m.body == Body::RequestPreVoteResponse { granted: true };
@@ -135,7 +135,17 @@ fn must_campaign(it: &Applied<'_>) -> bool {
 fn told_to(it: &Applied<'_>) -> bool {
     let follows = |m: &Message| m.term > it.i.term || it.i.role == Role::Follower;
     it.current()
-        .is_some_and(|m| m.body == Body::TimeoutNow && follows(m) && it.votes())
+        .is_some_and(|m| m.body == Body::TimeoutNow && follows(m) && it.may_campaign())
+}
+
+/// Whether its own vote elects a server within the step. With asynchronous storage that vote has to be durable first.
+fn wins_at_once(it: &Applied<'_>) -> bool {
+    it.i.is_alone() && !it.settings.is_async
+}
+
+/// How many votes a server has that has just begun to campaign.
+fn first_votes(it: &Applied<'_>) -> usize {
+    usize::from(!it.settings.is_async)
 }
 
 fn campaigns(it: &Applied<'_>) -> bool {
@@ -145,7 +155,7 @@ fn campaigns(it: &Applied<'_>) -> bool {
         Some(m) if transfer => m.term + 1,
         _ => i.term + 1,
     };
-    let role = match i.is_alone() {
+    let role = match wins_at_once(it) {
         true => Role::Leader,
         false => Role::Candidate,
     };
@@ -157,7 +167,11 @@ fn campaigns(it: &Applied<'_>) -> bool {
         && match role {
             // Who learns from it is sent appends already.
             Role::Leader => !it.sent().iter().any(|m| asks(&m.body)),
-            _ => next.granted.len() == 1 && next.refused.is_empty() && it.sends(requests),
+            _ => {
+                next.granted.len() == first_votes(it)
+                    && next.refused.is_empty()
+                    && it.sends(requests)
+            }
         }
 }
 
@@ -165,8 +179,8 @@ fn must_pre_campaign(it: &Applied<'_>) -> bool {
     matches!(it.action, Action::Timeout(_))
         && it.i.role != Role::Leader
         && it.settings.pre_vote
-        && it.votes()
-        && !it.i.is_alone()
+        && it.may_campaign()
+        && !wins_at_once(it)
 }
 
 fn pre_campaigns(it: &Applied<'_>) -> bool {
@@ -177,7 +191,7 @@ fn pre_campaigns(it: &Applied<'_>) -> bool {
         .map(|j| (j, i.term + 1, Body::RequestPreVote { last }));
     (next.term, next.vote, next.role) == (i.term, i.vote, Role::PreCandidate)
         && next.leader.is_none()
-        && next.granted.len() == 1
+        && next.granted.len() == first_votes(it)
         && next.refused.is_empty()
         && it.sends(requests)
 }
@@ -230,9 +244,12 @@ fn lease_is_earned(it: &Applied<'_>) -> bool {
         .any(|m| m.body == Body::RequestVoteResponse { granted: true });
     let begins = it.of_leader().is_some() || voted && knows_leader;
     let ends = match it.action {
-        Action::LeaseExpire(_) | Action::Restart(_) | Action::ForgetLeader(_) => true,
-        // To who does not vote it means nothing.
-        Action::Timeout(_) => it.votes(),
+        Action::LeaseExpire(_)
+        | Action::Restart(_)
+        | Action::RestartKeeping(..)
+        | Action::ForgetLeader(_) => true,
+        // To who may not campaign it means nothing.
+        Action::Timeout(_) => it.may_campaign(),
         _ => false,
     };
     let lasts = i.lease && i.term == next.term && next.role == Role::Follower && !ends;

@@ -64,7 +64,7 @@ fn appends_change(it: &Applied<'_>) -> bool {
 /// What a leader appends in place of what is proposed to it.
 pub(super) fn taken(it: &Applied<'_>, asked: &Payloads) -> Payloads {
     let (i, last) = (it.i, it.i.log.last_index());
-    let mut unapplied = (i.commit + 1..=last).filter_map(|index| i.log.entry(index));
+    let mut unapplied = (i.applied() + 1..=last).filter_map(|index| i.log.entry(index));
     let mut waits =
         unapplied.any(|entry| entry.term < i.term || entry.payload.as_conf_change().is_some());
     let take = |payload: Payload| match payload.as_conf_change() {
@@ -84,7 +84,7 @@ pub(super) fn taken(it: &Applied<'_>, asked: &Payloads) -> Payloads {
 
 /// The changes that are applied in the step.
 fn applied_changes(it: &Applied<'_>) -> SmallVec<[ConfChange; 2]> {
-    let applied = it.i.commit + 1..=it.next.commit;
+    let applied = it.applied();
     let entries = applied.filter_map(|index| it.next.log.entry(index));
     let changes = entries.filter_map(|entry| entry.payload.as_conf_change());
     changes.collect()

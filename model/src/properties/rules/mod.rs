@@ -10,6 +10,7 @@ mod inputs;
 mod membership;
 mod replication;
 mod snapshot;
+mod storage;
 mod transfer;
 mod votes;
 
@@ -20,19 +21,20 @@ use crate::configuration::ConfChange;
 use crate::ids::Id;
 use crate::message::{Body, Message, Payload, Payloads};
 use crate::network::Network;
-use crate::server::Server;
+use crate::server::{Append, Server, Storage};
 use crate::settings::Settings;
 use lockstep_traces::Role;
 use smallvec::SmallVec;
 
 /// The rules, in the order in which they are looked at.
-pub(super) const ALL: [&[TransitionProperty]; 7] = [
+pub(super) const ALL: [&[TransitionProperty]; 8] = [
     election::ALL,
     votes::ALL,
     membership::ALL,
     replication::ALL,
     transfer::ALL,
     snapshot::ALL,
+    storage::ALL,
     inputs::ALL,
 ];
 
@@ -103,8 +105,75 @@ impl<'a> Applied<'a> {
         })
     }
 
-    /// The messages sent, sorted.
+    /// The messages said in the step, sorted: with asynchronous storage also those that have to wait, and not those that
+    /// have waited.
     fn sent(&self) -> SmallVec<[&'a Message; 6]> {
+        let mut sent = self.left();
+        if self.settings.is_async {
+            for message in self.had_waited() {
+                if let Some(place) = sent.iter().position(|it| *it == message) {
+                    sent.remove(place);
+                }
+            }
+            sent.extend(self.waits());
+            sent.sort_unstable();
+        }
+        sent
+    }
+
+    /// The append that becomes durable in the step.
+    fn persisted(&self) -> Option<&'a Append> {
+        let persists = matches!(self.action, Action::Persist(_));
+        let storage = self.i.storage.as_deref().filter(|_| persists);
+        storage?.appends.first()
+    }
+
+    /// The append that is handed over in the step.
+    fn handed_over(&self) -> Option<&'a Append> {
+        let (i, next) = (self.i.storage.as_deref()?, self.next.storage.as_deref()?);
+        let old = i.appends.len() - usize::from(self.persisted().is_some());
+        let grows = next.appends.len() > old && !self.crashes();
+        next.appends.last().filter(|_| grows)
+    }
+
+    /// The messages to others that waited for what is durable now.
+    fn had_waited(&self) -> impl Iterator<Item = &'a Message> + use<'a> {
+        let own = self.i.id;
+        let responses = self.persisted().into_iter().flat_map(|it| &it.responses);
+        responses.filter(move |m| m.to != own)
+    }
+
+    /// The messages to others that have to wait from now on.
+    fn waits(&self) -> impl Iterator<Item = &'a Message> + use<'a> {
+        let own = self.i.id;
+        let responses = self.handed_over().into_iter().flat_map(|it| &it.responses);
+        responses.filter(move |m| m.to != own)
+    }
+
+    /// Whether the server crashes and may lose something.
+    fn crashes(&self) -> bool {
+        super::step::is_crash(self.i, &self.action)
+    }
+
+    /// Whether the server is what it was, but for an answer that may wait.
+    fn only_answers(&self) -> bool {
+        let mut old = self.i.clone();
+        old.storage.clone_from(&self.next.storage);
+        let same_storage = match (&self.i.storage, &self.next.storage) {
+            (Some(i), Some(next)) => {
+                let mut i = Storage::clone(i);
+                let answers = |it: &&Append| it.hard_state.is_none() && it.first == 0;
+                i.appends
+                    .extend(self.handed_over().filter(answers).cloned());
+                i == **next
+            }
+            (i, next) => i == next,
+        };
+        old == *self.next && same_storage
+    }
+
+    /// The messages that left, sorted.
+    fn left(&self) -> SmallVec<[&'a Message; 6]> {
         if self.after.len() + usize::from(self.delivered.is_some()) == self.before.len() {
             return SmallVec::new();
         }
@@ -199,7 +268,7 @@ impl<'a> Applied<'a> {
 
     /// The other members that are so before the step, after it, and all the time between.
     fn who_stay(&self) -> impl Iterator<Item = Id> + use<> {
-        let applied = self.i.commit + 1..=self.next.commit;
+        let applied = self.applied();
         let members = members_throughout(self.next, self.i.configuration, applied);
         self.i.others().filter(move |j| members.contains(*j))
     }
@@ -211,9 +280,14 @@ impl<'a> Applied<'a> {
         voters.filter(move |j| *j != own)
     }
 
+    /// The indexes that are applied.
+    fn applied(&self) -> std::ops::RangeInclusive<u32> {
+        self.i.applied() + 1..=self.next.applied()
+    }
+
     /// Whether a change of the configuration is applied.
     fn reconfigures(&self) -> bool {
-        let mut applied = self.i.commit + 1..=self.next.commit;
+        let mut applied = self.applied();
         let log = &self.next.log;
         applied.any(|index| {
             let entry = log.entry(index);
@@ -224,6 +298,11 @@ impl<'a> Applied<'a> {
     /// Whether it is a voter of its configuration before the step.
     fn votes(&self) -> bool {
         self.i.configuration.all_voters().contains(self.i.id)
+    }
+
+    /// Whether before the step it may campaign: it votes, and has nothing committed and not applied that changes who does.
+    fn may_campaign(&self) -> bool {
+        may_campaign(self.i)
     }
 
     /// Whether before the step it leads, is part of its own configuration, and does not hand over.
@@ -277,6 +356,17 @@ impl<'a> Applied<'a> {
             && self.next.role == Role::Leader
             && self.i.term == self.next.term
     }
+}
+
+/// Whether a server votes, has nothing committed and not applied that changes who does, and waits for no snapshot.
+fn may_campaign(i: &Server) -> bool {
+    let mut unapplied = i.applied() + 1..=i.commit;
+    let changes = |index: u32| {
+        let entry = i.log.entry(index);
+        entry.is_some_and(|entry| entry.payload.as_conf_change().is_some())
+    };
+    let votes = i.configuration.all_voters().contains(i.id);
+    votes && !i.has_unstable_snapshot() && !unapplied.any(changes)
 }
 
 /// Whether a message is the answer of a server that is no member of the recipient's configuration.

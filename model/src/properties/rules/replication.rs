@@ -275,7 +275,8 @@ fn hint_is_tight(it: &Applied<'_>) -> bool {
 }
 
 fn does_not_lead(it: &Applied<'_>) -> bool {
-    it.next.role != Role::Leader && it.next.term >= it.i.term && !it.was_removed_as_leader()
+    let goes_on = it.next.term >= it.i.term && !it.crashes();
+    it.next.role != Role::Leader && goes_on && !it.was_removed_as_leader()
 }
 
 fn commits_as_told(it: &Applied<'_>) -> bool {
@@ -303,6 +304,9 @@ fn leads_now(it: &Applied<'_>) -> bool {
 /// highest that a quorum of the new configuration has. Once it has applied its own removal it looks again only when
 /// somebody acknowledges something.
 fn commits_what_a_majority_has(it: &Applied<'_>) -> bool {
+    if it.settings.is_async {
+        return commits_what_is_durable(it);
+    }
     let next = it.next;
     let led = it.i.role == Role::Leader && it.i.term == next.term;
     let acknowledged = it.for_leader().and_then(|m| match m.body {
@@ -370,6 +374,36 @@ fn commits_what_a_majority_has(it: &Applied<'_>) -> bool {
         }
     }
     next.commit == commit
+}
+
+/// With asynchronous storage a leader counts itself as it counts others: as far as it has heard that its entries are
+/// durable. It looks when it hears of an acknowledgement, its own included, and when it applies a change.
+fn commits_what_is_durable(it: &Applied<'_>) -> bool {
+    let (i, next) = (it.i, it.next);
+    let Some(peers) = &next.peers else {
+        // It has applied its own removal.
+        return next.commit >= i.commit;
+    };
+    let own = |i: &Server| i.peers.as_ref().map(|peers| peers[i.id.slot()].matched);
+    let changes = it.reconfigures();
+    let looks = it.for_leader().is_some()
+        || own(i) != own(next)
+        || changes && it.next.configuration.all_voters().contains(next.id);
+    let counted = |index: &u32| {
+        let mut have = IdSet::EMPTY;
+        let members = next.configuration.members().iter();
+        let members = members.filter(|j| peers[j.slot()].matched >= *index);
+        members.for_each(|j| have.insert(j));
+        next.log.term_at(*index) == Some(next.term) && next.configuration.is_quorum(have)
+    };
+    let mut above = i.commit + 1..=next.log.last_index();
+    let highest = above.clone().rev().find(counted).unwrap_or(i.commit);
+    match looks {
+        // Several changes at once may each have committed something.
+        true if changes => next.commit >= highest,
+        true => next.commit == highest,
+        false => next.commit == i.commit || above.all(|index| index > next.commit),
+    }
 }
 
 fn commits_more(it: &Applied<'_>) -> bool {

@@ -13,16 +13,21 @@ pub(super) const ALL: &[TransitionProperty] = &[
         "compact_step",
         "\"each server takes snapshots independently, covering just the committed entries in its log\" (paper, \
          section 7): a snapshot stands for what was applied, has the configuration in use, and nothing else changes",
-        |it: &Applied<'_>| matches!(it.action, Action::Compact(_)) => compacts
+        |it: &Applied<'_>| {
+            let something = it.i.applied() > it.i.log.snapshot().index;
+            matches!(it.action, Action::Compact(_)) && something && !it.i.has_unstable_snapshot()
+        } => compacts
     ),
     rule!(
         "log_begins_later_step",
         "what a snapshot stands for is dropped for good: a log begins later only when it is compacted or \
-         replaced by a snapshot of the leader (paper, section 7), and never earlier",
+         replaced by a snapshot of the leader (paper, section 7), and never earlier, unless a crash takes back what is not \
+         durable",
         always => |it: &Applied<'_>| {
             let (old, new) = (it.i.log.snapshot(), it.next.log.snapshot());
             let compacted = matches!(it.action, Action::Compact(_));
-            old == new || new.index > old.index && (compacted || installed(it).is_some())
+            let lost = it.crashes() && new == it.next.durable_log().snapshot();
+            old == new || lost || new.index > old.index && (compacted || installed(it).is_some())
         }
     ),
     rule!(
@@ -97,12 +102,13 @@ pub(super) const ALL: &[TransitionProperty] = &[
 fn compacts(it: &Applied<'_>) -> bool {
     let (i, next) = (it.i, it.next);
     let last = Position {
-        index: i.commit,
-        term: i.log.term_at(i.commit).unwrap_or_default(),
+        index: i.applied(),
+        term: i.log.term_at(i.applied()).unwrap_or_default(),
     };
-    let mut kept = i.commit + 1..=i.log.last_index();
+    let mut kept = i.applied() + 1..=i.log.last_index();
     let same_log = Server {
         log: i.log.clone(),
+        storage: i.storage.clone(),
         ..next.clone()
     };
     next.log.snapshot() == last

@@ -147,7 +147,7 @@ pub(super) const ALL: &[TransitionProperty] = &[
         |it: &Applied<'_>| it.next.role == Role::Leader && it.settings.max_uncommitted > 0
             => |it: &Applied<'_>| {
             let next = it.next;
-            let uncommitted = (next.commit + 1..=next.log.last_index()).filter(|index| {
+            let uncommitted = (next.applied() + 1..=next.log.last_index()).filter(|index| {
                 let entry = next.log.entry(*index);
                 entry.is_some_and(|entry| carries_something(entry.payload) && entry.term == next.term)
             });

@@ -57,7 +57,8 @@ pub(super) const ALL: &[TransitionProperty] = &[
         "\"a candidate wins an election if it receives votes from a majority of the servers in the full \
          cluster for the same term\" (paper, section 5.2)",
         wins => |it: &Applied<'_>| {
-            it.i.is_alone()
+            it.i.is_alone() && !it.settings.is_async
+                || decided_by_itself(it, Role::Candidate)
                 || decided_by(it, Role::Candidate, &Body::RequestVoteResponse { granted: true })
         }
     ),
@@ -66,7 +67,7 @@ pub(super) const ALL: &[TransitionProperty] = &[
         "a pre-candidate enters a new term only when a majority would vote for it (thesis, section 9.6)",
         pre_wins => |it: &Applied<'_>| {
             let grant = Body::RequestPreVoteResponse { granted: true };
-            decided_by(it, Role::PreCandidate, &grant)
+            decided_by_itself(it, Role::PreCandidate) || decided_by(it, Role::PreCandidate, &grant)
         }
     ),
 ];
@@ -164,7 +165,9 @@ fn counts(it: &Applied<'_>) -> bool {
         if !yes.contains(m.from) && !no.contains(m.from) {
             if granted { &mut yes } else { &mut no }.insert(m.from);
         }
-        let decided = is_decided(i.configuration, yes, no);
+        let own_vote_waits = i.role == Role::Candidate && !i.granted.contains(i.id);
+        let decided = is_decided(i.configuration, yes, no)
+            && !(own_vote_waits && is_quorum(i.configuration, yes));
         match decided {
             true => i.role != next.role,
             false => {
@@ -183,12 +186,31 @@ fn pre_wins(it: &Applied<'_>) -> bool {
     it.i.role == Role::PreCandidate && it.next.role == Role::Candidate
 }
 
+/// Whether a server in this role has just heard its own vote, which is durable now and makes a majority.
+fn decided_by_itself(it: &Applied<'_>, role: Role) -> bool {
+    let mut granted = it.i.granted;
+    granted.insert(it.i.id);
+    let own = it.persisted().is_some_and(|append| {
+        append.responses.iter().any(|m| {
+            let vote = match m.body {
+                Body::RequestVoteResponse { .. } => Role::Candidate,
+                Body::RequestPreVoteResponse { .. } => Role::PreCandidate,
+                _ => return false,
+            };
+            m.to == it.i.id && vote == role && m.term >= it.i.term
+        })
+    });
+    own && it.i.role == role && it.i.configuration.is_quorum(granted)
+}
+
 /// Whether a server in this role has just been given what makes a majority.
 fn decided_by(it: &Applied<'_>, role: Role, grant: &Body) -> bool {
     it.current().is_some_and(|m| {
         let mut granted = it.i.granted;
         granted.insert(m.from);
+        let own_vote_waits = role == Role::Candidate && !it.i.granted.contains(it.i.id);
         it.i.role == role
+            && !own_vote_waits
             && m.body == *grant
             && (m.term == it.i.term || role == Role::PreCandidate)
             && is_quorum(it.i.configuration, granted)
