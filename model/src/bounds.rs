@@ -81,11 +81,15 @@ pub enum Kind {
     Persist,
     /// Outstanding applies that are done.
     Apply,
+    /// Reads with context 1.
+    ReadIndex,
+    /// Reads with context 2.
+    ReadOtherIndex,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 17] = [
+    pub const ALL: [Kind; 19] = [
         Kind::Timeout,
         Kind::LeaseExpire,
         Kind::Heartbeat,
@@ -103,6 +107,8 @@ impl Kind {
         Kind::ProposeOtherConfChange,
         Kind::Persist,
         Kind::Apply,
+        Kind::ReadIndex,
+        Kind::ReadOtherIndex,
     ];
 
     /// The kinds that every encoding of a state counts.
@@ -119,7 +125,7 @@ impl Kind {
 
     /// The other kinds: those of features that a preset may do without. Without a budget they are no part of a model,
     /// not even as inputs that are compared and not explored.
-    pub const MORE: [Kind; 9] = [
+    pub const MORE: [Kind; 11] = [
         Kind::ProposeConfChange,
         Kind::ProposeOtherConfChange,
         Kind::ForgetLeader,
@@ -129,7 +135,18 @@ impl Kind {
         Kind::ReportSnapshot,
         Kind::Persist,
         Kind::Apply,
+        Kind::ReadIndex,
+        Kind::ReadOtherIndex,
     ];
+
+    /// What the client of a read knows the answer by.
+    pub fn context(self) -> Option<u8> {
+        match self {
+            Kind::ReadIndex => Some(1),
+            Kind::ReadOtherIndex => Some(2),
+            _ => None,
+        }
+    }
 
     /// The place in the menu of changes of the change that is proposed.
     pub fn change(self) -> Option<usize> {
@@ -154,6 +171,8 @@ impl Kind {
                 | Kind::TransferLeadership
                 | Kind::Persist
                 | Kind::Apply
+                | Kind::ReadIndex
+                | Kind::ReadOtherIndex
         )
     }
 }
@@ -226,6 +245,26 @@ pub struct Bounds {
     pub persists: Budget,
     /// Budget of [`Kind::Apply`].
     pub applies: Budget,
+    /// Budgets of [`Kind::ReadIndex`] and [`Kind::ReadOtherIndex`].
+    pub reads: [Budget; 2],
+    /// What may be supposed of the clocks where reads are answered by lease.
+    pub timing: Timing,
+}
+
+/// What may be supposed of clocks, which a lease needs. The model has none: timers are independent. So what is supposed
+/// excludes no run: the history notes if a run breaks it ([`History`](crate::History)), and nothing is said of the reads that follow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Timing {
+    /// Nothing: what is answered by lease may be stale, and is not looked at.
+    #[default]
+    Free,
+    /// A follower's lease or timer ends only after an election timeout has passed at its leader since the last contact of
+    /// that follower. Not enough for etcd's rule, by which a peer is active if it was heard from at any time of the last
+    /// interval.
+    Elapsed,
+    /// A follower's lease or timer ends only after its leader has found it silent for a whole election timeout and not
+    /// heard from it since, and its answers do not arrive after that.
+    Silent,
 }
 
 impl Bounds {
@@ -251,12 +290,15 @@ impl Bounds {
         changes: Self::NO_CHANGES,
         persists: Budget::Unlimited,
         applies: Budget::Unlimited,
+        reads: [Budget::Unlimited; 2],
+        timing: Timing::Free,
     };
 
     /// One server may campaign, in term 1, and nothing else happens. Models say what does, with `..Bounds::QUIET`.
     pub const QUIET: Bounds = Bounds {
         max_term: 1,
         max_in_flight: 3,
+        max_outstanding: 2,
         timeouts: Budget::Times(1),
         lease_expiries: Budget::Times(0),
         heartbeats: Budget::Times(0),
@@ -272,6 +314,10 @@ impl Bounds {
         drops: Budget::Times(0),
         disturbances: Budget::Unlimited,
         changes: Self::NO_CHANGES,
+        persists: Budget::Times(0),
+        applies: Budget::Times(0),
+        reads: [Budget::Times(0); 2],
+        timing: Timing::Free,
     };
 
     /// The menu without any change.
@@ -318,6 +364,8 @@ impl Bounds {
             Kind::ProposeOtherConfChange => self.changes[1].1,
             Kind::Persist => self.persists,
             Kind::Apply => self.applies,
+            Kind::ReadIndex => self.reads[0],
+            Kind::ReadOtherIndex => self.reads[1],
         }
     }
 }

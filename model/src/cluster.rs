@@ -2,7 +2,8 @@
 
 use crate::bounds::{Bounds, Kind, Spent};
 use crate::configuration::ConfChange;
-use crate::history::{Before, History};
+use crate::dialect::Departure;
+use crate::history::{Before, History, ReadStep};
 use crate::ids::{Id, MAX_SERVERS};
 use crate::machine::EventNumbers;
 use crate::message::{Message, Payload};
@@ -14,7 +15,7 @@ use crate::symmetry::stabiliser;
 use arrayvec::ArrayVec;
 use lockstep_engine::KindSet;
 use lockstep_traces as vocabulary;
-use lockstep_traces::{Emitted, Event, Input, Outcome, Role, ServerId};
+use lockstep_traces::{Emitted, Event, Input, Outcome, Reads, Role, ServerId};
 use std::sync::Arc;
 
 /// A cluster of servers on an unordered, lossy, duplicating network, and the bounds within which it is
@@ -72,6 +73,10 @@ pub enum Action {
     Apply(Id),
     /// A server crashes when so many of its outstanding appends are durable, and comes back.
     RestartKeeping(Id, u8),
+    /// A client reads with context 1.
+    ReadIndex(Id),
+    /// A client reads with context 2.
+    ReadOtherIndex(Id),
     /// A server is asked for another leader.
     TransferLeadership(Id, Id),
     /// A server is told that a peer could not be reached.
@@ -97,6 +102,8 @@ pub struct Transition {
     pub outcome: Outcome,
     /// The messages that it sent.
     pub sent: Vec<Emitted>,
+    /// The reads that it answered to its clients.
+    pub read_states: Vec<vocabulary::ReadState>,
     /// The rules that were applied.
     pub rules: RuleSet,
     /// Whether the state afterwards is within the bound. If not, the edge counts but is not followed.
@@ -105,7 +112,7 @@ pub struct Transition {
 
 impl Action {
     /// The names of the kinds of action, in the vocabulary of traces.
-    pub const KINDS: [&'static str; 19] = [
+    pub const KINDS: [&'static str; 21] = [
         "Timeout",
         "LeaseExpire",
         "Heartbeat",
@@ -118,6 +125,8 @@ impl Action {
         "ProposeOtherConfChange",
         "Persist",
         "Apply",
+        "ReadIndex",
+        "ReadOtherIndex",
         "RestartKeeping",
         "TransferLeadership",
         "ReportUnreachable",
@@ -142,19 +151,21 @@ impl Action {
             Action::ProposeOtherConfChange(_) => 9,
             Action::Persist(_) => 10,
             Action::Apply(_) => 11,
-            Action::RestartKeeping(..) => 12,
-            Action::TransferLeadership(..) => 13,
-            Action::ReportUnreachable(..) => 14,
-            Action::ReportSnapshot(..) => 15,
-            Action::Deliver(_) => 16,
-            Action::Duplicate(_) => 17,
-            Action::Drop(_) => 18,
+            Action::ReadIndex(_) => 12,
+            Action::ReadOtherIndex(_) => 13,
+            Action::RestartKeeping(..) => 14,
+            Action::TransferLeadership(..) => 15,
+            Action::ReportUnreachable(..) => 16,
+            Action::ReportSnapshot(..) => 17,
+            Action::Deliver(_) => 18,
+            Action::Duplicate(_) => 19,
+            Action::Drop(_) => 20,
         }
     }
 
-    /// How many kinds there are of which there is one event at a server. Those about a peer have one for each, and
+    /// The number of kinds of which there is one event at a server. Those about a peer have one for each, and
     /// restarts one for each number of appends that are kept.
-    pub(crate) const PLAIN: usize = 12;
+    pub(crate) const PLAIN: usize = 14;
 
     /// The most outstanding appends that a restart is explored with.
     pub const MOST_KEPT: usize = 4;
@@ -206,6 +217,8 @@ impl Action {
             9 => Some(Action::ProposeOtherConfChange(i)),
             10 => Some(Action::Persist(i)),
             11 => Some(Action::Apply(i)),
+            12 => Some(Action::ReadIndex(i)),
+            13 => Some(Action::ReadOtherIndex(i)),
             number if number < Action::ABOUT_PEERS => {
                 let kept = number + 1 - Action::PLAIN;
                 Some(Action::RestartKeeping(i, kept as u8))
@@ -241,6 +254,8 @@ impl Action {
             Kind::ProposeOtherConfChange => 9..10,
             Kind::Persist => 10..11,
             Kind::Apply => 11..12,
+            Kind::ReadIndex => 12..13,
+            Kind::ReadOtherIndex => 13..14,
             Kind::TransferLeadership => about(0, 1),
             Kind::ReportUnreachable => about(1, 1),
             Kind::ReportSnapshot => about(2, 2),
@@ -287,6 +302,8 @@ impl Action {
             Input::TransferLeadership { to } => Action::TransferLeadership(i, named(to)?),
             Input::ReportUnreachable { peer } => Action::ReportUnreachable(i, named(peer)?),
             Input::ReportSnapshot { peer, ok } => Action::ReportSnapshot(i, named(peer)?, *ok),
+            Input::ReadIndex { context: 2 } => Action::ReadOtherIndex(i),
+            Input::ReadIndex { .. } => Action::ReadIndex(i),
             Input::Deliver(_) => return None,
         })
     }
@@ -309,6 +326,8 @@ impl Action {
             Action::ReportSnapshot(..) => Some(Kind::ReportSnapshot),
             Action::ProposeConfChange(_) => Some(Kind::ProposeConfChange),
             Action::ProposeOtherConfChange(_) => Some(Kind::ProposeOtherConfChange),
+            Action::ReadIndex(_) => Some(Kind::ReadIndex),
+            Action::ReadOtherIndex(_) => Some(Kind::ReadOtherIndex),
             Action::Deliver(_) => None,
             Action::Duplicate(_) => Some(Kind::Duplicate),
             Action::Drop(_) => Some(Kind::Drop),
@@ -404,7 +423,10 @@ fn matters(server: &Server, settings: &Settings, action: Action) -> bool {
             | Action::ProposeConfChange(_)
             | Action::ProposeOtherConfChange(_) => follows && settings.forward_proposals,
             Action::Restart(_) => true,
-            Action::ForgetLeader(_) => follows,
+            Action::ForgetLeader(_) => follows && settings.reads != Reads::LeaseBased,
+            Action::ReadIndex(_) | Action::ReadOtherIndex(_) => {
+                (leads || follows) && !refuses_reads(server, settings)
+            }
             Action::Compact(_) => server.can_compact(),
             Action::TransferLeadership(_, to) if leads => {
                 let asked = server.transferee == Some(to);
@@ -418,11 +440,20 @@ fn matters(server: &Server, settings: &Settings, action: Action) -> bool {
         }
 }
 
+/// Whether a leader that has committed in its term, and is no quorum by itself, refuses reads because its lease does not
+/// count any more.
+fn refuses_reads(leader: &Server, settings: &Settings) -> bool {
+    let lapsed = leader.reads.as_ref().is_some_and(|reads| reads.handed_over);
+    let committed = leader.log.term_at(leader.commit) == Some(leader.term);
+    lapsed && committed && !leader.is_alone() && !settings.departs(Departure::LeaseAfterTimeoutNow)
+}
+
 /// Whether the cluster has such events: the peer that an event is about, if it is about one, is one of its servers, and
 /// its configuration may change.
 pub(crate) fn is_of(settings: &Settings, action: Action) -> bool {
     match action {
         Action::ProposeConfChange(_) | Action::ProposeOtherConfChange(_) => settings.may_change,
+        Action::ReadIndex(_) | Action::ReadOtherIndex(_) => settings.reads != Reads::Off,
         Action::TransferLeadership(_, j)
         | Action::ReportUnreachable(_, j)
         | Action::ReportSnapshot(_, j, _) => settings.is_server(j),
@@ -433,7 +464,11 @@ pub(crate) fn is_of(settings: &Settings, action: Action) -> bool {
 
 /// A local event as the server takes it, where a proposal carries `value` or `change`; `None` if it happens to a
 /// message.
-fn stimulus(action: Action, value: u64, change: ConfChange) -> Option<(Id, Stimulus<'static>)> {
+pub(crate) fn stimulus(
+    action: Action,
+    value: u64,
+    change: ConfChange,
+) -> Option<(Id, Stimulus<'static>)> {
     Some(match action {
         Action::Timeout(i) => (i, Stimulus::Timeout),
         Action::LeaseExpire(i) => (i, Stimulus::LeaseExpire),
@@ -450,6 +485,8 @@ fn stimulus(action: Action, value: u64, change: ConfChange) -> Option<(Id, Stimu
         Action::ProposeConfChange(i) | Action::ProposeOtherConfChange(i) => {
             (i, Stimulus::ProposeConfChange(change))
         }
+        Action::ReadIndex(i) => (i, Stimulus::ReadIndex(1)),
+        Action::ReadOtherIndex(i) => (i, Stimulus::ReadIndex(2)),
         Action::ForgetLeader(i) => (i, Stimulus::ForgetLeader),
         Action::Compact(i) => (i, Stimulus::Compact),
         Action::TransferLeadership(i, to) => (i, Stimulus::TransferLeadership(to)),
@@ -538,6 +575,8 @@ impl ClusterState {
             | Action::Restart(i)
             | Action::ProposeConfChange(i)
             | Action::ProposeOtherConfChange(i)
+            | Action::ReadIndex(i)
+            | Action::ReadOtherIndex(i)
             | Action::ForgetLeader(i)
             | Action::Compact(i)
             | Action::TransferLeadership(i, _)
@@ -639,6 +678,35 @@ impl Cluster {
         }
     }
 
+    /// Whether anybody reads, so that the history has to keep what was asked for and answered.
+    pub(crate) fn reads(&self) -> bool {
+        self.settings.reads != Reads::Off
+    }
+
+    /// The history after a step of a cluster in which clients read. What was answered the server and its input say.
+    pub(crate) fn record_step(
+        &self,
+        history: &History,
+        (before, after): (&Server, &Server),
+        stimulus: Stimulus<'_>,
+    ) -> History {
+        let mut outbox = Outbox::new();
+        let outcome = before
+            .clone()
+            .advance(&self.settings, stimulus, &mut outbox);
+        let step = ReadStep {
+            before,
+            after,
+            stimulus,
+            outcome,
+            answers: &outbox.read_states,
+        };
+        let mut history = history.clone();
+        history.record_reads(self.bounds.timing, &step);
+        history.record(after, Before::of(before), self.keeps_entries());
+        history
+    }
+
     /// Whether the history has to keep what was committed, because logs may be compacted or lost in a crash.
     pub(crate) fn keeps_entries(&self) -> bool {
         self.bounds.have(Kind::Compact) || self.settings.is_async
@@ -669,7 +737,8 @@ impl Cluster {
             next,
             moved: state.target(*action).map(ServerId::from),
             outcome,
-            sent: self.settings.emitted(&outbox),
+            sent: self.settings.emitted(&outbox.messages),
+            read_states: outbox.read_states(),
         }
     }
 
@@ -712,15 +781,26 @@ impl Cluster {
         outbox: &mut Outbox,
     ) -> Outcome {
         let server = &mut state.servers[i.slot()];
-        let before = Before::of(server);
+        let noted = Before::of(server);
+        let before = self.reads().then(|| server.clone());
         let outcome = server.advance(&self.settings, stimulus, outbox);
         debug_assert!(
             server.check(&self.settings).is_ok(),
             "{stimulus:?} left a server inconsistent: {:?}",
             server.check(&self.settings)
         );
+        if let Some(before) = before {
+            let step = ReadStep {
+                before: &before,
+                after: server,
+                stimulus,
+                outcome,
+                answers: &outbox.read_states,
+            };
+            state.history.record_reads(self.bounds.timing, &step);
+        }
         let keep = self.keeps_entries();
-        state.history.record(server, before, keep);
+        state.history.record(server, noted, keep);
         for message in outbox.iter() {
             state.network.insert(message.clone());
         }
@@ -789,6 +869,8 @@ impl Cluster {
             }
             Action::Persist(i) => to(i, Input::Persist),
             Action::Apply(i) => to(i, Input::Apply),
+            Action::ReadIndex(i) => to(i, Input::ReadIndex { context: 1 }),
+            Action::ReadOtherIndex(i) => to(i, Input::ReadIndex { context: 2 }),
             Action::ForgetLeader(i) => to(i, Input::ForgetLeader),
             Action::Compact(i) => to(i, Input::Compact),
             Action::TransferLeadership(i, j) => {

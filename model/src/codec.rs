@@ -4,13 +4,14 @@
 use crate::bounds::{Kind, Spent};
 use crate::cluster::ClusterState;
 use crate::configuration::Configuration;
-use crate::history::History;
+use crate::history::{Answered, Asked, Clocks, History, ReadHistory};
 use crate::ids::{Id, IdSet, MAX_SERVERS};
 use crate::message::{Body, Entry, Message, Payload, Position};
 use crate::network::Network;
 use crate::seq::{Item, Seq};
 use crate::server::{
-    Acknowledgement, Append, Flow, HardState, Image, Log, Progress, Server, Storage,
+    Acknowledgement, Append, Flow, HardState, Image, Log, Progress, Queue, ReadState, Request,
+    Server, Storage, Unconfirmed,
 };
 use arrayvec::ArrayVec;
 use lockstep_engine::varint;
@@ -78,14 +79,17 @@ pub(crate) fn put_history(history: &History, out: &mut Vec<u8>) {
     writer.list(&history.leaders, |writer, ids| writer.byte(ids.bits()));
     // The entries that were committed are kept for all indexes or for none.
     let kept = !history.committed.is_empty();
-    let twice = history.led_twice > 0;
-    let flags = u32::from(kept) | u32::from(twice) << 1;
-    writer.number((history.committed_in.len() as u32) << 2 | flags);
+    let (reads, twice) = (history.reads.is_some(), history.led_twice > 0);
+    let flags = u32::from(kept) | u32::from(twice) << 1 | u32::from(reads) << 2;
+    writer.number((history.committed_in.len() as u32) << 3 | flags);
     if twice {
         writer.number(history.led_twice);
     }
     history.committed_in.for_each(|term| writer.number(term));
     history.committed.for_each(|entry| writer.entry(entry));
+    if let Some(reads) = &history.reads {
+        writer.read_history(reads);
+    }
 }
 
 /// Appends what was spent, the end of the encoding of a state.
@@ -124,6 +128,9 @@ pub(crate) fn take_spent(bytes: &[u8]) -> Spent {
 
 /// In place of the number of its kind: a request for a vote in a campaign by transfer.
 const VOTE_BY_TRANSFER: u8 = u8::MAX;
+/// The same for a heartbeat of a round of reads, and for its answer.
+const HEARTBEAT_OF_ROUND: u8 = u8::MAX - 1;
+const RESPONSE_OF_ROUND: u8 = u8::MAX - 2;
 
 struct Writer<'a>(&'a mut Vec<u8>);
 
@@ -171,7 +178,8 @@ impl Writer<'_> {
             | u8::from(snapshot.index > 0) << 3
             | u8::from(server.transferee.is_some()) << 4
             | u8::from(server.uncommitted > 0) << 5
-            | u8::from(server.storage.is_some()) << 6;
+            | u8::from(server.storage.is_some()) << 6
+            | u8::from(server.reads.is_some()) << 7;
         self.byte(head);
         self.membership(Membership::of(server));
         self.number(server.term);
@@ -187,6 +195,9 @@ impl Writer<'_> {
         }
         if server.uncommitted > 0 {
             self.number(server.uncommitted);
+        }
+        if let Some(reads) = &server.reads {
+            self.reads(reads);
         }
         self.list(server.log.entries(), Writer::entry);
         if has_votes(server.role) {
@@ -271,6 +282,43 @@ impl Writer<'_> {
         }
     }
 
+    fn reads(&mut self, reads: &Queue) {
+        self.number(reads.postponed.len() as u32);
+        self.number(reads.unconfirmed.len() as u32);
+        self.number(reads.confirmed << 1 | u32::from(reads.handed_over));
+        for request in &reads.postponed {
+            self.read_request(*request);
+        }
+        for read in &reads.unconfirmed {
+            self.read_request(read.request);
+            self.number(read.index);
+            self.byte(read.acks.bits());
+        }
+    }
+
+    fn read_request(&mut self, request: Request) {
+        self.byte(request.origin.get());
+        self.byte(request.context);
+    }
+
+    fn read_history(&mut self, reads: &ReadHistory) {
+        self.number(reads.asked.len() as u32);
+        self.number(reads.answered.len() as u32);
+        self.byte(u8::from(reads.clocks.broken));
+        for asked in &reads.asked {
+            self.byte(asked.server.get());
+            self.byte(asked.context);
+            self.number(asked.least);
+        }
+        for answered in &reads.answered {
+            self.byte(answered.server.get());
+            self.byte(answered.state.context);
+            self.number(answered.state.index);
+        }
+        self.byte(reads.clocks.silent.bits());
+        self.byte(reads.clocks.ended.bits());
+    }
+
     fn membership(&mut self, membership: Membership) {
         let Membership {
             configuration,
@@ -317,6 +365,8 @@ impl Writer<'_> {
         self.byte(message.to.get());
         self.byte(match message.body {
             Body::RequestVote { transfer: true, .. } => VOTE_BY_TRANSFER,
+            Body::Heartbeat { round: 1.., .. } => HEARTBEAT_OF_ROUND,
+            Body::HeartbeatResponse { round: 1.. } => RESPONSE_OF_ROUND,
             _ => message.body.number(),
         });
         self.number(message.term);
@@ -339,8 +389,22 @@ impl Writer<'_> {
                 self.number(*index);
                 self.position(*hint);
             }
-            Body::Heartbeat { commit } => self.number(*commit),
-            Body::HeartbeatResponse | Body::TimeoutNow => {}
+            Body::Heartbeat { commit, round } => {
+                self.number(*commit);
+                if *round > 0 {
+                    self.number(*round);
+                }
+            }
+            Body::HeartbeatResponse { round: 0 } | Body::TimeoutNow => {}
+            Body::HeartbeatResponse { round } => self.number(*round),
+            Body::ReadIndex { origin, context } => {
+                self.byte(origin.get());
+                self.byte(*context);
+            }
+            Body::ReadIndexResponse { context, index } => {
+                self.byte(*context);
+                self.number(*index);
+            }
             Body::TransferLeader { transferee } => self.byte(transferee.get()),
             Body::Propose { payloads } => self.list(payloads, Writer::payload),
             Body::InstallSnapshot {
@@ -410,6 +474,7 @@ impl Reader<'_> {
         };
         let transferee = if given(16) { self.id() } else { None };
         let uncommitted = if given(32) { self.number() } else { 0 };
+        let reads = given(128).then(|| Arc::new(self.reads()));
         let log = Log::behind(snapshot, configuration, self.list(Reader::entry));
         let [granted, refused] = if has_votes(role) {
             [self.byte(), self.byte()]
@@ -448,6 +513,7 @@ impl Reader<'_> {
             transferee,
             uncommitted,
             storage,
+            reads,
         }
     }
 
@@ -540,14 +606,68 @@ impl Reader<'_> {
 
     fn history(&mut self) -> History {
         let leaders = self.list(|reader| IdSet::from_bits(reader.byte()));
-        let indexes = self.number();
-        let kept = (indexes & 1) * (indexes >> 2);
-        let led_twice = if indexes & 2 != 0 { self.number() } else { 0 };
+        let head = self.number();
+        let indexes = head >> 3;
+        let kept = (head & 1) * indexes;
+        let led_twice = if head & 2 != 0 { self.number() } else { 0 };
         History {
             leaders,
-            committed_in: (0..indexes >> 2).map(|_| self.number()).collect(),
+            committed_in: (0..indexes).map(|_| self.number()).collect(),
             committed: (0..kept).map(|_| self.entry()).collect(),
             led_twice,
+            reads: (head & 4 != 0).then(|| Arc::new(self.read_history())),
+        }
+    }
+
+    fn read_history(&mut self) -> ReadHistory {
+        let (asked, answered) = (self.number(), self.number());
+        let flag = self.byte();
+        ReadHistory {
+            asked: (0..asked)
+                .map(|_| Asked {
+                    server: self.id().expect("somebody was asked"),
+                    context: self.byte(),
+                    least: self.number(),
+                })
+                .collect(),
+            answered: (0..answered)
+                .map(|_| Answered {
+                    server: self.id().expect("somebody was answered"),
+                    state: ReadState {
+                        context: self.byte(),
+                        index: self.number(),
+                    },
+                })
+                .collect(),
+            clocks: Clocks {
+                silent: IdSet::from_bits(self.byte()),
+                ended: IdSet::from_bits(self.byte()),
+                broken: flag != 0,
+            },
+        }
+    }
+
+    fn reads(&mut self) -> Queue {
+        let (postponed, unconfirmed) = (self.number(), self.number());
+        let head = self.number();
+        Queue {
+            postponed: (0..postponed).map(|_| self.read_request()).collect(),
+            unconfirmed: (0..unconfirmed)
+                .map(|_| Unconfirmed {
+                    request: self.read_request(),
+                    index: self.number(),
+                    acks: IdSet::from_bits(self.byte()),
+                })
+                .collect(),
+            confirmed: head >> 1,
+            handed_over: head & 1 != 0,
+        }
+    }
+
+    fn read_request(&mut self) -> Request {
+        Request {
+            origin: self.id().expect("somebody reads"),
+            context: self.byte(),
         }
     }
 
@@ -601,8 +721,9 @@ impl Reader<'_> {
                 },
                 7 => Body::Heartbeat {
                     commit: self.number(),
+                    round: 0,
                 },
-                8 => Body::HeartbeatResponse,
+                8 => Body::HeartbeatResponse { round: 0 },
                 9 => Body::TimeoutNow,
                 10 => Body::TransferLeader {
                     transferee: self.id().expect("somebody is to lead"),
@@ -613,6 +734,21 @@ impl Reader<'_> {
                 12 => Body::InstallSnapshot {
                     last: self.position(),
                     configuration: self.configuration(),
+                },
+                13 => Body::ReadIndex {
+                    origin: self.id().expect("somebody reads"),
+                    context: self.byte(),
+                },
+                14 => Body::ReadIndexResponse {
+                    context: self.byte(),
+                    index: self.number(),
+                },
+                HEARTBEAT_OF_ROUND => Body::Heartbeat {
+                    commit: self.number(),
+                    round: self.number(),
+                },
+                RESPONSE_OF_ROUND => Body::HeartbeatResponse {
+                    round: self.number(),
                 },
                 VOTE_BY_TRANSFER => Body::RequestVote {
                     last: self.position(),

@@ -1,9 +1,11 @@
 //! Where other implementations depart from etcd's raft by design and with consequences for the state.
 //!
 //! The specification is etcd's raft, where that is safe. A *dialect* of it is a set of [`Departure`]s, each a
-//! different rule that is as safe as the one it replaces, or [is not](Departure::is_unsafe) and has a
-//! counterexample that says so. They let an implementation that chose otherwise be held to everything
-//! else; a report lists them, and one that makes no difference has no place in a dialect.
+//! different rule that is as safe as the one it replaces. They let an implementation that chose otherwise be
+//! held to everything else; a report lists them, and one that makes no difference has no place in a dialect.
+//!
+//! A departure that is [unsafe](Departure::is_unsafe) is a finding, not a dialect: with it the specification
+//! violates one of its properties, and the trace is one that the real library takes.
 
 use std::fmt;
 
@@ -28,11 +30,19 @@ pub enum Departure {
     LeadsBeforeOwnVote,
     /// A crash may keep entries and snapshots without the hard state that was to be written with them or before. Unsafe.
     EntriesWithoutHardState,
+    /// Answers to heartbeats confirm a read by the context that its client gave it. Unsafe.
+    ReadsByContext,
+    /// A leader that is the only voter answers reads before it has committed in its term. Unsafe.
+    SingleVoterReadsAtOnce,
+    /// A leader that does not vote answers reads alone if there is one voter. Unsafe.
+    LastVoterNotAsked,
+    /// A leader that has told a server to campaign goes on answering reads by lease. Unsafe.
+    LeaseAfterTimeoutNow,
 }
 
 impl Departure {
     /// Every departure that the specification knows.
-    pub const ALL: [Departure; 9] = [
+    pub const ALL: [Departure; 13] = [
         Departure::NoCommitMemory,
         Departure::EqualAcknowledgementIgnored,
         Departure::FullWindowPauses,
@@ -42,6 +52,10 @@ impl Departure {
         Departure::AutoLeaveWaits,
         Departure::LeadsBeforeOwnVote,
         Departure::EntriesWithoutHardState,
+        Departure::ReadsByContext,
+        Departure::SingleVoterReadsAtOnce,
+        Departure::LastVoterNotAsked,
+        Departure::LeaseAfterTimeoutNow,
     ];
 
     /// Its name in reports.
@@ -56,6 +70,10 @@ impl Departure {
             Departure::AutoLeaveWaits => "auto-leave-waits",
             Departure::LeadsBeforeOwnVote => "leads-before-own-vote",
             Departure::EntriesWithoutHardState => "entries-without-hard-state",
+            Departure::ReadsByContext => "reads-by-context",
+            Departure::SingleVoterReadsAtOnce => "single-voter-reads-at-once",
+            Departure::LastVoterNotAsked => "last-voter-not-asked",
+            Departure::LeaseAfterTimeoutNow => "lease-after-timeout-now",
         }
     }
 
@@ -64,7 +82,12 @@ impl Departure {
     pub const fn is_unsafe(self) -> bool {
         matches!(
             self,
-            Departure::LeadsBeforeOwnVote | Departure::EntriesWithoutHardState
+            Departure::LeadsBeforeOwnVote
+                | Departure::EntriesWithoutHardState
+                | Departure::ReadsByContext
+                | Departure::SingleVoterReadsAtOnce
+                | Departure::LastVoterNotAsked
+                | Departure::LeaseAfterTimeoutNow
         )
     }
 
@@ -117,6 +140,25 @@ impl Departure {
                  two writes: a server forgets that a change of membership is committed although it has a later \
                  one in its log, and campaigns with a configuration two changes old; unsafe"
             }
+            Departure::ReadsByContext => {
+                "a heartbeat of a round of reads carries the context that the client gave the last one, and \
+                 its answer confirms that read and all before it: the late answer to an earlier read of the \
+                 same context confirms reads that came after it was given (etcd before 3.7: readOnly.recvAck, \
+                 advance; etcd #20418; raft-rs: ReadOnly)"
+            }
+            Departure::SingleVoterReadsAtOnce => {
+                "the only voter answers a read before it has committed an entry of its term, so that after a \
+                 restart it may not know what was acknowledged (etcd: stepLeader, IsSingleton); with atomic \
+                 storage there is no such moment"
+            }
+            Departure::LastVoterNotAsked => {
+                "a leader that was removed and goes on leading answers reads alone once the configuration has \
+                 one voter, as if that were itself (etcd: stepLeader, IsSingleton)"
+            }
+            Departure::LeaseAfterTimeoutNow => {
+                "a leader that has told a server to campaign goes on answering reads by lease, although the \
+                 request of that server overrides leases (etcd: sendMsgReadIndexResponse)"
+            }
         }
     }
 }
@@ -135,8 +177,15 @@ impl Dialect {
     /// The specification as it is: etcd's raft v3.6, where that is safe.
     pub const ETCD: Dialect = Dialect(0);
 
+    /// etcd's raft v3.7 as it is, with what is unsafe about it.
+    pub const ETCD_3_7: Dialect = Dialect::ETCD
+        .with(Departure::LeadsBeforeOwnVote)
+        .with(Departure::SingleVoterReadsAtOnce)
+        .with(Departure::LastVoterNotAsked)
+        .with(Departure::LeaseAfterTimeoutNow);
+
     /// etcd's raft v3.6 as it is, with what is unsafe about it.
-    pub const ETCD_3_6: Dialect = Dialect::ETCD.with(Departure::LeadsBeforeOwnVote);
+    pub const ETCD_3_6: Dialect = Dialect::ETCD_3_7.with(Departure::ReadsByContext);
 
     /// tikv's raft-rs 0.7.
     pub const RAFT_RS: Dialect = Dialect::ETCD
@@ -149,18 +198,18 @@ impl Dialect {
     /// This dialect with one departure more.
     #[must_use]
     pub const fn with(self, departure: Departure) -> Dialect {
-        Dialect(self.0 | 1 << departure as u8)
+        Dialect(self.0 | 1 << departure as u16)
     }
 
     /// This dialect less one departure.
     #[must_use]
     pub const fn without(self, departure: Departure) -> Dialect {
-        Dialect(self.0 & !(1 << departure as u8))
+        Dialect(self.0 & !(1 << departure as u16))
     }
 
     /// Whether a rule is different.
     pub const fn has(self, departure: Departure) -> bool {
-        self.0 & 1 << departure as u8 != 0
+        self.0 & 1 << departure as u16 != 0
     }
 
     /// The rules that are different.
@@ -191,5 +240,7 @@ mod tests {
             .fold(Dialect::ETCD, Dialect::with);
         assert_eq!(all.iter().collect::<Vec<_>>(), Departure::ALL);
         assert_eq!(format!("{one:?}"), "{ProbeBelowMatch}");
+        assert!(!Dialect::RAFT_RS.iter().any(Departure::is_unsafe));
+        assert!(Dialect::ETCD_3_6.iter().all(Departure::is_unsafe));
     }
 }

@@ -1,10 +1,12 @@
 //! The history that properties have to remember although no server does.
 
-use crate::ids::IdSet;
-use crate::message::Entry;
+use crate::bounds::Timing;
+use crate::ids::{Id, IdSet};
+use crate::message::{Body, Entry};
 use crate::seq::Seq;
-use crate::server::Server;
-use lockstep_traces::Role;
+use crate::server::{ReadState, Server, Stimulus};
+use lockstep_traces::{Outcome, Role};
+use std::sync::Arc;
 
 /// The history of a run, as far as properties need it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -18,6 +20,51 @@ pub struct History {
     pub(crate) committed: Seq<Entry, 6>,
     /// The first term that one server led twice, with a crash in between of which it kept too little; zero if there is none.
     pub(crate) led_twice: u32,
+    /// What was asked for and answered; `None` where nobody reads, and before anybody did.
+    pub(crate) reads: Option<Arc<ReadHistory>>,
+}
+
+/// The reads of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct ReadHistory {
+    /// What each client was promised when it first asked, in order. A client that asks again with the same context cannot
+    /// tell the answers apart, so that it gets no more.
+    pub(crate) asked: Vec<Asked>,
+    /// The answers that the clients of a server got in the last step, in order.
+    pub(crate) answered: Vec<Answered>,
+    /// Where something is supposed of clocks: what there is to say of them.
+    pub(crate) clocks: Clocks,
+}
+
+/// A read that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Asked {
+    /// The server that was asked.
+    pub(crate) server: Id,
+    /// The context of the read.
+    pub(crate) context: u8,
+    /// The highest index that any leader had committed then.
+    pub(crate) least: u32,
+}
+
+/// The answer to a read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Answered {
+    /// The server whose client got it.
+    pub(crate) server: Id,
+    /// The answer.
+    pub(crate) state: ReadState,
+}
+
+/// What there is to say of clocks, under [`Timing`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Clocks {
+    /// The followers whose lease or timer may end now.
+    pub(crate) silent: IdSet,
+    /// The followers whose lease or timer has ended since they last heard from the leader.
+    pub(crate) ended: IdSet,
+    /// A lease, a timer or an answer came when it must not. Nothing is said of what follows.
+    pub(crate) broken: bool,
 }
 
 /// What the history needs to know of a server before it moves.
@@ -49,6 +96,15 @@ impl Before {
             led: note & 1 != 0,
         }
     }
+}
+
+/// A step, as far as reads go.
+pub(crate) struct ReadStep<'a> {
+    pub(crate) before: &'a Server,
+    pub(crate) after: &'a Server,
+    pub(crate) stimulus: Stimulus<'a>,
+    pub(crate) outcome: Outcome,
+    pub(crate) answers: &'a [ReadState],
 }
 
 impl History {
@@ -126,6 +182,122 @@ impl History {
     pub(crate) fn record_commit(&mut self, index: u32, term: u32) {
         while self.committed_in.len() < index as usize {
             self.committed_in.push(term);
+        }
+    }
+
+    /// What there is to remember of reads after a step. Comes before [`record`](Self::record), so that what the step commits
+    /// was not yet acknowledged when it began.
+    pub(crate) fn record_reads(&mut self, timing: Timing, step: &ReadStep<'_>) {
+        let mut reads = self.reads.take().unwrap_or_default();
+        let new = Arc::make_mut(&mut reads);
+        let server = step.after.id;
+        let answered = step.answers.iter();
+        new.answered.clear();
+        new.answered.extend(answered.map(|state| Answered {
+            server,
+            state: *state,
+        }));
+        new.clocks.note(timing, step, self.leaders.len() as u32);
+        if new.clocks.broken {
+            new.asked.clear();
+        } else if let Stimulus::ReadIndex(context) = step.stimulus
+            && step.outcome == Outcome::Accepted
+        {
+            let least = self.committed_in.len() as u32;
+            new.ask(Asked {
+                server,
+                context,
+                least,
+            });
+        }
+        if *new != ReadHistory::default() {
+            self.reads = Some(reads);
+        }
+    }
+}
+
+impl ReadHistory {
+    /// A read is asked for, unless it was before.
+    pub(crate) fn ask(&mut self, asked: Asked) {
+        let of = |asked: &Asked| (asked.server, asked.context);
+        if let Err(place) = self.asked.binary_search_by_key(&of(&asked), of) {
+            self.asked.insert(place, asked);
+        }
+    }
+
+    /// The index that an answer must not fall behind; `None` if nobody asked.
+    pub(crate) fn least(&self, answer: &Answered) -> Option<u32> {
+        let of =
+            |asked: &&Asked| (asked.server, asked.context) == (answer.server, answer.state.context);
+        self.asked.iter().find(of).map(|asked| asked.least)
+    }
+}
+
+impl Clocks {
+    /// A step of a server, where `led` is the highest term that had a leader. Of older terms nothing is said: whoever leads
+    /// the highest was elected although their leaders had leases, or was not.
+    fn note(&mut self, timing: Timing, step: &ReadStep<'_>, led: u32) {
+        let (before, after) = (step.before, step.after);
+        if timing == Timing::Free || self.broken {
+            return;
+        }
+        let leads = |i: &Server| i.role == Role::Leader;
+        if leads(after) && (!leads(before) || before.term != after.term) {
+            if after.term > led {
+                *self = Clocks::default();
+            }
+            return;
+        }
+        let i = before.id;
+        let in_term = before.term == led;
+        match step.stimulus {
+            // The leader's clock.
+            Stimulus::CheckQuorum if leads(before) && in_term => {
+                let active = |j: &Id| before.peer(*j).is_some_and(|peer| peer.recent_active);
+                let heard = before
+                    .others()
+                    .filter(|j| timing == Timing::Silent && active(j));
+                let heard: Vec<Id> = heard.collect();
+                let silent = before.others().filter(|j| !heard.contains(j));
+                silent.for_each(|j| self.silent.insert(j));
+            }
+            // A follower's clock. A server that comes back has waited for as long.
+            Stimulus::Timeout | Stimulus::LeaseExpire | Stimulus::Restart(_)
+                if before.lease && in_term =>
+            {
+                self.broken = !self.silent.contains(i);
+                self.ended.insert(i);
+            }
+            Stimulus::Deliver(m) if m.term == led && after.term == led => {
+                let of_leader = matches!(
+                    m.body,
+                    Body::AppendEntries { .. }
+                        | Body::Heartbeat { .. }
+                        | Body::InstallSnapshot { .. }
+                );
+                let answer = matches!(
+                    m.body,
+                    Body::AppendEntriesAccepted { .. }
+                        | Body::AppendEntriesRejected { .. }
+                        | Body::HeartbeatResponse { .. }
+                );
+                if of_leader && after.leader == Some(m.from) && !leads(after) {
+                    self.silent.remove(i);
+                    self.ended.remove(i);
+                }
+                let heard = answer && leads(before) && before.peer(m.from).is_some();
+                if heard && timing == Timing::Silent {
+                    self.broken = self.ended.contains(m.from);
+                    self.silent.remove(m.from);
+                }
+            }
+            _ => {}
+        }
+        if self.broken {
+            *self = Clocks {
+                broken: true,
+                ..Clocks::default()
+            };
         }
     }
 }

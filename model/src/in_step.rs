@@ -13,7 +13,7 @@ use crate::message::Message;
 use crate::server::{Outbox, Server};
 use arrayvec::ArrayVec;
 use lockstep_engine::{
-    Checkable, Collapse, Component, Components, Event, Generator, Machines, Replacement,
+    Checkable, Collapse, Component, Components, Event, Generator, Happened, Machines, Replacement,
     ServerFacts, Shape, StepProperty,
 };
 use lockstep_traces as vocabulary;
@@ -242,7 +242,8 @@ impl<C: Companion> Model for InStep<'_, C> {
         let expected = Expected {
             outcome,
             view: server.view(self.cluster.settings()),
-            sent: self.cluster.settings().emitted(&outbox),
+            sent: self.cluster.settings().emitted(&outbox.messages),
+            read_states: outbox.read_states(),
         };
         let mark = self.ask(state.pair(slot), input, server, &expected);
         if mark == Mark::Parted {
@@ -405,6 +406,21 @@ impl<C: Companion> Machines for InStep<'_, C> {
 
     fn record(&self, history: &History, after: &Pair, note: u32) -> History {
         self.cluster.record(history, &after.server, note)
+    }
+
+    fn record_step(
+        &self,
+        history: &History,
+        (before, after): (&Pair, &Pair),
+        happened: Happened<'_, Self>,
+    ) -> History {
+        // Nothing has happened where the two part.
+        if after.mark == Mark::Parted {
+            return history.clone();
+        }
+        let stimulus = self.cluster.stimulus_of(&before.server, happened);
+        let step = (&before.server, &after.server);
+        self.cluster.record_step(history, step, stimulus)
     }
 }
 

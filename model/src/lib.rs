@@ -3,7 +3,7 @@
 //! The specification is a deterministic, pure transition function per server ([`Server::step`]), put
 //! together with a network into a state graph ([`Cluster`]) that can be explored exhaustively. It is
 //! written from the Raft paper ("In Search of an Understandable Consensus Algorithm", extended version),
-//! Ongaro's thesis, and the observable behaviour of etcd's raft v3.6. Not here: reads.
+//! Ongaro's thesis, and the observable behaviour of etcd's raft v3.6, with the reads of v3.7.
 //!
 //! # One event
 //!
@@ -50,12 +50,15 @@
 //! | `AppendEntriesRejected.index` | `index` | `index` |
 //! | `AppendEntriesRejected.hint` | `rejected.index`, `rejected.term` | `rejectHint`, `logTerm` |
 //! | `Heartbeat` | `heartbeat` | `MsgHeartbeat` |
-//! | `Heartbeat.commit` | `commit` | `commit` |
-//! | `HeartbeatResponse` | `heartbeat_response` | `MsgHeartbeatResp` |
+//! | `Heartbeat.commit`, `.round` | `commit`, `round` | `commit`, `context` |
+//! | `HeartbeatResponse` | `heartbeat_response`, with a round `round_response` | `MsgHeartbeatResp` |
+//! | `HeartbeatResponse.round` | `round` | `context` |
 //! | `TimeoutNow` | `timeout_now` | `MsgTimeoutNow` |
 //! | `TransferLeader.transferee` | `transfer_leader`, `transferee` | `MsgTransferLeader`, `from` |
 //! | `Propose.payloads` | `propose`, `payloads` | `MsgProp`, `entries` |
 //! | `InstallSnapshot.last`, `.configuration` | `install_snapshot`, `snapshot` | `MsgSnap`, `snapshot.metadata` |
+//! | `ReadIndex.origin`, `.context` | `read_index`, `origin`, `context` | `MsgReadIndex`, `from`, `entries` |
+//! | `ReadIndexResponse.context`, `.index` | `read_index_response`, `context`, `index` | `MsgReadIndexResp`, `entries`, `index` |
 //! | `Entry.term`, `.payload` | `term`, `payload` | `Term`, `Data` (decimal digits, or none; `ConfChangeV2`) |
 //! | `ConfChange` | `changes`, `transition` | `ConfChangeV2` |
 //! | `Server.role`, `.leader` | `role`, `leader` | `SoftState.RaftState`, `.Lead` |
@@ -66,6 +69,9 @@
 //! | `Server.uncommitted` | `uncommitted` | `raft.uncommittedSize`, in entries |
 //! | `Server.configuration` | `configuration` | `tracker.Config`, `ConfState` |
 //! | `Server.pending_conf_index` | `pending_conf_index` | `raft.pendingConfIndex`, if above `applied` |
+//! | `Server.reads.postponed` | `postponed_reads` | `raft.pendingReadIndexMessages` |
+//! | `Server.reads.unconfirmed`, `.confirmed` | `unconfirmed_reads`, `confirmed_reads` | `readOnly` |
+//! | `Server.reads.handed_over` | `handed_over` | – |
 //! | `Server.lease` | `lease` | `electionElapsed < electionTimeout` |
 //! | `Progress.matched`, `.next` | `match`, `next` | `Progress.Match`, `.Next` |
 //! | `Progress.flow` | `state` | `Progress.State` |
@@ -102,7 +108,7 @@ mod symmetry;
 /// wrong, in Markdown.
 pub const FINDINGS: &str = include_str!("../FINDINGS.md");
 
-pub use bounds::{Bounds, Budget, Kind, Spent};
+pub use bounds::{Bounds, Budget, Kind, Spent, Timing};
 pub use cluster::{Action, Cluster, ClusterState, Transition};
 pub use configuration::{ConfChange, Configuration};
 pub use dialect::{Departure, Dialect};

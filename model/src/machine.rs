@@ -2,7 +2,8 @@
 
 use crate::bounds::{Bounds, Kind, Spent};
 use crate::cluster::{
-    Action, Cluster, ClusterState, LocalEvents, allowed_events, highest_value, is_of, value_after,
+    Action, Cluster, ClusterState, LocalEvents, allowed_events, highest_value, is_of, stimulus,
+    value_after,
 };
 use crate::codec;
 use crate::history::{Before, History};
@@ -10,15 +11,37 @@ use crate::ids::Id;
 use crate::message::{Message, Payload};
 use crate::network::Network;
 use crate::properties::gauge;
-use crate::server::Server;
+use crate::server::{Server, Stimulus};
 use crate::settings::Settings;
 use lockstep_engine::{
-    Component, Components, Event, KindSet, Machines, MessageFacts, Replacement, ServerFacts, Shape,
+    Component, Components, Event, Happened, KindSet, Machines, MessageFacts, Replacement,
+    ServerFacts, Shape,
 };
 
 impl AsRef<Cluster> for Cluster {
     fn as_ref(&self) -> &Cluster {
         self
+    }
+}
+
+impl Cluster {
+    /// What happened to a server, as it takes it. The value of a proposal decides nothing of reads.
+    pub(crate) fn stimulus_of<'m, M>(
+        &self,
+        server: &Server,
+        happened: Happened<'m, M>,
+    ) -> Stimulus<'m>
+    where
+        M: Machines<Message = Message>,
+    {
+        let number = match happened {
+            Happened::Delivered(message) => return Stimulus::Deliver(message),
+            Happened::Local(number) => self.numbers.event(number),
+        };
+        let action = Action::local(number, server.id).unwrap_or(Action::Restart(server.id));
+        let value = highest_value(server) + 1;
+        let stimulus = stimulus(action, value, self.change(action));
+        stimulus.map_or(Stimulus::Restart(0), |(_, stimulus)| stimulus)
     }
 }
 
@@ -38,6 +61,7 @@ impl Machines for Cluster {
             drop: self.numbers.of(Action::Drop(0)),
             parametric: KindSet::EMPTY.with(self.numbers.of(Action::Propose(FIRST)), true),
             probes: false,
+            records_steps: self.reads(),
         }
     }
 
@@ -79,6 +103,8 @@ impl Machines for Cluster {
             | Action::Restart(i)
             | Action::ProposeConfChange(i)
             | Action::ProposeOtherConfChange(i)
+            | Action::ReadIndex(i)
+            | Action::ReadOtherIndex(i)
             | Action::ForgetLeader(i)
             | Action::Compact(i)
             | Action::TransferLeadership(i, _)
@@ -112,6 +138,15 @@ impl Machines for Cluster {
         let mut history = history.clone();
         history.record(after, Before::from_note(before), self.keeps_entries());
         history
+    }
+
+    fn record_step(
+        &self,
+        history: &History,
+        step: (&Server, &Server),
+        happened: Happened<'_, Self>,
+    ) -> History {
+        Cluster::record_step(self, history, step, self.stimulus_of(step.0, happened))
     }
 }
 
@@ -173,6 +208,11 @@ impl EventNumbers {
         numbers.fold(KindSet::EMPTY, |set, number| set.with(number, true))
     }
 
+    /// The event number that the engine knows by this number.
+    fn event(&self, number: usize) -> usize {
+        usize::from(self.events[number])
+    }
+
     /// The kind of action of a number.
     #[inline]
     fn kind(&self, number: usize) -> usize {
@@ -220,7 +260,7 @@ impl<M: AsRef<Cluster>> Component<M> for Server {
             note: Before::of(self).note(),
             slot: self.id.slot() as u8,
             local: cluster.numbers.of_all(explored.numbers()),
-            recorded: History::may_record(self),
+            recorded: History::may_record(self) || cluster.reads(),
             within: model.as_ref().may_be(self),
         }
     }

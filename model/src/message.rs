@@ -124,10 +124,14 @@ pub enum Body {
         index: u32,
         hint: Position,
     },
+    /// Of a round of reads, or of none if that is zero.
     Heartbeat {
         commit: u32,
+        round: u32,
     },
-    HeartbeatResponse,
+    HeartbeatResponse {
+        round: u32,
+    },
     TimeoutNow,
     TransferLeader {
         transferee: Id,
@@ -139,11 +143,19 @@ pub enum Body {
         last: Position,
         configuration: Configuration,
     },
+    ReadIndex {
+        origin: Id,
+        context: u8,
+    },
+    ReadIndexResponse {
+        context: u8,
+        index: u32,
+    },
 }
 
 impl Body {
     /// The names of the kinds, by [`Body::number`].
-    pub const NAMES: [&'static str; 13] = [
+    pub const NAMES: [&'static str; 15] = [
         "RequestVote",
         "RequestVoteResponse",
         "RequestPreVote",
@@ -157,6 +169,8 @@ impl Body {
         "TransferLeader",
         "Propose",
         "InstallSnapshot",
+        "ReadIndex",
+        "ReadIndexResponse",
     ];
 
     /// The number of the kind.
@@ -170,11 +184,13 @@ impl Body {
             Body::AppendEntriesAccepted { .. } => 5,
             Body::AppendEntriesRejected { .. } => 6,
             Body::Heartbeat { .. } => 7,
-            Body::HeartbeatResponse => 8,
+            Body::HeartbeatResponse { .. } => 8,
             Body::TimeoutNow => 9,
             Body::TransferLeader { .. } => 10,
             Body::Propose { .. } => 11,
             Body::InstallSnapshot { .. } => 12,
+            Body::ReadIndex { .. } => 13,
+            Body::ReadIndexResponse { .. } => 14,
         }
     }
 }
@@ -184,7 +200,11 @@ impl Message {
     /// acknowledgements and answers to (pre-)vote requests promise something about durable state
     /// (thesis, section 3.8). With asynchronous storage it waits inside the server.
     pub fn after_persist(&self) -> bool {
-        self.is_response() && self.body != Body::HeartbeatResponse
+        let promises_nothing = matches!(
+            self.body,
+            Body::HeartbeatResponse { .. } | Body::ReadIndexResponse { .. }
+        );
+        self.is_response() && !promises_nothing
     }
 
     /// Whether it answers another message. A response is accepted from members only.
@@ -197,12 +217,14 @@ impl Message {
             | Body::TimeoutNow
             | Body::TransferLeader { .. }
             | Body::Propose { .. }
-            | Body::InstallSnapshot { .. } => false,
+            | Body::InstallSnapshot { .. }
+            | Body::ReadIndex { .. } => false,
             Body::RequestVoteResponse { .. }
             | Body::RequestPreVoteResponse { .. }
             | Body::AppendEntriesAccepted { .. }
             | Body::AppendEntriesRejected { .. }
-            | Body::HeartbeatResponse => true,
+            | Body::HeartbeatResponse { .. }
+            | Body::ReadIndexResponse { .. } => true,
         }
     }
 
@@ -231,6 +253,11 @@ fn narrow(number: u64) -> Result<u32, OutOfRange> {
         .ok()
         .filter(|number| *number <= MAX_NUMBER)
         .ok_or(OutOfRange)
+}
+
+/// What a client knows the answer to a read by: 8 bits, and not zero.
+pub(crate) fn read_context(context: u64) -> Option<u8> {
+    u8::try_from(context).ok().filter(|context| *context > 0)
 }
 
 impl From<Entry> for vocabulary::Entry {
@@ -333,10 +360,14 @@ impl From<&Message> for vocabulary::Message {
                         term: term(hint.term),
                     }),
                 },
-                Body::Heartbeat { commit } => To::Heartbeat {
+                Body::Heartbeat { commit, round } => To::Heartbeat {
                     commit: index(*commit),
+                    round: (*round).into(),
                 },
-                Body::HeartbeatResponse => To::HeartbeatResponse,
+                Body::HeartbeatResponse { round: 0 } => To::HeartbeatResponse,
+                Body::HeartbeatResponse { round } => To::RoundResponse {
+                    round: (*round).into(),
+                },
                 Body::TimeoutNow => To::TimeoutNow,
                 Body::TransferLeader { transferee } => To::TransferLeader {
                     transferee: (*transferee).into(),
@@ -349,6 +380,17 @@ impl From<&Message> for vocabulary::Message {
                     configuration,
                 } => To::InstallSnapshot {
                     snapshot: snapshot(*last, *configuration),
+                },
+                Body::ReadIndex { origin, context } => To::ReadIndex {
+                    origin: (*origin).into(),
+                    context: (*context).into(),
+                },
+                Body::ReadIndexResponse {
+                    context,
+                    index: read,
+                } => To::ReadIndexResponse {
+                    context: (*context).into(),
+                    index: index(*read),
                 },
             },
         }
@@ -417,10 +459,14 @@ impl TryFrom<&vocabulary::Message> for Message {
                     index: narrow(index.0)?,
                     hint: position(hint.index, hint.term)?,
                 },
-                From::Heartbeat { commit } => Body::Heartbeat {
+                From::Heartbeat { commit, round } => Body::Heartbeat {
                     commit: narrow(commit.0)?,
+                    round: narrow(*round)?,
                 },
-                From::HeartbeatResponse => Body::HeartbeatResponse,
+                From::HeartbeatResponse => Body::HeartbeatResponse { round: 0 },
+                From::RoundResponse { round } => Body::HeartbeatResponse {
+                    round: narrow(*round)?,
+                },
                 From::TimeoutNow => Body::TimeoutNow,
                 From::TransferLeader { transferee } => Body::TransferLeader {
                     transferee: (*transferee).try_into()?,
@@ -434,6 +480,14 @@ impl TryFrom<&vocabulary::Message> for Message {
                 From::InstallSnapshot { snapshot } => Body::InstallSnapshot {
                     last: position(snapshot.index, snapshot.term)?,
                     configuration: (&snapshot.configuration).try_into()?,
+                },
+                From::ReadIndex { origin, context } => Body::ReadIndex {
+                    origin: (*origin).try_into()?,
+                    context: read_context(*context).ok_or(OutOfRange)?,
+                },
+                From::ReadIndexResponse { context, index } => Body::ReadIndexResponse {
+                    context: read_context(*context).ok_or(OutOfRange)?,
+                    index: narrow(index.0)?,
                 },
             },
         })

@@ -334,6 +334,49 @@ rules! {
         "paper, section 5.3",
         "server/progress.rs" "maybe_decrease_to", "tracker/progress.rs" "maybe_decrease_to",
         "tracker/progress.go" "MaybeDecrTo";
+    ReadForwarded "A follower passes a read on to the leader that it knows.",
+        "thesis, section 6.4",
+        "server/reads.rs" "forward_read", "core/reads.rs" "forward_read", "raft.go" "stepFollower";
+    ReadRefused "A server that knows no leader answers no read.",
+        "etcd's raft",
+        "server/reads.rs" "forward_read", "core/reads.rs" "forward_read", "raft.go" "stepFollower";
+    ReadPostponed "A read waits until the leader has committed an entry of its term.",
+        "thesis, section 6.4",
+        "server/reads.rs" "read_index", "core/reads.rs" "read_index", "raft.go" "stepLeader";
+    ReadsReleased "The first commit of the term takes up the reads that waited for it.",
+        "thesis, section 6.4",
+        "server/reads.rs" "release_postponed", "core/reads.rs" "release_postponed",
+        "raft.go" "releasePendingReadIndexMessages";
+    ReadAlone "A leader that is a quorum by itself answers at once.",
+        "etcd's raft",
+        "server/reads.rs" "take_read", "core/reads.rs" "take_read", "raft.go" "stepLeader";
+    RoundBegins "A read begins a round of heartbeats, which has the number of the read.",
+        "thesis, section 6.4; etcd's raft",
+        "server/reads.rs" "begin_round", "core/reads.rs" "begin_round", "raft.go" "sendMsgReadIndexResponse";
+    RoundAnswered "The answer to a heartbeat of a round counts for this round and those before.",
+        "thesis, section 6.4; etcd's raft",
+        "server/reads.rs" "confirm_round", "core/reads.rs" "confirm_round", "read_only.go" "recvAck";
+    RoundConfirmed "A read that a quorum has confirmed is answered, with all before it.",
+        "thesis, section 6.4",
+        "server/reads.rs" "confirm_round", "core/reads.rs" "confirm_round", "read_only.go" "advance";
+    RoundsForgotten "Reads that wait for a round are lost with the leadership.",
+        "etcd's raft",
+        "server/reads.rs" "forget_rounds", "core/reads.rs" "forget_rounds", "raft.go" "reset";
+    ReadAnswered "The answer to a read is the commit index that the leader had when it took the read.",
+        "thesis, section 6.4",
+        "server/reads.rs" "answer_read", "core/reads.rs" "answer_read", "raft.go" "responseToReadIndexReq";
+    ReadResponseTaken "A follower hands its client the answer of the leader.",
+        "thesis, section 6.4",
+        "server/reads.rs" "handle_read_response", "core/reads.rs" "handle_read_response",
+        "raft.go" "stepFollower";
+    LeaseRead "A leader with a lease answers a read at once.",
+        "thesis, section 6.4.1",
+        "server/reads.rs" "read_by_lease", "core/reads.rs" "read_by_lease",
+        "raft.go" "sendMsgReadIndexResponse";
+    LeaseGivenUp "A leader that has told a server to campaign answers no reads by lease.",
+        "thesis, sections 6.4.1 and 4.2.3",
+        "server/reads.rs" "read_by_lease", "core/reads.rs" "read_by_lease",
+        "raft.go" "sendMsgReadIndexResponse";
     StaleRejectionIgnored "An old refusal changes nothing.",
         "etcd's raft",
         "server/progress.rs" "maybe_decrease_to", "tracker/progress.rs" "maybe_decrease_to",
@@ -355,6 +398,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("server/storage.rs", include_str!("server/storage.rs")),
     ("server/transfer.rs", include_str!("server/transfer.rs")),
     ("server/log.rs", include_str!("server/log.rs")),
+    ("server/reads.rs", include_str!("server/reads.rs")),
 ];
 
 impl Rule {

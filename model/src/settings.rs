@@ -4,7 +4,7 @@ use crate::configuration::{Configuration, id_set};
 use crate::dialect::{Departure, Dialect};
 use crate::ids::{Id, IdSet, MAX_SERVERS};
 use crate::message::Message;
-use lockstep_traces::{Config, Emitted, ServerId, ServerSet, Storage};
+use lockstep_traces::{Config, Emitted, Reads, ServerId, ServerSet, Storage};
 use thiserror::Error;
 
 /// The switches of the protocol.
@@ -26,6 +26,7 @@ pub struct Settings {
     pub(crate) is_async: bool,
     /// Whether the application loses with a crash what it has applied since its last snapshot.
     pub(crate) application_in_memory: bool,
+    pub(crate) reads: Reads,
     /// The configuration at first.
     pub(crate) configuration: Configuration,
     dialect: Dialect,
@@ -49,6 +50,9 @@ pub enum SettingsError {
     /// With atomic storage what is committed is applied, and stays so.
     #[error("an application that keeps its state in memory needs asynchronous storage")]
     Application,
+    /// Nothing would renew the lease.
+    #[error("reads by lease need CheckQuorum")]
+    Lease,
 }
 
 impl Settings {
@@ -88,6 +92,9 @@ impl Settings {
         if config.application_in_memory && !is_async {
             return Err(SettingsError::Application);
         }
+        if config.reads == Reads::LeaseBased && !config.check_quorum {
+            return Err(SettingsError::Lease);
+        }
         Ok(Settings {
             servers,
             pre_vote: config.pre_vote,
@@ -101,6 +108,7 @@ impl Settings {
             disable_conf_change_validation: config.disable_conf_change_validation,
             is_async,
             application_in_memory: config.application_in_memory,
+            reads: config.reads,
             configuration,
             dialect: Dialect::ETCD,
         })
@@ -129,6 +137,7 @@ impl Settings {
                 false => Storage::Atomic,
             },
             application_in_memory: self.application_in_memory,
+            reads: self.reads,
         }
     }
 

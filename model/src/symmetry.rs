@@ -11,11 +11,11 @@
 use crate::bounds::{Bounds, Budget};
 use crate::cluster::{Cluster, ClusterState};
 use crate::configuration::Configuration;
-use crate::history::History;
+use crate::history::{Asked, Clocks, History, ReadHistory};
 use crate::ids::{Id, IdSet, MAX_SERVERS};
 use crate::message::{Body, Entry, Message, Payload, Payloads};
 use crate::seq::Seq;
-use crate::server::{Append, HardState, Image, Log, Server, Storage};
+use crate::server::{Append, HardState, Image, Log, Queue, Request, Server, Storage, Unconfirmed};
 use crate::settings::Settings;
 use arrayvec::ArrayVec;
 use lockstep_engine::incremental_hash;
@@ -185,6 +185,18 @@ fn anonymous(server: &Server) -> u64 {
         }
     }
     peers.sort_unstable();
+    let reads = server.reads.as_ref().map(|reads| {
+        let waiting = reads.unconfirmed.iter();
+        let waiting: Vec<_> = waiting
+            .map(|read| (read.request.context, read.index, read.acks.len()))
+            .collect();
+        (
+            reads.postponed.len(),
+            waiting,
+            reads.confirmed,
+            reads.handed_over,
+        )
+    });
     let transfers = (server.transferee.is_some(), server.uncommitted);
     let stored = server.storage.as_ref().map(|storage| {
         let appends = storage.appends.iter().map(|append| {
@@ -224,6 +236,7 @@ fn anonymous(server: &Server) -> u64 {
         transfers,
         peers,
         stored,
+        reads,
     ))
 }
 
@@ -279,6 +292,10 @@ fn rename_body(body: &Body, renaming: &Renaming) -> Body {
         Body::Propose { payloads } => Body::Propose {
             payloads: rename_payloads(payloads, renaming),
         },
+        Body::ReadIndex { origin, context } => Body::ReadIndex {
+            origin: rename_id(*origin, renaming),
+            context: *context,
+        },
         Body::InstallSnapshot {
             last,
             configuration,
@@ -300,6 +317,10 @@ fn nameless(body: &Body) -> Cow<'_, Body> {
         Body::InstallSnapshot { last, .. } => Cow::Owned(Body::InstallSnapshot {
             last: *last,
             configuration: Configuration::default(),
+        }),
+        Body::ReadIndex { context, .. } => Cow::Owned(Body::ReadIndex {
+            origin: Id::from_slot(0),
+            context: *context,
         }),
         body => Cow::Borrowed(body),
     }
@@ -353,6 +374,45 @@ pub(crate) fn rename_history(history: &History, renaming: &Renaming) -> History 
         committed_in: history.committed_in.clone(),
         committed: rename_entries(&history.committed, renaming),
         led_twice: history.led_twice,
+        reads: history.reads.as_ref().map(|reads| {
+            let mut asked: Vec<Asked> = reads.asked.clone();
+            for asked in &mut asked {
+                asked.server = rename_id(asked.server, renaming);
+            }
+            asked.sort_unstable();
+            let mut answered = reads.answered.clone();
+            for answered in &mut answered {
+                answered.server = rename_id(answered.server, renaming);
+            }
+            let clocks = Clocks {
+                silent: rename_set(reads.clocks.silent, renaming),
+                ended: rename_set(reads.clocks.ended, renaming),
+                ..reads.clocks
+            };
+            Arc::new(ReadHistory {
+                asked,
+                answered,
+                clocks,
+            })
+        }),
+    }
+}
+
+/// Reads name the servers whose clients read, and who has confirmed them.
+fn rename_reads(reads: &Queue, renaming: &Renaming) -> Queue {
+    let request = |request: Request| Request {
+        origin: rename_id(request.origin, renaming),
+        ..request
+    };
+    let unconfirmed = reads.unconfirmed.iter().map(|read| Unconfirmed {
+        request: request(read.request),
+        acks: rename_set(read.acks, renaming),
+        ..*read
+    });
+    Queue {
+        postponed: reads.postponed.iter().map(|it| request(*it)).collect(),
+        unconfirmed: unconfirmed.collect(),
+        ..*reads
     }
 }
 
@@ -378,6 +438,10 @@ pub(crate) fn rename_server(server: &Server, renaming: &Renaming, back: &Renamin
             .storage
             .as_ref()
             .map(|storage| Arc::new(rename_storage(storage, renaming))),
+        reads: server
+            .reads
+            .as_ref()
+            .map(|reads| Arc::new(rename_reads(reads, renaming))),
         ..*server
     }
 }

@@ -303,6 +303,8 @@ fn a_swarm_finds_no_violation_and_elects() {
         "ProposeOtherConfChange",
         "Persist",
         "Apply",
+        "ReadIndex",
+        "ReadOtherIndex",
         "RestartKeeping",
         "TransferLeadership",
         "ReportUnreachable",

@@ -3,8 +3,8 @@
 use lockstep_model::{Server, Settings};
 use lockstep_traces::{
     Body, ConfChange, ConfChangeSingle, Config, Configuration, Entry, Index, Input, Message,
-    Outcome, Payload, ProgressState, Refusal, RejectHint, Role, ServerId, ServerSet, Snapshot,
-    Term, Transition,
+    Outcome, Payload, ProgressState, Reads, Refusal, RejectHint, Role, ServerId, ServerSet,
+    Snapshot, Term, Transition,
 };
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -45,7 +45,14 @@ fn run(settings: &Settings, inputs: impl IntoIterator<Item = Input>) -> Server {
 }
 
 fn heartbeat(from: u64, term: u64) -> Input {
-    message(from, term, Body::Heartbeat { commit: Index(0) })
+    message(
+        from,
+        term,
+        Body::Heartbeat {
+            commit: Index(0),
+            round: 0,
+        },
+    )
 }
 
 fn vote_request(from: u64, term: u64) -> Input {
@@ -301,10 +308,20 @@ fn bodies() -> impl Strategy<Value = Body> {
             index: Index(refused),
             rejected: Some(RejectHint { index, term }),
         }),
-        small().prop_map(|commit| Body::Heartbeat {
-            commit: Index(commit)
+        (small(), 0..4u64).prop_map(|(commit, round)| Body::Heartbeat {
+            commit: Index(commit),
+            round,
         }),
         Just(Body::HeartbeatResponse),
+        (1..4u64).prop_map(|round| Body::RoundResponse { round }),
+        (1..5u64, 1..3u64).prop_map(|(origin, context)| Body::ReadIndex {
+            origin: id(origin),
+            context,
+        }),
+        (1..3u64, small()).prop_map(|(context, index)| Body::ReadIndexResponse {
+            context,
+            index: Index(index),
+        }),
         Just(Body::TimeoutNow),
         (1..5u64).prop_map(|to| Body::TransferLeader { transferee: id(to) }),
         prop::collection::vec(small().prop_map(Payload::Value), 1..3)
@@ -330,6 +347,7 @@ fn inputs() -> impl Strategy<Value = Input> {
         1 => Just(Input::Restart),
         1 => Just(Input::ForgetLeader),
         1 => Just(Input::Compact),
+        1 => (1..3u64).prop_map(|context| Input::ReadIndex { context }),
         1 => (1..5u64).prop_map(|to| Input::TransferLeadership { to: id(to) }),
         1 => (1..5u64).prop_map(|peer| Input::ReportUnreachable { peer: id(peer) }),
         1 => (1..5u64, any::<bool>())
@@ -348,6 +366,7 @@ proptest! {
     #[test]
     fn every_input_has_a_result(
         switches in any::<[bool; 3]>(),
+        reads in prop_oneof![Just(Reads::Off), Just(Reads::Safe), Just(Reads::LeaseBased)],
         members in (any::<bool>(), 1..8u64, any::<[bool; 2]>()),
         inputs in prop::collection::vec(inputs(), 1..60),
     ) {
@@ -356,7 +375,12 @@ proptest! {
             let ids = (1..=3).filter(|id| (parts >> (id - 1) & 1 == 1) == wanted);
             ids.filter_map(ServerId::new).collect()
         };
-        let fixed = settings(switches[0], switches[1]);
+        let fixed = settings(switches[0], switches[1] || reads == Reads::LeaseBased);
+        let fixed = Settings::new(&Config {
+            reads,
+            ..fixed.config()
+        })
+        .expect("the configuration is in range");
         let settings = match changes {
             false => fixed,
             true => Settings::new(&Config {
@@ -374,7 +398,10 @@ proptest! {
             let (before, after) = (server.view(&settings), step.server.view(&settings));
             if step.outcome != Outcome::Accepted {
                 prop_assert_eq!(&step.server, &server);
-                prop_assert!(step.sent.is_empty());
+                prop_assert!(step.sent.is_empty() && step.read_states.is_empty());
+            }
+            if reads == Reads::Off {
+                prop_assert!(step.read_states.is_empty() && after.postponed_reads.is_empty());
             }
             prop_assert!(after.term >= before.term);
             prop_assert!(after.commit >= before.commit);

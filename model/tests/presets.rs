@@ -63,6 +63,18 @@ const PINNED: &[(&str, u64, u64, u32)] = &[
     ("async-change", 110_067, 390_205, 55),
     ("async-joint", 17_588, 64_382, 41),
     ("async-snapshot", 238_640, 951_414, 34),
+    ("read", 233_719, 743_683, 25),
+    ("read-twice", 114_349, 281_194, 27),
+    ("read-forward", 61_801, 140_158, 41),
+    ("read-change", 272_362, 672_178, 38),
+    ("read-again", 176_879, 441_217, 30),
+    ("read-restart", 47_727, 157_041, 25),
+    ("read-single", 16_440, 45_598, 17),
+    ("read-removal", 36_737, 99_533, 27),
+    ("read-joint", 57_172, 131_327, 35),
+    ("lease-read", 192_037, 519_523, 29),
+    ("lease-stale", 44_029, 106_807, 28),
+    ("lease-transfer", 395_005, 1_164_379, 30),
 ];
 
 /// A number with a comma after each three digits.
@@ -177,6 +189,9 @@ fn stateright_finds_as_many_states() {
         "async-single",
         "async-crash",
         "async-joint",
+        "read-restart",
+        "read-removal",
+        "lease-stale",
     ] {
         let preset = Preset::named(name).expect("the preset exists");
         let pinned = PINNED.iter().find(|(pinned, ..)| *pinned == name);
@@ -207,6 +222,9 @@ fn symmetry_divides_exactly() {
         "transfer-learner",
         "async-election",
         "async-crash",
+        "read-forward",
+        "read-joint",
+        "lease-stale",
     ] {
         let preset = Preset::named(name).expect("the preset exists");
         let cluster = cluster(preset);

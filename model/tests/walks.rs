@@ -3,7 +3,9 @@
 use lockstep_engine::Symmetry;
 use lockstep_model::properties::{state_properties, step_properties};
 use lockstep_model::{Action, Bounds, Budget, Cluster, ClusterState, ConfChange, Kind, Settings};
-use lockstep_traces::{Body, Config, Event, Input, Outcome, Refusal, ServerId, ServerSet, Storage};
+use lockstep_traces::{
+    Body, Config, Event, Input, Outcome, Reads, Refusal, ServerId, ServerSet, Storage,
+};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -73,10 +75,13 @@ fn clusters() -> impl Strategy<Value = Cluster> {
 
 fn configs() -> impl Strategy<Value = Config> {
     let numbers = (1..=5u64, 1..=4u64, 0..=3u64);
-    (numbers, any::<[bool; 6]>()).prop_map(|((servers, max_inflight, limit), switches)| Config {
+    let reads = prop_oneof![Just(Reads::Off), Just(Reads::Safe), Just(Reads::LeaseBased)];
+    let all = (numbers, any::<[bool; 6]>(), reads);
+    all.prop_map(|((servers, max_inflight, limit), switches, reads)| Config {
         servers,
         pre_vote: switches[0],
-        check_quorum: switches[1],
+        check_quorum: switches[1] || reads == Reads::LeaseBased,
+        reads,
         one_entry_per_append: switches[2],
         max_inflight,
         forward_proposals: switches[3],
@@ -97,7 +102,9 @@ fn choose(cluster: &Cluster, state: &ClusterState, dice: u32) -> Action {
     let crowded = state.in_flight() > 8 * cluster.settings().servers();
     let wanted = |action: &&Action| match action.kind() {
         None => !dice.is_multiple_of(8),
-        Some(Kind::Propose | Kind::Heartbeat) => dice.is_multiple_of(8) && !crowded,
+        Some(Kind::Propose | Kind::Heartbeat | Kind::ReadIndex | Kind::ReadOtherIndex) => {
+            dice.is_multiple_of(8) && !crowded
+        }
         Some(Kind::ProposeConfChange | Kind::ProposeOtherConfChange) => dice.is_multiple_of(24),
         Some(Kind::Persist) => dice % 4 == 1,
         Some(Kind::Apply) => dice % 8 == 2,
@@ -129,6 +136,7 @@ fn check_step(cluster: &Cluster, before: &ClusterState, action: Action) -> Clust
         assert_eq!(&step.server, after.server(server));
         assert_eq!(step.outcome, transition.outcome);
         assert_eq!(step.sent, transition.sent);
+        assert_eq!(step.read_states, transition.read_states);
         assert_eq!(transition.moved, Some(server));
         for other in before.servers().filter(|other| other.id() != server) {
             assert_eq!(other, after.server(other.id()));
@@ -142,6 +150,9 @@ fn check_step(cluster: &Cluster, before: &ClusterState, action: Action) -> Clust
             },
             Outcome::Refused(Refusal::UnknownPeer) => {
                 cluster.settings().config().may_change() && matches!(input, Input::Deliver(_))
+            }
+            Outcome::Refused(Refusal::NoLeader | Refusal::NoLease) => {
+                matches!(input, Input::ReadIndex { .. })
             }
             Outcome::Refused(Refusal::LocalMessage) => false,
         };

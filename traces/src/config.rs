@@ -46,6 +46,9 @@ pub struct Config {
     /// last snapshot, and applies again what comes behind. Otherwise what it has applied is durable at once.
     #[serde(default, skip_serializing_if = "Not::not")]
     pub application_in_memory: bool,
+    /// How clients read without an entry of their own in the log.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub reads: Reads,
 }
 
 /// How a server writes to its storage.
@@ -73,6 +76,32 @@ pub enum Storage {
     Async,
 }
 
+/// The way in which a leader answers reads (etcd: `ReadOnlyOption`).
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Reads {
+    /// Nobody reads.
+    #[default]
+    Off,
+    /// After a round of heartbeats has confirmed that it leads (thesis, section 6.4).
+    Safe,
+    /// At once, by its lease, which CheckQuorum renews (thesis, section 6.4.1).
+    LeaseBased,
+}
+
 impl Config {
     /// Three servers as in the paper, with a configuration that does not change.
     pub const PAPER: Config = Config {
@@ -89,12 +118,14 @@ impl Config {
         disable_conf_change_validation: false,
         storage: Storage::Atomic,
         application_in_memory: false,
+        reads: Reads::Off,
     };
 
     /// Whether version 1 of the trace format has everything that is set.
     pub(crate) fn is_of_version_1(&self) -> bool {
         let features = self.forward_proposals || self.max_uncommitted > 0 || self.may_change();
-        !features && self.storage == Storage::Atomic && !self.application_in_memory
+        let stored = self.storage == Storage::Async || self.application_in_memory;
+        !features && !stored && self.reads == Reads::Off
     }
 
     /// The servers of the cluster, in order.

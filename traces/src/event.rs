@@ -66,6 +66,11 @@ pub enum Input {
         /// How many; at least one.
         writes: u64,
     },
+    /// A client asks for the index up to which it has to read, to read what is current. A follower asks its leader.
+    ReadIndex {
+        /// What the client knows the answer by; at least one.
+        context: u64,
+    },
 }
 
 impl Input {
@@ -88,6 +93,7 @@ impl Input {
             Input::Persist => "persist",
             Input::Apply => "apply",
             Input::RestartKeeping { .. } => "restart_keeping",
+            Input::ReadIndex { .. } => "read_index",
         }
     }
 }
@@ -134,6 +140,10 @@ pub enum Refusal {
     UnknownPeer,
     /// A message that only a server itself may raise came from outside (etcd: `ErrStepLocalMsg`).
     LocalMessage,
+    /// Nobody answers the read: the server knows no leader.
+    NoLeader,
+    /// The leader answers no reads by its lease any more: in this term it has told another server to campaign.
+    NoLease,
 }
 
 /// What the caller of an input is told. An input that is ignored without an error is `Accepted`: that it

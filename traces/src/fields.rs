@@ -10,7 +10,7 @@ use crate::view::{each_server_once, present};
 use crate::{Configuration, Index, Outcome, Payload, ProgressState, Role, ServerId, Show, Term};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 compared! {
@@ -67,6 +67,27 @@ compared! {
         pending_conf_index: Index
             = ("pending_conf_index", "pending_conf_index", "raft.pendingConfIndex")
             => whole PendingConfIndex "pending_conf_index";
+        /// Reads that wait until a leader has committed an entry of its term, in the order in which they came. They outlive
+        /// the leadership.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        postponed_reads: Vec<ReadRequest>
+            = ("reads.postponed", "postponed_reads", "raft.pendingReadIndexMessages")
+            => whole PostponedReads "postponed_reads";
+        /// At a leader: reads that wait until a round of heartbeats has confirmed that it leads, in the order in which they
+        /// came.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        unconfirmed_reads: Vec<UnconfirmedRead>
+            = ("reads.unconfirmed", "unconfirmed_reads", "readOnly.unconfirmedReads, .acks")
+            => whole UnconfirmedReads "unconfirmed_reads";
+        /// At a leader: how many reads rounds of heartbeats have confirmed in its term.
+        #[serde(default, skip_serializing_if = "is_default")]
+        confirmed_reads: u64
+            = ("reads.confirmed", "confirmed_reads", "readOnly.confirmedReads")
+            => whole ConfirmedReads "confirmed_reads";
+        /// At a leader that answers reads by lease: it has told a server to campaign in this term, and so answers none any
+        /// more.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        handed_over: bool = ("reads.handed_over", "handed_over", "–") => whole HandedOver "handed_over";
         /// What a crash would leave: with asynchronous storage at least, for outstanding appends may be kept.
         durable: DurableImage = ("–", "durable", "Storage") => whole Durable "durable";
         /// With asynchronous storage: the index up to which the server knows that its entries are durable. Others may be.
@@ -128,6 +149,8 @@ compared! {
             => messages Messages "messages", AfterPersist "after_persist";
         /// The committed entries that the application was handed, in this order.
         handed: Vec<Handed> = ("–", "handed", "Ready.CommittedEntries") => whole Handed "handed";
+        /// The reads that are answered to clients of this server, in this order.
+        read_states: Vec<ReadState> = ("read_states", "read_states", "Ready.ReadStates") => whole ReadStates "read_states";
     }
 }
 
@@ -227,6 +250,34 @@ named! {
         entry: Entry = ("–", "entry", "Entry");
     }
 
+    /// A read, and where it was asked for.
+    ReadRequest = ("Request", "postponed_reads", "Message") {
+        /// The server whose client reads.
+        origin: ServerId = ("origin", "origin", "from");
+        /// What the client knows the answer by.
+        context: u64 = ("context", "context", "entries.data");
+    }
+
+    /// A read that waits for a round of heartbeats.
+    UnconfirmedRead = ("Unconfirmed", "unconfirmed_reads", "readIndexRequest") {
+        /// The server whose client reads.
+        origin: ServerId = ("request.origin", "origin", "req.from");
+        /// What the client knows the answer by.
+        context: u64 = ("request.context", "context", "req.entries.data");
+        /// The answer: the commit index of the leader when the read came.
+        index: Index = ("index", "index", "index");
+        /// Who has answered its round or a later one, the leader among them.
+        acks: BTreeSet<ServerId> = ("acks", "acks", "readOnly.acks");
+    }
+
+    /// The answer to a read: what is current once everything up to the index is applied.
+    ReadState = ("ReadState", "read_states", "ReadState") {
+        /// What the client knows it by.
+        context: u64 = ("context", "context", "RequestCtx");
+        /// The index.
+        index: Index = ("index", "index", "Index");
+    }
+
     /// A message that a server sent, and whether it had to wait for the server's state to be durable.
     Emitted = ("Message", "sent", "–") {
         /// The message.
@@ -316,9 +367,18 @@ messages! {
         Heartbeat = ("Heartbeat", "heartbeat", "MsgHeartbeat") {
             /// The commit index that the recipient may adopt: at most what is known to match there.
             commit: Index = ("commit", "commit", "commit");
+            /// The round of reads that the answer confirms, counted from the first read of the leader's term; zero if no
+            /// read waits.
+            #[serde(default, skip_serializing_if = "is_default")]
+            round: u64 = ("round", "round", "context");
         }
-        /// MsgHeartbeatResp.
+        /// MsgHeartbeatResp, to a heartbeat without a round.
         HeartbeatResponse = ("HeartbeatResponse", "heartbeat_response", "MsgHeartbeatResp")
+        /// MsgHeartbeatResp, to a heartbeat of a round.
+        RoundResponse = ("HeartbeatResponse", "round_response", "MsgHeartbeatResp") {
+            /// The round.
+            round: u64 = ("round", "round", "context");
+        }
         /// MsgTimeoutNow: the leader asks the transferee to campaign at once (thesis, section 3.10).
         TimeoutNow = ("TimeoutNow", "timeout_now", "MsgTimeoutNow")
         /// MsgTransferLeader: a follower passes on to its leader that another server is to lead.
@@ -335,6 +395,20 @@ messages! {
         InstallSnapshot = ("InstallSnapshot", "install_snapshot", "MsgSnap") {
             /// The snapshot.
             snapshot: Snapshot = ("snapshot", "snapshot", "snapshot");
+        }
+        /// MsgReadIndex: a follower passes on to its leader that a client reads. Its term is zero.
+        ReadIndex = ("ReadIndex", "read_index", "MsgReadIndex") {
+            /// The server whose client reads. raftpb has it in place of the sender.
+            origin: ServerId = ("origin", "origin", "from");
+            /// What the client knows the answer by.
+            context: u64 = ("context", "context", "entries.data");
+        }
+        /// MsgReadIndexResp: the leader answers a read of another server.
+        ReadIndexResponse = ("ReadIndexResponse", "read_index_response", "MsgReadIndexResp") {
+            /// What the client knows the answer by.
+            context: u64 = ("context", "context", "entries.data");
+            /// The answer.
+            index: Index = ("index", "index", "index");
         }
     }
 }

@@ -22,15 +22,15 @@ mod table;
 mod trace;
 mod view;
 
-pub use config::{Config, Storage};
+pub use config::{Config, Reads, Storage};
 pub use configuration::{ConfChange, ConfChangeSingle, Configuration, NoConfChange, Transition};
 pub use corpus::{CorpusTrace, corpus};
 pub use event::{Event, Input, Outcome, Refusal};
 pub use field_set::FieldSet;
 pub use fields::{
     Append, Body, DurableImage, Emitted, Entry, Field, Fields, Handed, HardState, Message, Name,
-    NodeView, Output, Pairs, Part, PeerView, RejectHint, Snapshot, StorageAcknowledgement, Value,
-    for_each_peer, names,
+    NodeView, Output, Pairs, Part, PeerView, ReadRequest, ReadState, RejectHint, Snapshot,
+    StorageAcknowledgement, UnconfirmedRead, Value, for_each_peer, names,
 };
 pub use ids::{Index, ServerId, Term};
 pub use payload::Payload;

@@ -19,7 +19,9 @@ impl Body {
             Body::RequestVoteResponse { .. }
             | Body::RequestPreVoteResponse { .. }
             | Body::AppendEntriesResponse { .. }
-            | Body::HeartbeatResponse => true,
+            | Body::HeartbeatResponse
+            | Body::RoundResponse { .. }
+            | Body::ReadIndexResponse { .. } => true,
             Body::RequestVote { .. }
             | Body::RequestPreVote { .. }
             | Body::AppendEntries { .. }
@@ -27,6 +29,7 @@ impl Body {
             | Body::TimeoutNow
             | Body::TransferLeader { .. }
             | Body::Propose { .. }
+            | Body::ReadIndex { .. }
             | Body::InstallSnapshot { .. } => false,
         }
     }
@@ -42,7 +45,11 @@ mod tests {
         let bodies = [
             Body::RequestVoteResponse { granted: true },
             Body::HeartbeatResponse,
-            Body::Heartbeat { commit: Index(0) },
+            Body::RoundResponse { round: 1 },
+            Body::Heartbeat {
+                commit: Index(0),
+                round: 0,
+            },
             Body::TimeoutNow,
         ];
         for body in bodies {

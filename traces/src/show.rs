@@ -3,7 +3,8 @@
 use crate::{
     Append, ConfChange, ConfChangeSingle, Configuration, DurableImage, Emitted, Entry, Field,
     Fields, Handed, HardState, Index, Message, Outcome, Pairs, Payload, PeerView, ProgressState,
-    Refusal, Role, ServerId, Snapshot, Term, Transition, Value,
+    ReadRequest, ReadState, Refusal, Role, ServerId, Snapshot, Term, Transition, UnconfirmedRead,
+    Value,
 };
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -301,6 +302,8 @@ impl Show for Refusal {
             Refusal::ProposalDropped => "proposal dropped",
             Refusal::UnknownPeer => "unknown peer",
             Refusal::LocalMessage => "local message",
+            Refusal::NoLeader => "no leader",
+            Refusal::NoLease => "no lease",
         }
         .to_owned()
     }
@@ -318,6 +321,63 @@ impl Show for Outcome {
 impl Show for Vec<Emitted> {}
 
 impl Show for Vec<Handed> {}
+
+/// Each read as `context of origin`.
+impl Show for Vec<ReadRequest> {
+    fn show(&self) -> String {
+        let one = |it: &ReadRequest| format!("{} of {}", it.context, it.origin);
+        in_brackets(self.iter().map(one))
+    }
+
+    fn show_named(&self, name: &str) -> String {
+        unless_empty(self, name)
+    }
+}
+
+/// Each read as `context of origin at index by (who has answered)`.
+impl Show for Vec<UnconfirmedRead> {
+    fn show(&self) -> String {
+        let one = |it: &UnconfirmedRead| {
+            let acks: Vec<String> = it.acks.iter().map(ToString::to_string).collect();
+            let acks = acks.join(" ");
+            format!(
+                "{} of {} at {} by ({acks})",
+                it.context, it.origin, it.index
+            )
+        };
+        in_brackets(self.iter().map(one))
+    }
+
+    fn show_named(&self, name: &str) -> String {
+        unless_empty(self, name)
+    }
+}
+
+/// Each answer as `context at index`.
+impl Show for Vec<ReadState> {
+    fn show(&self) -> String {
+        let one = |it: &ReadState| format!("{} at {}", it.context, it.index);
+        in_brackets(self.iter().map(one))
+    }
+
+    fn show_named(&self, name: &str) -> String {
+        unless_empty(self, name)
+    }
+}
+
+fn in_brackets(items: impl Iterator<Item = String>) -> String {
+    format!("[{}]", items.collect::<Vec<_>>().join(", "))
+}
+
+fn unless_empty<T>(items: &Vec<T>, name: &str) -> String
+where
+    Vec<T>: Show,
+{
+    match items.is_empty() {
+        true => String::new(),
+        false => format!("{name} {}", items.show()),
+    }
+}
 
 /// The fields of the left side in a row.
 struct Row(Vec<String>);

@@ -51,6 +51,7 @@ fn accepted(view: NodeView, sent: Vec<Emitted>) -> Expected {
         outcome: Outcome::Accepted,
         view,
         sent,
+        read_states: Vec::new(),
     }
 }
 
@@ -71,6 +72,10 @@ fn follower(term: u64) -> NodeView {
         uncommitted: 0,
         configuration: Configuration::default(),
         pending_conf_index: Index(0),
+        postponed_reads: Vec::new(),
+        unconfirmed_reads: Vec::new(),
+        confirmed_reads: 0,
+        handed_over: false,
         durable: DurableImage {
             term: Term(term),
             ..DurableImage::default()
@@ -157,7 +162,15 @@ fn sample() -> Trace {
             rejected: None,
         },
     );
-    let beat = message(1, 2, 1, Body::Heartbeat { commit: Index(1) });
+    let beat = message(
+        1,
+        2,
+        1,
+        Body::Heartbeat {
+            commit: Index(1),
+            round: 0,
+        },
+    );
     let beat_back = message(2, 1, 1, Body::HeartbeatResponse);
 
     let pre_candidate = NodeView {
@@ -220,6 +233,7 @@ fn sample() -> Trace {
         outcome: Outcome::Refused(refusal),
         view: view.clone(),
         sent: Vec::new(),
+        read_states: Vec::new(),
     };
     let deliver = |message: &Message| Input::Deliver(message.clone());
     Trace {
@@ -410,6 +424,107 @@ fn a_configuration_that_changes_is_written_and_read() {
     }
     assert_eq!(written, golden);
     assert_eq!(parse(golden).unwrap(), change());
+}
+
+/// Everything of a trace with reads.
+fn reading() -> Trace {
+    let mut trace = sample();
+    trace.header.config.reads = Reads::Safe;
+    trace.header.version = 2;
+    let origin = id(2);
+    let view = NodeView {
+        role: Role::Leader,
+        leader: Some(id(1)),
+        postponed_reads: vec![ReadRequest { origin, context: 2 }],
+        unconfirmed_reads: vec![UnconfirmedRead {
+            origin,
+            context: 1,
+            index: Index(7),
+            acks: [id(1)].into(),
+        }],
+        confirmed_reads: 3,
+        handed_over: true,
+        ..follower(1)
+    };
+    let ask = message(2, 1, 0, Body::ReadIndex { origin, context: 1 });
+    let (commit, round) = (Index(0), 4);
+    let beat = message(1, 2, 1, Body::Heartbeat { commit, round });
+    let confirm = message(2, 1, 1, Body::RoundResponse { round });
+    let (context, index) = (1, Index(7));
+    let answer = message(1, 2, 1, Body::ReadIndexResponse { context, index });
+    let deliver = |message: &Message| Input::Deliver(message.clone());
+    let refused = |refusal| Expected {
+        outcome: Outcome::Refused(refusal),
+        ..accepted(follower(1), Vec::new())
+    };
+    let mut answered = accepted(follower(1), Vec::new());
+    answered.read_states = vec![ReadState { context, index }];
+    let read = || Input::ReadIndex { context };
+    trace.steps = vec![
+        server(2, read(), accepted(follower(1), vec![sent(&ask, false)])),
+        server(1, deliver(&ask), accepted(view, vec![sent(&beat, false)])),
+        server(
+            2,
+            deliver(&beat),
+            accepted(follower(1), vec![sent(&confirm, false)]),
+        ),
+        server(
+            1,
+            deliver(&confirm),
+            accepted(follower(1), vec![sent(&answer, false)]),
+        ),
+        server(2, deliver(&answer), answered),
+        server(2, read(), refused(Refusal::NoLeader)),
+        server(1, read(), refused(Refusal::NoLease)),
+    ];
+    trace
+}
+
+#[test]
+fn reads_are_written_and_read() {
+    let written = String::from_utf8(bytes(&reading())).unwrap();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/version-2-reads.ndjson");
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, &written).unwrap();
+    }
+    let golden = std::fs::read_to_string(path).unwrap();
+    assert_eq!(written, golden);
+    assert_eq!(parse(&golden).unwrap(), reading());
+    for (from, to, line, field) in [
+        ("\"lockstep_trace\":2", "\"lockstep_trace\":1", 1, "config"),
+        (
+            ",\"reads\":\"safe\"",
+            "",
+            2,
+            "event.server.input.read_index",
+        ),
+        (
+            "\"context\":1",
+            "\"context\":0",
+            2,
+            "event.server.input.read_index.context",
+        ),
+        (
+            "\"role\":\"leader\"",
+            "\"role\":\"candidate\"",
+            3,
+            "expect.view.unconfirmed_reads",
+        ),
+        (
+            "{\"round_response\":{\"round\":4}}",
+            "{\"round_response\":{\"round\":0}}",
+            4,
+            "expect.sent[0].message.body.round_response.round",
+        ),
+    ] {
+        assert!(golden.contains(from), "{from}");
+        let error = parse(golden.replacen(from, to, 1)).unwrap_err();
+        assert_eq!((error.line, error.field.as_str()), (line, field), "{to}");
+    }
+    let lease = golden.replacen("\"safe\"", "\"lease_based\"", 1);
+    assert!(parse(&lease).is_ok());
+    let error = parse(lease.replacen("\"check_quorum\":true", "\"check_quorum\":false", 1));
+    assert_eq!(error.unwrap_err().field, "config.reads");
 }
 
 #[test]

@@ -96,9 +96,9 @@ pub mod varint;
 
 pub use builder::Search;
 pub use cluster::{
-    Canonical, Collapsed, Component, Components, Dependent, Event, Footprint, Generator, Interner,
-    KindSet, MAX_SERVERS, Machines, MessageFacts, Replacement, ServerFacts, Shape, Tables, View,
-    check_independence, incremental_hash,
+    Canonical, Collapsed, Component, Components, Dependent, Event, Footprint, Generator, Happened,
+    Interner, KindSet, MAX_SERVERS, Machines, MessageFacts, Replacement, ServerFacts, Shape,
+    Tables, View, check_independence, incremental_hash,
 };
 pub use error::SearchError;
 pub use frontier::{Packed, States};

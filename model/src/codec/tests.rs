@@ -92,6 +92,7 @@ fn every_field_of_a_server_counts() {
             transferee,
             uncommitted,
             storage,
+            reads,
         } = &mut changed;
         let Configuration {
             voters,
@@ -133,6 +134,13 @@ fn every_field_of_a_server_counts() {
             }
             21 => *log = Log::behind(position(1, 2), joint(), Seq::new()),
             22 => *storage = Some(Arc::default()),
+            23 => {
+                let postponed = vec![request(1, 1), request(2, 1)];
+                *reads = Some(Arc::new(Queue {
+                    postponed,
+                    ..Queue::default()
+                }));
+            }
             _ => {}
         }
         state_of(changed)
@@ -228,8 +236,48 @@ fn message(term: u32) -> Message {
         from: id(1),
         to: id(2),
         term,
-        body: Body::HeartbeatResponse,
+        body: Body::HeartbeatResponse { round: 0 },
     }
+}
+
+fn request(origin: u8, context: u8) -> Request {
+    Request {
+        origin: id(origin),
+        context,
+    }
+}
+
+#[test]
+fn every_field_of_reads_counts() {
+    let read = |request, index, bits| Unconfirmed {
+        request,
+        index,
+        acks: IdSet::from_bits(bits),
+    };
+    let vary = |field: usize| {
+        let mut reads = Queue::default();
+        let Queue {
+            postponed,
+            unconfirmed,
+            confirmed,
+            handed_over,
+        } = &mut reads;
+        match field {
+            0 => postponed.push(request(1, 1)),
+            1 => postponed.push(request(2, 1)),
+            2 => postponed.push(request(1, 2)),
+            3 => unconfirmed.push(read(request(1, 1), 1, 1)),
+            4 => unconfirmed.push(read(request(1, 2), 1, 1)),
+            5 => unconfirmed.push(read(request(1, 1), 300, 1)),
+            6 => unconfirmed.push(read(request(1, 1), 1, 3)),
+            7 => *confirmed = 1,
+            _ => *handed_over = true,
+        }
+        let mut server = server();
+        server.reads = Some(Arc::new(reads));
+        state_of(server)
+    };
+    assert_distinct((0..=8).map(vary).collect());
 }
 
 #[test]
@@ -283,6 +331,11 @@ fn every_field_of_a_message_counts() {
         last,
         configuration: Configuration::of_voters(IdSet::from_bits(bits)),
     };
+    let read_index = |origin, context| Body::ReadIndex {
+        origin: id(origin),
+        context,
+    };
+    let read_response = |context, index| Body::ReadIndexResponse { context, index };
     let snapshot_joint = Body::InstallSnapshot {
         last: position(1, 2),
         configuration: joint(),
@@ -343,9 +396,31 @@ fn every_field_of_a_message_counts() {
             index: 1,
             hint: position(1, 2),
         },
-        Body::Heartbeat { commit: 0 },
-        Body::Heartbeat { commit: 1 },
-        Body::HeartbeatResponse,
+        Body::Heartbeat {
+            commit: 0,
+            round: 0,
+        },
+        Body::Heartbeat {
+            commit: 1,
+            round: 0,
+        },
+        Body::Heartbeat {
+            commit: 1,
+            round: 2,
+        },
+        Body::Heartbeat {
+            commit: 2,
+            round: 1,
+        },
+        Body::HeartbeatResponse { round: 0 },
+        Body::HeartbeatResponse { round: 1 },
+        Body::HeartbeatResponse { round: 300 },
+        read_index(1, 1),
+        read_index(2, 1),
+        read_index(1, 2),
+        read_response(1, 1),
+        read_response(2, 1),
+        read_response(1, 300),
         Body::TimeoutNow,
         Body::TransferLeader { transferee: id(1) },
         Body::TransferLeader { transferee: id(9) },
@@ -369,7 +444,7 @@ fn every_field_of_a_message_counts() {
         .into_iter()
         .map(|body| vec![message(1, 2, 3, body)])
         .collect();
-    let beat = |from, to, term| message(from, to, term, Body::HeartbeatResponse);
+    let beat = |from, to, term| message(from, to, term, Body::HeartbeatResponse { round: 0 });
     networks.extend([
         vec![],
         vec![beat(2, 1, 3)],
@@ -409,6 +484,42 @@ fn history_and_budgets_count() {
         history.record_commit(1, 1);
         history.committed.push(entry);
     };
+    let asked = |server, context, least| Asked {
+        server: id(server),
+        context,
+        least,
+    };
+    let answered = |server, context, index| Answered {
+        server: id(server),
+        state: ReadState { context, index },
+    };
+    for field in 0..9 {
+        let mut reads = ReadHistory::default();
+        let ReadHistory {
+            asked: all_asked,
+            answered: all_answered,
+            clocks:
+                Clocks {
+                    silent,
+                    ended,
+                    broken,
+                },
+        } = &mut reads;
+        match field {
+            0 => all_asked.push(asked(1, 1, 1)),
+            1 => all_asked.push(asked(2, 1, 1)),
+            2 => all_asked.push(asked(1, 2, 1)),
+            3 => all_asked.push(asked(1, 1, 300)),
+            4 => all_answered.push(answered(1, 1, 1)),
+            5 => all_answered.push(answered(1, 1, 2)),
+            6 => silent.insert(id(1)),
+            7 => ended.insert(id(1)),
+            _ => *broken = true,
+        }
+        let mut state = state_of(server());
+        state.history.reads = Some(Arc::new(reads));
+        states.push(state);
+    }
     for entry in [entry(1), entry(2)] {
         let mut state = state_of(server());
         keep(&mut state.history, entry);

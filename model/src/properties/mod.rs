@@ -6,6 +6,7 @@
 
 mod membership;
 mod monitor;
+mod reads;
 mod rules;
 mod state;
 mod step;
@@ -90,7 +91,7 @@ pub enum Reached {
 /// The properties of states, in the order in which they are looked at.
 pub fn state_properties() -> &'static [StateProperty] {
     static ALL: LazyLock<Vec<StateProperty>> =
-        LazyLock::new(|| [state::ALL, membership::STATE, storage::STATE].concat());
+        LazyLock::new(|| [state::ALL, membership::STATE, storage::STATE, reads::STATE].concat());
     &ALL
 }
 
@@ -110,8 +111,15 @@ pub fn rule_properties() -> impl Iterator<Item = &'static TransitionProperty> {
 
 /// The witnesses.
 pub fn witnesses() -> &'static [Witness] {
-    static ALL: LazyLock<Vec<Witness>> =
-        LazyLock::new(|| [witness::ALL, membership::WITNESSES, storage::WITNESSES].concat());
+    static ALL: LazyLock<Vec<Witness>> = LazyLock::new(|| {
+        [
+            witness::ALL,
+            membership::WITNESSES,
+            storage::WITNESSES,
+            reads::WITNESSES,
+        ]
+        .concat()
+    });
     &ALL
 }
 

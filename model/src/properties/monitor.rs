@@ -3,13 +3,14 @@
 use super::{state_properties, step_properties};
 use crate::bounds::Bounds;
 use crate::cluster::{Action, Cluster, ClusterState};
-use crate::history::Before;
+use crate::history::{Before, ReadStep};
 use crate::ids::Id;
 use crate::message::Message;
 use crate::network::Network;
-use crate::server::Server;
+use crate::server::{ReadState, Server, Stimulus};
 use crate::settings::Settings;
-use lockstep_traces::{Emitted, Input, ServerId};
+use lockstep_traces as vocabulary;
+use lockstep_traces::{Emitted, Input, Outcome, ServerId};
 use std::fmt;
 
 /// A property that does not hold.
@@ -58,6 +59,22 @@ impl Monitor {
         after: &Server,
         sent: &[Emitted],
     ) -> Result<(), Violation> {
+        self.step_with_reads(input, after, sent, (Outcome::Accepted, &[]))
+    }
+
+    /// The same for a step of a cluster in which clients read: with what the caller was told, and the reads that were
+    /// answered to clients of the server.
+    ///
+    /// # Errors
+    ///
+    /// The first property that does not hold.
+    pub fn step_with_reads(
+        &mut self,
+        input: &Input,
+        after: &Server,
+        sent: &[Emitted],
+        (outcome, read_states): (Outcome, &[vocabulary::ReadState]),
+    ) -> Result<(), Violation> {
         let Ok(sent) = messages(sent) else {
             return Ok(());
         };
@@ -94,6 +111,35 @@ impl Monitor {
             };
         }
         let mut before = self.state.clone();
+        if self.cluster.reads() {
+            let old = before.servers[i.slot()].clone();
+            let stimulus = match (input, &delivered) {
+                (Input::ReadIndex { context }, _) => {
+                    let context = crate::message::read_context(*context);
+                    context.map_or(Stimulus::Heartbeat, Stimulus::ReadIndex)
+                }
+                (Input::Timeout, _) => Stimulus::Timeout,
+                (Input::LeaseExpire, _) => Stimulus::LeaseExpire,
+                (Input::Restart | Input::RestartKeeping { .. }, _) => Stimulus::Restart(0),
+                (Input::CheckQuorum, _) => Stimulus::CheckQuorum,
+                (_, Some(m)) => Stimulus::Deliver(m),
+                // The others say nothing of reads.
+                _ => Stimulus::Heartbeat,
+            };
+            let states = read_states.iter().map(ReadState::try_from);
+            let Ok(answers) = states.collect::<Result<Vec<ReadState>, _>>() else {
+                return Ok(());
+            };
+            let step = ReadStep {
+                before: &old,
+                after,
+                stimulus,
+                outcome,
+                answers: &answers,
+            };
+            let timing = self.cluster.bounds.timing;
+            self.state.history.record_reads(timing, &step);
+        }
         before.network = delivered.into_iter().collect();
         self.move_to(after, sent);
         let broken = step_properties()
@@ -105,7 +151,7 @@ impl Monitor {
                 source: property.source,
             });
         }
-        match before.servers == self.state.servers {
+        match before.servers == self.state.servers && read_states.is_empty() {
             true => self.network(),
             false => self.state(),
         }

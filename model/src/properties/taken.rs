@@ -3,15 +3,16 @@
 use super::{StateProperty, TransitionProperty, state_properties, step_properties};
 use crate::bounds::{Bounds, Spent};
 use crate::cluster::{Action, Cluster, ClusterState};
-use crate::history::History;
+use crate::history::{Answered, Asked, History, ReadHistory};
 use crate::ids::Id;
-use crate::message::Message;
+use crate::message::{Message, read_context};
 use crate::network::Network;
 use crate::server::Server;
 use crate::settings::Settings;
 use lockstep_traces as vocabulary;
-use lockstep_traces::{Entry, Input, NodeView, ServerId, Term};
+use lockstep_traces::{Entry, Index, Input, NodeView, ServerId, Term};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// A history has a place for each term: a trace with more is judged by nobody.
 const MOST_TERMS: u32 = 1 << 16;
@@ -41,6 +42,11 @@ pub struct Taken {
     /// For each index, from index one on, the entry that any server first committed there, and the term of that
     /// server.
     pub committed: Vec<(Entry, Term)>,
+    /// What each client that reads was promised when it first asked: its server, its context, and the highest index that any
+    /// leader had committed then.
+    pub asked: Vec<(ServerId, u64, Index)>,
+    /// The reads that were answered to clients of the server that moves.
+    pub read_states: Vec<vocabulary::ReadState>,
 }
 
 /// A property of the specification by its name.
@@ -119,7 +125,22 @@ impl Taken {
         for message in messages(&self.sent)? {
             in_flight.insert(message);
         }
-        let after = self.state(settings, &self.after, in_flight)?;
+        let mut after = self.state(settings, &self.after, in_flight)?;
+        let mut reads = ReadHistory::default();
+        for (server, context, least) in &self.asked {
+            reads.ask(Asked {
+                server: Id::try_from(*server).ok()?,
+                context: read_context(*context)?,
+                least: u32::try_from(least.0).ok()?,
+            });
+        }
+        for state in &self.read_states {
+            let state = state.try_into().ok()?;
+            reads.answered.push(Answered { server: i, state });
+        }
+        if reads != ReadHistory::default() {
+            after.history.reads = Some(Arc::new(reads));
+        }
         Some((before, action, after))
     }
 

@@ -263,7 +263,7 @@ pub(super) const ALL: &[Witness] = &[
         "window",
         |cluster, before, action, after| {
             delivered(before, action).is_some_and(|m| {
-                m.body == Body::HeartbeatResponse
+                matches!(m.body, Body::HeartbeatResponse { .. })
                     && after.network.len() == before.network.len()
                     && moved(before, action, after).is_some_and(|(i, _)| {
                         i.peer(m.from)
@@ -463,7 +463,7 @@ pub(super) const ALL: &[Witness] = &[
     ),
 ];
 
-const fn on_state(
+pub(super) const fn on_state(
     name: &'static str,
     story: &'static str,
     preset: &'static str,
@@ -477,7 +477,7 @@ const fn on_state(
     }
 }
 
-const fn on_step(
+pub(super) const fn on_step(
     name: &'static str,
     story: &'static str,
     preset: &'static str,

@@ -89,6 +89,7 @@ impl<N: Notes> Turn<'_, N> {
         i.peers = None;
         i.transferee = None;
         i.uncommitted = 0;
+        self.forget_rounds();
     }
 
     pub(super) fn become_follower(&mut self, term: u32, leader: Option<Id>) {

@@ -6,6 +6,7 @@ mod election;
 mod log;
 mod membership;
 mod progress;
+mod reads;
 mod replication;
 mod snapshot;
 mod storage;
@@ -14,13 +15,14 @@ mod view;
 
 pub use log::Log;
 pub use progress::{Flow, Progress};
+pub(crate) use reads::{Queue, ReadState, Request, Unconfirmed};
 pub(crate) use storage::configuration_at;
 pub use storage::{Acknowledgement, Append, HardState, Image, Storage};
 
 use crate::configuration::{ConfChange, Configuration};
 use crate::dialect::Departure;
 use crate::ids::{Id, IdSet, MAX_SERVERS};
-use crate::message::{Body, Message, Payload, Payloads};
+use crate::message::{self, Body, Message, Payload, Payloads};
 use crate::rule::{Notes, Rule, RuleSet, Unnoted};
 use crate::settings::Settings;
 use arrayvec::ArrayVec;
@@ -68,6 +70,8 @@ pub struct Server {
     pub(crate) uncommitted: u32,
     /// What is durable and what is outstanding, if storage is asynchronous.
     pub(crate) storage: Option<Arc<Storage>>,
+    /// The reads that wait; `None` if there is nothing to say of reads.
+    pub(crate) reads: Option<Arc<Queue>>,
 }
 
 /// The result of one input.
@@ -79,12 +83,39 @@ pub struct Step {
     pub outcome: Outcome,
     /// The messages to other servers, in the order sent.
     pub sent: Vec<Emitted>,
+    /// The reads that are answered to clients of this server, in order.
+    pub read_states: Vec<lockstep_traces::ReadState>,
     /// The rules that were applied.
     pub rules: RuleSet,
 }
 
-/// The messages that an event sends.
-pub type Outbox = SmallVec<[Message; 6]>;
+/// What leaves a server because of an event.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    /// The messages to other servers.
+    pub(crate) messages: SmallVec<[Message; 6]>,
+    /// The answers to reads of its clients.
+    pub(crate) read_states: SmallVec<[ReadState; 2]>,
+}
+
+impl Outbox {
+    pub(crate) fn new() -> Outbox {
+        Outbox::default()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.messages.is_empty() && self.read_states.is_empty()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Message> {
+        self.messages.iter()
+    }
+
+    pub(crate) fn read_states(&self) -> Vec<lockstep_traces::ReadState> {
+        let states = self.read_states.iter();
+        states.map(|state| (*state).into()).collect()
+    }
+}
 
 /// An input in compact form: what [`Input`] says, without copying the message.
 #[derive(Clone, Copy, Debug)]
@@ -105,6 +136,7 @@ pub(crate) enum Stimulus<'a> {
     ReportSnapshot(Id, bool),
     Persist,
     Apply,
+    ReadIndex(u8),
 }
 
 impl Server {
@@ -136,6 +168,7 @@ impl Server {
             transferee: None,
             uncommitted: 0,
             storage: settings.is_async.then(Arc::default),
+            reads: None,
         }
     }
 
@@ -144,12 +177,13 @@ impl Server {
     ///
     /// Numbers that the specification cannot hold (see [`crate::OutOfRange`]) are refused as well: a
     /// message with one as if from an unknown peer, a call about an unknown peer likewise, a proposal of one as
-    /// dropped. The same goes for changes of servers that it cannot hold.
+    /// dropped. The same goes for changes of servers that it cannot hold, and a read with such a context has no leader.
     pub fn step(&self, settings: &Settings, input: &Input) -> Step {
         let refuse = |refusal| Step {
             server: self.clone(),
             outcome: Outcome::Refused(refusal),
             sent: Vec::new(),
+            read_states: Vec::new(),
             rules: RuleSet::default(),
         };
         let message;
@@ -193,6 +227,10 @@ impl Server {
                 Ok(peer) => Stimulus::ReportSnapshot(peer, *ok),
                 Err(_) => return refuse(Refusal::UnknownPeer),
             },
+            Input::ReadIndex { context } => match message::read_context(*context) {
+                Some(context) => Stimulus::ReadIndex(context),
+                None => return refuse(Refusal::NoLeader),
+            },
         };
         let mut server = self.clone();
         let mut outbox = Outbox::new();
@@ -201,7 +239,8 @@ impl Server {
         Step {
             server,
             outcome,
-            sent: settings.emitted(&outbox),
+            sent: settings.emitted(&outbox.messages),
+            read_states: outbox.read_states(),
             rules,
         }
     }
@@ -343,6 +382,10 @@ impl Server {
             },
             "a snapshot has a configuration, and nothing else has one",
         )?;
+        if let Some(reads) = &self.reads {
+            claim(**reads != Queue::default(), "nothing is said of reads")?;
+            reads.check(self.role, settings)?;
+        }
         let in_order = |peer: &Progress| {
             (peer.matched < peer.next || settings.departs(Departure::ProbeBelowMatch))
                 && peer.next <= self.log.last_index() + 1
@@ -403,7 +446,7 @@ impl<N: Notes> Turn<'_, N> {
         match stimulus {
             Stimulus::Timeout => self.timeout(),
             Stimulus::LeaseExpire => self.expire_lease(),
-            Stimulus::Heartbeat => self.broadcast_heartbeat(),
+            Stimulus::Heartbeat => self.beat(),
             Stimulus::CheckQuorum => self.election_elapsed(),
             Stimulus::Propose(payload) => return self.propose(payload),
             Stimulus::ProposeConfChange(change) => {
@@ -418,6 +461,7 @@ impl<N: Notes> Turn<'_, N> {
             Stimulus::Compact => self.compact(),
             Stimulus::ReportUnreachable(j) => self.peer_unreachable(j),
             Stimulus::ReportSnapshot(j, ok) => self.snapshot_reported(j, ok),
+            Stimulus::ReadIndex(context) => return self.read(context),
         }
         Outcome::Accepted
     }
@@ -448,9 +492,14 @@ impl<N: Notes> Turn<'_, N> {
         if m.from == self.i.id {
             return Outcome::Accepted;
         }
-        // A proposal is as good in any term, and is the one message that carries none.
+        // A proposal is as good in any term, and carries none.
         if let Body::Propose { payloads } = &m.body {
             return self.handle_proposal(payloads);
+        }
+        // Nor does a read.
+        if let Body::ReadIndex { origin, context } = m.body {
+            let _ = self.handle_read(Request { origin, context });
+            return Outcome::Accepted;
         }
         if m.term == 0 {
             return Outcome::Accepted;
@@ -552,16 +601,19 @@ impl<N: Notes> Turn<'_, N> {
                     self.handle_append(m, *prev, entries, *commit);
                 }
             }
-            Body::Heartbeat { commit } => {
+            Body::Heartbeat { commit, round } => {
                 if self.hear_from_leader(m) {
-                    self.handle_heartbeat(m, *commit);
+                    self.handle_heartbeat(m, *commit, *round);
                 }
             }
             Body::AppendEntriesAccepted { index } => self.handle_acknowledgement(m.from, *index),
             Body::AppendEntriesRejected { index, hint } => {
                 self.handle_rejection(m.from, *index, *hint);
             }
-            Body::HeartbeatResponse => self.handle_heartbeat_response(m.from),
+            Body::HeartbeatResponse { round } => {
+                self.handle_heartbeat_response(m.from, *round);
+            }
+            Body::ReadIndexResponse { .. } => self.handle_read_response(m),
             Body::TimeoutNow => self.timeout_now(),
             Body::TransferLeader { transferee } => self.handle_transfer(*transferee),
             Body::InstallSnapshot {
@@ -572,8 +624,8 @@ impl<N: Notes> Turn<'_, N> {
                     self.handle_snapshot(m, *last, *configuration);
                 }
             }
-            // It has no term.
-            Body::Propose { .. } => {}
+            // They have no term.
+            Body::Propose { .. } | Body::ReadIndex { .. } => {}
         }
     }
 

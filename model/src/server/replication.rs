@@ -40,6 +40,7 @@ impl<N: Notes> Turn<'_, N> {
             Arc::make_mut(peers)[i.id.slot()] = Progress::untracked();
         }
         if self.maybe_commit() {
+            self.release_postponed();
             self.broadcast_append();
         }
     }
@@ -95,9 +96,15 @@ impl<N: Notes> Turn<'_, N> {
         true
     }
 
-    /// The heartbeat timer fires at a leader. A peer is told of no commit index beyond what is known to
-    /// match there.
-    pub(super) fn broadcast_heartbeat(&mut self) {
+    /// The heartbeat timer fires.
+    pub(super) fn beat(&mut self) {
+        let round = self.round();
+        self.broadcast_heartbeat(round);
+    }
+
+    /// A leader sends everybody a heartbeat, which may be of a round of reads. A peer is told of no commit index beyond
+    /// what is known to match there.
+    pub(super) fn broadcast_heartbeat(&mut self, round: u32) {
         let settings = self.settings;
         for j in self.others() {
             let commit = self.i.commit;
@@ -107,7 +114,7 @@ impl<N: Notes> Turn<'_, N> {
             let commit = commit.min(peer.matched);
             peer.told_commit(settings, commit);
             self.note(Rule::HeartbeatSent);
-            self.send(j, self.i.term, Body::Heartbeat { commit });
+            self.send(j, self.i.term, Body::Heartbeat { commit, round });
         }
     }
 
@@ -142,11 +149,11 @@ impl<N: Notes> Turn<'_, N> {
         self.reply(m, Body::AppendEntriesAccepted { index });
     }
 
-    /// A heartbeat from the leader of the term.
-    pub(super) fn handle_heartbeat(&mut self, m: &Message, commit: u32) {
+    /// A heartbeat from the leader of the term. The answer says for which round of reads it is.
+    pub(super) fn handle_heartbeat(&mut self, m: &Message, commit: u32, round: u32) {
         self.note(Rule::HeartbeatAnswered);
         self.commit_to(commit);
-        self.reply(m, Body::HeartbeatResponse);
+        self.reply(m, Body::HeartbeatResponse { round });
     }
 
     /// Learns from the leader what is committed. A commit index never falls.
@@ -180,6 +187,7 @@ impl<N: Notes> Turn<'_, N> {
         }
         let commit = self.i.commit;
         if self.maybe_commit() {
+            self.release_postponed();
             self.note(Rule::CommitTold);
             self.broadcast_append();
         } else if self.i.peer(j).is_some_and(|peer| {
@@ -220,7 +228,7 @@ impl<N: Notes> Turn<'_, N> {
     }
 
     /// A peer is alive: what was held back for it may go, and what it lacks is sent.
-    pub(super) fn handle_heartbeat_response(&mut self, j: Id) {
+    pub(super) fn handle_heartbeat_response(&mut self, j: Id, round: u32) {
         let settings = self.settings;
         let last_index = self.i.log.last_index();
         let Some(peer) = self.peer_mut(j) else {
@@ -233,6 +241,7 @@ impl<N: Notes> Turn<'_, N> {
             self.maybe_send_append(j, true);
         }
         self.note(Rule::ActivityNoted);
+        self.confirm_round(j, round);
     }
 
     /// Commits the highest index that a majority has, if its entry is of the leader's own term: "only log

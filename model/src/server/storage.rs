@@ -211,7 +211,7 @@ impl<N: Notes> Turn<'_, N> {
             self.note(Rule::ResponseWaits);
             self.unwritten.waiting.push(message);
         } else {
-            self.outbox.push(message);
+            self.outbox.messages.push(message);
         }
     }
 
@@ -328,7 +328,7 @@ impl<N: Notes> Turn<'_, N> {
         for message in append.responses {
             match message.to == self.i.id {
                 true => self.hear_itself(&message),
-                false => self.outbox.push(message),
+                false => self.outbox.messages.push(message),
             }
         }
         if let Some(acknowledgement) = append.acknowledges {
@@ -365,6 +365,7 @@ impl<N: Notes> Turn<'_, N> {
         progress.paused = false;
         self.note(Rule::OwnEntriesCounted);
         if self.maybe_commit() {
+            self.release_postponed();
             self.broadcast_append();
         }
     }

@@ -5,7 +5,7 @@ use crate::dialect::Departure;
 use crate::ids::Id;
 use crate::message::Body;
 use crate::rule::{Notes, Rule};
-use lockstep_traces::Role;
+use lockstep_traces::{Reads, Role};
 
 impl<N: Notes> Turn<'_, N> {
     /// Somebody asks for another leader. A follower passes the request on; a server that knows no leader, or
@@ -51,6 +51,7 @@ impl<N: Notes> Turn<'_, N> {
         if ready {
             self.note(Rule::TimeoutNowSent);
             self.send(j, self.i.term, Body::TimeoutNow);
+            self.give_up_lease();
         }
         ready
     }
@@ -82,9 +83,11 @@ impl<N: Notes> Turn<'_, N> {
         }
     }
 
-    /// A follower forgets its leader and with it the lease, so that it may vote; it goes on in its term.
+    /// A follower forgets its leader and with it the lease, so that it may vote; it goes on in its term. Where the leader
+    /// answers reads by lease it may not.
     pub(super) fn forget_leader(&mut self) {
-        if self.i.role == Role::Follower && self.i.leader.is_some() {
+        let lease = self.settings.reads == Reads::LeaseBased;
+        if self.i.role == Role::Follower && self.i.leader.is_some() && !lease {
             self.note(Rule::LeaderForgotten);
             self.i.leader = None;
             self.i.lease = false;

@@ -1,13 +1,17 @@
 //! A server in the vocabulary that conformance compares.
 
-use super::{Acknowledgement, Append, Flow, HardState, Image, Log, Progress, Server, Storage};
-use crate::configuration::Configuration;
+use super::{
+    Acknowledgement, Append, Flow, HardState, Image, Log, Progress, Queue, Request, Server,
+    Storage, Unconfirmed,
+};
+use crate::configuration::{Configuration, id_set};
 use crate::ids::{Id, IdSet};
 use crate::message::{self, Message, Position};
 use crate::settings::Settings;
 use lockstep_traces as vocabulary;
 use lockstep_traces::{
-    DurableImage, Index, NodeView, PeerView, ProgressState, Role, ServerId, Term,
+    DurableImage, Index, NodeView, PeerView, ProgressState, ReadRequest, Role, ServerId, Term,
+    UnconfirmedRead,
 };
 use std::sync::Arc;
 
@@ -23,6 +27,8 @@ impl Server {
         let leads = self.role == Role::Leader;
         let own = self.peers.iter().filter(|_| outstanding.is_some() && leads);
         let votes = [(self.granted, true), (self.refused, false)];
+        let none = Queue::default();
+        let reads = self.reads.as_deref().unwrap_or(&none);
         NodeView {
             role: self.role,
             term: term(self.term),
@@ -57,6 +63,10 @@ impl Server {
             applies: outstanding.map_or_else(Vec::new, |it| {
                 it.applies.iter().copied().map(index).collect()
             }),
+            postponed_reads: reads.postponed.iter().map(Request::view).collect(),
+            unconfirmed_reads: reads.unconfirmed.iter().map(Unconfirmed::view).collect(),
+            confirmed_reads: u64::from(reads.confirmed),
+            handed_over: reads.handed_over,
         }
     }
 
@@ -111,6 +121,7 @@ impl Server {
             transferee: view.transferee.as_ref().and_then(name),
             uncommitted: narrow(view.uncommitted)?,
             storage,
+            reads: Queue::from_view(view)?,
         };
         (server.view(settings) == *view).then_some(server)
     }
@@ -262,6 +273,59 @@ impl Append {
             responses: responses.collect::<Option<_>>()?,
             acknowledges,
         })
+    }
+}
+
+impl Queue {
+    /// The reads that this view shows; `None` if no server can have them, `Some(None)` if there is nothing to say.
+    #[allow(clippy::option_option)]
+    fn from_view(view: &NodeView) -> Option<Option<Arc<Queue>>> {
+        let request = |origin: ServerId, context: u64| {
+            Some(Request {
+                origin: Id::try_from(origin).ok()?,
+                context: message::read_context(context)?,
+            })
+        };
+        let unconfirmed = |read: &UnconfirmedRead| {
+            Some(Unconfirmed {
+                request: request(read.origin, read.context)?,
+                index: narrow(read.index.0)?,
+                acks: id_set(read.acks.iter().copied()).ok()?,
+            })
+        };
+        let postponed = view.postponed_reads.iter();
+        let postponed = postponed.map(|read| request(read.origin, read.context));
+        let reads = Queue {
+            postponed: postponed.collect::<Option<_>>()?,
+            unconfirmed: view
+                .unconfirmed_reads
+                .iter()
+                .map(unconfirmed)
+                .collect::<Option<_>>()?,
+            confirmed: narrow(view.confirmed_reads)?,
+            handed_over: view.handed_over,
+        };
+        Some((reads != Queue::default()).then(|| Arc::new(reads)))
+    }
+}
+
+impl Request {
+    fn view(&self) -> ReadRequest {
+        ReadRequest {
+            origin: self.origin.into(),
+            context: self.context.into(),
+        }
+    }
+}
+
+impl Unconfirmed {
+    fn view(&self) -> UnconfirmedRead {
+        UnconfirmedRead {
+            origin: self.request.origin.into(),
+            context: self.request.context.into(),
+            index: index(self.index),
+            acks: self.acks.iter().map(ServerId::from).collect(),
+        }
     }
 }
 

@@ -20,7 +20,7 @@ pub use reader::TraceReader;
 pub use validate::{MAX_NUMBER, MAX_SERVERS, check_header, check_step};
 pub use writer::TraceWriter;
 
-use crate::{Config, Emitted, Event, NodeView, Outcome};
+use crate::{Config, Emitted, Event, NodeView, Outcome, ReadState};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -28,7 +28,8 @@ use std::io::{self, Write};
 use std::path::Path;
 
 /// The newest version of the format. Version 2 adds [`Header::property`], transfer of leadership, forwarding and limits
-/// of proposals, snapshots, configurations that change ([`Config::voters`]), asynchronous storage ([`Config::storage`]) and what goes with them; a trace without any
+/// of proposals, snapshots, configurations that change ([`Config::voters`]), asynchronous storage ([`Config::storage`]),
+/// reads ([`Config::reads`]) and what goes with them; a trace without any
 /// of it is written as version 1, which older readers take as well. Readers refuse every other version.
 pub const FORMAT_VERSION: u64 = 2;
 
@@ -124,6 +125,9 @@ pub struct Expected {
     pub view: NodeView,
     /// The messages that left, in any order; a message that left twice is here twice.
     pub sent: Vec<Emitted>,
+    /// The reads that were answered to clients of the server, in this order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub read_states: Vec<ReadState>,
 }
 
 /// A whole trace in memory. Long traces are better streamed.

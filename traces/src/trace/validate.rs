@@ -1,8 +1,8 @@
 use super::{FORMAT_VERSION, Header, Step};
 use crate::{
     Append, Body, ConfChange, Config, Configuration, DurableImage, Entry, Event, HardState, Index,
-    Input, Message, NodeView, Payload, PeerView, ProgressState, RejectHint, Role, ServerId,
-    Snapshot, Storage, Term,
+    Input, Message, NodeView, Payload, PeerView, ProgressState, ReadRequest, ReadState, Reads,
+    RejectHint, Role, ServerId, Snapshot, Storage, Term, UnconfirmedRead,
 };
 use std::collections::BTreeSet;
 
@@ -67,6 +67,10 @@ pub fn check_header(header: &Header) -> Result<(), Wrong> {
     ensure(durable, "config.application_in_memory", || {
         "needs storage that is asynchronous: `config.storage`".to_owned()
     })?;
+    let renewed = config.reads != Reads::LeaseBased || config.check_quorum;
+    ensure(renewed, "config.reads", || {
+        "by lease need `check_quorum`".to_owned()
+    })?;
     check_number(config.max_uncommitted, "config.max_uncommitted")
 }
 
@@ -122,6 +126,13 @@ pub fn check_step(config: &Config, step: &Step) -> Result<(), Wrong> {
             let path = format!("event.server.input.{}", input.name());
             check_number(named.get(), &path)?;
         }
+        Input::ReadIndex { context } => {
+            let path = "event.server.input.read_index";
+            ensure(config.reads != Reads::Off, path, || {
+                "needs servers that answer reads: `config.reads`".to_owned()
+            })?;
+            check_context(*context, path)?;
+        }
     }
     let Some(expected) = &step.expected else {
         return Err(wrong("expect", "is missing: a server moves"));
@@ -137,7 +148,19 @@ pub fn check_step(config: &Config, step: &Step) -> Result<(), Wrong> {
             "is the sender: such messages stay inside the event".to_owned()
         })?;
     }
+    let path = "expect.read_states";
+    for ReadState { context, index } in &expected.read_states {
+        check_context(*context, path)?;
+        check_number(index.0, path)?;
+    }
     check_view(config, server, &expected.view)
+}
+
+fn check_context(context: u64, path: &str) -> Result<(), Wrong> {
+    ensure(context > 0, &format!("{path}.context"), || {
+        "is 0, must be at least 1".to_owned()
+    })?;
+    check_number(context, &format!("{path}.context"))
 }
 
 fn check_network(step: &Step, message: &Message, path: &str) -> Result<(), Wrong> {
@@ -203,7 +226,23 @@ fn check_message(message: &Message, path: &str) -> Result<(), Wrong> {
                 check_number(term.0, &format!("{path}.term"))
             })
         }
-        Body::Heartbeat { commit } => check_number(commit.0, &at("heartbeat", "commit")),
+        Body::Heartbeat { commit, round } => {
+            check_number(commit.0, &at("heartbeat", "commit"))?;
+            check_number(*round, &at("heartbeat", "round"))
+        }
+        Body::RoundResponse { round } => {
+            let path = at("round_response", "round");
+            ensure(*round > 0, &path, || "is 0, must be at least 1".to_owned())?;
+            check_number(*round, &path)
+        }
+        Body::ReadIndex { origin, context } => {
+            check_number(origin.get(), &at("read_index", "origin"))?;
+            check_context(*context, &format!("{path}.body.read_index"))
+        }
+        Body::ReadIndexResponse { context, index } => {
+            check_number(index.0, &at("read_index_response", "index"))?;
+            check_context(*context, &format!("{path}.body.read_index_response"))
+        }
         Body::TransferLeader { transferee } => {
             check_number(transferee.get(), &at("transfer_leader", "transferee"))
         }
@@ -349,6 +388,10 @@ fn check_view(config: &Config, server: ServerId, view: &NodeView) -> Result<(), 
         uncommitted,
         configuration,
         pending_conf_index,
+        postponed_reads,
+        unconfirmed_reads,
+        confirmed_reads,
+        handed_over,
         durable,
         stable,
         unstable_snapshot,
@@ -390,6 +433,35 @@ fn check_view(config: &Config, server: ServerId, view: &NodeView) -> Result<(), 
     ensure(waits, &at("pending_conf_index"), || {
         "must be left out: only a leader waits for a change of the configuration".to_owned()
     })?;
+
+    for ReadRequest { origin, context } in postponed_reads {
+        check_number(origin.get(), &at("postponed_reads"))?;
+        check_context(*context, &at("postponed_reads"))?;
+    }
+    for read in unconfirmed_reads {
+        let UnconfirmedRead {
+            origin,
+            context,
+            index,
+            acks,
+        } = read;
+        let path = at("unconfirmed_reads");
+        check_number(origin.get(), &path)?;
+        check_context(*context, &path)?;
+        check_number(index.0, &path)?;
+        acks.iter()
+            .try_for_each(|id| check_member(config, *id, &path))?;
+    }
+    check_number(*confirmed_reads, &at("confirmed_reads"))?;
+    let confirms = *role == Role::Leader || unconfirmed_reads.is_empty() && *confirmed_reads == 0;
+    ensure(confirms, &at("unconfirmed_reads"), || {
+        "must be left out: only a leader confirms reads".to_owned()
+    })?;
+    ensure(
+        *role == Role::Leader || !handed_over,
+        &at("handed_over"),
+        || "must be left out: only a leader hands over".to_owned(),
+    )?;
 
     let asks = matches!(role, Role::PreCandidate | Role::Candidate);
     ensure(asks || votes.is_empty(), &at("votes"), || {

@@ -4,7 +4,7 @@
 //! a step is [recorded](super::ServerFacts::recorded), and which inputs are
 //! [parametric](super::Shape::parametric). [`check_independence`] executes both orders to see that it is right.
 
-use super::machines::{Component, Event, Machines};
+use super::machines::{Component, Event, Happened, Machines};
 use crate::traits::encoded;
 
 /// The parts of a state that an action touches.
@@ -48,16 +48,22 @@ impl Footprint {
             }
         }
         if let Some(slot) = footprint.server {
-            let server = model.server(after, slot);
-            let note = model.server(before, slot).facts(model).note;
+            let (old, server) = (model.server(before, slot), model.server(after, slot));
+            let happened = match model.event(action) {
+                Event::Local(_, number) => Happened::Local(number),
+                Event::Message(position, _) => Happened::Delivered(&components.messages[position]),
+            };
+            let next = match shape.records_steps {
+                true => model.record_step(components.history, (&old, &server), happened),
+                false => model.record(components.history, &server, old.facts(model).note),
+            };
             let bytes = |history: &M::History| {
                 let mut bytes = Vec::new();
                 history.encode(&mut bytes);
                 bytes
             };
-            footprint.history = server.facts(model).recorded
-                && bytes(&model.record(components.history, &server, note))
-                    != bytes(components.history);
+            footprint.history =
+                server.facts(model).recorded && bytes(&next) != bytes(components.history);
         }
         footprint
     }

@@ -74,6 +74,25 @@ pub trait Machines: Checkable<State: Send> + Sync + Sized {
     /// The history after a server moved to `after`, if that is [recorded](ServerFacts::recorded); `note` is the
     /// [note](ServerFacts::note) of the server before.
     fn record(&self, history: &Self::History, after: &Self::Server, note: u32) -> Self::History;
+
+    /// The history after a step that is [recorded](ServerFacts::recorded), in a model that has to know more of the step
+    /// ([`Shape::records_steps`]).
+    fn record_step(
+        &self,
+        history: &Self::History,
+        (before, after): (&Self::Server, &Self::Server),
+        _: Happened<'_, Self>,
+    ) -> Self::History {
+        self.record(history, after, before.facts(self).note)
+    }
+}
+
+/// What a server got.
+pub enum Happened<'m, M: Machines> {
+    /// The local input of this number.
+    Local(usize),
+    /// A message.
+    Delivered(&'m M::Message),
 }
 
 /// The numbers of a cluster, and of the events that its actions are. A model without inputs that are about a peer numbers
@@ -98,6 +117,8 @@ pub struct Shape {
     /// depends on that server, their numbers and the [parameter](Machines::parameter) alone. Each server must get
     /// the same local inputs in every state, each as an action or as a probe.
     pub probes: bool,
+    /// Whether the history needs the step as it is ([`Machines::record_step`]), and not only where it leads.
+    pub records_steps: bool,
 }
 
 /// The components of a state, apart from its servers.

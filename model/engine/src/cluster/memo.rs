@@ -7,7 +7,7 @@ use super::MAX_SERVERS;
 use super::collapsed::Tables;
 use super::interner::Interner;
 use super::log::{Entry, Input, Log, Published};
-use super::machines::Machines;
+use super::machines::{Happened, Machines};
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
 
@@ -99,7 +99,10 @@ pub(super) struct Memo {
     sent: Vec<u32>,
     /// For each step, the last history before it, and the one after it.
     recent: Vec<[u32; 2]>,
-    /// The history after a step that is recorded, by history, server, and note of the server before.
+    /// For each step, the input.
+    given: Vec<Input>,
+    /// The history after a step that is recorded, by history, server, and note of the server before; in a model that
+    /// records steps, by history and place of the step.
     histories: FxHashMap<(u32, u32, u32), u32>,
     /// The numbers of the inputs that messages are, by the number of the message. They mean nothing to
     /// other threads.
@@ -110,11 +113,13 @@ pub(super) struct Memo {
     /// server, because one gets a part of the messages only.
     next: [u32; MAX_SERVERS],
     local_kinds: usize,
+    records_steps: bool,
 }
 
 impl Memo {
-    /// For this many kinds of local input, which have the first numbers of inputs.
-    pub fn new(log: Arc<Log>, local_kinds: usize) -> Self {
+    /// For this many kinds of local input, which have the first numbers of inputs, and a history that may need
+    /// [steps](super::Shape::records_steps).
+    pub fn new(log: Arc<Log>, local_kinds: usize, records_steps: bool) -> Self {
         Memo {
             generation: log.generation(),
             log,
@@ -122,17 +127,19 @@ impl Memo {
             rows: Vec::new(),
             sent: Vec::new(),
             recent: Vec::new(),
+            given: Vec::new(),
             histories: FxHashMap::default(),
             inputs: Vec::new(),
             parametric: Vec::new(),
             local_kinds,
+            records_steps,
             next: [local_kinds as u32; MAX_SERVERS],
         }
     }
 
     /// The same steps for another thread, which reads the log when it needs one.
     pub fn fork(&self) -> Self {
-        Memo::new(self.log.clone(), self.local_kinds)
+        Memo::new(self.log.clone(), self.local_kinds, self.records_steps)
     }
 
     pub fn log(&self) -> &Log {
@@ -176,6 +183,7 @@ impl Memo {
         let place = self.effects.len() as u32;
         self.effects.push(entry.effect);
         self.recent.push([UNKNOWN; 2]);
+        self.given.push(entry.input);
         if !findable {
             return;
         }
@@ -336,12 +344,29 @@ impl Memo {
         }
         let note = tables.servers.facts(before).note;
         let after = self.effects[place as usize].server;
-        let known = self.histories.entry((history, after, note));
-        let next = *known.or_insert_with(|| {
-            let before = tables.histories.component(history);
-            let next = model.record(before, tables.servers.component(after), note);
-            tables.histories.id(&next, model)
-        });
+        let given = self.given[place as usize];
+        let next = if self.records_steps {
+            let known = self.histories.entry((history, place, UNKNOWN));
+            *known.or_insert_with(|| {
+                let happened = match given {
+                    Input::Local(number) | Input::Parametric(number, _) => Happened::Local(number),
+                    Input::Delivery(message) => {
+                        Happened::Delivered(tables.messages.component(message))
+                    }
+                };
+                let servers = &tables.servers;
+                let step = (servers.component(before), servers.component(after));
+                let next = model.record_step(tables.histories.component(history), step, happened);
+                tables.histories.id(&next, model)
+            })
+        } else {
+            let known = self.histories.entry((history, after, note));
+            *known.or_insert_with(|| {
+                let before = tables.histories.component(history);
+                let next = model.record(before, tables.servers.component(after), note);
+                tables.histories.id(&next, model)
+            })
+        };
         *recent = [history, next];
         next
     }
@@ -356,6 +381,7 @@ impl Memo {
         rows + self.rows.capacity() * size_of::<Vec<u32>>()
             + self.effects.capacity() * size_of::<Effect>()
             + self.recent.capacity() * size_of::<[u32; 2]>()
+            + self.given.capacity() * size_of::<Input>()
             + (self.sent.capacity() + self.inputs.capacity()) * size_of::<u32>()
             + self.histories.capacity() * (size_of::<((u32, u32, u32), u32)>() + 1)
     }

@@ -30,7 +30,8 @@ pub use collapsed::{Collapsed, Tables, View};
 pub use footprint::{Dependent, Footprint, check_independence};
 pub use interner::Interner;
 pub use machines::{
-    Component, Components, Event, KindSet, Machines, MessageFacts, Replacement, ServerFacts, Shape,
+    Component, Components, Event, Happened, KindSet, Machines, MessageFacts, Replacement,
+    ServerFacts, Shape,
 };
 
 use crate::frontier::{Packed, States};
@@ -170,7 +171,12 @@ fn follow<M: Machines>(
 impl<'a, M: Machines> Generator<'a, M> {
     /// A successor generator, to representatives only if there is a `canonical` form.
     pub fn new(model: &'a M, canonical: Option<Box<dyn Canonical<M>>>) -> Self {
-        let memo = Memo::new(Arc::default(), model.shape().local_kinds);
+        let Shape {
+            local_kinds,
+            records_steps,
+            ..
+        } = model.shape();
+        let memo = Memo::new(Arc::default(), local_kinds, records_steps);
         let shared = (Tables::new(), memo, VerdictCache::new());
         Generator::sharing(shared, model, canonical)
     }

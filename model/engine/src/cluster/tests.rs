@@ -324,6 +324,7 @@ impl Machines for Ring {
             drop: 4,
             parametric: KindSet::EMPTY.with(1, true),
             probes: self.probing,
+            records_steps: false,
         }
     }
 

@@ -51,8 +51,9 @@ fn sends_what_it_may(it: &Applied<'_>) -> bool {
             | Body::Heartbeat { .. }
             | Body::TimeoutNow
             | Body::InstallSnapshot { .. } => it.leads(),
+            Body::ReadIndexResponse { .. } => it.leads(),
             Body::TransferLeader { .. } => is_for_leader(next, m),
-            Body::Propose { .. } => {
+            Body::Propose { .. } | Body::ReadIndex { .. } => {
                 term = 0;
                 is_for_leader(next, m)
             }
@@ -99,6 +100,10 @@ fn ignores_idle_inputs(it: &Applied<'_>) -> bool {
     let mut idle = LocalEvents::that_mean_nothing(it.next, it.settings);
     let told = idle.all(|stimulus| {
         let expected = match stimulus {
+            Stimulus::ReadIndex(_) if it.next.role == Role::Leader => {
+                Outcome::Refused(Refusal::NoLease)
+            }
+            Stimulus::ReadIndex(_) => Outcome::Refused(Refusal::NoLeader),
             Stimulus::Propose(_) | Stimulus::ProposeConfChange(_) => {
                 Outcome::Refused(Refusal::ProposalDropped)
             }
@@ -122,7 +127,9 @@ fn refuses_strangers(it: &Applied<'_>) -> bool {
         Body::RequestPreVoteResponse { granted: true },
         Body::AppendEntriesAccepted { index },
         Body::AppendEntriesRejected { index, hint },
-        Body::HeartbeatResponse,
+        Body::HeartbeatResponse { round: 0 },
+        Body::HeartbeatResponse { round: 1 },
+        Body::ReadIndexResponse { context: 1, index },
     ];
     // The last has no place in any cluster, the first may have been a member.
     let some = strangers.next().into_iter().chain(strangers.next_back());

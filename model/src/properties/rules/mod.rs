@@ -8,6 +8,7 @@
 mod election;
 mod inputs;
 mod membership;
+mod reads;
 mod replication;
 mod snapshot;
 mod storage;
@@ -18,6 +19,7 @@ use super::TransitionProperty;
 use super::membership::members_throughout;
 use crate::cluster::{Action, Cluster, ClusterState};
 use crate::configuration::ConfChange;
+use crate::history::Answered;
 use crate::ids::Id;
 use crate::message::{Body, Message, Payload, Payloads};
 use crate::network::Network;
@@ -27,7 +29,7 @@ use lockstep_traces::Role;
 use smallvec::SmallVec;
 
 /// The rules, in the order in which they are looked at.
-pub(super) const ALL: [&[TransitionProperty]; 8] = [
+pub(super) const ALL: [&[TransitionProperty]; 9] = [
     election::ALL,
     votes::ALL,
     membership::ALL,
@@ -35,6 +37,7 @@ pub(super) const ALL: [&[TransitionProperty]; 8] = [
     transfer::ALL,
     snapshot::ALL,
     storage::ALL,
+    reads::ALL,
     inputs::ALL,
 ];
 
@@ -72,6 +75,8 @@ struct Applied<'a> {
     change: Option<ConfChange>,
     before: &'a Network,
     after: &'a Network,
+    /// The answers to reads of its clients.
+    answered: &'a [Answered],
 }
 
 impl<'a> Applied<'a> {
@@ -102,6 +107,10 @@ impl<'a> Applied<'a> {
             },
             before: &before.network,
             after: &after.network,
+            answered: match &after.history.reads {
+                Some(reads) => &reads.answered,
+                None => &[],
+            },
         })
     }
 
@@ -245,7 +254,7 @@ impl<'a> Applied<'a> {
                     m.body,
                     Body::AppendEntriesAccepted { .. }
                         | Body::AppendEntriesRejected { .. }
-                        | Body::HeartbeatResponse
+                        | Body::HeartbeatResponse { .. }
                 )
         })
     }

@@ -109,7 +109,7 @@ pub(super) const ALL: &[TransitionProperty] = &[
         "a heartbeat of the leader of the term is answered (paper, section 5.2; thesis, section 6.2)",
         hears_heartbeat => |it: &Applied<'_>| {
             it.of_leader()
-                .is_none_or(|m| it.sends([(m.from, m.term, Body::HeartbeatResponse)]))
+                .is_none_or(|m| it.sends([(m.from, m.term, Body::HeartbeatResponse { round: round_of(m) })]))
         }
     ),
     rule!(
@@ -286,7 +286,7 @@ fn commits_as_told(it: &Applied<'_>) -> bool {
             entries,
             commit,
         }) if fits(it, *prev) => (*commit).min(prev.index + entries.len() as u32),
-        Some(Body::Heartbeat { commit }) => (*commit).min(it.i.log.last_index()),
+        Some(Body::Heartbeat { commit, .. }) => (*commit).min(it.i.log.last_index()),
         Some(Body::InstallSnapshot {
             last,
             configuration,
@@ -570,12 +570,27 @@ fn beats(it: &Applied<'_>) -> bool {
 }
 
 fn beats_once_to_each(it: &Applied<'_>) -> bool {
+    // Of the round of the last read that waits for one.
+    let round = match &it.i.reads {
+        Some(reads) if !reads.unconfirmed.is_empty() => {
+            reads.confirmed + reads.unconfirmed.len() as u32
+        }
+        _ => 0,
+    };
     let beat = |j| {
         let matched = it.i.peer(j).map_or(0, |peer| peer.matched);
         let commit = it.i.commit.min(matched);
-        (j, it.i.term, Body::Heartbeat { commit })
+        (j, it.i.term, Body::Heartbeat { commit, round })
     };
     it.still_leads() && it.sends(it.others().map(beat))
+}
+
+/// The round of reads that a heartbeat is of.
+fn round_of(m: &Message) -> u32 {
+    match m.body {
+        Body::Heartbeat { round, .. } => round,
+        _ => 0,
+    }
 }
 
 fn hears_heartbeat(it: &Applied<'_>) -> bool {
@@ -590,7 +605,7 @@ fn hears_from_behind(it: &Applied<'_>) -> bool {
             Flow::Replicate => peer.matched < it.i.log.last_index(),
             Flow::Snapshot => false,
         };
-        m.body == Body::HeartbeatResponse && it.i.peer(m.from).is_some_and(behind)
+        matches!(m.body, Body::HeartbeatResponse { .. }) && it.i.peer(m.from).is_some_and(behind)
     })
 }
 

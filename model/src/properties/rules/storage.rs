@@ -30,7 +30,7 @@ pub(super) const ALL: &[TransitionProperty] = &[
         |it: &Applied<'_>| matches!(it.action, Action::Persist(_)) => persists
     ),
     rule!(
-        "handed_over_step",
+        "append_handed_over_step",
         "whatever changes of term, vote, commit index and log is handed over in the step that changes it (etcd's raft, \
          Ready), and storage acknowledges with it the last entry that is not known to be durable",
         is_async => hands_over_all

@@ -1,0 +1,352 @@
+//! Reads without an entry of their own in the log (thesis, section 6.4; etcd's raft, ReadIndex).
+//!
+//! Whoever reads is told an index: what it reads is current once everything up to there is applied. The leader tells its
+//! commit index, when it has made sure of two things: that the index is as high as any that a leader before it has
+//! acknowledged, for which it must have committed an entry of its own term; and that nobody leads after it yet, for
+//! which it needs answers of a quorum that were given after the read came, or a lease.
+//!
+//! The answers are told from older ones by the number of the round that they are for. The leader counts: the first read of
+//! its term has number one. (Etcd's raft v3.6 takes the context that the client gave the read, which may come
+//! twice: [`Departure::ReadsByContext`].)
+
+use super::Turn;
+use crate::dialect::Departure;
+use crate::ids::{Id, IdSet, OutOfRange};
+use crate::message::{Body, Message, read_context};
+use crate::rule::{Notes, Rule};
+use lockstep_traces as vocabulary;
+use lockstep_traces::{Index, Outcome, Refusal, Role};
+use std::sync::Arc;
+
+/// A read, and where it was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Request {
+    /// The server whose client reads.
+    pub(crate) origin: Id,
+    /// What the client knows the answer by; at least one.
+    pub(crate) context: u8,
+}
+
+/// A read that waits for a round of heartbeats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Unconfirmed {
+    /// The read.
+    pub(crate) request: Request,
+    /// The answer: the commit index when it came.
+    pub(crate) index: u32,
+    /// Who has answered its round or a later one, the leader among them.
+    pub(crate) acks: IdSet,
+}
+
+/// The answer to a read of a client of this server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct ReadState {
+    /// What the client knows it by.
+    pub(crate) context: u8,
+    /// What is current once everything up to this index is applied.
+    pub(crate) index: u32,
+}
+
+/// The reads that wait at a server, and what goes with them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Queue {
+    /// Those that wait until a leader has committed an entry of its term, oldest first. They outlive the leadership.
+    pub(crate) postponed: Vec<Request>,
+    /// At a leader: those that wait for a round of heartbeats, oldest first.
+    pub(crate) unconfirmed: Vec<Unconfirmed>,
+    /// At a leader: how many reads rounds have confirmed. The read after those has the next number.
+    pub(crate) confirmed: u32,
+    /// At a leader that answers by lease: it has told a server to campaign in this term. The transfer may have been given
+    /// up since.
+    pub(crate) handed_over: bool,
+}
+
+impl Queue {
+    /// Whether everything is left that a leader only has.
+    fn is_of_follower(&self) -> bool {
+        self.unconfirmed.is_empty() && self.confirmed == 0 && !self.handed_over
+    }
+
+    /// What must hold of every server, whatever the others do.
+    pub(crate) fn check(&self, role: Role, settings: &crate::Settings) -> Result<(), &'static str> {
+        if role != Role::Leader && !self.is_of_follower() {
+            return Err("reads are confirmed by a leader");
+        }
+        if self.handed_over && settings.reads != vocabulary::Reads::LeaseBased {
+            return Err("only a lease ends with a transfer");
+        }
+        match settings.reads {
+            vocabulary::Reads::Off if *self != Queue::default() => Err("nobody reads"),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl From<ReadState> for vocabulary::ReadState {
+    fn from(state: ReadState) -> vocabulary::ReadState {
+        vocabulary::ReadState {
+            context: state.context.into(),
+            index: Index(state.index.into()),
+        }
+    }
+}
+
+impl TryFrom<&vocabulary::ReadState> for ReadState {
+    type Error = OutOfRange;
+
+    fn try_from(state: &vocabulary::ReadState) -> Result<ReadState, OutOfRange> {
+        Ok(ReadState {
+            context: read_context(state.context).ok_or(OutOfRange)?,
+            index: u32::try_from(state.index.0).map_err(|_| OutOfRange)?,
+        })
+    }
+}
+
+impl<N: Notes> Turn<'_, N> {
+    /// A client reads at this server. One that knows no leader says so; so does a leader whose lease no longer counts.
+    pub(super) fn read(&mut self, context: u8) -> Outcome {
+        let origin = self.i.id;
+        match self.handle_read(Request { origin, context }) {
+            Ok(()) => Outcome::Accepted,
+            Err(refusal) => Outcome::Refused(refusal),
+        }
+    }
+
+    /// A read of a client, here or at the server that passed it on. Where the latter cannot be told of a refusal the
+    /// read is lost.
+    pub(super) fn handle_read(&mut self, request: Request) -> Result<(), Refusal> {
+        if self.settings.reads == vocabulary::Reads::Off {
+            return Ok(());
+        }
+        match self.i.role {
+            Role::Leader => self.read_index(request),
+            _ => self.forward_read(request),
+        }
+    }
+
+    /// A follower passes a read on to the leader that it knows (thesis, section 6.4: "the follower could issue a
+    /// request to the leader that just asks for a current readIndex"). Like a proposal it is as good in any term.
+    fn forward_read(&mut self, request: Request) -> Result<(), Refusal> {
+        let follows = self.i.role == Role::Follower;
+        let Some(leader) = self.i.leader.filter(|_| follows) else {
+            self.note(Rule::ReadRefused);
+            return Err(Refusal::NoLeader);
+        };
+        self.note(Rule::ReadForwarded);
+        let Request { origin, context } = request;
+        self.send(leader, 0, Body::ReadIndex { origin, context });
+        Ok(())
+    }
+
+    /// "If the leader has not yet marked an entry from its current term committed, it waits until it has done so" (thesis,
+    /// section 6.4): only then it knows what was committed before its term.
+    fn read_index(&mut self, request: Request) -> Result<(), Refusal> {
+        if self.answers_without_asking() {
+            self.answer_read(request, self.i.commit);
+            return Ok(());
+        }
+        if !self.has_committed_in_term() {
+            self.note(Rule::ReadPostponed);
+            self.reads_mut().postponed.push(request);
+            return Ok(());
+        }
+        self.take_read(request)
+    }
+
+    /// Where etcd's raft answers at once because there is one voter, whether it has committed in its term or not, and
+    /// whether that voter is the leader or not.
+    fn answers_without_asking(&self) -> bool {
+        let configuration = self.i.configuration;
+        let one = configuration.voters.len() == 1 && configuration.outgoing.is_empty();
+        let departure = match self.i.is_alone() {
+            true => Departure::SingleVoterReadsAtOnce,
+            false => Departure::LastVoterNotAsked,
+        };
+        one && self.settings.departs(departure)
+    }
+
+    /// Whether the leader has committed an entry of its term.
+    fn has_committed_in_term(&self) -> bool {
+        self.i.log.term_at(self.i.commit) == Some(self.i.term)
+    }
+
+    /// A read that waits for no commit any more. A leader that is a quorum by itself answers.
+    fn take_read(&mut self, request: Request) -> Result<(), Refusal> {
+        if self.i.is_alone() {
+            self.note(Rule::ReadAlone);
+            self.answer_read(request, self.i.commit);
+            return Ok(());
+        }
+        match self.settings.reads {
+            vocabulary::Reads::LeaseBased => self.read_by_lease(request),
+            _ => {
+                self.begin_round(request);
+                Ok(())
+            }
+        }
+    }
+
+    /// With the first commit of the term the reads that waited for it are taken up. What a leader with a lease would refuse
+    /// is lost.
+    pub(super) fn release_postponed(&mut self) {
+        if self.i.reads.is_none() || !self.has_committed_in_term() {
+            return;
+        }
+        let postponed = std::mem::take(&mut self.reads_mut().postponed);
+        for request in postponed {
+            self.note(Rule::ReadsReleased);
+            // Nobody is left who could be told.
+            let _ = self.take_read(request);
+        }
+        self.tidy_reads();
+    }
+
+    /// "The leader would rely on the normal heartbeat mechanism to maintain a lease" (thesis, section 6.4.1). The
+    /// request of a server that the leader has told to campaign overrides the leases of others, and may still be on its way when
+    /// the transfer was given up: for the rest of its term the leader answers no reads.
+    fn read_by_lease(&mut self, request: Request) -> Result<(), Refusal> {
+        let handed_over = self.i.reads.as_ref().is_some_and(|reads| reads.handed_over);
+        if handed_over && !self.settings.departs(Departure::LeaseAfterTimeoutNow) {
+            self.note(Rule::LeaseGivenUp);
+            return Err(Refusal::NoLease);
+        }
+        self.note(Rule::LeaseRead);
+        self.answer_read(request, self.i.commit);
+        Ok(())
+    }
+
+    /// A leader that answers by lease told a server to campaign.
+    pub(super) fn give_up_lease(&mut self) {
+        if self.settings.reads == vocabulary::Reads::LeaseBased {
+            self.reads_mut().handed_over = true;
+        }
+    }
+
+    /// "The leader needs to make sure it hasn't been superseded by a newer leader of which it is unaware. It issues a new
+    /// round of heartbeats and waits for their acknowledgments from a majority of the cluster" (thesis, section 6.4).
+    fn begin_round(&mut self, request: Request) {
+        let context = u32::from(request.context);
+        let by_context = self.settings.departs(Departure::ReadsByContext);
+        let (index, own) = (self.i.commit, self.i.id);
+        let reads = self.reads_mut();
+        let same = |read: &Unconfirmed| read.request.context == request.context;
+        if !by_context || !reads.unconfirmed.iter().any(same) {
+            let mut acks = IdSet::EMPTY;
+            acks.insert(own);
+            reads.unconfirmed.push(Unconfirmed {
+                request,
+                index,
+                acks,
+            });
+        }
+        self.note(Rule::RoundBegins);
+        let round = match by_context {
+            true => context,
+            false => self.round(),
+        };
+        self.broadcast_heartbeat(round);
+    }
+
+    /// The round that a heartbeat sent now is of: the number of the last read that waits for one, zero if none does.
+    pub(super) fn round(&self) -> u32 {
+        let Some(reads) = &self.i.reads else {
+            return 0;
+        };
+        match reads.unconfirmed.last() {
+            None => 0,
+            Some(last) if self.settings.departs(Departure::ReadsByContext) => {
+                last.request.context.into()
+            }
+            Some(_) => reads.confirmed + reads.unconfirmed.len() as u32,
+        }
+    }
+
+    /// Server j has answered a heartbeat of this round, and with it of all rounds before: it followed this leader when all
+    /// those reads had come. What a quorum has answered is confirmed, with all reads before it.
+    pub(super) fn confirm_round(&mut self, j: Id, round: u32) {
+        let waits = |reads: &Arc<Queue>| !reads.unconfirmed.is_empty();
+        if round == 0 || !self.i.reads.as_ref().is_some_and(waits) {
+            return;
+        }
+        self.note(Rule::RoundAnswered);
+        let by_context = self.settings.departs(Departure::ReadsByContext);
+        let configuration = self.i.configuration;
+        let reads = self.reads_mut();
+        let before = reads.confirmed;
+        let mut confirmed = 0;
+        for (place, read) in (1..).zip(&mut reads.unconfirmed) {
+            let number = before + place;
+            let answered = match by_context {
+                true => u32::from(read.request.context) == round,
+                false => number <= round,
+            };
+            if answered {
+                read.acks.insert(j);
+            }
+            // The configuration may be another one than when the earlier answers came.
+            if (answered || !by_context) && configuration.is_quorum(read.acks) {
+                confirmed = place as usize;
+            }
+        }
+        let answers: Vec<Unconfirmed> = reads.unconfirmed.drain(..confirmed).collect();
+        if !by_context {
+            reads.confirmed += confirmed as u32;
+        }
+        for read in answers {
+            self.note(Rule::RoundConfirmed);
+            self.answer_read(read.request, read.index);
+        }
+        self.tidy_reads();
+    }
+
+    /// The answer goes to the client, or to the server that it asked.
+    fn answer_read(&mut self, Request { origin, context }: Request, index: u32) {
+        self.note(Rule::ReadAnswered);
+        if origin == self.i.id {
+            self.outbox.read_states.push(ReadState { context, index });
+        } else {
+            self.send(
+                origin,
+                self.i.term,
+                Body::ReadIndexResponse { context, index },
+            );
+        }
+    }
+
+    /// The leader has answered a read of this server. Who does not follow it any more ignores it.
+    pub(super) fn handle_read_response(&mut self, m: &Message) {
+        let Body::ReadIndexResponse { context, index } = m.body else {
+            return;
+        };
+        if self.i.role == Role::Follower && self.settings.reads != vocabulary::Reads::Off {
+            self.note(Rule::ReadResponseTaken);
+            self.outbox.read_states.push(ReadState { context, index });
+        }
+    }
+
+    /// The rounds of a leader end with its leadership, and the reads that wait for one are lost; whoever asked asks again.
+    /// Those that wait for a commit stay: they are answered if the server leads again (etcd's raft).
+    pub(super) fn forget_rounds(&mut self) {
+        if self.i.reads.is_some() {
+            let reads = self.reads_mut();
+            let lost = !reads.unconfirmed.is_empty();
+            *reads = Queue {
+                postponed: std::mem::take(&mut reads.postponed),
+                ..Queue::default()
+            };
+            if lost {
+                self.note(Rule::RoundsForgotten);
+            }
+            self.tidy_reads();
+        }
+    }
+
+    fn reads_mut(&mut self) -> &mut Queue {
+        Arc::make_mut(self.i.reads.get_or_insert_default())
+    }
+
+    /// Equal behaviour is equal state.
+    fn tidy_reads(&mut self) {
+        self.i.reads.take_if(|reads| **reads == Queue::default());
+    }
+}
