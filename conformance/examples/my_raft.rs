@@ -255,7 +255,7 @@ impl Server {
             } if role == Role::Follower => {
                 self.replicate(from, (prev_term, prev_index), entries, commit);
             }
-            Heartbeat { commit } if role == Role::Follower => {
+            Heartbeat { commit, .. } if role == Role::Follower => {
                 self.commit_to(commit);
                 self.send(from, self.view.term, HeartbeatResponse);
             }

@@ -108,10 +108,12 @@ impl<'a> Wanted<'a> {
             outcome,
             view,
             sent,
+            read_states,
         } = expected;
         let output = Output {
             outcome: *outcome,
             sent: sent.clone(),
+            read_states: read_states.clone(),
             handed: handed(view, applied),
         };
         Wanted {

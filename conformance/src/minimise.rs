@@ -256,6 +256,7 @@ impl<T: Target> Runs<'_, T> {
                 outcome: step.outcome,
                 view: expected_server.view(self.settings),
                 sent: step.sent,
+                read_states: step.read_states,
             };
             let (differences, actual) = match observe(&mut server, input) {
                 Ok(Observation {

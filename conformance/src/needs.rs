@@ -1,7 +1,7 @@
 //! The features that a preset or a trace needs of an implementation.
 
 use lockstep_model::{Action, Bounds, Id, Kind, Settings};
-use lockstep_traces::{Config, Event, Trace};
+use lockstep_traces::{Config, Event, Reads, Storage, Trace};
 use std::collections::BTreeSet;
 
 /// The features that a preset or a trace makes use of: switches of its [`Config`], and inputs that not every Raft
@@ -13,7 +13,7 @@ pub struct Needs(BTreeSet<&'static str>);
 const FIRST: [&str; 3] = ["pre_vote", "check_quorum", "one_entry_per_append"];
 
 /// The features that came after it.
-const MORE: [&str; 11] = [
+const MORE: [&str; 18] = [
     "forward_proposals",
     "max_uncommitted",
     "voters",
@@ -25,6 +25,13 @@ const MORE: [&str; 11] = [
     "transfer_leadership",
     "report_unreachable",
     "report_snapshot",
+    "storage",
+    "application_in_memory",
+    "persist",
+    "apply",
+    "restart_keeping",
+    "reads",
+    "read_index",
 ];
 
 impl Needs {
@@ -42,6 +49,9 @@ impl Needs {
             learners: _,
             step_down_on_removal,
             disable_conf_change_validation,
+            storage,
+            application_in_memory,
+            reads,
         } = config;
         let switches = [
             ("pre_vote", *pre_vote),
@@ -55,6 +65,9 @@ impl Needs {
                 "disable_conf_change_validation",
                 *disable_conf_change_validation,
             ),
+            ("storage", *storage == Storage::Async),
+            ("application_in_memory", *application_in_memory),
+            ("reads", *reads != Reads::Off),
         ];
         let on = switches.into_iter().filter(|(_, on)| *on);
         Needs(on.map(|(name, _)| name).collect())

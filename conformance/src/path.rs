@@ -18,6 +18,7 @@ pub fn steps_along(cluster: &Cluster, actions: &[Action]) -> Vec<Step> {
             outcome: transition.outcome,
             view: transition.next.server(server).view(cluster.settings()),
             sent: transition.sent,
+            read_states: transition.read_states,
         });
         steps.push(Step { event, expected });
         state = transition.next;
@@ -83,5 +84,9 @@ pub fn budget_name(kind: Kind) -> &'static str {
         Kind::TransferLeadership => "transfers",
         Kind::ReportUnreachable => "unreachable_reports",
         Kind::ReportSnapshot => "snapshot_reports",
+        Kind::Persist => "persists",
+        Kind::Apply => "applies",
+        Kind::ReadIndex => "read_indexes",
+        Kind::ReadOtherIndex => "other_read_indexes",
     }
 }

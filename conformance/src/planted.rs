@@ -139,6 +139,7 @@ impl<S: TargetServer> TargetServer for PlantedServer<S> {
             mut outcome,
             mut sent,
             mut handed,
+            read_states,
         } = match self.server.apply(input)? {
             Reaction::Driven(output) => output,
             not_driven @ Reaction::NotDriven { .. } => return Ok(not_driven),
@@ -194,6 +195,7 @@ impl<S: TargetServer> TargetServer for PlantedServer<S> {
             outcome,
             sent,
             handed,
+            read_states,
         }))
     }
 

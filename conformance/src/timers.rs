@@ -70,7 +70,11 @@ impl Reset {
             | Input::ForgetLeader
             | Input::Compact
             | Input::ReportUnreachable { .. }
-            | Input::ReportSnapshot { .. } => false,
+            | Input::ReportSnapshot { .. }
+            | Input::Persist
+            | Input::Apply
+            | Input::RestartKeeping { .. }
+            | Input::ReadIndex { .. } => false,
         };
         let voted = sent.iter().any(|emitted| {
             matches!(
@@ -144,7 +148,7 @@ impl Clock {
         after: &NodeView,
         sent: &[Emitted],
     ) -> bool {
-        let restarts = matches!(input, Input::Restart);
+        let restarts = matches!(input, Input::Restart | Input::RestartKeeping { .. });
         let reset = Reset::of(before.into(), input, after.into(), sent);
         let fired = match input {
             Input::Timeout => before.role != Role::Leader,

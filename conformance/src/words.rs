@@ -25,6 +25,7 @@ pub fn changes(old: Option<&NodeView>, expected: &Expected) -> Vec<String> {
         outcome,
         view: new,
         sent: _, // In a column of its own.
+        read_states,
     } = expected;
     let initial = NodeView::default();
     let old = old.unwrap_or(&initial);
@@ -35,6 +36,10 @@ pub fn changes(old: Option<&NodeView>, expected: &Expected) -> Vec<String> {
     if let Outcome::Refused(_) = outcome {
         changes.rows.push(outcome.show());
     }
+    let answered = read_states
+        .iter()
+        .map(|state| format!("answers read {} at index {}", state.context, state.index));
+    changes.rows.extend(answered);
     NodeView::pair(Some(old), Some(new), None, &mut changes);
     if changes.rows.is_empty() {
         changes.rows.push("nothing".to_owned());
@@ -128,6 +133,10 @@ pub fn event(event: &Event) -> String {
             Input::ReportSnapshot { peer, ok } => {
                 format!("ReportSnapshot({server}, {peer}, {})", arrived(*ok))
             }
+            Input::Persist => format!("Persist({server})"),
+            Input::Apply => format!("Apply({server})"),
+            Input::RestartKeeping { writes } => format!("RestartKeeping({server}, {writes})"),
+            Input::ReadIndex { context } => format!("ReadIndex({server}, {context})"),
         },
         Event::Duplicate(it) => format!("Duplicate {}", message(it)),
         Event::Drop(it) => format!("Drop {}", message(it)),
@@ -158,6 +167,10 @@ pub fn brief(event: &Event) -> String {
             Input::ReportSnapshot { peer, ok } => {
                 format!("ReportSnapshot {server}→{peer} {}", arrived(*ok))
             }
+            Input::Persist => format!("Persist {server}"),
+            Input::Apply => format!("Apply {server}"),
+            Input::RestartKeeping { writes } => format!("Restart {server} keeping {writes}"),
+            Input::ReadIndex { .. } => format!("ReadIndex {server}"),
         },
         Event::Duplicate(it) => format!("duplicate {}", way(it)),
         Event::Drop(it) => format!("drop {}", way(it)),
@@ -197,6 +210,17 @@ pub fn sentence(event: &Event) -> String {
                 };
                 format!("server {server} hears that its snapshot {what} server {peer}")
             }
+            Input::Persist => format!("server {server}'s oldest outstanding write is durable"),
+            Input::Apply => format!("server {server}'s oldest outstanding entries are applied"),
+            Input::RestartKeeping { writes: 1 } => {
+                format!("server {server} crashes, keeps one outstanding write, and restarts")
+            }
+            Input::RestartKeeping { writes } => {
+                format!("server {server} crashes, keeps {writes} outstanding writes, and restarts")
+            }
+            Input::ReadIndex { context } => {
+                format!("a client asks server {server} for a read with context {context}")
+            }
         },
         Event::Duplicate(it) => format!("duplicate {}", message_sentence(it)),
         Event::Drop(it) => format!("lose {}", message_sentence(it)),
@@ -228,6 +252,10 @@ pub fn input_label(input: &Input) -> String {
         Input::Compact => "compact".to_owned(),
         Input::ReportUnreachable { peer } => format!("{peer} unreachable"),
         Input::ReportSnapshot { peer, ok } => format!("snapshot for {peer} {}", arrived(*ok)),
+        Input::Persist => "write durable".to_owned(),
+        Input::Apply => "applied".to_owned(),
+        Input::RestartKeeping { writes } => format!("crash keeping {writes}, restart"),
+        Input::ReadIndex { context } => format!("client reads {context}"),
     }
 }
 
@@ -398,8 +426,27 @@ fn said(style: Style, body: &Body) -> Vec<String> {
             index,
             rejected: Some(RejectHint { index: hint, term }),
         } => vec![format!("rejected {index}"), format!("hint {hint}@{term}")],
-        Body::Heartbeat { commit } => vec![format!("commit {commit}")],
+        Body::Heartbeat { commit, round } => {
+            let of_round = (*round > 0).then(|| format!("round {round}"));
+            [format!("commit {commit}")]
+                .into_iter()
+                .chain(of_round)
+                .collect()
+        }
+        Body::RoundResponse { round } => vec![format!("round {round}")],
         Body::HeartbeatResponse | Body::TimeoutNow => Vec::new(),
+        Body::ReadIndex { origin, context } => {
+            vec![format!(
+                "read {context} {} {origin}",
+                pick("of", "of server")
+            )]
+        }
+        Body::ReadIndexResponse { context, index } => {
+            vec![
+                format!("read {context}"),
+                format!("{} {index}", pick("at", "at index")),
+            ]
+        }
         Body::TransferLeader { transferee } => {
             vec![format!("{} {transferee}", pick("to", "to server"))]
         }

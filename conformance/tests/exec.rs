@@ -150,6 +150,7 @@ fn a_server_is_moved_step_by_step() {
         outcome: Outcome::Refused(Refusal::ProposalDropped),
         sent: Vec::new(),
         handed: Vec::new(),
+        read_states: Vec::new(),
     });
     assert_eq!(server.apply(&Input::Propose(7)).unwrap(), dropped);
     drop(server);

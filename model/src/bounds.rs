@@ -3,6 +3,8 @@
 
 use crate::configuration::ConfChange;
 use std::fmt;
+use std::str::FromStr;
+use thiserror::Error;
 
 /// The number of times that the environment may do something in one run, at all servers together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +34,7 @@ impl fmt::Display for Budget {
     }
 }
 
-impl std::str::FromStr for Budget {
+impl FromStr for Budget {
     type Err = std::num::ParseIntError;
 
     /// A number, or `unlimited`.
@@ -265,6 +267,38 @@ pub enum Timing {
     /// A follower's lease or timer ends only after its leader has found it silent for a whole election timeout and not
     /// heard from it since, and its answers do not arrive after that.
     Silent,
+}
+
+impl Timing {
+    const NAMES: [(Timing, &'static str); 3] = [
+        (Timing::Free, "free"),
+        (Timing::Elapsed, "elapsed"),
+        (Timing::Silent, "silent"),
+    ];
+}
+
+impl fmt::Display for Timing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut names = Timing::NAMES.into_iter();
+        let name = names.find(|(timing, _)| timing == self);
+        f.write_str(name.map_or("free", |(_, name)| name))
+    }
+}
+
+/// The text names no supposition.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{0:?} is none of free, elapsed and silent")]
+pub struct NoTiming(String);
+
+impl FromStr for Timing {
+    type Err = NoTiming;
+
+    fn from_str(text: &str) -> Result<Timing, NoTiming> {
+        let mut names = Timing::NAMES.into_iter();
+        let named = names.find(|(_, name)| *name == text);
+        let named = named.map(|(timing, _)| timing);
+        named.ok_or_else(|| NoTiming(text.to_owned()))
+    }
 }
 
 impl Bounds {

@@ -15,7 +15,7 @@ use crate::report::steps::count;
 use crate::report::{Job, Status};
 use lockstep_engine::{Report, Verdict};
 use lockstep_model::{Bounds, Kind};
-use lockstep_traces::{Config, Trace};
+use lockstep_traces::{Config, Reads, Storage, Trace};
 
 /// Explores one target within the bounds of one model; without a report if there was nothing to explore.
 pub fn run(
@@ -36,6 +36,12 @@ pub fn run(
     if chosen.cluster.bounds().have(Kind::Compact) {
         let why =
             "the properties of an implementation read whole logs, and this model compacts them";
+        return Ok((not_applicable(target, chosen, why), None));
+    }
+    let settings = chosen.cluster.settings().config();
+    if settings.storage == Storage::Async || settings.reads != Reads::Off {
+        let why =
+            "the properties of an implementation do not know asynchronous storage and reads yet";
         return Ok((not_applicable(target, chosen, why), None));
     }
     let exploration = Exploration {

@@ -286,6 +286,7 @@ fn hidden_way(chosen: &Chosen, hidden: &HiddenState, inputs: &[Input]) -> Trace 
                 outcome: step.outcome,
                 view: server.view(settings),
                 sent: step.sent,
+                read_states: step.read_states,
             }),
         }
     });

@@ -3,8 +3,10 @@
 use super::error::CliError;
 use crate::path::budget_name;
 use clap::Args;
-use lockstep_model::{Bounds, Budget, Cluster, ConfChange, Dialect, Kind, Preset, Settings};
-use lockstep_traces::ServerSet;
+use lockstep_model::{
+    Bounds, Budget, Cluster, ConfChange, Dialect, Kind, Preset, Settings, Timing,
+};
+use lockstep_traces::{Reads, ServerSet, Storage};
 use std::collections::BTreeMap;
 
 /// A preset and its changes.
@@ -48,6 +50,15 @@ pub struct ModelArgs {
     /// A leader takes changes of membership as they come, whether or not they fit
     #[arg(long, value_name = "BOOL")]
     disable_conf_change_validation: Option<bool>,
+    /// How servers write to their storage: atomic (done when an input ends) or async (outstanding until it is done)
+    #[arg(long, value_name = "STORAGE", value_parser = named::<Storage>)]
+    storage: Option<Storage>,
+    /// With asynchronous storage: an application comes back with its last snapshot, not with all that it had applied
+    #[arg(long, value_name = "BOOL")]
+    application_in_memory: Option<bool>,
+    /// How leaders answer reads: off (nobody reads), safe (after a round of heartbeats) or lease_based
+    #[arg(long, value_name = "READS", value_parser = named::<Reads>)]
+    reads: Option<Reads>,
     #[command(flatten)]
     bounds: BoundArgs,
 }
@@ -114,6 +125,24 @@ struct BoundArgs {
     /// How many times the other change may be proposed; with --other-change alone it is 1
     #[arg(long, value_name = "BUDGET")]
     other_changes: Option<Budget>,
+    /// How many appends may be outstanding at one server
+    #[arg(long, value_name = "N")]
+    max_outstanding: Option<usize>,
+    /// How many outstanding appends may become durable
+    #[arg(long, value_name = "BUDGET")]
+    persists: Option<Budget>,
+    /// How many outstanding applies may be done
+    #[arg(long, value_name = "BUDGET")]
+    applies: Option<Budget>,
+    /// How many times clients may read with context 1
+    #[arg(long, value_name = "BUDGET")]
+    read_indexes: Option<Budget>,
+    /// How many times clients may read with context 2
+    #[arg(long, value_name = "BUDGET")]
+    other_read_indexes: Option<Budget>,
+    /// What may be supposed of clocks where reads are answered by lease: free (nothing), elapsed or silent
+    #[arg(long, value_name = "TIMING")]
+    timing: Option<Timing>,
     /// How many of all these but timeouts and proposals may happen in one run together
     #[arg(long, value_name = "BUDGET")]
     disturbances: Option<Budget>,
@@ -220,6 +249,12 @@ impl ModelArgs {
             &mut config.disable_conf_change_validation,
             self.disable_conf_change_validation,
         );
+        set(&mut config.storage, self.storage);
+        set(
+            &mut config.application_in_memory,
+            self.application_in_memory,
+        );
+        set(&mut config.reads, self.reads);
         let mut bounds = preset.bounds;
         self.bounds.apply(&mut bounds);
         let proposes = [Kind::ProposeConfChange, Kind::ProposeOtherConfChange];
@@ -274,6 +309,12 @@ impl ModelArgs {
             "disable-conf-change-validation",
             self.disable_conf_change_validation.map(|it| it.to_string()),
         );
+        add("storage", self.storage.map(name_of));
+        add(
+            "application-in-memory",
+            self.application_in_memory.map(|it| it.to_string()),
+        );
+        add("reads", self.reads.map(name_of));
         add("change", self.bounds.change.map(|it| it.to_string()));
         add(
             "other-change",
@@ -354,8 +395,18 @@ impl Chosen {
             (false, true) => ", changes not validated",
             (true, true) => ", stepping down on removal, changes not validated",
         };
+        let storage = match (config.storage, config.application_in_memory) {
+            (Storage::Atomic, _) => "",
+            (Storage::Async, false) => ", asynchronous storage",
+            (Storage::Async, true) => ", asynchronous storage, applications in memory",
+        };
+        let reads = match config.reads {
+            Reads::Off => "",
+            Reads::Safe => ", reads by rounds",
+            Reads::LeaseBased => ", reads by lease",
+        };
         format!(
-            "{} servers{members}, {}, {}, {entries} per append, {} in flight{forwards}{room}{removal}{departures}",
+            "{} servers{members}, {}, {}, {entries} per append, {} in flight{forwards}{room}{removal}{storage}{reads}{departures}",
             config.servers,
             on("PreVote", config.pre_vote),
             on("CheckQuorum", config.check_quorum),
@@ -387,7 +438,13 @@ impl Chosen {
     /// The bounds, without the budgets of features that the model leaves out.
     fn bounds_in_use(&self) -> impl Iterator<Item = (&'static str, String)> {
         let bounds = *self.cluster.bounds();
+        let config = self.cluster.settings().config();
         let unused = move |name: &str| {
+            match name {
+                "max_outstanding" => return config.storage != Storage::Async,
+                "timing" => return config.reads != Reads::LeaseBased,
+                _ => {}
+            }
             let mut more = Kind::MORE.into_iter();
             more.any(|kind| budget_name(kind) == name && !bounds.have(kind))
         };
@@ -422,6 +479,12 @@ impl BoundArgs {
             set(&mut place.0, change);
             set(&mut place.1, budget.or(once));
         }
+        set(&mut bounds.max_outstanding, self.max_outstanding);
+        set(&mut bounds.persists, self.persists);
+        set(&mut bounds.applies, self.applies);
+        set(&mut bounds.reads[0], self.read_indexes);
+        set(&mut bounds.reads[1], self.other_read_indexes);
+        set(&mut bounds.timing, self.timing);
         set(&mut bounds.disturbances, self.disturbances);
     }
 }
@@ -445,6 +508,11 @@ pub fn bound_rows(bounds: &Bounds) -> Vec<(&'static str, String)> {
         unreachable_reports,
         snapshot_reports,
         changes: [(_, changes), (_, other_changes)],
+        max_outstanding,
+        persists,
+        applies,
+        reads: [read_indexes, other_read_indexes],
+        timing,
         disturbances,
     } = bounds;
     vec![
@@ -465,6 +533,12 @@ pub fn bound_rows(bounds: &Bounds) -> Vec<(&'static str, String)> {
         ("snapshot_reports", snapshot_reports.to_string()),
         ("changes", changes.to_string()),
         ("other_changes", other_changes.to_string()),
+        ("max_outstanding", max_outstanding.to_string()),
+        ("persists", persists.to_string()),
+        ("applies", applies.to_string()),
+        ("read_indexes", read_indexes.to_string()),
+        ("other_read_indexes", other_read_indexes.to_string()),
+        ("timing", timing.to_string()),
         ("disturbances", disturbances.to_string()),
     ]
 }
@@ -481,6 +555,17 @@ fn find(name: &str) -> Result<&'static Preset, CliError> {
                 names.join(", ")
             ))
         })
+}
+
+/// A value by the name that it has in traces.
+fn named<T: serde::de::DeserializeOwned>(name: &str) -> Result<T, String> {
+    serde_json::from_value(name.into()).map_err(|error| error.to_string())
+}
+
+/// The name of a value in traces.
+fn name_of<T: serde::Serialize>(value: T) -> String {
+    let name = serde_json::to_value(value).unwrap_or_default();
+    name.as_str().unwrap_or_default().to_owned()
 }
 
 fn set<T>(place: &mut T, value: Option<T>) {

@@ -328,16 +328,18 @@ impl Machines for Code<'_> {
     type Budgets = Spent;
 
     fn shape(&self) -> Shape {
-        let of = |kind| Action::numbers_of(kind).start;
+        let propose = Action::numbers_of(Kind::Propose).next();
+        let propose = propose.unwrap_or_else(|| unreachable!("every kind has a number"));
         Shape {
             servers: self.config.server_ids().count(),
             max_in_flight: self.bounds.max_in_flight,
             local_kinds: Action::LOCAL_EVENTS,
             deliver: Action::Deliver(0).event_number(),
-            duplicate: of(Kind::Duplicate),
-            drop: of(Kind::Drop),
-            parametric: KindSet::EMPTY.with(of(Kind::Propose), true),
+            duplicate: Action::Duplicate(0).event_number(),
+            drop: Action::Drop(0).event_number(),
+            parametric: KindSet::EMPTY.with(propose, true),
             probes: false,
+            records_steps: false,
         }
     }
 
@@ -381,6 +383,11 @@ impl Machines for Code<'_> {
             | Action::ProposeOtherConfChange(i)
             | Action::ForgetLeader(i)
             | Action::Compact(i)
+            | Action::Persist(i)
+            | Action::Apply(i)
+            | Action::ReadIndex(i)
+            | Action::ReadOtherIndex(i)
+            | Action::RestartKeeping(i, _)
             | Action::TransferLeadership(i, _)
             | Action::ReportUnreachable(i, _)
             | Action::ReportSnapshot(i, _, _) => {

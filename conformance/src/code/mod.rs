@@ -24,8 +24,8 @@ use components::Answer;
 use lockstep_engine::{Checked, Search, SearchError, Trace};
 use lockstep_model::{Action, Bounds, Id};
 use lockstep_traces::{
-    Config, Event, Expected, Header, Index, Input, Message, NodeView, Provenance, Role, ServerId,
-    Step,
+    Config, Event, Expected, Header, Index, Input, Message, NodeView, Provenance, Reads, Role,
+    ServerId, Step,
 };
 use rustc_hash::FxHashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -301,6 +301,14 @@ impl<'a> Code<'a> {
             Action::ProposeOtherConfChange(i) => local(slot(i), self.change(1)),
             Action::ForgetLeader(i) => local(slot(i), Input::ForgetLeader),
             Action::Compact(i) => local(slot(i), Input::Compact),
+            Action::Persist(i) => local(slot(i), Input::Persist),
+            Action::Apply(i) => local(slot(i), Input::Apply),
+            Action::ReadIndex(i) => local(slot(i), Input::ReadIndex { context: 1 }),
+            Action::ReadOtherIndex(i) => local(slot(i), Input::ReadIndex { context: 2 }),
+            Action::RestartKeeping(i, kept) => {
+                let writes = (*kept).into();
+                local(slot(i), Input::RestartKeeping { writes })
+            }
             Action::TransferLeadership(i, to) => {
                 let to = (*to).into();
                 local(slot(i), Input::TransferLeadership { to })
@@ -347,6 +355,8 @@ impl<'a> Code<'a> {
                         outcome: answer.outcome,
                         view: NodeView::clone(&answer.node.view),
                         sent: answer.sent,
+                        // Reads are not explored here.
+                        read_states: Vec::new(),
                     });
                     Event::Server {
                         server: node.id,
@@ -387,6 +397,12 @@ pub(crate) fn matters(action: Action, node: &Node, config: &Config) -> bool {
             config.server_ids().any(|id| id == ServerId::from(to)) && (leads || knows_leader)
         }
         Action::ReportUnreachable(_, id) | Action::ReportSnapshot(_, id, _) => peer(&id),
+        Action::Persist(_) => !view.appends.is_empty(),
+        Action::Apply(_) => !view.applies.is_empty(),
+        Action::RestartKeeping(_, kept) => usize::from(kept) <= view.appends.len(),
+        Action::ReadIndex(_) | Action::ReadOtherIndex(_) => {
+            config.reads != Reads::Off && (leads || knows_leader)
+        }
         Action::Deliver(_) | Action::Duplicate(_) | Action::Drop(_) => false,
     }
 }

@@ -424,7 +424,7 @@ fn as_step<'a>(condition: OnStep) -> fn(&Code<'a>, &CodeState, &Action, &CodeSta
 }
 
 /// The names of messages.
-pub(super) const BODIES: [&str; 12] = [
+pub(super) const BODIES: [&str; 15] = [
     "RequestVote",
     "RequestVoteResponse",
     "RequestPreVote",
@@ -437,6 +437,9 @@ pub(super) const BODIES: [&str; 12] = [
     "TransferLeader",
     "Propose",
     "InstallSnapshot",
+    "RoundResponse",
+    "ReadIndex",
+    "ReadIndexResponse",
 ];
 
 pub(super) fn number_of(body: &Body) -> usize {
@@ -453,6 +456,9 @@ pub(super) fn number_of(body: &Body) -> usize {
         Body::TransferLeader { .. } => 9,
         Body::Propose { .. } => 10,
         Body::InstallSnapshot { .. } => 11,
+        Body::RoundResponse { .. } => 12,
+        Body::ReadIndex { .. } => 13,
+        Body::ReadIndexResponse { .. } => 14,
     }
 }
 
@@ -510,6 +516,11 @@ fn moved<'a>(before: &'a CodeState, action: &Action, after: &'a CodeState) -> Op
         | Action::ProposeOtherConfChange(i)
         | Action::ForgetLeader(i)
         | Action::Compact(i)
+        | Action::Persist(i)
+        | Action::Apply(i)
+        | Action::ReadIndex(i)
+        | Action::ReadOtherIndex(i)
+        | Action::RestartKeeping(i, _)
         | Action::TransferLeadership(i, _)
         | Action::ReportUnreachable(i, _)
         | Action::ReportSnapshot(i, _, _) => usize::from(i.get()) - 1,

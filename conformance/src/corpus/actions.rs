@@ -123,6 +123,10 @@ fn kind_of(event: &Event) -> &'static str {
             Input::Compact => "compact",
             Input::ReportUnreachable { .. } => "report-unreachable",
             Input::ReportSnapshot { .. } => "report-snapshot",
+            Input::Persist => "persist",
+            Input::Apply => "apply",
+            Input::RestartKeeping { .. } => "restart-keeping",
+            Input::ReadIndex { .. } => "read-index",
             Input::Deliver(Message { body, .. }) => match body {
                 Body::RequestVote { .. } => "request-vote",
                 Body::RequestVoteResponse { .. } => "request-vote-response",
@@ -136,6 +140,9 @@ fn kind_of(event: &Event) -> &'static str {
                 Body::TransferLeader { .. } => "transfer-leader",
                 Body::Propose { .. } => "forwarded-proposal",
                 Body::InstallSnapshot { .. } => "install-snapshot",
+                Body::RoundResponse { .. } => "round-response",
+                Body::ReadIndex { .. } => "forwarded-read",
+                Body::ReadIndexResponse { .. } => "read-index-response",
             },
         },
     }

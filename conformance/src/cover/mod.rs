@@ -264,6 +264,7 @@ fn server_steps<'a>(
             outcome: step.outcome,
             view: server.view(settings),
             sent: step.sent,
+            read_states: step.read_states,
         };
         let event = Event::Server {
             server: id,

@@ -110,6 +110,7 @@ fn disagreement(
         outcome: transition.outcome,
         view: transition.next.server(server).view(cluster.settings()),
         sent: transition.sent,
+        read_states: transition.read_states,
     };
     let applied = before.server(server).view(cluster.settings()).applied;
     let theirs = Wanted::new(said, applied);

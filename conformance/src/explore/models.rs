@@ -163,6 +163,12 @@ fn named_bounds(named: &BTreeMap<String, u64>) -> Bounds {
     bounds
 }
 
+/// The name of a value in traces.
+fn key(value: &impl serde::Serialize) -> String {
+    let name = serde_json::to_value(value).unwrap_or_default();
+    name.as_str().unwrap_or_default().to_owned()
+}
+
 /// Every switch and bound. The patterns name every field, so that a new one is not forgotten.
 pub fn settings(config: &Config, bounds: &Bounds) -> Vec<Setting> {
     let Config {
@@ -177,6 +183,9 @@ pub fn settings(config: &Config, bounds: &Bounds) -> Vec<Setting> {
         learners,
         step_down_on_removal,
         disable_conf_change_validation,
+        storage,
+        application_in_memory,
+        reads: read_option,
     } = config;
     let Bounds {
         max_term,
@@ -195,6 +204,11 @@ pub fn settings(config: &Config, bounds: &Bounds) -> Vec<Setting> {
         unreachable_reports,
         snapshot_reports,
         changes: [(change, changes), (other_change, other_changes)],
+        max_outstanding,
+        persists,
+        applies,
+        reads: [read_indexes, other_read_indexes],
+        timing,
         disturbances,
     } = bounds;
     let size = |unlimited: bool, value: String| {
@@ -219,6 +233,9 @@ pub fn settings(config: &Config, bounds: &Bounds) -> Vec<Setting> {
             "disable_conf_change_validation",
             disable_conf_change_validation.to_string(),
         ),
+        ("storage", key(storage)),
+        ("application_in_memory", application_in_memory.to_string()),
+        ("reads", key(read_option)),
         (
             "max_term",
             size(*max_term == u32::MAX, max_term.to_string()),
@@ -244,6 +261,15 @@ pub fn settings(config: &Config, bounds: &Bounds) -> Vec<Setting> {
         ("other_change", other_change.to_string()),
         ("changes", changes.to_string()),
         ("other_changes", other_changes.to_string()),
+        (
+            "max_outstanding",
+            size(*max_outstanding == usize::MAX, max_outstanding.to_string()),
+        ),
+        ("persists", persists.to_string()),
+        ("applies", applies.to_string()),
+        ("read_indexes", read_indexes.to_string()),
+        ("other_read_indexes", other_read_indexes.to_string()),
+        ("timing", timing.to_string()),
         ("disturbances", disturbances.to_string()),
     ];
     let rows = rows.into_iter();
@@ -273,6 +299,12 @@ fn change(config: &mut Config, bounds: &mut Bounds, name: &str, value: &str) -> 
         "max_term" => bounds.max_term = value.parse().ok()?,
         "max_in_flight" if unlimited => bounds.max_in_flight = usize::MAX,
         "max_in_flight" => bounds.max_in_flight = value.parse().ok()?,
+        "storage" => config.storage = serde_json::from_value(value.into()).ok()?,
+        "application_in_memory" => config.application_in_memory = value.parse().ok()?,
+        "reads" => config.reads = serde_json::from_value(value.into()).ok()?,
+        "max_outstanding" if unlimited => bounds.max_outstanding = usize::MAX,
+        "max_outstanding" => bounds.max_outstanding = value.parse().ok()?,
+        "timing" => bounds.timing = value.parse().ok()?,
         _ => {
             let budget: Budget = value.parse().ok()?;
             let place = match name {
@@ -291,6 +323,10 @@ fn change(config: &mut Config, bounds: &mut Bounds, name: &str, value: &str) -> 
                 "snapshot_reports" => &mut bounds.snapshot_reports,
                 "changes" => &mut bounds.changes[0].1,
                 "other_changes" => &mut bounds.changes[1].1,
+                "persists" => &mut bounds.persists,
+                "applies" => &mut bounds.applies,
+                "read_indexes" => &mut bounds.reads[0],
+                "other_read_indexes" => &mut bounds.reads[1],
                 "disturbances" => &mut bounds.disturbances,
                 _ => return None,
             };

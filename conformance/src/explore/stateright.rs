@@ -146,6 +146,7 @@ impl Model for Readable {
             outcome: transition.outcome,
             view: view(&transition.next),
             sent: transition.sent,
+            read_states: transition.read_states,
         };
         Some(describe(&view(state), &expected))
     }

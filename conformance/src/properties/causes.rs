@@ -561,6 +561,7 @@ fn bodies(view: &NodeView) -> Vec<Body> {
         });
         all.push(Body::Heartbeat {
             commit: Index(index),
+            round: 0,
         });
         let prev = index
             .checked_sub(1)
@@ -703,11 +704,28 @@ fn near(message: &Message) -> Vec<Message> {
                 }
             }
         }
-        Body::Heartbeat { commit } => {
+        Body::Heartbeat { commit, round } => {
             for commit in around(*commit) {
-                put(Body::Heartbeat { commit });
+                let round = *round;
+                put(Body::Heartbeat { commit, round });
+            }
+            for round in [round.saturating_sub(1), round + 1] {
+                let commit = *commit;
+                put(Body::Heartbeat { commit, round });
             }
         }
+        Body::RoundResponse { round } => {
+            for round in [round.saturating_sub(1).max(1), round + 1] {
+                put(Body::RoundResponse { round });
+            }
+        }
+        Body::ReadIndexResponse { context, index } => {
+            for index in around(*index) {
+                let context = *context;
+                put(Body::ReadIndexResponse { context, index });
+            }
+        }
+        Body::ReadIndex { .. } => {}
         Body::HeartbeatResponse => {}
     }
     all

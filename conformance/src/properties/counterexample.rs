@@ -187,6 +187,8 @@ impl<'a> Evaluation<'a> {
             let did = Did {
                 view: &view,
                 sent: &sent,
+                outcome: output.outcome,
+                read_states: &output.read_states,
             };
             let taken = match self.run.step(&step.event, Some(did)) {
                 Ok(Some(taken)) => taken,
@@ -358,11 +360,51 @@ fn completed(
                 view.durable.clone_from(&from.durable);
                 continue;
             }
+            Field::PostponedReads => {
+                view.postponed_reads.clone_from(&from.postponed_reads);
+                continue;
+            }
+            Field::UnconfirmedReads => {
+                view.unconfirmed_reads.clone_from(&from.unconfirmed_reads);
+                continue;
+            }
+            Field::ConfirmedReads => {
+                view.confirmed_reads = from.confirmed_reads;
+                continue;
+            }
+            Field::HandedOver => {
+                view.handed_over = from.handed_over;
+                continue;
+            }
+            Field::Stable => {
+                view.stable = from.stable;
+                continue;
+            }
+            Field::UnstableSnapshot => {
+                view.unstable_snapshot = from.unstable_snapshot;
+                continue;
+            }
+            Field::OwnMatch => {
+                view.own_match = from.own_match;
+                continue;
+            }
+            Field::Appends => {
+                view.appends.clone_from(&from.appends);
+                continue;
+            }
+            Field::Applies => {
+                view.applies.clone_from(&from.applies);
+                continue;
+            }
             Field::Messages => {
                 sent.clone_from(&expected.sent);
                 continue;
             }
-            Field::Outcome | Field::AfterPersist | Field::Handed | Field::InflightCount => continue,
+            Field::Outcome
+            | Field::AfterPersist
+            | Field::Handed
+            | Field::ReadStates
+            | Field::InflightCount => continue,
             Field::Match => |peer, from| peer.matched = from.matched,
             Field::Next => |peer, from| peer.next = from.next,
             Field::ProgressState => |peer, from| peer.state = from.state,

@@ -4,7 +4,8 @@ use crate::compare::start_view;
 use crate::target::Output;
 use lockstep_model::properties::Taken;
 use lockstep_traces::{
-    Config, Emitted, Entry, Event, Expected, Input, Message, NodeView, Role, ServerId, Term,
+    Config, Emitted, Entry, Event, Expected, Index, Input, Message, NodeView, Outcome, ReadState,
+    Role, ServerId, Term,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,6 +16,10 @@ pub struct Did<'a> {
     pub view: &'a NodeView,
     /// The messages that it sent.
     pub sent: &'a [Emitted],
+    /// What its caller was told.
+    pub outcome: Outcome,
+    /// The reads of its clients that were answered.
+    pub read_states: &'a [ReadState],
 }
 
 impl<'a> Did<'a> {
@@ -23,6 +28,8 @@ impl<'a> Did<'a> {
         Did {
             view: &expected.view,
             sent: &expected.sent,
+            outcome: expected.outcome,
+            read_states: &expected.read_states,
         }
     }
 
@@ -31,6 +38,8 @@ impl<'a> Did<'a> {
         Did {
             view,
             sent: &output.sent,
+            outcome: output.outcome,
+            read_states: &output.read_states,
         }
     }
 }
@@ -48,6 +57,8 @@ pub struct Follower {
     leaders: BTreeMap<Term, BTreeSet<ServerId>>,
     committed_in: Vec<Term>,
     committed: Vec<(Entry, Term)>,
+    led_twice: Option<Term>,
+    asked: Vec<(ServerId, u64, Index)>,
 }
 
 impl Follower {
@@ -60,6 +71,8 @@ impl Follower {
             leaders: BTreeMap::new(),
             committed_in: Vec::new(),
             committed: Vec::new(),
+            led_twice: None,
+            asked: Vec::new(),
         }
     }
 
@@ -102,7 +115,10 @@ impl Follower {
         let sent: Vec<Message> = did.sent.iter().map(|it| it.message.clone()).collect();
         self.in_flight.extend(sent.iter().cloned());
         self.servers[slot].clone_from(did.view);
-        self.record(server, before[slot].commit.0, did.view);
+        if let (Input::ReadIndex { context }, Outcome::Accepted) = (input, did.outcome) {
+            self.ask(server, *context);
+        }
+        self.record(&before[slot], server, did.view);
         Ok(Some(Taken {
             before,
             server,
@@ -113,6 +129,9 @@ impl Follower {
             leaders: self.leaders.clone(),
             committed_in: self.committed_in.clone(),
             committed: self.committed.clone(),
+            led_twice: self.led_twice,
+            asked: self.asked.clone(),
+            read_states: did.read_states.to_vec(),
         }))
     }
 
@@ -121,12 +140,24 @@ impl Follower {
         position.ok_or(Strayed)
     }
 
-    fn record(&mut self, server: ServerId, committed: u64, view: &NodeView) {
+    /// A client that asks again cannot tell the answers apart, so that it is promised no more than at first.
+    fn ask(&mut self, server: ServerId, context: u64) {
+        let of = |it: &&(ServerId, u64, Index)| (it.0, it.1) == (server, context);
+        if self.asked.iter().find(of).is_none() {
+            let least = Index(self.committed_in.len() as u64);
+            self.asked.push((server, context, least));
+        }
+    }
+
+    fn record(&mut self, before: &NodeView, server: ServerId, view: &NodeView) {
         let leads = view.role == Role::Leader;
         if leads {
-            self.leaders.entry(view.term).or_default().insert(server);
+            let new = self.leaders.entry(view.term).or_default().insert(server);
+            if !new && before.role != Role::Leader {
+                self.led_twice.get_or_insert(view.term);
+            }
         }
-        if view.commit.0 <= committed {
+        if view.commit <= before.commit {
             return;
         }
         // A commit index beyond the log commits what is there.

@@ -427,6 +427,7 @@ fn read_result(result: WireResult, before: &NodeView, shown: FieldSet) -> Result
             outcome,
             sent: result.sent.into_iter().flatten().map(Into::into).collect(),
             handed: result.handed.unwrap_or_default(),
+            read_states: result.read_states,
         }),
         _ => {
             return Err(Failure::Reply(

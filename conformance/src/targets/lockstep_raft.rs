@@ -5,6 +5,7 @@
 //! asks, so that at the end of every input everything is durable and applied.
 
 mod application;
+mod outstanding;
 mod view;
 mod vocabulary;
 
@@ -18,12 +19,13 @@ use crate::target::{
 };
 use crate::timers::{Reset, Tenure};
 use lockstep_raft::{
-    ConfState, Core, DropReason, Error, MemoryStorage, PeerError, SnapshotStatus, TimerEvent,
-    TimerReset,
+    ConfState, Core, DropReason, Error, Index, MemoryStorage, PeerError, SnapshotStatus,
+    TimerEvent, TimerReset,
 };
 use lockstep_traces::{
-    ConfChange, Config, Field, Input, NodeView, Outcome, Payload, Refusal, ServerId,
+    ConfChange, Config, Field, Input, NodeView, Outcome, Payload, Refusal, ServerId, Storage,
 };
+use outstanding::Outstanding;
 use vocabulary::node;
 
 /// The production Raft as a target.
@@ -42,8 +44,10 @@ impl Target for LockstepRaft {
         description("lockstep-raft")
     }
 
-    fn lacks(&self, _: &Needs) -> Vec<&'static str> {
-        Vec::new()
+    fn lacks(&self, needs: &Needs) -> Vec<&'static str> {
+        // Its reads are not compared yet.
+        let reads = |name: &&'static str| ["reads", "read_index"].contains(name);
+        needs.features().filter(reads).collect()
     }
 
     fn start(&self, config: &Config, id: ServerId) -> Result<LockstepServer, TargetError> {
@@ -119,6 +123,7 @@ impl TargetServer for LockstepServer {
     fn apply(&mut self, input: &Input) -> Result<Reaction, TargetError> {
         let before = Tenure::from(&self.view()?);
         let none = TimerReset::default();
+        let mut done = Settled::default();
         let result = match input {
             Input::Timeout => self.core.on_timer(TimerEvent::ElectionTimeout),
             Input::LeaseExpire => self.core.on_timer(TimerEvent::LeaseExpired),
@@ -127,11 +132,33 @@ impl TargetServer for LockstepServer {
             Input::Propose(value) => self.core.propose(vocabulary::value(*value)).map(|()| none),
             Input::ProposeConfChange(change) => self.propose_conf_change(change),
             Input::Deliver(message) => self.core.step(to_raft(message)),
-            Input::Restart => self.restart().map(|()| none),
+            Input::Restart => {
+                self.restart(0)?;
+                Ok(none)
+            }
+            Input::RestartKeeping { writes } => {
+                self.restart(*writes)?;
+                Ok(none)
+            }
+            Input::Persist => {
+                done = self.application.persist_oldest(&mut self.core)?;
+                Ok(none)
+            }
+            Input::Apply => {
+                done = self.application.apply_oldest(&mut self.core)?;
+                Ok(none)
+            }
+            Input::ReadIndex { context } => self
+                .core
+                .read_index(vocabulary::context(*context))
+                .map(|()| none),
             Input::TransferLeadership { to } => self.core.transfer_leadership(node(*to)),
             Input::ForgetLeader => self.core.forget_leader().map(|()| none),
             Input::Compact => {
-                application::compact(&mut self.core, self.application.applied())?;
+                // Nobody makes a snapshot while another one is being installed.
+                if self.core.log().unstable().snapshot().is_none() {
+                    application::compact(&mut self.core, self.application.applied())?;
+                }
                 Ok(none)
             }
             Input::ReportUnreachable { peer } => {
@@ -148,17 +175,30 @@ impl TargetServer for LockstepServer {
         };
         let ordered = *result.as_ref().unwrap_or(&none);
         let outcome = outcome(result.map(drop), input, &self.core)?;
+        let waiting = self
+            .application
+            .outstanding()
+            .map_or(0, Outstanding::writes);
         let Settled {
-            sent,
-            handed,
-            timer,
+            mut sent,
+            mut handed,
+            mut timer,
+            read_states,
         } = self.application.settle(&mut self.core)?;
+        sent.splice(0..0, done.sent);
+        handed.splice(0..0, done.handed);
+        timer = timer.and(done.timer);
         let after = Tenure::from(&self.view()?);
+        // A vote is given when it is handed over, not when it leaves.
+        let given_now = match self.application.outstanding() {
+            None => sent.clone(),
+            Some(outstanding) => outstanding.responses_behind(waiting, self.core.id())?,
+        };
         // Orders to the timer. There is none here, but they are checked all the same: on every edge,
         // where a walk sees only some. A restart has none left, since a new timer counts from zero.
         let orders = match input {
-            Input::Restart => Reset::default(),
-            _ => Reset::of(before, input, after, &sent),
+            Input::Restart | Input::RestartKeeping { .. } => Reset::default(),
+            _ => Reset::of(before, input, after, &given_now),
         };
         let TimerReset {
             election,
@@ -175,11 +215,12 @@ impl TargetServer for LockstepServer {
             outcome,
             sent,
             handed,
+            read_states,
         }))
     }
 
     fn view(&mut self) -> Result<NodeView, TargetError> {
-        view(&self.core, &self.group)
+        view(&self.core, &self.application, &self.group)
     }
 }
 
@@ -203,8 +244,9 @@ impl LockstepServer {
         async_storage_writes: bool,
     ) -> Result<LockstepServer, TargetError> {
         let Setup { mut raft, storage } = raft_config(config, id)?;
-        raft.async_storage_writes = async_storage_writes;
-        let application = Application::new(&storage, raft.applied);
+        let stores_later = config.storage == Storage::Async;
+        raft.async_storage_writes = async_storage_writes || stores_later;
+        let application = application(config, &storage, raft.applied);
         let core =
             Core::new(&raft, storage).map_err(|error| TargetError::Setup(error.to_string()))?;
         Ok(LockstepServer {
@@ -233,12 +275,25 @@ impl LockstepServer {
     }
 
     /// The process dies, and another is started on the same storage.
-    fn restart(&mut self) -> Result<(), Error> {
-        self.config.applied = self.application.applied();
-        let storage = self.core.storage().clone();
-        self.application = Application::new(&storage, self.config.applied);
-        self.core = Core::new(&self.config, storage)?;
+    fn restart(&mut self, kept: u64) -> Result<(), TargetError> {
+        let in_memory = self.group.application_in_memory;
+        let crashed = self
+            .application
+            .after_crash(self.core.storage(), kept, in_memory)?;
+        let (storage, applied) = crashed;
+        self.config.applied = applied;
+        self.application = application(&self.group, &storage, applied);
+        self.core = Core::new(&self.config, storage).map_err(failed)?;
         Ok(())
+    }
+}
+
+/// The application of a server that starts on that storage, with storage threads as the group has them.
+fn application(group: &Config, storage: &MemoryStorage, applied: Index) -> Application {
+    let application = Application::new(storage, applied);
+    match group.storage {
+        Storage::Atomic => application,
+        Storage::Async => application.with_storage_threads(),
     }
 }
 

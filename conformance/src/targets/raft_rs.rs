@@ -254,7 +254,11 @@ impl RaftRsServer {
             | Input::ForgetLeader
             | Input::Compact
             | Input::ReportUnreachable { .. }
-            | Input::ReportSnapshot { .. } => {
+            | Input::ReportSnapshot { .. }
+            | Input::Persist
+            | Input::Apply
+            | Input::RestartKeeping { .. }
+            | Input::ReadIndex { .. } => {
                 return Err(format!("{} is not driven yet", input.name()));
             }
         };
@@ -278,6 +282,7 @@ impl RaftRsServer {
                 outcome: Outcome::Refused(Refusal::ProposalDropped),
                 sent: Vec::new(),
                 handed,
+                read_states: Vec::new(),
             }));
         }
         let sent = sent
@@ -288,6 +293,7 @@ impl RaftRsServer {
             outcome,
             sent,
             handed,
+            read_states: Vec::new(),
         }))
     }
 
@@ -363,6 +369,7 @@ impl RaftRsServer {
             configuration: lockstep_traces::Configuration::default(),
             pending_conf_index: Index(0),
             uncommitted: 0,
+            ..NodeView::default()
         })
     }
 }

@@ -57,6 +57,7 @@ impl TargetServer for SpecServer {
             outcome: step.outcome,
             view: self.server.view(&self.settings),
             sent: step.sent,
+            read_states: step.read_states,
         };
         let output = Wanted::new(&expected, before).output.into_owned();
         Ok(Reaction::Driven(output))

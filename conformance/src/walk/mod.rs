@@ -439,6 +439,7 @@ fn explained(
             outcome: actual.output.outcome,
             view: actual.view.clone(),
             sent: actual.output.sent.clone(),
+            read_states: actual.output.read_states.clone(),
         });
     }
     (!steps.is_empty()).then(|| judge.at_the_end_of(&steps))

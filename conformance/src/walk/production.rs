@@ -96,7 +96,11 @@ impl TickServer for Server {
                 | Input::ForgetLeader
                 | Input::Compact
                 | Input::ReportUnreachable { .. }
-                | Input::ReportSnapshot { .. },
+                | Input::ReportSnapshot { .. }
+                | Input::Persist
+                | Input::Apply
+                | Input::RestartKeeping { .. }
+                | Input::ReadIndex { .. },
             ) => Err(TargetError::Setup("no walk has this input yet".to_owned())),
         }
     }
@@ -131,15 +135,21 @@ impl Server {
                 Outcome::Accepted
             }
         };
-        let Settled { sent, handed, .. } = self.application.settle(node)?;
+        let Settled {
+            sent,
+            handed,
+            read_states,
+            ..
+        } = self.application.settle(node)?;
         let timer = node.timer();
         Ok(Seen {
             output: Output {
                 outcome,
                 sent,
                 handed,
+                read_states,
             },
-            view: view(node.core(), &self.group)?,
+            view: view(node.core(), &self.application, &self.group)?,
             timers: Some(Timers {
                 election_elapsed_ticks: timer.election_elapsed_ticks(),
                 heartbeat_elapsed_ticks: timer.heartbeat_elapsed_ticks(),

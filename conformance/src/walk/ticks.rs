@@ -149,6 +149,7 @@ impl<S: TargetServer> TickServer for Untimed<S> {
             outcome: Outcome::Accepted,
             sent: Vec::new(),
             handed: Vec::new(),
+            read_states: Vec::new(),
         };
         for input in inputs {
             match apply_caught(&mut self.0, input)? {
@@ -156,6 +157,7 @@ impl<S: TargetServer> TickServer for Untimed<S> {
                     all.outcome = output.outcome;
                     all.sent.append(&mut output.sent);
                     all.handed.append(&mut output.handed);
+                    all.read_states.append(&mut output.read_states);
                 }
                 // It has not changed; the comparison says whether it was to.
                 Reaction::NotDriven { .. } => {}

@@ -361,6 +361,7 @@ impl World {
             outcome: Outcome::Accepted,
             view: server.view.clone(),
             sent: Vec::new(),
+            read_states: Vec::new(),
         };
         server.draws = false;
         for input in inputs {
@@ -374,11 +375,13 @@ impl World {
             all.outcome = step.outcome;
             all.view.clone_from(&view);
             all.sent.extend(step.sent.iter().cloned());
+            all.read_states.extend(step.read_states.iter().cloned());
             if let Some(steps) = &mut self.steps {
                 let expected = Expected {
                     outcome: step.outcome,
                     view,
                     sent: step.sent,
+                    read_states: step.read_states,
                 };
                 let event = Event::Server {
                     server: server.id,

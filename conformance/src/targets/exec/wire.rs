@@ -5,8 +5,9 @@ use super::limits::{INFLIGHT, MESSAGE_CHARS, NAME_CHARS, shortened};
 use crate::target::Needs;
 use lockstep_model::{Departure, Dialect};
 use lockstep_traces::{
-    Config, Configuration, DurableImage, Emitted, Entry, Field, FieldSet, Handed, Index, Input,
-    Message, NodeView, Outcome, PeerView, ProgressState, Role, ServerId, Snapshot, Term,
+    Append, Config, Configuration, DurableImage, Emitted, Entry, Field, FieldSet, Handed, Index,
+    Input, Message, NodeView, Outcome, PeerView, ProgressState, ReadRequest, ReadState, Role,
+    ServerId, Snapshot, Term, UnconfirmedRead,
 };
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
@@ -217,6 +218,8 @@ pub struct WireResult {
     pub sent: Option<Vec<WireEmitted>>,
     /// The committed entries that the application was handed.
     pub handed: Option<Vec<Handed>>,
+    /// The reads that were answered to clients of the server.
+    pub read_states: Vec<ReadState>,
     /// The view after it; absent if it did not change.
     pub view: Option<WireView>,
     /// The input could not be raised.
@@ -266,6 +269,15 @@ pub struct WireView {
     configuration: Configuration,
     pending_conf_index: Index,
     uncommitted: u64,
+    stable: Index,
+    unstable_snapshot: Option<Index>,
+    own_match: Option<Index>,
+    appends: Vec<Append>,
+    applies: Vec<Index>,
+    postponed_reads: Vec<ReadRequest>,
+    unconfirmed_reads: Vec<UnconfirmedRead>,
+    confirmed_reads: u64,
+    handed_over: bool,
 }
 
 /// Tells `null` from a key that is not there.
@@ -339,6 +351,15 @@ impl WireView {
             configuration: self.configuration,
             pending_conf_index: self.pending_conf_index,
             uncommitted: self.uncommitted,
+            stable: self.stable,
+            unstable_snapshot: self.unstable_snapshot,
+            own_match: self.own_match,
+            appends: self.appends,
+            applies: self.applies,
+            postponed_reads: self.postponed_reads,
+            unconfirmed_reads: self.unconfirmed_reads,
+            confirmed_reads: self.confirmed_reads,
+            handed_over: self.handed_over,
         })
     }
 }

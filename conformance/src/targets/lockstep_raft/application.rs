@@ -7,14 +7,15 @@
 //! compared here with the state of the server and with what it said before. `conformance/COMPARED.md`
 //! lists every field.
 
-use super::vocabulary::{from_raft, handed, snapshot_data};
+use super::outstanding::{self, Apply, Outstanding};
+use super::vocabulary::{from_raft, handed, read_state, snapshot_data};
 use crate::target::TargetError;
 use lockstep_raft::types::StorageAppend;
 use lockstep_raft::{
     Body, CallError, ConfChangeV2, ConfState, Core, Entry, HardState, Index, MemoryStorage,
     Message, NodeId, RawNode, Ready, Role, Snapshot, SoftState, Storage, Term, TimerReset,
 };
-use lockstep_traces::{Emitted, Handed};
+use lockstep_traces::{Emitted, Handed, ReadState};
 use std::fmt;
 
 /// A server of the production Raft, with its timer or without.
@@ -96,6 +97,8 @@ pub(crate) struct Application {
     hard_state: HardState,
     /// Who was to lead, when it last looked.
     transferee: Option<NodeId>,
+    /// The work of the storage threads, if that takes time.
+    outstanding: Option<Outstanding>,
 }
 
 /// What left a server while everything that had to be done for it was done.
@@ -105,6 +108,8 @@ pub(crate) struct Settled {
     pub handed: Vec<Handed>,
     /// Orders to the timer that nobody followed yet.
     pub timer: TimerReset,
+    /// Reads that were answered.
+    pub read_states: Vec<ReadState>,
 }
 
 impl Application {
@@ -115,7 +120,99 @@ impl Application {
             soft_state: SoftState::default(),
             hard_state: storage.hard_state(),
             transferee: None,
+            outstanding: None,
         }
+    }
+
+    /// The same with storage threads that take their time.
+    #[must_use]
+    pub fn with_storage_threads(self) -> Application {
+        Application {
+            outstanding: Some(Outstanding::default()),
+            ..self
+        }
+    }
+
+    /// The work of the storage threads; `None` if it is done at once.
+    pub fn outstanding(&self) -> Option<&Outstanding> {
+        self.outstanding.as_ref()
+    }
+
+    /// What a crash leaves that keeps so many of the outstanding writes: the storage, and the index up to which the
+    /// application has applied. One that keeps its state in memory has its last snapshot. Of what it has applied a
+    /// server knows that it is committed.
+    ///
+    /// # Errors
+    ///
+    /// [`TargetError::Failed`] if a write does not fit.
+    pub fn after_crash(
+        &self,
+        storage: &MemoryStorage,
+        kept: u64,
+        in_memory: bool,
+    ) -> Result<(MemoryStorage, Index), TargetError> {
+        let mut storage = storage.clone();
+        let Some(outstanding) = &self.outstanding else {
+            return Ok((storage, self.applied));
+        };
+        for append in outstanding.oldest(kept) {
+            outstanding::write(&mut storage, append)?;
+        }
+        let first = storage
+            .first_index()
+            .map_err(|error| failed(error.into()))?;
+        let first = first.prev();
+        let applied = match in_memory {
+            true => {
+                let snapshot = storage.snapshot().map_err(|error| failed(error.into()))?;
+                storage.set_conf_state(snapshot.metadata.conf_state);
+                first
+            }
+            false => self.applied.max(first),
+        };
+        let hard_state = storage.hard_state();
+        storage.set_hard_state(HardState {
+            commit: hard_state.commit.max(applied),
+            ..hard_state
+        });
+        Ok((storage, applied))
+    }
+
+    /// The oldest outstanding write is done: what waited for it leaves, and the server hears what it is told.
+    ///
+    /// # Errors
+    ///
+    /// [`TargetError::Failed`] if the server breaks down or contradicts itself.
+    pub fn persist_oldest(&mut self, node: &mut impl Node) -> Result<Settled, TargetError> {
+        let mut settled = Settled::default();
+        let append = self.outstanding.as_mut().and_then(Outstanding::next_append);
+        if let Some(append) = append {
+            outstanding::write(node.storage_mut(), &append)?;
+            if let Some(snapshot) = &append.snapshot {
+                self.applied = snapshot.metadata.index;
+            }
+            self.respond(node, &append.responses, &mut settled)?;
+            // Nothing that leaves now has to wait any more.
+            for emitted in &mut settled.sent {
+                emitted.after_persist = false;
+            }
+        }
+        Ok(settled)
+    }
+
+    /// The oldest outstanding apply is done.
+    ///
+    /// # Errors
+    ///
+    /// [`TargetError::Failed`] if the server breaks down or contradicts itself.
+    pub fn apply_oldest(&mut self, node: &mut impl Node) -> Result<Settled, TargetError> {
+        let mut settled = Settled::default();
+        let apply = self.outstanding.as_mut().and_then(Outstanding::next_apply);
+        if let Some(Apply { entries, responses }) = apply {
+            self.apply(node, &entries, &mut settled)?;
+            self.respond(node, &responses, &mut settled)?;
+        }
+        Ok(settled)
     }
 
     /// The index of the last entry that it was handed.
@@ -139,6 +236,9 @@ impl Application {
             node.ready_into(&mut ready).map_err(failed)?;
             self.hear(&ready, node.core())?;
             aborted.extend(&ready.aborted_transfers);
+            for state in &ready.read_states {
+                settled.read_states.push(read_state(state)?);
+            }
             if node.core().async_storage_writes() {
                 self.deliver(node, &ready, &mut settled)?;
             } else {
@@ -199,13 +299,15 @@ impl Application {
         let changed = self::changed(self.hard_state, core.hard_state());
         agree("Ready::hard_state", *hard_state, changed)?;
         self.hard_state = core.hard_state();
-        agree("Ready::read_states", read_states.len(), 0)?;
         if let Some(snapshot) = snapshot {
             let id = snapshot.id();
             let ahead = id.index > self.applied;
             agree("Ready::snapshot: ahead of what is applied", ahead, true)?;
         }
-        check_entries(core.storage(), entries)?;
+        // With writes outstanding an entry may be stored that another took the place of since.
+        if self.outstanding.is_none() {
+            check_entries(core.storage(), entries)?;
+        }
         if *early_messages > messages.len() {
             let text = format!("{early_messages} of {} messages are early", messages.len());
             return Err(TargetError::Failed(text));
@@ -218,6 +320,7 @@ impl Application {
             && committed_entries.is_empty()
             && messages.is_empty()
             && snapshot.is_none()
+            && read_states.is_empty()
             && aborted_transfers.is_empty();
         agree("a Ready without anything in it", nothing, false)
     }
@@ -274,7 +377,7 @@ impl Application {
                         hard_state,
                         entries,
                         snapshot,
-                        responses,
+                        responses: _, // Those are for later.
                     } = append.as_ref();
                     agree("StorageAppend: from", *from, node.core().id())?;
                     agree("StorageAppend::hard_state", *hard_state, ready.hard_state)?;
@@ -282,17 +385,15 @@ impl Application {
                     agree("StorageAppend: term", *term, in_term)?;
                     agree("StorageAppend::entries", entries, &ready.entries)?;
                     agree("StorageAppend::snapshot", snapshot, &ready.snapshot)?;
-                    self.install(node.storage_mut(), snapshot.as_ref())?;
-                    persist(node.storage_mut(), *hard_state, entries)?;
-                    self.respond(node, responses, settled)?;
+                    self.hand_append(node, append, settled)?;
                 }
                 (NodeId::APPLY_THREAD, Body::StorageApply { entries, responses }) => {
                     applies += 1;
                     agree("StorageApply: from", *from, node.core().id())?;
                     agree("StorageApply: term", term.0, 0)?;
                     agree("StorageApply::entries", entries, &ready.committed_entries)?;
-                    self.apply(node, entries, settled)?;
-                    self.respond(node, responses, settled)?;
+                    let (entries, responses) = (entries.clone(), responses.clone());
+                    self.hand_apply(node, Apply { entries, responses }, settled)?;
                 }
                 _ => settled.sent.push(Emitted {
                     message: from_raft(message, node.core().id())?,
@@ -309,6 +410,37 @@ impl Application {
         }
         let due = usize::from(!ready.committed_entries.is_empty());
         agree("the number of StorageApply", applies, due)
+    }
+
+    /// A write for a storage thread, which does it at once or when it comes to it.
+    fn hand_append(
+        &mut self,
+        node: &mut impl Node,
+        append: &StorageAppend,
+        settled: &mut Settled,
+    ) -> Result<(), TargetError> {
+        if let Some(outstanding) = &mut self.outstanding {
+            outstanding.append(append.clone());
+            return Ok(());
+        }
+        self.install(node.storage_mut(), append.snapshot.as_ref())?;
+        persist(node.storage_mut(), append.hard_state, &append.entries)?;
+        self.respond(node, &append.responses, settled)
+    }
+
+    /// Entries for a storage thread, which applies them at once or when it comes to it.
+    fn hand_apply(
+        &mut self,
+        node: &mut impl Node,
+        apply: Apply,
+        settled: &mut Settled,
+    ) -> Result<(), TargetError> {
+        if let Some(outstanding) = &mut self.outstanding {
+            outstanding.apply(apply);
+            return Ok(());
+        }
+        self.apply(node, &apply.entries, settled)?;
+        self.respond(node, &apply.responses, settled)
     }
 
     /// Hands on what waited for a storage thread: to the server itself, or to others.

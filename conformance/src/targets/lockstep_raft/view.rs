@@ -1,6 +1,6 @@
 //! The state of a server of the production Raft in the vocabulary.
 
-use super::application::{agree, failed};
+use super::application::{Application, agree, failed};
 use super::vocabulary::{
     PAYLOAD_BYTES, configuration, entries, index, node, role, server, snapshot, term,
 };
@@ -13,7 +13,11 @@ use lockstep_traces::{
 use std::collections::BTreeMap;
 
 /// Everything that can be seen of a core of that group.
-pub(crate) fn view(core: &Core<MemoryStorage>, group: &Config) -> Result<NodeView, TargetError> {
+pub(crate) fn view(
+    core: &Core<MemoryStorage>,
+    application: &Application,
+    group: &Config,
+) -> Result<NodeView, TargetError> {
     let last = core
         .log()
         .last_index()
@@ -23,7 +27,7 @@ pub(crate) fn view(core: &Core<MemoryStorage>, group: &Config) -> Result<NodeVie
     let log = core.log().slice(first, last.next(), u64::MAX);
     let log = log.map_err(|error| failed(error.into()))?;
     let log = log.ok_or_else(|| TargetError::Failed("its log was compacted".to_owned()))?;
-    check_status(core, last, group)?;
+    check_status(core, last, application.outstanding().is_some(), group)?;
     let role = role(core.role());
     let mut peers = BTreeMap::new();
     if role == Role::Leader {
@@ -47,8 +51,11 @@ pub(crate) fn view(core: &Core<MemoryStorage>, group: &Config) -> Result<NodeVie
         votes: votes.map(|(id, granted)| (server(id), granted)).collect(),
         peers,
         durable: durable(core.storage())?,
-        // Nothing waits to be stored, so what is stored is what the log begins with.
-        snapshot: stored_snapshot(core.storage())?,
+        // One that waits to be stored is what the log begins with.
+        snapshot: match core.log().unstable().snapshot() {
+            Some(waiting) => Some(snapshot(waiting)?),
+            None => stored_snapshot(core.storage())?,
+        },
         transferee: core.lead_transferee().map(server),
         configuration: match group.may_change() {
             false => Configuration::default(),
@@ -65,6 +72,28 @@ pub(crate) fn view(core: &Core<MemoryStorage>, group: &Config) -> Result<NodeVie
             0 => 0,
             _ => core.uncommitted_bytes().div_ceil(PAYLOAD_BYTES as u64),
         },
+        ..outstanding(core, application)?
+    })
+}
+
+/// The part of the view that only asynchronous storage has.
+fn outstanding(
+    core: &Core<MemoryStorage>,
+    application: &Application,
+) -> Result<NodeView, TargetError> {
+    let Some(outstanding) = application.outstanding() else {
+        return Ok(NodeView::default());
+    };
+    let unstable = core.log().unstable();
+    let own = core.tracker().progress.get(core.id());
+    let leads = core.role() == lockstep_raft::Role::Leader;
+    Ok(NodeView {
+        stable: index(unstable.offset().prev()),
+        unstable_snapshot: unstable.snapshot().map(|it| index(it.metadata.index)),
+        own_match: leads.then(|| own.map_or(Index(0), |it| index(it.matched()))),
+        appends: outstanding.appends(core.id())?,
+        applies: outstanding.applies(),
+        ..NodeView::default()
     })
 }
 
@@ -88,6 +117,7 @@ fn stored_snapshot(storage: &MemoryStorage) -> Result<Option<Snapshot>, TargetEr
 fn check_status(
     core: &Core<MemoryStorage>,
     last: lockstep_raft::Index,
+    stores_later: bool,
     group: &Config,
 ) -> Result<(), TargetError> {
     let Status {
@@ -178,7 +208,7 @@ fn check_status(
             in_flight == 0,
         )?;
         // A leader that was removed and added again does not count its own log until it appends.
-        if id == core.id() && !group.disable_conf_change_validation {
+        if id == core.id() && !stores_later && !group.disable_conf_change_validation {
             let PeerView {
                 matched,
                 next,

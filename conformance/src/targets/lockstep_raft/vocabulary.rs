@@ -5,7 +5,7 @@ use bytes::Bytes;
 use lockstep_raft::{ConfChangeKind, ConfChangeV2, ConfState, NodeId};
 use lockstep_traces::{
     Body, ConfChange, ConfChangeSingle, Configuration, Entry, Handed, Index, Message, Payload,
-    RejectHint, Role, ServerId, Snapshot, Term, Transition,
+    ReadState, RejectHint, Role, ServerId, Snapshot, Term, Transition,
 };
 use std::collections::BTreeSet;
 
@@ -16,6 +16,46 @@ pub(crate) const PAYLOAD_BYTES: usize = 32;
 /// The bytes of a value: its digits.
 pub(crate) fn value(value: u64) -> Bytes {
     Bytes::from(format!("{value:0PAYLOAD_BYTES$}"))
+}
+
+/// The bytes of the context of a read: its digits.
+pub(super) fn context(context: u64) -> Bytes {
+    Bytes::from(context.to_string())
+}
+
+fn read_context(context: &Bytes) -> Option<u64> {
+    std::str::from_utf8(context).ok()?.parse().ok()
+}
+
+/// The answer to a read.
+pub(super) fn read_state(given: &lockstep_raft::ReadState) -> Result<ReadState, TargetError> {
+    let foreign = || TargetError::Failed(format!("a read that nobody asked for: {given:?}"));
+    let lockstep_raft::ReadState {
+        index: at,
+        context: asked,
+    } = given;
+    Ok(ReadState {
+        context: read_context(asked).ok_or_else(foreign)?,
+        index: at.map(index).ok_or_else(foreign)?,
+    })
+}
+
+/// The context of the heartbeats of a round of reads; empty if they are of none.
+fn round_context(round: u64) -> Bytes {
+    match round {
+        0 => Bytes::new(),
+        _ => Bytes::copy_from_slice(&round.to_be_bytes()),
+    }
+}
+
+fn round_of(context: &Bytes) -> Option<u64> {
+    match context.as_ref() {
+        [] => Some(0),
+        bytes => {
+            let round = u64::from_be_bytes(bytes.try_into().ok()?);
+            (round > 0).then_some(round)
+        }
+    }
 }
 
 /// A committed entry that the application was handed.
@@ -115,12 +155,22 @@ pub(crate) fn to_raft(message: &Message) -> lockstep_raft::Message {
                 hint_term: lockstep_raft::Term(hint.term.0),
             }),
         },
-        Body::Heartbeat { commit } => To::Heartbeat {
+        Body::Heartbeat { commit, round } => To::Heartbeat {
             commit: lockstep_raft::Index(commit.0),
-            context: Bytes::new(),
+            context: round_context(*round),
         },
         Body::HeartbeatResponse => To::HeartbeatResponse {
             context: Bytes::new(),
+        },
+        Body::RoundResponse { round } => To::HeartbeatResponse {
+            context: round_context(*round),
+        },
+        Body::ReadIndex { context, .. } => To::ReadIndex {
+            context: self::context(*context),
+        },
+        Body::ReadIndexResponse { context, index } => To::ReadIndexResponse {
+            index: lockstep_raft::Index(index.0),
+            context: self::context(*context),
         },
         Body::TimeoutNow => To::TimeoutNow,
         Body::TransferLeader { .. } => To::TransferLeader,
@@ -134,6 +184,8 @@ pub(crate) fn to_raft(message: &Message) -> lockstep_raft::Message {
     let from = match &message.body {
         // It comes in the name of the server that is to lead.
         Body::TransferLeader { transferee } => *transferee,
+        // It comes in the name of the server whose client reads.
+        Body::ReadIndex { origin, .. } => *origin,
         _ => message.from,
     };
     lockstep_raft::Message {
@@ -384,10 +436,22 @@ pub(crate) fn from_raft(
                 term: term(rejection.hint_term),
             }),
         },
-        From::Heartbeat { commit, context } if context.is_empty() => Body::Heartbeat {
+        From::Heartbeat { commit, context } => Body::Heartbeat {
             commit: index(*commit),
+            round: round_of(context).ok_or_else(foreign)?,
         },
-        From::HeartbeatResponse { context } if context.is_empty() => Body::HeartbeatResponse,
+        From::HeartbeatResponse { context } => match round_of(context).ok_or_else(foreign)? {
+            0 => Body::HeartbeatResponse,
+            round => Body::RoundResponse { round },
+        },
+        From::ReadIndex { context } => Body::ReadIndex {
+            origin: server(*from),
+            context: read_context(context).ok_or_else(foreign)?,
+        },
+        From::ReadIndexResponse { index: at, context } => Body::ReadIndexResponse {
+            context: read_context(context).ok_or_else(foreign)?,
+            index: index(*at),
+        },
         From::TimeoutNow => Body::TimeoutNow,
         From::TransferLeader => Body::TransferLeader {
             transferee: server(*from),
@@ -403,7 +467,7 @@ pub(crate) fn from_raft(
     // A request to transfer is passed on in the name of the server that is to lead, and a proposal in the name of the
     // one at which it was made; nobody looks at the latter.
     let from = match body {
-        Body::TransferLeader { .. } | Body::Propose { .. } => sender,
+        Body::TransferLeader { .. } | Body::Propose { .. } | Body::ReadIndex { .. } => sender,
         _ => *from,
     };
     if from != sender {

@@ -69,7 +69,7 @@ pub fn to_raft(m: &vocabulary::Message) -> Message {
                 (out.reject_hint, out.log_term) = (hint.index.0, hint.term.0);
             }
         }
-        Body::Heartbeat { commit } => {
+        Body::Heartbeat { commit, round: _ } => {
             out.set_msg_type(MessageType::MsgHeartbeat);
             out.commit = commit.0;
         }
@@ -95,6 +95,8 @@ pub fn to_raft(m: &vocabulary::Message) -> Message {
             let voters = &snapshot.configuration.voters;
             meta.mut_conf_state().voters = voters.iter().map(|id| id.get()).collect();
         }
+        // Nobody reads: `lacks` says so.
+        Body::RoundResponse { .. } | Body::ReadIndex { .. } | Body::ReadIndexResponse { .. } => {}
     }
     out
 }
@@ -182,6 +184,7 @@ pub fn from_raft(mut m: Message, uses: &Uses) -> Result<vocabulary::Message, Str
         }
         MessageType::MsgHeartbeat => Body::Heartbeat {
             commit: Index(std::mem::take(&mut m.commit)),
+            round: 0,
         },
         MessageType::MsgHeartbeatResponse => {
             take_commit(&mut m);

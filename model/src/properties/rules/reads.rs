@@ -308,7 +308,7 @@ fn told(it: &Applied<'_>) -> Vec<(Id, u8, u32)> {
 
 fn are_kept(it: &Applied<'_>) -> bool {
     let (old, new) = (queue(it.i), queue(it.next));
-    let restarts = matches!(it.action, Action::Restart(_));
+    let restarts = matches!(it.action, Action::Restart(_) | Action::RestartKeeping(..));
     let postponed =
         restarts || commits_first(it) || asks_leader(it) || new.postponed == old.postponed;
     let waiting = !it.still_leads()
