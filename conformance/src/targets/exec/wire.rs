@@ -467,6 +467,27 @@ mod tests {
                     pending_snapshot: Some(Index(1)),
                 },
             )]),
+            stable: Index(1),
+            unstable_snapshot: Some(Index(1)),
+            own_match: Some(Index(1)),
+            appends: vec![Append {
+                first: Index(1),
+                entries: log.clone(),
+                ..Append::default()
+            }],
+            applies: vec![Index(1)],
+            postponed_reads: vec![ReadRequest {
+                origin: id(2),
+                context: 1,
+            }],
+            unconfirmed_reads: vec![UnconfirmedRead {
+                origin: id(2),
+                context: 2,
+                index: Index(1),
+                acks: [id(1)].into(),
+            }],
+            confirmed_reads: 1,
+            handed_over: true,
             durable: DurableImage {
                 term: Term(2),
                 vote: None,
@@ -496,7 +517,10 @@ mod tests {
                     from: id(2),
                     to: id(1),
                     term: Term(3),
-                    body: Body::Heartbeat { commit: Index(1) },
+                    body: Body::Heartbeat {
+                        round: 0,
+                        commit: Index(1),
+                    },
                 }),
             ),
             (r#""restart""#, Input::Restart),
