@@ -61,6 +61,7 @@ const PINNED: &[(&str, u64, u64, u32)] = &[
     ("async-conflict", 155_950, 614_539, 46),
     ("async-crash", 43_160, 167_311, 31),
     ("async-change", 110_067, 390_205, 55),
+    ("async-transfer", 146_525, 551_079, 56),
     ("async-joint", 17_588, 64_382, 41),
     ("async-snapshot", 238_640, 951_414, 34),
     ("read", 233_719, 743_683, 25),
