@@ -56,7 +56,7 @@ const MOST_PATIENCE_SECONDS: u64 = 365 * 24 * 3600;
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Target")]
 pub struct TargetArgs {
-    /// The implementation: lockstep-raft, lockstep-raft-async, raft-rs, etcd, etcd-async, spec, or exec:CMD; `lockstep targets` says more
+    /// The implementation: lockstep-raft, lockstep-raft-async, raft-rs, etcd, etcd-async, either with @VERSION, spec, or exec:CMD; `lockstep targets` says more
     #[arg(long, value_name = "TARGET", default_value = "lockstep-raft")]
     pub target: TargetSpec,
     /// Seconds that a program behind the exec protocol may take for one reply
