@@ -9,7 +9,7 @@ use lockstep_conformance::cover::{
 use lockstep_conformance::minimise::minimise;
 use lockstep_conformance::planted::{Mistake, Planted};
 use lockstep_conformance::replay::ReplayVerdict;
-use lockstep_conformance::targets::etcd::{StorageWrites, Version};
+use lockstep_conformance::targets::etcd::{StorageWrites, Version, build};
 use lockstep_conformance::targets::exec::{ExecOptions, ExecTarget, Program};
 use lockstep_conformance::targets::raft_rs::RaftRs;
 use lockstep_conformance::{DialectUse, Difference, Target};
@@ -144,6 +144,24 @@ fn mistakes_planted_in_raft_rs_are_found() {
         let report = conform_by_cover(&target, &cover, &mut go_on).unwrap();
         assert_eq!(report.verdict, CoverVerdict::Diverged, "{mistake:?}");
     }
+}
+
+/// The files of a build are named after the process, so its threads must take turns.
+#[test]
+fn threads_that_build_etcds_raft_at_once_all_get_it() {
+    if etcd(StorageWrites::Synchronous).is_none() {
+        return;
+    }
+    // Another folder, in which nothing is built yet.
+    let here = tempfile::tempdir().unwrap();
+    let built = std::thread::scope(|scope| {
+        let build = || build(here.path(), Version::default());
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(build)).collect();
+        let joined = threads.into_iter().map(|it| it.join().unwrap());
+        joined.collect::<Result<Vec<_>, _>>()
+    });
+    let built = built.unwrap_or_else(|error| panic!("{error}"));
+    assert!(built.iter().all(|path| path.is_file()), "{built:?}");
 }
 
 #[test]
