@@ -46,8 +46,8 @@ fn own_budget(text: &str) -> Result<(String, Budget), String> {
     let (name, budget) = text
         .split_once('=')
         .ok_or("it has the form NAME=BUDGET, such as tick=3")?;
-    let budget = budget.parse().map_err(|error| format!("{error}"))?;
-    Ok((name.to_owned(), budget))
+    let budget: Result<Budget, _> = budget.parse();
+    Ok((name.to_owned(), budget.map_err(|error| error.to_string())?))
 }
 
 impl ProgramArgs {

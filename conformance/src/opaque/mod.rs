@@ -22,7 +22,7 @@ pub use again::{Parts, replay};
 pub use components::{Counts as EventCounts, OpaqueState};
 pub use properties::{ALL as PROPERTIES, Rule, not_put_to_the_test};
 pub use states::{Contradiction, Counts, NotDeterministic, Packet};
-pub use trace::{OpaqueStep, OpaqueTrace, TraceError};
+pub use trace::{Head, OpaqueStep, OpaqueTrace, TraceError};
 pub use wire::{DeclaredInput, Description, PROTOCOL, Shown};
 
 use crate::code::{Code, ObservedCode};

@@ -136,14 +136,14 @@ pub static ALL: &[Rule] = &[
     Rule {
         name: "restart_step",
         source: "currentTerm, votedFor and log[] are \"updated on stable storage before responding to RPCs\", and \
-                 servers start up as followers (paper, figure 2 and section 5.2): a restart keeps what is durable",
+                 no server starts up as a candidate or leader (paper, figure 2 and section 5.2): a restart keeps what is durable",
         needs: &[Shown::Role, Shown::Term, Shown::Log],
         kind: RuleKind::Step {
             holds: |opaque, before, action, after| {
                 moved(opaque, before, action, after).is_none_or(|(i, next, restart)| {
                     let (durable, next) = (&i.view.durable, &next.view);
                     !restart
-                        || (next.role == Role::Follower
+                        || (!matches!(next.role, Role::Candidate | Role::Leader)
                             && (durable.term, durable.vote, &durable.log)
                                 == (next.term, next.vote, &next.log))
                 })

@@ -236,19 +236,36 @@ impl States {
     pub fn effect(&self, state: u32, input: &Input, others: impl FnOnce() -> Vec<(u32, Input)>) -> Effect {
         let mut table = self.table();
         let wanted = (state, table.input_number(input));
+        if !table.asked.contains_key(&wanted) {
+            // They look states up themselves.
+            drop(table);
+            let others = others();
+            table = self.table();
+            if !table.asked.contains_key(&wanted) {
+                return self.ask(table, wanted, others);
+            }
+        }
         loop {
             match table.asked.get(&wanted) {
                 Some(Asked::Done(effect)) => return effect.clone(),
-                Some(Asked::Pending) => {
-                    let waited = self.answered.wait(table);
-                    table = waited.unwrap_or_else(PoisonError::into_inner);
-                }
-                None => break,
+                Some(Asked::Pending) => {}
+                None => return Effect::NotAsked,
             }
+            let waited = self.answered.wait(table);
+            table = waited.unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// Asks what nobody has asked yet, and notes the answers down.
+    fn ask(
+        &self,
+        mut table: MutexGuard<'_, Table>,
+        wanted: (u32, u32),
+        others: Vec<(u32, Input)>,
+    ) -> Effect {
         let mut open = vec![wanted];
         table.asked.insert(wanted, Asked::Pending);
-        for (state, input) in others() {
+        for (state, input) in others {
             let key = (state, table.input_number(&input));
             if !table.asked.contains_key(&key) {
                 table.asked.insert(key, Asked::Pending);

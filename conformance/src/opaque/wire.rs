@@ -382,6 +382,9 @@ fn input(name: String, raw: RawInput) -> Result<DeclaredInput, String> {
             "`inputs`: {name:?} is no name of 1 to 40 letters, digits, `_` and `-`"
         ));
     }
+    if name == "deliver" {
+        return Err("`inputs`: every program takes `deliver`; it is not listed".to_owned());
+    }
     let known = VOCABULARY.iter().find(|(word, ..)| *word == name);
     let budget = raw.at_most.map(Budget::Times);
     let (kind, roles, at_most) = match (known, budget) {
@@ -398,9 +401,6 @@ fn input(name: String, raw: RawInput) -> Result<DeclaredInput, String> {
             ));
         }
     };
-    if name == "deliver" {
-        return Err("`inputs`: every program takes `deliver`; it is not listed".to_owned());
-    }
     let disturbs = kind.is_some_and(Kind::is_disturbance);
     Ok(DeclaredInput {
         name,
