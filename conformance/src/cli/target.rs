@@ -7,7 +7,7 @@ use crate::planted::{Mistake, Planted};
 use crate::registry::{AnyKind, AnyTarget, Unavailable};
 use crate::seeded::Side;
 use crate::target::Needs;
-use crate::targets::exec::ExecOptions;
+use crate::targets::exec::{ExecOptions, Program};
 use crate::walk::{HarnessClock, TickTarget, WalkDivergence};
 use crate::{Description, Fork, Target, TargetError, TargetSpec, Targets};
 use clap::Args;
@@ -331,7 +331,16 @@ impl TargetArgs {
         }
     }
 
-    fn options(&self) -> ExecOptions {
+    /// The program, with its command line, of a target behind the exec protocol.
+    pub fn program(&self) -> Option<(&Program, &str)> {
+        match &self.target {
+            TargetSpec::Exec { program, line } => Some((program, line)),
+            TargetSpec::Named(_) => None,
+        }
+    }
+
+    /// How patient the harness is with a program.
+    pub fn options(&self) -> ExecOptions {
         ExecOptions {
             reply_timeout: Duration::from_secs(self.reply_timeout),
             ..ExecOptions::default()
