@@ -349,6 +349,7 @@ impl Machines for Opaque {
             drop: inputs + 2,
             parametric: set_of(proposals.map(|(number, _)| number)),
             probes: false,
+            records_steps: false,
         }
     }
 
