@@ -8,6 +8,7 @@
 
 use super::{Progress, Server, Turn};
 use crate::configuration::{Changed, ConfChange};
+use crate::dialect::Departure;
 use crate::ids::Id;
 use crate::message::{Payload, Payloads, one};
 use crate::rule::{Notes, Rule};
@@ -120,7 +121,7 @@ impl<N: Notes> Turn<'_, N> {
 
     /// Uses another configuration. A leader that is no voter of it has no more say: it steps down, if it is set up so,
     /// or goes on leading the others (thesis, section 4.2.2). Any other leader may find that more is committed by the
-    /// new quorum, and sends to those who are new.
+    /// new quorum, or more reads confirmed, and sends to those who are new.
     fn switch_to(&mut self, changed: Changed) {
         self.i.configuration = changed.configuration;
         if self.i.role != Role::Leader {
@@ -135,12 +136,16 @@ impl<N: Notes> Turn<'_, N> {
             return;
         }
         if self.maybe_commit() {
+            if !self.settings.departs(Departure::RoundsNotRecounted) {
+                self.release_postponed();
+            }
             self.note(Rule::QuorumShrinks);
             self.broadcast_append();
         } else {
             self.send_what_is_missing();
         }
         self.check_transferee();
+        self.recount_reads();
     }
 
     /// Who does not vote cannot lead: a transfer to a server that was removed or demoted ends.
