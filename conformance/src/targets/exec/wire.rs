@@ -276,6 +276,7 @@ pub struct WireView {
     applies: Vec<Index>,
     postponed_reads: Vec<ReadRequest>,
     unconfirmed_reads: Vec<UnconfirmedRead>,
+    forwarded_reads: Vec<u64>,
     confirmed_reads: u64,
     handed_over: bool,
 }
@@ -358,6 +359,7 @@ impl WireView {
             applies: self.applies,
             postponed_reads: self.postponed_reads,
             unconfirmed_reads: self.unconfirmed_reads,
+            forwarded_reads: self.forwarded_reads,
             confirmed_reads: self.confirmed_reads,
             handed_over: self.handed_over,
         })
@@ -486,6 +488,7 @@ mod tests {
                 index: Index(1),
                 acks: [id(1)].into(),
             }],
+            forwarded_reads: vec![1],
             confirmed_reads: 1,
             handed_over: true,
             durable: DurableImage {
