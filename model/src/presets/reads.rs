@@ -202,6 +202,24 @@ pub(super) const ALL: &[Preset] = &[
         ci: true,
     },
     Preset {
+        name: "lease-removal",
+        purpose: "reads by lease × membership: a leader that was removed, and has no lease, whoever is active",
+        config: Config {
+            servers: 2,
+            voters: ServerSet::of(&[1, 2]),
+            ..LEASE
+        },
+        bounds: Bounds {
+            max_term: 2,
+            timeouts: times(2),
+            changes: one(CHANGE.remove(1)),
+            reads: [times(1), times(0)],
+            timing: Timing::Silent,
+            ..QUIET
+        },
+        ci: true,
+    },
+    Preset {
         name: "lease-transfer-failed",
         purpose: "reads by lease × a transfer that is given up, among two servers: the leader asks before it answers for the rest \
                   of its term",
