@@ -212,6 +212,7 @@ pub(super) const ALL: &[Preset] = &[
         bounds: Bounds {
             max_term: 2,
             timeouts: times(2),
+            quorum_checks: times(1),
             changes: one(CHANGE.remove(1)),
             reads: [times(1), times(0)],
             timing: Timing::Silent,

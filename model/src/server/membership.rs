@@ -8,7 +8,6 @@
 
 use super::{Progress, Server, Turn};
 use crate::configuration::{Changed, ConfChange};
-
 use crate::ids::Id;
 use crate::message::{Payload, Payloads, one};
 use crate::rule::{Notes, Rule};
