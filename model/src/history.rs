@@ -242,14 +242,19 @@ impl Clocks {
             return;
         }
         let leads = |i: &Server| i.role == Role::Leader;
+        let i = before.id;
+        let in_term = before.term == led;
         if leads(after) && (!leads(before) || before.term != after.term) {
+            // The only voter leads at once when its timer ends.
+            let timer = matches!(step.stimulus, Stimulus::Timeout) && before.lease && in_term;
             if after.term > led {
-                *self = Clocks::default();
+                *self = Clocks {
+                    broken: timer && !self.silent.contains(i),
+                    ..Clocks::default()
+                };
             }
             return;
         }
-        let i = before.id;
-        let in_term = before.term == led;
         match step.stimulus {
             // The leader's clock.
             Stimulus::CheckQuorum if leads(before) && in_term => {

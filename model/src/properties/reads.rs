@@ -292,6 +292,28 @@ pub(super) const WITNESSES: &[Witness] = &[
         },
     ),
     on_step(
+        "lease_stays_given_up_reachable",
+        "a read reaches a leader that has told another server to campaign and then given the transfer up, and begins a round",
+        "lease-transfer-failed",
+        |_, before, action, after| {
+            moved(before, action, after).is_some_and(|(i, next)| {
+                let failed = queue(i).handed_over && i.transferee.is_none();
+                failed && waiting(next) > waiting(i)
+            })
+        },
+    ),
+    on_step(
+        "removed_leader_has_no_lease_reachable",
+        "a read reaches a leader that was removed and goes on leading, and begins a round",
+        "lease-removal",
+        |_, before, action, after| {
+            moved(before, action, after).is_some_and(|(i, next)| {
+                let removed = !i.configuration.all_voters().contains(i.id);
+                removed && waiting(next) > waiting(i)
+            })
+        },
+    ),
+    on_step(
         "lease_lapsed_reachable",
         "a read reaches a leader that nobody has answered since its last quorum check, and begins a round",
         "lease-read",

@@ -8,7 +8,6 @@
 
 use super::{Progress, Server, Turn};
 use crate::configuration::{Changed, ConfChange};
-use crate::dialect::Departure;
 use crate::ids::Id;
 use crate::message::{Payload, Payloads, one};
 use crate::rule::{Notes, Rule};
@@ -136,9 +135,6 @@ impl<N: Notes> Turn<'_, N> {
             return;
         }
         if self.maybe_commit() {
-            if !self.settings.departs(Departure::RoundsNotRecounted) {
-                self.release_postponed();
-            }
             self.note(Rule::QuorumShrinks);
             self.broadcast_append();
         } else {
