@@ -3,6 +3,7 @@ package core
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -282,7 +283,7 @@ func appendReplyHead(line []byte, r request) []byte {
 }
 
 // appendDescription says what the program is, which features it has and what it shows.
-func appendDescription(line []byte, version string, async bool) []byte {
+func appendDescription(line []byte, version string, chosen options) []byte {
 	name := "etcd-raft"
 	fields := []string{
 		"role", "term", "vote", "leader", "log", "commit", "applied", "match", "next", "progress_state",
@@ -294,7 +295,7 @@ func appendDescription(line []byte, version string, async bool) []byte {
 		"snapshot":          "the library shows only what it hands over: this is the snapshot of the last append that has one, or the durable one",
 		"unstable_snapshot": "the library shows only what it hands over: this is the snapshot of the last outstanding append that has one",
 	}
-	if async {
+	if chosen.async {
 		name = "etcd-raft-async"
 		fields = append(fields, "after_persist")
 	}
@@ -308,7 +309,7 @@ func appendDescription(line []byte, version string, async bool) []byte {
 			"storage", "application_in_memory", string(persist), string(apply), string(restartKeeping), "reads", string(readIndex),
 		},
 		"fields": fields, "derived": derived,
-		"departures": departures(version),
+		"departures": departures(version, chosen.without),
 	})
 	if err != nil {
 		panic(err) // strings and numbers always have a JSON form
@@ -316,8 +317,8 @@ func appendDescription(line []byte, version string, async bool) []byte {
 	return append(line, text...)
 }
 
-// departures are the rules of the specification that are different in that version of the library.
-func departures(version string) []string {
+// departures are the rules of the specification that are different in that version of the library, but for one.
+func departures(version, without string) []string {
 	all := []string{
 		"dropped-change-blocks", "auto-leave-waits", "leads-before-own-vote", "single-voter-reads-at-once",
 		"last-voter-not-asked", "lease-after-timeout-now",
@@ -325,7 +326,7 @@ func departures(version string) []string {
 	if strings.HasPrefix(version, "v3.6.") {
 		all = append(all, "reads-by-context")
 	}
-	return all
+	return slices.DeleteFunc(all, func(name string) bool { return name == without })
 }
 
 func appendNumber(line []byte, name string, value uint64) []byte {
