@@ -126,3 +126,34 @@ func TestALateAnswerConfirmsALaterRead(t *testing.T) {
 		t.Errorf("the read is answered (%t) at %d", found, index)
 	}
 }
+
+// Not unsafe, but a read that is never answered: it waited for the first commit of the term, and by then the leader was the
+// only voter. Nobody answers its round, and the leader alone is never counted. A later read is answered at once.
+func TestAPostponedReadIsNeverAnsweredByASingleVoter(t *testing.T) {
+	g := newGroup(t, 2, core.NodeConfig{})
+	g.campaign(2)
+	g.deliver(core.MsgVote, 2, 1)
+	g.deliver(core.MsgVoteResp, 1, 2)
+	g.mustLead(2, 1, 0)
+	g.read(2, "postponed")
+	g.deliver(core.MsgApp, 2, 1)
+	g.take(core.MsgAppResp, 1, 2)
+	g.campaign(1)
+	g.settle(1, 2)
+	remove := core.ConfChange{Changes: []core.Change{{Type: core.Remove, Server: 1}}}
+	g.call(1, func(n *node) { check(n.ProposeConfChange(&remove)) })
+	g.settle(1, 2)
+	g.campaign(2)
+	g.mustLead(2, 3, 4)
+	for range 100 {
+		g.call(2, func(n *node) { n.Tick() })
+	}
+	g.settle(1, 2)
+	g.read(2, "later")
+	if _, found := g.answer(2, "later"); !found {
+		t.Error("the later read is not answered")
+	}
+	if index, found := g.answer(2, "postponed"); found {
+		t.Errorf("the postponed read is answered at %d", index)
+	}
+}
