@@ -2,13 +2,14 @@
 //!
 //! Read here and nowhere else; the rest of the validation knows [`Line`].
 
-use super::moment::{Kind, Seen};
+use super::moment::{Kind, Seen, Shown};
 use lockstep_model::recorded::{Body, Message};
 use lockstep_model::{Id, IdSet, MAX_MEMBERS};
 use lockstep_traces::Role;
 use serde::Deserialize;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::fmt;
 
 /// The longest line that is read, in bytes.
 pub const MAX_LINE_BYTES: usize = 1 << 20;
@@ -44,6 +45,25 @@ pub struct Line {
     pub changes: Vec<Single>,
     /// How far the leader counts its own entries.
     pub own_match: Option<u32>,
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = Shown {
+            term: self.term,
+            vote: self.vote,
+            commit: self.commit,
+            role: self.role,
+            last_index: self.last_index,
+            incoming: self.incoming,
+            outgoing: self.outgoing,
+        };
+        write!(f, "{} of server {}: {shown}", self.kind.name(), self.server)?;
+        match &self.message {
+            Some(seen) => write!(f, ": {seen}"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// The change of one server.
@@ -217,13 +237,14 @@ pub fn read(bytes: &[u8]) -> Lines {
         out.error = Some(LineError::Malformed { line: number, why });
         break;
     }
-    match names(&raw) {
-        Ok(names) => out.names = names,
-        Err(error) => {
+    out.names = match names(&mut raw) {
+        Ok(names) => names,
+        Err((names, error)) => {
             out.error = Some(error);
-            return out;
+            out.torn = false;
+            names
         }
-    }
+    };
     for line in &raw {
         match line.resolve(&out.names) {
             Ok(line) => out.lines.push(line),
@@ -239,9 +260,24 @@ pub fn read(bytes: &[u8]) -> Lines {
 }
 
 /// All servers that are named anywhere. A leader sends in the order of names, so the specification's keep that order.
-fn names(raw: &[RawLine<'_>]) -> Result<Vec<u64>, LineError> {
+///
+/// # Errors
+///
+/// A name is none, or one too many. The lines from there on are taken out; the names before come with the error.
+fn names(raw: &mut Vec<RawLine<'_>>) -> Result<Vec<u64>, (Vec<u64>, LineError)> {
     let mut names = BTreeSet::new();
-    for line in raw {
+    for number in 0..raw.len() {
+        let before = names.clone();
+        if let Err(error) = add_names(&raw[number], &mut names) {
+            raw.truncate(number);
+            return Err((before.into_iter().collect(), error));
+        }
+    }
+    Ok(names.into_iter().collect())
+}
+
+fn add_names(line: &RawLine<'_>, names: &mut BTreeSet<u64>) -> Result<(), LineError> {
+    {
         let event = &line.event;
         let mut add = |name: &str, field: &str| -> Result<(), LineError> {
             let number = name.parse::<u64>().map_err(|_| LineError::Malformed {
@@ -278,7 +314,7 @@ fn names(raw: &[RawLine<'_>]) -> Result<Vec<u64>, LineError> {
             });
         }
     }
-    Ok(names.into_iter().collect())
+    Ok(())
 }
 
 /// A name from outside, cut off where it is long.

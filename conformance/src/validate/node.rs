@@ -72,8 +72,10 @@ pub struct Node {
     pub handed: u32,
     /// The last index of the log at the last `Ready`.
     pub stored: u32,
-    /// The index up to which changes of the configuration have taken effect.
+    /// The index up to which all changes of the configuration have taken effect.
     pub conf_at: u32,
+    /// The index of the last one that did.
+    pub changed_at: u32,
     /// The index up to which storage no longer has the entries, as far as is known.
     pub gone: u32,
     /// The index of the latest snapshot of its application, as far as is known.
@@ -102,6 +104,7 @@ impl Node {
             handed: snapshot,
             stored: server.log().last_index(),
             conf_at: snapshot,
+            changed_at: snapshot,
             gone: 0,
             snapshot,
             server,
@@ -147,10 +150,12 @@ impl Node {
             }
             if let Stimulus::ApplyEntry(index) = stimulus {
                 self.conf_at = *index;
+                self.changed_at = *index;
             }
             let snapshot = self.server.log().snapshot().index;
             if snapshot > replaced_at {
                 self.conf_at = snapshot;
+                self.changed_at = snapshot;
                 self.handed = snapshot;
                 self.restored = true;
                 self.gone = 0;
@@ -171,6 +176,10 @@ impl Node {
         };
         if !self.restored {
             self.handed = self.handed.max(limit);
+        }
+        // Where nothing changes there is nothing to look at again.
+        while self.conf_at < self.handed && self.server.change(self.conf_at + 1).is_none() {
+            self.conf_at += 1;
         }
         self.restored = false;
         self.stored = self.server.log().last_index();
@@ -257,7 +266,7 @@ impl Node {
 
     /// The input that says that all changes are applied that have taken effect, if that is news.
     pub fn applied_changes(&self) -> Option<Stimulus> {
-        (self.conf_at > self.server.has_applied()).then_some(Stimulus::Applied(self.conf_at))
+        (self.changed_at > self.server.has_applied()).then_some(Stimulus::Applied(self.changed_at))
     }
 
     /// Whether it asks for pre-votes.

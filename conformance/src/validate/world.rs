@@ -6,8 +6,9 @@ use super::node::{Node, Phase};
 use lockstep_model::recorded::{
     Body, Entry, HardState, Image, Log, Message, Payload, Position, Stimulus, pre_vote,
 };
-use lockstep_model::{ConfChange, Configuration, Id, IdSet, MAX_MEMBERS, Server, Settings};
+use lockstep_model::{ConfChange, Configuration, Id, MAX_MEMBERS, Settings};
 use lockstep_traces::Role;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 type Network = im::HashMap<Seen, Flight, rustc_hash::FxBuildHasher>;
@@ -68,9 +69,21 @@ pub struct World {
     network: Network,
     /// By server: the `Ready` whose write is known to be on disk, since somebody heard what had to wait for it.
     durable: [u64; MAX_MEMBERS],
+    /// By server: its last lines, and its state before each that began an input.
+    past: [Arc<VecDeque<Past>>; MAX_MEMBERS],
     /// How many inputs there were of which no line tells.
     pub silent: u64,
 }
+
+/// A line that was explained, and the server before it if no input was under way.
+#[derive(Clone, Debug)]
+struct Past {
+    before: Option<Arc<Node>>,
+    line: Arc<Line>,
+}
+
+/// How many lines of a server are looked back on for an input that shows late.
+const MOST_PAST: usize = 96;
 
 /// Why an explanation does not go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,6 +109,7 @@ impl World {
             turns: Default::default(),
             network: Network::default(),
             durable: [0; MAX_MEMBERS],
+            past: Default::default(),
             silent: 0,
         }
     }
@@ -135,8 +149,100 @@ impl World {
             .collect()
     }
 
+    /// Takes the line, if it is the next one of an input that is under way. Nothing changes if it is not.
+    pub fn goes_on(&mut self, line: &Arc<Line>) -> bool {
+        let i = place(line.server);
+        let under_way = self.turns[i].as_ref().is_some_and(|turn| turn.next < turn.moments.len());
+        let goes_on = under_way && self.matches(i, line);
+        if goes_on {
+            self.remember(i, None, line);
+        }
+        goes_on
+    }
+
+    fn remember(&mut self, i: usize, before: Option<Arc<Node>>, line: &Arc<Line>) {
+        let past = Arc::make_mut(&mut self.past[i]);
+        if past.len() == MOST_PAST {
+            past.pop_front();
+        }
+        past.push_back(Past {
+            before,
+            line: Arc::clone(line),
+        });
+    }
+
     /// The explanations of one more line.
-    pub fn explain(mut self, line: &Arc<Line>, it: &Assumed, attempts: &mut Attempts) -> Vec<World> {
+    pub fn explain(&self, line: &Arc<Line>, it: &Assumed, attempts: &mut Attempts) -> Vec<World> {
+        let i = place(line.server);
+        let idle = self.turns[i].as_ref().is_none_or(|turn| turn.next >= turn.moments.len());
+        let before = self.nodes[i].clone().filter(|_| idle);
+        let mut worlds = self.clone().explained(line, it, attempts);
+        for world in &mut worlds {
+            if line.kind == Kind::InitState {
+                world.past[i] = Arc::default();
+            }
+            world.remember(i, before.clone(), line);
+        }
+        worlds
+    }
+
+    /// The explanations of a line with an input that showed late: what a leader was told of a peer before an earlier line.
+    pub fn reconsider(&self, line: &Arc<Line>, it: &Assumed) -> Vec<World> {
+        let i = place(line.server);
+        let turn = self.turns[i].as_ref();
+        let expected = turn.and_then(|turn| turn.moments.get(turn.next));
+        let expected = expected.and_then(|moment| Some(moment.message.as_ref()?.0.to));
+        let mut suspects: Vec<Id> = expected.into_iter().chain(line.message.as_ref().map(|seen| seen.to)).collect();
+        suspects.dedup();
+        for (number, past) in self.past[i].iter().enumerate().rev() {
+            let Some(before) = past.before.as_ref().filter(|it| it.server.role() == Role::Leader) else {
+                continue;
+            };
+            for peer in suspects.iter().copied().filter(|peer| *peer != line.server) {
+                let reports = [
+                    Stimulus::ReportUnreachable(peer),
+                    Stimulus::ReportSnapshot(peer, false),
+                    Stimulus::ReportSnapshot(peer, true),
+                ];
+                for report in reports {
+                    let mut node = (**before).clone();
+                    let choices = node.choices();
+                    let mut moments = Vec::new();
+                    let taken = node.take(&[report], &choices, false, &mut moments);
+                    if taken.is_none() || !moments.is_empty() || node.server == before.server {
+                        continue;
+                    }
+                    let mut world = self.clone();
+                    world.nodes[i] = Some(Arc::new(node));
+                    world.turns[i] = None;
+                    world.silent += 1;
+                    Arc::make_mut(&mut world.past[i]).truncate(number);
+                    let lines = self.past[i].iter().skip(number).map(|past| &past.line);
+                    let mut worlds = vec![world];
+                    for line in lines.chain([line]) {
+                        let mut next = Vec::new();
+                        for mut world in worlds {
+                            match world.goes_on(line) {
+                                true => next.push(world),
+                                false => next.extend(world.explain(line, it, &mut None)),
+                            }
+                        }
+                        next.truncate(4);
+                        worlds = next;
+                        if worlds.is_empty() {
+                            break;
+                        }
+                    }
+                    if !worlds.is_empty() {
+                        return worlds;
+                    }
+                }
+            }
+        }
+        Vec::new()
+    }
+
+    fn explained(mut self, line: &Arc<Line>, it: &Assumed, attempts: &mut Attempts) -> Vec<World> {
         let i = place(line.server);
         if line.kind == Kind::InitState {
             return self.created(line, it, attempts);
@@ -792,10 +898,6 @@ impl Turn {
 }
 
 impl Moment {
-    fn sends_snapshot(&self) -> bool {
-        self.message.as_ref().is_some_and(|(seen, _)| seen.body == "InstallSnapshot")
-    }
-
     /// The index after which an append carries entries.
     fn append_after(&self) -> Option<u32> {
         let (seen, _) = self.message.as_ref()?;
@@ -822,7 +924,8 @@ fn settled(node: &Arc<Node>, it: &Assumed) -> Vec<(Arc<Node>, Vec<Stimulus>)> {
     out
 }
 
-/// The changes of the configuration that a line may tell of: it does not show how they take place.
+/// The changes of the configuration that a line may tell of: it does not show how they take place. Whether a joint configuration
+/// is left by itself is left open: that a leader leaves it has the same lines as that somebody proposes it.
 fn changes(singles: &[Single]) -> Vec<ConfChange> {
     if singles.is_empty() || singles.len() > ConfChange::MOST {
         return Vec::new();
@@ -833,9 +936,9 @@ fn changes(singles: &[Single]) -> Vec<ConfChange> {
         Single::Remove(id) => change.remove(id.get()),
     });
     match singles.len() {
-        1 => vec![change, change.implicit(), change.explicit()],
+        1 => vec![change, change.explicit()],
         // Several changes need a joint configuration anyway.
-        _ => vec![change, change.explicit()],
+        _ => vec![change.explicit()],
     }
 }
 
@@ -1037,10 +1140,4 @@ fn names(plan: &Plan) -> String {
         true => "nothing else".to_owned(),
         false => all.join(", "),
     }
-}
-
-/// Whether the server is unchanged by name only; for tests of the tables.
-#[allow(dead_code)]
-fn voters(server: &Server) -> IdSet {
-    server.configuration().incoming()
 }
