@@ -394,6 +394,7 @@ mod tests {
 
     fn heartbeat(to: u64, commit: u64) -> Emitted {
         let body = Body::Heartbeat {
+            round: 0,
             commit: Index(commit),
         };
         let message = Message {
@@ -410,6 +411,7 @@ mod tests {
 
     fn output(sent: Vec<Emitted>, handed: Vec<Handed>) -> Output {
         Output {
+            read_states: Vec::new(),
             outcome: Outcome::Accepted,
             sent,
             handed,
@@ -419,6 +421,7 @@ mod tests {
     fn messages(expected: &[Emitted], actual: &[Emitted], shown: FieldSet) -> Vec<Difference> {
         let view = leader();
         let expected = Expected {
+            read_states: Vec::new(),
             outcome: Outcome::Accepted,
             sent: expected.to_vec(),
             view: leader(),
@@ -571,6 +574,7 @@ mod tests {
         let view = leader();
         let refused = Outcome::Refused(Refusal::ProposalDropped);
         let expected = Expected {
+            read_states: Vec::new(),
             outcome: refused,
             sent: Vec::new(),
             view: leader(),
@@ -600,6 +604,7 @@ mod tests {
         view.log = vec![entry(1), entry(2), entry(3), entry(4)];
         (view.commit, view.applied) = (Index(3), Index(3));
         let expected = Expected {
+            read_states: Vec::new(),
             outcome: Outcome::Accepted,
             sent: Vec::new(),
             view: view.clone(),

@@ -3,6 +3,7 @@
 //!
 //! * [`target`]: the trait that an implementation is put behind, and what it may say of itself.
 //! * [`code`]: an implementation explored by itself, against the properties of the paper.
+//! * [`opaque`]: any program, explored by itself, whatever its messages are.
 //! * [`mod@compare`]: what "the two agree" means, field by field and message by message.
 //! * [`corpus`]: the traces that are checked in, and how each is made.
 //! * [`cover`]: traces that cover a graph, and conformance of targets that cannot be copied.
@@ -36,6 +37,7 @@ pub mod explore;
 pub mod export;
 pub mod minimise;
 mod needs;
+pub mod opaque;
 pub mod path;
 pub mod planted;
 pub mod prelude;

@@ -18,7 +18,7 @@ use crate::target::{
     Description, DialectUse, Digest, Fork, Needs, Reaction, Run, Script, Target, TargetError,
     TargetServer,
 };
-use crate::targets::etcd::{self, EtcdError, StorageWrites};
+use crate::targets::etcd::{self, EtcdError, StorageWrites, Version};
 use crate::targets::exec::{ExecOptions, ExecTarget, Program};
 use crate::targets::lockstep_raft::{AsyncLockstepRaft, LockstepRaft};
 use crate::targets::raft_rs::RaftRs;
@@ -162,10 +162,14 @@ impl Targets {
             .about("the same with asynchronous storage writes")
             .with_digest("raft-rs", RaftRs::new)
             .about("TiKV's raft-rs, in process")
-            .with_etcd("etcd", StorageWrites::Synchronous)
-            .about("etcd's raft in Go, behind the exec protocol; built when asked for, needs Go")
-            .with_etcd("etcd-async", StorageWrites::Asynchronous)
-            .about(
+            .with_etcd(
+                "etcd",
+                StorageWrites::Synchronous,
+                "etcd's raft in Go, behind the exec protocol; built when asked for, needs Go",
+            )
+            .with_etcd(
+                "etcd-async",
+                StorageWrites::Asynchronous,
                 "the same with asynchronous storage writes, which shows what must wait for persistence",
             )
             .with_fork("spec", || Spec)
@@ -209,14 +213,26 @@ impl Targets {
         self.entry(name, Kind::Digested(Box::new(make)))
     }
 
-    fn with_etcd(self, name: &str, writes: StorageWrites) -> Targets {
+    /// The newest version under that name, and each version under the name with `@` and the version.
+    fn with_etcd(self, name: &str, writes: StorageWrites, about: &str) -> Targets {
+        let newest = self.with_etcd_version(name, Version::default(), writes);
+        let targets = newest.about(about);
+        Version::ALL.into_iter().fold(targets, |targets, version| {
+            let full = format!("{name}@{}", version.name());
+            let about = format!("{name} with version {} of the library", version.name());
+            let targets = targets.with_etcd_version(&full, version, writes);
+            targets.about(&about)
+        })
+    }
+
+    fn with_etcd_version(self, name: &str, version: Version, writes: StorageWrites) -> Targets {
         let make = move |options: &ExecOptions| {
             let cache = etcd::default_cache().map_err(|it| Unavailable::Other(it.to_string()))?;
-            match etcd::start(&cache, writes, *options) {
+            match etcd::start(&cache, version, writes, *options) {
                 Ok(target) => Ok(AnyTarget::driven(target)),
                 Err(EtcdError::Target(error)) => Err(error.into()),
                 Err(error @ EtcdError::NoGo(_)) => Err(Unavailable::Missing {
-                    // What needs Go is the library, in either mode.
+                    // What needs Go is the library, in any version and mode.
                     name: "etcd".to_owned(),
                     why: error.to_string(),
                 }),

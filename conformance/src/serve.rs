@@ -16,7 +16,8 @@ pub fn serve<T: Target>(target: &T) -> ExitCode {
     match serve_on(target, io::stdin().lock(), io::stdout().lock()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{error}");
+            // The code says it, too, if nobody reads that.
+            let _ = writeln!(io::stderr(), "{error}");
             ExitCode::FAILURE
         }
     }

@@ -218,7 +218,7 @@ impl BrokenServer {
             (Bug::RefusalAcknowledged, Body::AppendEntriesResponse { rejected, .. }) => {
                 *rejected = None
             }
-            (Bug::HeartbeatCommitsAll, Body::Heartbeat { commit }) => *commit = all,
+            (Bug::HeartbeatCommitsAll, Body::Heartbeat { commit, .. }) => *commit = all,
             (Bug::VotesTwice, Body::RequestVoteResponse { granted }) => *granted = true,
             (Bug::TermTooHigh, _) => message.term.0 += 2,
             _ => {}

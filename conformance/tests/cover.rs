@@ -296,6 +296,7 @@ fn a_shorter_way_never_leads_through_what_was_not_driven() {
         Step {
             event: Event::Server { server: id, input },
             expected: Some(Expected {
+                read_states: Vec::new(),
                 outcome: step.outcome,
                 view: server.view(settings),
                 sent: step.sent,

@@ -223,6 +223,7 @@ fn check_differences(place: &str, found: &[Difference]) -> Result<(), TestCaseEr
 
 fn expected(view: &NodeView, outcome: Outcome, sent: Vec<Emitted>) -> Expected {
     Expected {
+        read_states: Vec::new(),
         outcome,
         view: view.clone(),
         sent,
@@ -291,6 +292,7 @@ fn check_message(
 ) -> Result<(), TestCaseError> {
     let emitted: Emitted = read(&value);
     let output = |sent: &Emitted| Output {
+        read_states: Vec::new(),
         outcome: Outcome::Accepted,
         sent: vec![sent.clone()],
         handed: Vec::new(),

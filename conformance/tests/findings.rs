@@ -57,6 +57,7 @@ impl TargetServer for Speaker {
         let step = self.server.step(&self.settings, input);
         self.server = step.server;
         let expected = Expected {
+            read_states: Vec::new(),
             outcome: step.outcome,
             view: self.server.view(&self.settings),
             sent: step.sent,

@@ -34,6 +34,7 @@ fn restarts(steps: usize) -> Trace {
             input: Input::Restart,
         },
         expected: Some(Expected {
+            read_states: Vec::new(),
             outcome: Outcome::Accepted,
             view: start_view(&config),
             sent: Vec::new(),

@@ -450,7 +450,7 @@ fn a_seeded_bug_is_looked_up_before_anything_is_built() {
 #[test]
 fn what_cannot_be_explored_is_refused_before_it_is_built() {
     let here = folder();
-    for target in ["etcd", "etcd-async", "exec:./no-such-program"] {
+    for target in ["etcd", "etcd@3.6.0", "etcd-async", "exec:./no-such-program"] {
         for preset in ["", "--preset smoke"] {
             let arguments = format!("check {preset} --target {target}");
             let (_, errors) = without_go(here.path(), &arguments, false, USAGE);
@@ -561,7 +561,7 @@ fn without_go_etcds_raft_is_skipped_and_nothing_passes() {
     let here = folder();
     trace(here.path());
     let corpus = binary::repository().join("traces/corpus");
-    for target in ["etcd", "etcd-async"] {
+    for target in ["etcd", "etcd@3.6.0", "etcd-async"] {
         for what in [
             "conform".to_owned(),
             "replay trace.ndjson".to_owned(),

@@ -179,7 +179,15 @@ fn presets_and_targets_are_listed() {
         );
     }
     let (targets, _) = run(&here, "targets");
-    for name in ["lockstep-raft", "raft-rs", "etcd", "spec", "exec:CMD"] {
+    for name in [
+        "lockstep-raft",
+        "raft-rs",
+        "etcd",
+        "etcd@3.6.0",
+        "etcd@3.7.0",
+        "spec",
+        "exec:CMD",
+    ] {
         assert!(targets.contains(&format!("target {name}: ")), "{targets}");
     }
     // Each that can be started says which version it is, and what it shows and does not.

@@ -216,6 +216,15 @@ fn an_interruption_keeps_what_was_established() {
     let states = facts.iter().find(|it| it["name"] == "distinct states");
     let states = states.expect("they are counted")["value"].as_u64();
     assert!(states > Some(1_000), "{facts:?}");
+    // Nothing that takes long is begun after the signal, so that the walks are not left behind.
+    let report = interrupted("INT", &["walk", "--seeds", "1000000000"], busy);
+    let job = &report["jobs"][0];
+    assert_eq!(job["verdict"], "bounded (interrupted)");
+    let cases = job["cases"].as_array().expect("cases");
+    let even = cases
+        .iter()
+        .find(|it| it["name"].as_str().expect("a name").contains("evenly"));
+    assert_eq!(even.expect("it is named")["status"], "stopped");
 }
 
 /// Whoever asks twice does not want to wait, and still has no use for what was meant to be temporary.

@@ -128,6 +128,26 @@ fn a_line_without_end_is_refused() {
     assert!(errors.len() < 4_000, "{errors}");
 }
 
+/// Neither a trace nor a result is read without end.
+#[test]
+fn a_file_without_end_is_refused() {
+    let here = folder();
+    if !Path::new("/dev/zero").exists() {
+        return;
+    }
+    for arguments in [
+        &["replay", "/dev/zero"][..],
+        &["show", "/dev/zero"],
+        &["verify", "--corpus", "/dev/zero"],
+        &["report", "/dev/zero", "--out", "page"],
+    ] {
+        let output = run(here.path(), arguments.iter().copied(), INPUT);
+        let errors = text(&output.stderr);
+        assert!(errors.contains("/dev/zero"), "{errors}");
+        assert!(errors.contains("is longer than"), "{errors}");
+    }
+}
+
 /// What a terminal or a reader of XML would act on, of the standard output and error of Lockstep.
 fn active(text: &str) -> Option<char> {
     let plain = |c: char| c == '\n' || c == '\t';

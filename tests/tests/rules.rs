@@ -45,33 +45,36 @@ fn the_functions_of_the_production_raft_exist() {
     assert!(found.is_empty(), "{found:#?}");
 }
 
-/// Needs the module of etcd's raft, which building its target downloads.
+/// Needs the modules of etcd's raft, which building its targets downloads.
 #[test]
 fn the_functions_of_etcds_raft_exist() {
-    let listed = Command::new("go")
-        .args([
-            "list",
-            "-mod=mod",
-            "-m",
-            "-f",
-            "{{.Dir}}",
-            "go.etcd.io/raft/v3",
-        ])
-        .current_dir(repository().join("conformance/targets/etcd-raft"))
-        .output();
-    let folder = listed
-        .ok()
-        .filter(|it| it.status.success())
-        .map(|it| PathBuf::from(String::from_utf8_lossy(&it.stdout).trim()));
-    match folder.filter(|folder| folder.join("raft.go").is_file()) {
-        Some(folder) => {
-            let found = missing(&folder, Rule::etcd, "func ");
-            assert!(found.is_empty(), "{found:#?}");
-        }
-        None => {
-            let required = std::env::var_os("LOCKSTEP_REQUIRE_GO").is_some();
-            assert!(!required, "etcd's raft is not there");
-            eprintln!("skipped: etcd's raft is not there");
+    for version in ["v3.6", "v3.7"] {
+        let program = format!("conformance/targets/etcd-raft/{version}");
+        let listed = Command::new("go")
+            .args([
+                "list",
+                "-mod=mod",
+                "-m",
+                "-f",
+                "{{.Dir}}",
+                "go.etcd.io/raft/v3",
+            ])
+            .current_dir(repository().join(program))
+            .output();
+        let folder = listed
+            .ok()
+            .filter(|it| it.status.success())
+            .map(|it| PathBuf::from(String::from_utf8_lossy(&it.stdout).trim()));
+        match folder.filter(|folder| folder.join("raft.go").is_file()) {
+            Some(folder) => {
+                let found = missing(&folder, Rule::etcd, "func ");
+                assert!(found.is_empty(), "{version}: {found:#?}");
+            }
+            None => {
+                let required = std::env::var_os("LOCKSTEP_REQUIRE_GO").is_some();
+                assert!(!required, "etcd's raft {version} is not there");
+                eprintln!("skipped: etcd's raft {version} is not there");
+            }
         }
     }
 }

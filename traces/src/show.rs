@@ -1,7 +1,7 @@
 //! Values in words, as tables and pages show them.
 
 use crate::{
-    Append, ConfChange, ConfChangeSingle, Configuration, DurableImage, Emitted, Entry, Field,
+    Append, Body, ConfChange, ConfChangeSingle, Configuration, DurableImage, Emitted, Entry, Field,
     Fields, Handed, HardState, Index, Message, Outcome, Pairs, Payload, PeerView, ProgressState,
     ReadRequest, ReadState, Refusal, Role, ServerId, Snapshot, Term, Transition, UnconfirmedRead,
     Value,
@@ -236,7 +236,7 @@ impl Show for DurableImage {
     }
 }
 
-/// Each as `{…}`: the parts that it has, and how many messages wait for it.
+/// Each as `{…}`: the parts that it has, and the messages that wait for it.
 impl Show for Vec<Append> {
     fn show(&self) -> String {
         let appends: Vec<String> = self.iter().map(show_append).collect();
@@ -265,14 +265,10 @@ fn show_append(append: &Append) -> String {
         words.push(format!("term {term} vote {} commit {commit}", vote.show()));
     }
     words.extend(snapshot.as_ref().map(|_| snapshot.show_named("snapshot")));
-    if !entries.is_empty() {
+    if !entries.is_empty() || first.0 > 0 {
         words.push(format!("from {first} {}", entries.show()));
     }
-    words.extend(
-        responses
-            .iter()
-            .map(|Message { to, term, body, .. }| format!("{}@{term} to {to}", body.kind())),
-    );
+    words.extend(responses.iter().map(show_waiting));
     if let Some(acknowledges) = acknowledges {
         let (index, term) = (acknowledges.last_index, acknowledges.last_term);
         words.push(format!(
@@ -286,6 +282,31 @@ fn show_append(append: &Append) -> String {
         );
     }
     format!("{{{}}}", words.join(", "))
+}
+
+/// A message that waits. Only votes, pre-votes and acknowledgements should.
+fn show_waiting(message: &Message) -> String {
+    let Message {
+        from,
+        to,
+        term,
+        body,
+    } = message;
+    let granted = |granted: bool| if granted { "granted" } else { "refused" };
+    let said = match body {
+        Body::RequestVoteResponse { granted: vote }
+        | Body::RequestPreVoteResponse { granted: vote } => granted(*vote).to_owned(),
+        Body::AppendEntriesResponse {
+            index,
+            rejected: None,
+        } => format!("accepted {index}"),
+        Body::AppendEntriesResponse {
+            index,
+            rejected: Some(hint),
+        } => format!("rejected {index} hint {}@{}", hint.index, hint.term),
+        other => format!("{other:?}"),
+    };
+    format!("{from}→{to} {} term {term} {said}", body.kind())
 }
 
 impl Show for PeerView {
@@ -303,7 +324,6 @@ impl Show for Refusal {
             Refusal::UnknownPeer => "unknown peer",
             Refusal::LocalMessage => "local message",
             Refusal::NoLeader => "no leader",
-            Refusal::NoLease => "no lease",
         }
         .to_owned()
     }
@@ -334,6 +354,17 @@ impl Show for Vec<ReadRequest> {
     }
 }
 
+/// Each context.
+impl Show for Vec<u64> {
+    fn show(&self) -> String {
+        in_brackets(self.iter().map(ToString::to_string))
+    }
+
+    fn show_named(&self, name: &str) -> String {
+        unless_empty(self, name)
+    }
+}
+
 /// Each read as `context of origin at index by (who has answered)`.
 impl Show for Vec<UnconfirmedRead> {
     fn show(&self) -> String {
@@ -353,10 +384,13 @@ impl Show for Vec<UnconfirmedRead> {
     }
 }
 
-/// Each answer as `context at index`.
+/// Each answer as `context at index`, each read that is given up as `context given up`.
 impl Show for Vec<ReadState> {
     fn show(&self) -> String {
-        let one = |it: &ReadState| format!("{} at {}", it.context, it.index);
+        let one = |it: &ReadState| match it.index {
+            Some(index) => format!("{} at {index}", it.context),
+            None => format!("{} given up", it.context),
+        };
         in_brackets(self.iter().map(one))
     }
 

@@ -3,6 +3,7 @@
 use super::error::CliError;
 use super::history;
 use super::model::{Chosen, ModelArgs, PlantArgs};
+use super::opaque::ProgramArgs;
 use super::outputs::Place;
 use super::progress::{self, Reporter, Tick};
 use super::side_file::SideFile;
@@ -37,10 +38,13 @@ pub struct CheckArgs {
     pub limits: LimitArgs,
     #[command(flatten)]
     pub plant: PlantArgs,
+    #[command(flatten)]
+    pub program: ProgramArgs,
     /// The engine: Lockstep's own, or stateright's breadth-first search as a cross-check
     #[arg(long, value_enum, default_value_t = Engine::Lockstep)]
     engine: Engine,
-    /// Explore the code of this implementation instead of the specification: lockstep-raft or raft-rs
+    /// Explore the code of this implementation instead of the specification: lockstep-raft, raft-rs, or exec:CMD
+    /// for any program (conformance/targets/README.md)
     #[arg(long, value_name = "TARGET")]
     target: Option<TargetSpec>,
     /// Count states that differ only in the names of servers as one

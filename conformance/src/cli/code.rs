@@ -31,6 +31,10 @@ pub fn run(
                     names, and its states mean nothing to another process";
         return Err(CliError::Usage(text.to_owned()));
     }
+    if let TargetSpec::Exec { program, line } = target {
+        let program = (program, line.as_str());
+        return super::opaque::run(args, program, chosen, limits, trace_out, progress);
+    }
     let options = TargetArgs::of(target);
     options.explored()?;
     if chosen.cluster.bounds().have(Kind::Compact) {

@@ -1,14 +1,18 @@
-//! Output files. Each is replaced in one piece: on a disk that is full, the old file stays, or there is none.
+//! Whole files. What is written is replaced in one piece: on a disk that is full, the old file stays, or there is
+//! none. What is read has a limit.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read as _, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The most links that are followed, as in Linux.
 const MOST_LINKS: usize = 40;
+
+/// The most bytes of a file that is read whole: far more than any result has, and less than any machine.
+const MOST_BYTES: u64 = 256 << 20;
 
 /// The files that are not whole yet.
 static PARTIAL: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
@@ -46,6 +50,23 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
         fs::set_permissions(&beside.0, there.permissions())?;
     }
     fs::rename(&beside.0, &behind)
+}
+
+/// Reads a whole file. A pipe or device that never ends is refused as too long.
+///
+/// # Errors
+/// It cannot be read, or is longer than 256 MiB.
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    read_at_most(path, MOST_BYTES)
+}
+
+fn read_at_most(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > most {
+        true => Err(io::Error::other(format!("it is longer than {most} bytes"))),
+        false => Ok(bytes),
+    }
 }
 
 /// Removes what is not whole. For a process that is about to exit.
@@ -140,6 +161,17 @@ mod tests {
         assert!(write(&folder.path().join("missing/it"), b"").is_err());
         assert!(write(folder.path(), b"").is_err());
         assert_eq!(names(folder.path()), ["it"]);
+    }
+
+    #[test]
+    fn a_file_that_is_read_has_a_limit() {
+        let folder = tempfile::tempdir().expect("there is a place for temporary files");
+        let path = folder.path().join("it");
+        fs::write(&path, "four").expect("it is written");
+        assert_eq!(read_at_most(&path, 4).expect("it fits"), b"four");
+        let error = read_at_most(&path, 3).expect_err("it does not fit");
+        assert!(error.to_string().contains("longer than 3 bytes"), "{error}");
+        assert!(read(&folder.path().join("missing")).is_err());
     }
 
     #[cfg(unix)]

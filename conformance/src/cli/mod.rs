@@ -23,6 +23,7 @@ mod history;
 mod list;
 mod model;
 mod mutants;
+mod opaque;
 mod output;
 mod outputs;
 mod pages;

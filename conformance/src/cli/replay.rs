@@ -2,6 +2,7 @@
 
 use super::divergence;
 use super::error::CliError;
+use super::opaque;
 use super::outputs::Place;
 use super::progress::{Reporter, Tick};
 use super::target::{self, TargetArgs, Visit};
@@ -51,6 +52,12 @@ impl ReplayArgs {
 /// # Errors
 /// A file is not a trace, a directory holds none, or the target cannot be started.
 pub fn run(args: &ReplayArgs, progress: &Reporter) -> Result<Vec<Job>, CliError> {
+    if let ([path], Some(program)) = (args.paths.as_slice(), args.target.program())
+        && let Some(trace) = opaque::read(path)?
+    {
+        let job = opaque::run_again(path, &trace, program, args.target.options())?;
+        return Ok(vec![job]);
+    }
     let mut sources = Sources::default();
     for path in &args.paths {
         sources.append(Sources::of(path)?);

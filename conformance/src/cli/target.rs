@@ -7,7 +7,7 @@ use crate::planted::{Mistake, Planted};
 use crate::registry::{AnyKind, AnyTarget, Unavailable};
 use crate::seeded::Side;
 use crate::target::Needs;
-use crate::targets::exec::ExecOptions;
+use crate::targets::exec::{ExecOptions, Program};
 use crate::walk::{HarnessClock, TickTarget, WalkDivergence};
 use crate::{Description, Fork, Target, TargetError, TargetSpec, Targets};
 use clap::Args;
@@ -56,7 +56,7 @@ const MOST_PATIENCE_SECONDS: u64 = 365 * 24 * 3600;
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Target")]
 pub struct TargetArgs {
-    /// The implementation: lockstep-raft, lockstep-raft-async, raft-rs, etcd, etcd-async, spec, or exec:CMD; `lockstep targets` says more
+    /// The implementation: lockstep-raft, lockstep-raft-async, raft-rs, etcd, etcd-async, either with @VERSION, spec, or exec:CMD; `lockstep targets` says more
     #[arg(long, value_name = "TARGET", default_value = "lockstep-raft")]
     pub target: TargetSpec,
     /// Seconds that a program behind the exec protocol may take for one reply
@@ -331,7 +331,16 @@ impl TargetArgs {
         }
     }
 
-    fn options(&self) -> ExecOptions {
+    /// The program, with its command line, of a target behind the exec protocol.
+    pub fn program(&self) -> Option<(&Program, &str)> {
+        match &self.target {
+            TargetSpec::Exec { program, line } => Some((program, line)),
+            TargetSpec::Named(_) => None,
+        }
+    }
+
+    /// How patient the harness is with a program.
+    pub fn options(&self) -> ExecOptions {
         ExecOptions {
             reply_timeout: Duration::from_secs(self.reply_timeout),
             ..ExecOptions::default()

@@ -7,10 +7,17 @@ use super::side_file::SideFile;
 use super::target::TargetArgs;
 use crate::report::human::grouped;
 use crate::report::{Job, Status, sentence};
+use crate::stop;
 use crate::walk::jitter::Jitter;
 use crate::walk::{WalkOptions, WalkReport, WalkVerdict, walk};
 use clap::Args;
 use std::time::Instant;
+
+/// The assertion about the sample of random timeouts.
+const EVEN: &str = "election timeouts are drawn evenly, each apart from the last";
+
+/// The verdict of walks that were asked to stop.
+const INTERRUPTED: &str = "bounded (interrupted)";
 
 /// Options of `lockstep walk`.
 #[derive(Debug, Args)]
@@ -92,7 +99,14 @@ fn one(
             ..Tick::default()
         })
     })?;
-    let mut job = job(&name, &report, walked.jitter().as_ref());
+    let jitter = walked.jitter();
+    let mut job = job(&name, &report, jitter.as_ref());
+    if own_timers && jitter.is_none() && stop::requested() {
+        if job.status == Status::Holds {
+            job.verdict = INTERRUPTED.to_owned();
+        }
+        job.failed(EVEN, Status::Stopped, "interrupted");
+    }
     divergence::target_facts(&mut job, &walked.description());
     let kept = match own_timers {
         true => "kept by the target, and compared",
@@ -129,7 +143,7 @@ fn job(name: &str, report: &WalkReport, jitter: Option<&Jitter>) -> Job {
         WalkVerdict::Sampled => (Status::Holds, "sampled"),
         WalkVerdict::Diverged => (Status::Violated, "diverged"),
         WalkVerdict::Violated => (Status::Violated, "violated"),
-        WalkVerdict::Interrupted => (Status::Stopped, "bounded (interrupted)"),
+        WalkVerdict::Interrupted => (Status::Stopped, INTERRUPTED),
         WalkVerdict::NothingCommitted => (Status::Violated, "nothing was committed"),
     };
     let mut job = Job::new("walk", name, status, verdict.to_owned());
@@ -159,10 +173,9 @@ fn job(name: &str, report: &WalkReport, jitter: Option<&Jitter>) -> Job {
     job.fact("most appends on their way to a peer", counts.widest_window);
     if let Some(jitter) = jitter {
         job.fact("election timeouts sampled", jitter.draws);
-        let even = "election timeouts are drawn evenly, each apart from the last";
         match jitter.wrong.as_slice() {
-            [] => job.passed(even),
-            wrong => job.failed(even, Status::Violated, wrong.join("; ")),
+            [] => job.passed(EVEN),
+            wrong => job.failed(EVEN, Status::Violated, wrong.join("; ")),
         }
     }
     match &report.divergence {

@@ -26,11 +26,11 @@ pub struct Node {
     /// Its visible state.
     pub view: Arc<NodeView>,
     /// If it broke down: the number of the fault.
-    pub(super) fault: Option<u32>,
+    pub(crate) fault: Option<u32>,
 }
 
 impl Node {
-    pub(super) fn new(id: ServerId, digest: u128, view: Arc<NodeView>) -> Node {
+    pub(crate) fn new(id: ServerId, digest: u128, view: Arc<NodeView>) -> Node {
         Node {
             id,
             digest,
@@ -80,7 +80,7 @@ pub struct CodeState {
 
 impl CodeState {
     /// The value that the next proposal carries.
-    pub(super) fn next_value(&self) -> u64 {
+    pub(crate) fn next_value(&self) -> u64 {
         self.servers.iter().map(level).max().unwrap_or(0) + 1
     }
 }
@@ -234,9 +234,11 @@ impl Checkable for Code<'_> {
             out.extend(&part);
         };
         for node in &state.servers {
-            put(out, &mut |part| node.encode(part));
+            put(out, &mut |part| Component::<Self>::encode(node, part));
         }
-        put(out, &mut |part| state.history.encode(part));
+        put(out, &mut |part| {
+            Component::<Self>::encode(&state.history, part)
+        });
         put(out, &mut |part| {
             Component::<Self>::encode(&state.spent, part)
         });

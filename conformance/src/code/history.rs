@@ -15,7 +15,7 @@ pub struct Happened {
 
 impl Happened {
     /// What there is to remember after a server moved to `after`, whose commit index was `committed` before.
-    pub(super) fn record(&mut self, after: &Node, committed: u64) {
+    pub(crate) fn record(&mut self, after: &Node, committed: u64) {
         let view = &after.view;
         if view.role == Role::Leader {
             let bit = 1 << after.slot();

@@ -37,6 +37,11 @@ impl ObservedCode {
         })
     }
 
+    /// The code that is only seen, for properties of views that come from elsewhere.
+    pub(crate) fn into_code(self) -> Code<'static> {
+        self.0
+    }
+
     /// Whether a step has a property; `None` if a name in it is out of range.
     pub fn holds(&self, property: &CodeProperty, taken: &Taken) -> Option<bool> {
         let mut network: Vec<Arc<Message>> =

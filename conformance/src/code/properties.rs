@@ -29,7 +29,7 @@ impl Property {
     }
 
     /// Whether a step has it, or the state after the step.
-    pub(super) fn holds(
+    pub(crate) fn holds(
         &self,
         code: &Code<'_>,
         before: &CodeState,
@@ -39,6 +39,20 @@ impl Property {
         match self.kind {
             PropertyOf::State { holds, .. } => holds(code, after),
             PropertyOf::Step { holds, .. } => holds(code, before, action, after),
+        }
+    }
+
+    /// Whether a step, or the state after it, puts it to the test.
+    pub(crate) fn says(
+        &self,
+        code: &Code<'_>,
+        before: &CodeState,
+        action: &Action,
+        after: &CodeState,
+    ) -> bool {
+        match self.kind {
+            PropertyOf::State { says, .. } => says(code, after),
+            PropertyOf::Step { says, .. } => says(code, before, action, after),
         }
     }
 }

@@ -51,6 +51,7 @@ impl Specified {
                 input,
             },
             expected: Some(Expected {
+                read_states: Vec::new(),
                 outcome: step.outcome,
                 view: step.server.view(&settings()),
                 sent: step.sent,
@@ -209,6 +210,7 @@ impl TargetServer for ParrotServer {
         let before = self.view.applied;
         self.view = said.view;
         Ok(Reaction::Driven(Output {
+            read_states: Vec::new(),
             outcome: said.outcome,
             sent: said.sent,
             handed: crate::compare::handed(&self.view, before),

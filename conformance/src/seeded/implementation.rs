@@ -193,7 +193,7 @@ fn walks() -> Option<Found> {
 
 /// The sample of random election timeouts, which `lockstep walk` takes as well.
 fn timeouts() -> Option<Found> {
-    let wrong = jitter::sample().wrong;
+    let wrong = jitter::sample()?.wrong;
     (!wrong.is_empty()).then(|| Found {
         by: wrong.join("; "),
         states: 0,

@@ -11,28 +11,65 @@ use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// The sources of the program, by file name.
-const SOURCES: [(&str, &str); 7] = [
-    ("go.mod", include_str!("../../targets/etcd-raft/go.mod")),
-    ("go.sum", include_str!("../../targets/etcd-raft/go.sum")),
-    (
-        "application.go",
-        include_str!("../../targets/etcd-raft/application.go"),
-    ),
-    ("main.go", include_str!("../../targets/etcd-raft/main.go")),
-    (
-        "protocol.go",
-        include_str!("../../targets/etcd-raft/protocol.go"),
-    ),
-    (
-        "request.go",
-        include_str!("../../targets/etcd-raft/request.go"),
-    ),
-    (
-        "session.go",
-        include_str!("../../targets/etcd-raft/session.go"),
-    ),
+/// A source of the program: its path in the folder of the program, and the text.
+macro_rules! sources {
+    ($($path:literal),* $(,)?) => {
+        [$(($path, include_str!(concat!("../../targets/etcd-raft/", $path)))),*]
+    };
+}
+
+/// The sources of the program: what the versions share, and the module of each.
+const SOURCES: [(&str, &str); 18] = sources![
+    "core/go.mod",
+    "core/application.go",
+    "core/library.go",
+    "core/payload.go",
+    "core/protocol.go",
+    "core/request.go",
+    "core/serve.go",
+    "core/session.go",
+    "v3.6/go.mod",
+    "v3.6/go.sum",
+    "v3.6/library.go",
+    "v3.6/main.go",
+    "v3.6/types.go",
+    "v3.7/go.mod",
+    "v3.7/go.sum",
+    "v3.7/library.go",
+    "v3.7/main.go",
+    "v3.7/types.go",
 ];
+
+/// A version of the library. One program cannot hold two: each has a module of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Version {
+    /// v3.6.0.
+    V3_6,
+    /// v3.7.0, the newest.
+    #[default]
+    V3_7,
+}
+
+impl Version {
+    /// Every version, the oldest first.
+    pub const ALL: [Version; 2] = [Version::V3_6, Version::V3_7];
+
+    /// Its name behind the `@` of a target.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Version::V3_6 => "3.6.0",
+            Version::V3_7 => "3.7.0",
+        }
+    }
+
+    /// The folder of its module.
+    const fn folder(self) -> &'static str {
+        match self {
+            Version::V3_6 => "v3.6",
+            Version::V3_7 => "v3.7",
+        }
+    }
+}
 
 /// How the library writes to its storage.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -74,16 +111,17 @@ pub enum EtcdError {
     Target(#[from] TargetError),
 }
 
-/// Builds the program below `cache`, unless that has been done, and starts it.
+/// Builds the program with that version of the library below `cache`, unless that has been done, and starts it.
 ///
 /// # Errors
 /// See [`EtcdError`].
 pub fn start(
     cache: &Path,
+    version: Version,
     writes: StorageWrites,
     options: ExecOptions,
 ) -> Result<ExecTarget, EtcdError> {
-    let executable = build(cache)?;
+    let executable = build(cache, version)?;
     let arguments = match writes {
         StorageWrites::Synchronous => Vec::new(),
         StorageWrites::Asynchronous => vec!["-async".into()],
@@ -123,11 +161,11 @@ pub fn find_go() -> Result<(), EtcdError> {
     }
 }
 
-/// Builds the program and returns the path of the executable.
+/// Builds the program with that version of the library and returns the path of the executable.
 ///
 /// # Errors
 /// As [`find_go`], and [`EtcdError::Build`].
-pub fn build(cache: &Path) -> Result<PathBuf, EtcdError> {
+pub fn build(cache: &Path, version: Version) -> Result<PathBuf, EtcdError> {
     // Names are unique to a process: its threads build one after the other, and only the first takes long.
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
@@ -138,11 +176,10 @@ pub fn build(cache: &Path) -> Result<PathBuf, EtcdError> {
     })?;
     // Several processes may build at once (tests do): each builds under a name of its own, and the
     // rename puts a whole executable in place.
-    let executable = folder.join(executable_name("etcd-raft"));
-    let fresh = folder.join(executable_name(&format!(
-        "etcd-raft-{}",
-        std::process::id()
-    )));
+    let name = format!("etcd-raft-{}", version.name());
+    let executable = folder.join(executable_name(&name));
+    let fresh = format!("{name}-{}", std::process::id());
+    let fresh = folder.join(executable_name(&fresh));
     // Go that is ended in the middle leaves its own temporary files; this folder is gone in any case.
     let room = TemporaryFolder::new(&folder, "build-");
     let room = room.map_err(|error| EtcdError::Build(format!("{}: {error}", folder.display())))?;
@@ -151,7 +188,7 @@ pub fn build(cache: &Path) -> Result<PathBuf, EtcdError> {
         .arg(&fresh)
         .arg(".")
         .env("GOTMPDIR", room.path())
-        .current_dir(&folder);
+        .current_dir(folder.join(version.folder()));
     let output = once::output(go, BUILD_TIME).map_err(|error| unbuilt(&error))?;
     if !output.status.success() {
         return Err(EtcdError::Build(format!(
@@ -171,9 +208,9 @@ fn unbuilt(error: &io::Error) -> EtcdError {
 }
 
 fn write_sources(folder: &Path) -> io::Result<()> {
-    fs::create_dir_all(folder)?;
     for (name, text) in SOURCES {
         let path = folder.join(name);
+        fs::create_dir_all(path.parent().unwrap_or(folder))?;
         if fs::read_to_string(&path).is_ok_and(|there| there == text) {
             continue;
         }

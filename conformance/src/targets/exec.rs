@@ -5,10 +5,10 @@
 //! again, and the scripts that were on their way are run once more, one input at a time, to find the
 //! input at which it breaks down.
 
-mod child;
+pub(crate) mod child;
 mod cluster;
 mod group;
-mod limits;
+pub(crate) mod limits;
 pub mod once;
 mod runner;
 mod wire;
@@ -68,7 +68,7 @@ impl Program {
         }
     }
 
-    fn command(&self) -> Command {
+    pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(&self.executable);
         command.args(&self.arguments);
         command

@@ -6,6 +6,7 @@
 //! values again and again) shows in a large sample only. It follows from fixed seeds, so that the
 //! answer is always the same.
 
+use crate::stop;
 use crate::timers::Timeouts;
 use lockstep_raft::{
     Body, ConfState, Config, Index, MemoryStorage, Message, NodeId, RawNode, Term,
@@ -30,23 +31,26 @@ pub struct Jitter {
     pub wrong: Vec<String>,
 }
 
-/// Draws a sample and looks at it.
+/// Draws a sample and looks at it. `None` if the work is to stop before the sample is whole.
 ///
 /// # Panics
 ///
 /// If the production Raft refuses a plain configuration or a heartbeat.
-pub fn sample() -> Jitter {
+pub fn sample() -> Option<Jitter> {
     sample_of(&mut |ticks, seed, redraws| {
+        if stop::requested() {
+            return None;
+        }
         let mut server = Drawer::new(ticks, seed);
-        (0..=redraws).map(|_| server.next()).collect()
+        Some((0..=redraws).map(|_| server.next()).collect())
     })
 }
 
 /// The first timeout of a server with that election timeout and that seed, and as many further ones as
-/// asked for.
-type Draw<'a> = &'a mut dyn FnMut(u32, u64, usize) -> Vec<u32>;
+/// asked for; `None` ends the sample.
+type Draw<'a> = &'a mut dyn FnMut(u32, u64, usize) -> Option<Vec<u32>>;
 
-fn sample_of(draw: Draw<'_>) -> Jitter {
+fn sample_of(draw: Draw<'_>) -> Option<Jitter> {
     let mut jitter = Jitter {
         draws: 0,
         wrong: Vec::new(),
@@ -56,10 +60,10 @@ fn sample_of(draw: Draw<'_>) -> Jitter {
             election_ticks: ticks,
             heartbeat_ticks: 1,
         };
-        let first: Vec<u32> = (0..SERVERS).flat_map(|seed| draw(ticks, seed, 0)).collect();
-        let chains: Vec<Vec<u32>> = (0..REDRAWING)
-            .map(|seed| draw(ticks, seed, REDRAWS))
-            .collect();
+        let first = (0..SERVERS).map(|seed| draw(ticks, seed, 0));
+        let first = first.collect::<Option<Vec<_>>>()?.concat();
+        let chains = (0..REDRAWING).map(|seed| draw(ticks, seed, REDRAWS));
+        let chains = chains.collect::<Option<Vec<_>>>()?;
         let again: Vec<u32> = chains
             .iter()
             .flat_map(|chain| &chain[1..])
@@ -74,7 +78,7 @@ fn sample_of(draw: Draw<'_>) -> Jitter {
         look("timeouts drawn anew", even(&again, timeouts));
         look("one after the other", independent(&chains, timeouts));
     }
-    jitter
+    Some(jitter)
 }
 
 /// Every value of the range occurs, no other does, and all about equally often.
@@ -198,7 +202,7 @@ mod tests {
 
     #[test]
     fn the_timeouts_of_the_production_raft_are_even() {
-        let jitter = sample();
+        let jitter = sample().expect("nobody stops it");
         assert_eq!(jitter.wrong, [] as [&str; 0]);
         assert_eq!(jitter.draws, 4 * (4_000 + 40 * 2_000));
     }
@@ -213,9 +217,23 @@ mod tests {
                 last = Some(rule(ticks, last, &mut random));
                 last.expect("just drawn")
             };
-            (0..=redraws).map(|_| draw()).collect()
+            Some((0..=redraws).map(|_| draw()).collect())
         })
+        .expect("it draws")
         .wrong
+    }
+
+    /// Work that is to stop asks for nothing more, and a part of a sample is none.
+    #[test]
+    fn a_sample_that_is_not_whole_is_none() {
+        for last in [0, 3_999, 4_000, 4 * 4_040 - 1] {
+            let mut drawn = 0;
+            let sample = sample_of(&mut |ticks, _, redraws| {
+                drawn += 1;
+                (drawn <= last).then(|| vec![ticks; redraws + 1])
+            });
+            assert_eq!((sample, drawn), (None, last + 1));
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ impl TickTarget for LockstepRaft {
     }
 
     fn jitter(&self) -> Option<Jitter> {
-        Some(jitter::sample())
+        jitter::sample()
     }
 
     fn start(

@@ -83,7 +83,8 @@ pub trait TickTarget {
         needs.beyond_the_first().collect()
     }
 
-    /// A sample of the random timeouts that it draws, for a target that draws them.
+    /// A sample of the random timeouts that it draws, for a target that draws them; `None` also if the work is to
+    /// stop.
     fn jitter(&self) -> Option<Jitter> {
         None
     }

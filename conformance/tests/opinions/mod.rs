@@ -1,7 +1,7 @@
 //! Parts that the tests of raft-rs and etcd's raft share.
 
 use lockstep_conformance::replay::ReplayReport;
-use lockstep_conformance::targets::etcd::{self, EtcdError, StorageWrites};
+use lockstep_conformance::targets::etcd::{self, EtcdError, StorageWrites, Version};
 use lockstep_conformance::targets::exec::{ExecOptions, ExecTarget};
 use lockstep_model::{Bounds, Budget};
 use std::ops::ControlFlow;
@@ -19,11 +19,16 @@ pub fn go_on(_: &ReplayReport) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }
 
-/// etcd's raft. Where there is no Go this says so, and the test that asks passes, except where
-/// `LOCKSTEP_REQUIRE_GO` is set (our CI sets it).
+/// The newest version of etcd's raft.
 pub fn etcd(writes: StorageWrites) -> Option<ExecTarget> {
+    etcd_at(Version::default(), writes)
+}
+
+/// A version of etcd's raft. Where there is no Go this says so, and the test that asks passes, except where
+/// `LOCKSTEP_REQUIRE_GO` is set (our CI sets it).
+pub fn etcd_at(version: Version, writes: StorageWrites) -> Option<ExecTarget> {
     let cache = etcd::default_cache().unwrap();
-    match etcd::start(&cache, writes, ExecOptions::default()) {
+    match etcd::start(&cache, version, writes, ExecOptions::default()) {
         Ok(target) => Some(target),
         Err(error @ EtcdError::NoGo(_)) => {
             eprintln!("skipped: {error}");

@@ -138,6 +138,23 @@ pub(super) const ALL: &[Preset] = &[
         ci: true,
     },
     Preset {
+        name: "async-transfer",
+        purpose: "asynchronous storage × transfer × membership: a server that is told to campaign has committed a change \
+                  that it has not applied",
+        config: Config {
+            storage: Storage::Async,
+            ..TWO_OF_THREE
+        },
+        bounds: Bounds {
+            max_term: 2,
+            max_in_flight: 2,
+            transfers: times(1),
+            changes: one(CHANGE.add_voter(3)),
+            ..STORING
+        },
+        ci: true,
+    },
+    Preset {
         name: "async-joint",
         purpose: "asynchronous storage × joint change × crashes: whoever leads leaves the joint configuration when it has \
                   applied it, and a server comes back with the configuration that its application has",

@@ -43,6 +43,7 @@ impl<N: Notes> Turn<'_, N> {
         i.granted = IdSet::EMPTY;
         i.refused = IdSet::EMPTY;
         let last = i.log.last();
+        self.give_up_reads();
         self.request(self.i.term + 1, Body::RequestPreVote { last });
     }
 
@@ -91,7 +92,7 @@ impl<N: Notes> Turn<'_, N> {
         i.peers = None;
         i.transferee = None;
         i.uncommitted = 0;
-        self.forget_rounds();
+        self.give_up_reads();
     }
 
     pub(super) fn become_follower(&mut self, term: u32, leader: Option<Id>) {
@@ -154,6 +155,9 @@ impl<N: Notes> Turn<'_, N> {
             Role::Leader => return false,
             Role::Candidate | Role::PreCandidate => self.become_follower(m.term, Some(m.from)),
             Role::Follower => {
+                if self.i.leader != Some(m.from) {
+                    self.give_up_reads();
+                }
                 self.i.leader = Some(m.from);
                 self.renew_lease();
             }

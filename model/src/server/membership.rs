@@ -122,7 +122,7 @@ impl<N: Notes> Turn<'_, N> {
 
     /// Uses another configuration. A leader that is no voter of it has no more say: it steps down, if it is set up so,
     /// or goes on leading the others (thesis, section 4.2.2). Any other leader may find that more is committed by the
-    /// new quorum, and sends to those who are new.
+    /// new quorum, or more reads confirmed, and sends to those who are new.
     fn switch_to(&mut self, changed: Changed) {
         self.see(Point::Switching(changed.configuration));
         self.i.configuration = changed.configuration;
@@ -144,6 +144,7 @@ impl<N: Notes> Turn<'_, N> {
             self.send_what_is_missing();
         }
         self.check_transferee();
+        self.recount_reads();
     }
 
     /// Who does not vote cannot lead: a transfer to a server that was removed or demoted ends.

@@ -85,7 +85,7 @@ pub struct Step {
     pub outcome: Outcome,
     /// The messages to other servers, in the order sent.
     pub sent: Vec<Emitted>,
-    /// The reads that are answered to clients of this server, in order.
+    /// The reads of clients of this server that are answered or given up, in order.
     pub read_states: Vec<lockstep_traces::ReadState>,
     /// The rules that were applied.
     pub rules: RuleSet,
@@ -96,7 +96,7 @@ pub struct Step {
 pub struct Outbox {
     /// The messages to other servers.
     pub(crate) messages: SmallVec<[Message; 6]>,
-    /// The answers to reads of its clients.
+    /// What becomes of reads of its clients.
     pub(crate) read_states: SmallVec<[ReadState; 2]>,
 }
 
@@ -386,7 +386,7 @@ impl Server {
         )?;
         if let Some(reads) = &self.reads {
             claim(**reads != Queue::default(), "nothing is said of reads")?;
-            reads.check(self.role, settings)?;
+            reads.check(self, settings)?;
         }
         let in_order = |peer: &Progress| {
             (peer.matched < peer.next || settings.departs(Departure::ProbeBelowMatch))
@@ -506,7 +506,7 @@ impl<N: Notes> Turn<'_, N> {
         }
         // Nor does a read.
         if let Body::ReadIndex { origin, context } = m.body {
-            let _ = self.handle_read(Request { origin, context });
+            self.handle_forwarded_read(Request { origin, context });
             return Outcome::Accepted;
         }
         if m.term == 0 {
@@ -621,7 +621,7 @@ impl<N: Notes> Turn<'_, N> {
             Body::HeartbeatResponse { round } => {
                 self.handle_heartbeat_response(m.from, *round);
             }
-            Body::ReadIndexResponse { .. } => self.handle_read_response(m),
+            Body::ReadIndexResponse { .. } => self.take_answer(m),
             Body::TimeoutNow => self.timeout_now(),
             Body::TransferLeader { transferee } => self.handle_transfer(*transferee),
             Body::InstallSnapshot {

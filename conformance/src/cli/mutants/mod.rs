@@ -4,6 +4,7 @@ mod jobs;
 mod trial;
 
 use super::error::CliError;
+use super::files;
 use super::outputs::Place;
 use super::plant;
 use super::progress::{Reporter, Tick};
@@ -233,8 +234,8 @@ fn read_corpus(folder: &Path) -> Result<Vec<(String, Trace)>, CliError> {
 fn read_expected(path: &Path) -> Result<Expected, CliError> {
     let place =
         |error: &dyn std::fmt::Display| CliError::Input(format!("{}: {error}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|error| place(&error))?;
-    let list: Expected = serde_json::from_str(&text).map_err(|error| place(&error))?;
+    let text = files::read(path).map_err(|error| place(&error))?;
+    let list: Expected = serde_json::from_slice(&text).map_err(|error| place(&error))?;
     if list.is_empty() {
         return Err(place(&"the list is empty"));
     }

@@ -47,18 +47,46 @@ fn stderr_note(lines: &[String]) -> String {
     )
 }
 
+/// A line that a program writes.
+pub trait ReplyLine: Send + Sized + 'static {
+    /// Reads one line.
+    ///
+    /// # Errors
+    /// What is wrong with it, for people.
+    fn parse(line: &str) -> Result<Self, String>;
+
+    /// The reply, or why the program gives up.
+    ///
+    /// # Errors
+    /// The words of the program.
+    fn unless_given_up(self) -> Result<Self, String>;
+}
+
+impl ReplyLine for Reply {
+    fn parse(line: &str) -> Result<Reply, String> {
+        Reply::parse(line)
+    }
+
+    fn unless_given_up(self) -> Result<Reply, String> {
+        match self {
+            Reply::Error(message) => Err(message),
+            reply => Ok(reply),
+        }
+    }
+}
+
 /// A message of the reader thread.
-enum FromChild {
-    Reply(Reply),
+enum FromChild<R> {
+    Reply(R),
     Malformed(String),
     Ended,
 }
 
-/// A running program.
-pub struct Connection {
+/// A running program that writes replies of the type `R`.
+pub struct Connection<R = Reply> {
     group: Group,
     requests: Option<Sender<Vec<u8>>>,
-    replies: Receiver<FromChild>,
+    replies: Receiver<FromChild<R>>,
     stderr: Arc<Mutex<VecDeque<String>>>,
     stderr_done: Receiver<()>,
     options: ExecOptions,
@@ -75,12 +103,12 @@ pub enum NoReply {
     Interrupted,
 }
 
-impl Connection {
+impl<R: ReplyLine> Connection<R> {
     /// Starts the program.
     ///
     /// # Errors
     /// When the operating system cannot start it.
-    pub fn start(mut command: Command, options: ExecOptions) -> Result<Connection, ExecError> {
+    pub fn start(mut command: Command, options: ExecOptions) -> Result<Connection<R>, ExecError> {
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -134,7 +162,7 @@ impl Connection {
     /// # Errors
     /// When the program has ended, is silent for longer than the time-out, gives up, or writes a line
     /// that is no reply; and when the work is to stop.
-    pub fn receive(&mut self) -> Result<Reply, NoReply> {
+    pub fn receive(&mut self) -> Result<R, NoReply> {
         self.receive_within(self.options.reply_timeout)
     }
 
@@ -142,20 +170,21 @@ impl Connection {
     ///
     /// # Errors
     /// As [`Connection::receive`].
-    pub fn receive_first(&mut self) -> Result<Reply, NoReply> {
+    pub fn receive_first(&mut self) -> Result<R, NoReply> {
         self.receive_within(self.options.reply_timeout.max(STARTUP))
     }
 
-    fn receive_within(&mut self, at_most: Duration) -> Result<Reply, NoReply> {
+    fn receive_within(&mut self, at_most: Duration) -> Result<R, NoReply> {
         let mut deadline = Instant::now() + at_most;
         let mut ended = false;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.replies.recv_timeout(left.min(LOOK)) {
-                Ok(FromChild::Reply(Reply::Error(message))) => {
-                    return Err(self.broken(format!("the program gave up: {message}")));
+                Ok(FromChild::Reply(reply)) => {
+                    let reply = reply.unless_given_up();
+                    return reply
+                        .map_err(|message| self.broken(format!("the program gave up: {message}")));
                 }
-                Ok(FromChild::Reply(reply)) => return Ok(reply),
                 Ok(FromChild::Malformed(what)) => return Err(self.broken(what)),
                 Ok(FromChild::Ended) | Err(RecvTimeoutError::Disconnected) => {
                     return Err(self.ended());
@@ -212,7 +241,9 @@ impl Connection {
             stderr: lines.iter().cloned().collect(),
         }
     }
+}
 
+impl<R> Connection<R> {
     /// Ends the program and all that it started: first by the end of its input, then by force.
     fn end(&mut self, grace: Duration) {
         self.requests = None;
@@ -222,7 +253,7 @@ impl Connection {
     }
 }
 
-impl Drop for Connection {
+impl<R> Drop for Connection<R> {
     fn drop(&mut self) {
         self.end(GRACE);
     }
@@ -249,7 +280,7 @@ fn write_requests(stdin: ChildStdin, requests: &Receiver<Vec<u8>>) {
     let _ = write_all();
 }
 
-fn read_replies(mut stdout: impl BufRead, replies: &SyncSender<FromChild>) {
+fn read_replies<R: ReplyLine>(mut stdout: impl BufRead, replies: &SyncSender<FromChild<R>>) {
     let mut line = Vec::new();
     loop {
         let from_child = match read_line(&mut stdout, &mut line, limits::REPLY_BYTES) {
@@ -289,11 +320,11 @@ fn read_line(source: &mut impl BufRead, line: &mut Vec<u8>, limit: u64) -> io::R
     })
 }
 
-fn parse(line: &[u8]) -> FromChild {
+fn parse<R: ReplyLine>(line: &[u8]) -> FromChild<R> {
     let parsed = std::str::from_utf8(line)
         .map_err(|error| error.to_string())
         // Some systems put a byte order mark before the first line that a program writes.
-        .and_then(|line| Reply::parse(line.trim_start_matches('\u{feff}')));
+        .and_then(|line| R::parse(line.trim_start_matches('\u{feff}')));
     match parsed {
         Ok(reply) => FromChild::Reply(reply),
         Err(why) => FromChild::Malformed(format!(

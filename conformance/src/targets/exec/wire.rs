@@ -276,6 +276,7 @@ pub struct WireView {
     applies: Vec<Index>,
     postponed_reads: Vec<ReadRequest>,
     unconfirmed_reads: Vec<UnconfirmedRead>,
+    forwarded_reads: Vec<u64>,
     confirmed_reads: u64,
     handed_over: bool,
 }
@@ -358,6 +359,7 @@ impl WireView {
             applies: self.applies,
             postponed_reads: self.postponed_reads,
             unconfirmed_reads: self.unconfirmed_reads,
+            forwarded_reads: self.forwarded_reads,
             confirmed_reads: self.confirmed_reads,
             handed_over: self.handed_over,
         })
@@ -467,6 +469,28 @@ mod tests {
                     pending_snapshot: Some(Index(1)),
                 },
             )]),
+            stable: Index(1),
+            unstable_snapshot: Some(Index(1)),
+            own_match: Some(Index(1)),
+            appends: vec![Append {
+                first: Index(1),
+                entries: log.clone(),
+                ..Append::default()
+            }],
+            applies: vec![Index(1)],
+            postponed_reads: vec![ReadRequest {
+                origin: id(2),
+                context: 1,
+            }],
+            unconfirmed_reads: vec![UnconfirmedRead {
+                origin: id(2),
+                context: 2,
+                index: Index(1),
+                acks: [id(1)].into(),
+            }],
+            forwarded_reads: vec![1],
+            confirmed_reads: 1,
+            handed_over: true,
             durable: DurableImage {
                 term: Term(2),
                 vote: None,
@@ -496,7 +520,10 @@ mod tests {
                     from: id(2),
                     to: id(1),
                     term: Term(3),
-                    body: Body::Heartbeat { commit: Index(1) },
+                    body: Body::Heartbeat {
+                        round: 0,
+                        commit: Index(1),
+                    },
                 }),
             ),
             (r#""restart""#, Input::Restart),

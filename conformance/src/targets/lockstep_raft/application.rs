@@ -525,7 +525,14 @@ pub(super) fn compact(core: &mut Core<MemoryStorage>, applied: Index) -> Result<
         .create_snapshot(applied, Some(members), snapshot_data(applied))
         .map(drop)
         .and_then(|()| storage.compact(applied));
-    done.map_err(|error| failed(error.into()))
+    done.map_err(|error| failed(error.into()))?;
+    // A snapshot is of what is committed. With writes outstanding the hard state may not say so yet.
+    let hard_state = storage.hard_state();
+    storage.set_hard_state(HardState {
+        commit: hard_state.commit.max(applied),
+        ..hard_state
+    });
+    Ok(())
 }
 
 /// The new value, if it is another than the old one.

@@ -1,12 +1,18 @@
 //! `lockstep-server demo`: three servers in one process.
 
-use std::io::Write as _;
+use std::future::{Future as _, poll_fn};
+use std::path::Path;
 use std::process::ExitCode;
+use std::task::Poll;
 
 use clap::Args;
 use lockstep_server::serve::{Listeners, Served};
-use lockstep_server::server::{Config, Exit};
+use lockstep_server::server::Config;
 use tokio::net::TcpListener;
+
+use super::signals::Signals;
+use super::streams::print;
+use super::{Failure, stop};
 
 /// The ports for clients and for peers that etcd's own examples use.
 const PORTS: [(u16, u16); 3] = [(2379, 2380), (22379, 22380), (32379, 32380)];
@@ -28,10 +34,28 @@ fn url(listener: &TcpListener) -> std::io::Result<String> {
 }
 
 impl Demo {
-    pub async fn run(self) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    pub(super) async fn run(self, mut signals: Signals) -> Result<ExitCode, Failure> {
         let data = tempfile::Builder::new()
             .prefix("lockstep-demo-")
             .tempdir()?;
+        let mut servers = Vec::new();
+        let up = tokio::select! {
+            up = self.start(data.path(), &mut servers) => up,
+            () = signals.arrived() => return Ok(stop(servers, &mut signals).await),
+        };
+        let shown = up.and_then(|endpoints| Ok(print(&explanation(&endpoints, data.path()))?));
+        if shown.is_ok() {
+            tokio::select! {
+                () = signals.arrived() => {}
+                () = one_exits(&servers) => {}
+            }
+        }
+        let code = stop(servers, &mut signals).await;
+        shown.map(|()| code)
+    }
+
+    /// Starts the servers, and waits until one leads. The result is their addresses for clients.
+    async fn start(&self, data: &Path, servers: &mut Vec<Served>) -> Result<Vec<String>, Failure> {
         let mut sockets = Vec::new();
         for (client, peer) in PORTS {
             let (client, peer) = if self.any_ports {
@@ -52,7 +76,6 @@ impl Demo {
         for (number, (_, peer)) in (1..).zip(&sockets) {
             cluster.push((format!("server-{number}"), vec![url(peer)?]));
         }
-        let mut servers = Vec::new();
         let mut endpoints = Vec::new();
         for ((name, peer_urls), (client, peer)) in cluster.iter().zip(sockets) {
             let client_url = url(&client)?;
@@ -61,7 +84,7 @@ impl Demo {
                 initial_cluster: cluster.clone(),
                 advertise_client_urls: vec![client_url],
                 wal_segment_bytes: 16 << 20,
-                ..Config::new(name, data.path().join(name), &peer_urls.concat())
+                ..Config::new(name, data.join(name), &peer_urls.concat())
             };
             let listeners = Listeners {
                 clients: vec![client],
@@ -73,38 +96,41 @@ impl Demo {
         if let Some(server) = servers.first() {
             server.server().linearize().await?;
         }
-        explain(&endpoints, data.path())?;
-        super::interrupted().await;
-        let mut code = ExitCode::SUCCESS;
-        for server in servers {
-            match server.stop().await {
-                Exit::Stopped => {}
-                exit => code = super::code(exit),
-            }
-        }
-        Ok(code)
+        Ok(endpoints)
     }
 }
 
-fn explain(endpoints: &[String], data: &std::path::Path) -> std::io::Result<()> {
+/// Waits until one of the servers stops by itself.
+async fn one_exits(servers: &[Served]) {
+    let mut exits: Vec<_> = servers.iter().map(|it| Box::pin(it.exited())).collect();
+    poll_fn(|context| {
+        let mut ended = exits.iter_mut().map(|it| it.as_mut().poll(context));
+        match ended.any(|it| it.is_ready()) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
+    })
+    .await;
+}
+
+/// How to talk to the servers.
+fn explanation(endpoints: &[String], data: &Path) -> String {
     let (all, first) = (
         endpoints.join(","),
         endpoints.first().map_or("", String::as_str),
     );
-    let mut out = std::io::stdout().lock();
-    writeln!(
-        out,
-        "Three servers are up. Their data is in {}, until they stop.",
+    format!(
+        "Three servers are up. Their data is in {}, until they stop.
+
+    export ETCDCTL_ENDPOINTS={all}
+    etcdctl put color green
+    etcdctl get color
+    etcdctl endpoint status --write-out=table
+    curl http://{first}/health
+    curl http://{first}/metrics
+
+Ctrl-C stops them.
+",
         data.display()
-    )?;
-    writeln!(out)?;
-    writeln!(out, "    export ETCDCTL_ENDPOINTS={all}")?;
-    writeln!(out, "    etcdctl put color green")?;
-    writeln!(out, "    etcdctl get color")?;
-    writeln!(out, "    etcdctl endpoint status --write-out=table")?;
-    writeln!(out, "    curl http://{first}/health")?;
-    writeln!(out, "    curl http://{first}/metrics")?;
-    writeln!(out)?;
-    writeln!(out, "Ctrl-C stops them.")?;
-    out.flush()
+    )
 }

@@ -2,19 +2,24 @@
 
 mod demo;
 mod serve;
+mod signals;
+mod streams;
 
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
+use lockstep_server::serve::Served;
 use lockstep_server::server::{Exit, StartError, check_data};
 use tracing_subscriber::EnvFilter;
+
+use signals::Signals;
+use streams::{colours, print, say};
 
 /// A replicated key-value store with etcd's v3 gRPC interface.
 #[derive(Debug, Parser)]
 #[command(version)]
-pub struct Cli {
+struct Cli {
     #[command(subcommand)]
     command: Command,
     /// What is logged: debug, info, warn, error, or a filter such as `info,lockstep_net=debug`
@@ -51,21 +56,61 @@ enum Command {
     },
 }
 
+/// Bad usage.
+const USAGE: u8 = 2;
+/// The server was removed from its cluster.
+const REMOVED: u8 = 3;
 /// The log cannot be opened or written, or it does not belong to the store.
 const LOG_FAILED: u8 = 4;
+/// A second signal ended the process, as Ctrl-C ends one that does not listen.
+const ENDED: u8 = 130;
 
-/// Runs a command: exit code 0 after a stop that was asked for, 1 after a failure or if the data is not sound,
-/// 2 for bad usage, 3 if the server was removed from its cluster, 4 if its log cannot be used.
-pub fn run(cli: Cli) -> ExitCode {
+/// A failure of a command, on its way to [`run`].
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// The command line makes no sense.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Usage(String);
+
+/// Runs the command line of this process: exit code 0 after a stop that was asked for, 1 after a failure or if
+/// the data is not sound, 2 for bad usage, 3 if the server was removed from its cluster, 4 if its log cannot be
+/// used, 130 if it was asked to end twice.
+pub fn run() -> ExitCode {
+    let matches = Cli::command().try_get_matches();
+    match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
+        Ok(cli) => execute(cli),
+        Err(error) => said(&error),
+    }
+}
+
+/// Shows a mistake on the command line, or the help or version that was asked for.
+fn said(error: &clap::Error) -> ExitCode {
+    let text = error.render();
+    let in_colours = |colours| match colours {
+        true => text.ansi().to_string(),
+        false => text.to_string(),
+    };
+    if error.use_stderr() {
+        say(in_colours(colours(&std::io::stderr())).trim_end());
+        return ExitCode::from(USAGE);
+    }
+    match print(&in_colours(colours(&std::io::stdout()))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error.into()),
+    }
+}
+
+fn execute(cli: Cli) -> ExitCode {
     let filter = match EnvFilter::try_new(&cli.log_level) {
         Ok(filter) => filter,
-        Err(error) => {
-            eprintln!("error: --log-level: {error}");
-            return ExitCode::from(2);
-        }
+        Err(error) => return failed(&Usage(format!("--log-level: {error}")).into()),
     };
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(colours(&std::io::stderr()))
+        // It would be said on the same standard error that cannot be written, and panic.
+        .log_internal_errors(false)
         .with_writer(std::io::stderr);
     match cli.log_format {
         LogFormat::Json => log.json().init(),
@@ -76,18 +121,15 @@ pub fn run(cli: Cli) -> ExitCode {
         .build()
     {
         Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("error: {error}");
-            return ExitCode::FAILURE;
-        }
+        Err(error) => return failed(&error.into()),
     };
     let result = runtime.block_on(async {
         match cli.command {
-            Command::Demo(demo) => demo.run().await,
-            Command::Serve(serve) => serve.run().await,
+            Command::Demo(demo) => demo.run(Signals::listen()?).await,
+            Command::Serve(serve) => serve.run(Signals::listen()?).await,
             Command::CheckData { dir } => {
                 let report = check_data(&dir);
-                writeln!(std::io::stdout(), "{report}")?;
+                print(&format!("{report}\n"))?;
                 Ok(match report.problems.is_empty() {
                     true => ExitCode::SUCCESS,
                     false => ExitCode::FAILURE,
@@ -95,50 +137,52 @@ pub fn run(cli: Cli) -> ExitCode {
             }
         }
     });
-    match result {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("error: {error}");
-            match error.downcast_ref() {
-                Some(StartError::Log(_) | StartError::Disagree(_)) => ExitCode::from(LOG_FAILED),
-                _ => ExitCode::FAILURE,
-            }
-        }
+    // After a second signal nothing is waited for.
+    runtime.shutdown_background();
+    result.unwrap_or_else(|error| failed(&error))
+}
+
+/// Prints a failure; the result is its exit code.
+fn failed(error: &Failure) -> ExitCode {
+    say(format_args!("error: {error}"));
+    match error.downcast_ref() {
+        Some(StartError::Log(_) | StartError::Disagree(_)) => ExitCode::from(LOG_FAILED),
+        Some(StartError::Settings(_)) => ExitCode::from(USAGE),
+        _ if error.is::<Usage>() => ExitCode::from(USAGE),
+        _ => ExitCode::FAILURE,
     }
 }
 
 /// The exit code of a server that stopped; a failure is printed.
 fn code(exit: Exit) -> ExitCode {
-    match exit {
-        Exit::Stopped => ExitCode::SUCCESS,
-        Exit::Removed => {
-            eprintln!("error: this server was removed from its cluster");
-            ExitCode::from(3)
-        }
-        Exit::Failed(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-        Exit::LogFailed(error) => {
-            eprintln!("error: {error}");
-            ExitCode::from(LOG_FAILED)
-        }
-    }
+    let (text, code) = match exit {
+        Exit::Stopped => return ExitCode::SUCCESS,
+        Exit::Removed => (
+            "this server was removed from its cluster".to_owned(),
+            ExitCode::from(REMOVED),
+        ),
+        Exit::Failed(error) => (error.to_string(), ExitCode::FAILURE),
+        Exit::LogFailed(error) => (error.to_string(), ExitCode::from(LOG_FAILED)),
+    };
+    say(format_args!("error: {text}"));
+    code
 }
 
-/// Waits for Ctrl-C, or for the signal by which service managers stop a process.
-async fn interrupted() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminate.recv() => {}
+/// Stops servers, one after the other, unless another signal arrives meanwhile. The code is that of the last one
+/// that failed.
+async fn stop(servers: Vec<Served>, signals: &mut Signals) -> ExitCode {
+    let all = async {
+        let mut last = ExitCode::SUCCESS;
+        for server in servers {
+            match server.stop().await {
+                Exit::Stopped => {}
+                exit => last = code(exit),
             }
-            return;
         }
+        last
+    };
+    tokio::select! {
+        code = all => code,
+        () = signals.arrived() => ExitCode::from(ENDED),
     }
-    // Without a handler there is nothing to wait for but the end.
-    let _ = tokio::signal::ctrl_c().await;
 }

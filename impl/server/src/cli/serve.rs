@@ -8,6 +8,16 @@ use clap::{ArgAction, Args, ValueEnum};
 use lockstep_server::serve::{Listeners, Served, bind};
 use lockstep_server::server::{ClusterState, Config};
 
+use super::signals::Signals;
+use super::{Failure, Usage, stop};
+
+/// The longest heartbeat interval and election timeout, in milliseconds: that of etcd.
+const MAX_TIMEOUT_MS: u64 = 50_000;
+/// The smallest limit of a request that leaves room for the names and addresses of members, in bytes.
+const MIN_REQUEST_BYTES: u64 = 4 << 10;
+/// The largest limit of a request, in bytes: a few of them fit into what Raft holds uncommitted.
+const MAX_REQUEST_BYTES: u64 = 64 << 20;
+
 /// The settings of a server. The flags have the names, variables and defaults of etcd's where it has them.
 #[derive(Args, Debug)]
 pub struct Serve {
@@ -56,10 +66,10 @@ pub struct Serve {
     #[arg(long, env = "ETCD_LISTEN_METRICS_URLS", value_delimiter = ',')]
     listen_metrics_urls: Vec<String>,
     /// Time between heartbeats, in milliseconds
-    #[arg(long, env = "ETCD_HEARTBEAT_INTERVAL", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, env = "ETCD_HEARTBEAT_INTERVAL", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=MAX_TIMEOUT_MS))]
     heartbeat_interval: u64,
     /// Time without a leader until an election, in milliseconds; at least five heartbeats
-    #[arg(long, env = "ETCD_ELECTION_TIMEOUT", default_value_t = 1000)]
+    #[arg(long, env = "ETCD_ELECTION_TIMEOUT", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=MAX_TIMEOUT_MS))]
     election_timeout: u64,
     /// Entries between two compactions of the log
     #[arg(long, env = "ETCD_SNAPSHOT_COUNT", default_value_t = 10_000)]
@@ -71,8 +81,8 @@ pub struct Serve {
     #[arg(long, env = "ETCD_SNAPSHOT_CATCHUP_ENTRIES", default_value_t = 5_000)]
     snapshot_catchup_entries: u64,
     /// Largest request in bytes
-    #[arg(long, env = "ETCD_MAX_REQUEST_BYTES", default_value_t = 3 << 19)]
-    max_request_bytes: usize,
+    #[arg(long, env = "ETCD_MAX_REQUEST_BYTES", default_value_t = 3 << 19, value_parser = clap::value_parser!(u64).range(MIN_REQUEST_BYTES..=MAX_REQUEST_BYTES))]
+    max_request_bytes: u64,
     /// Most operations in a transaction
     #[arg(long, env = "ETCD_MAX_TXN_OPS", default_value_t = 128)]
     max_txn_ops: usize,
@@ -118,25 +128,60 @@ fn parse_cluster(text: &str) -> Result<Vec<(String, Vec<String>)>, String> {
     Ok(members)
 }
 
+/// Refuses what is no address; of those of this server also what it cannot listen on.
+fn check_urls(flag: &str, urls: &[String]) -> Result<(), Usage> {
+    let sound = |url: &&String| {
+        let address = url
+            .strip_prefix("http://")
+            .map(|it| it.trim_end_matches('/'));
+        let parts = address.and_then(|address| address.rsplit_once(':'));
+        parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+    };
+    match urls.iter().find(|url| !sound(url)) {
+        None => Ok(()),
+        Some(url) => Err(Usage(format!(
+            "{flag}: {url:?} is not of the form http://HOST:PORT (there is no TLS yet)"
+        ))),
+    }
+}
+
 impl Serve {
-    fn config(&self) -> Result<Config, String> {
+    fn config(&self) -> Result<Config, Usage> {
         if self.election_timeout < 5 * self.heartbeat_interval {
-            return Err(format!(
+            return Err(Usage(format!(
                 "--election-timeout ({} ms) must be at least five times --heartbeat-interval ({} ms)",
                 self.election_timeout, self.heartbeat_interval
-            ));
+            )));
+        }
+        if self.name.is_empty() {
+            return Err(Usage("--name must not be empty".to_owned()));
+        }
+        for (flag, urls) in [
+            ("--listen-client-urls", &self.listen_client_urls),
+            ("--advertise-client-urls", &self.advertise_client_urls),
+            ("--listen-peer-urls", &self.listen_peer_urls),
+            (
+                "--initial-advertise-peer-urls",
+                &self.initial_advertise_peer_urls,
+            ),
+            ("--listen-metrics-urls", &self.listen_metrics_urls),
+        ] {
+            check_urls(flag, urls)?;
         }
         let own = non_empty(&self.initial_advertise_peer_urls, &self.listen_peer_urls);
         let initial_cluster = match &self.initial_cluster {
-            Some(text) => parse_cluster(text)?,
+            Some(text) => parse_cluster(text).map_err(Usage)?,
             None => vec![(self.name.clone(), own.clone())],
         };
+        for (_, urls) in &initial_cluster {
+            check_urls("--initial-cluster", urls)?;
+        }
         if let Some((name, urls)) = initial_cluster.iter().find(|(name, _)| *name == self.name)
             && *urls != own
         {
-            return Err(format!(
+            return Err(Usage(format!(
                 "--initial-cluster has {urls:?} for {name}, and this member advertises {own:?}"
-            ));
+            )));
         }
         let data_dir = self.data_dir.clone();
         Ok(Config {
@@ -154,7 +199,8 @@ impl Serve {
             snapshot_count: self.snapshot_count.max(1),
             wal_segment_bytes: self.wal_segment_bytes,
             snapshot_catchup_entries: self.snapshot_catchup_entries,
-            max_request_bytes: self.max_request_bytes,
+            // It is within a range that fits.
+            max_request_bytes: usize::try_from(self.max_request_bytes).unwrap_or(usize::MAX),
             max_txn_ops: self.max_txn_ops,
             quota_backend_bytes: self.quota_backend_bytes,
             strict_reconfig_check: self.strict_reconfig_check,
@@ -162,31 +208,36 @@ impl Serve {
         })
     }
 
-    pub async fn run(self) -> Result<ExitCode, Box<dyn std::error::Error>> {
-        let config = match self.config() {
-            Ok(config) => config,
-            Err(error) => {
-                eprintln!("error: {error}");
-                return Ok(ExitCode::from(2));
-            }
+    pub(super) async fn run(self, mut signals: Signals) -> Result<ExitCode, Failure> {
+        let config = self.config()?;
+        let (clients, peers) = (
+            self.listen_client_urls.clone(),
+            self.listen_peer_urls.clone(),
+        );
+        // A task of its own, so that a signal ends even a start that reads a long log.
+        let starting = tokio::spawn(async move {
+            let listeners = Listeners {
+                clients: bind(&self.listen_client_urls).await?,
+                peers: bind(&self.listen_peer_urls).await?,
+                metrics: bind(&self.listen_metrics_urls).await?,
+            };
+            Ok::<_, Failure>(Served::start(config, listeners).await?)
+        });
+        let served = tokio::select! {
+            served = starting => served??,
+            () = signals.arrived() => return Ok(ExitCode::SUCCESS),
         };
-        let listeners = Listeners {
-            clients: bind(&self.listen_client_urls).await?,
-            peers: bind(&self.listen_peer_urls).await?,
-            metrics: bind(&self.listen_metrics_urls).await?,
-        };
-        let served = Served::start(config, listeners).await?;
         tracing::info!(
             member = format!("{:x}", served.server().member_id()),
-            clients = ?self.listen_client_urls,
-            peers = ?self.listen_peer_urls,
+            ?clients,
+            ?peers,
             "the server is up"
         );
         tokio::select! {
-            () = super::interrupted() => {}
+            () = signals.arrived() => {}
             _ = served.exited() => {}
         }
-        Ok(super::code(served.stop().await))
+        Ok(stop(vec![served], &mut signals).await)
     }
 }
 

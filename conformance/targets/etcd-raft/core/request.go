@@ -1,12 +1,10 @@
-package main
+package core
 
 import (
 	"encoding/json"
 	"fmt"
 	"math"
-
-	"go.etcd.io/raft/v3"
-	pb "go.etcd.io/raft/v3/raftpb"
+	"slices"
 )
 
 // Requests, read by hand: every input of every trace is in one, and encoding/json, with its reflection,
@@ -33,6 +31,28 @@ type config struct {
 	checkQuorum       bool
 	oneEntryPerAppend bool
 	maxInflight       int
+	forwardProposals  bool
+	maxUncommitted    uint64
+	// voters is empty if the configuration never changes.
+	voters                      []uint64
+	learners                    []uint64
+	stepDownOnRemoval           bool
+	disableConfChangeValidation bool
+}
+
+// mayChange tells whether clients may change the configuration.
+func (c *config) mayChange() bool { return len(c.voters) > 0 }
+
+// confState is the configuration at first.
+func (c *config) confState() ConfState {
+	if c.mayChange() {
+		return ConfState{Voters: slices.Clone(c.voters), Learners: slices.Clone(c.learners)}
+	}
+	var all ConfState
+	for id := uint64(1); id <= c.servers; id++ {
+		all.Voters = append(all.Voters, id)
+	}
+	return all
 }
 
 // input is what happens to a server.
@@ -41,7 +61,13 @@ type input struct {
 	// value is what is proposed.
 	value uint64
 	// message is what is delivered.
-	message pb.Message
+	message Message
+	// change is what is proposed to change.
+	change ConfChange
+	// peer is the server that is to lead, or that is reported.
+	peer uint64
+	// ok tells whether a snapshot arrived.
+	ok bool
 }
 
 // kind says what an input is.
@@ -55,11 +81,18 @@ const (
 	restart     kind = "restart"
 	propose     kind = "propose"
 	deliver     kind = "deliver"
+
+	transferLeadership kind = "transfer_leadership"
+	forgetLeader       kind = "forget_leader"
+	compact            kind = "compact"
+	proposeConfChange  kind = "propose_conf_change"
+	reportUnreachable  kind = "report_unreachable"
+	reportSnapshot     kind = "report_snapshot"
 )
 
-// readRequest reads a whole line.
-func readRequest(line []byte) (request, error) {
-	r := reader{text: line}
+// readRequest reads a whole line. Changes of the configuration are encoded as the library does it.
+func readRequest(line []byte, library Library) (request, error) {
+	r := reader{text: line, library: library}
 	var out request
 	r.fields(func(key string) {
 		switch key {
@@ -70,7 +103,7 @@ func readRequest(line []byte) (request, error) {
 		case "session":
 			out.session = r.number()
 		case "servers":
-			r.items(func(int) { out.servers = append(out.servers, r.server()) })
+			out.servers = r.servers()
 		case "config":
 			out.config = r.config()
 		case "inputs":
@@ -101,6 +134,22 @@ func (r *reader) config() *config {
 				r.fail("max_inflight is too large")
 			}
 			out.maxInflight = int(number)
+		case "forward_proposals":
+			out.forwardProposals = r.boolean()
+		case "max_uncommitted":
+			number := r.number()
+			if number > math.MaxInt32 {
+				r.fail("max_uncommitted is too large")
+			}
+			out.maxUncommitted = number
+		case "voters":
+			out.voters = r.servers()
+		case "learners":
+			out.learners = r.servers()
+		case "step_down_on_removal":
+			out.stepDownOnRemoval = r.boolean()
+		case "disable_conf_change_validation":
+			out.disableConfChangeValidation = r.boolean()
 		default:
 			r.unknown(key)
 		}
@@ -110,10 +159,15 @@ func (r *reader) config() *config {
 
 func (r *reader) server() uint64 {
 	id := r.number()
-	if id == raft.None {
+	if id == None {
 		r.fail("no server has the name 0")
 	}
 	return id
+}
+
+func (r *reader) servers() (out []uint64) {
+	r.items(func(int) { out = append(out, r.server()) })
+	return out
 }
 
 func (r *reader) step() (out step) {
@@ -139,7 +193,7 @@ func (r *reader) input() (out input) {
 	r.variant(func(name string, content bool) {
 		out.kind = kind(name)
 		switch out.kind {
-		case timeout, leaseExpire, heartbeat, checkQuorum, restart:
+		case timeout, leaseExpire, heartbeat, checkQuorum, restart, forgetLeader, compact:
 			r.only(!content)
 		case propose:
 			if r.only(content) {
@@ -149,6 +203,14 @@ func (r *reader) input() (out input) {
 			if r.only(content) {
 				r.message(&out.message)
 			}
+		case proposeConfChange:
+			if r.only(content) {
+				out.change = r.confChange()
+			}
+		case transferLeadership, reportUnreachable, reportSnapshot:
+			if r.only(content) {
+				r.aboutPeer(&out)
+			}
 		default:
 			r.fail(fmt.Sprintf("unknown input %q", name))
 		}
@@ -156,7 +218,22 @@ func (r *reader) input() (out input) {
 	return out
 }
 
-func (r *reader) message(m *pb.Message) {
+// aboutPeer reads the content of a call that is about another server.
+func (r *reader) aboutPeer(out *input) {
+	r.fields(func(key string) {
+		switch {
+		case key == "to" && out.kind == transferLeadership, key == "peer" && out.kind != transferLeadership:
+			out.peer = r.server()
+		case key == "ok" && out.kind == reportSnapshot:
+			out.ok = r.boolean()
+		default:
+			r.unknown(key)
+		}
+	})
+}
+
+func (r *reader) message(m *Message) {
+	transferee := None
 	r.fields(func(key string) {
 		switch key {
 		case "from":
@@ -166,53 +243,155 @@ func (r *reader) message(m *pb.Message) {
 		case "term":
 			m.Term = r.number()
 		case "body":
-			r.body(m)
+			transferee = r.body(m)
+		default:
+			r.unknown(key)
+		}
+	})
+	if transferee != None {
+		m.From = transferee
+	}
+}
+
+// body reads what a message says. It returns the server that is to lead, in a request for a transfer.
+func (r *reader) body(m *Message) (transferee uint64) {
+	r.variant(func(name string, content bool) {
+		if !r.only(content == (name != "heartbeat_response" && name != "timeout_now")) {
+			return
+		}
+		switch name {
+		case "request_vote":
+			m.Type = MsgVote
+			r.voteRequest(m)
+		case "request_pre_vote":
+			m.Type = MsgPreVote
+			r.numbers(numberField{"last_index", &m.Index}, numberField{"last_term", &m.LogTerm})
+		case "request_vote_response":
+			m.Type = MsgVoteResp
+			r.granted(m)
+		case "request_pre_vote_response":
+			m.Type = MsgPreVoteResp
+			r.granted(m)
+		case "append_entries":
+			m.Type = MsgApp
+			r.appendEntries(m)
+		case "append_entries_response":
+			m.Type = MsgAppResp
+			r.acknowledgement(m)
+		case "heartbeat":
+			m.Type = MsgHeartbeat
+			r.numbers(numberField{"commit", &m.Commit})
+		case "heartbeat_response":
+			m.Type = MsgHeartbeatResp
+		case "timeout_now":
+			m.Type = MsgTimeoutNow
+		case "transfer_leader":
+			m.Type = MsgTransferLeader
+			// It comes in the name of the server that is to lead.
+			r.single("transferee", func() { transferee = r.server() })
+		case "propose":
+			m.Type = MsgProp
+			r.single("payloads", func() {
+				r.items(func(int) { m.Entries = append(m.Entries, r.payload()) })
+			})
+		case "install_snapshot":
+			m.Type = MsgSnap
+			r.single("snapshot", func() { m.Snapshot = r.snapshot() })
+		default:
+			r.fail(fmt.Sprintf("unknown message %q", name))
+		}
+	})
+	return transferee
+}
+
+func (r *reader) voteRequest(m *Message) {
+	r.fields(func(key string) {
+		switch key {
+		case "last_index":
+			m.Index = r.number()
+		case "last_term":
+			m.LogTerm = r.number()
+		case "transfer":
+			if r.boolean() {
+				m.Context = []byte(CampaignTransfer)
+			}
 		default:
 			r.unknown(key)
 		}
 	})
 }
 
-func (r *reader) body(m *pb.Message) {
-	r.variant(func(name string, content bool) {
-		if !r.only(content == (name != "heartbeat_response")) {
-			return
-		}
-		switch name {
-		case "request_vote":
-			m.Type = pb.MsgVote
-			r.lastEntry(m)
-		case "request_pre_vote":
-			m.Type = pb.MsgPreVote
-			r.lastEntry(m)
-		case "request_vote_response":
-			m.Type = pb.MsgVoteResp
-			r.granted(m)
-		case "request_pre_vote_response":
-			m.Type = pb.MsgPreVoteResp
-			r.granted(m)
-		case "append_entries":
-			m.Type = pb.MsgApp
-			r.appendEntries(m)
-		case "append_entries_response":
-			m.Type = pb.MsgAppResp
-			r.acknowledgement(m)
-		case "heartbeat":
-			m.Type = pb.MsgHeartbeat
-			r.numbers(numberField{"commit", &m.Commit})
-		case "heartbeat_response":
-			m.Type = pb.MsgHeartbeatResp
+func (r *reader) snapshot() *Snapshot {
+	var out Snapshot
+	r.fields(func(key string) {
+		switch key {
+		case "index":
+			out.Index = r.number()
+		case "term":
+			out.Term = r.number()
+		case "configuration":
+			out.ConfState = r.configuration()
 		default:
-			r.fail(fmt.Sprintf("unknown message %q", name))
+			r.unknown(key)
 		}
 	})
+	out.Data = snapshotData(out.Index)
+	return &out
 }
 
-func (r *reader) lastEntry(m *pb.Message) {
-	r.numbers(numberField{"last_index", &m.Index}, numberField{"last_term", &m.LogTerm})
+func (r *reader) configuration() (out ConfState) {
+	r.fields(func(key string) {
+		switch key {
+		case "voters":
+			out.Voters = r.servers()
+		case "outgoing":
+			out.VotersOutgoing = r.servers()
+		case "learners":
+			out.Learners = r.servers()
+		case "learners_next":
+			out.LearnersNext = r.servers()
+		case "auto_leave":
+			out.AutoLeave = r.boolean()
+		default:
+			r.unknown(key)
+		}
+	})
+	return out
 }
 
-func (r *reader) granted(m *pb.Message) {
+func (r *reader) confChange() (out ConfChange) {
+	r.fields(func(key string) {
+		switch key {
+		case "changes":
+			r.items(func(int) { out.Changes = append(out.Changes, r.change()) })
+		case "transition":
+			name := r.name()
+			known := slices.Index(transitions[:], name)
+			if known < 0 {
+				r.fail(fmt.Sprintf("unknown transition %q", name))
+			}
+			out.Transition = Transition(known)
+		default:
+			r.unknown(key)
+		}
+	})
+	return out
+}
+
+func (r *reader) change() (out Change) {
+	r.variant(func(name string, content bool) {
+		known, ok := changeTypes[name]
+		switch {
+		case !ok:
+			r.fail(fmt.Sprintf("unknown change %q", name))
+		case r.only(content):
+			out = Change{Type: known, Server: r.server()}
+		}
+	})
+	return out
+}
+
+func (r *reader) granted(m *Message) {
 	r.fields(func(key string) {
 		if key != "granted" {
 			r.unknown(key)
@@ -221,7 +400,7 @@ func (r *reader) granted(m *pb.Message) {
 	})
 }
 
-func (r *reader) appendEntries(m *pb.Message) {
+func (r *reader) appendEntries(m *Message) {
 	r.fields(func(key string) {
 		switch key {
 		case "prev_index":
@@ -241,38 +420,45 @@ func (r *reader) appendEntries(m *pb.Message) {
 	}
 }
 
-func (r *reader) entry() (out pb.Entry) {
+func (r *reader) entry() (out Entry) {
+	term := uint64(0)
 	r.fields(func(key string) {
 		switch key {
 		case "term":
-			out.Term = r.number()
+			term = r.number()
 		case "payload":
-			out.Data = r.payload()
+			out = r.payload()
 		default:
 			r.unknown(key)
 		}
 	})
+	out.Term = term
 	return out
 }
 
-// payload reads the data of an entry: nil, or the decimal digits of a value.
-func (r *reader) payload() (data []byte) {
+// payload reads an entry that has no place in a log yet.
+func (r *reader) payload() (out Entry) {
 	r.variant(func(name string, content bool) {
 		switch name {
 		case "empty":
 			r.only(!content)
 		case "value":
 			if r.only(content) {
-				data = append(data, r.digits()...)
+				out.Data = valueData(r.number())
+			}
+		case "conf_change":
+			if r.only(content) {
+				out.Type = EntryConfChangeV2
+				out.Data = changeData(r.library, r.confChange())
 			}
 		default:
 			r.fail(fmt.Sprintf("unknown payload %q", name))
 		}
 	})
-	return data
+	return out
 }
 
-func (r *reader) acknowledgement(m *pb.Message) {
+func (r *reader) acknowledgement(m *Message) {
 	r.fields(func(key string) {
 		switch {
 		case key == "index":
@@ -290,9 +476,10 @@ func (r *reader) acknowledgement(m *pb.Message) {
 // reader reads one JSON value from left to right. After the first error it reads nothing more: its methods
 // return zeros, and err says what was wrong and where.
 type reader struct {
-	text []byte
-	at   int
-	err  error
+	text    []byte
+	at      int
+	err     error
+	library Library
 }
 
 func (r *reader) fail(what string) {
@@ -385,6 +572,21 @@ func (r *reader) numbers(wanted ...numberField) {
 	})
 }
 
+// single reads an object that has this field and no other.
+func (r *reader) single(key string, each func()) {
+	found := false
+	r.fields(func(name string) {
+		if name != key {
+			r.unknown(name)
+		}
+		found = true
+		each()
+	})
+	if r.err == nil && !found {
+		r.fail(fmt.Sprintf("%q is missing", key))
+	}
+}
+
 // items reads an array; each reads the value at its position.
 func (r *reader) items(each func(position int)) {
 	r.expect('[')
@@ -426,7 +628,12 @@ func init() {
 		"from", "to", "term", "body", "request_vote", "request_pre_vote", "request_vote_response",
 		"request_pre_vote_response", "append_entries", "append_entries_response", "heartbeat_response",
 		"last_index", "last_term", "granted", "prev_index", "prev_term", "entries", "commit", "payload",
-		"empty", "value", "index", "rejected",
+		"empty", "value", "index", "rejected", "forward_proposals", "max_uncommitted", "voters", "learners",
+		"step_down_on_removal", "disable_conf_change_validation", "transfer_leadership", "forget_leader", "compact",
+		"propose_conf_change", "report_unreachable", "report_snapshot", "peer", "ok", "timeout_now",
+		"transfer_leader", "transferee", "payloads", "install_snapshot", "snapshot", "configuration", "outgoing",
+		"learners_next", "auto_leave", "changes", "transition", "conf_change", "add_voter", "add_learner",
+		"remove", "implicit", "explicit", "transfer",
 	} {
 		words[word] = word
 	}

@@ -1,4 +1,4 @@
-package main
+package core
 
 import (
 	"bytes"
@@ -8,10 +8,6 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
-
-	"go.etcd.io/raft/v3"
-	pb "go.etcd.io/raft/v3/raftpb"
-	"go.etcd.io/raft/v3/tracker"
 )
 
 // How many ticks make a timeout. The library counts ticks once for its heartbeats and once for its quorum
@@ -39,23 +35,28 @@ type server struct {
 	id      uint64
 	config  config
 	async   bool
-	storage *storage
-	node    *raft.RawNode
+	library Library
+	storage Storage
+	node    Node
 
 	// The counters of the library, which it does not show. They start at zero when the server begins
 	// to lead, and are read only while it leads.
 	leaderTerm       uint64
 	electionElapsed  int
 	heartbeatElapsed int
+	// transferee is who was to lead when the counters were last looked at.
+	transferee uint64
+	// foundItselfUnreachable tells whether somebody told this leader that it could not be reached by itself.
+	foundItselfUnreachable bool
 
 	application application
 	sent        []sent
-	handed      []pb.Entry
+	handed      []Entry
 	lastView    []byte
 }
 
 type sent struct {
-	message      pb.Message
+	message      Message
 	afterPersist bool
 }
 
@@ -65,22 +66,8 @@ type session struct {
 	crash   string
 }
 
-// storage is the library's own, with the voters in the initial state: the log starts empty.
-type storage struct {
-	*raft.MemoryStorage
-	voters []uint64
-}
-
-func (s *storage) InitialState() (pb.HardState, pb.ConfState, error) {
-	hard, _, err := s.MemoryStorage.InitialState()
-	return hard, pb.ConfState{Voters: s.voters}, err
-}
-
-func newServer(id uint64, c config, async bool) (s *server, err error) {
-	s = &server{id: id, config: c, async: async, storage: &storage{MemoryStorage: raft.NewMemoryStorage()}}
-	for voter := uint64(1); voter <= c.servers; voter++ {
-		s.storage.voters = append(s.storage.voters, voter)
-	}
+func newServer(id uint64, c config, library Library, async bool) (s *server, err error) {
+	s = &server{id: id, config: c, async: async, library: library, storage: library.NewStorage(c.confState())}
 	defer func() {
 		if cause := recover(); cause != nil {
 			err = fmt.Errorf("the library refuses the configuration: %v", cause)
@@ -95,31 +82,31 @@ func (s *server) start(applied uint64) error {
 	if s.config.oneEntryPerAppend {
 		maxSize = 0
 	}
-	node, err := raft.NewRawNode(&raft.Config{
+	node, err := s.library.NewNode(NodeConfig{
 		ID:            s.id,
 		ElectionTick:  electionTicks,
 		HeartbeatTick: heartbeatTicks,
-		Storage:       s.storage,
 		Applied:       applied,
 		MaxSizePerMsg: maxSize,
 		// Left at zero it would take the value of MaxSizePerMsg, and with a zero there the library
 		// panics at the first commit (conformance/findings).
-		MaxCommittedSizePerReady:  math.MaxUint64,
-		MaxInflightMsgs:           s.config.maxInflight,
-		CheckQuorum:               s.config.checkQuorum,
-		PreVote:                   s.config.preVote,
-		AsyncStorageWrites:        s.async,
-		DisableProposalForwarding: true,
-		Logger:                    silent{},
-	})
+		MaxCommittedSizePerReady:    math.MaxUint64,
+		MaxUncommittedEntriesSize:   s.config.maxUncommitted * payloadBytes,
+		MaxInflightMsgs:             s.config.maxInflight,
+		CheckQuorum:                 s.config.checkQuorum,
+		PreVote:                     s.config.preVote,
+		AsyncStorageWrites:          s.async,
+		DisableProposalForwarding:   !s.config.forwardProposals,
+		StepDownOnRemoval:           s.config.stepDownOnRemoval,
+		DisableConfChangeValidation: s.config.disableConfChangeValidation,
+	}, s.storage)
 	if err != nil {
 		return err
 	}
 	s.node = node
-	s.leaderTerm = 0
-	hard, _, err := s.storage.InitialState()
-	s.application = application{applied: applied, soft: raft.SoftState{RaftState: raft.StateFollower}, hard: hard}
-	return err
+	s.leaderTerm, s.transferee = 0, None
+	s.application = application{applied: applied, hard: s.storage.HardState()}
+	return nil
 }
 
 // apply does one step and appends its result, or that the library panicked.
@@ -185,7 +172,7 @@ func (s *server) apply(line []byte, in input) []byte {
 		}
 		line = append(line, `{"message":`...)
 		var err error
-		if line, err = appendMessage(line, &s.sent[i].message); err != nil {
+		if line, err = appendMessage(line, s.library, &s.sent[i].message, s.id); err != nil {
 			panic(err)
 		}
 		line = append(line, `,"after_persist":`...)
@@ -214,19 +201,45 @@ func (s *server) appendViewIfChanged(line []byte) ([]byte, bool) {
 }
 
 // drive makes the call of an input. It returns why the library refused it, or why it was not made.
-func (s *server) drive(in input) (refused, notDriven string) {
-	leads := s.node.BasicStatus().RaftState == raft.StateLeader
+func (s *server) drive(in input) (refused Refusal, notDriven string) {
+	leads := s.node.BasicStatus().Role == Leader
 	switch in.kind {
 	case timeout:
-		return refusal(s.node.Campaign())
+		if !leads && !s.storage.ConfState().votes(s.id) {
+			// The call does nothing at a server that may not campaign. That the timer fires says all the same that
+			// nothing was heard for an election timeout.
+			s.passTime()
+		}
+		return refusal(s.node.Campaign()), ""
 	case propose:
-		return refusal(s.node.Propose(strconv.AppendUint(nil, in.value, 10)))
+		return refusal(s.node.Propose(valueData(in.value))), ""
+	case proposeConfChange:
+		if leavesJoint(in.change) {
+			return refusal(s.node.ProposeConfChange(nil)), ""
+		}
+		change := sized(s.library, in.change)
+		return refusal(s.node.ProposeConfChange(&change)), ""
 	case deliver:
-		return refusal(s.node.Step(in.message))
+		return refusal(s.node.Step(in.message)), ""
 	case restart:
 		if err := s.start(s.application.applied); err != nil {
 			panic(err)
 		}
+		return "", ""
+	case transferLeadership:
+		s.node.TransferLeader(in.peer)
+		return "", ""
+	case forgetLeader:
+		return refusal(s.node.ForgetLeader()), ""
+	case compact:
+		s.compact()
+		return "", ""
+	case reportUnreachable:
+		s.node.ReportUnreachable(in.peer)
+		s.foundItselfUnreachable = s.foundItselfUnreachable || leads && in.peer == s.id
+		return "", ""
+	case reportSnapshot:
+		s.node.ReportSnapshot(in.peer, in.ok)
 		return "", ""
 	case leaseExpire:
 		if leads {
@@ -257,10 +270,11 @@ func (s *server) passTime() {
 }
 
 // heartbeat ticks a leader until its heartbeat timer fires, and no further. It does nothing and says why
-// if a quorum check would fire before.
+// if an election timeout would be over before, and that would change something.
 func (s *server) heartbeat() (notDriven string) {
 	ticks := heartbeatTicks - s.heartbeatElapsed
-	if s.config.checkQuorum && s.electionElapsed+ticks >= electionTicks {
+	matters := s.config.checkQuorum || s.transferee != None
+	if matters && s.electionElapsed+ticks >= electionTicks {
 		return checkBeforeBeat
 	}
 	for range ticks {
@@ -286,29 +300,36 @@ func (s *server) checkQuorum() (notDriven string) {
 	return ""
 }
 
-// watchLeadership starts the counters when the server begins to lead a term.
+// watchLeadership starts the counters when the server begins to lead a term, and the one of the election timeout
+// when it begins to transfer leadership.
 func (s *server) watchLeadership() {
 	status := s.node.BasicStatus()
-	if status.RaftState != raft.StateLeader {
+	if status.Role != Leader {
 		s.leaderTerm = 0
 	} else if s.leaderTerm != status.Term {
 		s.leaderTerm, s.electionElapsed, s.heartbeatElapsed = status.Term, 0, 0
+		s.foundItselfUnreachable = false
+	} else if status.LeadTransferee != None && status.LeadTransferee != s.transferee {
+		s.electionElapsed = 0
 	}
+	s.transferee = status.LeadTransferee
 }
 
-// appendView writes what the public API shows of the server. The log is the durable one: nothing is
-// left unstable at the end of an input, and the library shows its unstable entries to nobody else.
+// appendView writes what the public API shows of the server. Log and snapshot are the durable ones: nothing is
+// left unstable at the end of an input, and the library shows its unstable entries to nobody else. The
+// configuration is what the library told the application to use, which the status repeats.
 func (s *server) appendView(line []byte) []byte {
-	status := s.node.BasicStatus()
+	full := s.node.Status()
+	status := full.BasicStatus
 	line = append(line, `{"role":"`...)
-	switch status.RaftState {
-	case raft.StateFollower:
+	switch status.Role {
+	case Follower:
 		line = append(line, "follower"...)
-	case raft.StatePreCandidate:
+	case PreCandidate:
 		line = append(line, "pre_candidate"...)
-	case raft.StateCandidate:
+	case Candidate:
 		line = append(line, "candidate"...)
-	case raft.StateLeader:
+	case Leader:
 		line = append(line, "leader"...)
 	}
 	line = append(line, '"')
@@ -319,27 +340,29 @@ func (s *server) appendView(line []byte) []byte {
 	line = s.appendLog(line)
 	line = appendNumber(line, "commit", status.Commit)
 	line = appendNumber(line, "applied", status.Applied)
-	full := s.node.Status()
 	s.checkStatus(full)
-	if status.RaftState == raft.StateLeader {
+	if status.Role == Leader {
 		line = append(line, `,"peers":{`...)
-		progress := full.Progress
 		first := true
-		for _, id := range s.storage.voters {
-			if pr, ok := progress[id]; ok && id != s.id {
+		for i := range full.Progress {
+			if pr := &full.Progress[i]; pr.ID != s.id {
 				if !first {
 					line = append(line, ',')
 				}
 				first = false
-				line = appendPeer(line, id, (*tracker.Progress)(&pr))
+				line = appendPeer(line, pr)
 			}
 		}
 		line = append(line, '}')
 	}
-	hard, _, err := s.storage.InitialState()
-	if err != nil {
-		panic(err)
+	if status.LeadTransferee != None {
+		line = appendNumber(line, "transferee", status.LeadTransferee)
 	}
+	if s.config.mayChange() {
+		line = append(line, `,"configuration":`...)
+		line = appendConfiguration(line, s.storage.ConfState())
+	}
+	hard := s.storage.HardState()
 	line = append(line, `,"durable":{"term":`...)
 	line = strconv.AppendUint(line, hard.Term, 10)
 	line = appendServer(line, "vote", hard.Vote)
@@ -359,7 +382,7 @@ func (s *server) appendHanded(line []byte) []byte {
 		line = strconv.AppendUint(line, s.handed[i].Index, 10)
 		line = append(line, `,"entry":`...)
 		var err error
-		if line, err = appendEntry(line, &s.handed[i]); err != nil {
+		if line, err = appendEntry(line, s.library, &s.handed[i]); err != nil {
 			panic(err)
 		}
 		line = append(line, '}')
@@ -370,37 +393,31 @@ func (s *server) appendHanded(line []byte) []byte {
 	return line
 }
 
+// appendLog writes the log, and the snapshot that stands for what is before it.
 func (s *server) appendLog(line []byte) []byte {
-	last, err := s.storage.LastIndex()
+	first := s.storage.FirstIndex()
+	line, err := appendEntries(line, s.library, s.storage.Entries(), first)
 	if err != nil {
 		panic(err)
 	}
-	var entries []pb.Entry
-	if last > 0 {
-		if entries, err = s.storage.Entries(1, last+1, math.MaxUint64); err != nil {
+	if first > 1 {
+		snapshot := s.storage.Snapshot()
+		agree("the end of the snapshot", snapshot.Index, first-1)
+		line = append(line, `,"snapshot":`...)
+		if line, err = appendSnapshot(line, snapshot); err != nil {
 			panic(err)
 		}
-	}
-	if line, err = appendEntries(line, entries, 1); err != nil {
-		panic(err)
 	}
 	return line
 }
 
-// refusal names the errors of the library.
-func refusal(err error) (refused, notDriven string) {
-	switch {
-	case err == nil:
-		return "", ""
-	case errors.Is(err, raft.ErrProposalDropped):
-		return "proposal_dropped", ""
-	case errors.Is(err, raft.ErrStepPeerNotFound):
-		return "unknown_peer", ""
-	case errors.Is(err, raft.ErrStepLocalMsg):
-		return "local_message", ""
-	default:
+// refusal names an error of the library.
+func refusal(err error) Refusal {
+	var name Refusal
+	if err != nil && !errors.As(err, &name) {
 		panic(err)
 	}
+	return name
 }
 
 // describePanic is the cause of a panic and the functions of the library that led to it.
@@ -420,22 +437,22 @@ func describePanic(cause any) string {
 	return b.String()
 }
 
-// silent drops what the library logs. It panics where the library means to.
-type silent struct{}
+// Silent drops what the library logs. It panics where the library means to.
+type Silent struct{}
 
-func (silent) Debug(...any)            {}
-func (silent) Debugf(string, ...any)   {}
-func (silent) Error(...any)            {}
-func (silent) Errorf(string, ...any)   {}
-func (silent) Info(...any)             {}
-func (silent) Infof(string, ...any)    {}
-func (silent) Warning(...any)          {}
-func (silent) Warningf(string, ...any) {}
-func (silent) Fatal(v ...any)          { panic(fmt.Sprint(v...)) }
-func (silent) Fatalf(f string, v ...any) {
+func (Silent) Debug(...any)            {}
+func (Silent) Debugf(string, ...any)   {}
+func (Silent) Error(...any)            {}
+func (Silent) Errorf(string, ...any)   {}
+func (Silent) Info(...any)             {}
+func (Silent) Infof(string, ...any)    {}
+func (Silent) Warning(...any)          {}
+func (Silent) Warningf(string, ...any) {}
+func (Silent) Fatal(v ...any)          { panic(fmt.Sprint(v...)) }
+func (Silent) Fatalf(f string, v ...any) {
 	panic(fmt.Sprintf(f, v...))
 }
-func (silent) Panic(v ...any) { panic(fmt.Sprint(v...)) }
-func (silent) Panicf(f string, v ...any) {
+func (Silent) Panic(v ...any) { panic(fmt.Sprint(v...)) }
+func (Silent) Panicf(f string, v ...any) {
 	panic(fmt.Sprintf(f, v...))
 }

@@ -1,9 +1,4 @@
-// Command etcd-raft puts etcd's raft library behind Lockstep's exec protocol: JSON lines on standard
-// input and output, described in conformance/targets/PROTOCOL.md.
-//
-// It uses the library as any application would, through its public API only. What that API cannot
-// drive is reported as not driven, and what it does not show is not declared.
-package main
+package core
 
 import (
 	"bufio"
@@ -21,14 +16,17 @@ const protocolVersion = 1
 // maxLine is how long a request may be, in bytes.
 const maxLine = 1 << 28
 
-func main() {
+// Main is the program: it puts that library behind the exec protocol, JSON lines on standard input and output, described
+// in conformance/targets/PROTOCOL.md. It uses the library as any application would, through its public API only. What
+// that API cannot drive is reported as not driven, and what it does not show is not declared.
+func Main(library Library) {
 	async := flag.Bool("async", false,
 		"run the library with AsyncStorageWrites, which shows what must wait for persistence")
 	flag.Parse()
 	// The heap is small and what a step allocates is soon garbage: collecting a quarter as often saves a
 	// sixth of the time, for some megabytes.
 	debug.SetGCPercent(400)
-	if err := serve(os.Stdin, os.Stdout, *async); err != nil {
+	if err := serve(os.Stdin, os.Stdout, library, *async); err != nil {
 		fmt.Fprintln(os.Stderr, "etcd-raft:", err)
 		os.Exit(1)
 	}
@@ -36,7 +34,7 @@ func main() {
 
 // serve answers requests until the input ends. Requests are decoded ahead of the one being worked on,
 // and replies leave together when no request is waiting, so that neither side pays for round trips.
-func serve(in io.Reader, out io.Writer, async bool) error {
+func serve(in io.Reader, out io.Writer, library Library, async bool) error {
 	requests := make(chan request, 256)
 	var readErr error
 	go func() {
@@ -44,7 +42,7 @@ func serve(in io.Reader, out io.Writer, async bool) error {
 		lines := bufio.NewScanner(in)
 		lines.Buffer(make([]byte, 1<<20), maxLine)
 		for lines.Scan() {
-			r, err := readRequest(lines.Bytes())
+			r, err := readRequest(lines.Bytes(), library)
 			if err != nil {
 				readErr = err
 				return
@@ -59,7 +57,7 @@ func serve(in io.Reader, out io.Writer, async bool) error {
 	var line []byte
 	for r := range requests {
 		var err error
-		line, err = answer(line[:0], sessions, r, async)
+		line, err = answer(line[:0], sessions, r, library, async)
 		if err != nil {
 			return err
 		}
@@ -81,7 +79,9 @@ func serve(in io.Reader, out io.Writer, async bool) error {
 }
 
 // answer appends the reply to a request, if it has one.
-func answer(line []byte, sessions map[uint64]*session, r request, async bool) ([]byte, error) {
+func answer(
+	line []byte, sessions map[uint64]*session, r request, library Library, async bool,
+) ([]byte, error) {
 	switch r.op {
 	case "describe":
 		if r.protocol != protocolVersion {
@@ -94,7 +94,7 @@ func answer(line []byte, sessions map[uint64]*session, r request, async bool) ([
 		}
 		opened := &session{}
 		for _, id := range r.servers {
-			one, err := newServer(id, *r.config, async)
+			one, err := newServer(id, *r.config, library, async)
 			if err != nil {
 				return nil, err
 			}

@@ -1,0 +1,3 @@
+module lockstep/targets/etcd-raft/core
+
+go 1.23

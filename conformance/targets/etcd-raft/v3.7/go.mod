@@ -1,0 +1,11 @@
+module lockstep/targets/etcd-raft/v3.7
+
+go 1.26
+
+require (
+	go.etcd.io/raft/v3 v3.7.0
+	google.golang.org/protobuf v1.36.11
+	lockstep/targets/etcd-raft/core v0.0.0
+)
+
+replace lockstep/targets/etcd-raft/core => ../core

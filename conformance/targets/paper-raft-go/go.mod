@@ -1,0 +1,3 @@
+module lockstep/paper-raft-go
+
+go 1.21
