@@ -10,7 +10,10 @@ pub const MAX_SERVERS: usize = 5;
 /// The number of servers that one server can tell apart: those of a recorded run are not explored, so they may be more.
 pub const MAX_MEMBERS: usize = 7;
 
-const _: () = assert!(MAX_SERVERS <= MAX_MEMBERS && MAX_MEMBERS < 8, "a change names a server in three bits");
+const _: () = assert!(
+    MAX_SERVERS <= MAX_MEMBERS && MAX_MEMBERS < 8,
+    "a change names a server in three bits"
+);
 
 /// The name of a server: `1..=servers` for members, any other number for a stranger.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -336,9 +336,9 @@ impl RawLine<'_> {
     }
 
     fn vote(&self, names: &[u64], name: &str, field: &str) -> Result<Option<Id>, LineError> {
-        let number: u64 = name
-            .parse()
-            .map_err(|_| self.malformed(format!("{field} is no name of a server: {:?}", short(name))))?;
+        let number: u64 = name.parse().map_err(|_| {
+            self.malformed(format!("{field} is no name of a server: {:?}", short(name)))
+        })?;
         if number == 0 {
             return Ok(None);
         }
@@ -370,14 +370,17 @@ impl RawLine<'_> {
 
     fn resolve(&self, names: &[u64]) -> Result<Line, LineError> {
         let event = &self.event;
-        let kind = Kind::of(&event.name)
-            .ok_or_else(|| self.malformed(format!("event.name is unknown: {:?}", short(&event.name))))?;
+        let kind = Kind::of(&event.name).ok_or_else(|| {
+            self.malformed(format!("event.name is unknown: {:?}", short(&event.name)))
+        })?;
         let role = match &*event.role {
             "StateFollower" => Role::Follower,
             "StatePreCandidate" => Role::PreCandidate,
             "StateCandidate" => Role::Candidate,
             "StateLeader" => Role::Leader,
-            other => return Err(self.malformed(format!("event.role is unknown: {:?}", short(other)))),
+            other => {
+                return Err(self.malformed(format!("event.role is unknown: {:?}", short(other))));
+            }
         };
         let message = match (&event.msg, kind.has_message()) {
             (Some(msg), true) => Some(self.message(names, msg)?),

@@ -66,9 +66,16 @@ pub struct Under {
 impl fmt::Display for Under {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let on = |on| if on { "on" } else { "off" };
-        let storage = if self.async_storage { "asynchronous" } else { "synchronous" };
+        let storage = if self.async_storage {
+            "asynchronous"
+        } else {
+            "synchronous"
+        };
         let (pre_vote, check_quorum) = (on(self.pre_vote), on(self.check_quorum));
-        write!(f, "PreVote {pre_vote}, CheckQuorum {check_quorum}, storage {storage}")?;
+        write!(
+            f,
+            "PreVote {pre_vote}, CheckQuorum {check_quorum}, storage {storage}"
+        )?;
         if let Some(limit) = self.max_inflight {
             write!(f, ", at most {limit} appends in flight")?;
         }
@@ -141,7 +148,10 @@ impl fmt::Display for Validation {
             Verdict::Invalid { line } => write!(f, "invalid at line {line}"),
             Verdict::Bounded { line, why } => write!(f, "bounded at line {line} ({why})"),
             Verdict::Truncated { lines } => {
-                write!(f, "truncated (valid up to line {lines}, the last line is not complete)")
+                write!(
+                    f,
+                    "truncated (valid up to line {lines}, the last line is not complete)"
+                )
             }
             Verdict::Nothing => f.write_str("nothing validated"),
         }
@@ -169,7 +179,11 @@ enum Ended {
 /// # Errors
 ///
 /// The file has a line that is none.
-pub fn validate(bytes: &[u8], options: &Options, stop: &dyn Fn() -> bool) -> Result<Validation, LineError> {
+pub fn validate(
+    bytes: &[u8],
+    options: &Options,
+    stop: &dyn Fn() -> bool,
+) -> Result<Validation, LineError> {
     let read = line::read(bytes);
     if let Some(error @ LineError::Malformed { .. }) = read.error {
         return Err(error);
@@ -199,7 +213,9 @@ pub fn validate(bytes: &[u8], options: &Options, stop: &dyn Fn() -> bool) -> Res
         furthest: None,
     };
     search.all();
-    let Search { valid, furthest, .. } = search;
+    let Search {
+        valid, furthest, ..
+    } = search;
     out.explained = lines.len();
     if valid.is_empty() {
         let Some((assumed, pass)) = furthest else {
@@ -224,7 +240,10 @@ pub fn validate(bytes: &[u8], options: &Options, stop: &dyn Fn() -> bool) -> Res
         };
     } else {
         out.most_explanations = valid.iter().map(|(_, pass)| pass.most).max().unwrap_or(0);
-        let silent = valid.iter().flat_map(|(_, pass)| &pass.worlds).map(|world| world.silent);
+        let silent = valid
+            .iter()
+            .flat_map(|(_, pass)| &pass.worlds)
+            .map(|world| world.silent);
         out.verdict = match (read.error, read.torn) {
             (Some(LineError::OutOfRange { line, why } | LineError::Malformed { line, why }), _) => {
                 Verdict::Bounded { line, why }

@@ -196,8 +196,16 @@ impl Shown {
         field("term", self.term.to_string(), line.term.to_string());
         field("vote", name(self.vote), name(line.vote));
         field("commit", self.commit.to_string(), line.commit.to_string());
-        field("role", format!("{:?}", self.role), format!("{:?}", line.role));
-        field("log", self.last_index.to_string(), line.last_index.to_string());
+        field(
+            "role",
+            format!("{:?}", self.role),
+            format!("{:?}", line.role),
+        );
+        field(
+            "log",
+            self.last_index.to_string(),
+            line.last_index.to_string(),
+        );
         let conf = |incoming, outgoing| format!("{incoming:?} {outgoing:?}");
         field(
             "conf",
@@ -410,7 +418,9 @@ impl Observer for Recorder<'_> {
             }
         };
         let mut of_peer = self.choices.entries.iter().filter(|(id, _)| *id == to);
-        of_peer.nth(place).map_or(usize::MAX, |(_, most)| *most as usize)
+        of_peer
+            .nth(place)
+            .map_or(usize::MAX, |(_, most)| *most as usize)
     }
 
     fn kept_behind(&self) -> Option<(u32, u32)> {

@@ -195,7 +195,11 @@ impl Node {
         if self.must_sync {
             self.last_synced = Some(self.batch);
         }
-        if self.images.back().is_none_or(|(_, last)| *last != self.image) {
+        if self
+            .images
+            .back()
+            .is_none_or(|(_, last)| *last != self.image)
+        {
             self.images.push_back((self.batch, self.image.clone()));
             if self.images.len() > MOST_IMAGES {
                 self.images.pop_front();

@@ -116,7 +116,9 @@ impl World {
 
     /// Whether both explain the same: whatever follows, they go on alike.
     pub fn same(&self, other: &World) -> bool {
-        self.nodes == other.nodes && self.turns == other.turns && self.durable == other.durable
+        self.nodes == other.nodes
+            && self.turns == other.turns
+            && self.durable == other.durable
             && (self.network.ptr_eq(&other.network) || self.network == other.network)
     }
 
@@ -152,7 +154,9 @@ impl World {
     /// Takes the line, if it is the next one of an input that is under way. Nothing changes if it is not.
     pub fn goes_on(&mut self, line: &Arc<Line>) -> bool {
         let i = place(line.server);
-        let under_way = self.turns[i].as_ref().is_some_and(|turn| turn.next < turn.moments.len());
+        let under_way = self.turns[i]
+            .as_ref()
+            .is_some_and(|turn| turn.next < turn.moments.len());
         let goes_on = under_way && self.matches(i, line);
         if goes_on {
             self.remember(i, None, line);
@@ -174,7 +178,9 @@ impl World {
     /// The explanations of one more line.
     pub fn explain(&self, line: &Arc<Line>, it: &Assumed, attempts: &mut Attempts) -> Vec<World> {
         let i = place(line.server);
-        let idle = self.turns[i].as_ref().is_none_or(|turn| turn.next >= turn.moments.len());
+        let idle = self.turns[i]
+            .as_ref()
+            .is_none_or(|turn| turn.next >= turn.moments.len());
         let before = self.nodes[i].clone().filter(|_| idle);
         let mut worlds = self.clone().explained(line, it, attempts);
         for world in &mut worlds {
@@ -192,10 +198,17 @@ impl World {
         let turn = self.turns[i].as_ref();
         let expected = turn.and_then(|turn| turn.moments.get(turn.next));
         let expected = expected.and_then(|moment| Some(moment.message.as_ref()?.0.to));
-        let mut suspects: Vec<Id> = expected.into_iter().chain(line.message.as_ref().map(|seen| seen.to)).collect();
+        let mut suspects: Vec<Id> = expected
+            .into_iter()
+            .chain(line.message.as_ref().map(|seen| seen.to))
+            .collect();
         suspects.dedup();
         for (number, past) in self.past[i].iter().enumerate().rev() {
-            let Some(before) = past.before.as_ref().filter(|it| it.server.role() == Role::Leader) else {
+            let Some(before) = past
+                .before
+                .as_ref()
+                .filter(|it| it.server.role() == Role::Leader)
+            else {
                 continue;
             };
             for peer in suspects.iter().copied().filter(|peer| *peer != line.server) {
@@ -248,7 +261,11 @@ impl World {
             return self.created(line, it, attempts);
         }
         let Some(node) = &self.nodes[i] else {
-            fail(attempts, "nothing", "the server was never started (no InitState)");
+            fail(
+                attempts,
+                "nothing",
+                "the server was never started (no InitState)",
+            );
             return Vec::new();
         };
         if node.phase != Phase::Running {
@@ -276,7 +293,8 @@ impl World {
                     false => {
                         if attempts.is_some() {
                             let turn = self.turns[i].as_ref();
-                            let turn = turn.map(|turn| (names(&turn.plan), turn.moments[turn.next].clone()));
+                            let turn = turn
+                                .map(|turn| (names(&turn.plan), turn.moments[turn.next].clone()));
                             if let Some((inputs, expected)) = turn {
                                 fail(attempts, &inputs, &mismatch(&expected, line));
                             }
@@ -287,8 +305,8 @@ impl World {
             }
         }
         let mut worlds = self.begin(line, it, attempts);
-        let starts_by_itself = !matches!(line.kind, Kind::Ready | Kind::ApplyConfChange)
-            && !line.kind.receives();
+        let starts_by_itself =
+            !matches!(line.kind, Kind::Ready | Kind::ApplyConfChange) && !line.kind.receives();
         if worlds.is_empty() || starts_by_itself {
             worlds.extend(self.otherwise(line, worlds.is_empty(), it, attempts));
         }
@@ -314,7 +332,10 @@ impl World {
         if seen.from == seen.to {
             return;
         }
-        let batch = self.network.get(&seen).map_or(batch, |it| it.batch.min(batch));
+        let batch = self
+            .network
+            .get(&seen)
+            .map_or(batch, |it| it.batch.min(batch));
         self.network.insert(seen, Flight { message, batch });
     }
 
@@ -323,14 +344,22 @@ impl World {
         let i = place(line.server);
         let empty = line.incoming.is_empty() && line.outgoing.is_empty();
         if line.term != 0 || line.vote.is_some() || line.role != Role::Follower || !empty {
-            fail(attempts, "the start of a server", "a server that starts has loaded nothing yet");
+            fail(
+                attempts,
+                "the start of a server",
+                "a server that starts has loaded nothing yet",
+            );
             return Vec::new();
         }
         self.turns[i] = None;
         let snapshot = line.commit;
         let Some(node) = self.nodes[i].take() else {
             if line.last_index < snapshot {
-                fail(attempts, "the start of a server", "its log ends before its snapshot");
+                fail(
+                    attempts,
+                    "the start of a server",
+                    "its log ends before its snapshot",
+                );
                 return Vec::new();
             }
             let mut node = Node::start(&it.settings, line.server, Image::default(), 0, 0);
@@ -343,7 +372,10 @@ impl World {
         let mut images: Vec<&(u64, Image)> = Vec::new();
         for (place, image) in node.images.iter().enumerate() {
             // What is on disk is this image or a later one.
-            let overtaken = node.images.get(place + 1).is_some_and(|next| next.0 <= kept);
+            let overtaken = node
+                .images
+                .get(place + 1)
+                .is_some_and(|next| next.0 <= kept);
             let log = image.1.log();
             let fits = log.last_index() == line.last_index && log.snapshot().index <= snapshot;
             if !overtaken && fits && snapshot <= log.last_index() {
@@ -351,17 +383,30 @@ impl World {
             }
         }
         if images.is_empty() {
-            let lengths: Vec<String> = node.images.iter().map(|(_, it)| it.log().last_index().to_string()).collect();
+            let lengths: Vec<String> = node
+                .images
+                .iter()
+                .map(|(_, it)| it.log().last_index().to_string())
+                .collect();
             fail(
                 attempts,
                 "a crash and a restart",
-                &format!("what may be on disk has logs that end at {}", lengths.join(", ")),
+                &format!(
+                    "what may be on disk has logs that end at {}",
+                    lengths.join(", ")
+                ),
             );
         }
         let mut worlds = Vec::new();
         for (batch, image) in images {
             let mut world = self.clone();
-            let mut next = Node::start(&node.settings, line.server, image.clone(), snapshot, node.batch);
+            let mut next = Node::start(
+                &node.settings,
+                line.server,
+                image.clone(),
+                snapshot,
+                node.batch,
+            );
             next.gone = node.gone;
             // What waited for a later write has never left.
             world.network.retain(|seen, flight| {
@@ -417,12 +462,23 @@ impl World {
         let mut moments = Vec::new();
         let inputs = || names(&plan);
         let default = plan.node.choices();
-        if node.take(&plan.silent, &default, false, &mut moments).is_none() {
-            fail(attempts, &inputs(), "an input of which no line tells is refused");
+        if node
+            .take(&plan.silent, &default, false, &mut moments)
+            .is_none()
+        {
+            fail(
+                attempts,
+                &inputs(),
+                "an input of which no line tells is refused",
+            );
             return Vec::new();
         }
         if let Some(first) = moments.first() {
-            fail(attempts, &inputs(), &format!("there is no line for {first}"));
+            fail(
+                attempts,
+                &inputs(),
+                &format!("there is no line for {first}"),
+            );
             return Vec::new();
         }
         let first = consumed.first().unwrap_or(line);
@@ -439,8 +495,15 @@ impl World {
             world.turns[i] = None;
             return vec![world];
         }
-        if node.take(&plan.main, &plan.choices, plan.hides_change, &mut moments).is_none() {
-            fail(attempts, &inputs(), "the server refuses it, and writes no line");
+        if node
+            .take(&plan.main, &plan.choices, plan.hides_change, &mut moments)
+            .is_none()
+        {
+            fail(
+                attempts,
+                &inputs(),
+                "the server refuses it, and writes no line",
+            );
             return Vec::new();
         }
         node.gone = node.gone.max(plan.choices.gone);
@@ -503,7 +566,13 @@ impl World {
     }
 
     /// The other ways to explain the lines of the last input of a server, and this one.
-    fn otherwise(&self, line: &Arc<Line>, may_begin: bool, it: &Assumed, attempts: &mut Attempts) -> Vec<World> {
+    fn otherwise(
+        &self,
+        line: &Arc<Line>,
+        may_begin: bool,
+        it: &Assumed,
+        attempts: &mut Attempts,
+    ) -> Vec<World> {
         let i = place(line.server);
         let Some(turn) = &self.turns[i] else {
             return Vec::new();
@@ -517,7 +586,15 @@ impl World {
                     continue;
                 }
                 let mut missed = None;
-                let found = self.execute(plan.clone(), &turn.consumed, line, may_begin, &mut missed, it, attempts);
+                let found = self.execute(
+                    plan.clone(),
+                    &turn.consumed,
+                    line,
+                    may_begin,
+                    &mut missed,
+                    it,
+                    attempts,
+                );
                 if !found.is_empty() {
                     return found;
                 }
@@ -562,7 +639,11 @@ impl World {
                 if !it.is_async && !node.outstanding.is_empty() {
                     silent.extend(node.silently_written());
                     if !node.outstanding.is_empty() {
-                        fail(attempts, "Ready", "the server has not heard itself since the last Ready");
+                        fail(
+                            attempts,
+                            "Ready",
+                            "the server has not heard itself since the last Ready",
+                        );
                         return Vec::new();
                     }
                     silent.extend(node.applied_changes());
@@ -585,7 +666,11 @@ impl World {
                     return plans;
                 };
                 if seen.to != own || Kind::of_receipt(seen.body) != kind {
-                    fail(attempts, "a message", "it is not for this server, or not of this kind");
+                    fail(
+                        attempts,
+                        "a message",
+                        "it is not for this server, or not of this kind",
+                    );
                     return plans;
                 }
                 if seen.from == own {
@@ -608,7 +693,11 @@ impl World {
                 }
                 match self.network.get(seen) {
                     Some(flight) => {
-                        plans.push(plan(&silent, vec![Stimulus::Deliver(flight.message.clone())], true));
+                        plans.push(plan(
+                            &silent,
+                            vec![Stimulus::Deliver(flight.message.clone())],
+                            true,
+                        ));
                     }
                     None => fail(attempts, "a message", "nobody has sent it"),
                 }
@@ -683,7 +772,11 @@ impl World {
                     });
                 }
             }
-            _ => fail(attempts, line.kind.name(), "no input begins with such a line"),
+            _ => fail(
+                attempts,
+                line.kind.name(),
+                "no input begins with such a line",
+            ),
         }
         plans
     }
@@ -701,7 +794,12 @@ impl World {
         let server = &node.server;
         let own = server.name();
         let term = server.in_memory().term();
-        let others: Vec<Id> = server.configuration().all_members().iter().filter(|id| *id != own).collect();
+        let others: Vec<Id> = server
+            .configuration()
+            .all_members()
+            .iter()
+            .filter(|id| *id != own)
+            .collect();
         if line.term == term {
             if server.role() == Role::Leader {
                 plans.push(plan(silent, vec![Stimulus::CheckQuorum], false));
@@ -747,8 +845,11 @@ impl Turn {
         if self.moments.get(first)?.is(line) {
             found = Some(first);
         } else if self.moments[first].is_of_campaign() {
-            let rest = (first..self.moments.len()).take_while(|it| self.moments[*it].is_of_campaign());
-            found = rest.into_iter().find(|it| !self.done[*it] && self.moments[*it].is(line));
+            let rest =
+                (first..self.moments.len()).take_while(|it| self.moments[*it].is_of_campaign());
+            found = rest
+                .into_iter()
+                .find(|it| !self.done[*it] && self.moments[*it].is(line));
         }
         let found = found?;
         self.done[found] = true;
@@ -765,14 +866,25 @@ impl Turn {
         let plan = &self.plan;
         let server = &plan.node.server;
         // How many entries an append carries.
-        if let Some(seen) = line.message.as_ref().filter(|_| line.kind == Kind::SendAppendEntriesRequest) {
+        if let Some(seen) = line
+            .message
+            .as_ref()
+            .filter(|_| line.kind == Kind::SendAppendEntriesRequest)
+        {
             if seen.body == "AppendEntries" {
-                let earlier = self.consumed.iter().filter_map(|line| line.message.as_ref());
-                let to_peer = |it: &&Seen| it.body == "AppendEntries" && it.to == seen.to && it.from == seen.from;
+                let earlier = self
+                    .consumed
+                    .iter()
+                    .filter_map(|line| line.message.as_ref());
+                let to_peer = |it: &&Seen| {
+                    it.body == "AppendEntries" && it.to == seen.to && it.from == seen.from
+                };
                 let sent: Vec<u32> = earlier.filter(to_peer).map(|it| it.entries).collect();
                 let mut choices = plan.choices.clone();
                 choices.entries.retain(|(id, _)| *id != seen.to);
-                choices.entries.extend(sent.iter().map(|entries| (seen.to, *entries)));
+                choices
+                    .entries
+                    .extend(sent.iter().map(|entries| (seen.to, *entries)));
                 choices.entries.push((seen.to, seen.entries));
                 if seen.entries > 0 && choices != plan.choices {
                     plans.push(Plan {
@@ -782,7 +894,9 @@ impl Turn {
                 }
             }
             if seen.body == "InstallSnapshot" {
-                let next = server.next_and_inflight(seen.to).map_or(1, |(next, _)| next);
+                let next = server
+                    .next_and_inflight(seen.to)
+                    .map_or(1, |(next, _)| next);
                 let after = self.moments.get(self.next).and_then(Moment::append_after);
                 let lowest = after.unwrap_or(next.saturating_sub(1)) + 1;
                 for gone in [lowest.max(plan.choices.gone), seen.entries] {
@@ -810,7 +924,10 @@ impl Turn {
         if let [Stimulus::Propose(payloads)] = &plan.main[..] {
             let more: Vec<Payload> = match line.kind {
                 Kind::Replicate => vec![Payload::EMPTY],
-                Kind::ChangeConf => changes(&line.changes).into_iter().map(Payload::conf_change).collect(),
+                Kind::ChangeConf => changes(&line.changes)
+                    .into_iter()
+                    .map(Payload::conf_change)
+                    .collect(),
                 _ => Vec::new(),
             };
             for payload in more {
@@ -874,7 +991,12 @@ impl Turn {
         }
         if leads {
             let own = server.name();
-            let peers: Vec<Id> = server.configuration().all_members().iter().filter(|id| *id != own).collect();
+            let peers: Vec<Id> = server
+                .configuration()
+                .all_members()
+                .iter()
+                .filter(|id| *id != own)
+                .collect();
             if it.settings.config().check_quorum {
                 before(vec![Stimulus::CheckQuorum], plan);
             }
@@ -930,11 +1052,13 @@ fn changes(singles: &[Single]) -> Vec<ConfChange> {
     if singles.is_empty() || singles.len() > ConfChange::MOST {
         return Vec::new();
     }
-    let change = singles.iter().fold(ConfChange::default(), |change, single| match single {
-        Single::Voter(id) => change.add_voter(id.get()),
-        Single::Learner(id) => change.add_learner(id.get()),
-        Single::Remove(id) => change.remove(id.get()),
-    });
+    let change = singles
+        .iter()
+        .fold(ConfChange::default(), |change, single| match single {
+            Single::Voter(id) => change.add_voter(id.get()),
+            Single::Learner(id) => change.add_learner(id.get()),
+            Single::Remove(id) => change.remove(id.get()),
+        });
     match singles.len() {
         1 => vec![change, change.explicit()],
         // Several changes need a joint configuration anyway.
@@ -958,7 +1082,10 @@ fn starts(node: &mut Node, line: &Line) -> Started {
                 return no("the configuration of the stored snapshot comes first");
             }
             let stored = node.image.log().last_index();
-            let first = node.batch == 0 && stored == 0 && node.server.in_memory().term() == 0 && node.images.len() == 1;
+            let first = node.batch == 0
+                && stored == 0
+                && node.server.in_memory().term() == 0
+                && node.images.len() == 1;
             if first && (snapshot > 0 || !line.new_voters.is_empty()) {
                 // It starts from a snapshot that nobody has seen being made.
                 if line.last_index != snapshot {
@@ -1047,7 +1174,11 @@ fn starts(node: &mut Node, line: &Line) -> Started {
                 _ => peers,
             };
             let before = node.server.configuration().incoming();
-            let new = line.new_voters.iter().filter(|id| !before.contains(*id)).collect::<Vec<_>>();
+            let new = line
+                .new_voters
+                .iter()
+                .filter(|id| !before.contains(*id))
+                .collect::<Vec<_>>();
             let [id] = new[..] else {
                 return no("each peer is added by itself");
             };
@@ -1060,7 +1191,9 @@ fn starts(node: &mut Node, line: &Line) -> Started {
                 && line.new_voters.len() == before.len() + 1
                 && line.outgoing.is_empty();
             if !expected || peers as usize > MAX_MEMBERS {
-                return no("a server that is given a list of peers has one entry for each, all committed");
+                return no(
+                    "a server that is given a list of peers has one entry for each, all committed",
+                );
             }
             let change = ConfChange::default().add_voter(id.get());
             let mut log = node.image.log().clone();
@@ -1075,7 +1208,10 @@ fn starts(node: &mut Node, line: &Line) -> Started {
             let server = node.server.name();
             let settings = node.settings;
             *node = Node::start(&settings, server, image, 0, 0);
-            node.server = node.server.clone().with_configuration(Configuration::voted_by(voters));
+            node.server = node
+                .server
+                .clone()
+                .with_configuration(Configuration::voted_by(voters));
             node.phase = Phase::Bootstrapping { peers, added };
             if added == peers {
                 // Nothing of it is on disk before the first write.
@@ -1117,7 +1253,11 @@ fn mismatch(expected: &Moment, line: &Line) -> String {
         return format!("the next line of the server would be {expected}");
     }
     let mut why = differs(&expected.shown, line);
-    if let Some((seen, _)) = expected.message.as_ref().filter(|(seen, _)| Some(seen) != line.message.as_ref()) {
+    if let Some((seen, _)) = expected
+        .message
+        .as_ref()
+        .filter(|(seen, _)| Some(seen) != line.message.as_ref())
+    {
         why = format!("the message would be {seen}; {why}");
     }
     why

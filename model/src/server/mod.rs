@@ -28,9 +28,9 @@ use crate::rule::{Notes, Rule, RuleSet, Unnoted};
 use crate::settings::Settings;
 use arrayvec::ArrayVec;
 use lockstep_traces::{Emitted, Input, Outcome, Refusal, Role, ServerId};
+use recorded::Point;
 use smallvec::SmallVec;
 use std::sync::Arc;
-use recorded::Point;
 use storage::Unwritten;
 
 /// The state of one server. Where storage is atomic it is durable as a whole except for role, leader, lease, votes, peers

@@ -12,7 +12,7 @@ use crate::message::{Body, Entry, Message, Payload, Position};
 use crate::rule::{Notes, Rule};
 use crate::seq::Seq;
 use crate::settings::Settings;
-use lockstep_traces::{Outcome, Role};
+use lockstep_traces::Outcome;
 use std::sync::Arc;
 
 /// A point of an input at which a recorder of the run sees the server.
@@ -141,7 +141,10 @@ impl Server {
         }
         let storage = Arc::make_mut(storage);
         let applies = std::mem::take(&mut storage.applies);
-        (std::mem::take(&mut storage.appends), applies.last().copied())
+        (
+            std::mem::take(&mut storage.appends),
+            applies.last().copied(),
+        )
     }
 
     /// A server that comes back from a durable image, with an application that has applied everything up to an index.
@@ -232,7 +235,9 @@ impl<N: Notes> Turn<'_, N> {
             Stimulus::LeaseExpire => self.take(To::LeaseExpire),
             Stimulus::Heartbeat => self.take(To::Heartbeat),
             Stimulus::CheckQuorum => self.take(To::CheckQuorum),
-            Stimulus::Propose(payloads) => self.handle_proposal(&payloads.iter().copied().collect()),
+            Stimulus::Propose(payloads) => {
+                self.handle_proposal(&payloads.iter().copied().collect())
+            }
             Stimulus::Deliver(message) => self.take(To::Deliver(message)),
             Stimulus::TransferLeadership(to) => self.take(To::TransferLeadership(*to)),
             Stimulus::ForgetLeader => self.take(To::ForgetLeader),
@@ -372,14 +377,12 @@ impl Settings {
     /// If there are more than [`MAX_MEMBERS`](crate::MAX_MEMBERS) servers.
     #[must_use]
     pub fn for_recorded(self, servers: u8, configuration: Configuration) -> Settings {
-        assert!(usize::from(servers) <= crate::MAX_MEMBERS, "too many servers");
+        assert!(
+            usize::from(servers) <= crate::MAX_MEMBERS,
+            "too many servers"
+        );
         self.widened(servers, configuration)
     }
-}
-
-/// The kind of a role in which a server asks for votes.
-pub fn campaigns(role: Role) -> bool {
-    matches!(role, Role::PreCandidate | Role::Candidate)
 }
 
 /// A vote for a pre-candidate, or the refusal of one.

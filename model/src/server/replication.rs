@@ -76,8 +76,11 @@ impl<N: Notes> Turn<'_, N> {
         };
         let log = &self.i.log;
         let index = peer.next - 1;
-        let gone = self.notes.kept_behind().map_or(0, |(gone, _)| gone);
-        let Some(term) = log.term_at(index).filter(|_| index >= gone) else {
+        match index < self.gone() {
+            true => return self.maybe_send_snapshot(j),
+            false => {}
+        }
+        let Some(term) = log.term_at(index) else {
             return self.maybe_send_snapshot(j);
         };
         let entries = log.from(peer.next, limit);
@@ -101,6 +104,11 @@ impl<N: Notes> Turn<'_, N> {
         };
         self.send(j, self.i.term, body);
         true
+    }
+
+    /// The index up to which storage no longer has the entries, if it keeps some behind the snapshot; zero if it does not.
+    fn gone(&self) -> u32 {
+        self.notes.kept_behind().map_or(0, |(gone, _)| gone)
     }
 
     /// The heartbeat timer fires.
@@ -175,8 +183,7 @@ impl<N: Notes> Turn<'_, N> {
     pub(super) fn handle_acknowledgement(&mut self, j: Id, index: u32) {
         let settings = self.settings;
         let last_index = self.i.log.last_index();
-        let gone = self.notes.kept_behind().map_or(0, |(gone, _)| gone);
-        let first = self.i.log.snapshot().index.max(gone) + 1;
+        let first = self.i.log.snapshot().index.max(self.gone()) + 1;
         let Some(peer) = self.peer_mut(j) else {
             return;
         };
