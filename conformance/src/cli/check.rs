@@ -22,7 +22,7 @@ use clap::{Args, ValueEnum};
 use lockstep_engine::bench::peak_bytes;
 use lockstep_engine::temporary::TemporaryFolder;
 use lockstep_engine::{Checkable, Checked, PropertyKind, Search, Verdict};
-use lockstep_model::Cluster;
+use lockstep_model::{Cluster, Departure, Dialect};
 use lockstep_model::properties::witnesses;
 use lockstep_traces::{Header, Provenance, Step, Trace};
 use serde_json::Value;
@@ -47,6 +47,15 @@ pub struct CheckArgs {
     /// for any program (conformance/targets/README.md)
     #[arg(long, value_name = "TARGET")]
     target: Option<TargetSpec>,
+    /// Put a rule of another implementation in place of the specification's; may be given more than once. The unsafe
+    /// ones violate a property: leads-before-own-vote and reads-by-context, for example
+    #[arg(
+        long = "departure",
+        value_name = "NAME",
+        value_parser = departure,
+        conflicts_with = "target"
+    )]
+    departures: Vec<Departure>,
     /// Count states that differ only in the names of servers as one
     #[arg(long)]
     pub symmetry: bool,
@@ -91,6 +100,19 @@ impl CheckArgs {
         }
     }
 
+    /// The specification with the departures that were asked for.
+    ///
+    /// # Errors
+    /// A bug is seeded as well: one cause at a time.
+    fn dialect(&self) -> Result<Dialect, CliError> {
+        if !self.departures.is_empty() && self.plant.id().is_some() {
+            let text = "--departure and --plant each change a rule: one at a time";
+            return Err(CliError::Usage(text.to_owned()));
+        }
+        let departures = self.departures.iter().copied();
+        Ok(departures.fold(Dialect::ETCD, Dialect::with))
+    }
+
     /// Where traces and checkpoints go.
     pub fn places(&self) -> Vec<Place> {
         let mut places = Vec::new();
@@ -107,6 +129,15 @@ impl CheckArgs {
         places.extend(checkpoint.map(|path| Place::folder("--checkpoint", path)));
         places
     }
+}
+
+/// A departure by its name.
+fn departure(name: &str) -> Result<Departure, String> {
+    let known = Departure::ALL.into_iter().find(|it| it.name() == name);
+    known.ok_or_else(|| {
+        let names = Departure::ALL.map(Departure::name).join(", ");
+        format!("the specification knows {names}")
+    })
 }
 
 /// What may stop a search.
@@ -190,7 +221,9 @@ pub fn threads(text: &str) -> Result<usize, String> {
 /// # Errors
 /// The options make no sense together, or the search cannot be done.
 pub fn run(args: &CheckArgs, progress: &Reporter) -> Result<Vec<Job>, CliError> {
+    let dialect = args.dialect()?;
     let chosen = args.model.choose_all()?.into_iter();
+    let chosen = chosen.map(|it| it.in_dialect(dialect));
     let chosen: Vec<_> = chosen.map(|it| args.plant.within(it)).collect();
     let [chosen] = chosen.as_slice() else {
         return several(args, &chosen, progress).map(|()| Vec::new());
@@ -307,9 +340,12 @@ fn one(
         job.notes.extend(file.replaces());
         match file.save(&trace, progress) {
             Ok(()) => {
-                let again = replay_command(file.path(), "spec");
-                let plant = args.plant.command_line();
-                job.command("the counterexample, again", again + &plant);
+                // No target is the specification with a departure.
+                if args.departures.is_empty() {
+                    let again = replay_command(file.path(), "spec");
+                    let plant = args.plant.command_line();
+                    job.command("the counterexample, again", again + &plant);
+                }
             }
             Err(error) => {
                 let text = format!("the counterexample is not saved: {error}");

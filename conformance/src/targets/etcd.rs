@@ -19,10 +19,11 @@ macro_rules! sources {
 }
 
 /// The sources of the program: what the versions share, and the module of each.
-const SOURCES: [(&str, &str); 18] = sources![
+const SOURCES: [(&str, &str); 19] = sources![
     "core/go.mod",
     "core/application.go",
     "core/library.go",
+    "core/outstanding.go",
     "core/payload.go",
     "core/protocol.go",
     "core/request.go",

@@ -325,8 +325,12 @@ impl WireView {
                 term: durable.term,
                 vote: durable.vote,
                 commit: durable.commit,
+                // Who shows a log of its own has a snapshot of its own, too, or none.
+                snapshot: match durable.log {
+                    Some(_) => durable.snapshot,
+                    None => durable.snapshot.or_else(|| self.snapshot.clone()),
+                },
                 log: durable.log.unwrap_or_else(|| log.clone()),
-                snapshot: durable.snapshot.or_else(|| self.snapshot.clone()),
             },
             None => shown_or_default(None, Field::Durable, shown)?,
         };
@@ -504,6 +508,18 @@ mod tests {
         };
         let json = serde_json::to_string(&view).unwrap();
         assert_eq!(view_of(&json, FieldSet::ALL), Ok(view));
+    }
+
+    /// A snapshot that replaces the log is not durable at once.
+    #[test]
+    fn a_durable_log_of_its_own_may_have_no_snapshot() {
+        let snapshot = r#""snapshot":{"index":1,"term":1,"configuration":{"voters":[1]}}"#;
+        let durable = |log: &str| {
+            let json = format!(r#"{{{snapshot},"durable":{{"term":1,"vote":null,"commit":0{log}}}}}"#);
+            view_of(&json, FieldSet::NONE).unwrap().durable.snapshot
+        };
+        assert_eq!(durable("").map(|it| it.index), Some(Index(1)));
+        assert_eq!(durable(r#","log":[]"#), None);
     }
 
     #[test]

@@ -15,13 +15,18 @@ type application struct {
 	// soft and hard are role, leader, term, vote and commit index, as last told.
 	soft SoftState
 	hard HardState
+	// outstanding is the work that its storage threads have not done yet, with asynchronous storage.
+	outstanding outstanding
 }
 
 // settle persists, sends, applies and advances until nothing is ready.
 func (s *server) settle() {
+	rounds := 0
 	for s.node.HasReady() {
+		rounds++
 		ready := s.node.Ready()
 		s.hear(ready)
+		s.readStates = append(s.readStates, ready.ReadStates...)
 		if s.async {
 			s.deliver(ready)
 			continue
@@ -33,6 +38,9 @@ func (s *server) settle() {
 		}
 		s.hand(ready.CommittedEntries)
 		s.node.Advance()
+	}
+	if s.config.asyncStorage {
+		agree("one Ready at most", rounds < 2, true)
 	}
 	status := s.node.BasicStatus()
 	agree("the soft state last told", s.application.soft, status.SoftState)
@@ -51,12 +59,19 @@ func (s *server) deliver(ready Ready) {
 			agree("the hard state to append", hard, ready.HardState)
 			agree("the entries to append", len(m.Entries), len(ready.Entries))
 			agree("a snapshot to append", m.Snapshot != nil, ready.Snapshot != nil)
-			s.install(m.Snapshot)
-			s.persist(m.Entries, hard)
+			if s.config.asyncStorage {
+				s.application.outstanding.append(m)
+				continue
+			}
+			s.write(m)
 			s.respond(m.Responses, true)
 		case ApplyThread:
 			applies++
 			agree("the entries to apply", len(m.Entries), len(ready.CommittedEntries))
+			if s.config.asyncStorage {
+				s.application.outstanding.apply(m)
+				continue
+			}
 			s.hand(m.Entries)
 			s.respond(m.Responses, false)
 		default:
@@ -83,13 +98,14 @@ func (s *server) hear(ready Ready) {
 	}
 	agree("Ready.HardState", hard, status.HardState)
 	agree("Ready.HardState is there", said, told.hard != status.HardState)
-	agree("Ready.ReadStates", ready.ReadStates, 0)
+	agree("Ready.ReadStates where nobody reads", !s.config.haveReads() && len(ready.ReadStates) > 0, false)
 	vital := told.hard.Term != hard.Term || told.hard.Vote != hard.Vote || len(ready.Entries) > 0
 	agree("Ready.MustSync", ready.MustSync, vital)
 	if ready.Snapshot != nil {
 		agree("Ready.Snapshot is ahead of what is applied", ready.Snapshot.Index > told.applied, true)
 	}
-	if len(ready.Entries) > 0 {
+	// With writes outstanding an entry may be stored that another took the place of since.
+	if len(ready.Entries) > 0 && !s.config.asyncStorage {
 		first := ready.Entries[0]
 		term, found := s.storage.Term(first.Index)
 		agree("an entry to be stored is stored already", found && term == first.Term, false)
@@ -150,11 +166,15 @@ func (s *server) persist(entries []Entry, hard HardState) {
 	}
 }
 
-// compact makes a snapshot of what is applied, and drops the log behind it.
+// compact makes a snapshot of what is applied, and drops the log behind it. Nobody makes a snapshot while another one is
+// being installed. What a snapshot stands for is known to be committed.
 func (s *server) compact() {
-	if applied := s.application.applied; applied >= s.storage.FirstIndex() {
-		s.storage.Compact(applied, snapshotData(applied))
+	applied := s.application.applied
+	if applied < s.storage.FirstIndex() || s.application.outstanding.snapshot() != nil {
+		return
 	}
+	s.storage.Compact(applied, snapshotData(applied))
+	s.commitStored(applied)
 }
 
 // checkStatus compares what the status says beyond the view with what must be there.
@@ -164,7 +184,7 @@ func (s *server) checkStatus(status Status) {
 	agree("BasicStatus.ID", basic.ID, s.id)
 	leads := basic.Role == Leader
 	agree("BasicStatus.LeadTransferee at another role", !leads && basic.LeadTransferee != None, false)
-	conf := s.storage.ConfState()
+	conf := s.conf()
 	conf.AutoLeave = false // The status never says it.
 	if !status.Config.equal(conf) {
 		agree("Status.Config", fmt.Sprint(status.Config), fmt.Sprint(conf))
@@ -182,6 +202,10 @@ func (s *server) checkStatus(status Status) {
 		// A leader that was removed and added again does not count its own log until it appends. Only without
 		// validation can that be.
 		if pr.ID != s.id || s.config.disableConfChangeValidation {
+			continue
+		}
+		if s.config.asyncStorage {
+			// The view shows its match.
 			continue
 		}
 		last := s.storage.LastIndex()

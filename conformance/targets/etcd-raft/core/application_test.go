@@ -15,7 +15,7 @@ func TestEveryContradictionOfAReadyIsFoundOut(t *testing.T) {
 		"Ready.HardState is {1 1 1": func(r *Ready) { r.HardState.Commit = 1 },
 		"Ready.HardState is {0":     func(r *Ready) { r.HardState = HardState{} },
 		"Ready.MustSync":            func(r *Ready) { r.MustSync = false },
-		"Ready.ReadStates":          func(r *Ready) { r.ReadStates = 1 },
+		"Ready.ReadStates where":    func(r *Ready) { r.ReadStates = []ReadState{{}} },
 		"Ready.Snapshot is ahead":   func(r *Ready) { r.Snapshot = &Snapshot{} },
 		"an entry to be stored is":  func(r *Ready) { r.Entries = []Entry{{Index: 1, Term: 1}} },
 	} {

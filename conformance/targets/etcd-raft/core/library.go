@@ -16,8 +16,12 @@ const (
 	MsgHeartbeatResp  MessageType = 9
 	MsgTransferLeader MessageType = 13
 	MsgTimeoutNow     MessageType = 14
+	MsgReadIndex      MessageType = 15
+	MsgReadIndexResp  MessageType = 16
 	MsgPreVote        MessageType = 17
 	MsgPreVoteResp    MessageType = 18
+
+	MsgStorageAppendResp MessageType = 20
 )
 
 // The numbers of entry types in raftpb.
@@ -134,12 +138,18 @@ type SoftState struct {
 type Ready struct {
 	SoftState        *SoftState
 	HardState        HardState
-	ReadStates       int
+	ReadStates       []ReadState
 	Entries          []Entry
 	Snapshot         *Snapshot
 	CommittedEntries []Entry
 	Messages         []Message
 	MustSync         bool
+}
+
+// ReadState is the answer to a read.
+type ReadState struct {
+	Index   uint64
+	Context []byte
 }
 
 // BasicStatus is the part of a status that every role has.
@@ -178,6 +188,7 @@ type NodeConfig struct {
 	MaxInflightMsgs             int
 	CheckQuorum, PreVote        bool
 	AsyncStorageWrites          bool
+	LeaseBasedReads             bool
 	DisableProposalForwarding   bool
 	StepDownOnRemoval           bool
 	DisableConfChangeValidation bool
@@ -192,6 +203,8 @@ const (
 	ProposalDropped Refusal = "proposal_dropped"
 	UnknownPeer     Refusal = "unknown_peer"
 	LocalMessage    Refusal = "local_message"
+	// NoLeader is not said by the library, whose ReadIndex returns nothing.
+	NoLeader Refusal = "no_leader"
 )
 
 // Library is one version of etcd's raft.
@@ -223,6 +236,7 @@ type Node interface {
 	TickQuiesced()
 	TransferLeader(uint64)
 	ForgetLeader() error
+	ReadIndex(context []byte)
 	ReportUnreachable(uint64)
 	ReportSnapshot(server uint64, ok bool)
 	HasReady() bool

@@ -2,6 +2,7 @@ package core
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"strconv"
@@ -18,6 +19,27 @@ func valueData(value uint64) []byte {
 // valueOf is the value that the data of an entry carries.
 func valueOf(data []byte) (uint64, error) {
 	return strconv.ParseUint(string(data), 10, 64)
+}
+
+// contextData is the context of a read that a client knows by this number, or nothing for zero. In v3.6 the heartbeats of
+// its round carry it too; v3.7 numbers its rounds in the same eight bytes.
+func contextData(number uint64) []byte {
+	if number == 0 {
+		return nil
+	}
+	return binary.LittleEndian.AppendUint64(nil, number)
+}
+
+// contextOf is the number in the context of a read or of a heartbeat, zero for none.
+func contextOf(context []byte) (uint64, error) {
+	switch len(context) {
+	case 0:
+		return 0, nil
+	case 8:
+		return binary.LittleEndian.Uint64(context), nil
+	default:
+		return 0, fmt.Errorf("a context of %d bytes", len(context))
+	}
 }
 
 // snapshotData is the state of the application at an index: its digits.

@@ -3,7 +3,9 @@ package core
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 )
 
 // Replies are built by hand, because every step carries a whole view and reflection would dominate the time
@@ -14,9 +16,9 @@ import (
 func appendMessage(line []byte, library Library, m *Message, sender uint64) ([]byte, error) {
 	rest := *m
 	from := m.From
-	if m.Type == MsgTransferLeader || m.Type == MsgProp {
+	if m.Type == MsgTransferLeader || m.Type == MsgProp || m.Type == MsgReadIndex {
 		// The one comes in the name of the server that is to lead, the other in that of the server at which it was
-		// proposed; nobody looks at the latter.
+		// proposed; nobody looks at the latter. A read comes in the name of the one whose client reads.
 		from = sender
 	}
 	if from != sender {
@@ -85,10 +87,44 @@ func appendBody(line []byte, library Library, m, rest *Message) (_ []byte, err e
 	case MsgHeartbeat:
 		line = append(line, `{"heartbeat":{"commit":`...)
 		line = strconv.AppendUint(line, m.Commit, 10)
+		round, err := contextOf(m.Context)
+		if err != nil {
+			return line, err
+		}
+		if round > 0 {
+			line = appendNumber(line, "round", round)
+		}
 		line = append(line, "}}"...)
-		rest.Commit = 0
+		rest.Commit, rest.Context = 0, nil
 	case MsgHeartbeatResp:
-		line = append(line, `"heartbeat_response"`...)
+		round, err := contextOf(m.Context)
+		if err != nil {
+			return line, err
+		}
+		if round == 0 {
+			line = append(line, `"heartbeat_response"`...)
+			break
+		}
+		line = append(line, `{"round_response":{"round":`...)
+		line = strconv.AppendUint(line, round, 10)
+		line = append(line, "}}"...)
+		rest.Context = nil
+	case MsgReadIndex, MsgReadIndexResp:
+		context, err := readContext(m)
+		if err != nil {
+			return line, err
+		}
+		if m.Type == MsgReadIndex {
+			line = append(line, `{"read_index":{"origin":`...)
+			line = strconv.AppendUint(line, m.From, 10)
+		} else {
+			line = append(line, `{"read_index_response":{"index":`...)
+			line = strconv.AppendUint(line, m.Index, 10)
+			rest.Index = 0
+		}
+		line = appendNumber(line, "context", context)
+		line = append(line, "}}"...)
+		rest.Entries = nil
 	case MsgTimeoutNow:
 		line = append(line, `"timeout_now"`...)
 	case MsgTransferLeader:
@@ -124,6 +160,14 @@ func appendBody(line []byte, library Library, m, rest *Message) (_ []byte, err e
 		return line, fmt.Errorf("sent what the vocabulary does not have: %s", library.DescribeMessage(*m))
 	}
 	return line, nil
+}
+
+// readContext is the context of a read, which is the data of the only entry of its message.
+func readContext(m *Message) (uint64, error) {
+	if len(m.Entries) != 1 || m.Entries[0].Index|m.Entries[0].Term != 0 || m.Entries[0].Type != EntryNormal {
+		return 0, fmt.Errorf("a read with the entries %v", m.Entries)
+	}
+	return contextOf(m.Entries[0].Data)
 }
 
 // isEmpty tells whether no field of a message is set but its type, sender, recipient and term.
@@ -238,18 +282,20 @@ func appendReplyHead(line []byte, r request) []byte {
 	return appendNumber(line, "session", r.session)
 }
 
-func appendDescription(line []byte, version string, async bool) []byte {
+// appendDescription says what the program is, which features it has and what it shows.
+func appendDescription(line []byte, version string, chosen options) []byte {
 	name := "etcd-raft"
 	fields := []string{
 		"role", "term", "vote", "leader", "log", "commit", "applied", "match", "next", "progress_state",
 		"paused", "recent_active", "inflight_count", "snapshot", "transferee", "configuration", "pending_snapshot",
-		"durable", "outcome", "messages", "handed",
+		"durable", "outcome", "messages", "handed", "unstable_snapshot", "own_match", "appends", "applies", "read_states",
 	}
 	derived := map[string]string{
-		"log":      "the library shows only what it has stored: this is the durable log once more",
-		"snapshot": "the library shows only what it has stored: this is the durable snapshot once more",
+		"log":               "the library shows only what it hands over: this is the durable log and the appends that are outstanding",
+		"snapshot":          "the library shows only what it hands over: this is the snapshot of the last append that has one, or the durable one",
+		"unstable_snapshot": "the library shows only what it hands over: this is the snapshot of the last outstanding append that has one",
 	}
-	if async {
+	if chosen.async {
 		name = "etcd-raft-async"
 		fields = append(fields, "after_persist")
 	}
@@ -260,14 +306,27 @@ func appendDescription(line []byte, version string, async bool) []byte {
 			"step_down_on_removal", "disable_conf_change_validation",
 			string(transferLeadership), string(forgetLeader), string(compact), string(proposeConfChange),
 			string(reportUnreachable), string(reportSnapshot),
+			"storage", "application_in_memory", string(persist), string(apply), string(restartKeeping), "reads", string(readIndex),
 		},
 		"fields": fields, "derived": derived,
-		"departures": []string{"dropped-change-blocks", "auto-leave-waits"},
+		"departures": departures(version, chosen.without),
 	})
 	if err != nil {
 		panic(err) // strings and numbers always have a JSON form
 	}
 	return append(line, text...)
+}
+
+// departures are the rules of the specification that are different in that version of the library, but for one.
+func departures(version, without string) []string {
+	all := []string{
+		"dropped-change-blocks", "auto-leave-waits", "leads-before-own-vote", "single-voter-reads-at-once",
+		"last-voter-not-asked", "lease-after-timeout-now",
+	}
+	if strings.HasPrefix(version, "v3.6.") {
+		all = append(all, "reads-by-context")
+	}
+	return slices.DeleteFunc(all, func(name string) bool { return name == without })
 }
 
 func appendNumber(line []byte, name string, value uint64) []byte {

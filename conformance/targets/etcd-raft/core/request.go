@@ -38,7 +38,15 @@ type config struct {
 	learners                    []uint64
 	stepDownOnRemoval           bool
 	disableConfChangeValidation bool
+	// asyncStorage tells whether what is handed over is done only when an input says so.
+	asyncStorage bool
+	// applicationInMemory tells whether an application comes back with its last snapshot.
+	applicationInMemory bool
+	reads               reads
 }
+
+// haveReads tells whether clients may read.
+func (c *config) haveReads() bool { return c.reads == readsSafe || c.reads == readsLeaseBased }
 
 // mayChange tells whether clients may change the configuration.
 func (c *config) mayChange() bool { return len(c.voters) > 0 }
@@ -68,7 +76,20 @@ type input struct {
 	peer uint64
 	// ok tells whether a snapshot arrived.
 	ok bool
+	// writes is how many of the outstanding appends a crash keeps.
+	writes uint64
+	// context is what a client knows the answer to its read by.
+	context uint64
 }
+
+// reads says how leaders answer reads.
+type reads string
+
+const (
+	readsOff        reads = "off"
+	readsSafe       reads = "safe"
+	readsLeaseBased reads = "lease_based"
+)
 
 // kind says what an input is.
 type kind string
@@ -88,6 +109,11 @@ const (
 	proposeConfChange  kind = "propose_conf_change"
 	reportUnreachable  kind = "report_unreachable"
 	reportSnapshot     kind = "report_snapshot"
+
+	persist        kind = "persist"
+	apply          kind = "apply"
+	restartKeeping kind = "restart_keeping"
+	readIndex      kind = "read_index"
 )
 
 // readRequest reads a whole line. Changes of the configuration are encoded as the library does it.
@@ -150,11 +176,26 @@ func (r *reader) config() *config {
 			out.stepDownOnRemoval = r.boolean()
 		case "disable_conf_change_validation":
 			out.disableConfChangeValidation = r.boolean()
+		case "storage":
+			out.asyncStorage = r.oneOf("atomic", "async") == "async"
+		case "application_in_memory":
+			out.applicationInMemory = r.boolean()
+		case "reads":
+			out.reads = reads(r.oneOf(string(readsOff), string(readsSafe), string(readsLeaseBased)))
 		default:
 			r.unknown(key)
 		}
 	})
 	return &out
+}
+
+// oneOf reads a string that must be one of these.
+func (r *reader) oneOf(names ...string) string {
+	name := r.name()
+	if !slices.Contains(names, name) {
+		r.fail(fmt.Sprintf("%q is none of %q", name, names))
+	}
+	return name
 }
 
 func (r *reader) server() uint64 {
@@ -193,7 +234,7 @@ func (r *reader) input() (out input) {
 	r.variant(func(name string, content bool) {
 		out.kind = kind(name)
 		switch out.kind {
-		case timeout, leaseExpire, heartbeat, checkQuorum, restart, forgetLeader, compact:
+		case timeout, leaseExpire, heartbeat, checkQuorum, restart, forgetLeader, compact, persist, apply:
 			r.only(!content)
 		case propose:
 			if r.only(content) {
@@ -202,6 +243,14 @@ func (r *reader) input() (out input) {
 		case deliver:
 			if r.only(content) {
 				r.message(&out.message)
+			}
+		case restartKeeping:
+			if r.only(content) {
+				r.numbers(numberField{"writes", &out.writes})
+			}
+		case readIndex:
+			if r.only(content) {
+				r.numbers(numberField{"context", &out.context})
 			}
 		case proposeConfChange:
 			if r.only(content) {
@@ -233,7 +282,7 @@ func (r *reader) aboutPeer(out *input) {
 }
 
 func (r *reader) message(m *Message) {
-	transferee := None
+	inNameOf := None
 	r.fields(func(key string) {
 		switch key {
 		case "from":
@@ -243,18 +292,19 @@ func (r *reader) message(m *Message) {
 		case "term":
 			m.Term = r.number()
 		case "body":
-			transferee = r.body(m)
+			inNameOf = r.body(m)
 		default:
 			r.unknown(key)
 		}
 	})
-	if transferee != None {
-		m.From = transferee
+	if inNameOf != None {
+		m.From = inNameOf
 	}
 }
 
-// body reads what a message says. It returns the server that is to lead, in a request for a transfer.
-func (r *reader) body(m *Message) (transferee uint64) {
+// body reads what a message says. It returns the server in whose name it comes, where that is not the one that sent it: in
+// a request for a transfer the one that is to lead, in a read that was passed on the one whose client reads.
+func (r *reader) body(m *Message) (inNameOf uint64) {
 	r.variant(func(name string, content bool) {
 		if !r.only(content == (name != "heartbeat_response" && name != "timeout_now")) {
 			return
@@ -280,15 +330,32 @@ func (r *reader) body(m *Message) (transferee uint64) {
 			r.acknowledgement(m)
 		case "heartbeat":
 			m.Type = MsgHeartbeat
-			r.numbers(numberField{"commit", &m.Commit})
+			round := uint64(0)
+			r.numbers(numberField{"commit", &m.Commit}, numberField{"round", &round})
+			m.Context = contextData(round)
 		case "heartbeat_response":
 			m.Type = MsgHeartbeatResp
+		case "round_response":
+			m.Type = MsgHeartbeatResp
+			round := uint64(0)
+			r.numbers(numberField{"round", &round})
+			m.Context = contextData(round)
+		case "read_index":
+			m.Type = MsgReadIndex
+			context := uint64(0)
+			r.numbers(numberField{"origin", &inNameOf}, numberField{"context", &context})
+			m.Entries = []Entry{{Data: contextData(context)}}
+		case "read_index_response":
+			m.Type = MsgReadIndexResp
+			context := uint64(0)
+			r.numbers(numberField{"index", &m.Index}, numberField{"context", &context})
+			m.Entries = []Entry{{Data: contextData(context)}}
 		case "timeout_now":
 			m.Type = MsgTimeoutNow
 		case "transfer_leader":
 			m.Type = MsgTransferLeader
 			// It comes in the name of the server that is to lead.
-			r.single("transferee", func() { transferee = r.server() })
+			r.single("transferee", func() { inNameOf = r.server() })
 		case "propose":
 			m.Type = MsgProp
 			r.single("payloads", func() {
@@ -301,7 +368,7 @@ func (r *reader) body(m *Message) (transferee uint64) {
 			r.fail(fmt.Sprintf("unknown message %q", name))
 		}
 	})
-	return transferee
+	return inNameOf
 }
 
 func (r *reader) voteRequest(m *Message) {
@@ -634,6 +701,8 @@ func init() {
 		"transfer_leader", "transferee", "payloads", "install_snapshot", "snapshot", "configuration", "outgoing",
 		"learners_next", "auto_leave", "changes", "transition", "conf_change", "add_voter", "add_learner",
 		"remove", "implicit", "explicit", "transfer",
+		"storage", "application_in_memory", "reads", "persist", "apply", "restart_keeping", "read_index", "writes",
+		"context", "round", "round_response", "origin", "read_index_response",
 	} {
 		words[word] = word
 	}

@@ -39,6 +39,23 @@ func TestRequestsAreRead(t *testing.T) {
 				{1, input{kind: reportUnreachable, peer: 2}}, {1, input{kind: reportSnapshot, peer: 2, ok: true}},
 			},
 		},
+		`{"op":"open","session":1,"servers":[1],"config":{"servers":3,"pre_vote":false,"check_quorum":true,` +
+			`"one_entry_per_append":false,"max_inflight":2,"storage":"async","application_in_memory":true,` +
+			`"reads":"lease_based"}}`: {
+			op: "open", session: 1, servers: []uint64{1},
+			config: &config{
+				servers: 3, checkQuorum: true, maxInflight: 2, asyncStorage: true, applicationInMemory: true,
+				reads: readsLeaseBased,
+			},
+		},
+		`{"op":"apply","session":1,"inputs":[[1,"persist"],[1,"apply"],[1,{"restart_keeping":{"writes":2}}],` +
+			`[1,{"read_index":{"context":3}}]]}`: {
+			op: "apply", session: 1,
+			inputs: []step{
+				{1, input{kind: persist}}, {1, input{kind: apply}}, {1, input{kind: restartKeeping, writes: 2}},
+				{1, input{kind: readIndex, context: 3}},
+			},
+		},
 		`{"op":"apply","session":1,"inputs":[]}`: {op: "apply", session: 1},
 		`{"op":"apply","session":1,"inputs":[[1,"timeout"],[2,{"propose":70}]]}`: {
 			op: "apply", session: 1,

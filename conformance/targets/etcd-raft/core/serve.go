@@ -22,19 +22,27 @@ const maxLine = 1 << 28
 func Main(library Library) {
 	async := flag.Bool("async", false,
 		"run the library with AsyncStorageWrites, which shows what must wait for persistence")
+	without := flag.String("without", "",
+		"a departure that is kept quiet about, so that a comparison shows it")
 	flag.Parse()
 	// The heap is small and what a step allocates is soon garbage: collecting a quarter as often saves a
 	// sixth of the time, for some megabytes.
 	debug.SetGCPercent(400)
-	if err := serve(os.Stdin, os.Stdout, library, *async); err != nil {
+	if err := serve(os.Stdin, os.Stdout, library, options{async: *async, without: *without}); err != nil {
 		fmt.Fprintln(os.Stderr, "etcd-raft:", err)
 		os.Exit(1)
 	}
 }
 
+// options are those of the command line.
+type options struct {
+	async   bool
+	without string
+}
+
 // serve answers requests until the input ends. Requests are decoded ahead of the one being worked on,
 // and replies leave together when no request is waiting, so that neither side pays for round trips.
-func serve(in io.Reader, out io.Writer, library Library, async bool) error {
+func serve(in io.Reader, out io.Writer, library Library, chosen options) error {
 	requests := make(chan request, 256)
 	var readErr error
 	go func() {
@@ -57,7 +65,7 @@ func serve(in io.Reader, out io.Writer, library Library, async bool) error {
 	var line []byte
 	for r := range requests {
 		var err error
-		line, err = answer(line[:0], sessions, r, library, async)
+		line, err = answer(line[:0], sessions, r, library, chosen)
 		if err != nil {
 			return err
 		}
@@ -80,21 +88,21 @@ func serve(in io.Reader, out io.Writer, library Library, async bool) error {
 
 // answer appends the reply to a request, if it has one.
 func answer(
-	line []byte, sessions map[uint64]*session, r request, library Library, async bool,
+	line []byte, sessions map[uint64]*session, r request, library Library, chosen options,
 ) ([]byte, error) {
 	switch r.op {
 	case "describe":
 		if r.protocol != protocolVersion {
 			return nil, fmt.Errorf("this program speaks protocol %d, not %d", protocolVersion, r.protocol)
 		}
-		return appendDescription(line, libraryVersion(), async), nil
+		return appendDescription(line, libraryVersion(), chosen), nil
 	case "open":
 		if r.config == nil {
 			return nil, errors.New("open needs a config")
 		}
 		opened := &session{}
 		for _, id := range r.servers {
-			one, err := newServer(id, *r.config, library, async)
+			one, err := newServer(id, *r.config, library, chosen.async)
 			if err != nil {
 				return nil, err
 			}

@@ -52,6 +52,7 @@ type server struct {
 	application application
 	sent        []sent
 	handed      []Entry
+	readStates  []ReadState
 	lastView    []byte
 }
 
@@ -67,6 +68,7 @@ type session struct {
 }
 
 func newServer(id uint64, c config, library Library, async bool) (s *server, err error) {
+	async = async || c.asyncStorage
 	s = &server{id: id, config: c, async: async, library: library, storage: library.NewStorage(c.confState())}
 	defer func() {
 		if cause := recover(); cause != nil {
@@ -96,6 +98,7 @@ func (s *server) start(applied uint64) error {
 		CheckQuorum:                 s.config.checkQuorum,
 		PreVote:                     s.config.preVote,
 		AsyncStorageWrites:          s.async,
+		LeaseBasedReads:             s.config.reads == readsLeaseBased,
 		DisableProposalForwarding:   !s.config.forwardProposals,
 		StepDownOnRemoval:           s.config.stepDownOnRemoval,
 		DisableConfChangeValidation: s.config.disableConfChangeValidation,
@@ -149,7 +152,7 @@ func (s *session) appendViews(line []byte) []byte {
 
 // apply does one input and appends its result.
 func (s *server) apply(line []byte, in input) []byte {
-	s.sent, s.handed = s.sent[:0], s.handed[:0]
+	s.sent, s.handed, s.readStates = s.sent[:0], s.handed[:0], s.readStates[:0]
 	refused, notDriven := s.drive(in)
 	if notDriven != "" {
 		return appendText(line, "not_driven", notDriven)
@@ -180,7 +183,7 @@ func (s *server) apply(line []byte, in input) []byte {
 		line = append(line, '}')
 	}
 	line = append(line, ']')
-	line = s.appendHanded(line)
+	line = s.appendReadStates(s.appendHanded(line))
 	mark := len(line)
 	line = append(line, `,"view":`...)
 	if line, changed := s.appendViewIfChanged(line); changed {
@@ -205,7 +208,7 @@ func (s *server) drive(in input) (refused Refusal, notDriven string) {
 	leads := s.node.BasicStatus().Role == Leader
 	switch in.kind {
 	case timeout:
-		if !leads && !s.storage.ConfState().votes(s.id) {
+		if !leads && (!s.conf().votes(s.id) || s.application.outstanding.snapshot() != nil) {
 			// The call does nothing at a server that may not campaign. That the timer fires says all the same that
 			// nothing was heard for an election timeout.
 			s.passTime()
@@ -222,10 +225,20 @@ func (s *server) drive(in input) (refused Refusal, notDriven string) {
 	case deliver:
 		return refusal(s.node.Step(in.message)), ""
 	case restart:
-		if err := s.start(s.application.applied); err != nil {
-			panic(err)
-		}
+		s.crash(0)
 		return "", ""
+	case restartKeeping:
+		s.crash(in.writes)
+		return "", ""
+	case persist:
+		s.persistOldest()
+		return "", ""
+	case apply:
+		s.applyOldest()
+		return "", ""
+	case readIndex:
+		s.node.ReadIndex(contextData(in.context))
+		return s.readRefused(), ""
 	case transferLeadership:
 		s.node.TransferLeader(in.peer)
 		return "", ""
@@ -315,9 +328,18 @@ func (s *server) watchLeadership() {
 	s.transferee = status.LeadTransferee
 }
 
-// appendView writes what the public API shows of the server. Log and snapshot are the durable ones: nothing is
-// left unstable at the end of an input, and the library shows its unstable entries to nobody else. The
-// configuration is what the library told the application to use, which the status repeats.
+// readRefused tells why a read was not taken. The library does not say; its status shows that there is nobody to ask.
+func (s *server) readRefused() Refusal {
+	status := s.node.BasicStatus()
+	if status.Role == Leader || status.Role == Follower && status.Lead != None || !s.config.haveReads() {
+		return ""
+	}
+	return NoLeader
+}
+
+// appendView writes what the public API shows of the server. Log and snapshot are what is stored and what is
+// outstanding: the library shows its unstable entries to nobody else. The configuration is what the library told the
+// application to use, which the status repeats.
 func (s *server) appendView(line []byte) []byte {
 	full := s.node.Status()
 	status := full.BasicStatus
@@ -360,13 +382,20 @@ func (s *server) appendView(line []byte) []byte {
 	}
 	if s.config.mayChange() {
 		line = append(line, `,"configuration":`...)
-		line = appendConfiguration(line, s.storage.ConfState())
+		line = appendConfiguration(line, s.conf())
+	}
+	if s.config.asyncStorage {
+		line = s.appendOutstanding(line, &full)
 	}
 	hard := s.storage.HardState()
 	line = append(line, `,"durable":{"term":`...)
 	line = strconv.AppendUint(line, hard.Term, 10)
 	line = appendServer(line, "vote", hard.Vote)
 	line = appendNumber(line, "commit", hard.Commit)
+	if s.config.asyncStorage {
+		line = append(line, `,"log":`...)
+		line = s.appendStored(line)
+	}
 	return append(line, "}}"...)
 }
 
@@ -393,8 +422,35 @@ func (s *server) appendHanded(line []byte) []byte {
 	return line
 }
 
+// appendReadStates writes the reads that were answered, if there are any.
+func (s *server) appendReadStates(line []byte) []byte {
+	for i, state := range s.readStates {
+		line = append(line, named(i == 0, `,"read_states":[`, `,`)...)
+		context, err := contextOf(state.Context)
+		if err != nil {
+			panic(err)
+		}
+		line = append(line, `{"context":`...)
+		line = strconv.AppendUint(line, context, 10)
+		line = appendNumber(line, "index", state.Index)
+		line = append(line, '}')
+	}
+	if len(s.readStates) > 0 {
+		line = append(line, ']')
+	}
+	return line
+}
+
 // appendLog writes the log, and the snapshot that stands for what is before it.
 func (s *server) appendLog(line []byte) []byte {
+	if s.config.asyncStorage {
+		return s.appendLogInMemory(line)
+	}
+	return s.appendStored(line)
+}
+
+// appendStored writes the log that is stored.
+func (s *server) appendStored(line []byte) []byte {
 	first := s.storage.FirstIndex()
 	line, err := appendEntries(line, s.library, s.storage.Entries(), first)
 	if err != nil {

@@ -34,6 +34,7 @@ func (library) NewNode(c core.NodeConfig, s core.Storage) (core.Node, error) {
 		CheckQuorum:                 c.CheckQuorum,
 		PreVote:                     c.PreVote,
 		AsyncStorageWrites:          c.AsyncStorageWrites,
+		ReadOnlyOption:              readOnly(c.LeaseBasedReads),
 		DisableProposalForwarding:   c.DisableProposalForwarding,
 		StepDownOnRemoval:           c.StepDownOnRemoval,
 		DisableConfChangeValidation: c.DisableConfChangeValidation,
@@ -43,6 +44,13 @@ func (library) NewNode(c core.NodeConfig, s core.Storage) (core.Node, error) {
 		return nil, err
 	}
 	return &node{raw: raw}, nil
+}
+
+func readOnly(leaseBased bool) raft.ReadOnlyOption {
+	if leaseBased {
+		return raft.ReadOnlyLeaseBased
+	}
+	return raft.ReadOnlySafe
 }
 
 func (library) EncodeChange(change core.ConfChange) []byte {
@@ -111,6 +119,8 @@ func (n *node) TransferLeader(to uint64) { n.raw.TransferLeader(to) }
 
 func (n *node) ForgetLeader() error { return refusal(n.raw.ForgetLeader()) }
 
+func (n *node) ReadIndex(context []byte) { n.raw.ReadIndex(context) }
+
 func (n *node) ReportUnreachable(server uint64) { n.raw.ReportUnreachable(server) }
 
 func (n *node) ReportSnapshot(server uint64, ok bool) {
@@ -127,7 +137,7 @@ func (n *node) Ready() core.Ready {
 	n.ready = n.raw.Ready()
 	out := core.Ready{
 		HardState:        core.HardState{Term: n.ready.Term, Vote: n.ready.Vote, Commit: n.ready.Commit},
-		ReadStates:       len(n.ready.ReadStates),
+		ReadStates:       each(n.ready.ReadStates, toReadState),
 		Entries:          each(n.ready.Entries, toEntry),
 		CommittedEntries: each(n.ready.CommittedEntries, toEntry),
 		Messages:         each(n.ready.Messages, toMessage),

@@ -100,6 +100,10 @@ func toConfChange(c pb.ConfChangeV2) core.ConfChange {
 	}
 }
 
+func toReadState(s raft.ReadState) core.ReadState {
+	return core.ReadState{Index: s.Index, Context: s.RequestCtx}
+}
+
 func toSoftState(s raft.SoftState) core.SoftState {
 	return core.SoftState{Lead: s.Lead, Role: toRole(s.RaftState)}
 }

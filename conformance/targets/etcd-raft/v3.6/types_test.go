@@ -24,6 +24,7 @@ func TestEveryFieldIsKnown(t *testing.T) {
 		reflect.TypeFor[pb.HardState]():        3,
 		reflect.TypeFor[raft.SoftState]():      2,
 		reflect.TypeFor[raft.Ready]():          8,
+		reflect.TypeFor[raft.ReadState]():      2,
 		reflect.TypeFor[raft.BasicStatus]():    5,
 		reflect.TypeFor[raft.Status]():         3,
 		reflect.TypeFor[tracker.Config]():      4,
@@ -95,6 +96,8 @@ func TestTheNumbersAreThoseOfTheLibrary(t *testing.T) {
 		pb.MsgVoteResp: core.MsgVoteResp, pb.MsgSnap: core.MsgSnap, pb.MsgHeartbeat: core.MsgHeartbeat,
 		pb.MsgHeartbeatResp: core.MsgHeartbeatResp, pb.MsgTransferLeader: core.MsgTransferLeader,
 		pb.MsgTimeoutNow: core.MsgTimeoutNow, pb.MsgPreVote: core.MsgPreVote, pb.MsgPreVoteResp: core.MsgPreVoteResp,
+		pb.MsgReadIndex: core.MsgReadIndex, pb.MsgReadIndexResp: core.MsgReadIndexResp,
+		pb.MsgStorageAppendResp: core.MsgStorageAppendResp,
 	} {
 		if int32(found) != int32(expected) {
 			t.Errorf("%s is %d, not %d", found, found, expected)

@@ -113,6 +113,10 @@ func toHardState(s *pb.HardState) core.HardState {
 	return core.HardState{Term: s.GetTerm(), Vote: s.GetVote(), Commit: s.GetCommit()}
 }
 
+func toReadState(s raft.ReadState) core.ReadState {
+	return core.ReadState{Index: s.Index, Context: s.RequestCtx}
+}
+
 func toSoftState(s raft.SoftState) core.SoftState {
 	return core.SoftState{Lead: s.Lead, Role: toRole(s.RaftState)}
 }
