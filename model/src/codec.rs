@@ -5,7 +5,7 @@ use crate::bounds::{Kind, Spent};
 use crate::cluster::ClusterState;
 use crate::configuration::Configuration;
 use crate::history::{Answered, Asked, Clocks, History, ReadHistory};
-use crate::ids::{Id, IdSet, MAX_SERVERS};
+use crate::ids::{Id, IdSet, MAX_MEMBERS};
 use crate::message::{Body, Entry, Message, Payload, Position};
 use crate::network::Network;
 use crate::seq::{Item, Seq};
@@ -487,7 +487,7 @@ impl Reader<'_> {
             [0, 0]
         };
         let peers = (role == Role::Leader).then(|| {
-            let peers: ArrayVec<Progress, MAX_SERVERS> = (0..servers)
+            let peers: ArrayVec<Progress, MAX_MEMBERS> = (0..servers)
                 .map(|slot| match slot == id.slot() {
                     true if membership.forgotten => Progress::forgotten(),
                     true => Progress::untracked(),
@@ -772,7 +772,7 @@ impl Reader<'_> {
 /// In the byte of the voters: there is more than voters.
 const MORE: u8 = 1 << 7;
 
-const _: () = assert!(MAX_SERVERS < 8, "the voters leave a bit");
+const _: () = assert!(MAX_MEMBERS < 8, "the voters leave a bit");
 
 /// What a server has to do with membership: one byte where there is nothing but voters.
 #[derive(Clone, Copy, PartialEq, Eq)]

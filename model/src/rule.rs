@@ -4,6 +4,9 @@
 //! a counterexample and the Explorer name them, so that the reader knows where to look. A search notes
 //! nothing.
 
+use crate::ids::Id;
+use crate::server::Server;
+use crate::server::recorded::Point;
 use std::fmt;
 
 /// A function: the file, from the folder `src` of its package, and its name.
@@ -472,6 +475,23 @@ impl RuleSet {
 /// What a step tells the rules that it applies to.
 pub(crate) trait Notes {
     fn note(&mut self, rule: Rule);
+
+    /// The server is at a point of its input that a recorder of a run sees.
+    #[inline(always)]
+    fn see(&mut self, _: Point<'_>, _: &Server) {}
+
+    /// The most entries of the next append to a peer: Raft leaves open how many it carries.
+    #[inline(always)]
+    fn most_entries(&mut self, _: Id) -> usize {
+        usize::MAX
+    }
+
+    /// The index up to which storage no longer has the entries, and that of the snapshot that stands for them, if the
+    /// application keeps more behind its snapshot than the specification does, which drops them all.
+    #[inline(always)]
+    fn kept_behind(&self) -> Option<(u32, u32)> {
+        None
+    }
 }
 
 /// Nobody wants to know: compiles to nothing.

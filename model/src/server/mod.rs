@@ -7,6 +7,7 @@ mod log;
 mod membership;
 mod progress;
 mod reads;
+pub mod recorded;
 mod replication;
 mod snapshot;
 mod storage;
@@ -21,12 +22,13 @@ pub use storage::{Acknowledgement, Append, HardState, Image, Storage};
 
 use crate::configuration::{ConfChange, Configuration};
 use crate::dialect::Departure;
-use crate::ids::{Id, IdSet, MAX_SERVERS};
+use crate::ids::{Id, IdSet, MAX_MEMBERS};
 use crate::message::{self, Body, Message, Payload, Payloads};
 use crate::rule::{Notes, Rule, RuleSet, Unnoted};
 use crate::settings::Settings;
 use arrayvec::ArrayVec;
 use lockstep_traces::{Emitted, Input, Outcome, Refusal, Role, ServerId};
+use recorded::Point;
 use smallvec::SmallVec;
 use std::sync::Arc;
 use storage::Unwritten;
@@ -63,7 +65,7 @@ pub struct Server {
     pub(crate) pending_conf_index: u32,
     /// At a leader: what it knows of each member, by slot. Its own slot and those of other servers say nothing, but for
     /// [`Progress::forgotten`], and with asynchronous storage for how far it counts its own entries.
-    pub(crate) peers: Option<Arc<ArrayVec<Progress, MAX_SERVERS>>>,
+    pub(crate) peers: Option<Arc<ArrayVec<Progress, MAX_MEMBERS>>>,
     /// At a leader: to whom it is transferring leadership.
     pub(crate) transferee: Option<Id>,
     /// At a leader with a limit: how many of its proposals it counts as uncommitted.
@@ -440,6 +442,12 @@ impl<N: Notes> Turn<'_, N> {
     #[inline(always)]
     fn note(&mut self, rule: Rule) {
         self.notes.note(rule);
+    }
+
+    /// A recorder of the run sees this.
+    #[inline(always)]
+    fn see(&mut self, point: Point<'_>) {
+        self.notes.see(point, self.i);
     }
 
     fn take(&mut self, stimulus: Stimulus<'_>) -> Outcome {

@@ -528,7 +528,8 @@ mod tests {
     fn a_durable_log_of_its_own_may_have_no_snapshot() {
         let snapshot = r#""snapshot":{"index":1,"term":1,"configuration":{"voters":[1]}}"#;
         let durable = |log: &str| {
-            let json = format!(r#"{{{snapshot},"durable":{{"term":1,"vote":null,"commit":0{log}}}}}"#);
+            let json =
+                format!(r#"{{{snapshot},"durable":{{"term":1,"vote":null,"commit":0{log}}}}}"#);
             view_of(&json, FieldSet::NONE).unwrap().durable.snapshot
         };
         assert_eq!(durable("").map(|it| it.index), Some(Index(1)));
