@@ -693,7 +693,10 @@ fn check_takes_every_preset_of_verify() {
         let line = format!("check {}: exhausted", preset.name);
         assert!(text.contains(&line), "{line} is missing in {text}");
     }
-    assert!(text.contains("all 129 properties put to the test"), "{text}");
+    assert!(
+        text.contains("all 129 properties put to the test"),
+        "{text}"
+    );
     let never = "of 129 properties never put to the test";
     // Some of them take no step at all then.
     let text = run(here.path(), "check --max-term 0", STOPPED);
