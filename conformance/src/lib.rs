@@ -13,6 +13,7 @@
 //! * [`product`]: the exhaustive product of the specification and an implementation.
 //! * [`properties`]: the properties along a trace, and the values that break one.
 //! * [`divergence`]: where the two sides part.
+//! * [`mod@validate`]: recorded runs of real clusters against the specification.
 //! * [`walk`]: random walks by ticks.
 //! * [`targets`]: the implementations.
 //! * [`mod@text`]: text from outside, made harmless.
@@ -56,6 +57,7 @@ pub mod target;
 pub mod targets;
 pub mod text;
 mod timers;
+pub mod validate;
 pub mod walk;
 pub mod words;
 

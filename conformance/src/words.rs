@@ -3,8 +3,8 @@
 use crate::compare::Difference;
 use lockstep_traces::{
     Body, DurableImage, Emitted, Entry, Event, Expected, Field, Fields, Index, Input, Message,
-    NodeView, Outcome, Pairs, Payload, RejectHint, Role, ServerId, Show, Snapshot, Term, Value,
-    for_each_peer,
+    NodeView, Outcome, Pairs, Payload, ReadState, RejectHint, Role, ServerId, Show, Snapshot, Term,
+    Value, for_each_peer,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -38,7 +38,10 @@ pub fn changes(old: Option<&NodeView>, expected: &Expected) -> Vec<String> {
     }
     let answered = read_states
         .iter()
-        .map(|state| format!("answers read {} at index {}", state.context, state.index));
+        .map(|ReadState { context, index }| match index {
+            Some(index) => format!("answers read {context} at index {index}"),
+            None => format!("gives up read {context}"),
+        });
     changes.rows.extend(answered);
     NodeView::pair(Some(old), Some(new), None, &mut changes);
     if changes.rows.is_empty() {

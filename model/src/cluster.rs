@@ -2,7 +2,6 @@
 
 use crate::bounds::{Bounds, Kind, Spent};
 use crate::configuration::ConfChange;
-use crate::dialect::Departure;
 use crate::history::{Before, History, ReadStep};
 use crate::ids::{Id, MAX_SERVERS};
 use crate::machine::EventNumbers;
@@ -424,9 +423,7 @@ fn matters(server: &Server, settings: &Settings, action: Action) -> bool {
             | Action::ProposeOtherConfChange(_) => follows && settings.forward_proposals,
             Action::Restart(_) => true,
             Action::ForgetLeader(_) => follows && settings.reads != Reads::LeaseBased,
-            Action::ReadIndex(_) | Action::ReadOtherIndex(_) => {
-                (leads || follows) && !refuses_reads(server, settings)
-            }
+            Action::ReadIndex(_) | Action::ReadOtherIndex(_) => leads || follows,
             Action::Compact(_) => server.can_compact(),
             Action::TransferLeadership(_, to) if leads => {
                 let asked = server.transferee == Some(to);
@@ -438,14 +435,6 @@ fn matters(server: &Server, settings: &Settings, action: Action) -> bool {
             Action::ReportSnapshot(_, j, _) => flow(j) == Some(Flow::Snapshot),
             Action::Deliver(_) | Action::Duplicate(_) | Action::Drop(_) => false,
         }
-}
-
-/// Whether a leader that has committed in its term, and is no quorum by itself, refuses reads because its lease does not
-/// count any more.
-fn refuses_reads(leader: &Server, settings: &Settings) -> bool {
-    let lapsed = leader.reads.as_ref().is_some_and(|reads| reads.handed_over);
-    let committed = leader.log.term_at(leader.commit) == Some(leader.term);
-    lapsed && committed && !leader.is_alone() && !settings.departs(Departure::LeaseAfterTimeoutNow)
 }
 
 /// Whether the cluster has such events: the peer that an event is about, if it is about one, is one of its servers, and

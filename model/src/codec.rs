@@ -5,7 +5,7 @@ use crate::bounds::{Kind, Spent};
 use crate::cluster::ClusterState;
 use crate::configuration::Configuration;
 use crate::history::{Answered, Asked, Clocks, History, ReadHistory};
-use crate::ids::{Id, IdSet, MAX_SERVERS};
+use crate::ids::{Id, IdSet, MAX_MEMBERS};
 use crate::message::{Body, Entry, Message, Payload, Position};
 use crate::network::Network;
 use crate::seq::{Item, Seq};
@@ -286,6 +286,7 @@ impl Writer<'_> {
         self.number(reads.postponed.len() as u32);
         self.number(reads.unconfirmed.len() as u32);
         self.number(reads.confirmed << 1 | u32::from(reads.handed_over));
+        self.number(reads.forwarded.len() as u32);
         for request in &reads.postponed {
             self.read_request(*request);
         }
@@ -293,6 +294,9 @@ impl Writer<'_> {
             self.read_request(read.request);
             self.number(read.index);
             self.byte(read.acks.bits());
+        }
+        for context in &reads.forwarded {
+            self.byte(*context);
         }
     }
 
@@ -313,7 +317,8 @@ impl Writer<'_> {
         for answered in &reads.answered {
             self.byte(answered.server.get());
             self.byte(answered.state.context);
-            self.number(answered.state.index);
+            self.byte(u8::from(answered.state.index.is_some()));
+            self.number(answered.state.index.unwrap_or_default());
         }
         self.byte(reads.clocks.silent.bits());
         self.byte(reads.clocks.ended.bits());
@@ -482,7 +487,7 @@ impl Reader<'_> {
             [0, 0]
         };
         let peers = (role == Role::Leader).then(|| {
-            let peers: ArrayVec<Progress, MAX_SERVERS> = (0..servers)
+            let peers: ArrayVec<Progress, MAX_MEMBERS> = (0..servers)
                 .map(|slot| match slot == id.slot() {
                     true if membership.forgotten => Progress::forgotten(),
                     true => Progress::untracked(),
@@ -635,7 +640,10 @@ impl Reader<'_> {
                     server: self.id().expect("somebody was answered"),
                     state: ReadState {
                         context: self.byte(),
-                        index: self.number(),
+                        index: {
+                            let (given, index) = (self.byte() != 0, self.number());
+                            given.then_some(index)
+                        },
                     },
                 })
                 .collect(),
@@ -649,7 +657,7 @@ impl Reader<'_> {
 
     fn reads(&mut self) -> Queue {
         let (postponed, unconfirmed) = (self.number(), self.number());
-        let head = self.number();
+        let (head, forwarded) = (self.number(), self.number());
         Queue {
             postponed: (0..postponed).map(|_| self.read_request()).collect(),
             unconfirmed: (0..unconfirmed)
@@ -661,6 +669,7 @@ impl Reader<'_> {
                 .collect(),
             confirmed: head >> 1,
             handed_over: head & 1 != 0,
+            forwarded: (0..forwarded).map(|_| self.byte()).collect(),
         }
     }
 
@@ -763,7 +772,7 @@ impl Reader<'_> {
 /// In the byte of the voters: there is more than voters.
 const MORE: u8 = 1 << 7;
 
-const _: () = assert!(MAX_SERVERS < 8, "the voters leave a bit");
+const _: () = assert!(MAX_MEMBERS < 8, "the voters leave a bit");
 
 /// What a server has to do with membership: one byte where there is nothing but voters.
 #[derive(Clone, Copy, PartialEq, Eq)]

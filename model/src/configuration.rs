@@ -3,7 +3,7 @@
 //!
 //! Nothing here is about one server: what a server does when its configuration changes is in `server/membership.rs`.
 
-use crate::ids::{Id, IdSet, MAX_SERVERS, OutOfRange};
+use crate::ids::{Id, IdSet, MAX_MEMBERS, OutOfRange};
 use lockstep_traces as vocabulary;
 use lockstep_traces::{ConfChangeSingle, ServerId, Transition};
 use std::borrow::Cow;
@@ -235,7 +235,7 @@ pub(crate) fn id_set(ids: impl IntoIterator<Item = ServerId>) -> Result<IdSet, O
 /// A server that a set can hold.
 fn member(id: ServerId) -> Result<Id, OutOfRange> {
     let id = Id::try_from(id)?;
-    let holds = id.slot() < MAX_SERVERS;
+    let holds = id.slot() < MAX_MEMBERS;
     holds.then_some(id).ok_or(OutOfRange)
 }
 
@@ -401,7 +401,7 @@ impl ConfChange {
 
     const fn and(self, kind: u32, server: u8) -> ConfChange {
         assert!(
-            server > 0 && server as usize <= MAX_SERVERS,
+            server > 0 && server as usize <= MAX_MEMBERS,
             "there is no such server"
         );
         let mut shift = 2;

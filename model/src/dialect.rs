@@ -1,8 +1,9 @@
 //! Where other implementations depart from etcd's raft by design and with consequences for the state.
 //!
-//! The specification is etcd's raft, where that is safe. A *dialect* of it is a set of [`Departure`]s, each a
-//! different rule that is as safe as the one it replaces. They let an implementation that chose otherwise be
-//! held to everything else; a report lists them, and one that makes no difference has no place in a dialect.
+//! The specification is etcd's raft, where that is safe and tells clients what becomes of their reads. A *dialect* of
+//! it is a set of [`Departure`]s, each a different rule that is as safe as the one it replaces. They let an
+//! implementation that chose otherwise be held to everything else; a report lists them, and one that makes no
+//! difference has no place in a dialect.
 //!
 //! A departure that is [unsafe](Departure::is_unsafe) is a finding, not a dialect: with it the specification
 //! violates one of its properties, and the trace is one that the real library takes.
@@ -38,11 +39,19 @@ pub enum Departure {
     LastVoterNotAsked,
     /// A leader that has told a server to campaign goes on answering reads by lease. Unsafe.
     LeaseAfterTimeoutNow,
+    /// A leader answers reads by lease although no quorum was active lately, or it does not vote.
+    LeaseWithoutActivity,
+    /// Reads that wait for a commit outlive the leadership.
+    PostponedReadsStay,
+    /// Nobody is told of a read that is given up, and a follower keeps no account of the reads that it passed on.
+    ReadsLostSilently,
+    /// A change of the configuration takes up and answers no reads.
+    RoundsNotRecounted,
 }
 
 impl Departure {
     /// Every departure that the specification knows.
-    pub const ALL: [Departure; 13] = [
+    pub const ALL: [Departure; 17] = [
         Departure::NoCommitMemory,
         Departure::EqualAcknowledgementIgnored,
         Departure::FullWindowPauses,
@@ -56,6 +65,10 @@ impl Departure {
         Departure::SingleVoterReadsAtOnce,
         Departure::LastVoterNotAsked,
         Departure::LeaseAfterTimeoutNow,
+        Departure::LeaseWithoutActivity,
+        Departure::PostponedReadsStay,
+        Departure::ReadsLostSilently,
+        Departure::RoundsNotRecounted,
     ];
 
     /// Its name in reports.
@@ -74,6 +87,10 @@ impl Departure {
             Departure::SingleVoterReadsAtOnce => "single-voter-reads-at-once",
             Departure::LastVoterNotAsked => "last-voter-not-asked",
             Departure::LeaseAfterTimeoutNow => "lease-after-timeout-now",
+            Departure::LeaseWithoutActivity => "lease-without-activity",
+            Departure::PostponedReadsStay => "postponed-reads-stay",
+            Departure::ReadsLostSilently => "reads-lost-silently",
+            Departure::RoundsNotRecounted => "rounds-not-recounted",
         }
     }
 
@@ -159,6 +176,26 @@ impl Departure {
                 "a leader that has told a server to campaign goes on answering reads by lease, although the \
                  request of that server overrides leases (etcd: sendMsgReadIndexResponse)"
             }
+            Departure::LeaseWithoutActivity => {
+                "a leader answers reads by lease until its quorum check fails, also when no quorum was active since \
+                 the last one, or when it votes no more (etcd: sendMsgReadIndexResponse); what is supposed of \
+                 clocks (`Timing::Silent`) covers it: a follower that the last check found active waits until the next"
+            }
+            Departure::PostponedReadsStay => {
+                "reads that wait for the first commit of a term outlive the leadership, and are answered if the \
+                 server leads again (etcd: pendingReadIndexMessages, which reset leaves alone): a client may \
+                 wait for ever, but what it is told is current"
+            }
+            Departure::ReadsLostSilently => {
+                "a read that ends with the leadership is not reported, and a follower hands on whatever answer \
+                 comes, to a read that was answered before too (etcd: reset drops readOnly; stepFollower): a client \
+                 learns by a time-out only that it has to ask again"
+            }
+            Departure::RoundsNotRecounted => {
+                "a change of the configuration answers no read that it makes confirmed, nor takes up what waits \
+                 for a commit that it brings about (etcd: switchToConfig): without another answer from a member \
+                 such a read waits for ever"
+            }
         }
     }
 }
@@ -171,10 +208,10 @@ impl fmt::Display for Departure {
 
 /// A set of departures.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub struct Dialect(u16);
+pub struct Dialect(u32);
 
 impl Dialect {
-    /// The specification as it is: etcd's raft v3.6, where that is safe.
+    /// The specification as it is: etcd's raft v3.6, where that is safe and its clients learn what becomes of them.
     pub const ETCD: Dialect = Dialect(0);
 
     /// etcd's raft v3.7 as it is, with what is unsafe about it.
@@ -182,7 +219,11 @@ impl Dialect {
         .with(Departure::LeadsBeforeOwnVote)
         .with(Departure::SingleVoterReadsAtOnce)
         .with(Departure::LastVoterNotAsked)
-        .with(Departure::LeaseAfterTimeoutNow);
+        .with(Departure::LeaseAfterTimeoutNow)
+        .with(Departure::LeaseWithoutActivity)
+        .with(Departure::PostponedReadsStay)
+        .with(Departure::ReadsLostSilently)
+        .with(Departure::RoundsNotRecounted);
 
     /// etcd's raft v3.6 as it is, with what is unsafe about it.
     pub const ETCD_3_6: Dialect = Dialect::ETCD_3_7.with(Departure::ReadsByContext);
@@ -241,6 +282,14 @@ mod tests {
         assert_eq!(all.iter().collect::<Vec<_>>(), Departure::ALL);
         assert_eq!(format!("{one:?}"), "{ProbeBelowMatch}");
         assert!(!Dialect::RAFT_RS.iter().any(Departure::is_unsafe));
-        assert!(Dialect::ETCD_3_6.iter().all(Departure::is_unsafe));
+        let safe = Dialect::ETCD_3_6.iter().filter(|it| !it.is_unsafe());
+        let safe: Vec<Departure> = safe.collect();
+        let of_clients = [
+            Departure::LeaseWithoutActivity,
+            Departure::PostponedReadsStay,
+            Departure::ReadsLostSilently,
+            Departure::RoundsNotRecounted,
+        ];
+        assert_eq!(safe, of_clients);
     }
 }

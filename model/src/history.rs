@@ -30,7 +30,7 @@ pub(crate) struct ReadHistory {
     /// What each client was promised when it first asked, in order. A client that asks again with the same context cannot
     /// tell the answers apart, so that it gets no more.
     pub(crate) asked: Vec<Asked>,
-    /// The answers that the clients of a server got in the last step, in order.
+    /// What the clients of a server were told of their reads in the last step, in order.
     pub(crate) answered: Vec<Answered>,
     /// Where something is supposed of clocks: what there is to say of them.
     pub(crate) clocks: Clocks,
@@ -47,12 +47,12 @@ pub(crate) struct Asked {
     pub(crate) least: u32,
 }
 
-/// The answer to a read.
+/// What became of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Answered {
-    /// The server whose client got it.
+    /// The server whose client was told.
     pub(crate) server: Id,
-    /// The answer.
+    /// The answer, or that the read was given up.
     pub(crate) state: ReadState,
 }
 
@@ -242,14 +242,19 @@ impl Clocks {
             return;
         }
         let leads = |i: &Server| i.role == Role::Leader;
+        let i = before.id;
+        let in_term = before.term == led;
         if leads(after) && (!leads(before) || before.term != after.term) {
+            // The only voter leads at once when its timer ends.
+            let timer = matches!(step.stimulus, Stimulus::Timeout) && before.lease && in_term;
             if after.term > led {
-                *self = Clocks::default();
+                *self = Clocks {
+                    broken: timer && !self.silent.contains(i),
+                    ..Clocks::default()
+                };
             }
             return;
         }
-        let i = before.id;
-        let in_term = before.term == led;
         match step.stimulus {
             // The leader's clock.
             Stimulus::CheckQuorum if leads(before) && in_term => {

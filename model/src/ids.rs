@@ -7,6 +7,14 @@ use std::num::NonZeroU8;
 /// The number of servers that a cluster of the specification may have.
 pub const MAX_SERVERS: usize = 5;
 
+/// The number of servers that one server can tell apart: those of a recorded run are not explored, so they may be more.
+pub const MAX_MEMBERS: usize = 7;
+
+const _: () = assert!(
+    MAX_SERVERS <= MAX_MEMBERS && MAX_MEMBERS < 8,
+    "a change names a server in three bits"
+);
+
 /// The name of a server: `1..=servers` for members, any other number for a stranger.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Id(NonZeroU8);
@@ -22,7 +30,7 @@ impl Id {
 
     /// The member in slot `slot`, counted from zero.
     pub(crate) fn from_slot(slot: usize) -> Id {
-        debug_assert!(slot < MAX_SERVERS);
+        debug_assert!(slot < MAX_MEMBERS);
         Id(NonZeroU8::MIN.saturating_add(slot as u8))
     }
 
@@ -114,19 +122,19 @@ impl IdSet {
 
     /// Takes a member out.
     pub(crate) fn remove(&mut self, id: Id) {
-        debug_assert!(id.slot() < MAX_SERVERS);
+        debug_assert!(id.slot() < MAX_MEMBERS);
         self.0 &= !(1 << id.slot());
     }
 
     /// Adds a member.
     pub fn insert(&mut self, id: Id) {
-        debug_assert!(id.slot() < MAX_SERVERS);
+        debug_assert!(id.slot() < MAX_MEMBERS);
         self.0 |= 1 << id.slot();
     }
 
     /// Whether the server is in the set.
     pub fn contains(self, id: Id) -> bool {
-        id.slot() < MAX_SERVERS && self.0 & 1 << id.slot() != 0
+        id.slot() < MAX_MEMBERS && self.0 & 1 << id.slot() != 0
     }
 
     /// The number of members in the set.
@@ -141,7 +149,7 @@ impl IdSet {
 
     /// The members, in order.
     pub fn iter(self) -> impl Iterator<Item = Id> {
-        (0..MAX_SERVERS)
+        (0..MAX_MEMBERS)
             .map(Id::from_slot)
             .filter(move |id| self.contains(*id))
     }

@@ -113,10 +113,17 @@ pub use cluster::{Action, Cluster, ClusterState, Transition};
 pub use configuration::{ConfChange, Configuration};
 pub use dialect::{Departure, Dialect};
 pub use history::History;
-pub use ids::{Id, IdSet, MAX_SERVERS, OutOfRange};
+pub use ids::{Id, IdSet, MAX_MEMBERS, MAX_SERVERS, OutOfRange};
 pub use in_step::{Answer, Companion, InStep, InStepState, Mark, Pair, Question};
 #[doc(hidden)]
 pub use presets::Preset;
 pub use rule::{Place, Rule, RuleSet};
 pub use server::{Server, Step};
+
+/// Recorded runs: the rules at the grain of a library, and what its recorder sees.
+pub mod recorded {
+    pub use crate::message::{Body, Entries, Entry, Message, Payload, Position};
+    pub use crate::server::recorded::{Observer, Point, Stimulus, pre_vote};
+    pub use crate::server::{Acknowledgement, Append, HardState, Image, Log};
+}
 pub use settings::{Settings, SettingsError};

@@ -97,6 +97,7 @@ pub struct Message {
 }
 
 /// What a message says; see [`lockstep_traces::Body`] for the meaning of each.
+#[expect(missing_docs, reason = "the vocabulary says what each is")]
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Body {
     RequestVote {

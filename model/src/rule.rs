@@ -4,6 +4,9 @@
 //! a counterexample and the Explorer name them, so that the reader knows where to look. A search notes
 //! nothing.
 
+use crate::ids::Id;
+use crate::server::Server;
+use crate::server::recorded::Point;
 use std::fmt;
 
 /// A function: the file, from the folder `src` of its package, and its name.
@@ -359,23 +362,37 @@ rules! {
     RoundConfirmed "A read that a quorum has confirmed is answered, with all before it.",
         "thesis, section 6.4",
         "server/reads.rs" "confirm_round", "core/reads.rs" "confirm_round", "read_only.go" "advance";
-    RoundsForgotten "Reads that wait for a round are lost with the leadership.",
-        "etcd's raft",
-        "server/reads.rs" "forget_rounds", "core/reads.rs" "forget_rounds", "raft.go" "reset";
+    RoundsRecounted "A change of the configuration answers the reads that it makes confirmed.",
+        "thesis, sections 6.4 and 4.1",
+        "server/reads.rs" "recount_reads", "core/reads.rs" "recount_reads", "raft.go" "switchToConfig";
+    ReadsGivenUp "A server tells its clients which reads end with the leadership.",
+        "Lockstep; etcd's raft tells nobody",
+        "server/reads.rs" "give_up_reads", "core/reads.rs" "give_up_reads", "raft.go" "reset";
     ReadAnswered "The answer to a read is the commit index that the leader had when it took the read.",
         "thesis, section 6.4",
         "server/reads.rs" "answer_read", "core/reads.rs" "answer_read", "raft.go" "responseToReadIndexReq";
     ReadResponseTaken "A follower hands its client the answer of the leader.",
         "thesis, section 6.4",
-        "server/reads.rs" "handle_read_response", "core/reads.rs" "handle_read_response",
+        "server/reads.rs" "take_answer", "core/reads.rs" "take_answer",
         "raft.go" "stepFollower";
+    LateAnswerIgnored "An answer that no read waits for is ignored.",
+        "Lockstep; etcd's raft hands it on",
+        "server/reads.rs" "take_answer", "core/reads.rs" "take_answer",
+        "raft.go" "stepFollower";
+    ReturnedReadIgnored "A read of an own client that comes back from another server was given up.",
+        "Lockstep; etcd's raft takes it up",
+        "server/reads.rs" "handle_forwarded_read", "core/reads.rs" "start_read", "raft.go" "stepLeader";
     LeaseRead "A leader with a lease answers a read at once.",
         "thesis, section 6.4.1",
-        "server/reads.rs" "read_by_lease", "core/reads.rs" "read_by_lease",
+        "server/reads.rs" "take_read", "core/reads.rs" "start_read",
         "raft.go" "sendMsgReadIndexResponse";
     LeaseGivenUp "A leader that has told a server to campaign answers no reads by lease.",
         "thesis, sections 6.4.1 and 4.2.3",
-        "server/reads.rs" "read_by_lease", "core/reads.rs" "read_by_lease",
+        "server/reads.rs" "has_lease", "core/reads.rs" "start_read",
+        "raft.go" "sendMsgReadIndexResponse";
+    LeaseLapsed "A leader that votes no more, or that no quorum has answered lately, asks before it answers a read.",
+        "thesis, section 6.4.1",
+        "server/reads.rs" "has_lease", "core/reads.rs" "start_read",
         "raft.go" "sendMsgReadIndexResponse";
     StaleRejectionIgnored "An old refusal changes nothing.",
         "etcd's raft",
@@ -458,6 +475,23 @@ impl RuleSet {
 /// What a step tells the rules that it applies to.
 pub(crate) trait Notes {
     fn note(&mut self, rule: Rule);
+
+    /// The server is at a point of its input that a recorder of a run sees.
+    #[inline(always)]
+    fn see(&mut self, _: Point<'_>, _: &Server) {}
+
+    /// The most entries of the next append to a peer: Raft leaves open how many it carries.
+    #[inline(always)]
+    fn most_entries(&mut self, _: Id) -> usize {
+        usize::MAX
+    }
+
+    /// The index up to which storage no longer has the entries, and that of the snapshot that stands for them, if the
+    /// application keeps more behind its snapshot than the specification does, which drops them all.
+    #[inline(always)]
+    fn kept_behind(&self) -> Option<(u32, u32)> {
+        None
+    }
 }
 
 /// Nobody wants to know: compiles to nothing.

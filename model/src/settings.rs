@@ -141,6 +141,25 @@ impl Settings {
         }
     }
 
+    /// The same settings for a server that began with another configuration.
+    #[must_use]
+    pub fn begun_with(self, configuration: Configuration) -> Settings {
+        Settings {
+            configuration,
+            ..self
+        }
+    }
+
+    pub(crate) fn widened(self, servers: u8, configuration: Configuration) -> Settings {
+        Settings {
+            servers,
+            may_change: true,
+            is_async: true,
+            configuration,
+            ..self
+        }
+    }
+
     /// The number of servers, voters or not.
     pub fn servers(&self) -> usize {
         usize::from(self.servers)

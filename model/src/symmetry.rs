@@ -195,6 +195,7 @@ fn anonymous(server: &Server) -> u64 {
             waiting,
             reads.confirmed,
             reads.handed_over,
+            reads.forwarded.clone(),
         )
     });
     let transfers = (server.transferee.is_some(), server.uncommitted);
@@ -400,19 +401,28 @@ pub(crate) fn rename_history(history: &History, renaming: &Renaming) -> History 
 
 /// Reads name the servers whose clients read, and who has confirmed them.
 fn rename_reads(reads: &Queue, renaming: &Renaming) -> Queue {
+    let Queue {
+        postponed,
+        unconfirmed,
+        confirmed,
+        handed_over,
+        forwarded,
+    } = reads;
     let request = |request: Request| Request {
         origin: rename_id(request.origin, renaming),
         ..request
     };
-    let unconfirmed = reads.unconfirmed.iter().map(|read| Unconfirmed {
+    let unconfirmed = unconfirmed.iter().map(|read| Unconfirmed {
         request: request(read.request),
         acks: rename_set(read.acks, renaming),
         ..*read
     });
     Queue {
-        postponed: reads.postponed.iter().map(|it| request(*it)).collect(),
+        postponed: postponed.iter().map(|it| request(*it)).collect(),
         unconfirmed: unconfirmed.collect(),
-        ..*reads
+        confirmed: *confirmed,
+        handed_over: *handed_over,
+        forwarded: forwarded.clone(),
     }
 }
 

@@ -4,7 +4,8 @@ use lockstep_engine::{Search, Verdict};
 use lockstep_model::properties::NamedProperty;
 use lockstep_model::properties::state_properties;
 use lockstep_model::{
-    Action, Bounds, Cluster, ClusterState, Departure, Id, Preset, Server, Settings, Timing,
+    Action, Bounds, Budget, Cluster, ClusterState, ConfChange, Departure, Id, Preset, Server,
+    Settings, Timing,
 };
 use lockstep_traces::{
     Body, Config, Event, Index, Input, Message, Outcome, ReadState, Reads, Refusal, Role, ServerId,
@@ -35,7 +36,10 @@ struct Story {
     cluster: Cluster,
     state: ClusterState,
     steps: usize,
+    /// What the clients of the server that moved last were told.
     answered: Vec<ReadState>,
+    /// What all clients were told so far.
+    told: Vec<ReadState>,
 }
 
 impl Story {
@@ -54,6 +58,7 @@ impl Story {
             state,
             steps: 0,
             answered: Vec::new(),
+            told: Vec::new(),
         }
     }
 
@@ -61,6 +66,7 @@ impl Story {
         let transition = self.cluster.apply(&self.state, &action);
         self.state = transition.next;
         self.steps += 1;
+        self.told.extend(transition.read_states.clone());
         self.answered = transition.read_states;
         transition.outcome
     }
@@ -129,7 +135,14 @@ fn is_read(m: &Message) -> bool {
 fn read(context: u64, index: u64) -> ReadState {
     ReadState {
         context,
-        index: Index(index),
+        index: Some(Index(index)),
+    }
+}
+
+fn given_up(context: u64) -> ReadState {
+    ReadState {
+        context,
+        index: None,
     }
 }
 
@@ -181,10 +194,23 @@ fn a_follower_passes_a_read_on_and_who_knows_no_leader_refuses() {
     assert_eq!(story.act(Action::ReadIndex(name(3))), refused);
 }
 
-/// The origin of a read stays what it is, whoever passes it on.
+/// The origin of a read stays what it is, whoever passes it on. A client whose server has another leader was told that its
+/// read is given up, and gets no answer after that.
 #[test]
 fn a_read_finds_its_way_through_a_server_that_leads_no_more() {
     let mut story = Story::new(&SAFE);
+    pass_on_twice(&mut story);
+    assert_eq!(story.answered, []);
+    assert_eq!(story.told, [given_up(1)]);
+
+    let mut story = Story::departing(&SAFE, &[Departure::ReadsLostSilently]);
+    pass_on_twice(&mut story);
+    assert_eq!(story.answered, [read(1, 2)]);
+    assert_eq!(story.told, [read(1, 2)]);
+}
+
+/// A client of server 3 reads, and server 2 leads when the read reaches server 1.
+fn pass_on_twice(story: &mut Story) {
     story.elect(1);
     story.act(Action::ReadIndex(name(3)));
     story.act(Action::Timeout(name(2)));
@@ -193,33 +219,216 @@ fn a_read_finds_its_way_through_a_server_that_leads_no_more() {
     story.deliver(|m| is_read(m) && m.to == id(1));
     story.deliver_all(|m| !matches!(m.body, Body::ReadIndexResponse { .. }));
     story.deliver(between(2, 3));
-    assert_eq!(story.answered, [read(1, 2)]);
+}
+
+/// A follower that learns of a term by the answer to its read has given the read up before it looks at the answer.
+#[test]
+fn an_answer_of_a_later_term_comes_too_late() {
+    let mut story = Story::new(&SAFE);
+    story.elect(1);
+    story.act(Action::ReadIndex(name(3)));
+    story.act(Action::Restart(name(1)));
+    story.act(Action::Timeout(name(1)));
+    let is_answer = |m: &Message| matches!(m.body, Body::ReadIndexResponse { .. });
+    story.deliver_all(|m| m.to != id(3) && !is_read(m));
+    assert_eq!(story.server(1).role(), Role::Leader);
+    story.deliver(is_read);
+    story.deliver_all(|m| m.to != id(3));
+    assert_eq!(story.server(3).term(), Term(1));
+    story.deliver(is_answer);
+    assert_eq!(story.server(3).term(), Term(2));
+    assert_eq!(story.told, [given_up(1)]);
+}
+
+/// Whoever leads gets back what it passed on as a follower: that read is over.
+#[test]
+fn a_read_that_comes_back_is_not_taken_up() {
+    for (departures, expected) in [
+        (&[][..], &[given_up(1)][..]),
+        (&[Departure::ReadsLostSilently], &[read(1, 2)]),
+    ] {
+        let mut story = Story::departing(&SAFE, departures);
+        story.elect(1);
+        story.act(Action::ReadIndex(name(2)));
+        story.act(Action::Timeout(name(2)));
+        story.deliver_all(|m| !is_read(m));
+        story.settle();
+        assert_eq!(story.server(2).role(), Role::Leader);
+        assert_eq!(story.told, expected);
+        let view = story.server(2).view(story.cluster.settings());
+        assert_eq!(view.unconfirmed_reads, []);
+    }
 }
 
 #[test]
-fn reads_that_wait_for_a_commit_outlive_a_leadership_and_others_do_not() {
+fn reads_that_wait_for_a_commit_end_with_the_leadership() {
     let config = Config { servers: 2, ..SAFE };
-    let mut story = Story::new(&config);
-    story.act(Action::Timeout(name(1)));
-    story.deliver(between(1, 2));
-    story.deliver(between(2, 1));
+    for (departures, told, waiting) in [
+        (&[][..], &[given_up(1)][..], 0),
+        (&[Departure::ReadsLostSilently], &[], 0),
+        (&[Departure::PostponedReadsStay], &[], 1),
+    ] {
+        let mut story = Story::departing(&config, departures);
+        story.act(Action::Timeout(name(1)));
+        story.deliver(between(1, 2));
+        story.deliver(between(2, 1));
+        story.act(Action::ReadIndex(name(1)));
+        // It campaigns again as a follower of server 2, which never got anywhere.
+        story.act(Action::Timeout(name(2)));
+        story.deliver(|m| m.to == id(1) && matches!(m.body, Body::RequestVote { .. }));
+        assert_eq!(story.server(1).role(), Role::Follower);
+        assert_eq!(story.told, told);
+        let view = story.server(1).view(story.cluster.settings());
+        assert_eq!(view.postponed_reads.len(), waiting);
+        story.act(Action::Timeout(name(1)));
+        story.settle();
+        assert_eq!(story.server(1).role(), Role::Leader);
+        let view = story.server(1).view(story.cluster.settings());
+        let confirmed = waiting as u64;
+        assert_eq!(view.postponed_reads, []);
+        assert_eq!(view.confirmed_reads, confirmed);
+    }
+}
+
+#[test]
+fn reads_that_wait_for_a_round_end_with_the_leadership() {
+    let mut story = Story::new(&SAFE);
+    story.elect(1);
+    story.act(Action::ReadOtherIndex(name(1)));
+    story.act(Action::ReadIndex(name(3)));
+    story.deliver(is_read);
     story.act(Action::ReadIndex(name(1)));
-    // It campaigns again as a follower of server 2, which never got anywhere.
+    let view = story.server(1).view(story.cluster.settings());
+    assert_eq!(view.unconfirmed_reads.len(), 3);
     story.act(Action::Timeout(name(2)));
     story.deliver(|m| m.to == id(1) && matches!(m.body, Body::RequestVote { .. }));
-    assert_eq!(story.server(1).role(), Role::Follower);
+    // Nobody tells server 3 of its read: it learns of the new term as well.
+    assert_eq!(story.answered, [given_up(2), given_up(1)]);
     let view = story.server(1).view(story.cluster.settings());
-    assert_eq!(view.postponed_reads.len(), 1);
-    story.act(Action::Timeout(name(1)));
-    story.settle();
-    assert_eq!(story.server(1).role(), Role::Leader);
-    let view = story.server(1).view(story.cluster.settings());
-    assert_eq!((view.postponed_reads.len(), view.confirmed_reads), (0, 1));
-    story.act(Action::ReadIndex(name(1)));
-    story.act(Action::Timeout(name(2)));
-    story.settle();
-    let view = story.server(1).view(story.cluster.settings());
-    assert_eq!((view.unconfirmed_reads, view.confirmed_reads), (vec![], 0));
+    assert_eq!(view.unconfirmed_reads, []);
+    story.deliver(|m| m.to == id(3) && matches!(m.body, Body::RequestVote { .. }));
+    assert_eq!(story.answered, [given_up(1)]);
+}
+
+/// A follower with three reads on their way, two of them of one context.
+fn waiting_follower(config: &Config) -> Story {
+    let mut story = Story::new(config);
+    story.elect(1);
+    for action in [
+        Action::ReadIndex(name(2)),
+        Action::ReadOtherIndex(name(2)),
+        Action::ReadIndex(name(2)),
+    ] {
+        assert_eq!(story.act(action), Outcome::Accepted);
+    }
+    let view = story.server(2).view(story.cluster.settings());
+    assert_eq!(view.forwarded_reads, [1, 2, 1]);
+    story
+}
+
+#[test]
+fn a_follower_gives_up_what_it_passed_on_when_it_follows_no_more() {
+    let pre_vote = Config {
+        pre_vote: true,
+        ..SAFE
+    };
+    let all = [given_up(1), given_up(2), given_up(1)];
+    for config in [SAFE, pre_vote] {
+        for action in [Action::Timeout(name(2)), Action::ForgetLeader(name(2))] {
+            let mut story = waiting_follower(&config);
+            story.act(action);
+            assert_eq!(story.answered, all);
+            let view = story.server(2).view(story.cluster.settings());
+            assert_eq!(view.forwarded_reads, [0; 0]);
+        }
+        // A server that comes back has no clients.
+        let mut story = waiting_follower(&config);
+        story.act(Action::Restart(name(2)));
+        assert_eq!(story.answered, []);
+    }
+    // Two leaders of a term: no cluster has them, but a server must not confuse their answers.
+    let story = waiting_follower(&SAFE);
+    let hear = |from| {
+        let message = Message {
+            from: id(from),
+            to: id(2),
+            term: Term(1),
+            body: Body::Heartbeat {
+                commit: Index(0),
+                round: 0,
+            },
+        };
+        let input = Input::Deliver(message);
+        story.server(2).step(story.cluster.settings(), &input)
+    };
+    assert_eq!(hear(1).read_states, []);
+    assert_eq!(hear(3).read_states, all);
+}
+
+#[test]
+fn an_answer_goes_to_the_oldest_read_of_its_context_and_only_once() {
+    let mut story = waiting_follower(&SAFE);
+    let is_answer = |m: &Message| matches!(m.body, Body::ReadIndexResponse { .. });
+    story.deliver_all(|m| !is_answer(m));
+    story.deliver(|m| matches!(m.body, Body::ReadIndexResponse { context: 1, .. }));
+    let view = story.server(2).view(story.cluster.settings());
+    assert_eq!(view.forwarded_reads, [2, 1]);
+    for context in [1, 2] {
+        story.duplicate(
+            move |m| matches!(m.body, Body::ReadIndexResponse { context: it, .. } if it == context),
+        );
+    }
+    story.deliver_all(is_answer);
+    let mut told = story.told.clone();
+    told.sort_unstable_by_key(|it| it.context);
+    assert_eq!(told, [read(1, 1), read(1, 1), read(2, 1)]);
+    let view = story.server(2).view(story.cluster.settings());
+    assert_eq!(view.forwarded_reads, [0; 0]);
+}
+
+/// Of four voters one is removed: two are a quorum of those who stay. Only the read that two have answered is confirmed.
+#[test]
+fn a_change_of_the_configuration_counts_again() {
+    let config = Config {
+        servers: 4,
+        voters: ServerSet::of(&[1, 2, 3, 4]),
+        ..SAFE
+    };
+    for (departures, expected, waiting) in [
+        (&[][..], &[read(2, 1), read(1, 1)][..], 1),
+        (&[Departure::RoundsNotRecounted], &[], 3),
+    ] {
+        let mut story = Story::departing(&config, departures);
+        story.cluster = Cluster::new(
+            *story.cluster.settings(),
+            Bounds {
+                changes: [(ConfChange::LEAVE_JOINT.remove(4), Budget::Unlimited); 2],
+                ..Bounds::UNLIMITED
+            },
+        );
+        story.elect(1);
+        let is_append = |m: &Message| {
+            matches!(
+                m.body,
+                Body::AppendEntries { .. } | Body::AppendEntriesResponse { .. }
+            )
+        };
+        story.act(Action::ReadOtherIndex(name(1)));
+        story.act(Action::ReadIndex(name(1)));
+        story.deliver(|m| {
+            let last = matches!(m.body, Body::Heartbeat { round: 2, .. });
+            last && m.to == id(2)
+        });
+        story.deliver(|m| m.to == id(1));
+        story.act(Action::ReadIndex(name(1)));
+        story.act(Action::ProposeConfChange(name(1)));
+        while let Some(action) = story.find(Action::Deliver, is_append) {
+            story.act(action);
+        }
+        assert_eq!(story.told, expected);
+        let view = story.server(1).view(story.cluster.settings());
+        assert_eq!(view.unconfirmed_reads.len(), waiting);
+    }
 }
 
 #[test]
@@ -247,20 +456,34 @@ fn a_leader_that_has_told_a_server_to_campaign_has_no_lease_any_more() {
     story.act(Action::CheckQuorum(name(1)));
     let view = story.server(1).view(story.cluster.settings());
     assert_eq!((view.transferee, view.handed_over), (None, true));
-    let refused = Outcome::Refused(Refusal::NoLease);
-    assert_eq!(story.act(Action::ReadIndex(name(1))), refused);
-    // A read that is passed on is lost.
-    story.act(Action::ReadIndex(name(3)));
-    assert_eq!(story.deliver(is_read), Outcome::Accepted);
+    story.act(Action::Heartbeat(name(1)));
+    story.deliver_all(|m| !matches!(m.body, Body::TimeoutNow));
+    assert_eq!(story.act(Action::ReadIndex(name(1))), Outcome::Accepted);
     assert_eq!(story.answered, []);
-    assert!(
-        story
-            .find(Action::Deliver, |m| matches!(
-                m.body,
-                Body::ReadIndexResponse { .. }
-            ))
-            .is_none()
-    );
+    story.deliver_all(|m| !matches!(m.body, Body::TimeoutNow));
+    assert_eq!(story.told, [read(1, 1)]);
+}
+
+#[test]
+fn a_lease_lapses_when_no_quorum_has_answered_since_the_last_check() {
+    for (departures, at_once) in [
+        (&[][..], &[][..]),
+        (&[Departure::LeaseWithoutActivity], &[read(1, 1)]),
+    ] {
+        let mut story = Story::departing(&LEASE, departures);
+        story.elect(1);
+        story.act(Action::CheckQuorum(name(1)));
+        assert_eq!(story.server(1).role(), Role::Leader);
+        assert_eq!(story.act(Action::ReadIndex(name(1))), Outcome::Accepted);
+        assert_eq!(story.answered, at_once);
+        story.settle();
+        assert_eq!(story.told, [read(1, 1)]);
+        // The answers to the round have renewed the lease, or those to a heartbeat.
+        story.act(Action::Heartbeat(name(1)));
+        story.settle();
+        story.act(Action::ReadIndex(name(1)));
+        assert_eq!(story.answered, [read(1, 1)]);
+    }
 }
 
 /// Etcd's raft answers at once where there is one voter, even if that is another server.
@@ -289,18 +512,65 @@ fn a_lease_does_not_outlast_timeout_now() {
     let departure = Some(Departure::LeaseAfterTimeoutNow);
     let found = search(preset, departure, None, "linearizable_lease_reads_inv");
     assert_eq!(found, Some(19));
-    let found = search(preset, departure, None, "lease_read_step");
+    let found = search(preset, departure, None, "read_round_step");
     assert_eq!(found, Some(9));
 }
 
-/// A peer that was heard from at any time of the last interval counts for the whole next one: that the leader's election
-/// timeout has passed since the follower heard from it is not enough.
+/// That the leader's election timeout has passed since the follower heard from it is not enough. By etcd's rule a peer that
+/// was heard from at any time of the last interval counts for the whole next one; by the stricter one an answer that was on
+/// its way when the interval ended counts for the next.
 #[test]
 fn a_lease_needs_more_than_an_election_timeout_at_the_leader() {
     let preset = Preset::named("lease-read").expect("there is such a preset");
     let property = "linearizable_lease_reads_inv";
-    let found = search(preset, None, Some(Timing::Elapsed), property);
-    assert_eq!(found, Some(19));
+    for departure in [None, Some(Departure::LeaseWithoutActivity)] {
+        let found = search(preset, departure, Some(Timing::Elapsed), property);
+        assert_eq!(found, Some(19));
+    }
+    let departure = Some(Departure::LeaseWithoutActivity);
+    assert_eq!(search(preset, departure, None, property), None);
+    // A leader that does not vote has no lease.
+    let preset = Preset::named("lease-removal").expect("there is such a preset");
+    assert_eq!(search(preset, departure, None, property), None);
+    let elapsed = Some(Timing::Elapsed);
+    assert_eq!(search(preset, departure, elapsed, property), Some(12));
+    assert_eq!(search(preset, None, elapsed, property), None);
+}
+
+/// Distinct and generated states and the depth with what etcd's raft does for its clients. They are those from before the
+/// specification departed from it.
+#[test]
+fn the_dialect_of_etcd_is_what_the_specification_was() {
+    let departures = [
+        Departure::LeaseWithoutActivity,
+        Departure::PostponedReadsStay,
+        Departure::ReadsLostSilently,
+        Departure::RoundsNotRecounted,
+    ];
+    for (name, counts) in [
+        ("read-forward", (61_801, 140_158, 41)),
+        ("read-again", (176_879, 441_217, 30)),
+        ("read-restart", (47_727, 157_041, 25)),
+        ("read-single", (16_440, 45_598, 17)),
+        ("read-removal", (36_737, 99_533, 27)),
+        ("read-joint", (57_172, 131_327, 35)),
+        ("lease-read", (192_037, 519_523, 29)),
+    ] {
+        let preset = Preset::named(name).expect("there is such a preset");
+        let settings = Settings::new(&preset.config).expect("a preset is valid");
+        let dialect = departures
+            .into_iter()
+            .fold(settings.dialect(), |it, departure| {
+                assert!(!departure.is_unsafe());
+                it.with(departure)
+            });
+        let cluster = Cluster::new(settings.with_dialect(dialect), preset.bounds);
+        let search = Search::new(&cluster).threads(2);
+        let report = search.run().expect("the search runs").report;
+        assert_eq!(report.verdict, Verdict::Exhausted, "{name}");
+        let found = (report.distinct, report.generated, report.depth);
+        assert_eq!(found, counts, "{name}");
+    }
 }
 
 /// The length of a shortest run that violates a property.
@@ -313,7 +583,6 @@ fn search(
     let settings = Settings::new(&preset.config).expect("a preset is valid");
     let mut dialect = settings.dialect();
     if let Some(departure) = departure {
-        assert!(departure.is_unsafe());
         dialect = dialect.with(departure);
     }
     let bounds = Bounds {
@@ -408,6 +677,7 @@ fn properties_of_reads_have_names() {
         "linearizable_reads_inv",
         "linearizable_lease_reads_inv",
         "round_confirmed_step",
+        "reads_conserved_step",
     ] {
         assert!(NamedProperty::find(name).is_some(), "{name}");
     }

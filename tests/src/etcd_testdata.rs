@@ -3,7 +3,7 @@
 //! The environment variable [`VARIABLE`] names a folder in one of two layouts: `quorum/`,
 //! `confchange/` and `interaction/`, or that of etcd's Go module, `quorum/testdata/`,
 //! `confchange/testdata/` and `testdata/`. Every script of such a folder is taken; there is no list
-//! of scripts to leave out.
+//! of scripts to leave out. [`VARIABLE`] is for v3.6.0; [`Version`] names the one of each version.
 
 use std::ffi::OsStr;
 use std::io::Write as _;
@@ -17,9 +17,39 @@ pub const VARIABLE: &str = "LOCKSTEP_ETCD_TESTDATA";
 /// The environment variable that makes it an error if a suite is not there (our CI sets it).
 pub const REQUIRED: &str = "LOCKSTEP_REQUIRE_ETCD_TESTDATA";
 
-const HOW_TO_GET: &str = "to run them: `go mod download go.etcd.io/raft/v3@v3.6.0`, then set \
-    LOCKSTEP_ETCD_TESTDATA to the folder that `go list -m -f '{{.Dir}}' go.etcd.io/raft/v3@v3.6.0` \
-    or `$(go env GOMODCACHE)/go.etcd.io/raft/v3@v3.6.0` names";
+/// A version of etcd's raft. The scripts of the two differ in how some lines are worded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Version {
+    /// v3.6.0.
+    #[default]
+    V3_6,
+    /// v3.7.0.
+    V3_7,
+}
+
+impl Version {
+    const ALL: [Version; 2] = [Version::V3_6, Version::V3_7];
+
+    /// The environment variable that names the folder with its scripts.
+    pub const fn variable(self) -> &'static str {
+        match self {
+            Version::V3_6 => VARIABLE,
+            Version::V3_7 => "LOCKSTEP_ETCD_TESTDATA_3_7",
+        }
+    }
+
+    fn how_to_get(self) -> String {
+        let variable = self.variable();
+        let module = match self {
+            Version::V3_6 => "go.etcd.io/raft/v3@v3.6.0",
+            Version::V3_7 => "go.etcd.io/raft/v3@v3.7.0",
+        };
+        format!(
+            "to run them: `go mod download {module}`, then set {variable} to the folder that \
+             `go list -m -f '{{{{.Dir}}}}' {module}` or `$(go env GOMODCACHE)/{module}` names"
+        )
+    }
+}
 
 /// A group of scripts that one runner understands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,26 +82,31 @@ impl Suite {
     }
 }
 
-/// Runs every script of the suite in the folder that [`VARIABLE`] names, in the order of their names.
+/// Runs every script of the suite in the folders that the variables of the versions name, in the order of their
+/// names.
 ///
-/// `run` returns the number of commands it ran. If the variable is not set, or the folder lacks this
+/// `run` returns the number of commands it ran. If a variable is not set, or the folder lacks this
 /// suite but has another, a line on standard error says that nothing was run, and why; where
-/// [`REQUIRED`] is set, that is a failure.
+/// [`REQUIRED`] is set, that is a failure, but for a newer version whose variable is not set.
 ///
 /// # Panics
 ///
 /// With a report of every script that failed; or if the variable names something that holds no
 /// suite, or a suite without scripts: then nothing was checked, which is no success.
-pub fn run_suite(suite: Suite, run: impl FnMut(&Path) -> Result<usize, Failure>) {
-    let root = std::env::var_os(VARIABLE).map(|root| absolute(&root));
-    let required = std::env::var_os(REQUIRED).is_some();
-    match run_suite_in(root.as_deref(), suite, required, run) {
-        Ok(summary) => say(&summary),
-        Err(report) => panic!("{report}"),
+pub fn run_suite(suite: Suite, mut run: impl FnMut(&Path, Version) -> Result<usize, Failure>) {
+    for version in Version::ALL {
+        let root = std::env::var_os(version.variable()).map(|root| absolute(&root));
+        let wanted = version == Version::V3_6 || root.is_some();
+        let required = wanted && std::env::var_os(REQUIRED).is_some();
+        let run = |script: &Path| run(script, version);
+        match run_suite_in(root.as_deref(), version, suite, required, run) {
+            Ok(summary) => say(&summary),
+            Err(report) => panic!("{report}"),
+        }
     }
 }
 
-/// As [`run_suite`], in this folder, if any, and with a missing suite as a failure if it is
+/// As [`run_suite`], for one version in this folder, if any, and with a missing suite as a failure if it is
 /// `required`. The summary or the report is a text for a person.
 ///
 /// # Errors
@@ -79,18 +114,22 @@ pub fn run_suite(suite: Suite, run: impl FnMut(&Path) -> Result<usize, Failure>)
 /// Whatever makes [`run_suite`] panic.
 pub fn run_suite_in(
     root: Option<&Path>,
+    version: Version,
     suite: Suite,
     required: bool,
     mut run: impl FnMut(&Path) -> Result<usize, Failure>,
 ) -> Result<String, String> {
     let missing = |why: String| match required {
         true => Err(format!(
-            "{suite:?} scripts of etcd: {why}, and {REQUIRED} is set"
+            "{suite:?} scripts of etcd {version:?}: {why}, and {REQUIRED} is set"
         )),
-        false => Ok(format!("{suite:?} scripts of etcd: SKIPPED, {why}")),
+        false => Ok(format!(
+            "{suite:?} scripts of etcd {version:?}: SKIPPED, {why}"
+        )),
     };
+    let how_to_get = version.how_to_get();
     let Some(root) = root else {
-        return missing(format!("{VARIABLE} is not set; {HOW_TO_GET}"));
+        return missing(format!("{} is not set; {how_to_get}", version.variable()));
     };
     let Some(folder) = suite.folder_in(root) else {
         return match Suite::ALL
@@ -99,7 +138,7 @@ pub fn run_suite_in(
         {
             Some(_) => missing(format!("none in {}", root.display())),
             None => Err(format!(
-                "{} holds no scripts of etcd; {HOW_TO_GET}",
+                "{} holds no scripts of etcd; {how_to_get}",
                 root.display()
             )),
         };
@@ -119,7 +158,7 @@ pub fn run_suite_in(
     let total = scripts.len();
     if failures.is_empty() {
         return Ok(format!(
-            "{suite:?} scripts of etcd: {total} passed, {commands} commands"
+            "{suite:?} scripts of etcd {version:?}: {total} passed, {commands} commands"
         ));
     }
     Err(format!(
@@ -178,7 +217,7 @@ mod tests {
     fn names(files: &[&str], suite: Suite) -> Result<(Vec<String>, String), String> {
         let root = folder(files);
         let mut names = Vec::new();
-        let summary = run_suite_in(Some(root.path()), suite, false, |script| {
+        let summary = run_suite_in(Some(root.path()), Version::V3_7, suite, false, |script| {
             let name = script.strip_prefix(root.path()).unwrap();
             names.push(name.to_string_lossy().into_owned());
             Ok(2)
@@ -222,7 +261,8 @@ mod tests {
     #[test]
     fn a_suite_that_is_required_must_be_there() {
         let root = folder(&["quorum/a.txt"]);
-        let run = |root, suite, required| run_suite_in(root, suite, required, |_| Ok(1));
+        let run =
+            |root, suite, required| run_suite_in(root, Version::V3_6, suite, required, |_| Ok(1));
         for suite in [Suite::ConfChange, Suite::Interaction] {
             let report = run(Some(root.path()), suite, true).unwrap_err();
             assert!(
@@ -250,7 +290,7 @@ mod tests {
     #[test]
     fn every_failure_is_reported() {
         let root = folder(&["confchange/a.txt", "confchange/b.txt", "confchange/c.txt"]);
-        let report = run_suite_in(Some(root.path()), Suite::ConfChange, false, |script| {
+        let run = |script: &Path| {
             if script.ends_with("b.txt") {
                 return Ok(1);
             }
@@ -259,8 +299,9 @@ mod tests {
                 line: 3,
                 report: "wrong".to_owned(),
             })
-        })
-        .unwrap_err();
+        };
+        let root = Some(root.path());
+        let report = run_suite_in(root, Version::V3_7, Suite::ConfChange, false, run).unwrap_err();
         assert!(
             report.starts_with("2 of 3 ConfChange scripts failed"),
             "{report}"

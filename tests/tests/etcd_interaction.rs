@@ -1,7 +1,7 @@
 //! etcd's interaction scripts, run against our servers.
 //!
-//! Set `LOCKSTEP_ETCD_TESTDATA` to the folder with the scripts; see
-//! [`lockstep_tests::etcd_testdata`].
+//! Set `LOCKSTEP_ETCD_TESTDATA` to the folder with the scripts of v3.6.0, `LOCKSTEP_ETCD_TESTDATA_3_7` to the one of
+//! v3.7.0; see [`lockstep_tests::etcd_testdata`].
 
 use lockstep_tests::datadriven_script::run_script;
 use lockstep_tests::etcd_interaction::InteractionEnv;
@@ -9,8 +9,8 @@ use lockstep_tests::etcd_testdata::{Suite, run_suite};
 
 #[test]
 fn interaction_scripts_pass() {
-    run_suite(Suite::Interaction, |script| {
-        let mut environment = InteractionEnv::new();
+    run_suite(Suite::Interaction, |script, version| {
+        let mut environment = InteractionEnv::new(version);
         run_script(script, |case| environment.handle(case))
     });
 }

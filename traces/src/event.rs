@@ -142,8 +142,6 @@ pub enum Refusal {
     LocalMessage,
     /// Nobody answers the read: the server knows no leader.
     NoLeader,
-    /// The leader answers no reads by its lease any more: in this term it has told another server to campaign.
-    NoLease,
 }
 
 /// What the caller of an input is told. An input that is ignored without an error is `Accepted`: that it

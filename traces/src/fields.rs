@@ -67,8 +67,8 @@ compared! {
         pending_conf_index: Index
             = ("pending_conf_index", "pending_conf_index", "raft.pendingConfIndex")
             => whole PendingConfIndex "pending_conf_index";
-        /// Reads that wait until a leader has committed an entry of its term, in the order in which they came. They outlive
-        /// the leadership.
+        /// At a leader: reads that wait until it has committed an entry of its term, in the order in which they came. In
+        /// etcd's raft they outlive the leadership.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         postponed_reads: Vec<ReadRequest>
             = ("reads.postponed", "postponed_reads", "raft.pendingReadIndexMessages")
@@ -84,10 +84,15 @@ compared! {
         confirmed_reads: u64
             = ("reads.confirmed", "confirmed_reads", "readOnly.confirmedReads")
             => whole ConfirmedReads "confirmed_reads";
-        /// At a leader that answers reads by lease: it has told a server to campaign in this term, and so answers none any
+        /// At a leader that answers reads by lease: it has told a server to campaign in this term, and so has no lease any
         /// more.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         handed_over: bool = ("reads.handed_over", "handed_over", "–") => whole HandedOver "handed_over";
+        /// At a follower: the contexts of the reads of its own clients that it passed on to its leader, in the order in which
+        /// they came.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        forwarded_reads: Vec<u64>
+            = ("reads.forwarded", "forwarded_reads", "–") => whole ForwardedReads "forwarded_reads";
         /// What a crash would leave: with asynchronous storage at least, for outstanding appends may be kept.
         durable: DurableImage = ("–", "durable", "Storage") => whole Durable "durable";
         /// With asynchronous storage: the index up to which the server knows that its entries are durable. Others may be.
@@ -149,7 +154,7 @@ compared! {
             => messages Messages "messages", AfterPersist "after_persist";
         /// The committed entries that the application was handed, in this order.
         handed: Vec<Handed> = ("–", "handed", "Ready.CommittedEntries") => whole Handed "handed";
-        /// The reads that are answered to clients of this server, in this order.
+        /// The reads of clients of this server that are answered or given up, in this order.
         read_states: Vec<ReadState> = ("read_states", "read_states", "Ready.ReadStates") => whole ReadStates "read_states";
     }
 }
@@ -270,12 +275,13 @@ named! {
         acks: BTreeSet<ServerId> = ("acks", "acks", "readOnly.acks");
     }
 
-    /// The answer to a read: what is current once everything up to the index is applied.
+    /// What becomes of a read: the answer, or that it is given up.
     ReadState = ("ReadState", "read_states", "ReadState") {
         /// What the client knows it by.
         context: u64 = ("context", "context", "RequestCtx");
-        /// The index.
-        index: Index = ("index", "index", "Index");
+        /// The answer: what is current once everything up to this index is applied. None if the read is given up.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        index: Option<Index> = ("index", "index", "Index");
     }
 
     /// A message that a server sent, and whether it had to wait for the server's state to be durable.

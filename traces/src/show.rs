@@ -324,7 +324,6 @@ impl Show for Refusal {
             Refusal::UnknownPeer => "unknown peer",
             Refusal::LocalMessage => "local message",
             Refusal::NoLeader => "no leader",
-            Refusal::NoLease => "no lease",
         }
         .to_owned()
     }
@@ -355,6 +354,17 @@ impl Show for Vec<ReadRequest> {
     }
 }
 
+/// Each context.
+impl Show for Vec<u64> {
+    fn show(&self) -> String {
+        in_brackets(self.iter().map(ToString::to_string))
+    }
+
+    fn show_named(&self, name: &str) -> String {
+        unless_empty(self, name)
+    }
+}
+
 /// Each read as `context of origin at index by (who has answered)`.
 impl Show for Vec<UnconfirmedRead> {
     fn show(&self) -> String {
@@ -374,10 +384,13 @@ impl Show for Vec<UnconfirmedRead> {
     }
 }
 
-/// Each answer as `context at index`.
+/// Each answer as `context at index`, each read that is given up as `context given up`.
 impl Show for Vec<ReadState> {
     fn show(&self) -> String {
-        let one = |it: &ReadState| format!("{} at {}", it.context, it.index);
+        let one = |it: &ReadState| match it.index {
+            Some(index) => format!("{} at {index}", it.context),
+            None => format!("{} given up", it.context),
+        };
         in_brackets(self.iter().map(one))
     }
 

@@ -75,6 +75,7 @@ fn follower(term: u64) -> NodeView {
         postponed_reads: Vec::new(),
         unconfirmed_reads: Vec::new(),
         confirmed_reads: 0,
+        forwarded_reads: Vec::new(),
         handed_over: false,
         durable: DurableImage {
             term: Term(term),
@@ -458,10 +459,21 @@ fn reading() -> Trace {
         ..accepted(follower(1), Vec::new())
     };
     let mut answered = accepted(follower(1), Vec::new());
+    let index = Some(index);
     answered.read_states = vec![ReadState { context, index }];
+    let mut given_up = accepted(follower(1), Vec::new());
+    given_up.read_states = vec![ReadState {
+        context,
+        index: None,
+    }];
+    let waits = NodeView {
+        leader: Some(id(1)),
+        forwarded_reads: vec![1, 2, 1],
+        ..follower(1)
+    };
     let read = || Input::ReadIndex { context };
     trace.steps = vec![
-        server(2, read(), accepted(follower(1), vec![sent(&ask, false)])),
+        server(2, read(), accepted(waits, vec![sent(&ask, false)])),
         server(1, deliver(&ask), accepted(view, vec![sent(&beat, false)])),
         server(
             2,
@@ -475,7 +487,7 @@ fn reading() -> Trace {
         ),
         server(2, deliver(&answer), answered),
         server(2, read(), refused(Refusal::NoLeader)),
-        server(1, read(), refused(Refusal::NoLease)),
+        server(2, Input::ForgetLeader, given_up),
     ];
     trace
 }
@@ -511,6 +523,18 @@ fn reads_are_written_and_read() {
             "expect.view.unconfirmed_reads",
         ),
         (
+            "\"forwarded_reads\":[1,2,1]",
+            "\"forwarded_reads\":[1,0,1]",
+            2,
+            "expect.view.forwarded_reads.context",
+        ),
+        (
+            "\"vote\":null,\"leader\":1",
+            "\"vote\":null,\"leader\":null",
+            2,
+            "expect.view.forwarded_reads",
+        ),
+        (
             "{\"round_response\":{\"round\":4}}",
             "{\"round_response\":{\"round\":0}}",
             4,
@@ -521,6 +545,10 @@ fn reads_are_written_and_read() {
         let error = parse(golden.replacen(from, to, 1)).unwrap_err();
         assert_eq!((error.line, error.field.as_str()), (line, field), "{to}");
     }
+    // A read that is given up has no index, or null.
+    let null = golden.replacen("[{\"context\":1}]", "[{\"context\":1,\"index\":null}]", 1);
+    assert_ne!(null, golden);
+    assert_eq!(parse(&null).unwrap(), reading());
     let lease = golden.replacen("\"safe\"", "\"lease_based\"", 1);
     assert!(parse(&lease).is_ok());
     let error = parse(lease.replacen("\"check_quorum\":true", "\"check_quorum\":false", 1));

@@ -42,6 +42,7 @@ mod supervise;
 mod target;
 pub(crate) mod terminal;
 mod tested;
+mod validate;
 mod verify;
 mod violation;
 mod walk;
@@ -84,6 +85,8 @@ enum Verb {
     Conform(conform::ConformArgs),
     /// Replay traces on an implementation
     Replay(replay::ReplayArgs),
+    /// Validate recorded runs of real clusters: does the specification allow what really ran?
+    Validate(validate::ValidateArgs),
     /// Walk at random, by ticks, through an implementation and the specification
     Walk(walk::WalkArgs),
     /// Make traces from the specification: of a preset, or the corpus
@@ -138,6 +141,7 @@ impl Verb {
             Verb::Conform(args) => args.trace_out.places(),
             Verb::Walk(args) => args.trace_out.places(),
             Verb::Replay(args) => args.places(),
+            Verb::Validate(args) => args.places(),
             Verb::Generate(args) => args.places(),
             Verb::Show(args) => args.places(),
             Verb::Report(args) => args.places(),
@@ -172,6 +176,7 @@ impl Verb {
         match self {
             Verb::Verify(_) => "verify",
             Verb::Conform(_) => "conform",
+            Verb::Validate(_) => "validate",
             Verb::Walk(_) => "walk",
             Verb::Generate(_) => "generate",
             Verb::Coverage(_) => "coverage",
@@ -291,6 +296,7 @@ fn jobs(verb: &Verb, reporter: &Reporter) -> Result<Option<Vec<Job>>, CliError> 
     let jobs = match verb {
         Verb::Verify(args) => verify::run(args, reporter)?,
         Verb::Conform(args) => conform::run(args, reporter)?,
+        Verb::Validate(args) => validate::run(args, reporter)?,
         Verb::Walk(args) => walk::run(args, reporter)?,
         Verb::Generate(args) => generate::run(args, reporter)?,
         Verb::Coverage(args) => coverage::run(args, reporter)?,

@@ -101,7 +101,10 @@ pub fn run(
         (&found.checked.counterexample, &found.checked.report.verdict)
     {
         let trace = opaque.trace(path, property);
-        let title = format!("A shortest path to the violation, {}", count(trace.steps.len()));
+        let title = format!(
+            "A shortest path to the violation, {}",
+            count(trace.steps.len())
+        );
         explain(&mut job, property, &trace);
         job.steps = Some(table(title, &trace.steps));
         if let Some(file) = trace_out {
@@ -120,7 +123,11 @@ fn known_inputs(of: &Description, own: &BTreeMap<String, Budget>) -> Result<(), 
         Some(name) => Err(CliError::Usage(format!(
             "--input {name}: {} has no input of its own of this name; it has {}",
             of.name,
-            if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+            if names.is_empty() {
+                "none".to_owned()
+            } else {
+                names.join(", ")
+            }
         ))),
     }
 }
@@ -128,8 +135,12 @@ fn known_inputs(of: &Description, own: &BTreeMap<String, Budget>) -> Result<(), 
 /// What a model needs and a program does not have: switches of the configuration, and inputs that a preset is about.
 fn lacks(of: &Description, config: &Config, bounds: &Bounds) -> Vec<String> {
     let needs = Needs::of_config(config);
-    let missing = needs.features().filter(|name| !of.features.iter().any(|it| it == name));
-    let inputs = Kind::MORE.into_iter().filter(|kind| bounds.have(*kind) && !of.takes(*kind));
+    let missing = needs
+        .features()
+        .filter(|name| !of.features.iter().any(|it| it == name));
+    let inputs = Kind::MORE
+        .into_iter()
+        .filter(|kind| bounds.have(*kind) && !of.takes(*kind));
     let inputs = inputs.map(|kind| crate::path::budget_name(kind).replace('_', " "));
     missing.map(str::to_owned).chain(inputs).collect()
 }
@@ -148,9 +159,10 @@ fn job(
     }
     let (status, verdict) = match (&report.verdict, &found.contradiction, &found.failure) {
         (_, Some(_), _) => (Status::Violated, "not deterministic".to_owned()),
-        (Verdict::Exhausted, None, Some(_)) => {
-            (Status::Violated, "it broke down when it was asked again".to_owned())
-        }
+        (Verdict::Exhausted, None, Some(_)) => (
+            Status::Violated,
+            "it broke down when it was asked again".to_owned(),
+        ),
         (Verdict::Exhausted, None, None) => (Status::Holds, "code checked: exhausted".to_owned()),
         (Verdict::Bounded { .. }, ..) => (Status::Stopped, report.verdict.to_string()),
         (Verdict::Violated { .. }, ..) => (Status::Violated, report.verdict.to_string()),
@@ -165,7 +177,11 @@ fn job(
     let always = "the program always does the same in a state of the same name";
     match (&found.contradiction, &report.verdict) {
         (Some(found), _) => {
-            job.failed(always, Status::Violated, "two paths to one state part: see below");
+            job.failed(
+                always,
+                Status::Violated,
+                "two paths to one state part: see below",
+            );
             contradiction(&mut job, found);
         }
         (None, Verdict::Exhausted) if found.failure.is_none() => job.passed(always),
@@ -188,9 +204,17 @@ fn facts(job: &mut Job, chosen: &Chosen, opaque: &Opaque, found: &OpaqueReport, 
     let shows: Vec<_> = of.shows.iter().map(|field| field.name()).collect();
     job.fact("fields shown", shows);
     let rows = opaque.bounds().rows(of).into_iter();
-    let rows: Vec<_> = rows.map(|(name, value)| format!("{name} {value}")).collect();
+    let rows: Vec<_> = rows
+        .map(|(name, value)| format!("{name} {value}"))
+        .collect();
     job.fact("bounds", rows.join(", "));
-    let first = [Kind::LeaseExpire, Kind::Heartbeat, Kind::CheckQuorum, Kind::Restart, Kind::Propose];
+    let first = [
+        Kind::LeaseExpire,
+        Kind::Heartbeat,
+        Kind::CheckQuorum,
+        Kind::Restart,
+        Kind::Propose,
+    ];
     let left_out = first.into_iter().filter(|kind| {
         chosen.cluster.bounds().budget(*kind) != Budget::Times(0) && !of.takes(*kind)
     });
@@ -204,10 +228,19 @@ fn facts(job: &mut Job, chosen: &Chosen, opaque: &Opaque, found: &OpaqueReport, 
     let program = &found.program;
     job.fact("distinct server states", program.states);
     job.fact("distinct questions (state, input)", program.inputs);
-    job.fact("questions in all, with those asked again", program.questions);
+    job.fact(
+        "questions in all, with those asked again",
+        program.questions,
+    );
     job.fact("asked again along another path", program.inputs_again);
-    job.fact("asked again from the start, for want of another path", program.inputs_from_start);
-    job.fact("not asked again, for want of another path", program.inputs_without_second_path);
+    job.fact(
+        "asked again from the start, for want of another path",
+        program.inputs_from_start,
+    );
+    job.fact(
+        "not asked again, for want of another path",
+        program.inputs_without_second_path,
+    );
     job.fact("threads", report.threads);
     job.fact("copies of the program", opaque.copies());
     job.fact("collision probability", report.collision_probability);
@@ -230,9 +263,17 @@ fn contradiction(job: &mut Job, found: &NotDeterministic) {
         "the first time"
     };
     let rows = [
-        ("inputs before".to_owned(), path(&found.first_path), path(&found.second_path)),
+        (
+            "inputs before".to_owned(),
+            path(&found.first_path),
+            path(&found.second_path),
+        ),
         ("then".to_owned(), input.clone(), input),
-        ("it does".to_owned(), found.first.to_string(), found.second.to_string()),
+        (
+            "it does".to_owned(),
+            found.first.to_string(),
+            found.second.to_string(),
+        ),
     ];
     let rows = rows.map(|(what, first, second)| vec![what.into(), first.into(), second.into()]);
     let title = format!("Server {} does not always do the same", found.server);
@@ -278,8 +319,16 @@ fn explain(job: &mut Job, property: &str, trace: &OpaqueTrace) {
     let Some(rule) = rule else {
         return;
     };
-    let last = trace.steps.last().map(OpaqueStep::event_in_words).unwrap_or_default();
-    let text = format!("step {}, {last}, violates it: {}", trace.steps.len(), rule.statement());
+    let last = trace
+        .steps
+        .last()
+        .map(OpaqueStep::event_in_words)
+        .unwrap_or_default();
+    let text = format!(
+        "step {}, {last}, violates it: {}",
+        trace.steps.len(),
+        rule.statement()
+    );
     if let Some(case) = job.cases.iter_mut().find(|case| case.name == property) {
         case.message = Some(text);
     }
@@ -338,7 +387,10 @@ pub fn run_again(
     job.fact("recorded of", trace.head.program.as_str());
     job.fact("steps", trace.steps.len());
     job.fact("violates", trace.head.violates.as_str());
-    job.steps = Some(table(format!("The trace, {}", count(trace.steps.len())), &trace.steps));
+    job.steps = Some(table(
+        format!("The trace, {}", count(trace.steps.len())),
+        &trace.steps,
+    ));
     match parts {
         None => job.passed(case),
         Some(parts) => {

@@ -236,7 +236,9 @@ impl Checkable for Code<'_> {
         for node in &state.servers {
             put(out, &mut |part| Component::<Self>::encode(node, part));
         }
-        put(out, &mut |part| Component::<Self>::encode(&state.history, part));
+        put(out, &mut |part| {
+            Component::<Self>::encode(&state.history, part)
+        });
         put(out, &mut |part| {
             Component::<Self>::encode(&state.spent, part)
         });

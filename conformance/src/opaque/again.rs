@@ -39,7 +39,10 @@ pub fn replay(
         };
         let server = ServerId::new(server).filter(|id| id.get() <= config.servers);
         let server = server.ok_or_else(|| {
-            TargetError::Setup(format!("line {}: `server` is not in the cluster", number + 2))
+            TargetError::Setup(format!(
+                "line {}: `server` is not in the cluster",
+                number + 2
+            ))
         })?;
         let given = inputs.entry(server).or_default();
         given.push(step.event.clone());
@@ -52,7 +55,9 @@ pub fn replay(
         let actual = match answer {
             Some(Ok(Answer::Moved { text, sent, .. })) => {
                 let view: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
-                let sent = sent.iter().map(|it| json!({ "to": it.to, "message": it.message }));
+                let sent = sent
+                    .iter()
+                    .map(|it| json!({ "to": it.to, "message": it.message }));
                 json!({ "view": view, "sent": sorted(sent.collect()) })
             }
             Some(Ok(Answer::Crashed(_)) | Err(NoAnswer::Broken(_))) => json!({ "failed": true }),

@@ -45,7 +45,11 @@ impl Opaque {
                 let input = &self.inputs[usize::from(number)];
                 let input = match input.kind {
                     Some(Kind::Propose) => {
-                        let values = state.shown.servers.iter().map(|node| highest_value(&node.view));
+                        let values = state
+                            .shown
+                            .servers
+                            .iter()
+                            .map(|node| highest_value(&node.view));
                         Input::Propose(values.max().unwrap_or(0) + 1)
                     }
                     _ => Input::Named(Arc::clone(&self.names[usize::from(number)])),
@@ -76,7 +80,9 @@ impl Opaque {
         let effect = self.states.effect(number, input, || {
             let mut actions = Vec::new();
             self.actions(state, &mut actions);
-            let inputs = actions.into_iter().filter_map(|action| self.input(state, action));
+            let inputs = actions
+                .into_iter()
+                .filter_map(|action| self.input(state, action));
             let numbered = inputs.filter_map(|(slot, input)| {
                 let node = &state.shown.servers[slot];
                 Some((self.states.number_of(node.id, node.digest)?, input))
@@ -120,7 +126,11 @@ impl Opaque {
     fn budget(&self, number: usize) -> Option<(usize, Budget, bool)> {
         let inputs = self.inputs.len();
         match number.checked_sub(inputs) {
-            None => Some((number, self.bounds.inputs[number], self.inputs[number].disturbance)),
+            None => Some((
+                number,
+                self.bounds.inputs[number],
+                self.inputs[number].disturbance,
+            )),
             Some(1) => Some((inputs, self.bounds.duplicates, true)),
             Some(2) => Some((inputs + 1, self.bounds.drops, true)),
             Some(_) => None,
@@ -136,9 +146,11 @@ impl Opaque {
             let all = 0..self.inputs.len() + 3;
             let of = all.filter_map(|number| self.budget(number));
             let of = of.filter(|(.., disturbs)| *disturbs);
-            of.map(|(place, ..)| counts.0[place]).fold(0, u16::saturating_add)
+            of.map(|(place, ..)| counts.0[place])
+                .fold(0, u16::saturating_add)
         };
-        budget.allows(counts.0[place]) && (!disturbs || self.bounds.disturbances.allows(disturbances()))
+        budget.allows(counts.0[place])
+            && (!disturbs || self.bounds.disturbances.allows(disturbances()))
     }
 
     fn spent(&self, counts: &Counts, number: usize) -> Counts {
@@ -158,7 +170,10 @@ impl Opaque {
     }
 
     fn starts(&self) -> Vec<Node> {
-        self.starts.iter().map(|number| self.node_of(*number)).collect()
+        self.starts
+            .iter()
+            .map(|number| self.node_of(*number))
+            .collect()
     }
 }
 
@@ -182,8 +197,9 @@ impl Model for Opaque {
     fn actions(&self, state: &OpaqueState, actions: &mut Vec<Action>) {
         for (slot, node) in state.shown.servers.iter().enumerate() {
             let numbers = 0..self.inputs.len();
-            let enabled = numbers
-                .filter(|number| self.matters(*number, node) && self.allows(*number, &state.counts));
+            let enabled = numbers.filter(|number| {
+                self.matters(*number, node) && self.allows(*number, &state.counts)
+            });
             actions.extend(enabled.map(|number| Action::Local(slot as u8, number as u8)));
         }
         let allows = |action| self.allows(self.event_number(action), &state.counts);
@@ -272,7 +288,9 @@ impl Checkable for Opaque {
             bytes = rest;
         }
         let servers = self.starts.len();
-        let nodes = parts[..servers].iter().map(|part| Component::<Self>::decode(part, self));
+        let nodes = parts[..servers]
+            .iter()
+            .map(|part| Component::<Self>::decode(part, self));
         OpaqueState {
             shown: CodeState {
                 servers: nodes.collect(),
@@ -290,7 +308,10 @@ impl Checkable for Opaque {
 
     fn identity(&self) -> String {
         let of = self.states.description();
-        format!("opaque {} {} {:?} {:?}", of.name, of.version, self.config, self.bounds)
+        format!(
+            "opaque {} {} {:?} {:?}",
+            of.name, of.version, self.config, self.bounds
+        )
     }
 
     fn step_properties(&self) -> Vec<StepProperty<Self>> {
@@ -315,7 +336,10 @@ impl Checkable for Opaque {
     }
 
     fn pairs(&self) -> Vec<String> {
-        ROLES.iter().map(|role| format!("{role:?} receives a message")).collect()
+        ROLES
+            .iter()
+            .map(|role| format!("{role:?} receives a message"))
+            .collect()
     }
 
     fn meet(&self, state: &OpaqueState, action: &Action, met: &mut dyn FnMut(usize)) {
@@ -517,7 +541,12 @@ impl Component<Opaque> for Counts {
 
     fn decode(bytes: &[u8], _: &Opaque) -> Self {
         let (counts, _) = bytes.as_chunks::<2>();
-        Counts(counts.iter().map(|count| u16::from_le_bytes(*count)).collect())
+        Counts(
+            counts
+                .iter()
+                .map(|count| u16::from_le_bytes(*count))
+                .collect(),
+        )
     }
 
     fn facts(&self, model: &Opaque) -> KindSet {

@@ -101,7 +101,10 @@ impl Copies {
     pub fn ask(&self, questions: &[Question]) -> Vec<Answered> {
         let mut copy = self.free_copy();
         let mut answers: Vec<Option<Answered>> = vec![None; questions.len()];
-        if self.ask_together(&mut copy, questions, &mut answers).is_err() {
+        if self
+            .ask_together(&mut copy, questions, &mut answers)
+            .is_err()
+        {
             // One of them broke the program: which, shows when each is asked by itself.
             for (question, answer) in questions.iter().zip(&mut answers) {
                 if answer.is_none() {

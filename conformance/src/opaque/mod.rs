@@ -165,7 +165,10 @@ impl Started {
         Ok(Opaque {
             config: config.clone(),
             bounds,
-            names: inputs.iter().map(|input| input.name.as_str().into()).collect(),
+            names: inputs
+                .iter()
+                .map(|input| input.name.as_str().into())
+                .collect(),
             kinds: inputs.iter().map(name).chain(network).collect(),
             inputs,
             states,

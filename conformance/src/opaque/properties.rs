@@ -39,8 +39,12 @@ macro_rules! state_of_code {
             source: "",
             needs: $needs,
             kind: RuleKind::State {
-                holds: |opaque, state| of_code($name).holds(&opaque.observed, &state.shown, &NOBODY, &state.shown),
-                says: |opaque, state| of_code($name).says(&opaque.observed, &state.shown, &NOBODY, &state.shown),
+                holds: |opaque, state| {
+                    of_code($name).holds(&opaque.observed, &state.shown, &NOBODY, &state.shown)
+                },
+                says: |opaque, state| {
+                    of_code($name).says(&opaque.observed, &state.shown, &NOBODY, &state.shown)
+                },
             },
         }
     };
@@ -78,7 +82,10 @@ pub static ALL: &[Rule] = &[
     state_of_code!("leader_completeness_inv", LED),
     state_of_code!("state_machine_safety_inv", COMMITTED),
     state_of_code!("committed_on_quorum_inv", COMMITTED),
-    state_of_code!("match_is_replicated_inv", &[Shown::Match, Shown::Role, Shown::Log]),
+    state_of_code!(
+        "match_is_replicated_inv",
+        &[Shown::Match, Shown::Role, Shown::Log]
+    ),
     Rule {
         name: "up_to_date_vote_inv",
         source: "\"the voter denies its vote if its own log is more up-to-date than that of the candidate\" (paper, \
@@ -100,7 +107,9 @@ pub static ALL: &[Rule] = &[
         kind: RuleKind::Step {
             holds: |opaque, before, action, after| {
                 moved(opaque, before, action, after).is_none_or(|(i, next, restart)| {
-                    restart || (next.view.commit >= i.view.commit && next.view.applied >= i.view.applied)
+                    restart
+                        || (next.view.commit >= i.view.commit
+                            && next.view.applied >= i.view.applied)
                 })
             },
             says: |opaque, before, action, after| {
@@ -130,7 +139,10 @@ pub static ALL: &[Rule] = &[
             },
         },
     },
-    step_of_code!("leader_append_only_step", &[Shown::Role, Shown::Term, Shown::Log]),
+    step_of_code!(
+        "leader_append_only_step",
+        &[Shown::Role, Shown::Term, Shown::Log]
+    ),
     step_of_code!("current_term_commit_step", LED),
     step_of_code!("one_vote_per_term_step", &[Shown::Vote, Shown::Term]),
     Rule {
@@ -158,12 +170,21 @@ pub static ALL: &[Rule] = &[
 /// The properties of implementations in process that no program with opaque messages is put to, each with the reason.
 pub const NOT_APPLICABLE: [(&str, &str); 7] = [
     ("message_terms_inv", "it looks into messages"),
-    ("up_to_date_vote_step", "it looks into messages; up_to_date_vote_inv stands in for it where votes are shown"),
+    (
+        "up_to_date_vote_step",
+        "it looks into messages; up_to_date_vote_inv stands in for it where votes are shown",
+    ),
     ("acknowledged_is_stored_step", "it looks into messages"),
     ("pre_vote_step", "it looks into messages"),
     ("lease_step", "it looks into messages"),
-    ("check_quorum_step", "it needs to know from whom a leader has heard"),
-    ("persistent_inv", "it needs storage that is atomic; restart_step stands in for it"),
+    (
+        "check_quorum_step",
+        "it needs to know from whom a leader has heard",
+    ),
+    (
+        "persistent_inv",
+        "it needs storage that is atomic; restart_step stands in for it",
+    ),
 ];
 
 impl Rule {
@@ -186,9 +207,14 @@ pub fn not_put_to_the_test(of: &Description) -> Vec<(&'static str, String)> {
     let missing = ALL.iter().filter(|rule| !rule.applies(of)).map(|rule| {
         let fields = rule.needs.iter().filter(|field| !of.shows(&[**field]));
         let fields: Vec<_> = fields.map(|field| field.name()).collect();
-        (rule.name, format!("the program does not show {}", fields.join(", ")))
+        (
+            rule.name,
+            format!("the program does not show {}", fields.join(", ")),
+        )
     });
-    let never = NOT_APPLICABLE.iter().map(|(name, why)| (*name, (*why).to_owned()));
+    let never = NOT_APPLICABLE
+        .iter()
+        .map(|(name, why)| (*name, (*why).to_owned()));
     missing.chain(never).collect()
 }
 
@@ -228,7 +254,10 @@ fn moved<'a>(
     after: &'a OpaqueState,
 ) -> Option<(&'a Node, &'a Node, bool)> {
     let slot = server_of(before, action)?;
-    let nodes = (before.shown.servers.get(slot)?, after.shown.servers.get(slot)?);
+    let nodes = (
+        before.shown.servers.get(slot)?,
+        after.shown.servers.get(slot)?,
+    );
     Some((nodes.0, nodes.1, opaque.is_restart(*action)))
 }
 
@@ -239,7 +268,12 @@ fn votes(state: &OpaqueState) -> impl Iterator<Item = (&Node, &Node)> {
         let vote = i.view.vote.filter(|vote| *vote != i.id)?;
         let candidate = servers.get(vote.get() as usize - 1)?;
         let term = i.view.term;
-        let led = state.shown.history.leaders.iter().any(|(led, _)| *led == term);
+        let led = state
+            .shown
+            .history
+            .leaders
+            .iter()
+            .any(|(led, _)| *led == term);
         let waits = candidate.view.role == Role::Candidate && candidate.view.term == term;
         (waits && !led).then_some((i, candidate))
     })
@@ -291,7 +325,9 @@ mod tests {
     fn every_property_in_process_is_used_or_accounted_for() {
         for property in PROPERTIES {
             let used = ALL.iter().any(|rule| rule.name == property.name);
-            let named = NOT_APPLICABLE.iter().any(|(name, _)| *name == property.name);
+            let named = NOT_APPLICABLE
+                .iter()
+                .any(|(name, _)| *name == property.name);
             assert!(used != named, "{}", property.name);
         }
         assert!(ALL.iter().all(|rule| rule.statement().len() > 20));

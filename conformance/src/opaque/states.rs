@@ -190,10 +190,14 @@ impl States {
         let mut table = self.table();
         let answers = ids.iter().zip(answers);
         let numbers = answers.map(|(id, answer)| match answer {
-            Ok(Answer::Crashed(what)) => Err(format!("server {id} broke down at its start: {what}")),
+            Ok(Answer::Crashed(what)) => {
+                Err(format!("server {id} broke down at its start: {what}"))
+            }
             Ok(moved) => match table.enter(*id, moved, None, self)? {
                 Effect::Moved(number, sent) if sent.is_empty() => Ok(number),
-                Effect::Moved(..) => Err(format!("server {id} sends messages before it gets any input")),
+                Effect::Moved(..) => Err(format!(
+                    "server {id} sends messages before it gets any input"
+                )),
                 _ => Err("a start was not noted down".to_owned()),
             },
             Err(NoAnswer::Broken(what)) => Err(what),
@@ -233,7 +237,12 @@ impl States {
 
     /// The effect of an input. If it is not known yet, the program is asked about it and all of `others`, each a
     /// state and an input.
-    pub fn effect(&self, state: u32, input: &Input, others: impl FnOnce() -> Vec<(u32, Input)>) -> Effect {
+    pub fn effect(
+        &self,
+        state: u32,
+        input: &Input,
+        others: impl FnOnce() -> Vec<(u32, Input)>,
+    ) -> Effect {
         let mut table = self.table();
         let wanted = (state, table.input_number(input));
         if !table.asked.contains_key(&wanted) {
@@ -273,7 +282,10 @@ impl States {
             }
         }
         let restores = self.description().restores;
-        let questions: Vec<_> = open.iter().map(|key| table.question(*key, restores)).collect();
+        let questions: Vec<_> = open
+            .iter()
+            .map(|key| table.question(*key, restores))
+            .collect();
         drop(table);
         let answers = self.copies.ask(&questions);
         let mut table = self.table();
@@ -335,13 +347,16 @@ impl States {
                         let questions: Vec<_> = {
                             let table = self.table();
                             let asked = block.iter();
-                            asked.map(|(key, way)| table.question_along(*key, *way)).collect()
+                            asked
+                                .map(|(key, way)| table.question_along(*key, *way))
+                                .collect()
                         };
                         let answers = self.copies.ask(&questions);
                         let table = self.table();
                         let asked = block.iter().zip(answers).enumerate();
                         for (place, ((key, way), answer)) in asked {
-                            if let Err(contradiction) = table.compare(*key, *way, answer, restores) {
+                            if let Err(contradiction) = table.compare(*key, *way, answer, restores)
+                            {
                                 found(start + place, contradiction);
                             }
                         }
@@ -438,7 +453,9 @@ impl Table {
         let mut again = Vec::new();
         for (key, asked) in &self.asked {
             let known = &self.known[key.0 as usize];
-            if matches!(asked, Asked::Done(Effect::Moved(..))) && (known.other.is_some() || restores) {
+            if matches!(asked, Asked::Done(Effect::Moved(..)))
+                && (known.other.is_some() || restores)
+            {
                 again.push((*key, known.other));
             }
         }
@@ -558,7 +575,12 @@ impl Table {
             Err(NoAnswer::NotAsked) => return Err(Contradiction::Interrupted),
             Err(NoAnswer::Broken(what)) => return Err(Contradiction::Broken(what)),
             Ok(Answer::Crashed(what)) => json!({ "crashed": what }),
-            Ok(Answer::Moved { state, text, sent: now, .. }) => {
+            Ok(Answer::Moved {
+                state,
+                text,
+                sent: now,
+                ..
+            }) => {
                 let same = digest_of(&state.to_string()) == next.digest
                     && text == *next.shown
                     && same_packets(sent, &now);
@@ -566,11 +588,15 @@ impl Table {
                     return Ok(());
                 }
                 let view: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
-                let now = now.iter().map(|it| json!({ "to": it.to, "message": it.message }));
+                let now = now
+                    .iter()
+                    .map(|it| json!({ "to": it.to, "message": it.message }));
                 json!({ "state": state, "view": view, "sent": now.collect::<Vec<_>>() })
             }
         };
-        let then = sent.iter().map(|it| json!({ "to": it.to, "message": it.message() }));
+        let then = sent
+            .iter()
+            .map(|it| json!({ "to": it.to, "message": it.message() }));
         let view: Value = serde_json::from_str(&next.shown).unwrap_or(Value::Null);
         Err(Contradiction::Differs(Box::new(NotDeterministic {
             server: self.known[state as usize].id,
@@ -586,7 +612,10 @@ impl Table {
 
 /// What was sent, in order.
 fn packets(from: ServerId, sent: Vec<Sent>, servers: u64) -> Result<Arc<[Arc<Packet>]>, String> {
-    if let Some(wrong) = sent.iter().find(|it| it.to == from || it.to.get() > servers) {
+    if let Some(wrong) = sent
+        .iter()
+        .find(|it| it.to == from || it.to.get() > servers)
+    {
         let to = wrong.to;
         return Err(format!(
             "it sent a message to server {to}, which is not another server of this cluster"
@@ -605,7 +634,10 @@ fn packets(from: ServerId, sent: Vec<Sent>, servers: u64) -> Result<Arc<[Arc<Pac
 }
 
 fn same_packets(then: &[Arc<Packet>], now: &[Sent]) -> bool {
-    let mut now: Vec<_> = now.iter().map(|it| (it.to, it.message.to_string())).collect();
+    let mut now: Vec<_> = now
+        .iter()
+        .map(|it| (it.to, it.message.to_string()))
+        .collect();
     now.sort();
     let then = then.iter().map(|it| (it.to, it.text.clone()));
     then.eq(now)

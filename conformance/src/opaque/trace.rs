@@ -129,7 +129,9 @@ impl Opaque {
                 config: serde_json::to_value(&self.config).unwrap_or_default(),
                 bounds: self.bounds.rows(of).into_iter().collect(),
                 violates: violates.to_owned(),
-                says: rule.map(|rule| rule.statement().to_owned()).unwrap_or_default(),
+                says: rule
+                    .map(|rule| rule.statement().to_owned())
+                    .unwrap_or_default(),
             },
             steps,
         }
@@ -138,7 +140,8 @@ impl Opaque {
     fn trace_step(&self, before: &super::OpaqueState, action: Action) -> OpaqueStep {
         let network = |what: &str, at: u32| {
             let packet = &before.packets[at as usize];
-            let packet = json!({ "from": packet.from, "to": packet.to, "message": packet.message() });
+            let packet =
+                json!({ "from": packet.from, "to": packet.to, "message": packet.message() });
             OpaqueStep {
                 server: None,
                 event: json!({ what: packet }),
@@ -155,7 +158,9 @@ impl Opaque {
         };
         let Step { node, sent } = self.step(before, slot, &input);
         let number = self.states.number_of(node.id, node.digest);
-        let sent = sent.iter().map(|it| json!({ "to": it.to, "message": it.message() }));
+        let sent = sent
+            .iter()
+            .map(|it| json!({ "to": it.to, "message": it.message() }));
         OpaqueStep {
             server: Some(slot as u64 + 1),
             event: input.to_json(),
@@ -172,7 +177,10 @@ impl OpaqueStep {
         let text = match (&self.event, self.server) {
             (Value::String(name), Some(server)) => format!("server {server}: {name}"),
             (event, Some(server)) => match event.get("deliver") {
-                Some(it) => format!("server {server} receives from {}: {}", it["from"], it["message"]),
+                Some(it) => format!(
+                    "server {server} receives from {}: {}",
+                    it["from"], it["message"]
+                ),
                 None => format!("server {server}: {event}"),
             },
             (event, None) => {
@@ -180,7 +188,10 @@ impl OpaqueStep {
                     Some(it) => ("duplicated", it),
                     None => ("lost", &event["drop"]),
                 };
-                format!("{what}: from {} to {}: {}", it["from"], it["to"], it["message"])
+                format!(
+                    "{what}: from {} to {}: {}",
+                    it["from"], it["to"], it["message"]
+                )
             }
         };
         line(&text).into_owned()
@@ -189,7 +200,8 @@ impl OpaqueStep {
     /// The messages that were sent, in words.
     pub fn sent_in_words(&self) -> Vec<String> {
         let sent = self.sent.iter();
-        sent.map(|it| line(&format!("to {}: {}", it["to"], it["message"])).into_owned()).collect()
+        sent.map(|it| line(&format!("to {}: {}", it["to"], it["message"])).into_owned())
+            .collect()
     }
 
     /// The fields that are not what they were in `before`.

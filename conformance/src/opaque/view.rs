@@ -19,7 +19,10 @@ pub fn node_view(id: ServerId, view: &View, declared: &Description) -> Result<No
         (Shown::Vote, view.vote.is_some()),
         (Shown::Applied, view.applied.is_some()),
         (Shown::Leader, view.leader.is_some()),
-        (Shown::Match, view.matched.is_some() || view.role != Role::Leader),
+        (
+            Shown::Match,
+            view.matched.is_some() || view.role != Role::Leader,
+        ),
         (Shown::Durable, view.durable.is_some()),
     ];
     for (field, there) in optional {
@@ -31,7 +34,9 @@ pub fn node_view(id: ServerId, view: &View, declared: &Description) -> Result<No
             ));
         }
         if !declares && there && field != Shown::Match {
-            return Err(format!("`{name}` is in a view, and the program did not declare it"));
+            return Err(format!(
+                "`{name}` is in a view, and the program did not declare it"
+            ));
         }
     }
     let mut shown = template(id)?;
@@ -46,7 +51,10 @@ pub fn node_view(id: ServerId, view: &View, declared: &Description) -> Result<No
     shown.votes.clear();
     shown.peers.clear();
     if let Some(matched) = &view.matched {
-        shown.peers = matched.iter().map(|(peer, index)| (*peer, peer_view(*index))).collect();
+        shown.peers = matched
+            .iter()
+            .map(|(peer, index)| (*peer, peer_view(*index)))
+            .collect();
     }
     let durable = view.durable.as_ref();
     shown.durable.term = durable.map_or(shown.term, |it| Term(it.term));
@@ -58,7 +66,11 @@ pub fn node_view(id: ServerId, view: &View, declared: &Description) -> Result<No
 /// A view in which nothing has happened.
 fn template(id: ServerId) -> Result<NodeView, String> {
     let settings = Settings::new(&Config::PAPER).map_err(|error| error.to_string())?;
-    let id = if id.get() <= Config::PAPER.servers { id } else { ServerId::new(1).unwrap_or(id) };
+    let id = if id.get() <= Config::PAPER.servers {
+        id
+    } else {
+        ServerId::new(1).unwrap_or(id)
+    };
     Ok(Server::new(&settings, id).view(&settings))
 }
 

@@ -109,7 +109,11 @@ pub struct DeclaredInput {
 
 /// The inputs of the vocabulary that a program with opaque messages can take: name, kind, roles.
 const VOCABULARY: [(&str, Kind, &[Role]); 8] = [
-    ("timeout", Kind::Timeout, &[Role::Follower, Role::PreCandidate, Role::Candidate]),
+    (
+        "timeout",
+        Kind::Timeout,
+        &[Role::Follower, Role::PreCandidate, Role::Candidate],
+    ),
     ("lease_expire", Kind::LeaseExpire, &[Role::Follower]),
     ("heartbeat", Kind::Heartbeat, &[Role::Leader]),
     ("check_quorum", Kind::CheckQuorum, &[Role::Leader]),
@@ -120,7 +124,12 @@ const VOCABULARY: [(&str, Kind, &[Role]); 8] = [
 ];
 
 /// Every role.
-pub const EVERY_ROLE: [Role; 4] = [Role::Follower, Role::PreCandidate, Role::Candidate, Role::Leader];
+pub const EVERY_ROLE: [Role; 4] = [
+    Role::Follower,
+    Role::PreCandidate,
+    Role::Candidate,
+    Role::Leader,
+];
 
 /// A program's description of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -343,7 +352,9 @@ fn describe(line: &str) -> Result<Description, String> {
     let first: OnlyProtocol = serde_json::from_str(line).map_err(|error| error.to_string())?;
     if first.protocol != PROTOCOL || first.messages.as_deref() != Some("opaque") {
         let name = shortened(first.name.unwrap_or_default(), NAME_CHARS);
-        let messages = first.messages.map_or("typed".to_owned(), |it| shortened(it, 20));
+        let messages = first
+            .messages
+            .map_or("typed".to_owned(), |it| shortened(it, 20));
         return Err(format!(
             "{name} speaks protocol {} with {messages} messages: its code is explored only with protocol \
              {PROTOCOL} and `messages: opaque`; `lockstep conform` compares it with the specification",
@@ -362,7 +373,9 @@ fn describe(line: &str) -> Result<Description, String> {
     }
     if raw.inputs.is_empty() || raw.inputs.len() > MOST_INPUTS {
         let count = raw.inputs.len();
-        return Err(format!("`inputs` has {count}, must have 1 to {MOST_INPUTS}"));
+        return Err(format!(
+            "`inputs` has {count}, must have 1 to {MOST_INPUTS}"
+        ));
     }
     let inputs = raw.inputs.into_iter().map(|(name, raw)| input(name, raw));
     Ok(Description {

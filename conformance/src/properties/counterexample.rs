@@ -368,6 +368,10 @@ fn completed(
                 view.unconfirmed_reads.clone_from(&from.unconfirmed_reads);
                 continue;
             }
+            Field::ForwardedReads => {
+                view.forwarded_reads.clone_from(&from.forwarded_reads);
+                continue;
+            }
             Field::ConfirmedReads => {
                 view.confirmed_reads = from.confirmed_reads;
                 continue;

@@ -23,7 +23,8 @@ use lockstep_raft::{
     TimerEvent, TimerReset,
 };
 use lockstep_traces::{
-    ConfChange, Config, Field, Input, NodeView, Outcome, Payload, Reads, Refusal, ServerId, Storage,
+    Body, ConfChange, Config, Field, Input, NodeView, Outcome, Payload, Reads, Refusal, ServerId,
+    Storage,
 };
 use outstanding::Outstanding;
 use vocabulary::node;
@@ -44,10 +45,8 @@ impl Target for LockstepRaft {
         description("lockstep-raft")
     }
 
-    fn lacks(&self, needs: &Needs) -> Vec<&'static str> {
-        // Its reads are not compared yet: model/FINDINGS.md says in what they differ.
-        let reads = |name: &&'static str| ["reads", "read_index"].contains(name);
-        needs.features().filter(reads).collect()
+    fn lacks(&self, _: &Needs) -> Vec<&'static str> {
+        Vec::new()
     }
 
     fn start(&self, config: &Config, id: ServerId) -> Result<LockstepServer, TargetError> {
@@ -72,6 +71,7 @@ fn description(name: &str) -> Description {
     let hidden = [
         Field::PostponedReads,
         Field::UnconfirmedReads,
+        Field::ForwardedReads,
         Field::ConfirmedReads,
         Field::HandedOver,
     ];
@@ -330,6 +330,15 @@ pub(crate) fn outcome(
             | Input::ReportUnreachable { .. }
             | Input::ReportSnapshot { .. },
         ) => return Ok(Outcome::Accepted),
+        // Nobody hears what becomes of a read that another server passed on.
+        (Error::Refused(lockstep_raft::Refusal::NoLeader), Input::Deliver(message))
+            if matches!(message.body, Body::ReadIndex { .. }) =>
+        {
+            return Ok(Outcome::Accepted);
+        }
+        (Error::Refused(lockstep_raft::Refusal::NoLeader), Input::ReadIndex { .. }) => {
+            Refusal::NoLeader
+        }
         (
             Error::ProposalDropped(reason),
             Input::Propose(_) | Input::ProposeConfChange(_) | Input::Deliver(_),

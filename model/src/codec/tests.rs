@@ -261,6 +261,7 @@ fn every_field_of_reads_counts() {
             unconfirmed,
             confirmed,
             handed_over,
+            forwarded,
         } = &mut reads;
         match field {
             0 => postponed.push(request(1, 1)),
@@ -271,13 +272,16 @@ fn every_field_of_reads_counts() {
             5 => unconfirmed.push(read(request(1, 1), 300, 1)),
             6 => unconfirmed.push(read(request(1, 1), 1, 3)),
             7 => *confirmed = 1,
+            8 => forwarded.push(1),
+            9 => forwarded.push(2),
+            10 => forwarded.extend([1, 1]),
             _ => *handed_over = true,
         }
         let mut server = server();
         server.reads = Some(Arc::new(reads));
         state_of(server)
     };
-    assert_distinct((0..=8).map(vary).collect());
+    assert_distinct((0..=11).map(vary).collect());
 }
 
 #[test]
@@ -493,7 +497,7 @@ fn history_and_budgets_count() {
         server: id(server),
         state: ReadState { context, index },
     };
-    for field in 0..9 {
+    for field in 0..11 {
         let mut reads = ReadHistory::default();
         let ReadHistory {
             asked: all_asked,
@@ -510,10 +514,12 @@ fn history_and_budgets_count() {
             1 => all_asked.push(asked(2, 1, 1)),
             2 => all_asked.push(asked(1, 2, 1)),
             3 => all_asked.push(asked(1, 1, 300)),
-            4 => all_answered.push(answered(1, 1, 1)),
-            5 => all_answered.push(answered(1, 1, 2)),
-            6 => silent.insert(id(1)),
-            7 => ended.insert(id(1)),
+            4 => all_answered.push(answered(1, 1, Some(1))),
+            5 => all_answered.push(answered(1, 1, Some(2))),
+            6 => all_answered.push(answered(1, 1, None)),
+            7 => all_answered.push(answered(1, 1, Some(0))),
+            8 => silent.insert(id(1)),
+            9 => ended.insert(id(1)),
             _ => *broken = true,
         }
         let mut state = state_of(server());

@@ -237,7 +237,7 @@ fn etcds_quorum_scripts_pass() {
                 bits
             };
             let halves = [half("cfg"), half("cfgj")];
-            if names.len() > MAX_SERVERS {
+            if names.len() > MAX_MEMBERS {
                 continue;
             }
             let config = Configuration {
@@ -288,7 +288,7 @@ fn etcds_confchange_scripts_pass() {
             let singles = case.input.split_whitespace().filter_map(|word| {
                 let (kind, number) = word.split_at(1);
                 let id = number.parse().ok().and_then(Id::new)?;
-                if id.slot() >= MAX_SERVERS {
+                if id.slot() >= MAX_MEMBERS {
                     // A stranger goes, in one of the scripts.
                     assert_eq!(kind, "r");
                     return None;

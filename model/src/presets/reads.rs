@@ -74,8 +74,8 @@ pub(super) const ALL: &[Preset] = &[
     },
     Preset {
         name: "read-again",
-        purpose: "a context that comes twice, among two servers over three terms: reads that wait for a commit outlive the \
-                  leadership in which they came",
+        purpose: "a context that comes twice, among two servers over three terms: reads that are given up before their answer \
+                  comes, and reads that come back",
         config: Config {
             servers: 2,
             ..READING
@@ -128,7 +128,7 @@ pub(super) const ALL: &[Preset] = &[
     Preset {
         name: "read-removal",
         purpose: "reads × membership: a leader that was removed goes on leading the one voter that is left, which may elect \
-                  itself",
+                  itself; the one that is left confirms alone what waits",
         config: Config {
             servers: 2,
             voters: ServerSet::of(&[1, 2]),
@@ -162,7 +162,8 @@ pub(super) const ALL: &[Preset] = &[
     },
     Preset {
         name: "lease-read",
-        purpose: "reads by lease, with clocks as they have to be: a leader that is followed no more does not answer",
+        purpose: "reads by lease, with clocks as they have to be: a leader that is followed no more does not answer, and one that \
+                  nobody has answered lately asks first",
         config: LEASE,
         bounds: Bounds {
             max_term: 2,
@@ -188,13 +189,50 @@ pub(super) const ALL: &[Preset] = &[
     },
     Preset {
         name: "lease-transfer",
-        purpose: "reads by lease × transfer: a leader that has told a server to campaign answers no more, also when it has given \
-                  the transfer up",
+        purpose: "reads by lease × transfer: a leader that has told a server to campaign asks before it answers a read",
         config: LEASE,
         bounds: Bounds {
             max_term: 2,
             timeouts: times(1),
+            transfers: times(1),
+            reads: [times(1), times(0)],
+            timing: Timing::Silent,
+            ..QUIET
+        },
+        ci: true,
+    },
+    Preset {
+        name: "lease-removal",
+        purpose: "reads by lease × membership: a leader that was removed, and has no lease, whoever is active",
+        config: Config {
+            servers: 2,
+            voters: ServerSet::of(&[1, 2]),
+            ..LEASE
+        },
+        bounds: Bounds {
+            max_term: 2,
+            timeouts: times(2),
             quorum_checks: times(1),
+            changes: one(CHANGE.remove(1)),
+            reads: [times(1), times(0)],
+            timing: Timing::Silent,
+            ..QUIET
+        },
+        ci: true,
+    },
+    Preset {
+        name: "lease-transfer-failed",
+        purpose: "reads by lease × a transfer that is given up, among two servers: the leader asks before it answers for the rest \
+                  of its term",
+        config: Config {
+            servers: 2,
+            ..LEASE
+        },
+        bounds: Bounds {
+            max_term: 2,
+            timeouts: times(1),
+            heartbeats: times(1),
+            quorum_checks: times(2),
             transfers: times(1),
             reads: [times(1), times(0)],
             timing: Timing::Silent,

@@ -5,7 +5,7 @@ use super::witness::{on_state, on_step};
 use super::{Reads, StateProperty, Witness};
 use crate::bounds::Timing;
 use crate::cluster::{Cluster, ClusterState};
-use crate::history::ReadHistory;
+use crate::history::{Answered, ReadHistory};
 use crate::message::{Body, Message};
 use crate::server::{Queue, Server};
 use lockstep_traces::{Reads as ReadOption, Role};
@@ -49,16 +49,24 @@ fn history(state: &ClusterState) -> Option<&ReadHistory> {
 
 /// Whether clients were answered in the last step.
 fn is_answered(state: &ClusterState) -> bool {
-    history(state).is_some_and(|reads| !reads.answered.is_empty())
+    let answered = |it: &Answered| it.state.index.is_some();
+    history(state).is_some_and(|reads| reads.answered.iter().any(answered))
+}
+
+/// Whether clients were told in the last step that their reads are given up.
+fn is_given_up(state: &ClusterState) -> bool {
+    let given_up = |it: &Answered| it.state.index.is_none();
+    history(state).is_some_and(|reads| reads.answered.iter().any(given_up))
 }
 
 /// Whether every answer of the last step is one that was asked for, and not below what was acknowledged then.
 fn are_current(state: &ClusterState) -> bool {
     history(state).is_none_or(|reads| {
-        let mut answers = reads.answered.iter();
-        answers.all(|answer| {
+        let answers = reads.answered.iter();
+        let mut answers = answers.filter_map(|answer| Some((answer, answer.state.index?)));
+        answers.all(|(answer, index)| {
             let least = reads.least(answer);
-            least.is_some_and(|least| answer.state.index >= least)
+            least.is_some_and(|least| index >= least)
         })
     })
 }
@@ -158,23 +166,68 @@ pub(super) const WITNESSES: &[Witness] = &[
         },
     ),
     on_step(
-        "read_lost_reachable",
-        "a leader that steps down has a read that waits for its round",
+        "unconfirmed_read_given_up_reachable",
+        "a leader that steps down tells its client that the read which waits for its round is given up",
         "read-change",
         |_, before, action, after| {
             moved(before, action, after).is_some_and(|(i, next)| {
-                waiting(i) > 0 && next.role == Role::Follower && next.term > i.term
+                waiting(i) > 0 && next.role == Role::Follower && is_given_up(after)
             })
         },
     ),
     on_step(
-        "postponed_read_outlives_reachable",
-        "a read that waits for a commit is taken up in a later leadership of the server",
+        "postponed_read_given_up_reachable",
+        "a leader that steps down tells its client that the read which waits for a commit is given up",
         "read-again",
         |_, before, action, after| {
             moved(before, action, after).is_some_and(|(i, next)| {
-                let asked_before = i.role != Role::Leader || i.term > 1;
-                asked_before && !queue(i).postponed.is_empty() && waiting(next) > 0
+                !queue(i).postponed.is_empty() && next.role == Role::Follower && is_given_up(after)
+            })
+        },
+    ),
+    on_step(
+        "forwarded_read_given_up_reachable",
+        "a follower that follows its leader no more tells its client that the read which it passed on is given up",
+        "read-forward",
+        |_, before, action, after| {
+            moved(before, action, after)
+                .is_some_and(|(i, _)| !queue(i).forwarded.is_empty() && is_given_up(after))
+        },
+    ),
+    on_step(
+        "late_answer_ignored_reachable",
+        "a leader answers a read that its client was told of before, and the follower ignores it",
+        "read-change",
+        |_, before, action, after| {
+            delivered(before, action)
+                .is_some_and(|m| matches!(m.body, Body::ReadIndexResponse { .. }))
+                && moved(before, action, after).is_some_and(|(i, next)| {
+                    let current = delivered(before, action).is_some_and(|m| m.term == i.term);
+                    current && i.role == Role::Follower && i == next && !is_answered(after)
+                })
+        },
+    ),
+    on_step(
+        "read_returns_reachable",
+        "a server that leads now gets a read back that it had passed on as a follower, and ignores it",
+        "read-again",
+        |_, before, action, after| {
+            let own = delivered(before, action).is_some_and(
+                |m| matches!(m.body, Body::ReadIndex { origin, .. } if origin == m.to),
+            );
+            own && moved(before, action, after)
+                .is_some_and(|(i, next)| i.role == Role::Leader && i == next)
+        },
+    ),
+    on_step(
+        "round_recounted_reachable",
+        "a change of the configuration confirms a read by answers that came before",
+        "read-removal",
+        |_, before, action, after| {
+            moved(before, action, after).is_some_and(|(i, next)| {
+                let leads = i.role == Role::Leader && next.role == Role::Leader;
+                let changed = i.configuration != next.configuration;
+                leads && changed && waiting(i) > 0 && is_answered(after)
             })
         },
     ),
@@ -231,12 +284,50 @@ pub(super) const WITNESSES: &[Witness] = &[
     ),
     on_step(
         "lease_given_up_reachable",
-        "a read reaches a leader that has told another server to campaign, and is not answered",
+        "a read reaches a leader that has told another server to campaign, and begins a round",
         "lease-transfer",
         |_, before, action, after| {
-            delivered(before, action).is_some_and(|m| matches!(m.body, Body::ReadIndex { .. }))
-                && moved(before, action, after)
-                    .is_some_and(|(i, next)| queue(i).handed_over && i == next)
+            moved(before, action, after)
+                .is_some_and(|(i, next)| queue(i).handed_over && waiting(next) > waiting(i))
+        },
+    ),
+    on_step(
+        "lease_stays_given_up_reachable",
+        "a read reaches a leader that has told another server to campaign and then given the transfer up, and begins a round",
+        "lease-transfer-failed",
+        |_, before, action, after| {
+            moved(before, action, after).is_some_and(|(i, next)| {
+                let failed = queue(i).handed_over && i.transferee.is_none();
+                failed && waiting(next) > waiting(i)
+            })
+        },
+    ),
+    on_step(
+        "removed_leader_has_no_lease_reachable",
+        "a read reaches a leader that was removed and goes on leading, and begins a round",
+        "lease-removal",
+        |_, before, action, after| {
+            moved(before, action, after).is_some_and(|(i, next)| {
+                let removed = !i.configuration.all_voters().contains(i.id);
+                removed && waiting(next) > waiting(i)
+            })
+        },
+    ),
+    on_step(
+        "lease_lapsed_reachable",
+        "a read reaches a leader that nobody has answered since its last quorum check, and begins a round",
+        "lease-read",
+        |_, before, action, after| {
+            moved(before, action, after)
+                .is_some_and(|(i, next)| !queue(i).handed_over && waiting(next) > waiting(i))
+        },
+    ),
+    on_step(
+        "lapsed_read_confirmed_reachable",
+        "a read that begins a round because the lease has lapsed is confirmed",
+        "lease-read",
+        |_, before, action, after| {
+            delivered(before, action).is_some_and(is_response) && is_answered(after)
         },
     ),
 ];

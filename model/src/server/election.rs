@@ -1,6 +1,7 @@
 //! Elections: pre-vote, votes, leases, and the change of roles (paper, sections 5.1, 5.2 and 5.4.1;
 //! thesis, sections 4.2.3, 6.2 and 9.6).
 
+use super::recorded::Point;
 use super::{Own, Progress, Server, Turn};
 use crate::configuration::VoteResult;
 use crate::dialect::Departure;
@@ -42,6 +43,7 @@ impl<N: Notes> Turn<'_, N> {
         i.granted = IdSet::EMPTY;
         i.refused = IdSet::EMPTY;
         let last = i.log.last();
+        self.give_up_reads();
         self.request(self.i.term + 1, Body::RequestPreVote { last });
     }
 
@@ -51,6 +53,7 @@ impl<N: Notes> Turn<'_, N> {
         self.note(Rule::CampaignInNewTerm);
         self.enter(self.i.term + 1, Role::Candidate, None);
         self.i.vote = Some(self.i.id);
+        self.see(Point::BecameCandidate);
         let last = self.i.log.last();
         self.request(self.i.term, Body::RequestVote { last, transfer });
     }
@@ -89,12 +92,13 @@ impl<N: Notes> Turn<'_, N> {
         i.peers = None;
         i.transferee = None;
         i.uncommitted = 0;
-        self.forget_rounds();
+        self.give_up_reads();
     }
 
     pub(super) fn become_follower(&mut self, term: u32, leader: Option<Id>) {
         self.enter(term, Role::Follower, leader);
         self.renew_lease();
+        self.see(Point::BecameFollower);
     }
 
     /// A new leader knows nothing of its peers, and appends an entry of its own term at once: it may count
@@ -103,6 +107,7 @@ impl<N: Notes> Turn<'_, N> {
     fn become_leader(&mut self) {
         self.note(Rule::NewLeaderAppends);
         self.enter(self.i.term, Role::Leader, Some(self.i.id));
+        self.see(Point::BecameLeader);
         let (i, last_index) = (self.i.id, self.i.log.last_index());
         // Its own slot and those of strangers say nothing, so they are always the same.
         let members = self.i.configuration.members();
@@ -150,6 +155,9 @@ impl<N: Notes> Turn<'_, N> {
             Role::Leader => return false,
             Role::Candidate | Role::PreCandidate => self.become_follower(m.term, Some(m.from)),
             Role::Follower => {
+                if self.i.leader != Some(m.from) {
+                    self.give_up_reads();
+                }
                 self.i.leader = Some(m.from);
                 self.renew_lease();
             }

@@ -6,6 +6,7 @@
 //! is overwritten was never in effect, and two servers may use configurations that are several changes apart. What
 //! keeps quorums together is that a leader proposes no change before it has applied the last one.
 
+use super::recorded::Point;
 use super::{Progress, Server, Turn};
 use crate::configuration::{Changed, ConfChange};
 use crate::ids::Id;
@@ -60,6 +61,7 @@ impl<N: Notes> Turn<'_, N> {
             index += 1;
             checked.push(match payload.as_conf_change() {
                 Some(change) if self.may_change(change) => {
+                    self.see(Point::ChangeProposed(change));
                     self.i.pending_conf_index = index;
                     payload
                 }
@@ -103,7 +105,7 @@ impl<N: Notes> Turn<'_, N> {
     /// The configuration of an entry takes effect when the entry is applied. A change that does not fit the
     /// configuration changes nothing. Validation does not look for one: the application is not to propose it, and etcd's
     /// raft panics.
-    fn apply_conf_change(&mut self, change: ConfChange) {
+    pub(super) fn apply_conf_change(&mut self, change: ConfChange) {
         self.note(Rule::ChangeTakesEffect);
         let possible = self.is_possible(change);
         let changed = self.i.configuration.apply(change).ok();
@@ -120,8 +122,9 @@ impl<N: Notes> Turn<'_, N> {
 
     /// Uses another configuration. A leader that is no voter of it has no more say: it steps down, if it is set up so,
     /// or goes on leading the others (thesis, section 4.2.2). Any other leader may find that more is committed by the
-    /// new quorum, and sends to those who are new.
+    /// new quorum, or more reads confirmed, and sends to those who are new.
     fn switch_to(&mut self, changed: Changed) {
+        self.see(Point::Switching(changed.configuration));
         self.i.configuration = changed.configuration;
         if self.i.role != Role::Leader {
             return;
@@ -141,6 +144,7 @@ impl<N: Notes> Turn<'_, N> {
             self.send_what_is_missing();
         }
         self.check_transferee();
+        self.recount_reads();
     }
 
     /// Who does not vote cannot lead: a transfer to a server that was removed or demoted ends.

@@ -7,6 +7,7 @@ mod log;
 mod membership;
 mod progress;
 mod reads;
+pub mod recorded;
 mod replication;
 mod snapshot;
 mod storage;
@@ -21,12 +22,13 @@ pub use storage::{Acknowledgement, Append, HardState, Image, Storage};
 
 use crate::configuration::{ConfChange, Configuration};
 use crate::dialect::Departure;
-use crate::ids::{Id, IdSet, MAX_SERVERS};
+use crate::ids::{Id, IdSet, MAX_MEMBERS};
 use crate::message::{self, Body, Message, Payload, Payloads};
 use crate::rule::{Notes, Rule, RuleSet, Unnoted};
 use crate::settings::Settings;
 use arrayvec::ArrayVec;
 use lockstep_traces::{Emitted, Input, Outcome, Refusal, Role, ServerId};
+use recorded::Point;
 use smallvec::SmallVec;
 use std::sync::Arc;
 use storage::Unwritten;
@@ -63,7 +65,7 @@ pub struct Server {
     pub(crate) pending_conf_index: u32,
     /// At a leader: what it knows of each member, by slot. Its own slot and those of other servers say nothing, but for
     /// [`Progress::forgotten`], and with asynchronous storage for how far it counts its own entries.
-    pub(crate) peers: Option<Arc<ArrayVec<Progress, MAX_SERVERS>>>,
+    pub(crate) peers: Option<Arc<ArrayVec<Progress, MAX_MEMBERS>>>,
     /// At a leader: to whom it is transferring leadership.
     pub(crate) transferee: Option<Id>,
     /// At a leader with a limit: how many of its proposals it counts as uncommitted.
@@ -83,7 +85,7 @@ pub struct Step {
     pub outcome: Outcome,
     /// The messages to other servers, in the order sent.
     pub sent: Vec<Emitted>,
-    /// The reads that are answered to clients of this server, in order.
+    /// The reads of clients of this server that are answered or given up, in order.
     pub read_states: Vec<lockstep_traces::ReadState>,
     /// The rules that were applied.
     pub rules: RuleSet,
@@ -94,7 +96,7 @@ pub struct Step {
 pub struct Outbox {
     /// The messages to other servers.
     pub(crate) messages: SmallVec<[Message; 6]>,
-    /// The answers to reads of its clients.
+    /// What becomes of reads of its clients.
     pub(crate) read_states: SmallVec<[ReadState; 2]>,
 }
 
@@ -384,7 +386,7 @@ impl Server {
         )?;
         if let Some(reads) = &self.reads {
             claim(**reads != Queue::default(), "nothing is said of reads")?;
-            reads.check(self.role, settings)?;
+            reads.check(self, settings)?;
         }
         let in_order = |peer: &Progress| {
             (peer.matched < peer.next || settings.departs(Departure::ProbeBelowMatch))
@@ -440,6 +442,12 @@ impl<N: Notes> Turn<'_, N> {
     #[inline(always)]
     fn note(&mut self, rule: Rule) {
         self.notes.note(rule);
+    }
+
+    /// A recorder of the run sees this.
+    #[inline(always)]
+    fn see(&mut self, point: Point<'_>) {
+        self.notes.see(point, self.i);
     }
 
     fn take(&mut self, stimulus: Stimulus<'_>) -> Outcome {
@@ -498,7 +506,7 @@ impl<N: Notes> Turn<'_, N> {
         }
         // Nor does a read.
         if let Body::ReadIndex { origin, context } = m.body {
-            let _ = self.handle_read(Request { origin, context });
+            self.handle_forwarded_read(Request { origin, context });
             return Outcome::Accepted;
         }
         if m.term == 0 {
@@ -613,7 +621,7 @@ impl<N: Notes> Turn<'_, N> {
             Body::HeartbeatResponse { round } => {
                 self.handle_heartbeat_response(m.from, *round);
             }
-            Body::ReadIndexResponse { .. } => self.handle_read_response(m),
+            Body::ReadIndexResponse { .. } => self.take_answer(m),
             Body::TimeoutNow => self.timeout_now(),
             Body::TransferLeader { transferee } => self.handle_transfer(*transferee),
             Body::InstallSnapshot {

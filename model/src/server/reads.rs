@@ -8,8 +8,11 @@
 //! The answers are told from older ones by the number of the round that they are for. The leader counts: the first read of
 //! its term has number one. (Etcd's raft v3.6 takes the context that the client gave the read, which may come
 //! twice: [`Departure::ReadsByContext`].)
+//!
+//! Every read of a client ends once as long as its server is there: it is answered, or given up with the leadership
+//! under which it came. (Etcd's raft tells nobody: [`Departure::ReadsLostSilently`].)
 
-use super::Turn;
+use super::{Server, Turn};
 use crate::dialect::Departure;
 use crate::ids::{Id, IdSet, OutOfRange};
 use crate::message::{Body, Message, read_context};
@@ -38,19 +41,19 @@ pub(crate) struct Unconfirmed {
     pub(crate) acks: IdSet,
 }
 
-/// The answer to a read of a client of this server.
+/// What becomes of a read of a client of this server: it is answered, or given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ReadState {
     /// What the client knows it by.
     pub(crate) context: u8,
-    /// What is current once everything up to this index is applied.
-    pub(crate) index: u32,
+    /// What is current once everything up to this index is applied; `None` if the read was given up.
+    pub(crate) index: Option<u32>,
 }
 
 /// The reads that wait at a server, and what goes with them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Queue {
-    /// Those that wait until a leader has committed an entry of its term, oldest first. They outlive the leadership.
+    /// At a leader: those that wait until it has committed an entry of its term, oldest first.
     pub(crate) postponed: Vec<Request>,
     /// At a leader: those that wait for a round of heartbeats, oldest first.
     pub(crate) unconfirmed: Vec<Unconfirmed>,
@@ -59,18 +62,26 @@ pub(crate) struct Queue {
     /// At a leader that answers by lease: it has told a server to campaign in this term. The transfer may have been given
     /// up since.
     pub(crate) handed_over: bool,
+    /// At a follower: the contexts of the reads of its own clients that it passed on to its leader, oldest first.
+    pub(crate) forwarded: Vec<u8>,
 }
 
 impl Queue {
     /// Whether everything is left that a leader only has.
-    fn is_of_follower(&self) -> bool {
-        self.unconfirmed.is_empty() && self.confirmed == 0 && !self.handed_over
+    fn is_of_follower(&self, settings: &crate::Settings) -> bool {
+        let stay = settings.departs(Departure::PostponedReadsStay);
+        let postponed = !stay && !self.postponed.is_empty();
+        !postponed && self.unconfirmed.is_empty() && self.confirmed == 0 && !self.handed_over
     }
 
-    /// What must hold of every server, whatever the others do.
-    pub(crate) fn check(&self, role: Role, settings: &crate::Settings) -> Result<(), &'static str> {
-        if role != Role::Leader && !self.is_of_follower() {
-            return Err("reads are confirmed by a leader");
+    /// What must hold of every server `i` with this queue, whatever the others do.
+    pub(crate) fn check(&self, i: &Server, settings: &crate::Settings) -> Result<(), &'static str> {
+        if i.role != Role::Leader && !self.is_of_follower(settings) {
+            return Err("reads are taken up and confirmed by a leader");
+        }
+        let follows = i.role == Role::Follower && i.leader.is_some();
+        if !follows && !self.forwarded.is_empty() {
+            return Err("reads wait for a leader that the server follows");
         }
         if self.handed_over && settings.reads != vocabulary::Reads::LeaseBased {
             return Err("only a lease ends with a transfer");
@@ -86,7 +97,7 @@ impl From<ReadState> for vocabulary::ReadState {
     fn from(state: ReadState) -> vocabulary::ReadState {
         vocabulary::ReadState {
             context: state.context.into(),
-            index: Index(state.index.into()),
+            index: state.index.map(|index| Index(index.into())),
         }
     }
 }
@@ -95,15 +106,16 @@ impl TryFrom<&vocabulary::ReadState> for ReadState {
     type Error = OutOfRange;
 
     fn try_from(state: &vocabulary::ReadState) -> Result<ReadState, OutOfRange> {
+        let index = state.index.map(|index| u32::try_from(index.0));
         Ok(ReadState {
             context: read_context(state.context).ok_or(OutOfRange)?,
-            index: u32::try_from(state.index.0).map_err(|_| OutOfRange)?,
+            index: index.transpose().map_err(|_| OutOfRange)?,
         })
     }
 }
 
 impl<N: Notes> Turn<'_, N> {
-    /// A client reads at this server. One that knows no leader says so; so does a leader whose lease no longer counts.
+    /// A client reads at this server. One that knows no leader says so.
     pub(super) fn read(&mut self, context: u8) -> Outcome {
         let origin = self.i.id;
         match self.handle_read(Request { origin, context }) {
@@ -112,20 +124,34 @@ impl<N: Notes> Turn<'_, N> {
         }
     }
 
-    /// A read of a client, here or at the server that passed it on. Where the latter cannot be told of a refusal the
-    /// read is lost.
-    pub(super) fn handle_read(&mut self, request: Request) -> Result<(), Refusal> {
+    /// A read that another server passed on. One that is refused is lost: nobody can be told. A read of this server's own
+    /// client that comes back is over: the server gave it up when it stopped following the leader that it had asked.
+    pub(super) fn handle_forwarded_read(&mut self, request: Request) {
+        let over = request.origin == self.i.id;
+        if over && !self.settings.departs(Departure::ReadsLostSilently) {
+            self.note(Rule::ReturnedReadIgnored);
+            return;
+        }
+        let _ = self.handle_read(request);
+    }
+
+    /// A read of a client, here or at the server that passed it on.
+    fn handle_read(&mut self, request: Request) -> Result<(), Refusal> {
         if self.settings.reads == vocabulary::Reads::Off {
             return Ok(());
         }
         match self.i.role {
-            Role::Leader => self.read_index(request),
+            Role::Leader => {
+                self.read_index(request);
+                Ok(())
+            }
             _ => self.forward_read(request),
         }
     }
 
     /// A follower passes a read on to the leader that it knows (thesis, section 6.4: "the follower could issue a
-    /// request to the leader that just asks for a current readIndex"). Like a proposal it is as good in any term.
+    /// request to the leader that just asks for a current readIndex"). Like a proposal it is as good in any term. The
+    /// follower keeps account of what its own clients wait for.
     fn forward_read(&mut self, request: Request) -> Result<(), Refusal> {
         let follows = self.i.role == Role::Follower;
         let Some(leader) = self.i.leader.filter(|_| follows) else {
@@ -134,23 +160,24 @@ impl<N: Notes> Turn<'_, N> {
         };
         self.note(Rule::ReadForwarded);
         let Request { origin, context } = request;
+        if origin == self.i.id && !self.settings.departs(Departure::ReadsLostSilently) {
+            self.reads_mut().forwarded.push(context);
+        }
         self.send(leader, 0, Body::ReadIndex { origin, context });
         Ok(())
     }
 
     /// "If the leader has not yet marked an entry from its current term committed, it waits until it has done so" (thesis,
     /// section 6.4): only then it knows what was committed before its term.
-    fn read_index(&mut self, request: Request) -> Result<(), Refusal> {
+    fn read_index(&mut self, request: Request) {
         if self.answers_without_asking() {
             self.answer_read(request, self.i.commit);
-            return Ok(());
-        }
-        if !self.has_committed_in_term() {
+        } else if !self.has_committed_in_term() {
             self.note(Rule::ReadPostponed);
             self.reads_mut().postponed.push(request);
-            return Ok(());
+        } else {
+            self.take_read(request);
         }
-        self.take_read(request)
     }
 
     /// Where etcd's raft answers at once because there is one voter, whether it has committed in its term or not, and
@@ -171,23 +198,19 @@ impl<N: Notes> Turn<'_, N> {
     }
 
     /// A read that waits for no commit any more. A leader that is a quorum by itself answers.
-    fn take_read(&mut self, request: Request) -> Result<(), Refusal> {
+    fn take_read(&mut self, request: Request) {
         if self.i.is_alone() {
             self.note(Rule::ReadAlone);
             self.answer_read(request, self.i.commit);
-            return Ok(());
-        }
-        match self.settings.reads {
-            vocabulary::Reads::LeaseBased => self.read_by_lease(request),
-            _ => {
-                self.begin_round(request);
-                Ok(())
-            }
+        } else if self.has_lease() {
+            self.note(Rule::LeaseRead);
+            self.answer_read(request, self.i.commit);
+        } else {
+            self.begin_round(request);
         }
     }
 
-    /// With the first commit of the term the reads that waited for it are taken up. What a leader with a lease would refuse
-    /// is lost.
+    /// With the first commit of the term the reads that waited for it are taken up.
     pub(super) fn release_postponed(&mut self) {
         if self.i.reads.is_none() || !self.has_committed_in_term() {
             return;
@@ -195,24 +218,40 @@ impl<N: Notes> Turn<'_, N> {
         let postponed = std::mem::take(&mut self.reads_mut().postponed);
         for request in postponed {
             self.note(Rule::ReadsReleased);
-            // Nobody is left who could be told.
-            let _ = self.take_read(request);
+            self.take_read(request);
         }
         self.tidy_reads();
     }
 
-    /// "The leader would rely on the normal heartbeat mechanism to maintain a lease" (thesis, section 6.4.1). The
-    /// request of a server that the leader has told to campaign overrides the leases of others, and may still be on its way when
-    /// the transfer was given up: for the rest of its term the leader answers no reads.
-    fn read_by_lease(&mut self, request: Request) -> Result<(), Refusal> {
+    /// Whether the leader answers by lease. "The leader would rely on the normal heartbeat mechanism to maintain a lease"
+    /// (thesis, section 6.4.1), so a quorum must have been active lately, the leader among its voters. The request of a
+    /// server that the leader has told to campaign overrides the leases of others, and may still be on its way when the
+    /// transfer was given up: for the rest of its term the leader has no lease.
+    fn has_lease(&mut self) -> bool {
+        if self.settings.reads != vocabulary::Reads::LeaseBased {
+            return false;
+        }
         let handed_over = self.i.reads.as_ref().is_some_and(|reads| reads.handed_over);
         if handed_over && !self.settings.departs(Departure::LeaseAfterTimeoutNow) {
             self.note(Rule::LeaseGivenUp);
-            return Err(Refusal::NoLease);
+            return false;
         }
-        self.note(Rule::LeaseRead);
-        self.answer_read(request, self.i.commit);
-        Ok(())
+        if !self.is_renewed() && !self.settings.departs(Departure::LeaseWithoutActivity) {
+            self.note(Rule::LeaseLapsed);
+            return false;
+        }
+        true
+    }
+
+    /// Whether the leader votes, and a quorum has been active since its last quorum check; the leader itself always is.
+    fn is_renewed(&self) -> bool {
+        let i = &*self.i;
+        let active = |j: &Id| i.peer(*j).is_some_and(|peer| peer.recent_active);
+        let mut quorum = IdSet::EMPTY;
+        quorum.insert(i.id);
+        i.others().filter(active).for_each(|j| quorum.insert(j));
+        let votes = i.configuration.all_voters().contains(i.id);
+        votes && i.configuration.is_quorum(quorum)
     }
 
     /// A leader that answers by lease told a server to campaign.
@@ -288,9 +327,33 @@ impl<N: Notes> Turn<'_, N> {
                 confirmed = place as usize;
             }
         }
-        let answers: Vec<Unconfirmed> = reads.unconfirmed.drain(..confirmed).collect();
+        self.answer_confirmed(confirmed);
+    }
+
+    /// Another configuration is in use: what those who have answered confirm now is answered, with all reads before it.
+    pub(super) fn recount_reads(&mut self) {
+        let configuration = self.i.configuration;
+        let Some(reads) = &self.i.reads else {
+            return;
+        };
+        if self.settings.departs(Departure::RoundsNotRecounted) {
+            return;
+        }
+        let mut waiting = reads.unconfirmed.iter();
+        let last = waiting.rposition(|read| configuration.is_quorum(read.acks));
+        if let Some(last) = last {
+            self.note(Rule::RoundsRecounted);
+            self.answer_confirmed(last + 1);
+        }
+    }
+
+    /// The oldest reads that wait for a round, so many of them, are confirmed.
+    fn answer_confirmed(&mut self, count: usize) {
+        let by_context = self.settings.departs(Departure::ReadsByContext);
+        let reads = self.reads_mut();
+        let answers: Vec<Unconfirmed> = reads.unconfirmed.drain(..count).collect();
         if !by_context {
-            reads.confirmed += confirmed as u32;
+            reads.confirmed += count as u32;
         }
         for read in answers {
             self.note(Rule::RoundConfirmed);
@@ -303,7 +366,7 @@ impl<N: Notes> Turn<'_, N> {
     fn answer_read(&mut self, Request { origin, context }: Request, index: u32) {
         self.note(Rule::ReadAnswered);
         if origin == self.i.id {
-            self.outbox.read_states.push(ReadState { context, index });
+            self.tell_client(context, Some(index));
         } else {
             self.send(
                 origin,
@@ -313,32 +376,63 @@ impl<N: Notes> Turn<'_, N> {
         }
     }
 
-    /// The leader has answered a read of this server. Who does not follow it any more ignores it.
-    pub(super) fn handle_read_response(&mut self, m: &Message) {
+    /// A client of this server is told what became of its read.
+    fn tell_client(&mut self, context: u8, index: Option<u32>) {
+        self.outbox.read_states.push(ReadState { context, index });
+    }
+
+    /// The leader has answered a read of this server. Who does not follow it any more ignores it, and so does a follower
+    /// that waits for no such answer: the read was given up, or answered already. Of several reads of one context the oldest is
+    /// answered.
+    pub(super) fn take_answer(&mut self, m: &Message) {
         let Body::ReadIndexResponse { context, index } = m.body else {
             return;
         };
-        if self.i.role == Role::Follower && self.settings.reads != vocabulary::Reads::Off {
-            self.note(Rule::ReadResponseTaken);
-            self.outbox.read_states.push(ReadState { context, index });
+        if self.i.role != Role::Follower || self.settings.reads == vocabulary::Reads::Off {
+            return;
         }
-    }
-
-    /// The rounds of a leader end with its leadership, and the reads that wait for one are lost; whoever asked asks again.
-    /// Those that wait for a commit stay: they are answered if the server leads again (etcd's raft).
-    pub(super) fn forget_rounds(&mut self) {
-        if self.i.reads.is_some() {
-            let reads = self.reads_mut();
-            let lost = !reads.unconfirmed.is_empty();
-            *reads = Queue {
-                postponed: std::mem::take(&mut reads.postponed),
-                ..Queue::default()
+        if !self.settings.departs(Departure::ReadsLostSilently) {
+            let waiting = self.i.reads.iter().flat_map(|reads| &reads.forwarded);
+            let mut places = waiting.enumerate();
+            let Some((place, _)) = places.find(|(_, it)| **it == context) else {
+                self.note(Rule::LateAnswerIgnored);
+                return;
             };
-            if lost {
-                self.note(Rule::RoundsForgotten);
-            }
+            self.reads_mut().forwarded.remove(place);
             self.tidy_reads();
         }
+        self.note(Rule::ReadResponseTaken);
+        self.tell_client(context, Some(index));
+    }
+
+    /// Reads end with the leadership under which they came: the rounds are those of one leader, and a follower does not know
+    /// what became of what it passed on. The server tells its own clients, who may ask again: first those whose reads
+    /// wait for a round, then those that wait for a commit, then those whose reads it passed on. Servers that passed
+    /// reads on to it find out for themselves that they have another leader.
+    pub(super) fn give_up_reads(&mut self) {
+        if self.i.reads.is_none() {
+            return;
+        }
+        let settings = self.settings;
+        let reads = self.reads_mut();
+        let mut given_up = std::mem::take(reads);
+        if settings.departs(Departure::PostponedReadsStay) {
+            reads.postponed = std::mem::take(&mut given_up.postponed);
+        }
+        self.tidy_reads();
+        let own = self.i.id;
+        let unconfirmed = given_up.unconfirmed.iter().map(|read| read.request);
+        let taken = unconfirmed.chain(given_up.postponed);
+        let taken: Vec<Request> = taken.collect();
+        if !taken.is_empty() || !given_up.forwarded.is_empty() {
+            self.note(Rule::ReadsGivenUp);
+        }
+        if settings.departs(Departure::ReadsLostSilently) {
+            return;
+        }
+        let taken = taken.into_iter().filter(|it| it.origin == own);
+        let contexts = taken.map(|it| it.context).chain(given_up.forwarded);
+        contexts.for_each(|context| self.tell_client(context, None));
     }
 
     fn reads_mut(&mut self) -> &mut Queue {

@@ -1,6 +1,7 @@
 //! Replication and commitment (paper, sections 5.3 and 5.4.2), with the flow control and the fast
 //! rejection of etcd's raft.
 
+use super::recorded::Point;
 use super::{Own, Progress, Turn};
 use crate::dialect::Departure;
 use crate::ids::Id;
@@ -13,6 +14,11 @@ impl<N: Notes> Turn<'_, N> {
     /// A leader appends entries of its term. They count as replicated there once they are durable.
     pub(super) fn append_own(&mut self, payloads: &Payloads) {
         let term = self.i.term;
+        payloads.for_each(|payload| {
+            if payload.as_conf_change().is_none() {
+                self.see(Point::Appending);
+            }
+        });
         payloads.for_each(|payload| {
             self.count_uncommitted(payload);
             self.i.log.push(Entry { term, payload });
@@ -66,10 +72,14 @@ impl<N: Notes> Turn<'_, N> {
         ) {
             (true, _) => 0,
             (false, true) => 1,
-            (false, false) => usize::MAX,
+            (false, false) => self.notes.most_entries(j),
         };
         let log = &self.i.log;
         let index = peer.next - 1;
+        match index < self.gone() {
+            true => return self.maybe_send_snapshot(j),
+            false => {}
+        }
         let Some(term) = log.term_at(index) else {
             return self.maybe_send_snapshot(j);
         };
@@ -94,6 +104,11 @@ impl<N: Notes> Turn<'_, N> {
         };
         self.send(j, self.i.term, body);
         true
+    }
+
+    /// The index up to which storage no longer has the entries, if it keeps some behind the snapshot; zero if it does not.
+    fn gone(&self) -> u32 {
+        self.notes.kept_behind().map_or(0, |(gone, _)| gone)
     }
 
     /// The heartbeat timer fires.
@@ -168,7 +183,7 @@ impl<N: Notes> Turn<'_, N> {
     pub(super) fn handle_acknowledgement(&mut self, j: Id, index: u32) {
         let settings = self.settings;
         let last_index = self.i.log.last_index();
-        let first = self.i.log.snapshot().index + 1;
+        let first = self.i.log.snapshot().index.max(self.gone()) + 1;
         let Some(peer) = self.peer_mut(j) else {
             return;
         };
@@ -255,6 +270,7 @@ impl<N: Notes> Turn<'_, N> {
         if rises {
             self.i.commit = index;
         }
+        self.see(Point::CommitReconsidered);
         rises
     }
 

@@ -3,6 +3,8 @@
 //! A snapshot is known by its last entry, which by Log Matching stands for all entries up to there, and by the
 //! configuration there: "the snapshot also includes the latest configuration in the log as of last included index" (paper, section 7).
 
+use super::recorded::Point;
+use super::storage::configuration_at;
 use super::{Log, Server, Turn};
 use crate::configuration::Configuration;
 use crate::ids::Id;
@@ -41,7 +43,7 @@ impl<N: Notes> Turn<'_, N> {
     /// already discarded the next log entry that it needs to send" (paper, section 7). A peer that was not heard from
     /// lately is sent none: it could not take it. Returns whether one was sent.
     pub(super) fn maybe_send_snapshot(&mut self, j: Id) -> bool {
-        let last = self.i.log.snapshot();
+        let (last, configuration) = self.snapshot_to_send();
         let Some(peer) = self.peer_mut(j) else {
             return false;
         };
@@ -53,10 +55,23 @@ impl<N: Notes> Turn<'_, N> {
         self.note(Rule::SnapshotSent);
         let body = Body::InstallSnapshot {
             last,
-            configuration: self.i.log.snapshot_configuration(),
+            configuration,
         };
         self.send(j, self.i.term, body);
         true
+    }
+
+    /// The last entry of the latest snapshot, and the configuration there.
+    fn snapshot_to_send(&self) -> (Position, Configuration) {
+        let log = &self.i.log;
+        let kept_behind = self.notes.kept_behind();
+        match kept_behind.and_then(|(_, index)| Some((index, log.term_at(index)?))) {
+            None => (log.snapshot(), log.snapshot_configuration()),
+            Some((index, term)) => {
+                let configuration = configuration_at(self.settings, log, index);
+                (Position { term, index }, configuration)
+            }
+        }
     }
 
     /// A snapshot from the leader of the term is answered with the index up to which the logs are known to agree:
@@ -98,8 +113,9 @@ impl<N: Notes> Turn<'_, N> {
                 false => self.settings.configuration,
             };
             self.i.log = Log::behind(last, configuration, Seq::new());
-            self.i.configuration = configuration;
             self.i.commit = last.index;
+            self.see(Point::Restoring(configuration));
+            self.i.configuration = configuration;
             match self.is_async() {
                 true => self.log_was_replaced(last.index),
                 false => self.applied = last.index,

@@ -9,6 +9,7 @@
 //!
 //! Appends become durable in order, so a crash leaves the durable image with any number of the oldest written.
 
+use super::recorded::Point;
 use super::{Log, Server, Turn};
 use crate::configuration::Configuration;
 use crate::dialect::Departure;
@@ -115,7 +116,7 @@ impl Unwritten {
 impl Image {
     /// The image once an append is durable. The commit index never falls: the application may have made a later one
     /// durable with a snapshot of its own.
-    pub(crate) fn write(&mut self, append: &Append) {
+    pub fn write(&mut self, append: &Append) {
         if let Some(new) = append.hard_state {
             let commit = new.commit.max(self.hard_state.commit);
             self.hard_state = HardState { commit, ..new };
@@ -207,6 +208,7 @@ impl<N: Notes> Turn<'_, N> {
     /// append, and their refusals ("updated on stable storage before responding to RPCs", paper, figure 2; etcd's raft,
     /// `send`).
     pub(super) fn send_or_wait(&mut self, message: Message) {
+        self.see(Point::Sent(&message));
         if self.is_async() && message.after_persist() {
             self.note(Rule::ResponseWaits);
             self.unwritten.waiting.push(message);
@@ -219,12 +221,14 @@ impl<N: Notes> Turn<'_, N> {
     pub(super) fn tell_itself(&mut self, term: u32, body: Body) {
         let i = self.i.id;
         let (from, to) = (i, i);
-        self.unwritten.waiting.push(Message {
+        let message = Message {
             from,
             to,
             term,
             body,
-        });
+        };
+        self.see(Point::Sent(&message));
+        self.unwritten.waiting.push(message);
     }
 
     /// Entries from `index` on were replaced: they are neither durable nor outstanding.
@@ -337,7 +341,7 @@ impl<N: Notes> Turn<'_, N> {
     }
 
     /// What a server told itself may come terms later. Then it counts for nothing, as from any other server.
-    fn hear_itself(&mut self, m: &Message) {
+    pub(super) fn hear_itself(&mut self, m: &Message) {
         if m.term < self.i.term {
             self.note(Rule::StaleTermIgnored);
             return;
@@ -374,7 +378,7 @@ impl<N: Notes> Turn<'_, N> {
     /// may have been overwritten, and overwritten again by entries of the same index and term, so that the outstanding
     /// append in between would still take them away (etcd's raft: the ABA problem of `newStorageAppendRespMsg`). A snapshot is
     /// of what is committed, so it is valid in any term; then the application has it too.
-    fn hear_storage(
+    pub(super) fn hear_storage(
         &mut self,
         Acknowledgement {
             term,

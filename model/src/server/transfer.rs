@@ -91,6 +91,7 @@ impl<N: Notes> Turn<'_, N> {
             self.note(Rule::LeaderForgotten);
             self.i.leader = None;
             self.i.lease = false;
+            self.give_up_reads();
         }
     }
 }

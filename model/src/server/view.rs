@@ -67,6 +67,7 @@ impl Server {
             unconfirmed_reads: reads.unconfirmed.iter().map(Unconfirmed::view).collect(),
             confirmed_reads: u64::from(reads.confirmed),
             handed_over: reads.handed_over,
+            forwarded_reads: reads.forwarded.iter().copied().map(u64::from).collect(),
         }
     }
 
@@ -295,6 +296,8 @@ impl Queue {
         };
         let postponed = view.postponed_reads.iter();
         let postponed = postponed.map(|read| request(read.origin, read.context));
+        let forwarded = view.forwarded_reads.iter();
+        let forwarded = forwarded.map(|context| message::read_context(*context));
         let reads = Queue {
             postponed: postponed.collect::<Option<_>>()?,
             unconfirmed: view
@@ -304,6 +307,7 @@ impl Queue {
                 .collect::<Option<_>>()?,
             confirmed: narrow(view.confirmed_reads)?,
             handed_over: view.handed_over,
+            forwarded: forwarded.collect::<Option<_>>()?,
         };
         Some((reads != Queue::default()).then(|| Arc::new(reads)))
     }

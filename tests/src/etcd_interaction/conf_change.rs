@@ -56,15 +56,45 @@ pub(super) fn go_struct(change: ProposedConfChange<'_>) -> String {
             change.id
         ),
         ProposedConfChange::V2(change) => {
-            let transition = match change.transition {
-                Transition::Auto => "ConfChangeTransitionAuto",
-                Transition::JointImplicit => "ConfChangeTransitionJointImplicit",
-                Transition::JointExplicit => "ConfChangeTransitionJointExplicit",
-            };
+            let transition = transition(change.transition);
             let single = |c: &ConfChangeSingle| format!("{{{} {}}}", kind(c.kind), number(c.node));
             let changes = list(change.changes.iter().map(single));
             format!("{{{transition} {changes} {}}}", list(change.context.iter()))
         }
+    }
+}
+
+/// Shows the change as v3.7.0 does, either version of it in the words of the second.
+pub(super) fn proto_text(change: ProposedConfChange<'_>) -> String {
+    let single = |what, node| format!(" changes:{{type:{} node_id:{}}}", kind(what), number(node));
+    let (transition, changes, context) = match change {
+        ProposedConfChange::V1(change) => (
+            self::transition(Transition::Auto),
+            single(change.kind, change.node),
+            &change.context,
+        ),
+        ProposedConfChange::V2(change) => (
+            self::transition(change.transition),
+            change
+                .changes
+                .iter()
+                .map(|c| single(c.kind, c.node))
+                .collect(),
+            &change.context,
+        ),
+    };
+    let context = match context.is_empty() {
+        true => String::new(),
+        false => format!(" context:{:?}", String::from_utf8_lossy(context)),
+    };
+    format!("transition:{transition}{changes}{context}")
+}
+
+fn transition(transition: Transition) -> &'static str {
+    match transition {
+        Transition::Auto => "ConfChangeTransitionAuto",
+        Transition::JointImplicit => "ConfChangeTransitionJointImplicit",
+        Transition::JointExplicit => "ConfChangeTransitionJointExplicit",
     }
 }
 

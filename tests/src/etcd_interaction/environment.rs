@@ -14,6 +14,7 @@ use super::describe;
 use super::node::{ELECTION_TIMEOUT_TICKS, HEARTBEAT_TIMEOUT_TICKS, Node, error_sentence};
 use super::output::{Level, Output};
 use crate::datadriven_script::Case;
+use crate::etcd_testdata::Version;
 
 /// Everything that a script acts on. Start each script with a new one.
 pub struct InteractionEnv {
@@ -29,17 +30,17 @@ type KindFilter = Option<MessageKind>;
 
 impl Default for InteractionEnv {
     fn default() -> InteractionEnv {
-        InteractionEnv::new()
+        InteractionEnv::new(Version::default())
     }
 }
 
 impl InteractionEnv {
-    /// An environment without nodes, which prints everything.
-    pub fn new() -> InteractionEnv {
+    /// An environment without nodes, which prints everything, in the words of that version.
+    pub fn new(version: Version) -> InteractionEnv {
         InteractionEnv {
             nodes: Vec::new(),
             in_flight: Vec::new(),
-            output: Rc::new(RefCell::new(Output::new())),
+            output: Rc::new(RefCell::new(Output::new(version))),
         }
     }
 
@@ -517,7 +518,7 @@ ok
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("script.txt");
         std::fs::write(&path, script).unwrap();
-        let mut environment = InteractionEnv::new();
+        let mut environment = InteractionEnv::default();
         run_script(&path, |case| environment.handle(case))
     }
 

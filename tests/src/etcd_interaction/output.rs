@@ -1,5 +1,7 @@
 //! What a command prints: lines of the environment and log lines, under one log level.
 
+use crate::etcd_testdata::Version;
+
 /// How important a line is; a line is shown if its level is at least that of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Level {
@@ -54,13 +56,16 @@ impl Level {
 pub(super) struct Output {
     text: String,
     pub(super) level: Level,
+    /// How it is worded.
+    pub(super) version: Version,
 }
 
 impl Output {
-    pub(super) fn new() -> Output {
+    pub(super) fn new(version: Version) -> Output {
         Output {
             text: String::new(),
             level: Level::Debug,
+            version,
         }
     }
 
@@ -107,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_level_shows_itself_and_what_is_graver() {
-        let mut output = Output::new();
+        let mut output = Output::new(Version::V3_6);
         output.level = Level::parse("warn").unwrap();
         output.log(Level::Info, "hidden");
         output.log(Level::Warn, "shown");
@@ -118,7 +123,7 @@ mod tests {
 
     #[test]
     fn the_highest_level_hides_everything() {
-        let mut output = Output::new();
+        let mut output = Output::new(Version::V3_6);
         output.level = Level::parse("NONE").unwrap();
         output.log(Level::Fatal, "hidden");
         output.print("hidden\n");
@@ -135,7 +140,7 @@ mod tests {
 
     #[test]
     fn indentation_nests() {
-        let mut output = Output::new();
+        let mut output = Output::new(Version::V3_6);
         output.print("a\n");
         let outer = output.take();
         output.print("b\n");

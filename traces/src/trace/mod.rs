@@ -125,7 +125,7 @@ pub struct Expected {
     pub view: NodeView,
     /// The messages that left, in any order; a message that left twice is here twice.
     pub sent: Vec<Emitted>,
-    /// The reads that were answered to clients of the server, in this order.
+    /// The reads of clients of the server that were answered or given up, in this order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub read_states: Vec<ReadState>,
 }

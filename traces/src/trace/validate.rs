@@ -151,7 +151,7 @@ pub fn check_step(config: &Config, step: &Step) -> Result<(), Wrong> {
     let path = "expect.read_states";
     for ReadState { context, index } in &expected.read_states {
         check_context(*context, path)?;
-        check_number(index.0, path)?;
+        check_number(index.map_or(0, |index| index.0), path)?;
     }
     check_view(config, server, &expected.view)
 }
@@ -392,6 +392,7 @@ fn check_view(config: &Config, server: ServerId, view: &NodeView) -> Result<(), 
         unconfirmed_reads,
         confirmed_reads,
         handed_over,
+        forwarded_reads,
         durable,
         stable,
         unstable_snapshot,
@@ -462,6 +463,14 @@ fn check_view(config: &Config, server: ServerId, view: &NodeView) -> Result<(), 
         &at("handed_over"),
         || "must be left out: only a leader hands over".to_owned(),
     )?;
+    for context in forwarded_reads {
+        check_context(*context, &at("forwarded_reads"))?;
+    }
+    let follows = *role == Role::Follower && leader.is_some();
+    let waits = follows || forwarded_reads.is_empty();
+    ensure(waits, &at("forwarded_reads"), || {
+        "must be left out: only a follower of a leader passes reads on".to_owned()
+    })?;
 
     let asks = matches!(role, Role::PreCandidate | Role::Candidate);
     ensure(asks || votes.is_empty(), &at("votes"), || {

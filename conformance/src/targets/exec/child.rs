@@ -241,7 +241,6 @@ impl<R: ReplyLine> Connection<R> {
             stderr: lines.iter().cloned().collect(),
         }
     }
-
 }
 
 impl<R> Connection<R> {

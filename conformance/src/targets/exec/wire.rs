@@ -119,9 +119,22 @@ impl Reply {
     /// # Errors
     /// What is wrong with it, for people.
     pub fn parse(line: &str) -> Result<Reply, String> {
-        let raw: RawReply = serde_json::from_str(line).map_err(|error| error.to_string())?;
-        raw.check()
+        match serde_json::from_str::<RawReply>(line) {
+            Ok(raw) => raw.check(),
+            Err(_) if has_opaque_messages(line) => Err(
+                "its messages are opaque, so it is not compared with the specification: `lockstep check --target` \
+                 explores it"
+                    .to_owned(),
+            ),
+            Err(error) => Err(error.to_string()),
+        }
     }
+}
+
+/// Whether a line is the description of a program with opaque messages.
+fn has_opaque_messages(line: &str) -> bool {
+    let value: Option<serde_json::Value> = serde_json::from_str(line).ok();
+    value.is_some_and(|it| it["op"] == "describe" && it["messages"] == "opaque")
 }
 
 /// Every key that a reply may have. A tagged enum would read each line twice, and would not take the
@@ -276,6 +289,7 @@ pub struct WireView {
     applies: Vec<Index>,
     postponed_reads: Vec<ReadRequest>,
     unconfirmed_reads: Vec<UnconfirmedRead>,
+    forwarded_reads: Vec<u64>,
     confirmed_reads: u64,
     handed_over: bool,
 }
@@ -362,6 +376,7 @@ impl WireView {
             applies: self.applies,
             postponed_reads: self.postponed_reads,
             unconfirmed_reads: self.unconfirmed_reads,
+            forwarded_reads: self.forwarded_reads,
             confirmed_reads: self.confirmed_reads,
             handed_over: self.handed_over,
         })
@@ -490,6 +505,7 @@ mod tests {
                 index: Index(1),
                 acks: [id(1)].into(),
             }],
+            forwarded_reads: vec![1],
             confirmed_reads: 1,
             handed_over: true,
             durable: DurableImage {
@@ -512,7 +528,8 @@ mod tests {
     fn a_durable_log_of_its_own_may_have_no_snapshot() {
         let snapshot = r#""snapshot":{"index":1,"term":1,"configuration":{"voters":[1]}}"#;
         let durable = |log: &str| {
-            let json = format!(r#"{{{snapshot},"durable":{{"term":1,"vote":null,"commit":0{log}}}}}"#);
+            let json =
+                format!(r#"{{{snapshot},"durable":{{"term":1,"vote":null,"commit":0{log}}}}}"#);
             view_of(&json, FieldSet::NONE).unwrap().durable.snapshot
         };
         assert_eq!(durable("").map(|it| it.index), Some(Index(1)));
@@ -584,6 +601,13 @@ mod tests {
         assert_eq!(error, "`results` is missing");
         assert!(Reply::parse("Segmentation fault").is_err());
         assert!(Reply::parse(r#"{"op":"dance"}"#).is_err());
+    }
+
+    #[test]
+    fn a_program_with_opaque_messages_is_told_where_it_belongs() {
+        let line = r#"{"op":"describe","protocol":2,"messages":"opaque","inputs":{}}"#;
+        let error = Reply::parse(line).unwrap_err();
+        assert!(error.contains("lockstep check --target"), "{error}");
     }
 
     #[test]

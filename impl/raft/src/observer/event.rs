@@ -509,7 +509,7 @@ pub enum Event<'a> {
     },
 
     // ----- Reads -----
-    /// A request to read was dropped, since no leader is known.
+    /// A request to read was dropped, since no leader is known, or since it is this server's own that came back.
     ReadIndexDropped {
         /// The term.
         term: Term,

@@ -11,6 +11,9 @@ use crate::text;
 
 const RECORDED: &str = include_str!("../wire_data/raftpb.tsv");
 
+/// The same values, by name, as v3.7 writes them if no zero was ever set.
+const WITHOUT_ZEROS: &str = include_str!("../wire_data/raftpb-3.7.tsv");
+
 /// One line of the file.
 pub struct Case {
     pub name: &'static str,
@@ -26,16 +29,19 @@ pub fn cases() -> Vec<Case> {
             .collect::<Vec<_>>()
             .try_into()
             .expect("four fields");
-        let byte = |at| u8::from_str_radix(&hex[at..at + 2], 16).expect("hexadecimal");
-        let bytes = (0..hex.len()).step_by(2).map(byte).collect();
         Case {
             name,
             kind,
-            bytes,
+            bytes: bytes(hex),
             fields,
         }
     };
     RECORDED.lines().map(case).collect()
+}
+
+fn bytes(hex: &str) -> Bytes {
+    let byte = |at| u8::from_str_radix(&hex[at..at + 2], 16).expect("hexadecimal");
+    (0..hex.len()).step_by(2).map(byte).collect()
 }
 
 /// The bytes say what the fields say, and the same fields become the same bytes.
@@ -75,6 +81,48 @@ fn what_etcd_wrote_is_read_and_written_the_same() {
             other => panic!("{other} is a type that nobody checks"),
         }
     }
+}
+
+/// Other bytes for the value of a case say the same.
+fn reads_the_same<T: Wire + PartialEq + std::fmt::Debug>(
+    case: &Case,
+    other: &Bytes,
+    show: impl Fn(&T::Raw) -> String,
+) {
+    let raw = T::Raw::decode(other.clone()).expect(case.name);
+    assert_eq!(show(&raw), case.fields, "{}", case.name);
+    assert_eq!(
+        wire::decode::<T>(other.clone()),
+        wire::decode::<T>(case.bytes.clone()),
+        "{}",
+        case.name
+    );
+}
+
+/// Since v3.7 the fields have presence, and what was never set is not written. With everything set v3.7 writes what v3.6
+/// did, which the program that records the bytes checks.
+#[test]
+fn what_newer_etcd_leaves_out_is_zero() {
+    let (cases, lines) = (cases(), WITHOUT_ZEROS.lines());
+    assert_eq!(cases.len(), lines.clone().count());
+    let mut shorter = 0;
+    for (case, line) in cases.iter().zip(lines) {
+        let (name, hex) = line.split_once('\t').expect("a name and bytes");
+        assert_eq!(name, case.name);
+        let other = bytes(hex);
+        shorter += usize::from(other.len() < case.bytes.len());
+        match case.kind {
+            "Message" => reads_the_same::<Message>(case, &other, text::message),
+            "Entry" => reads_the_same::<Entry>(case, &other, text::entry),
+            "HardState" => reads_the_same::<HardState>(case, &other, text::hard_state),
+            "ConfState" => reads_the_same::<ConfState>(case, &other, text::conf_state),
+            "Snapshot" => reads_the_same::<Snapshot>(case, &other, text::snapshot),
+            "ConfChange" => reads_the_same::<ConfChange>(case, &other, text::conf_change),
+            "ConfChangeV2" => reads_the_same::<ConfChangeV2>(case, &other, text::conf_change_v2),
+            other => panic!("{other} is a type that nobody checks"),
+        }
+    }
+    assert!(shorter > cases.len() / 2, "{shorter}");
 }
 
 /// The types of messages that a server of etcd sends to itself.

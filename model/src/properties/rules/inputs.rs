@@ -100,9 +100,6 @@ fn ignores_idle_inputs(it: &Applied<'_>) -> bool {
     let mut idle = LocalEvents::that_mean_nothing(it.next, it.settings);
     let told = idle.all(|stimulus| {
         let expected = match stimulus {
-            Stimulus::ReadIndex(_) if it.next.role == Role::Leader => {
-                Outcome::Refused(Refusal::NoLease)
-            }
             Stimulus::ReadIndex(_) => Outcome::Refused(Refusal::NoLeader),
             Stimulus::Propose(_) | Stimulus::ProposeConfChange(_) => {
                 Outcome::Refused(Refusal::ProposalDropped)

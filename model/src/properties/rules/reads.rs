@@ -2,6 +2,8 @@
 
 use super::{Applied, TransitionProperty, rule};
 use crate::cluster::Action;
+use crate::dialect::Departure;
+use crate::history::Answered;
 use crate::ids::{Id, IdSet};
 use crate::message::{Body, Message};
 use crate::server::{Queue, Request, Server, Unconfirmed};
@@ -12,7 +14,8 @@ pub(super) const ALL: &[TransitionProperty] = &[
     rule!(
         "read_forwarded_step",
         "a follower that is asked for a read \"could issue a request to the leader that just asks for a current \
-         readIndex\" (thesis, section 6.4); who knows no leader answers nothing",
+         readIndex\" (thesis, section 6.4), and keeps account of what its own clients wait for; who knows no leader \
+         answers nothing",
         |it: &Applied<'_>| is_asked(it) && it.i.role != Role::Leader => is_passed_on
     ),
     rule!(
@@ -30,15 +33,21 @@ pub(super) const ALL: &[TransitionProperty] = &[
     rule!(
         "read_round_step",
         "\"it issues a new round of heartbeats and waits for their acknowledgments from a majority of the cluster\" \
-         (thesis, section 6.4): one to each, with the number of the read",
-        |it: &Applied<'_>| is_taken(it) && it.settings.reads == Reads::Safe => begins_round
+         (thesis, section 6.4), unless it has a lease: one to each, with the number of the read",
+        |it: &Applied<'_>| is_taken(it) && !has_lease(it) => begins_round
     ),
     rule!(
         "round_confirmed_step",
         "\"once these acknowledgments are received, the leader knows that there could not have existed a leader for a \
          greater term at the moment it sent the heartbeats\" (thesis, section 6.4): what a quorum has confirmed by answers \
          to its round, or to later ones, is answered with all before it, and nothing else",
-        |it: &Applied<'_>| is_answered(it) && it.settings.reads == Reads::Safe => confirms
+        is_answered => confirms
+    ),
+    rule!(
+        "reads_recounted_step",
+        "the quorum is one of the configuration in use (thesis, sections 4.1 and 6.4): a leader that changes it answers the \
+         reads that are confirmed by who has answered already, with all before them, and no others",
+        |it: &Applied<'_>| may_recount(it) && it.next.votes() => are_recounted
     ),
     rule!(
         "read_alone_step",
@@ -47,10 +56,10 @@ pub(super) const ALL: &[TransitionProperty] = &[
     ),
     rule!(
         "lease_read_step",
-        "\"until the lease expires, the leader will service read-only requests locally\" (thesis, section 6.4.1), and \
-         not once it has told a server to campaign, whose request \"other servers\" process \"even when they believe a \
-         current cluster leader exists\" (section 4.2.3)",
-        |it: &Applied<'_>| is_taken(it) && it.settings.reads == Reads::LeaseBased => answers_by_lease
+        "\"until the lease expires, the leader will service read-only requests locally\" (thesis, section 6.4.1): it votes, \
+         a quorum was active since its last quorum check, and it has not told a server to campaign, whose request \
+         \"other servers\" process \"even when they believe a current cluster leader exists\" (section 4.2.3)",
+        |it: &Applied<'_>| is_taken(it) && has_lease(it) => is_answered_at_once
     ),
     rule!(
         "handed_over_step",
@@ -70,29 +79,67 @@ pub(super) const ALL: &[TransitionProperty] = &[
             let explained = is_taken(it)
                 || is_answered(it)
                 || commits_first(it)
+                || may_recount(it)
                 || asks_leader(it) && has_committed(it.i);
             explained || is_told_by_leader(it) && answers(it) == told(it)
         }
     ),
     rule!(
         "read_response_step",
-        "the answer of the leader is handed to the client (thesis, section 6.4), unless the server does not follow it",
-        is_told_by_leader => |it: &Applied<'_>| answers(it) == told(it)
+        "the answer of the leader is handed to the client that waits longest for it (thesis, section 6.4)",
+        is_told_by_leader => takes_answer
+    ),
+    rule!(
+        "late_answer_step",
+        "an answer that no read waits for is handed to nobody, and a read that comes back is not taken up again: the \
+         client was told, by an answer or that the read was given up",
+        |it: &Applied<'_>| it.follows_up() && (is_late(it) || comes_back(it)) => changes_nothing
     ),
     rule!(
         "reads_kept_step",
-        "reads that wait for a commit wait until there is one, whoever leads; those that wait for a round do so as long \
-         as the leader leads (etcd's raft)",
+        "reads wait as long as the leader leads, or is followed (thesis, section 6.4)",
         |it: &Applied<'_>| it.i.reads.is_some() => are_kept
     ),
+    rule!(
+        "reads_given_up_step",
+        "\"a leader [..] could be superseded by a newer leader of which it is unaware\" (thesis, section 6.4), and the \
+         reads that it took, or was sent, end with its leadership: those that wait for a round, for a commit, and those \
+         that were passed on, in this order",
+        |it: &Applied<'_>| it.keeps_account() && (gives_up(it) || ends(it) && it.i.reads.is_some()) => are_given_up
+    ),
+    rule!(
+        "reads_conserved_step",
+        "every client is told once what became of its read (thesis, section 6.4, leaves that to the application): what \
+         waited or was accepted waits afterwards, or is answered, or given up, as long as the server is there",
+        |it: &Applied<'_>| it.keeps_account() && !restarts(it) && concerns_clients(it) => are_conserved
+    ),
 ];
+
+impl Server {
+    /// Whether it is a voter of its configuration.
+    fn votes(&self) -> bool {
+        self.configuration.all_voters().contains(self.id)
+    }
+}
+
+impl Applied<'_> {
+    /// Whether a follower keeps account of the reads that it passed on. That of etcd's raft does not.
+    fn follows_up(&self) -> bool {
+        !self.settings.departs(Departure::ReadsLostSilently)
+    }
+
+    /// Whether every read of an own client is accounted for until the leadership ends.
+    fn keeps_account(&self) -> bool {
+        self.follows_up() && !self.settings.departs(Departure::PostponedReadsStay)
+    }
+}
 
 /// What waits at a server.
 fn queue(i: &Server) -> Queue {
     i.reads.as_deref().cloned().unwrap_or_default()
 }
 
-/// The read that a client asks for, here or at the server that passed it on.
+/// The read that a client asks for, here or at the server that passed it on. One that [comes back](comes_back) is none.
 fn asked(it: &Applied<'_>) -> Option<Request> {
     let here = |context| {
         Some(Request {
@@ -103,12 +150,18 @@ fn asked(it: &Applied<'_>) -> Option<Request> {
     match (it.action, it.message.map(|m| &m.body)) {
         (Action::ReadIndex(_), _) => here(1),
         (Action::ReadOtherIndex(_), _) => here(2),
-        (_, Some(Body::ReadIndex { origin, context })) => Some(Request {
+        (_, Some(Body::ReadIndex { origin, context })) if !comes_back(it) => Some(Request {
             origin: *origin,
             context: *context,
         }),
         _ => None,
     }
+}
+
+/// Whether another server passes on a read that came from here.
+fn comes_back(it: &Applied<'_>) -> bool {
+    let own = |m: &&Message| matches!(m.body, Body::ReadIndex { origin, .. } if origin == it.i.id);
+    it.follows_up() && it.message.filter(own).is_some()
 }
 
 fn is_asked(it: &Applied<'_>) -> bool {
@@ -137,10 +190,27 @@ fn commits_first(it: &Applied<'_>) -> bool {
     it.leads() && new && terms.any(|term| term == Some(it.next.term))
 }
 
+/// Whether a leader that answers by lease has one: it votes, a quorum was active lately, and it has told nobody to campaign.
+fn has_lease(it: &Applied<'_>) -> bool {
+    let departs = |departure| it.settings.departs(departure);
+    let mut quorum = IdSet::EMPTY;
+    quorum.insert(it.i.id);
+    for j in it.others() {
+        if it.i.peer(j).is_some_and(|peer| peer.recent_active) {
+            quorum.insert(j);
+        }
+    }
+    let active = it.votes() && it.i.configuration.is_quorum(quorum);
+    it.settings.reads == Reads::LeaseBased
+        && it.settings.check_quorum
+        && !queue(it.i).handed_over
+        && (active || departs(Departure::LeaseWithoutActivity))
+}
+
 /// Everything that is answered in the step: the server whose client it is for, the context and the index.
 fn answers(it: &Applied<'_>) -> Vec<(Id, u8, u32)> {
     let here = it.answered.iter();
-    let here = here.map(|it| (it.server, it.state.context, it.state.index));
+    let here = here.filter_map(|it| Some((it.server, it.state.context, it.state.index?)));
     let mut answers: Vec<_> = here.collect();
     answers.extend(it.sent().into_iter().filter_map(|m| match m.body {
         Body::ReadIndexResponse { context, index } => Some((m.to, context, index)),
@@ -152,7 +222,8 @@ fn answers(it: &Applied<'_>) -> Vec<(Id, u8, u32)> {
 
 fn answers_something(it: &Applied<'_>) -> bool {
     let responds = |m: &Message| matches!(m.body, Body::ReadIndexResponse { .. });
-    !it.answered.is_empty() || it.sends_some(|m| responds(m) && m.from == it.i.id)
+    let here = it.answered.iter().any(|it| it.state.index.is_some());
+    here || it.sends_some(|m| responds(m) && m.from == it.i.id)
 }
 
 fn is_passed_on(it: &Applied<'_>) -> bool {
@@ -161,7 +232,12 @@ fn is_passed_on(it: &Applied<'_>) -> bool {
         let Request { origin, context } = request;
         (leader, 0, Body::ReadIndex { origin, context })
     });
-    it.i == it.next && it.answered.is_empty() && it.sends(passed_on)
+    let mut reads = queue(it.i);
+    if !it.settings.departs(Departure::ReadsLostSilently) && leader.is_some() {
+        let own = asked(it).filter(|request| request.origin == it.i.id);
+        reads.forwarded.extend(own.map(|request| request.context));
+    }
+    *it.next == with(it, reads) && it.answered.is_empty() && it.sends(passed_on)
 }
 
 /// The server before the step, with other reads waiting.
@@ -222,18 +298,12 @@ fn are_released(it: &Applied<'_>) -> bool {
         .map(|(origin, context, _)| (*origin, *context))
         .eq(asked)
         && answered.iter().all(|(.., index)| of_term(*index));
-    // A leader that removes itself by what it commits has lost what it began.
+    // A leader that removes itself by what it commits gives up what it began.
     let gone = it.next.role != Role::Leader && answered.is_empty();
-    let settled = match it.settings.reads {
-        Reads::Safe => {
-            let begun = requests(&new.unconfirmed) == old.postponed
-                && new.unconfirmed.iter().all(|read| of_term(read.index))
-                && beats(it, old.postponed.len() as u32);
-            begun && answered.is_empty() || all_answered || gone
-        }
-        _ => all_answered || queue(it.next).handed_over && answered.is_empty() || gone,
-    };
-    new.postponed.is_empty() && settled
+    let begun = requests(&new.unconfirmed) == old.postponed
+        && new.unconfirmed.iter().all(|read| of_term(read.index))
+        && beats(it, old.postponed.len() as u32);
+    new.postponed.is_empty() && (begun && answered.is_empty() || all_answered || gone)
 }
 
 /// Whether an answer to a round of heartbeats reaches the leader that began it.
@@ -283,18 +353,66 @@ fn is_answered_at_once(it: &Applied<'_>) -> bool {
         && it.sent().len() + it.answered.len() == 1
 }
 
-fn answers_by_lease(it: &Applied<'_>) -> bool {
-    if queue(it.i).handed_over {
-        return it.i == it.next && it.answered.is_empty() && it.sends([]);
-    }
-    it.settings.check_quorum && is_answered_at_once(it)
+/// Whether a leader uses another configuration while reads wait for their rounds.
+fn may_recount(it: &Applied<'_>) -> bool {
+    let departs = it.settings.departs(Departure::RoundsNotRecounted);
+    it.still_leads() && it.reconfigures() && !queue(it.i).unconfirmed.is_empty() && !departs
+}
+
+fn are_recounted(it: &Applied<'_>) -> bool {
+    let (old, new) = (queue(it.i), queue(it.next));
+    let is_quorum = |read: &Unconfirmed| it.next.configuration.is_quorum(read.acks);
+    let confirmed = old.unconfirmed.iter().rposition(is_quorum);
+    let confirmed = confirmed.map_or(0, |at| at + 1);
+    let count = old.unconfirmed.len().saturating_sub(new.unconfirmed.len());
+    // Several changes are used one after the other.
+    let at_once = it.applied().count() > 1;
+    let (done, waiting) = old.unconfirmed.split_at(count);
+    let mut expected: Vec<_> = done
+        .iter()
+        .map(|read| (read.request.origin, read.request.context, read.index))
+        .collect();
+    expected.sort_unstable();
+    (count == confirmed || at_once && count > confirmed)
+        && waiting == new.unconfirmed
+        && new.confirmed == old.confirmed + count as u32
+        && answers(it) == expected
+}
+
+/// Whether the answer of a leader reaches a server that follows it, of whose clients one waits for it.
+fn is_told_by_leader(it: &Applied<'_>) -> bool {
+    let waits = told(it)
+        .iter()
+        .all(|(_, context, _)| queue(it.i).forwarded.contains(context));
+    let departs = it.settings.departs(Departure::ReadsLostSilently);
+    answer_arrives(it) && (departs || waits && follows_on(it))
 }
 
 /// Whether the answer of a leader reaches a server that follows it, or does so now.
-fn is_told_by_leader(it: &Applied<'_>) -> bool {
+fn answer_arrives(it: &Applied<'_>) -> bool {
     let answers = |m: &&Message| matches!(m.body, Body::ReadIndexResponse { .. });
     let follows = it.next.role == Role::Follower;
     follows && it.current().filter(answers).is_some()
+}
+
+/// Whether an answer reaches a server that does not wait for it.
+fn is_late(it: &Applied<'_>) -> bool {
+    answer_arrives(it) && it.i.term == it.next.term && !is_told_by_leader(it)
+}
+
+fn takes_answer(it: &Applied<'_>) -> bool {
+    let mut reads = queue(it.i);
+    for (_, context, _) in told(it) {
+        let mut waiting = reads.forwarded.iter();
+        if let Some(oldest) = waiting.position(|it| *it == context) {
+            reads.forwarded.remove(oldest);
+        }
+    }
+    answers(it) == told(it) && it.answered.len() == 1 && queue(it.next) == reads
+}
+
+fn changes_nothing(it: &Applied<'_>) -> bool {
+    it.i == it.next && it.answered.is_empty() && it.sends([])
 }
 
 /// What that answer says.
@@ -306,15 +424,80 @@ fn told(it: &Applied<'_>) -> Vec<(Id, u8, u32)> {
     answer.into_iter().collect()
 }
 
+fn restarts(it: &Applied<'_>) -> bool {
+    matches!(it.action, Action::Restart(_) | Action::RestartKeeping(..))
+}
+
+/// Whether the server follows the same leader in the same term before and afterwards.
+fn follows_on(it: &Applied<'_>) -> bool {
+    let of = |i: &Server| (i.role, i.term, i.leader);
+    it.i.role == Role::Follower && of(it.i) == of(it.next)
+}
+
+/// Whether the leadership of the server ends, or that of the leader that it follows.
+fn ends(it: &Applied<'_>) -> bool {
+    !restarts(it) && !it.still_leads() && !follows_on(it)
+}
+
 fn are_kept(it: &Applied<'_>) -> bool {
     let (old, new) = (queue(it.i), queue(it.next));
-    let restarts = matches!(it.action, Action::Restart(_) | Action::RestartKeeping(..));
-    let postponed =
-        restarts || commits_first(it) || asks_leader(it) || new.postponed == old.postponed;
+    let stay = it.settings.departs(Departure::PostponedReadsStay);
+    let postponed = match restarts(it) || !it.still_leads() && !stay {
+        true => new.postponed.is_empty(),
+        false => commits_first(it) || asks_leader(it) || new.postponed == old.postponed,
+    };
     let waiting = !it.still_leads()
         || commits_first(it)
         || is_taken(it)
         || is_answered(it)
+        || may_recount(it)
         || (&new.unconfirmed, new.confirmed) == (&old.unconfirmed, old.confirmed);
-    postponed && waiting
+    let forwarded = match follows_on(it) && !restarts(it) {
+        true => is_asked(it) || is_told_by_leader(it) || new.forwarded == old.forwarded,
+        false => new.forwarded.is_empty(),
+    };
+    postponed && waiting && forwarded
+}
+
+/// Whether a client is told that its read is given up.
+fn gives_up(it: &Applied<'_>) -> bool {
+    it.answered.iter().any(|it| it.state.index.is_none())
+}
+
+/// The contexts of the reads of own clients that wait for a round, for a commit, and for an answer of another leader.
+fn own_reads(i: &Server) -> Vec<u8> {
+    let reads = queue(i);
+    let unconfirmed = reads.unconfirmed.iter().map(|read| read.request);
+    let own = unconfirmed.chain(reads.postponed);
+    let own = own.filter(|request| request.origin == i.id);
+    own.map(|request| request.context)
+        .chain(reads.forwarded)
+        .collect()
+}
+
+fn are_given_up(it: &Applied<'_>) -> bool {
+    let (answered, given_up): (Vec<_>, Vec<_>) =
+        it.answered.iter().partition(|it| it.state.index.is_some());
+    let given_up = given_up.into_iter().map(|it: &Answered| it.state.context);
+    // What is answered first in the same step is one of those that come first.
+    let waiting = own_reads(it.i).into_iter().skip(answered.len());
+    ends(it) && waiting.eq(given_up) && queue(it.next) == Queue::default()
+}
+
+/// Whether a client of the server asks, waits, or is told something.
+fn concerns_clients(it: &Applied<'_>) -> bool {
+    !it.answered.is_empty() || it.i.reads.is_some() || is_asked(it)
+}
+
+fn are_conserved(it: &Applied<'_>) -> bool {
+    let accepts = it.i.role == Role::Leader || it.i.role == Role::Follower && it.i.leader.is_some();
+    let of_own_client = |request: &Request| accepts && request.origin == it.i.id;
+    let accepted = asked(it).filter(of_own_client);
+    let mut before = own_reads(it.i);
+    before.extend(accepted.map(|request| request.context));
+    let mut after = own_reads(it.next);
+    after.extend(it.answered.iter().map(|it| it.state.context));
+    before.sort_unstable();
+    after.sort_unstable();
+    before == after
 }

@@ -1,11 +1,13 @@
 //! Asynchronous storage (paper, section 5 and figure 2; thesis, sections 3.8 and 10.2.1; etcd's raft,
 //! `AsyncStorageWrites`).
 
-use super::inputs::{changes, ignores};
+use super::inputs::changes;
 use super::{Applied, TransitionProperty, may_campaign, rule};
 use crate::cluster::Action;
 use crate::message::{Body, Message};
-use crate::server::{Append, HardState, Image, Server, Stimulus, Storage, configuration_at};
+use crate::server::{
+    Append, HardState, Image, Outbox, Server, Stimulus, Storage, configuration_at,
+};
 use lockstep_traces::{Outcome, Role};
 
 pub(super) const ALL: &[TransitionProperty] = &[
@@ -97,7 +99,7 @@ pub(super) const ALL: &[TransitionProperty] = &[
         |it: &Applied<'_>| {
             let votes = it.next.configuration.all_voters().contains(it.next.id);
             is_async(it) && changes(it) && votes && !may_campaign(it.next)
-        } => |it: &Applied<'_>| ignores(it, Stimulus::Timeout, Outcome::Accepted)
+        } => does_not_campaign
     ),
     rule!(
         "crash_step",
@@ -106,6 +108,18 @@ pub(super) const ALL: &[TransitionProperty] = &[
         |it: &Applied<'_>| it.crashes() => comes_back
     ),
 ];
+
+/// Whether the timer of the server, if it fires, ends at most its lease.
+fn does_not_campaign(it: &Applied<'_>) -> bool {
+    let mut server = it.next.clone();
+    let mut outbox = Outbox::new();
+    let outcome = server.advance(it.settings, Stimulus::Timeout, &mut outbox);
+    let expected = Server {
+        lease: false,
+        ..it.next.clone()
+    };
+    outcome == Outcome::Accepted && outbox.is_empty() && server == expected
+}
 
 fn is_async(it: &Applied<'_>) -> bool {
     it.settings.is_async

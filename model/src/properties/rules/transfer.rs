@@ -109,12 +109,14 @@ pub(super) const ALL: &[TransitionProperty] = &[
     ),
     rule!(
         "forget_leader_step",
-        "a follower that is told to forgets its leader, and with it the lease, and nothing else (etcd's \
-         raft, ForgetLeader)",
+        "a follower that is told to forgets its leader, and with it the lease and the reads that it passed on, and \
+         nothing else (etcd's raft, ForgetLeader)",
         |it: &Applied<'_>| matches!(it.action, Action::ForgetLeader(_)) => |it: &Applied<'_>| {
             let forgotten = Server {
                 leader: None,
                 lease: false,
+                // The properties of reads look at these.
+                reads: it.next.reads.clone(),
                 ..it.i.clone()
             };
             let follows = it.i.role == Role::Follower;

@@ -10,11 +10,12 @@ use lockstep_raft::observer::{
 };
 use lockstep_raft::{ConfState, DropReason, EntryId, Event, MessageKind, NodeId, Observer, Term};
 
-use super::conf_change::go_struct;
+use super::conf_change::{go_struct, proto_text};
 use super::describe::{message_kind, number};
 use super::go_text::list;
 use super::node::error_sentence;
 use super::output::{Level, Output};
+use crate::etcd_testdata::Version;
 
 /// Writes a line for each event of one node.
 pub(super) struct LogLines {
@@ -40,6 +41,7 @@ impl Observer for LogLines {
         let line = Line {
             own: hex(self.id),
             lease_ticks: self.lease_ticks,
+            version: self.output.borrow().version,
         };
         if let Some((level, sentence)) = line.of(event) {
             self.output.borrow_mut().log(level, &sentence);
@@ -91,6 +93,7 @@ struct Line {
     /// The node's own number.
     own: String,
     lease_ticks: i64,
+    version: Version,
 }
 
 type LevelAndSentence = (Level, String);
@@ -309,7 +312,10 @@ impl Line {
                 config,
                 obstacle,
             } => {
-                let change = go_struct(*change);
+                let change = match self.version {
+                    Version::V3_6 => go_struct(*change),
+                    Version::V3_7 => proto_text(*change),
+                };
                 let why = conf_change_obstacle(*obstacle)?;
                 let sentence =
                     format!("{own} ignoring conf change {change} at config {config}: {why}");

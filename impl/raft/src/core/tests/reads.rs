@@ -338,6 +338,22 @@ fn a_follower_gives_up_its_reads_when_it_loses_its_leader() {
     }
 }
 
+/// Server 2 passes a read on, becomes leader, and gets it back from the old leader, which follows it now.
+#[test]
+fn a_read_that_comes_back_was_given_up() {
+    let mut cluster = Cluster::new(3, |_| ());
+    cluster.elect(1);
+    ask(&mut cluster, 2, "r");
+    cluster.work(2);
+    let context = Bytes::from("r");
+    let came_back = message(2, 2, 0, Body::ReadIndex { context });
+    cluster.elect(2);
+    cluster.network.clear();
+    cluster.deliver(came_back);
+    let ready = cluster.work(2);
+    assert_eq!(ready, [], "no round begins, and nobody is answered");
+}
+
 #[test]
 fn a_read_gets_one_answer() {
     let mut cluster = Cluster::new(3, |_| ());
