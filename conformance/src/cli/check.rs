@@ -53,7 +53,7 @@ pub struct CheckArgs {
         long = "departure",
         value_name = "NAME",
         value_parser = departure,
-        conflicts_with = "target"
+        conflicts_with_all = ["target", "plant"]
     )]
     departures: Vec<Departure>,
     /// Count states that differ only in the names of servers as one
@@ -101,16 +101,9 @@ impl CheckArgs {
     }
 
     /// The specification with the departures that were asked for.
-    ///
-    /// # Errors
-    /// A bug is seeded as well: one cause at a time.
-    fn dialect(&self) -> Result<Dialect, CliError> {
-        if !self.departures.is_empty() && self.plant.id().is_some() {
-            let text = "--departure and --plant each change a rule: one at a time";
-            return Err(CliError::Usage(text.to_owned()));
-        }
+    fn dialect(&self) -> Dialect {
         let departures = self.departures.iter().copied();
-        Ok(departures.fold(Dialect::ETCD, Dialect::with))
+        departures.fold(Dialect::ETCD, Dialect::with)
     }
 
     /// Where traces and checkpoints go.
@@ -221,7 +214,7 @@ pub fn threads(text: &str) -> Result<usize, String> {
 /// # Errors
 /// The options make no sense together, or the search cannot be done.
 pub fn run(args: &CheckArgs, progress: &Reporter) -> Result<Vec<Job>, CliError> {
-    let dialect = args.dialect()?;
+    let dialect = args.dialect();
     let chosen = args.model.choose_all()?.into_iter();
     let chosen = chosen.map(|it| it.in_dialect(dialect));
     let chosen: Vec<_> = chosen.map(|it| args.plant.within(it)).collect();

@@ -321,7 +321,8 @@ func appendDescription(line []byte, version string, chosen options) []byte {
 func departures(version, without string) []string {
 	all := []string{
 		"dropped-change-blocks", "auto-leave-waits", "leads-before-own-vote", "single-voter-reads-at-once",
-		"last-voter-not-asked", "lease-after-timeout-now",
+		"last-voter-not-asked", "lease-after-timeout-now", "lease-without-activity", "postponed-reads-stay",
+		"reads-lost-silently", "rounds-not-recounted",
 	}
 	if strings.HasPrefix(version, "v3.6.") {
 		all = append(all, "reads-by-context")
