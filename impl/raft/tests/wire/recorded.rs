@@ -84,15 +84,9 @@ fn what_etcd_wrote_is_read_and_written_the_same() {
 }
 
 /// Other bytes for the value of a case say the same.
-fn reads_the_same<T: Wire + PartialEq + std::fmt::Debug>(
-    case: &Case,
-    other: &Bytes,
-    show: impl Fn(&T::Raw) -> String,
-) {
-    let raw = T::Raw::decode(other.clone()).expect(case.name);
-    assert_eq!(show(&raw), case.fields, "{}", case.name);
+fn reads_the_same<T: Wire + PartialEq + std::fmt::Debug>(case: &Case, other: Bytes) {
     assert_eq!(
-        wire::decode::<T>(other.clone()),
+        wire::decode::<T>(other),
         wire::decode::<T>(case.bytes.clone()),
         "{}",
         case.name
@@ -112,13 +106,13 @@ fn what_newer_etcd_leaves_out_is_zero() {
         let other = bytes(hex);
         shorter += usize::from(other.len() < case.bytes.len());
         match case.kind {
-            "Message" => reads_the_same::<Message>(case, &other, text::message),
-            "Entry" => reads_the_same::<Entry>(case, &other, text::entry),
-            "HardState" => reads_the_same::<HardState>(case, &other, text::hard_state),
-            "ConfState" => reads_the_same::<ConfState>(case, &other, text::conf_state),
-            "Snapshot" => reads_the_same::<Snapshot>(case, &other, text::snapshot),
-            "ConfChange" => reads_the_same::<ConfChange>(case, &other, text::conf_change),
-            "ConfChangeV2" => reads_the_same::<ConfChangeV2>(case, &other, text::conf_change_v2),
+            "Message" => reads_the_same::<Message>(case, other),
+            "Entry" => reads_the_same::<Entry>(case, other),
+            "HardState" => reads_the_same::<HardState>(case, other),
+            "ConfState" => reads_the_same::<ConfState>(case, other),
+            "Snapshot" => reads_the_same::<Snapshot>(case, other),
+            "ConfChange" => reads_the_same::<ConfChange>(case, other),
+            "ConfChangeV2" => reads_the_same::<ConfChangeV2>(case, other),
             other => panic!("{other} is a type that nobody checks"),
         }
     }
