@@ -142,17 +142,27 @@ fn exhausted(program: &Program, servers: u64, bounds: &Bounds) -> [u64; 4] {
 /// The states of a Raft do not depend on the language that it is written in.
 #[test]
 fn the_examples_are_exhausted() {
-    let pair = [0, 0, 0, 0];
-    let three = [0, 0, 0, 0];
-    if python::is_here() {
-        let program = python_program(&targets().join("paper_raft.py"));
-        assert_eq!(exhausted(&program, 2, &PAIR), pair);
-        assert_eq!(exhausted(&program, 3, &THREE), three);
-    }
     let folder = tempfile::tempdir().expect("there is a place for temporary files");
-    if let Some(program) = go_program(folder.path(), &targets().join("paper-raft-go")) {
-        assert_eq!(exhausted(&program, 2, &PAIR), pair);
-        assert_eq!(exhausted(&program, 3, &THREE), three);
+    let python = python::is_here().then(|| python_program(&targets().join("paper_raft.py")));
+    let go = go_program(folder.path(), &targets().join("paper-raft-go"));
+    for (servers, bounds) in [(2, PAIR), (3, THREE)] {
+        let programs = [&python, &go].into_iter().flatten();
+        let counts: Vec<_> = programs
+            .map(|program| exhausted(program, servers, &bounds))
+            .collect();
+        if servers == 2 {
+            assert!(counts.iter().all(|[states, _, of_servers, asked]| [
+                *states,
+                *of_servers,
+                *asked
+            ] == [32_545, 64, 600]));
+        }
+        // Cluster states are many more than questions, and the same in both.
+        assert!(counts.iter().all(|[states, _, _, asked]| states > asked));
+        assert!(
+            counts.windows(2).all(|pair| pair[0] == pair[1]),
+            "{counts:?}"
+        );
     }
 }
 
@@ -162,7 +172,8 @@ struct Mistake {
     right: &'static str,
     wrong: &'static str,
     servers: u64,
-    found: (&'static str, u32),
+    /// The properties of which one is violated first, and the most steps that this may take.
+    found: (&'static [&'static str], u32),
 }
 
 const IN_PYTHON: [Mistake; 4] = [
@@ -171,28 +182,36 @@ const IN_PYTHON: [Mistake; 4] = [
         right: "        self.commit = 0\n",
         wrong: "        self.commit, self.vote = 0, None\n",
         servers: 2,
-        found: ("one_vote_per_term_step", 2),
+        found: (&["one_vote_per_term_step", "restart_step"], 2),
     },
     Mistake {
         name: "commits an entry of an older term by counting",
         right: " and self.term_at(index) == self.term:",
         wrong: ":",
         servers: 2,
-        found: ("current_term_commit_step", 0),
+        found: (&["current_term_commit_step"], 10),
     },
     Mistake {
         name: "truncates a matching log on a stale append",
         right: "            if self.term_at(index) != entry[0]:  # Not there, or in conflict.\n                del self.log[index - 1 :]\n                self.log.append(entry)\n",
         wrong: "            del self.log[index - 1 :]\n            self.log.append(entry)\n        del self.log[prev + len(entries) :]\n",
         servers: 2,
-        found: ("committed_entries_step", 0),
+        found: (
+            &[
+                "committed_entries_step",
+                "committed_on_quorum_inv",
+                "match_is_replicated_inv",
+                "well_formed_inv",
+            ],
+            12,
+        ),
     },
     Mistake {
         name: "grants votes to shorter logs",
         right: "message[\"last\"] >= self.last()",
         wrong: "True",
         servers: 2,
-        found: ("up_to_date_vote_inv", 0),
+        found: (&["up_to_date_vote_inv"], 6),
     },
 ];
 
@@ -232,7 +251,12 @@ fn finds(mistakes: &[Mistake], source: &Path, program: impl Fn(&Path, &Path) -> 
         else {
             panic!("{name} is not found: {}", found.checked.report.verdict);
         };
-        assert_eq!((property.as_str(), *depth), mistake.found, "{name}");
+        let (properties, most) = mistake.found;
+        assert!(
+            properties.contains(&property.as_str()),
+            "{name}: {property}"
+        );
+        assert!(*depth <= most, "{name}: {depth} steps");
         let path = found
             .checked
             .counterexample

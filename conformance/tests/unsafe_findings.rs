@@ -4,6 +4,7 @@
 //! every step what the trace says. `LOCKSTEP_REWRITE=1` writes the files anew; understand the difference before you
 //! commit it.
 
+#[expect(dead_code, reason = "the bounds are for tests that drive the targets")]
 mod opinions;
 
 use lockstep_conformance::path::{provenance, steps_along};
@@ -45,7 +46,7 @@ const FINDINGS: [Finding; 5] = [
         departure: Departure::SingleVoterReadsAtOnce,
         property: "linearizable_reads_inv",
         purpose: "A single voter that lost its commit index in a crash answers a read before it has committed in its term.",
-        steps: 0,
+        steps: 7,
         preset: None,
         model: single_voter,
         story: None,

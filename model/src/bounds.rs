@@ -262,7 +262,7 @@ pub enum Timing {
     Free,
     /// A follower's lease or timer ends only after an election timeout has passed at its leader since the last contact of
     /// that follower. Not enough for etcd's rule, by which a peer is active if it was heard from at any time of the last
-    /// interval.
+    /// interval, nor for that of the specification: an answer may arrive after the quorum check that came after it was sent.
     Elapsed,
     /// A follower's lease or timer ends only after its leader has found it silent for a whole election timeout and not
     /// heard from it since, and its answers do not arrive after that.

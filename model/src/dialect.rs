@@ -1,8 +1,9 @@
 //! Where other implementations depart from etcd's raft by design and with consequences for the state.
 //!
-//! The specification is etcd's raft, where that is safe. A *dialect* of it is a set of [`Departure`]s, each a
-//! different rule that is as safe as the one it replaces. They let an implementation that chose otherwise be
-//! held to everything else; a report lists them, and one that makes no difference has no place in a dialect.
+//! The specification is etcd's raft, where that is safe and tells clients what becomes of their reads. A *dialect* of
+//! it is a set of [`Departure`]s, each a different rule that is as safe as the one it replaces. They let an
+//! implementation that chose otherwise be held to everything else; a report lists them, and one that makes no
+//! difference has no place in a dialect.
 //!
 //! A departure that is [unsafe](Departure::is_unsafe) is a finding, not a dialect: with it the specification
 //! violates one of its properties, and the trace is one that the real library takes.
@@ -178,7 +179,7 @@ impl Departure {
             Departure::LeaseWithoutActivity => {
                 "a leader answers reads by lease until its quorum check fails, also when no quorum was active since \
                  the last one, or when it votes no more (etcd: sendMsgReadIndexResponse); what is supposed of \
-                 clocks covers it: a follower that the last check found active waits until the next"
+                 clocks (`Timing::Silent`) covers it: a follower that the last check found active waits until the next"
             }
             Departure::PostponedReadsStay => {
                 "reads that wait for the first commit of a term outlive the leadership, and are answered if the \

@@ -76,6 +76,7 @@ const PINNED: &[(&str, u64, u64, u32)] = &[
     ("lease-read", 222_595, 586_693, 34),
     ("lease-stale", 44_773, 108_433, 28),
     ("lease-transfer", 84_835, 237_343, 30),
+    ("lease-removal", 30_600, 75_976, 27),
     ("lease-transfer-failed", 101_677, 293_767, 25),
 ];
 

@@ -4,7 +4,8 @@ use lockstep_engine::{Search, Verdict};
 use lockstep_model::properties::NamedProperty;
 use lockstep_model::properties::state_properties;
 use lockstep_model::{
-    Action, Bounds, Cluster, ClusterState, Departure, Id, Preset, Server, Settings, Timing,
+    Action, Bounds, Budget, Cluster, ClusterState, ConfChange, Departure, Id, Preset, Server,
+    Settings, Timing,
 };
 use lockstep_traces::{
     Body, Config, Event, Index, Input, Message, Outcome, ReadState, Reads, Refusal, Role, ServerId,
@@ -220,6 +221,25 @@ fn pass_on_twice(story: &mut Story) {
     story.deliver(between(2, 3));
 }
 
+/// A follower that learns of a term by the answer to its read has given the read up before it looks at the answer.
+#[test]
+fn an_answer_of_a_later_term_comes_too_late() {
+    let mut story = Story::new(&SAFE);
+    story.elect(1);
+    story.act(Action::ReadIndex(name(3)));
+    story.act(Action::Restart(name(1)));
+    story.act(Action::Timeout(name(1)));
+    let is_answer = |m: &Message| matches!(m.body, Body::ReadIndexResponse { .. });
+    story.deliver_all(|m| m.to != id(3) && !is_read(m));
+    assert_eq!(story.server(1).role(), Role::Leader);
+    story.deliver(is_read);
+    story.deliver_all(|m| m.to != id(3));
+    assert_eq!(story.server(3).term(), Term(1));
+    story.deliver(is_answer);
+    assert_eq!(story.server(3).term(), Term(2));
+    assert_eq!(story.told, [given_up(1)]);
+}
+
 /// Whoever leads gets back what it passed on as a follower: that read is over.
 #[test]
 fn a_read_that_comes_back_is_not_taken_up() {
@@ -366,6 +386,51 @@ fn an_answer_goes_to_the_oldest_read_of_its_context_and_only_once() {
     assert_eq!(view.forwarded_reads, [0; 0]);
 }
 
+/// Of four voters one is removed: two are a quorum of those who stay. Only the read that two have answered is confirmed.
+#[test]
+fn a_change_of_the_configuration_counts_again() {
+    let config = Config {
+        servers: 4,
+        voters: ServerSet::of(&[1, 2, 3, 4]),
+        ..SAFE
+    };
+    for (departures, expected, waiting) in [
+        (&[][..], &[read(2, 1), read(1, 1)][..], 1),
+        (&[Departure::RoundsNotRecounted], &[], 3),
+    ] {
+        let mut story = Story::departing(&config, departures);
+        story.cluster = Cluster::new(
+            *story.cluster.settings(),
+            Bounds {
+                changes: [(ConfChange::LEAVE_JOINT.remove(4), Budget::Unlimited); 2],
+                ..Bounds::UNLIMITED
+            },
+        );
+        story.elect(1);
+        let is_append = |m: &Message| {
+            matches!(
+                m.body,
+                Body::AppendEntries { .. } | Body::AppendEntriesResponse { .. }
+            )
+        };
+        story.act(Action::ReadOtherIndex(name(1)));
+        story.act(Action::ReadIndex(name(1)));
+        story.deliver(|m| {
+            let last = matches!(m.body, Body::Heartbeat { round: 2, .. });
+            last && m.to == id(2)
+        });
+        story.deliver(|m| m.to == id(1));
+        story.act(Action::ReadIndex(name(1)));
+        story.act(Action::ProposeConfChange(name(1)));
+        while let Some(action) = story.find(Action::Deliver, is_append) {
+            story.act(action);
+        }
+        assert_eq!(story.told, expected);
+        let view = story.server(1).view(story.cluster.settings());
+        assert_eq!(view.unconfirmed_reads.len(), waiting);
+    }
+}
+
 #[test]
 fn a_leader_that_answers_by_lease_needs_check_quorum_and_its_followers_do_not_forget_it() {
     let config = Config {
@@ -464,6 +529,12 @@ fn a_lease_needs_more_than_an_election_timeout_at_the_leader() {
     }
     let departure = Some(Departure::LeaseWithoutActivity);
     assert_eq!(search(preset, departure, None, property), None);
+    // A leader that does not vote has no lease.
+    let preset = Preset::named("lease-removal").expect("there is such a preset");
+    assert_eq!(search(preset, departure, None, property), None);
+    let elapsed = Some(Timing::Elapsed);
+    assert_eq!(search(preset, departure, elapsed, property), Some(12));
+    assert_eq!(search(preset, None, elapsed, property), None);
 }
 
 /// Distinct and generated states and the depth with what etcd's raft does for its clients. They are those from before the

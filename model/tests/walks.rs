@@ -151,7 +151,7 @@ fn check_step(cluster: &Cluster, before: &ClusterState, action: Action) -> Clust
             Outcome::Refused(Refusal::UnknownPeer) => {
                 cluster.settings().config().may_change() && matches!(input, Input::Deliver(_))
             }
-            Outcome::Refused(Refusal::NoLeader | Refusal::NoLease) => {
+            Outcome::Refused(Refusal::NoLeader) => {
                 matches!(input, Input::ReadIndex { .. })
             }
             Outcome::Refused(Refusal::LocalMessage) => false,

@@ -665,12 +665,12 @@ fn what_was_never_put_to_the_test_is_in_the_verdict() {
         (
             "check --preset smoke --max-term 0",
             HOLDS,
-            "exhausted, 78 of 95 properties never put to the test",
+            "exhausted, 112 of 129 properties never put to the test",
         ),
         (
             "check --preset smoke --max-term 0 --strict",
             VIOLATED,
-            "exhausted, 78 of 95 properties never put to the test",
+            "exhausted, 112 of 129 properties never put to the test",
         ),
         (
             "check --preset smoke --only election_safety_inv --strict",
@@ -693,8 +693,11 @@ fn check_takes_every_preset_of_verify() {
         let line = format!("check {}: exhausted", preset.name);
         assert!(text.contains(&line), "{line} is missing in {text}");
     }
-    assert!(text.contains("all 95 properties put to the test"), "{text}");
-    let never = "of 95 properties never put to the test";
+    assert!(
+        text.contains("all 129 properties put to the test"),
+        "{text}"
+    );
+    let never = "of 129 properties never put to the test";
     // Some of them take no step at all then.
     let text = run(here.path(), "check --max-term 0", STOPPED);
     assert!(text.contains("nothing was checked"), "{text}");

@@ -9,6 +9,7 @@ use lockstep_traces::{NodeView, ServerId};
 use rustc_hash::FxHashMap;
 use serde::Serialize;
 use serde_json::{Value, json};
+use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -276,8 +277,8 @@ impl States {
         table.asked.insert(wanted, Asked::Pending);
         for (state, input) in others {
             let key = (state, table.input_number(&input));
-            if !table.asked.contains_key(&key) {
-                table.asked.insert(key, Asked::Pending);
+            if let Entry::Vacant(place) = table.asked.entry(key) {
+                place.insert(Asked::Pending);
                 open.push(key);
             }
         }

@@ -101,7 +101,7 @@ fn payload_of(value: &Value) -> Payload {
         Value::Number(number) if number.as_u64().is_some_and(|it| it < DIGEST) => {
             Payload::Value(number.as_u64().unwrap_or_default())
         }
-        other => Payload::Value(digest_of(&other.to_string()) as u64 % DIGEST | DIGEST),
+        other => Payload::Value((digest_of(&other.to_string()) as u64 % DIGEST) | DIGEST),
     }
 }
 

@@ -8,6 +8,9 @@
 //! The answers are told from older ones by the number of the round that they are for. The leader counts: the first read of
 //! its term has number one. (Etcd's raft v3.6 takes the context that the client gave the read, which may come
 //! twice: [`Departure::ReadsByContext`].)
+//!
+//! Every read of a client ends once as long as its server is there: it is answered, or given up with the leadership
+//! under which it came. (Etcd's raft tells nobody: [`Departure::ReadsLostSilently`].)
 
 use super::{Server, Turn};
 use crate::dialect::Departure;

@@ -76,9 +76,8 @@ impl<N: Notes> Turn<'_, N> {
         };
         let log = &self.i.log;
         let index = peer.next - 1;
-        match index < self.gone() {
-            true => return self.maybe_send_snapshot(j),
-            false => {}
+        if index < self.gone() {
+            return self.maybe_send_snapshot(j);
         }
         let Some(term) = log.term_at(index) else {
             return self.maybe_send_snapshot(j);

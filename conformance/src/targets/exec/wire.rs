@@ -119,9 +119,22 @@ impl Reply {
     /// # Errors
     /// What is wrong with it, for people.
     pub fn parse(line: &str) -> Result<Reply, String> {
-        let raw: RawReply = serde_json::from_str(line).map_err(|error| error.to_string())?;
-        raw.check()
+        match serde_json::from_str::<RawReply>(line) {
+            Ok(raw) => raw.check(),
+            Err(_) if has_opaque_messages(line) => Err(
+                "its messages are opaque, so it is not compared with the specification: `lockstep check --target` \
+                 explores it"
+                    .to_owned(),
+            ),
+            Err(error) => Err(error.to_string()),
+        }
     }
+}
+
+/// Whether a line is the description of a program with opaque messages.
+fn has_opaque_messages(line: &str) -> bool {
+    let value: Option<serde_json::Value> = serde_json::from_str(line).ok();
+    value.is_some_and(|it| it["op"] == "describe" && it["messages"] == "opaque")
 }
 
 /// Every key that a reply may have. A tagged enum would read each line twice, and would not take the
@@ -588,6 +601,13 @@ mod tests {
         assert_eq!(error, "`results` is missing");
         assert!(Reply::parse("Segmentation fault").is_err());
         assert!(Reply::parse(r#"{"op":"dance"}"#).is_err());
+    }
+
+    #[test]
+    fn a_program_with_opaque_messages_is_told_where_it_belongs() {
+        let line = r#"{"op":"describe","protocol":2,"messages":"opaque","inputs":{}}"#;
+        let error = Reply::parse(line).unwrap_err();
+        assert!(error.contains("lockstep check --target"), "{error}");
     }
 
     #[test]
