@@ -52,6 +52,70 @@ fn never() -> bool {
     false
 }
 
+/// The runs that are part of this repository are valid, and say something.
+#[test]
+fn our_recordings_are_valid() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../traces/recorded");
+    let mut runs = 0;
+    for entry in fs::read_dir(folder).expect("the folder is there") {
+        let path = entry.expect("an entry").path();
+        if path.extension().is_none_or(|it| it != "ndjson") {
+            continue;
+        }
+        let bytes = fs::read(&path).expect("the run is there");
+        let found = validate(&bytes, &Options::default(), &never).expect("it can be read");
+        assert!(
+            matches!(found.verdict, Verdict::Valid { .. }),
+            "{}: {found}: {:#?}",
+            path.display(),
+            found.why
+        );
+        assert!(
+            found.kinds.len() > 10,
+            "{}: {:?}",
+            path.display(),
+            found.kinds
+        );
+        // The same run with its last line torn says so, and one without a line says nothing.
+        let torn = validate(&bytes[..bytes.len() - 20], &Options::default(), &never)
+            .expect("it can be read");
+        assert!(matches!(torn.verdict, Verdict::Truncated { .. }), "{torn}");
+        runs += 1;
+    }
+    assert!(runs >= 3, "{runs} runs");
+    let nothing =
+        validate(b"{\"level\":\"info\"}\n", &Options::default(), &never).expect("it can be read");
+    assert_eq!(nothing.verdict, Verdict::Nothing);
+    assert!(validate(b"no JSON\n", &Options::default(), &never).is_err());
+}
+
+/// A change to a run that is part of this repository is refused at its line.
+#[test]
+fn a_changed_recording_is_refused() {
+    let run = include_str!("../../traces/recorded/etcd-3.6-three-servers.ndjson");
+    let mut lines: Vec<String> = run.lines().map(str::to_owned).collect();
+    let leads = lines
+        .iter()
+        .position(|line| line.contains("\"name\":\"BecomeLeader\""));
+    let leads = leads.expect("somebody leads");
+    lines.remove(leads);
+    let found =
+        validate(lines.join("\n").as_bytes(), &Options::default(), &never).expect("it can be read");
+    let Verdict::Invalid { line } = found.verdict else {
+        panic!("{found}");
+    };
+    assert_eq!(
+        line,
+        leads + 1,
+        "the entry of a leader that nobody has become"
+    );
+    assert!(
+        found.why.iter().any(|why| why.contains("BecomeLeader")),
+        "{:#?}",
+        found.why
+    );
+}
+
 /// Every good run is valid under its settings, and every bad one is refused where it must be: not after `line`, and not before
 /// `earliest`.
 #[test]

@@ -369,17 +369,17 @@ impl World {
             return vec![self];
         };
         let kept = self.durable[i].min(node.batch);
-        let mut images: Vec<&(u64, Image)> = Vec::new();
+        let mut images: Vec<(u64, &Image)> = Vec::new();
         for (place, image) in node.images.iter().enumerate() {
             // What is on disk is this image or a later one.
-            let overtaken = node
-                .images
-                .get(place + 1)
-                .is_some_and(|next| next.0 <= kept);
+            let next = node.images.get(place + 1).map(|(batch, _)| *batch);
+            let overtaken = next.is_some_and(|next| next <= kept);
+            // Until the next image each write brought nothing new.
+            let written = next.map_or(node.batch, |next| next - 1);
             let log = image.1.log();
             let fits = log.last_index() == line.last_index && log.snapshot().index <= snapshot;
             if !overtaken && fits && snapshot <= log.last_index() {
-                images.push(image);
+                images.push((written, &image.1));
             }
         }
         if images.is_empty() {
@@ -398,7 +398,7 @@ impl World {
             );
         }
         let mut worlds = Vec::new();
-        for (batch, image) in images {
+        for (written, image) in images {
             let mut world = self.clone();
             let mut next = Node::start(
                 &node.settings,
@@ -410,7 +410,7 @@ impl World {
             next.gone = node.gone;
             // What waited for a later write has never left.
             world.network.retain(|seen, flight| {
-                let lost = flight.batch > *batch && flight.message.after_persist();
+                let lost = flight.batch > written && flight.message.after_persist();
                 seen.from != line.server || !(lost || flight.batch > node.batch)
             });
             next.phase = Phase::Created { snapshot };
