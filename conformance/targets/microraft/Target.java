@@ -98,7 +98,7 @@ public final class Target {
             RaftNode.RaftNodeBuilder builder = RaftNode.newBuilder().setGroupId("group").setConfig(CONFIG)
                     .setExecutor(this).setTransport(this).setStateMachine(this).setStore(this).setModelFactory(MODEL)
                     .setRandom(new Constant()).setClock(Clock.fixed(Instant.ofEpochMilli(NOW), ZoneOffset.UTC));
-            if (again) {
+            if (again && term != null) { // Before its first term a server has nothing to come back to.
                 builder.setRestoredState(new RestoredRaftState(endpoint, members, term, null, new ArrayList<>(log.values())));
             } else {
                 builder.setLocalEndpoint(id).setInitialGroupMembers(new ArrayList<>(all));
