@@ -101,6 +101,31 @@ fn place(id: Id) -> usize {
     usize::from(id.get()) - 1
 }
 
+/// The lines that tell of a plan before the one that is to be explained.
+#[derive(Clone, Copy)]
+struct Told<'a> {
+    consumed: &'a [Arc<Line>],
+    /// Whether the line may also begin another input.
+    may_begin: bool,
+}
+
+impl Told<'_> {
+    /// The line is the first one.
+    const BEGINS: Told<'static> = Told {
+        consumed: &[],
+        may_begin: true,
+    };
+}
+
+/// Makes a plan of the inputs of which no line tells, those of which lines tell, and whether it is the last.
+type Planner<'a> = dyn Fn(&Vec<Stimulus>, Vec<Stimulus>, bool) -> Plan + 'a;
+
+impl Default for World {
+    fn default() -> World {
+        World::new()
+    }
+}
+
 impl World {
     /// Nothing has happened.
     pub fn new() -> World {
@@ -286,23 +311,23 @@ impl World {
                 }
             }
         }
-        if let Some(turn) = &mut self.turns[i] {
-            if turn.next < turn.moments.len() {
-                return match self.matches(i, line) {
-                    true => vec![self],
-                    false => {
-                        if attempts.is_some() {
-                            let turn = self.turns[i].as_ref();
-                            let turn = turn
-                                .map(|turn| (names(&turn.plan), turn.moments[turn.next].clone()));
-                            if let Some((inputs, expected)) = turn {
-                                fail(attempts, &inputs, &mismatch(&expected, line));
-                            }
+        if let Some(turn) = &mut self.turns[i]
+            && turn.next < turn.moments.len()
+        {
+            return match self.matches(i, line) {
+                true => vec![self],
+                false => {
+                    if attempts.is_some() {
+                        let turn = self.turns[i].as_ref();
+                        let turn =
+                            turn.map(|turn| (names(&turn.plan), turn.moments[turn.next].clone()));
+                        if let Some((inputs, expected)) = turn {
+                            fail(attempts, &inputs, &mismatch(&expected, line));
                         }
-                        self.otherwise(line, true, it, attempts)
                     }
-                };
-            }
+                    self.otherwise(line, true, it, attempts)
+                }
+            };
         }
         let mut worlds = self.begin(line, it, attempts);
         let starts_by_itself =
@@ -434,7 +459,7 @@ impl World {
             // Whether a campaign was asked for by a transfer is decided when its requests are received.
             let first_only = matches!(line.kind, Kind::BecomeCandidate | Kind::BecomeFollower);
             for plan in self.plans(&node, silent, line, it, attempts) {
-                worlds.extend(self.execute(plan, &[], line, true, &mut None, it, attempts));
+                worlds.extend(self.execute(plan, Told::BEGINS, line, &mut None, it, attempts));
                 if first_only && !worlds.is_empty() {
                     break;
                 }
@@ -450,9 +475,11 @@ impl World {
     fn execute(
         &self,
         plan: Plan,
-        consumed: &[Arc<Line>],
+        Told {
+            consumed,
+            may_begin,
+        }: Told<'_>,
         line: &Arc<Line>,
-        may_begin: bool,
         missed: &mut Option<Turn>,
         it: &Assumed,
         attempts: &mut Attempts,
@@ -588,9 +615,11 @@ impl World {
                 let mut missed = None;
                 let found = self.execute(
                     plan.clone(),
-                    &turn.consumed,
+                    Told {
+                        consumed: &turn.consumed,
+                        may_begin,
+                    },
                     line,
-                    may_begin,
                     &mut missed,
                     it,
                     attempts,
@@ -788,7 +817,7 @@ impl World {
         node: &Arc<Node>,
         it: &Assumed,
         plans: &mut Vec<Plan>,
-        plan: &dyn Fn(&Vec<Stimulus>, Vec<Stimulus>, bool) -> Plan,
+        plan: &Planner<'_>,
         silent: &Vec<Stimulus>,
     ) {
         let server = &node.server;
@@ -828,11 +857,12 @@ impl World {
         // A message of which no line tells was of a higher term: somebody had that term.
         let nodes = self.nodes.iter().flatten();
         let known = nodes.map(|node| node.server.in_memory().term()).max();
-        if line.term > term && known.is_some_and(|known| known >= line.term) {
-            if let Some(from) = others.first() {
-                let message = pre_vote(*from, own, line.term, false);
-                plans.push(plan(silent, vec![Stimulus::Deliver(message)], false));
-            }
+        if line.term > term
+            && known.is_some_and(|known| known >= line.term)
+            && let Some(from) = others.first()
+        {
+            let message = pre_vote(*from, own, line.term, false);
+            plans.push(plan(silent, vec![Stimulus::Deliver(message)], false));
         }
     }
 }
