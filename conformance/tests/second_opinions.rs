@@ -204,7 +204,7 @@ fn the_departures_of_etcd_are_needed() {
     let dialect = Dialect::ETCD
         .with(Departure::DroppedChangeBlocks)
         .with(Departure::AutoLeaveWaits);
-    assert_eq!(target.dialect(), dialect);
+    assert!(dialect.iter().all(|it| target.dialect().has(it)));
     let report = driven(&target, &preset("forward-change", dialect));
     assert_eq!(report.verdict, CoverVerdict::CoveredWhereDriven);
     assert!(report.dialect.iter().all(|entry| entry.uses > 0));

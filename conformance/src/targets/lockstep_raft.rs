@@ -67,16 +67,7 @@ impl Target for AsyncLockstepRaft {
 }
 
 fn description(name: &str) -> Description {
-    // It does not tell what reads wait, nor how many were confirmed.
-    let hidden = [
-        Field::PostponedReads,
-        Field::UnconfirmedReads,
-        Field::ForwardedReads,
-        Field::ConfirmedReads,
-        Field::HandedOver,
-    ];
-    let shown = Field::ALL.into_iter().filter(|it| !hidden.contains(it));
-    Description::new(name, env!("CARGO_PKG_VERSION"), shown)
+    Description::new(name, env!("CARGO_PKG_VERSION"), Field::ALL)
 }
 
 /// One server: the core with its storage and application, and what it needs to be built again.

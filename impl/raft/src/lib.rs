@@ -35,7 +35,7 @@ pub use log::{RaftLog, Unstable};
 pub use observer::{Event, NoObserver, Observer};
 pub use raw_node::RawNode;
 pub use ready::Ready;
-pub use status::{BasicStatus, Status};
+pub use status::{BasicStatus, PendingReads, ReadRound, Status};
 pub use storage::{MemoryStorage, Storage};
 pub use timer::Timer;
 pub use types::{

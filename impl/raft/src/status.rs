@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use bytes::Bytes;
+
 use crate::health::{RefusedMessages, ShortLog};
 use crate::tracker::{Configuration, ProgressMap};
 use crate::types::{HardState, Index, NodeId, SoftState};
@@ -35,6 +37,35 @@ pub struct Status {
     pub short_logs: Vec<ShortLog>,
     /// The messages that [`RawNode::step`](crate::RawNode::step) refused.
     pub refused: RefusedMessages,
+}
+
+/// The reads that wait at a server (thesis, section 6.4).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct PendingReads {
+    /// At a leader: those that wait for the first commit of its term, the server whose client asked and the context,
+    /// oldest first.
+    pub postponed: Vec<(NodeId, Bytes)>,
+    /// At a leader: those that wait for a round of heartbeats, oldest first.
+    pub rounds: Vec<ReadRound>,
+    /// At a leader: the number of reads that rounds have confirmed in its term.
+    pub confirmed: u64,
+    /// At a follower: the contexts of its own clients' reads that it passed on, oldest first.
+    pub forwarded: Vec<Bytes>,
+    /// At a leader: whether it has told a server to campaign in this term, so that it answers by no lease.
+    pub timeout_now_sent: bool,
+}
+
+/// A read that waits for a round of heartbeats.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ReadRound {
+    /// The server whose client asked.
+    pub from: NodeId,
+    /// The caller's context.
+    pub context: Bytes,
+    /// The commit index when the read came.
+    pub index: Index,
+    /// The servers that have answered, the leader among them, in ascending order.
+    pub acks: Vec<NodeId>,
 }
 
 impl fmt::Display for Status {

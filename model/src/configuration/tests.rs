@@ -146,7 +146,7 @@ fn a_change_is_the_same_in_the_vocabulary() {
     );
     assert_eq!(format!("{NOTHING:?}"), "(leave)");
     let beyond = vocabulary::ConfChange {
-        changes: vec![ConfChangeSingle::Remove(ServerId::new(6).unwrap())].into(),
+        changes: vec![ConfChangeSingle::Remove(ServerId::new(8).unwrap())].into(),
         transition: Transition::Auto,
     };
     assert_eq!(ConfChange::try_from(&beyond), Err(OutOfRange));

@@ -2,13 +2,14 @@
 
 use super::application::{Application, agree, failed};
 use super::vocabulary::{
-    PAYLOAD_BYTES, configuration, entries, index, node, role, server, snapshot, term,
+    PAYLOAD_BYTES, configuration, entries, index, node, read_context, role, server, snapshot, term,
 };
 use crate::target::TargetError;
 use lockstep_raft::tracker::{self, Progress};
-use lockstep_raft::{BasicStatus, ConfState, Core, MemoryStorage, Status, Storage};
+use lockstep_raft::{BasicStatus, ConfState, Core, MemoryStorage, PendingReads, Status, Storage};
 use lockstep_traces::{
-    Config, Configuration, DurableImage, Index, NodeView, PeerView, ProgressState, Role, Snapshot,
+    Config, Configuration, DurableImage, Index, NodeView, PeerView, ProgressState, ReadRequest,
+    Reads, Role, Snapshot, UnconfirmedRead,
 };
 use std::collections::BTreeMap;
 
@@ -72,7 +73,44 @@ pub(crate) fn view(
             0 => 0,
             _ => core.uncommitted_bytes().div_ceil(PAYLOAD_BYTES as u64),
         },
-        ..outstanding(core, application)?
+        ..outstanding(core, application, waiting(core, group)?)?
+    })
+}
+
+/// The part of the view that only clients that read bring about.
+fn waiting(core: &Core<MemoryStorage>, group: &Config) -> Result<NodeView, TargetError> {
+    let PendingReads {
+        postponed,
+        rounds,
+        confirmed,
+        forwarded,
+        timeout_now_sent,
+    } = core.pending_reads();
+    let postponed = postponed.iter().map(|(from, context)| {
+        Ok(ReadRequest {
+            origin: server(*from),
+            context: read_context(context)?,
+        })
+    });
+    let unconfirmed = rounds.iter().map(|round| {
+        Ok(UnconfirmedRead {
+            origin: server(round.from),
+            context: read_context(&round.context)?,
+            index: index(round.index),
+            acks: round.acks.iter().copied().map(server).collect(),
+        })
+    });
+    Ok(NodeView {
+        postponed_reads: postponed.collect::<Result<_, TargetError>>()?,
+        unconfirmed_reads: unconfirmed.collect::<Result<_, TargetError>>()?,
+        forwarded_reads: forwarded
+            .iter()
+            .map(read_context)
+            .collect::<Result<_, _>>()?,
+        confirmed_reads: confirmed,
+        // Where no lease answers it does not matter.
+        handed_over: timeout_now_sent && group.reads == Reads::LeaseBased,
+        ..NodeView::default()
     })
 }
 
@@ -80,9 +118,10 @@ pub(crate) fn view(
 fn outstanding(
     core: &Core<MemoryStorage>,
     application: &Application,
+    rest: NodeView,
 ) -> Result<NodeView, TargetError> {
     let Some(outstanding) = application.outstanding() else {
-        return Ok(NodeView::default());
+        return Ok(rest);
     };
     let unstable = core.log().unstable();
     let own = core.tracker().progress.get(core.id());
@@ -93,7 +132,7 @@ fn outstanding(
         own_match: leads.then(|| own.map_or(Index(0), |it| index(it.matched()))),
         appends: outstanding.appends(core.id())?,
         applies: outstanding.applies(),
-        ..NodeView::default()
+        ..rest
     })
 }
 

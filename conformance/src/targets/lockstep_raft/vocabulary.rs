@@ -23,19 +23,20 @@ pub(super) fn context(context: u64) -> Bytes {
     Bytes::from(context.to_string())
 }
 
-fn read_context(context: &Bytes) -> Option<u64> {
-    std::str::from_utf8(context).ok()?.parse().ok()
+pub(super) fn read_context(context: &Bytes) -> Result<u64, TargetError> {
+    let digits = std::str::from_utf8(context).ok();
+    let number = digits.and_then(|digits| digits.parse().ok());
+    number.ok_or_else(|| TargetError::Failed(format!("a read that nobody asked for: {context:?}")))
 }
 
 /// The answer to a read.
 pub(super) fn read_state(given: &lockstep_raft::ReadState) -> Result<ReadState, TargetError> {
-    let foreign = || TargetError::Failed(format!("a read that nobody asked for: {given:?}"));
     let lockstep_raft::ReadState {
         index: at,
         context: asked,
     } = given;
     Ok(ReadState {
-        context: read_context(asked).ok_or_else(foreign)?,
+        context: read_context(asked)?,
         index: at.map(index),
     })
 }
@@ -446,10 +447,10 @@ pub(crate) fn from_raft(
         },
         From::ReadIndex { context } => Body::ReadIndex {
             origin: server(*from),
-            context: read_context(context).ok_or_else(foreign)?,
+            context: read_context(context)?,
         },
         From::ReadIndexResponse { index: at, context } => Body::ReadIndexResponse {
-            context: read_context(context).ok_or_else(foreign)?,
+            context: read_context(context)?,
             index: index(*at),
         },
         From::TimeoutNow => Body::TimeoutNow,

@@ -9,6 +9,7 @@ use crate::config::ReadOnly;
 use crate::error::Error;
 use crate::observer::Observer;
 use crate::quorum::{IdSet, VoteResult};
+use crate::status::{PendingReads, ReadRound};
 use crate::storage::Storage;
 use crate::types::{Body, Index, Message, NodeId, ReadState, Role, Term};
 
@@ -95,6 +96,28 @@ impl Reads {
 }
 
 impl<S: Storage, O: Observer> Core<S, O> {
+    /// The reads that wait at this server.
+    pub fn pending_reads(&self) -> PendingReads {
+        let Reads {
+            rounds,
+            last_number,
+        } = &self.reads;
+        let round = |round: &Round| ReadRound {
+            from: round.request.from,
+            context: round.request.context.clone(),
+            index: round.index,
+            acks: round.acks.iter().collect(),
+        };
+        let request = |request: &ReadRequest| (request.from, request.context.clone());
+        PendingReads {
+            postponed: self.postponed_reads.iter().map(request).collect(),
+            rounds: rounds.iter().map(round).collect(),
+            confirmed: last_number - rounds.len() as u64,
+            forwarded: self.forwarded_reads.iter().cloned().collect(),
+            timeout_now_sent: self.timeout_now_sent,
+        }
+    }
+
     /// Asks for a position at which a read is linearizable. The answer is a
     /// [`ReadState`] with this context in a later `Ready`: the read may be served once everything
     /// up to its index is applied (thesis §6.4). A follower asks its leader.

@@ -109,7 +109,7 @@ fn every_contradiction_is_found_out() {
         }),
         ("Ready::must_sync", |it| it.must_sync = true),
         ("Ready::must_sync", |it| it.must_sync = false),
-        ("Ready::read_states", |it| {
+        ("a read that nobody asked for", |it| {
             it.read_states.push(ReadState {
                 index: Some(Index(0)),
                 context: "".into(),
