@@ -459,7 +459,7 @@ fn a_program_that_lies_about_its_state_is_found_out() {
     assert_eq!(parts.input, None);
     // One that goes on from what it saved as it does not from the start.
     let restores = described(
-        r#""inputs": {"timeout": {}}, "fields": ["role", "term", "log", "commit"], "restores": true"#,
+        r#""inputs": {"timeout": {}}, "fields": ["role", "term", "log", "commit"], "restores": True"#,
         "state = view['term'] = term + r.get('saved', 0) + ('saved' in r and r['saved'] == 1)",
     );
     let found = of_timeouts(&restores, 30);

@@ -207,7 +207,9 @@ fn the_departures_of_etcd_are_needed() {
     assert!(dialect.iter().all(|it| target.dialect().has(it)));
     let report = driven(&target, &preset("forward-change", dialect));
     assert_eq!(report.verdict, CoverVerdict::CoveredWhereDriven);
-    assert!(report.dialect.iter().all(|entry| entry.uses > 0));
+    let needed = |name: &str| dialect.iter().any(|it| it.name() == name);
+    let mut uses = report.dialect.iter().filter(|entry| needed(entry.name));
+    assert!(uses.all(|entry| entry.uses > 0));
     for departure in dialect.iter() {
         let cover = preset("forward-change", dialect.without(departure));
         let report = conform_by_cover(&target, &cover, &mut go_on).unwrap();

@@ -236,33 +236,35 @@ rules! {
         "server/membership.rs" "switch_to", "core/membership.rs" "switch_to", "raft.go" "switchToConfig";
     ResponseWaits "A vote or acknowledgement waits until what it speaks of is durable.",
         "paper, figure 2; thesis, section 3.8",
-        "server/storage.rs" "send_or_wait", "core/mod.rs" "send", "raft.go" "send";
+        "server/mod.rs" "send", "core/mod.rs" "send", "raft.go" "send";
     AppendHandedOver "Term, vote, commit index, entries and snapshot that are new are one write.",
         "thesis, section 3.8; etcd's raft",
-        "server/storage.rs" "hand_over_append", "raw_node/mod.rs" "append_request",
+        "server/storage.rs" "hand_over", "core/output.rs" "hand_over",
         "rawnode.go" "newStorageAppendMsg";
     WaitingLeave "What waited for an append leaves when it is durable, and the server hears itself.",
         "thesis, section 3.8",
-        "server/storage.rs" "persist", "core/storage.rs" "persist", "doc.go" "AsyncStorageWrites";
+        "server/storage.rs" "hand_over", "core/output.rs" "hand_over", "rawnode.go" "newStorageAppendMsg";
     StorageAcknowledged "Entries that storage acknowledges in their term are durable for good.",
         "etcd's raft",
-        "server/storage.rs" "hear_storage", "log/unstable.rs" "stable_to", "log_unstable.go" "stableTo";
+        "server/storage.rs" "handle_storage_append", "core/mod.rs" "handle_storage_append",
+        "log_unstable.go" "stableTo";
     LateAcknowledgementIgnored "What storage acknowledges in a later term says nothing of the entries.",
         "etcd's raft",
-        "server/storage.rs" "hear_storage", "core/storage.rs" "append_done", "raft.go" "Step";
+        "server/storage.rs" "handle_storage_append", "core/mod.rs" "handle_storage_append", "raft.go" "Step";
     SnapshotDurable "A snapshot that is durable is applied, in whatever term.",
         "etcd's raft",
-        "server/storage.rs" "hear_storage", "core/storage.rs" "append_done", "raft.go" "appliedSnap";
+        "server/storage.rs" "handle_storage_append", "core/mod.rs" "handle_storage_append",
+        "raft.go" "appliedSnap";
     OwnEntriesCounted "A leader counts its own entries once they are durable.",
         "thesis, section 10.2.1",
-        "server/storage.rs" "own_entries_to", "core/leader.rs" "own_entries_to", "raft.go" "appendEntry";
+        "server/replication.rs" "maybe_commit", "core/replication.rs" "maybe_commit", "raft.go" "appendEntry";
     OwnVoteFirst "A candidate does not lead before its own term and vote are durable.",
         "paper, figure 2; thesis, section 3.8",
-        "server/election.rs" "waits_for_own_vote", "core/election.rs" "waits_for_own_vote",
+        "server/election.rs" "handle_vote", "core/election.rs" "handle_vote",
         "raft.go" "campaign";
     DurableApplied "Only entries that are committed and durable are applied, and none before a snapshot.",
         "etcd's raft",
-        "server/storage.rs" "hand_over_apply", "log/mod.rs" "max_appliable_index",
+        "server/storage.rs" "max_appliable", "log/mod.rs" "max_appliable",
         "log.go" "maxAppliableIndex";
     AppendSent "A leader sends a peer what it lacks, with the entry before it.",
         "paper, section 5.3",
@@ -339,29 +341,29 @@ rules! {
         "tracker/progress.go" "MaybeDecrTo";
     ReadForwarded "A follower passes a read on to the leader that it knows.",
         "thesis, section 6.4",
-        "server/reads.rs" "forward_read", "core/reads.rs" "forward_read", "raft.go" "stepFollower";
+        "server/reads.rs" "forward_read", "core/follower.rs" "forward_read", "raft.go" "stepFollower";
     ReadRefused "A server that knows no leader answers no read.",
         "etcd's raft",
-        "server/reads.rs" "forward_read", "core/reads.rs" "forward_read", "raft.go" "stepFollower";
+        "server/reads.rs" "forward_read", "core/follower.rs" "forward_read", "raft.go" "stepFollower";
     ReadPostponed "A read waits until the leader has committed an entry of its term.",
         "thesis, section 6.4",
         "server/reads.rs" "read_index", "core/reads.rs" "read_index", "raft.go" "stepLeader";
     ReadsReleased "The first commit of the term takes up the reads that waited for it.",
         "thesis, section 6.4",
-        "server/reads.rs" "release_postponed", "core/reads.rs" "release_postponed",
+        "server/reads.rs" "release_postponed_reads", "core/reads.rs" "release_postponed_reads",
         "raft.go" "releasePendingReadIndexMessages";
     ReadAlone "A leader that is a quorum by itself answers at once.",
         "etcd's raft",
-        "server/reads.rs" "take_read", "core/reads.rs" "take_read", "raft.go" "stepLeader";
+        "server/reads.rs" "start_read", "core/reads.rs" "start_read", "raft.go" "stepLeader";
     RoundBegins "A read begins a round of heartbeats, which has the number of the read.",
         "thesis, section 6.4; etcd's raft",
         "server/reads.rs" "begin_round", "core/reads.rs" "begin_round", "raft.go" "sendMsgReadIndexResponse";
     RoundAnswered "The answer to a heartbeat of a round counts for this round and those before.",
         "thesis, section 6.4; etcd's raft",
-        "server/reads.rs" "confirm_round", "core/reads.rs" "confirm_round", "read_only.go" "recvAck";
+        "server/reads.rs" "acknowledge_read", "core/reads.rs" "acknowledge_read", "read_only.go" "recvAck";
     RoundConfirmed "A read that a quorum has confirmed is answered, with all before it.",
         "thesis, section 6.4",
-        "server/reads.rs" "confirm_round", "core/reads.rs" "confirm_round", "read_only.go" "advance";
+        "server/reads.rs" "acknowledge_read", "core/reads.rs" "acknowledge_read", "read_only.go" "advance";
     RoundsRecounted "A change of the configuration answers the reads that it makes confirmed.",
         "thesis, sections 6.4 and 4.1",
         "server/reads.rs" "recount_reads", "core/reads.rs" "recount_reads", "raft.go" "switchToConfig";
@@ -381,18 +383,18 @@ rules! {
         "raft.go" "stepFollower";
     ReturnedReadIgnored "A read of an own client that comes back from another server was given up.",
         "Lockstep; etcd's raft takes it up",
-        "server/reads.rs" "handle_forwarded_read", "core/reads.rs" "start_read", "raft.go" "stepLeader";
+        "server/reads.rs" "is_returned_read", "core/reads.rs" "is_returned_read", "raft.go" "stepLeader";
     LeaseRead "A leader with a lease answers a read at once.",
         "thesis, section 6.4.1",
-        "server/reads.rs" "take_read", "core/reads.rs" "start_read",
+        "server/reads.rs" "start_read", "core/reads.rs" "start_read",
         "raft.go" "sendMsgReadIndexResponse";
     LeaseGivenUp "A leader that has told a server to campaign answers no reads by lease.",
         "thesis, sections 6.4.1 and 4.2.3",
-        "server/reads.rs" "has_lease", "core/reads.rs" "start_read",
+        "server/reads.rs" "has_lease", "core/reads.rs" "has_lease",
         "raft.go" "sendMsgReadIndexResponse";
     LeaseLapsed "A leader that votes no more, or that no quorum has answered lately, asks before it answers a read.",
         "thesis, section 6.4.1",
-        "server/reads.rs" "has_lease", "core/reads.rs" "start_read",
+        "server/reads.rs" "has_lease", "core/reads.rs" "has_lease",
         "raft.go" "sendMsgReadIndexResponse";
     StaleRejectionIgnored "An old refusal changes nothing.",
         "etcd's raft",

@@ -450,7 +450,7 @@ fn a_seeded_bug_is_looked_up_before_anything_is_built() {
 #[test]
 fn what_cannot_be_explored_is_refused_before_it_is_built() {
     let here = folder();
-    for target in ["etcd", "etcd@3.6.0", "etcd-async", "exec:./no-such-program"] {
+    for target in ["etcd", "etcd@3.6.0", "etcd-async"] {
         for preset in ["", "--preset smoke"] {
             let arguments = format!("check {preset} --target {target}");
             let (_, errors) = without_go(here.path(), &arguments, false, USAGE);

@@ -68,7 +68,7 @@ impl Target for RaftRs {
         Description {
             name: "raft-rs".to_owned(),
             version: VERSION.to_owned(),
-            // No input that it is given leads to the last four.
+            // No input that it is given leads to all but the first.
             shows: [
                 Field::CommitSent,
                 Field::Snapshot,
@@ -77,6 +77,17 @@ impl Target for RaftRs {
                 Field::Configuration,
                 Field::PendingConfIndex,
                 Field::PendingSnapshot,
+                Field::PostponedReads,
+                Field::UnconfirmedReads,
+                Field::ConfirmedReads,
+                Field::HandedOver,
+                Field::ForwardedReads,
+                Field::Stable,
+                Field::UnstableSnapshot,
+                Field::OwnMatch,
+                Field::Appends,
+                Field::Applies,
+                Field::ReadStates,
             ]
             .into_iter()
             .fold(FieldSet::ALL, FieldSet::without),

@@ -127,12 +127,16 @@ impl<N: Notes> Turn<'_, N> {
     /// A read that another server passed on. One that is refused is lost: nobody can be told. A read of this server's own
     /// client that comes back is over: the server gave it up when it stopped following the leader that it had asked.
     pub(super) fn handle_forwarded_read(&mut self, request: Request) {
-        let over = request.origin == self.i.id;
-        if over && !self.settings.departs(Departure::ReadsLostSilently) {
+        if self.is_returned_read(request) {
             self.note(Rule::ReturnedReadIgnored);
             return;
         }
         let _ = self.handle_read(request);
+    }
+
+    /// Whether a read that was passed on is one of this server's own clients.
+    fn is_returned_read(&self, request: Request) -> bool {
+        request.origin == self.i.id && !self.settings.departs(Departure::ReadsLostSilently)
     }
 
     /// A read of a client, here or at the server that passed it on.
@@ -176,7 +180,7 @@ impl<N: Notes> Turn<'_, N> {
             self.note(Rule::ReadPostponed);
             self.reads_mut().postponed.push(request);
         } else {
-            self.take_read(request);
+            self.start_read(request);
         }
     }
 
@@ -198,7 +202,7 @@ impl<N: Notes> Turn<'_, N> {
     }
 
     /// A read that waits for no commit any more. A leader that is a quorum by itself answers.
-    fn take_read(&mut self, request: Request) {
+    fn start_read(&mut self, request: Request) {
         if self.i.is_alone() {
             self.note(Rule::ReadAlone);
             self.answer_read(request, self.i.commit);
@@ -211,14 +215,14 @@ impl<N: Notes> Turn<'_, N> {
     }
 
     /// With the first commit of the term the reads that waited for it are taken up.
-    pub(super) fn release_postponed(&mut self) {
+    pub(super) fn release_postponed_reads(&mut self) {
         if self.i.reads.is_none() || !self.has_committed_in_term() {
             return;
         }
         let postponed = std::mem::take(&mut self.reads_mut().postponed);
         for request in postponed {
             self.note(Rule::ReadsReleased);
-            self.take_read(request);
+            self.start_read(request);
         }
         self.tidy_reads();
     }
@@ -302,7 +306,7 @@ impl<N: Notes> Turn<'_, N> {
 
     /// Server j has answered a heartbeat of this round, and with it of all rounds before: it followed this leader when all
     /// those reads had come. What a quorum has answered is confirmed, with all reads before it.
-    pub(super) fn confirm_round(&mut self, j: Id, round: u32) {
+    pub(super) fn acknowledge_read(&mut self, j: Id, round: u32) {
         let waits = |reads: &Arc<Queue>| !reads.unconfirmed.is_empty();
         if round == 0 || !self.i.reads.as_ref().is_some_and(waits) {
             return;

@@ -248,7 +248,7 @@ impl<N: Notes> Turn<'_, N> {
                 Outcome::Accepted
             }
             Stimulus::Acknowledge(acknowledgement) => {
-                self.hear_storage(*acknowledgement);
+                self.handle_storage_append(*acknowledgement);
                 Outcome::Accepted
             }
             Stimulus::ApplyEntry(index) => {

@@ -46,7 +46,7 @@ impl<N: Notes> Turn<'_, N> {
             Arc::make_mut(peers)[i.id.slot()] = Progress::untracked();
         }
         if self.maybe_commit() {
-            self.release_postponed();
+            self.release_postponed_reads();
             self.broadcast_append();
         }
     }
@@ -201,7 +201,7 @@ impl<N: Notes> Turn<'_, N> {
         }
         let commit = self.i.commit;
         if self.maybe_commit() {
-            self.release_postponed();
+            self.release_postponed_reads();
             self.note(Rule::CommitTold);
             self.broadcast_append();
         } else if self.i.peer(j).is_some_and(|peer| {
@@ -255,7 +255,7 @@ impl<N: Notes> Turn<'_, N> {
             self.maybe_send_append(j, true);
         }
         self.note(Rule::ActivityNoted);
-        self.confirm_round(j, round);
+        self.acknowledge_read(j, round);
     }
 
     /// Commits the highest index that a majority has, if its entry is of the leader's own term: "only log

@@ -136,6 +136,11 @@ impl Image {
 }
 
 impl Storage {
+    /// The index up to which committed entries may be handed to the application.
+    fn max_appliable(&self, commit: u32) -> u32 {
+        commit.min(self.stable)
+    }
+
     /// What a crash leaves if the oldest `kept` appends had become durable. (The unsafe departure keeps their entries
     /// alone.)
     pub(crate) fn after_crash(&self, settings: &Settings, kept: usize) -> Image {
@@ -311,7 +316,7 @@ impl<N: Notes> Turn<'_, N> {
             return;
         };
         let applying = storage.applies.last().copied().unwrap_or(storage.applied);
-        let index = commit.min(storage.stable);
+        let index = storage.max_appliable(commit);
         if index > applying && storage.unstable_snapshot == 0 {
             self.note(Rule::DurableApplied);
             if let Some(storage) = self.storage() {
@@ -336,7 +341,7 @@ impl<N: Notes> Turn<'_, N> {
             }
         }
         if let Some(acknowledgement) = append.acknowledges {
-            self.hear_storage(acknowledgement);
+            self.handle_storage_append(acknowledgement);
         }
     }
 
@@ -369,7 +374,7 @@ impl<N: Notes> Turn<'_, N> {
         progress.paused = false;
         self.note(Rule::OwnEntriesCounted);
         if self.maybe_commit() {
-            self.release_postponed();
+            self.release_postponed_reads();
             self.broadcast_append();
         }
     }
@@ -378,7 +383,7 @@ impl<N: Notes> Turn<'_, N> {
     /// may have been overwritten, and overwritten again by entries of the same index and term, so that the outstanding
     /// append in between would still take them away (etcd's raft: the ABA problem of `newStorageAppendRespMsg`). A snapshot is
     /// of what is committed, so it is valid in any term; then the application has it too.
-    pub(super) fn hear_storage(
+    pub(super) fn handle_storage_append(
         &mut self,
         Acknowledgement {
             term,

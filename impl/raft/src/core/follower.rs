@@ -30,14 +30,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
                 self.handle_snapshot(message.from, *snapshot)?;
             }
             Body::Propose { .. } => return self.forward_proposal(message),
-            Body::ReadIndex { .. } => match self.leader {
-                Some(leader) => self.forward(message, leader, Term::ZERO),
-                None => {
-                    self.watch
-                        .report(Event::ReadIndexDropped { term: self.term });
-                    return Err(Refusal::NoLeader.into());
-                }
-            },
+            Body::ReadIndex { .. } => return self.forward_read(message),
             Body::ReadIndexResponse { index, context } => self.take_answer(index, context),
             Body::TransferLeader => return self.handle_transfer(message),
             Body::TimeoutNow => return self.timeout_now(message.from),
@@ -96,6 +89,17 @@ impl<S: Storage, O: Observer> Core<S, O> {
             term,
             ..message
         });
+    }
+
+    /// The leader knows at which position a read is linearizable.
+    fn forward_read(&mut self, message: Message) -> Result<(), Error> {
+        let Some(leader) = self.leader else {
+            self.watch
+                .report(Event::ReadIndexDropped { term: self.term });
+            return Err(Refusal::NoLeader.into());
+        };
+        self.forward(message, leader, Term::ZERO);
+        Ok(())
     }
 
     pub(super) fn handle_forget_leader(&mut self) -> Result<(), Refusal> {

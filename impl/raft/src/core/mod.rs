@@ -276,9 +276,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
     /// [`Error::ProposalDropped`] for a forwarded proposal; [`Error::Storage`].
     pub fn step(&mut self, message: Message) -> Result<TimerReset, Error> {
         self.validate(&message)?;
-        // A read of this server's own that comes back was given up with the leader that it was passed on to: whoever
-        // asked was told, and may have asked again with the same context.
-        if message.from == self.settings.id && message.kind() == MessageKind::ReadIndex {
+        if self.is_returned_read(&message) {
             self.watch
                 .report(Event::ReadIndexDropped { term: self.term });
             return Ok(TimerReset::default());

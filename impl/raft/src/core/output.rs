@@ -91,7 +91,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
         let persisted = self.persisted_by(ready)?;
         let encoded_bytes = entries_len(&ready.committed_entries);
         if self.settings.async_storage_writes {
-            self.address_storage(ready, persisted);
+            self.hand_over(ready, persisted);
             ready.early_messages = ready.messages.len();
         } else {
             self.hold_back(ready, persisted, encoded_bytes);
@@ -202,7 +202,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
     }
 
     /// Puts the work into messages to the storage threads.
-    fn address_storage(&mut self, ready: &mut Ready, persisted: Option<Persisted>) {
+    fn hand_over(&mut self, ready: &mut Ready, persisted: Option<Persisted>) {
         let id = self.settings.id;
         let mut responses = std::mem::take(&mut self.messages_after_persist);
         if ready.hard_state.is_some()

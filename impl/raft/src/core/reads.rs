@@ -55,7 +55,7 @@ struct Round {
 
 impl Reads {
     /// Opens a round, and returns the context for its heartbeats.
-    fn open(&mut self, request: ReadRequest, index: Index) -> Bytes {
+    fn begin_round(&mut self, request: ReadRequest, index: Index) -> Bytes {
         self.last_number += 1;
         let number = self.last_number;
         let context = Bytes::copy_from_slice(&number.to_be_bytes());
@@ -209,18 +209,28 @@ impl<S: Storage, O: Observer> Core<S, O> {
         // heard from a quorum since its last check still leads until the next, which may be longer
         // than the leases of the others last.
         let alone = self.tracker.is_singleton() && self.is_voter();
-        let by_lease = self.settings.read_only == ReadOnly::LeaseBased
-            && self.is_voter()
-            && !self.timeout_now_sent
-            && self.tracker.quorum_active();
-        if alone || by_lease {
+        if alone || self.has_lease() {
             self.answer_read(request, index);
             return;
         }
-        let context = self.reads.open(request, index);
+        let context = self.reads.begin_round(request, index);
         self.broadcast_heartbeat_with(context.clone());
         // In small configurations the leader may be quorum enough.
         self.acknowledge_read(self.settings.id, &context);
+    }
+
+    /// Whether this leader may answer reads without asking anybody (thesis, section 6.4.1).
+    fn has_lease(&self) -> bool {
+        self.settings.read_only == ReadOnly::LeaseBased
+            && self.is_voter()
+            && !self.timeout_now_sent
+            && self.tracker.quorum_active()
+    }
+
+    /// Whether a read is one of this server's own that comes back. It was given up with the leader that it was passed
+    /// on to: whoever asked was told, and may have asked again with the same context.
+    pub(super) fn is_returned_read(&self, message: &Message) -> bool {
+        message.from == self.settings.id && matches!(message.body, Body::ReadIndex { .. })
     }
 
     /// Somebody answered a heartbeat, and so confirmed that this server leads.
