@@ -15,17 +15,20 @@ pub use dialect::{Normalisation, Uses};
 use super::dialect::departure_uses;
 use crate::digest::digest_of;
 use crate::target::{
-    Description, DialectUse, Digest, Output, Reaction, Target, TargetError, TargetServer,
+    Description, DialectUse, Digest, Needs, Output, Reaction, Target, TargetError, TargetServer,
 };
 use application::{Application, Sent, Settled, agree};
 use lockstep_model::Dialect;
 use lockstep_traces::{
-    Config, DurableImage, Emitted, Field, FieldSet, Index, Input, NodeView, Outcome, PeerView,
-    ProgressState, Refusal, Role, ServerId, Term, Trace,
+    Config, Configuration, DurableImage, Emitted, Field, FieldSet, Index, Input, NodeView, Outcome,
+    PeerView, ProgressState, Refusal, Role, ServerId, Term, Trace,
 };
-use message::{from_raft, log_from_raft, payload_data, to_raft};
+use message::{
+    PAYLOAD_BYTES, conf_state, configuration, from_raft, log_from_raft, raft_change,
+    snapshot_from_raft, to_raft, value_data,
+};
 use raft::eraftpb::{Message, MessageType};
-use raft::{INVALID_ID, INVALID_INDEX, Progress, RawNode, StateRole};
+use raft::{INVALID_ID, INVALID_INDEX, Progress, RawNode, SnapshotStatus, StateRole};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use storage::SharedStorage;
@@ -39,6 +42,13 @@ const ELECTION_TICKS: usize = 1 << 20;
 
 /// Ticks of a heartbeat interval; never reached by ticks.
 const HEARTBEAT_TICKS: usize = ELECTION_TICKS - 1;
+
+/// The features that the library does not have.
+const LACKS: [&str; 3] = [
+    "forget_leader",
+    "step_down_on_removal",
+    "disable_conf_change_validation",
+];
 
 /// The library as a target.
 #[derive(Clone, Debug, Default)]
@@ -68,18 +78,7 @@ impl Target for RaftRs {
         Description {
             name: "raft-rs".to_owned(),
             version: VERSION.to_owned(),
-            // No input that it is given leads to the last four.
-            shows: [
-                Field::CommitSent,
-                Field::Snapshot,
-                Field::Transferee,
-                Field::Uncommitted,
-                Field::Configuration,
-                Field::PendingConfIndex,
-                Field::PendingSnapshot,
-            ]
-            .into_iter()
-            .fold(FieldSet::ALL, FieldSet::without),
+            shows: FieldSet::ALL.without(Field::CommitSent),
             derived: BTreeMap::from([(
                 Field::Lease,
                 "worked out by the library's own rule from its election counter, leader and switch, \
@@ -114,9 +113,20 @@ impl Target for RaftRs {
         Ok(entries)
     }
 
+    fn lacks(&self, needs: &Needs) -> Vec<&'static str> {
+        let lacks = |name: &&str| LACKS.contains(name);
+        needs.features().filter(lacks).collect()
+    }
+
     fn start(&self, config: &Config, id: ServerId) -> Result<RaftRsServer, TargetError> {
-        let voters = config.server_ids().map(ServerId::get).collect();
-        let storage = SharedStorage::new(voters);
+        let members = match config.may_change() {
+            true => Configuration {
+                learners: config.learners.iter().collect(),
+                ..Configuration::of_voters(config.voters.iter())
+            },
+            false => Configuration::of_voters(config.server_ids()),
+        };
+        let storage = SharedStorage::new(conf_state(&members));
         let node = new_node(config, id, storage.clone(), 0).map_err(TargetError::Setup)?;
         Ok(RaftRsServer {
             application: Application::new(&node, 0),
@@ -150,6 +160,10 @@ fn new_node(
         max_inflight_msgs,
         check_quorum: config.check_quorum,
         pre_vote: config.pre_vote,
+        max_uncommitted_size: match config.max_uncommitted {
+            0 => raft::NO_LIMIT,
+            limit => limit.saturating_mul(PAYLOAD_BYTES as u64),
+        },
         ..raft::Config::default()
     };
     let logger = slog::Logger::root(slog::Discard, slog::o!());
@@ -196,7 +210,12 @@ impl Digest for RaftRsServer {
         let view = self.view_or_error().map_err(|error| error.to_string());
         digest_of(&(
             (view.as_ref().ok(), view.as_ref().err()),
-            (format!("{progress:?}"), votes),
+            (
+                format!("{progress:?}"),
+                votes,
+                format!("{:?}", raft.prs().conf()),
+            ),
+            (raft.uncommitted_size(), raft.promotable()),
             (raft.election_elapsed, raft.heartbeat_elapsed()),
             (raft.pending_conf_index, raft.lead_transferee),
             (raft.raft_log.persisted, self.application.applied()),
@@ -210,11 +229,18 @@ impl RaftRsServer {
         let raft = &mut self.node.raft;
         let leads = raft.state == StateRole::Leader;
         let result = match input {
-            Input::Timeout => self.node.campaign(),
-            Input::Propose(value) => {
-                let data = payload_data(&lockstep_traces::Payload::Value(*value));
-                self.node.propose(Vec::new(), data)
+            // The call campaigns wherever it is made; no timer of the library makes it at a server that may not.
+            Input::Timeout if !raft.promotable() => {
+                if !leads {
+                    raft.election_elapsed = raft.election_elapsed.max(raft.election_timeout());
+                }
+                Ok(())
             }
+            Input::Timeout => self.node.campaign(),
+            Input::Propose(value) => self.node.propose(Vec::new(), value_data(*value)),
+            Input::ProposeConfChange(change) => self
+                .node
+                .propose_conf_change(Vec::new(), raft_change(change)),
             Input::Deliver(m) => self.node.step(to_raft(m)),
             Input::Heartbeat => {
                 // Documented to do nothing at a server that does not lead.
@@ -248,15 +274,28 @@ impl RaftRsServer {
                 self.application = Application::new(&self.node, applied);
                 Ok(())
             }
-            // `lacks` says so: no preset or trace that needs it comes here.
-            Input::TransferLeadership { .. }
-            | Input::ProposeConfChange(_)
-            | Input::ForgetLeader
-            | Input::Compact
-            | Input::ReportUnreachable { .. }
-            | Input::ReportSnapshot { .. } => {
-                return Err(format!("{} is not driven yet", input.name()));
+            Input::TransferLeadership { to } => {
+                self.node.transfer_leader(to.get());
+                Ok(())
             }
+            Input::Compact => {
+                self.application.compact(&self.storage);
+                Ok(())
+            }
+            Input::ReportUnreachable { peer } => {
+                self.node.report_unreachable(peer.get());
+                Ok(())
+            }
+            Input::ReportSnapshot { peer, ok } => {
+                let status = match ok {
+                    true => SnapshotStatus::Finish,
+                    false => SnapshotStatus::Failure,
+                };
+                self.node.report_snapshot(peer.get(), status);
+                Ok(())
+            }
+            // `lacks` says so: no preset or trace that needs it comes here.
+            Input::ForgetLeader => return Err("it cannot forget a leader".to_owned()),
         };
         match result {
             Ok(()) => Ok(Outcome::Accepted),
@@ -272,6 +311,7 @@ impl RaftRsServer {
         let Settled { sent, handed } = settled;
         if let [only] = sent.as_slice()
             && only.message.get_msg_type() == MessageType::MsgPropose
+            && !self.config.forward_proposals
         {
             self.uses.count(Normalisation::ForwardedProposal);
             return Ok(Reaction::Driven(Output {
@@ -313,7 +353,7 @@ impl RaftRsServer {
         }
         let by_its_rule = waited != leads;
         Ok(Emitted {
-            message: from_raft(message, &self.uses)?,
+            message: from_raft(message, self.id, &self.uses)?,
             after_persist: must_wait == by_its_rule,
         })
     }
@@ -329,12 +369,20 @@ impl RaftRsServer {
         let votes = raft.prs().votes().iter();
         let others = raft.prs().iter().filter(|(id, _)| **id != self.id.get());
         let durable = self.storage.durable();
+        let first = durable.compacted() + 1;
+        let snapshot = match durable.compacted() {
+            0 => None,
+            _ => Some(snapshot_from_raft(&durable.snapshot)?),
+        };
+        let members = raft.prs().conf().to_conf_state();
+        let told = configuration(&durable.members);
+        agree("the configuration", &configuration(&members), &told)?;
         Ok(NodeView {
             role,
             term: Term(raft.term),
             vote: server(raft.vote),
             leader: server(raft.leader_id),
-            log: log_from_raft(&raft.raft_log.all_entries(), 1)?,
+            log: log_from_raft(&raft.raft_log.all_entries(), first)?,
             commit: Index(raft.raft_log.committed),
             applied: Index(raft.raft_log.applied),
             lease: raft.check_quorum
@@ -355,14 +403,30 @@ impl RaftRsServer {
                 term: Term(durable.hard.term),
                 vote: server(durable.hard.vote),
                 commit: Index(durable.hard.commit),
-                log: log_from_raft(&durable.entries, 1)?,
-                snapshot: None,
+                log: log_from_raft(&durable.entries, first)?,
+                snapshot: snapshot.clone(),
             },
-            snapshot: None,
-            transferee: None,
-            configuration: lockstep_traces::Configuration::default(),
-            pending_conf_index: Index(0),
-            uncommitted: 0,
+            snapshot,
+            transferee: raft.lead_transferee.and_then(server),
+            configuration: match self.config.may_change() {
+                true => told,
+                false => Configuration::default(),
+            },
+            pending_conf_index: match raft.pending_conf_index {
+                pending
+                    if self.config.may_change()
+                        && role == Role::Leader
+                        && pending > raft.raft_log.applied =>
+                {
+                    Index(pending)
+                }
+                _ => Index(0),
+            },
+            uncommitted: match (self.config.max_uncommitted, role) {
+                (0, _) => 0,
+                (_, Role::Leader) => raft.uncommitted_size().div_ceil(PAYLOAD_BYTES) as u64,
+                _ => 0,
+            },
         })
     }
 }
@@ -384,12 +448,8 @@ fn peer(progress: &Progress) -> Result<PeerView, String> {
         commit_group_id,
         committed_index: _, // See `Normalisation::CommitInAcknowledgements`.
     } = progress;
-    let idle = (
-        *pending_snapshot,
-        *pending_request_snapshot,
-        *commit_group_id,
-    );
-    agree("the progress of snapshots and groups", idle, (0, 0, 0))?;
+    let idle = (*pending_request_snapshot, *commit_group_id);
+    agree("the progress of requests and groups", idle, (0, 0))?;
     let inflight = inflight(progress);
     agree("the appends in flight", ins.count(), inflight.len())?;
     Ok(PeerView {
@@ -405,7 +465,7 @@ fn peer(progress: &Progress) -> Result<PeerView, String> {
         // The library does not remember it.
         commit_sent: Index(INVALID_INDEX),
         inflight,
-        pending_snapshot: None,
+        pending_snapshot: (*pending_snapshot > 0).then_some(Index(*pending_snapshot)),
     })
 }
 

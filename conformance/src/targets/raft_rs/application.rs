@@ -5,10 +5,10 @@
 //! what the public state says already; it is compared here, with that state and with what was said
 //! before. `conformance/COMPARED.md` lists every field.
 
-use super::message::entry_from_raft;
+use super::message::{change_of, entry_from_raft, snapshot_data, snapshot_from_raft};
 use super::storage::SharedStorage;
 use lockstep_traces::{Handed, Index};
-use raft::eraftpb::{Entry, HardState, Message, Snapshot};
+use raft::eraftpb::{Entry, HardState, Message};
 use raft::{RawNode, Ready, SoftState, StateRole};
 use std::fmt;
 
@@ -81,13 +81,18 @@ impl Application {
             };
             let early = ready.take_messages().into_iter();
             settled.sent.extend(early.map(sent(false)));
+            if ready.snapshot().get_metadata().index > 0 {
+                snapshot_from_raft(ready.snapshot())?;
+                self.applied = ready.snapshot().get_metadata().index;
+                storage.install(ready.snapshot().clone());
+            }
             storage.append(ready.entries());
             if let Some(hard) = ready.hs() {
                 storage.set_hard_state(hard.clone());
             }
             let late = ready.take_persisted_messages().into_iter();
             settled.sent.extend(late.map(sent(true)));
-            self.apply(storage, &ready.take_committed_entries(), &mut settled)?;
+            self.apply(node, storage, &ready.take_committed_entries(), &mut settled)?;
             let mut light = node.advance_append(ready);
             let raised = node.raft.raft_log.committed > self.hard_state.commit;
             let commit = raised.then_some(node.raft.raft_log.committed);
@@ -98,7 +103,7 @@ impl Application {
             }
             let light_messages = light.take_messages().into_iter();
             settled.sent.extend(light_messages.map(sent(false)));
-            self.apply(storage, &light.take_committed_entries(), &mut settled)?;
+            self.apply(node, storage, &light.take_committed_entries(), &mut settled)?;
             node.advance_apply_to(self.applied);
         }
         let raft = &node.raft;
@@ -131,7 +136,11 @@ impl Application {
         let changed = (hard != self.hard_state).then_some(&hard);
         agree("Ready::hs", ready.hs(), changed)?;
         agree("Ready::read_states", ready.read_states().len(), 0)?;
-        agree("Ready::snapshot", ready.snapshot(), &Snapshot::default())?;
+        let snapshot = ready.snapshot().get_metadata().index;
+        if snapshot > 0 {
+            let ahead = snapshot > self.applied;
+            agree("Ready::snapshot: ahead of what is applied", ahead, true)?;
+        }
         let first = ready.entries().first();
         if first.is_some_and(|first| storage.holds(first)) {
             return Err(format!(
@@ -139,7 +148,7 @@ impl Application {
             ));
         }
         let vital = (hard.term, hard.vote) != (self.hard_state.term, self.hard_state.vote);
-        let must_sync = vital || !ready.entries().is_empty();
+        let must_sync = vital || !ready.entries().is_empty() || snapshot > 0;
         agree("Ready::must_sync", ready.must_sync(), must_sync)?;
         self.soft_state = soft;
         self.hard_state = hard;
@@ -149,6 +158,7 @@ impl Application {
     /// Takes committed entries as they come; that they are the right ones is for the comparison to say.
     fn apply(
         &mut self,
+        node: &mut RawNode<SharedStorage>,
         storage: &SharedStorage,
         entries: &[Entry],
         settled: &mut Settled,
@@ -162,8 +172,21 @@ impl Application {
                 entry: entry_from_raft(entry)?,
             });
             self.applied = entry.index;
+            if let Some(change) = change_of(entry)? {
+                // One that does not fit is refused, and changes nothing.
+                match node.apply_conf_change(&change) {
+                    Ok(members) => storage.set_members(members),
+                    Err(raft::Error::ConfChangeError(_)) => {}
+                    Err(error) => return Err(format!("returned an unexpected error: {error}")),
+                }
+            }
         }
         Ok(())
+    }
+
+    /// Makes a snapshot of what is applied, and drops the log behind it.
+    pub fn compact(&self, storage: &SharedStorage) {
+        storage.compact(self.applied, snapshot_data(self.applied));
     }
 }
 
@@ -186,7 +209,9 @@ fn check_status(node: &RawNode<SharedStorage>) -> Result<(), String> {
     let leads = raft.state == StateRole::Leader;
     agree("Status::progress", progress.is_some(), leads)?;
     let own = progress.and_then(|all| all.get(raft.id));
-    agree("its own progress", own.is_some(), leads)?;
+    let conf = raft.prs().conf();
+    let member = conf.voters().contains(raft.id) || conf.learners().contains(&raft.id);
+    agree("its own progress", own.is_some(), leads && member)?;
     if let Some(own) = own {
         let last = raft.raft_log.last_index();
         agree("its own match", own.matched, last)?;

@@ -2,11 +2,25 @@
 
 use super::dialect::{Normalisation, Uses};
 use lockstep_traces as vocabulary;
-use lockstep_traces::{Body, Index, Payload, RejectHint, ServerId, Term};
-use raft::eraftpb::{Entry, Message, MessageType, Snapshot};
+use lockstep_traces::{
+    Body, ConfChange, ConfChangeSingle, Configuration, Index, Payload, RejectHint, ServerId, Term,
+    Transition,
+};
+use protobuf::Message as _;
+use raft::eraftpb::{
+    ConfChangeSingle as RaftChange, ConfChangeTransition, ConfChangeType, ConfChangeV2, ConfState,
+    Entry, EntryType, Message, MessageType, Snapshot,
+};
+use std::collections::BTreeSet;
 
 /// The mark of a request for votes that the leader asked for; its name in the library is private.
 const CAMPAIGN_TRANSFER: &[u8] = b"CampaignTransfer";
+
+/// The bytes of every payload, so that a limit in bytes is a number of proposals.
+pub const PAYLOAD_BYTES: usize = 32;
+
+/// A byte of a context that nobody reads.
+const FILLER: u8 = b'.';
 
 /// The library's form of a message.
 pub fn to_raft(m: &vocabulary::Message) -> Message {
@@ -56,8 +70,7 @@ pub fn to_raft(m: &vocabulary::Message) -> Message {
                 .map(|(entry, index)| Entry {
                     term: entry.term.0,
                     index,
-                    data: payload_data(&entry.payload).into(),
-                    ..Entry::default()
+                    ..proposal(&entry.payload)
                 })
                 .collect();
         }
@@ -82,42 +95,184 @@ pub fn to_raft(m: &vocabulary::Message) -> Message {
         }
         Body::Propose { payloads } => {
             out.set_msg_type(MessageType::MsgPropose);
-            let entry = |payload: &Payload| Entry {
-                data: payload_data(payload).into(),
-                ..Entry::default()
-            };
-            out.entries = payloads.iter().map(entry).collect();
+            out.entries = payloads.iter().map(proposal).collect();
         }
         Body::InstallSnapshot { snapshot } => {
             out.set_msg_type(MessageType::MsgSnapshot);
-            let meta = out.mut_snapshot().mut_metadata();
+            let into = out.mut_snapshot();
+            into.data = snapshot_data(snapshot.index.0).into();
+            let meta = into.mut_metadata();
             (meta.index, meta.term) = (snapshot.index.0, snapshot.term.0);
-            let voters = &snapshot.configuration.voters;
-            meta.mut_conf_state().voters = voters.iter().map(|id| id.get()).collect();
+            meta.set_conf_state(conf_state(&snapshot.configuration));
         }
     }
     out
 }
 
-/// The bytes that an entry carries.
-pub fn payload_data(payload: &Payload) -> Vec<u8> {
+/// An entry that is not in a log yet.
+pub fn proposal(payload: &Payload) -> Entry {
+    let mut entry = Entry::default();
     match payload {
-        // Nobody proposes a change to it: `lacks` says so.
-        Payload::Empty | Payload::ConfChange(_) => Vec::new(),
-        Payload::Value(value) => value.to_string().into_bytes(),
+        Payload::Empty => {}
+        Payload::Value(value) => entry.data = value_data(*value).into(),
+        Payload::ConfChange(change) => {
+            entry.set_entry_type(EntryType::EntryConfChangeV2);
+            entry.data = change_data(&raft_change(change)).into();
+        }
+    }
+    entry
+}
+
+/// The bytes of a value: its digits.
+pub fn value_data(value: u64) -> Vec<u8> {
+    format!("{value:0PAYLOAD_BYTES$}").into_bytes()
+}
+
+/// The state of the application at an index: its digits.
+pub fn snapshot_data(index: u64) -> Vec<u8> {
+    index.to_string().into_bytes()
+}
+
+/// The library's form of a change, with a context that makes it as long as any payload. One that leaves a joint
+/// configuration has to be empty.
+pub fn raft_change(change: &ConfChange) -> ConfChangeV2 {
+    let ConfChange {
+        changes,
+        transition,
+    } = change;
+    let single = |change: &ConfChangeSingle| {
+        let (kind, id) = match *change {
+            ConfChangeSingle::AddVoter(id) => (ConfChangeType::AddNode, id),
+            ConfChangeSingle::AddLearner(id) => (ConfChangeType::AddLearnerNode, id),
+            ConfChangeSingle::Remove(id) => (ConfChangeType::RemoveNode, id),
+        };
+        let mut out = RaftChange {
+            node_id: id.get(),
+            ..RaftChange::default()
+        };
+        out.set_change_type(kind);
+        out
+    };
+    let mut out = ConfChangeV2::default();
+    out.set_transition(match transition {
+        Transition::Auto => ConfChangeTransition::Auto,
+        Transition::Implicit => ConfChangeTransition::Implicit,
+        Transition::Explicit => ConfChangeTransition::Explicit,
+    });
+    out.set_changes(changes.iter().map(single).collect());
+    let header = 2; // The context's tag and length.
+    if let Some(missing) = PAYLOAD_BYTES.checked_sub(change_data(&out).len() + header)
+        && !changes.is_empty()
+    {
+        out.context = vec![FILLER; missing].into();
+    }
+    out
+}
+
+fn change_data(change: &ConfChangeV2) -> Vec<u8> {
+    change
+        .write_to_bytes()
+        .unwrap_or_else(|error| unreachable!("a message in memory has a form: {error}"))
+}
+
+/// The change that an entry carries; `None` for an entry of another kind.
+///
+/// # Errors
+/// What cannot be read.
+pub fn change_of(entry: &Entry) -> Result<Option<ConfChangeV2>, String> {
+    match entry.get_entry_type() {
+        EntryType::EntryNormal => Ok(None),
+        EntryType::EntryConfChangeV2 => ConfChangeV2::parse_from_bytes(&entry.data)
+            .map(Some)
+            .map_err(|error| format!("has a change that nobody can read: {error}")),
+        EntryType::EntryConfChange => Err(format!("has a change of the first version: {entry:?}")),
     }
 }
 
-/// The vocabulary's form of a message. Fields that it does not have are dropped where the dialect says
+/// A change of the library in the vocabulary; `None` if it has no word for it.
+fn from_raft_change(change: &ConfChangeV2) -> Option<ConfChange> {
+    let single = |change: &RaftChange| {
+        let id = ServerId::new(change.node_id)?;
+        Some(match change.get_change_type() {
+            ConfChangeType::AddNode => ConfChangeSingle::AddVoter(id),
+            ConfChangeType::AddLearnerNode => ConfChangeSingle::AddLearner(id),
+            ConfChangeType::RemoveNode => ConfChangeSingle::Remove(id),
+        })
+    };
+    let changes: Option<Vec<_>> = change.get_changes().iter().map(single).collect();
+    let known = change.context.iter().all(|byte| *byte == FILLER);
+    known.then_some(ConfChange {
+        changes: changes?.into(),
+        transition: match change.get_transition() {
+            ConfChangeTransition::Auto => Transition::Auto,
+            ConfChangeTransition::Implicit => Transition::Implicit,
+            ConfChangeTransition::Explicit => Transition::Explicit,
+        },
+    })
+}
+
+/// The library's form of a configuration.
+pub fn conf_state(of: &Configuration) -> ConfState {
+    let Configuration {
+        voters,
+        outgoing,
+        learners,
+        learners_next,
+        auto_leave,
+    } = of;
+    let ids = |set: &BTreeSet<ServerId>| set.iter().map(|id| id.get()).collect::<Vec<_>>();
+    ConfState {
+        voters: ids(voters),
+        learners: ids(learners),
+        voters_outgoing: ids(outgoing),
+        learners_next: ids(learners_next),
+        auto_leave: *auto_leave,
+        ..ConfState::default()
+    }
+}
+
+/// A configuration of the library in the vocabulary.
+pub fn configuration(of: &ConfState) -> Configuration {
+    let set = |ids: &[u64]| ids.iter().filter_map(|id| ServerId::new(*id)).collect();
+    Configuration {
+        voters: set(&of.voters),
+        outgoing: set(&of.voters_outgoing),
+        learners: set(&of.learners),
+        learners_next: set(&of.learners_next),
+        auto_leave: of.auto_leave,
+    }
+}
+
+/// A snapshot of the library in the vocabulary.
+///
+/// # Errors
+/// If no application made it.
+pub fn snapshot_from_raft(of: &Snapshot) -> Result<vocabulary::Snapshot, String> {
+    let meta = of.get_metadata();
+    if of.data.as_ref() != snapshot_data(meta.index).as_slice() {
+        return Err(format!("has a snapshot that no application made: {of:?}"));
+    }
+    Ok(vocabulary::Snapshot {
+        index: Index(meta.index),
+        term: Term(meta.term),
+        configuration: configuration(meta.get_conf_state()),
+    })
+}
+
+/// The vocabulary's form of a message that server `sender` sent. Fields that it does not have are dropped where the dialect says
 /// so, which is counted.
 ///
 /// # Errors
 /// What the vocabulary cannot express.
-pub fn from_raft(mut m: Message, uses: &Uses) -> Result<vocabulary::Message, String> {
+pub fn from_raft(
+    mut m: Message,
+    sender: ServerId,
+    uses: &Uses,
+) -> Result<vocabulary::Message, String> {
     let text = format!("{m:?}");
     let inexpressible = || format!("sent a message that the vocabulary cannot express: {text}");
     let server = |id| ServerId::new(id).ok_or_else(inexpressible);
-    let (from, to, term) = (server(m.from)?, server(m.to)?, Term(m.term));
+    let (from, to, term) = (m.from, server(m.to)?, Term(m.term));
     (m.from, m.to, m.term) = (0, 0, 0);
 
     // What is taken out of the message is expressed; what is left at the end is not.
@@ -187,8 +342,31 @@ pub fn from_raft(mut m: Message, uses: &Uses) -> Result<vocabulary::Message, Str
             take_commit(&mut m);
             Body::HeartbeatResponse
         }
+        MessageType::MsgTimeoutNow => Body::TimeoutNow,
+        MessageType::MsgTransferLeader => Body::TransferLeader {
+            transferee: server(from)?,
+        },
+        MessageType::MsgPropose => {
+            let entries: Vec<Entry> = m.take_entries().into();
+            let payload = |entry: &Entry| match (entry.index, entry.term) {
+                (0, 0) => entry_from_raft(entry).map(|entry| entry.payload),
+                _ => Err(inexpressible()),
+            };
+            Body::Propose {
+                payloads: entries.iter().map(payload).collect::<Result<_, _>>()?,
+            }
+        }
+        MessageType::MsgSnapshot => Body::InstallSnapshot {
+            snapshot: snapshot_from_raft(&m.take_snapshot())?,
+        },
         _ => return Err(inexpressible()),
     };
+    // A request to transfer comes in the name of the server that is to lead, and a proposal in that of the one at which it
+    // was made, or of nobody; nobody looks at the latter.
+    let passed_on = matches!(body, Body::TransferLeader { .. } | Body::Propose { .. });
+    if !passed_on && from != sender.get() {
+        return Err(inexpressible());
+    }
     m.set_msg_type(MessageType::default());
     if m.get_snapshot() == &Snapshot::default() {
         m.clear_snapshot();
@@ -197,7 +375,7 @@ pub fn from_raft(mut m: Message, uses: &Uses) -> Result<vocabulary::Message, Str
         return Err(inexpressible());
     }
     Ok(vocabulary::Message {
-        from,
+        from: sender,
         to,
         term,
         body,
@@ -226,13 +404,17 @@ pub fn log_from_raft(entries: &[Entry], first: u64) -> Result<Vec<vocabulary::En
 /// # Errors
 /// What the vocabulary cannot express.
 pub fn entry_from_raft(entry: &Entry) -> Result<vocabulary::Entry, String> {
-    let payload = match std::str::from_utf8(&entry.data) {
-        Ok("") => Some(Payload::Empty),
-        Ok(digits) => digits.parse().ok().map(Payload::Value),
-        Err(_) => None,
+    let payload = match change_of(entry)? {
+        Some(change) => from_raft_change(&change).map(Payload::ConfChange),
+        None => match std::str::from_utf8(&entry.data) {
+            Ok("") => Some(Payload::Empty),
+            Ok(digits) => digits.parse().ok().map(Payload::Value),
+            Err(_) => None,
+        },
     };
     let mut rest = entry.clone();
     (rest.term, rest.index) = (0, 0);
+    rest.set_entry_type(EntryType::default());
     rest.data.clear();
     match payload {
         // What is left is not expressed.
