@@ -363,7 +363,7 @@ rules! {
         "server/reads.rs" "acknowledge_read", "core/reads.rs" "acknowledge_read", "read_only.go" "recvAck";
     RoundConfirmed "A read that a quorum has confirmed is answered, with all before it.",
         "thesis, section 6.4",
-        "server/reads.rs" "acknowledge_read", "core/reads.rs" "acknowledge_read", "read_only.go" "advance";
+        "server/reads.rs" "acknowledge_read", "core/reads.rs" "acknowledge_read", "read_only.go" "recvAck";
     RoundsRecounted "A change of the configuration answers the reads that it makes confirmed.",
         "thesis, sections 6.4 and 4.1",
         "server/reads.rs" "recount_reads", "core/reads.rs" "recount_reads", "raft.go" "switchToConfig";
