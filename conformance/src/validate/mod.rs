@@ -3,7 +3,7 @@
 //! One step function: every line is explained by states of the specification's servers, stepped by the functions that `check`
 //! explores ([`lockstep_model::recorded`]). Nothing here says what a server does; this says which inputs a line may tell of.
 //!
-//! * [`line`]: the format of etcd's raft, and nothing else of it.
+//! * [`mod@line`]: the format of etcd's raft, and nothing else of it.
 //! * [`moment`]: the lines that the specification would have a recorder write.
 //! * [`node`]: one server, with what its disk and its application have of it.
 //! * [`world`]: one explanation of the lines so far, and what one more line makes of it.
