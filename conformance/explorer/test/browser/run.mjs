@@ -390,7 +390,7 @@ tests["the page of a report"] = async () => {
   const page = await open(pathToFileURL(join(folder, "index.html")).href);
   await page.getByRole("heading", { name: "Lockstep report" }).waitFor();
   assert.equal(await page.locator(".plots figure").count(), 1);
-  assert.equal(await page.locator(".matrix tbody tr").count(), 13);
+  assert.equal(await page.locator(".matrix tbody tr").count(), 15);
   await page.screenshot({ path: join(reports, "report.png"), fullPage: true });
   await accessible(page, "a report");
   await page.emulateMedia({ colorScheme: "dark" });
