@@ -50,13 +50,13 @@ pub struct ModelArgs {
     /// A leader takes changes of membership as they come, whether or not they fit
     #[arg(long, value_name = "BOOL")]
     disable_conf_change_validation: Option<bool>,
-    /// How servers write to their storage: atomic (done when an input ends) or async (outstanding until it is done)
+    /// The way servers write to their storage: atomic (done when an input ends) or async (outstanding until it is done)
     #[arg(long, value_name = "STORAGE", value_parser = named::<Storage>)]
     storage: Option<Storage>,
     /// With asynchronous storage: an application comes back with its last snapshot, not with all that it had applied
     #[arg(long, value_name = "BOOL")]
     application_in_memory: Option<bool>,
-    /// How leaders answer reads: off (nobody reads), safe (after a round of heartbeats) or lease_based
+    /// The way leaders answer reads: off (nobody reads), safe (after a round of heartbeats) or lease_based
     #[arg(long, value_name = "READS", value_parser = named::<Reads>)]
     reads: Option<Reads>,
     #[command(flatten)]
@@ -125,22 +125,22 @@ struct BoundArgs {
     /// How many times the other change may be proposed; with --other-change alone it is 1
     #[arg(long, value_name = "BUDGET")]
     other_changes: Option<Budget>,
-    /// How many appends may be outstanding at one server
+    /// The number of appends that may be outstanding at one server
     #[arg(long, value_name = "N")]
     max_outstanding: Option<usize>,
-    /// How many outstanding appends may become durable
+    /// The number of outstanding appends that may become durable
     #[arg(long, value_name = "BUDGET")]
     persists: Option<Budget>,
-    /// How many outstanding applies may be done
+    /// The number of outstanding applies that may be done
     #[arg(long, value_name = "BUDGET")]
     applies: Option<Budget>,
-    /// How many times clients may read with context 1
+    /// The number of reads of clients with context 1
     #[arg(long, value_name = "BUDGET")]
     read_indexes: Option<Budget>,
-    /// How many times clients may read with context 2
+    /// The number of reads of clients with context 2
     #[arg(long, value_name = "BUDGET")]
     other_read_indexes: Option<Budget>,
-    /// What may be supposed of clocks where reads are answered by lease: free (nothing), elapsed or silent
+    /// The supposition about clocks where reads are answered by lease: free (nothing), elapsed or silent
     #[arg(long, value_name = "TIMING")]
     timing: Option<Timing>,
     /// How many of all these but timeouts and proposals may happen in one run together
