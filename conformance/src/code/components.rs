@@ -1,6 +1,6 @@
 //! The components of a cluster of implementations, and how the engine explores them.
 
-use super::history::Happened;
+use super::history::{Before, Happened};
 use super::properties;
 use super::{Code, matters};
 use crate::states::Fault;
@@ -190,7 +190,7 @@ impl Model for Code<'_> {
                 }
                 let before = state.servers.get(slot)?;
                 let Answer { node, sent, .. } = self.answer(before, &input);
-                after.history.record(&node, before.view.commit.0);
+                after.history.record(Before::of(&before.view), &node);
                 after.servers[slot] = node;
                 for message in sent.into_iter().map(|emitted| Arc::new(emitted.message)) {
                     let position = after.network.partition_point(|other| *other < message);
@@ -418,9 +418,9 @@ impl Machines for Code<'_> {
         after
     }
 
-    fn record(&self, history: &Happened, after: &Node, committed: u32) -> Happened {
+    fn record(&self, history: &Happened, after: &Node, note: u32) -> Happened {
         let mut history = history.clone();
-        history.record(after, committed.into());
+        history.record(Before::from_note(note), after);
         history
     }
 }
@@ -466,7 +466,7 @@ impl<'a> Component<Code<'a>> for Node {
         ServerFacts {
             level: level(self),
             gauge: narrow(term),
-            note: narrow(commit),
+            note: Before::of(view).note(),
             slot: self.slot() as u8,
             local: set_of(local),
             recorded: view.role == Role::Leader || commit > 0,
@@ -518,14 +518,18 @@ impl<'a> Component<Code<'a>> for Happened {
     const KIND: u64 = 3;
 
     fn encode(&self, out: &mut Vec<u8>) {
-        let parts = (&self.leaders, &self.committed);
+        let parts = (&self.leaders, &self.led_twice, &self.committed);
         serde_json::to_writer(out, &parts).expect("a history can be written");
     }
 
     fn decode(bytes: &[u8], _: &Code<'a>) -> Self {
         let parts = serde_json::from_slice(bytes);
-        let (leaders, committed) = parts.expect("it was written whole");
-        Happened { leaders, committed }
+        let (leaders, led_twice, committed) = parts.expect("it was written whole");
+        Happened {
+            leaders,
+            led_twice,
+            committed,
+        }
     }
 
     fn facts(&self, _: &Code<'a>) {}

@@ -12,6 +12,7 @@ mod observed;
 mod properties;
 
 pub use components::{CodeState, Node};
+pub(crate) use history::Before;
 pub use history::Happened;
 pub use observed::ObservedCode;
 pub use properties::{ALL as PROPERTIES, DOES_NOT_FAIL, Property as CodeProperty};

@@ -65,6 +65,7 @@ impl ObservedCode {
         });
         let happened = Happened {
             leaders: leaders.collect(),
+            led_twice: taken.led_twice,
             committed: taken.committed.clone(),
         };
         let after = state(&taken.after, network, happened);

@@ -100,13 +100,10 @@ pub const ALL: &[Property] = &[
     state(
         "election_safety_inv",
         "\"at most one leader can be elected in a given term\" (paper, figure 3), counting leaders that have crashed \
-         since",
+         since, and a server that leads a term once more after a crash",
         |_, state| {
-            state
-                .history
-                .leaders
-                .iter()
-                .all(|(_, led)| led.count_ones() <= 1)
+            let mut leaders = state.history.leaders.iter();
+            state.history.led_twice.is_none() && leaders.all(|(_, led)| led.count_ones() <= 1)
         },
         |_, state| !state.history.leaders.is_empty(),
     ),

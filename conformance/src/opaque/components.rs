@@ -4,7 +4,7 @@ use super::properties;
 use super::states::{Effect, Input, Packet};
 use super::view::highest_value;
 use super::{Action, Opaque};
-use crate::code::{CodeState, Happened, Node};
+use crate::code::{Before, CodeState, Happened, Node};
 use crate::digest::digest_of;
 use lockstep_engine::{
     Antecedent, Checkable, Collapse, Component, Components, Event, Generator, KindSet, Machines,
@@ -235,9 +235,9 @@ impl Model for Opaque {
                 if let Action::Deliver(at) = action {
                     after.packets.remove(at as usize);
                 }
-                let committed = state.shown.servers.get(slot)?.view.commit;
+                let before = Before::of(&state.shown.servers.get(slot)?.view);
                 let Step { node, sent } = self.step(state, slot, &input);
-                after.shown.history.record(&node, committed.0);
+                after.shown.history.record(before, &node);
                 after.shown.servers[slot] = node;
                 for packet in sent.iter() {
                     let position = after.packets.partition_point(|other| other < packet);
@@ -420,9 +420,9 @@ impl Machines for Opaque {
         self.spent(counts, number)
     }
 
-    fn record(&self, history: &Happened, after: &Node, committed: u32) -> Happened {
+    fn record(&self, history: &Happened, after: &Node, note: u32) -> Happened {
         let mut history = history.clone();
-        history.record(after, committed.into());
+        history.record(Before::from_note(note), after);
         history
     }
 }
@@ -471,7 +471,7 @@ impl Component<Opaque> for Node {
         ServerFacts {
             level: highest_value(&self.view),
             gauge: narrow(term),
-            note: narrow(commit),
+            note: Before::of(&self.view).note(),
             slot: self.slot() as u8,
             local: set_of(local),
             recorded: self.view.role == Role::Leader || commit > 0,
@@ -519,13 +519,18 @@ impl Component<Opaque> for Happened {
     const KIND: u64 = 3;
 
     fn encode(&self, out: &mut Vec<u8>) {
-        let parts = (&self.leaders, &self.committed);
+        let parts = (&self.leaders, &self.led_twice, &self.committed);
         serde_json::to_writer(out, &parts).expect("a history can be written");
     }
 
     fn decode(bytes: &[u8], _: &Opaque) -> Self {
-        let (leaders, committed) = serde_json::from_slice(bytes).expect("it was written whole");
-        Happened { leaders, committed }
+        let parts = serde_json::from_slice(bytes);
+        let (leaders, led_twice, committed) = parts.expect("it was written whole");
+        Happened {
+            leaders,
+            led_twice,
+            committed,
+        }
     }
 
     fn facts(&self, _: &Opaque) {}
