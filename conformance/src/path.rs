@@ -1,6 +1,6 @@
 //! Paths through the specification's state graph as steps of traces.
 
-use lockstep_model::{Action, Budget, Cluster, Kind};
+use lockstep_model::{Action, Budget, Cluster, Kind, Timing};
 use lockstep_traces::{Expected, Provenance, Step};
 
 /// The steps along these actions from the initial state, each with what the specification expects.
@@ -24,6 +24,11 @@ pub fn steps_along(cluster: &Cluster, actions: &[Action]) -> Vec<Step> {
         state = transition.next;
     }
     steps
+}
+
+/// What was supposed of clocks, by name; `None` for nothing.
+pub fn supposed(timing: Timing) -> Option<String> {
+    (timing != Timing::Free).then(|| timing.to_string())
 }
 
 /// How a trace of this cluster was made: by that command, within these bounds, those that are unlimited left out; the preset is named if the
@@ -63,6 +68,7 @@ pub fn provenance(generator: &str, preset: Option<&str>, cluster: &Cluster) -> P
             .map(|(name, value)| (name.to_owned(), value))
             .collect(),
         seed: None,
+        timing: supposed(bounds.timing),
     }
 }
 

@@ -236,7 +236,7 @@ impl ReadHistory {
 impl Clocks {
     /// A step of a server, where `led` is the highest term that had a leader. Of older terms nothing is said: whoever leads
     /// the highest was elected although their leaders had leases, or was not.
-    fn note(&mut self, timing: Timing, step: &ReadStep<'_>, led: u32) {
+    pub(crate) fn note(&mut self, timing: Timing, step: &ReadStep<'_>, led: u32) {
         let (before, after) = (step.before, step.after);
         if timing == Timing::Free || self.broken {
             return;

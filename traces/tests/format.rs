@@ -101,6 +101,7 @@ fn sample() -> Trace {
         preset: Some("none".to_owned()),
         bounds: BTreeMap::from([("max_term".to_owned(), 2), ("proposals".to_owned(), 1)]),
         seed: Some(7),
+        timing: None,
     };
     let ask_pre = message(
         1,
@@ -431,6 +432,7 @@ fn a_configuration_that_changes_is_written_and_read() {
 fn reading() -> Trace {
     let mut trace = sample();
     trace.header.config.reads = Reads::Safe;
+    trace.header.made.timing = Some("silent".to_owned());
     trace.header.version = 2;
     let origin = id(2);
     let view = NodeView {
@@ -805,6 +807,18 @@ fn a_property_is_a_field_of_version_2_and_of_no_other() {
         error.problem,
         Problem::UnknownVersion { found: 3 }
     ));
+}
+
+#[test]
+fn what_is_supposed_of_clocks_is_one_of_two_words_of_version_2() {
+    let golden = include_str!("golden/version-2-reads.ndjson");
+    let other = golden.replacen("\"timing\":\"silent\"", "\"timing\":\"free\"", 1);
+    let old = include_str!("golden/version-1.ndjson");
+    let old = old.replacen("\"seed\":7", "\"seed\":7,\"timing\":\"silent\"", 1);
+    for wrong in [other, old] {
+        let error = parse(wrong).unwrap_err();
+        assert_eq!((error.line, error.field.as_str()), (1, "made.timing"));
+    }
 }
 
 #[test]

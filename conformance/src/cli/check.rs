@@ -12,7 +12,7 @@ use super::tested::{self, Tested, never_tested};
 use super::violation;
 use crate::TargetSpec;
 use crate::divergence::replay_command;
-use crate::path::steps_along;
+use crate::path::{steps_along, supposed};
 use crate::properties::Judge;
 use crate::report::steps::count;
 use crate::report::{Job, Status, Table};
@@ -700,6 +700,7 @@ pub fn provenance(chosen: &Chosen) -> Provenance {
         preset: Some(chosen.preset.clone()),
         bounds: chosen.bound_numbers(),
         seed: None,
+        timing: supposed(chosen.cluster.bounds().timing),
     }
 }
 

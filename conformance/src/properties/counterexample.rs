@@ -5,7 +5,7 @@ use crate::code::DOES_NOT_FAIL;
 use crate::compare::{Difference, Wanted, compare};
 use crate::divergence::{Actual, Divergence};
 use crate::target::{Observation, Reaction, Run};
-use lockstep_model::{Dialect, Settings};
+use lockstep_model::{Dialect, Settings, Timing};
 use lockstep_traces::{
     Config, Emitted, Event, Expected, Field, FieldSet, Index, NodeView, PeerView, ServerId, Trace,
 };
@@ -95,7 +95,7 @@ pub(crate) fn evaluate(
                 judge,
                 trace,
                 shown,
-                run: Follower::new(config),
+                run: Follower::under(config, timing(trace)),
                 expected: BTreeMap::new(),
                 departure: &mut departure,
                 compared: &mut compared,
@@ -118,6 +118,12 @@ pub(crate) fn evaluate(
         counterexample,
         compared,
     }
+}
+
+/// What was supposed of clocks when the counterexample was found.
+fn timing(trace: &Trace) -> Timing {
+    let named = trace.header.made.timing.as_deref();
+    named.map_or(Timing::Silent, |name| name.parse().unwrap_or_default())
 }
 
 fn unanswered(why: impl Into<String>) -> CounterexampleFate {

@@ -2,10 +2,11 @@
 
 use crate::compare::start_view;
 use crate::target::Output;
-use lockstep_model::properties::Taken;
+use lockstep_model::properties::{RunClocks, Taken};
+use lockstep_model::{Settings, Timing};
 use lockstep_traces::{
     Config, Emitted, Entry, Event, Expected, Index, Input, Message, NodeView, Outcome, ReadState,
-    Role, ServerId, Term,
+    Reads, Role, ServerId, Term,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -59,12 +60,24 @@ pub struct Follower {
     committed: Vec<(Entry, Term)>,
     led_twice: Option<Term>,
     asked: Vec<(ServerId, u64, Index)>,
+    /// Kept account of where reads are answered by lease.
+    clocks: RunClocks,
+    settings: Option<Settings>,
 }
 
 impl Follower {
-    /// A cluster before its first event.
+    /// A cluster before its first event. Where reads are answered by lease, clocks are supposed to keep to
+    /// [`Timing::Silent`].
     pub fn new(config: &Config) -> Follower {
+        Follower::under(config, Timing::Silent)
+    }
+
+    /// A cluster before its first event, in which so much is supposed of clocks where reads are answered by lease.
+    pub fn under(config: &Config, timing: Timing) -> Follower {
+        let by_lease = config.reads == Reads::LeaseBased;
         Follower {
+            clocks: RunClocks::new(if by_lease { timing } else { Timing::Free }),
+            settings: Settings::new(config).ok(),
             servers: config.server_ids().map(|_| start_view(config)).collect(),
             config: config.clone(),
             in_flight: Vec::new(),
@@ -119,7 +132,7 @@ impl Follower {
             self.ask(server, *context);
         }
         self.record(&before[slot], server, did.view);
-        Ok(Some(Taken {
+        let taken = Taken {
             before,
             server,
             input: input.clone(),
@@ -132,7 +145,12 @@ impl Follower {
             led_twice: self.led_twice,
             asked: self.asked.clone(),
             read_states: did.read_states.to_vec(),
-        }))
+            clocks: self.clocks,
+        };
+        if let Some(settings) = &self.settings {
+            self.clocks = taken.clocks_after(settings);
+        }
+        Ok(Some(taken))
     }
 
     fn find(&self, message: &Message) -> Result<usize, Strayed> {

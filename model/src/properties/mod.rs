@@ -21,7 +21,7 @@ use std::sync::LazyLock;
 
 pub use monitor::{Monitor, Violation};
 pub(crate) use state::gauge;
-pub use taken::{NamedProperty, Taken};
+pub use taken::{NamedProperty, RunClocks, Taken};
 
 /// A condition on a state.
 pub type OnState = fn(&Cluster, &ClusterState) -> bool;

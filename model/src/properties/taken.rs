@@ -1,16 +1,16 @@
 //! One property on one step that was seen from outside: in a trace, or at an implementation.
 
 use super::{StateProperty, TransitionProperty, state_properties, step_properties};
-use crate::bounds::{Bounds, Spent};
-use crate::cluster::{Action, Cluster, ClusterState};
-use crate::history::{Answered, Asked, History, ReadHistory};
+use crate::bounds::{Bounds, Spent, Timing};
+use crate::cluster::{Action, Cluster, ClusterState, stimulus};
+use crate::history::{Answered, Asked, Clocks, History, ReadHistory, ReadStep};
 use crate::ids::Id;
 use crate::message::{Message, read_context};
 use crate::network::Network;
-use crate::server::Server;
+use crate::server::{Server, Stimulus};
 use crate::settings::Settings;
 use lockstep_traces as vocabulary;
-use lockstep_traces::{Entry, Index, Input, NodeView, ServerId, Term};
+use lockstep_traces::{Entry, Index, Input, NodeView, Outcome, Role, ServerId, Term};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -47,6 +47,50 @@ pub struct Taken {
     pub asked: Vec<(ServerId, u64, Index)>,
     /// The reads that were answered to clients of the server that moves.
     pub read_states: Vec<vocabulary::ReadState>,
+    /// What clocks have done before the step.
+    pub clocks: RunClocks,
+}
+
+/// The clocks of a run so far, where reads are answered by lease: what is supposed of them, and whether the run has kept to it. Of
+/// reads after it has not, nothing is said ([`Timing`]).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RunClocks {
+    timing: Timing,
+    clocks: Clocks,
+    /// The highest term that has had a leader.
+    led: u32,
+}
+
+impl RunClocks {
+    /// Before the first step.
+    pub fn new(timing: Timing) -> RunClocks {
+        RunClocks {
+            timing,
+            ..RunClocks::default()
+        }
+    }
+
+    fn note(&mut self, before: &ClusterState, action: Action, after: &ClusterState, slot: usize) {
+        let (i, next) = (&before.servers[slot], &after.servers[slot]);
+        let message = match action {
+            Action::Deliver(position) => before.network.iter().nth(position as usize),
+            _ => None,
+        };
+        let local = || Some(stimulus(action, 0, Default::default())?.1);
+        if let Some(stimulus) = message.map(Stimulus::Deliver).or_else(local) {
+            let step = ReadStep {
+                before: i,
+                after: next,
+                stimulus,
+                outcome: Outcome::Accepted,
+                answers: &[],
+            };
+            self.clocks.note(self.timing, &step, self.led);
+        }
+        if next.role == Role::Leader {
+            self.led = self.led.max(next.term);
+        }
+    }
 }
 
 /// A property of the specification by its name.
@@ -87,6 +131,7 @@ impl NamedProperty {
     /// Whether it holds of a step; `None` if what was seen is no state of the specification.
     pub fn holds(self, settings: &Settings, taken: &Taken) -> Option<bool> {
         let mut cluster = Cluster::new(*settings, Bounds::UNLIMITED);
+        cluster.bounds.timing = taken.clocks.timing;
         if let Input::ProposeConfChange(change) = &taken.input {
             cluster.bounds.changes[0].0 = change.try_into().ok()?;
         }
@@ -107,6 +152,18 @@ impl Taken {
         };
         self.states(settings)
             .is_some_and(|(before, _, after)| consistent(before) && consistent(after))
+    }
+
+    /// The clocks after the step; as before it if what was seen is no state of the specification.
+    pub fn clocks_after(&self, settings: &Settings) -> RunClocks {
+        let mut clocks = self.clocks;
+        if clocks.timing != Timing::Free
+            && let Some((before, action, after)) = self.states(settings)
+            && let Ok(i) = Id::try_from(self.server)
+        {
+            clocks.note(&before, action, &after, i.slot());
+        }
+        clocks
     }
 
     fn states(&self, settings: &Settings) -> Option<(ClusterState, Action, ClusterState)> {
@@ -138,6 +195,9 @@ impl Taken {
             let state = state.try_into().ok()?;
             reads.answered.push(Answered { server: i, state });
         }
+        let mut clocks = self.clocks;
+        clocks.note(&before, action, &after, i.slot());
+        reads.clocks = clocks.clocks;
         if reads != ReadHistory::default() {
             after.history.reads = Some(Arc::new(reads));
         }

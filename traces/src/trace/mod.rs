@@ -103,6 +103,10 @@ pub struct Provenance {
     /// The seed of the random choices, where there were any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
+    /// What was supposed of clocks, which leases need: `elapsed` or `silent` (`lockstep check --help`). A reader that
+    /// knows neither word judges no read that was answered by lease.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timing: Option<String>,
 }
 
 /// One event of a trace and what must be seen after it.
