@@ -28,7 +28,12 @@ impl<S: Storage, O: Observer> Core<S, O> {
             if !asked {
                 return Err(PeerError::LocalMessage { from, kind }.into());
             }
-        } else if kind.is_response() && !self.tracker.progress.contains(from) {
+        } else if kind.is_response()
+            && from != self.settings.id
+            && !self.tracker.progress.contains(from)
+        {
+            // What this server says to itself may come after it was removed: then it counts for nothing, and nobody
+            // is to blame.
             return Err(PeerError::UnknownPeer { from, kind }.into());
         }
         let reason = match self.defect_of_sender(kind, from) {

@@ -3,6 +3,10 @@
 use bytes::Bytes;
 
 use super::cluster::{Cluster, id, ids, message};
+use super::untimed::Core;
+use crate::config::Config;
+use crate::ready::Ready;
+use crate::storage::MemoryStorage;
 use crate::types::*;
 use crate::wire;
 
@@ -151,4 +155,45 @@ fn the_end_of_a_transition_waits_for_what_is_pending() {
     let last = cluster.node(1).log().last_index().unwrap();
     cluster.node_mut(1).leave_joint_if_due().unwrap();
     assert_eq!(cluster.node(1).log().last_index(), Ok(last));
+}
+
+/// A removed leader that goes on leading hears itself once more: of entries that it appended before it applied its
+/// removal. That counts for nothing, and is no error of whoever calls `advance`.
+#[test]
+fn a_removed_leader_may_hear_itself() {
+    let conf_state = ConfState {
+        voters: ids(&[1, 2]),
+        ..ConfState::default()
+    };
+    let storage = MemoryStorage::with_conf_state(conf_state);
+    let mut node = Core::new(&Config::new(id(1)), storage).unwrap();
+    let persist = |node: &mut Core<MemoryStorage>, ready: &Ready| {
+        let (entries, hard_state) = (ready.entries.clone(), ready.hard_state);
+        node.storage_mut().write(entries, hard_state).unwrap();
+    };
+    let acknowledge = |index| Body::AppendEntriesResponse {
+        index: Index(index),
+        rejection: None,
+    };
+    node.campaign().unwrap();
+    let ready = node.ready().unwrap();
+    persist(&mut node, &ready);
+    node.advance().unwrap();
+    let vote = Body::RequestVoteResponse { granted: true };
+    node.step(message(2, 1, 1, vote)).unwrap();
+    let remove = single(ConfChangeKind::RemoveNode, 1);
+    node.propose_conf_change(&remove).unwrap();
+    let ready = node.ready().unwrap();
+    persist(&mut node, &ready);
+    node.advance().unwrap();
+    node.propose(Bytes::from_static(b"x")).unwrap();
+    node.step(message(2, 1, 1, acknowledge(2))).unwrap();
+    let ready = node.ready().unwrap();
+    assert_eq!((ready.entries.len(), ready.committed_entries.len()), (1, 2));
+    persist(&mut node, &ready);
+    node.apply_conf_change(remove).unwrap();
+    node.advance().unwrap();
+    assert_eq!(node.role(), Role::Leader);
+    node.step(message(2, 1, 1, acknowledge(3))).unwrap();
+    assert_eq!(node.log().committed(), Index(3));
 }
