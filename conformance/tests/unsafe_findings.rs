@@ -31,7 +31,17 @@ struct Finding {
     versions: &'static [Version],
 }
 
-const FINDINGS: [Finding; 5] = [
+const FINDINGS: [Finding; 6] = [
+    Finding {
+        departure: Departure::AutoLeaveWaits,
+        property: "auto_leave_inv",
+        purpose: "A leader whose transfer has failed stays in the joint configuration that the transfer kept it from leaving.",
+        steps: 10,
+        preset: Some("forward-change"),
+        model: || of_preset("forward-change"),
+        story: None,
+        versions: &Version::ALL,
+    },
     Finding {
         departure: Departure::LeadsBeforeOwnVote,
         property: "election_safety_inv",

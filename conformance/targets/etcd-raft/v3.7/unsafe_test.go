@@ -157,3 +157,34 @@ func TestAPostponedReadIsNeverAnsweredByASingleVoter(t *testing.T) {
 		t.Errorf("the postponed read is answered at %d", index)
 	}
 }
+
+// Not unsafe for what is committed, but a group without load stays in its joint configuration for ever: the end of it was
+// dropped since a transfer was under way, and is tried again only when something else is applied.
+func TestAJointConfigurationIsNotLeftAfterAFailedTransfer(t *testing.T) {
+	g := newGroup(t, 3, core.NodeConfig{})
+	g.campaign(1)
+	g.settle(1, 2)
+	change := core.ConfChange{
+		Transition: core.TransitionImplicit,
+		Changes:    []core.Change{{Type: core.Remove, Server: 3}},
+	}
+	g.call(1, func(n *node) { check(n.ProposeConfChange(&change)) })
+	g.call(1, func(n *node) { n.TransferLeader(3) }) // It is cut off.
+	g.settle(1, 2)
+	idle := func() {
+		for range 500 {
+			g.call(1, func(n *node) { n.Tick() })
+			g.settle(1, 2)
+		}
+	}
+	idle()
+	status := g.at(1).node.Status()
+	if len(status.Config.VotersOutgoing) == 0 {
+		t.Errorf("the joint configuration is left: %+v", status.Config)
+	}
+	g.propose(1, "anything")
+	g.settle(1, 2)
+	if status := g.at(1).node.Status(); len(status.Config.VotersOutgoing) != 0 {
+		t.Errorf("it is not left with the next entry: %+v", status.Config)
+	}
+}
