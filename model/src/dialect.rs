@@ -25,7 +25,8 @@ pub enum Departure {
     ProbeBelowMatch,
     /// A change of membership for which a leader has no room holds back later ones.
     DroppedChangeBlocks,
-    /// A joint configuration that was to be left during a transfer is left when something else is applied.
+    /// A joint configuration that was to be left during a transfer is left when something else is applied. Unsafe: if
+    /// nothing is, it is never left.
     AutoLeaveWaits,
     /// A candidate leads by the votes of others before its own is durable. Unsafe.
     LeadsBeforeOwnVote,
@@ -47,11 +48,13 @@ pub enum Departure {
     ReadsLostSilently,
     /// A change of the configuration takes up and answers no reads.
     RoundsNotRecounted,
+    /// A leader that does not vote any more does not look what the quorum that is left has.
+    RemovedLeaderWaits,
 }
 
 impl Departure {
     /// Every departure that the specification knows.
-    pub const ALL: [Departure; 17] = [
+    pub const ALL: [Departure; 18] = [
         Departure::NoCommitMemory,
         Departure::EqualAcknowledgementIgnored,
         Departure::FullWindowPauses,
@@ -69,6 +72,7 @@ impl Departure {
         Departure::PostponedReadsStay,
         Departure::ReadsLostSilently,
         Departure::RoundsNotRecounted,
+        Departure::RemovedLeaderWaits,
     ];
 
     /// Its name in reports.
@@ -91,6 +95,7 @@ impl Departure {
             Departure::PostponedReadsStay => "postponed-reads-stay",
             Departure::ReadsLostSilently => "reads-lost-silently",
             Departure::RoundsNotRecounted => "rounds-not-recounted",
+            Departure::RemovedLeaderWaits => "removed-leader-waits",
         }
     }
 
@@ -99,7 +104,8 @@ impl Departure {
     pub const fn is_unsafe(self) -> bool {
         matches!(
             self,
-            Departure::LeadsBeforeOwnVote
+            Departure::AutoLeaveWaits
+                | Departure::LeadsBeforeOwnVote
                 | Departure::EntriesWithoutHardState
                 | Departure::ReadsByContext
                 | Departure::SingleVoterReadsAtOnce
@@ -196,6 +202,11 @@ impl Departure {
                  for a commit that it brings about (etcd: switchToConfig): without another answer from a member \
                  such a read waits for ever"
             }
+            Departure::RemovedLeaderWaits => {
+                "a leader that has removed or demoted itself and goes on leading does not look whether the quorum that is \
+                 left has more than is committed (etcd: switchToConfig): that is committed with the next \
+                 acknowledgement, or by the next leader"
+            }
         }
     }
 }
@@ -223,7 +234,8 @@ impl Dialect {
         .with(Departure::LeaseWithoutActivity)
         .with(Departure::PostponedReadsStay)
         .with(Departure::ReadsLostSilently)
-        .with(Departure::RoundsNotRecounted);
+        .with(Departure::RoundsNotRecounted)
+        .with(Departure::RemovedLeaderWaits);
 
     /// etcd's raft v3.6 as it is, with what is unsafe about it.
     pub const ETCD_3_6: Dialect = Dialect::ETCD_3_7.with(Departure::ReadsByContext);
@@ -284,12 +296,13 @@ mod tests {
         assert!(!Dialect::RAFT_RS.iter().any(Departure::is_unsafe));
         let safe = Dialect::ETCD_3_6.iter().filter(|it| !it.is_unsafe());
         let safe: Vec<Departure> = safe.collect();
-        let of_clients = [
+        let of_progress = [
             Departure::LeaseWithoutActivity,
             Departure::PostponedReadsStay,
             Departure::ReadsLostSilently,
             Departure::RoundsNotRecounted,
+            Departure::RemovedLeaderWaits,
         ];
-        assert_eq!(safe, of_clients);
+        assert_eq!(safe, of_progress);
     }
 }

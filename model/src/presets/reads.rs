@@ -177,11 +177,12 @@ pub(super) const ALL: &[Preset] = &[
     },
     Preset {
         name: "lease-stale",
-        purpose: "reads by lease with clocks of any speed: what they can miss",
+        purpose: "reads by lease with clocks of any speed: what they can miss; and nobody forgets a leader on request",
         config: LEASE,
         bounds: Bounds {
             max_term: 2,
             timeouts: times(2),
+            forgets: times(1),
             reads: [times(1), times(0)],
             ..QUIET
         },

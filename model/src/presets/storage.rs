@@ -3,7 +3,7 @@
 use super::membership::{CHANGE, TWO_OF_THREE, one};
 use super::{FULL, PLAIN, Preset, QUIET, times};
 use crate::bounds::{Bounds, Budget};
-use lockstep_traces::{Config, ServerSet, Storage};
+use lockstep_traces::{Config, Reads, ServerSet, Storage};
 
 /// Nothing happens, but storage does its work.
 const STORING: Bounds = Bounds {
@@ -191,6 +191,64 @@ pub(super) const ALL: &[Preset] = &[
             heartbeats: times(1),
             restarts: times(1),
             compactions: times(1),
+            ..STORING
+        },
+        ci: true,
+    },
+    Preset {
+        name: "async-join",
+        purpose: "asynchronous storage × a voter that joins by a snapshot: it does not campaign before the snapshot is durable",
+        config: Config {
+            storage: Storage::Async,
+            servers: 2,
+            voters: ServerSet::of(&[1]),
+            ..PLAIN
+        },
+        bounds: Bounds {
+            max_term: 2,
+            timeouts: times(2),
+            restarts: times(1),
+            compactions: times(1),
+            changes: one(CHANGE.add_voter(2)),
+            ..STORING
+        },
+        ci: true,
+    },
+    Preset {
+        name: "async-removal",
+        purpose: "asynchronous storage × removal of the leader: it goes on leading, and the one that is left has an entry \
+                  that the leader itself has not, as far as is durable",
+        config: Config {
+            storage: Storage::Async,
+            servers: 2,
+            voters: ServerSet::of(&[1, 2]),
+            ..PLAIN
+        },
+        bounds: Bounds {
+            max_in_flight: 2,
+            max_outstanding: 3,
+            proposals: times(1),
+            changes: one(CHANGE.remove(1)),
+            ..STORING
+        },
+        ci: true,
+    },
+    Preset {
+        name: "async-read",
+        purpose: "asynchronous storage × reads: a single voter that has lost its commit index in a crash, and is asked before it \
+                  has committed in its term",
+        config: Config {
+            servers: 1,
+            storage: Storage::Async,
+            reads: Reads::Safe,
+            ..PLAIN
+        },
+        bounds: Bounds {
+            max_term: 2,
+            timeouts: times(2),
+            proposals: times(1),
+            restarts: times(1),
+            reads: [times(2), times(0)],
             ..STORING
         },
         ci: true,

@@ -9,6 +9,7 @@
 use super::recorded::Point;
 use super::{Progress, Server, Turn};
 use crate::configuration::{Changed, ConfChange};
+use crate::dialect::Departure;
 use crate::ids::Id;
 use crate::message::{Payload, Payloads, one};
 use crate::rule::{Notes, Rule};
@@ -120,9 +121,10 @@ impl<N: Notes> Turn<'_, N> {
         self.switch_to(changed);
     }
 
-    /// Uses another configuration. A leader that is no voter of it has no more say: it steps down, if it is set up so,
-    /// or goes on leading the others (thesis, section 4.2.2). Any other leader may find that more is committed by the
-    /// new quorum, or more reads confirmed, and sends to those who are new.
+    /// Uses another configuration. A leader that is no voter of it steps down, if it is set up so, or goes on leading the
+    /// others without counting itself (thesis, section 4.2.2). A leader may find that more is committed by the new
+    /// quorum, or more reads confirmed; one that votes sends to those who are new. (In etcd's raft a leader that does
+    /// not vote looks at nothing: [`Departure::RemovedLeaderWaits`].)
     fn switch_to(&mut self, changed: Changed) {
         self.see(Point::Switching(changed.configuration));
         self.i.configuration = changed.configuration;
@@ -130,17 +132,21 @@ impl<N: Notes> Turn<'_, N> {
             return;
         }
         self.track(changed);
-        if !changed.configuration.all_voters().contains(self.i.id) {
+        let votes = changed.configuration.all_voters().contains(self.i.id);
+        if !votes {
             self.note(Rule::RemovedLeader);
             if self.settings.step_down_on_removal {
                 self.become_follower(self.i.term, None);
             }
-            return;
+            let waits = self.settings.departs(Departure::RemovedLeaderWaits);
+            if waits || self.i.role != Role::Leader {
+                return;
+            }
         }
         if self.maybe_commit() {
             self.note(Rule::QuorumShrinks);
             self.broadcast_append();
-        } else {
+        } else if votes {
             self.send_what_is_missing();
         }
         self.check_transferee();

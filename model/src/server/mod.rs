@@ -401,6 +401,12 @@ impl Server {
             self.storage.is_some() == settings.is_async,
             "outstanding work is of asynchronous storage",
         )?;
+        claim(
+            self.storage
+                .as_ref()
+                .is_none_or(|storage| storage.knows_its_snapshot()),
+            "a snapshot is unknown to be durable as long as it is outstanding",
+        )?;
         let own = |slot: usize| settings.is_async && slot == self.id.slot();
         let peers = self.peers.iter().flat_map(|peers| peers.iter());
         let mut peers = peers.enumerate();

@@ -141,6 +141,13 @@ impl Storage {
         commit.min(self.stable)
     }
 
+    /// Whether the snapshot that is not known to be durable is the last one that is outstanding.
+    pub(super) fn knows_its_snapshot(&self) -> bool {
+        let snapshots = self.appends.iter().filter_map(|append| append.snapshot);
+        let last = snapshots.last().map_or(0, |(last, _)| last.index);
+        self.unstable_snapshot == last
+    }
+
     /// What a crash leaves if the oldest `kept` appends had become durable. (The unsafe departure keeps their entries
     /// alone.)
     pub(crate) fn after_crash(&self, settings: &Settings, kept: usize) -> Image {

@@ -3,6 +3,7 @@
 
 use super::{Applied, TransitionProperty, rule};
 use crate::cluster::Action;
+use crate::dialect::Departure;
 use crate::ids::{Id, IdSet};
 use crate::message::{Body, Entries, Entry, Message, Payload, Position};
 use crate::properties::membership::{governing, is_quorum, members_throughout};
@@ -301,8 +302,8 @@ fn leads_now(it: &Applied<'_>) -> bool {
 }
 
 /// What a leader commits in a step: the highest index that a quorum has, and whenever it has applied a change the
-/// highest that a quorum of the new configuration has. Once it has applied its own removal it looks again only when
-/// somebody acknowledges something.
+/// highest that a quorum of the new configuration has. (Once it has applied its own removal, that of etcd's raft looks
+/// again only when somebody acknowledges something.)
 fn commits_what_a_majority_has(it: &Applied<'_>) -> bool {
     if it.settings.is_async {
         return commits_what_is_durable(it);
@@ -341,6 +342,7 @@ fn commits_what_a_majority_has(it: &Applied<'_>) -> bool {
     let last_index = next.log.last_index();
     let mut last = last_index.min(it.i.log.last_index() + asked);
     let mut leads = true;
+    let waits = it.settings.departs(Departure::RemovedLeaderWaits);
     let mut looks = it.votes() || appends || acknowledged.is_some();
     for applied in it.i.commit.. {
         // Every entry is applied in its turn, the first of these before the step.
@@ -351,7 +353,7 @@ fn commits_what_a_majority_has(it: &Applied<'_>) -> bool {
             configuration = governing(next, configuration, applied..=applied);
             let votes = configuration.all_voters().contains(next.id);
             leads &= votes || !it.settings.step_down_on_removal;
-            looks = leads && votes;
+            looks = leads && (votes || !waits);
         }
         if applied > it.i.commit && configuration.auto_leave && last < last_index {
             last = last_index;
@@ -386,9 +388,9 @@ fn commits_what_is_durable(it: &Applied<'_>) -> bool {
     };
     let own = |i: &Server| i.peers.as_ref().map(|peers| peers[i.id.slot()].matched);
     let changes = it.reconfigures();
-    let looks = it.for_leader().is_some()
-        || own(i) != own(next)
-        || changes && it.next.configuration.all_voters().contains(next.id);
+    let waits = it.settings.departs(Departure::RemovedLeaderWaits);
+    let may_look = !waits || it.next.configuration.all_voters().contains(next.id);
+    let looks = it.for_leader().is_some() || may_look && (changes || own(i) != own(next));
     let counted = |index: &u32| {
         let mut have = IdSet::EMPTY;
         let members = next.configuration.members().iter();
@@ -412,7 +414,7 @@ fn commits_more(it: &Applied<'_>) -> bool {
 
 fn tells_commit(it: &Applied<'_>) -> bool {
     let answers = it.for_leader().map(|m| m.from);
-    it.others().all(|j| {
+    it.who_stay().all(|j| {
         let held_back = it.i.peer(j).is_some_and(Progress::is_paused) && answers != Some(j);
         held_back || needs_snapshot(it, j) || appends(it).any(|m| m.to == j)
     })
