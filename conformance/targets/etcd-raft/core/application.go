@@ -1,6 +1,7 @@
 package core
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 )
@@ -138,12 +139,13 @@ func (s *server) change(e Entry) {
 	}
 }
 
-// respond hands on what waited for a local write: to the library itself, or to the other servers.
+// respond hands on what waited for a local write: to the library itself, or to the other servers. A leader that was removed
+// meanwhile is unknown to itself; the library says so and changes nothing, and an application goes on.
 func (s *server) respond(messages []Message, afterPersist bool) {
 	for _, m := range messages {
 		if m.To != s.id {
 			s.sent = append(s.sent, sent{message: m, afterPersist: afterPersist})
-		} else if err := s.node.Step(m); err != nil {
+		} else if err := s.node.Step(m); err != nil && !errors.Is(err, UnknownPeer) {
 			panic(err)
 		}
 	}
