@@ -48,17 +48,17 @@ pub fn check_header(header: &Header) -> Result<(), Wrong> {
     ensure(made, "made.generator", || {
         "must say what made the trace".to_owned()
     })?;
-    match (header.made.timing.as_deref(), header.version) {
-        (None, _) | (Some("elapsed" | "silent"), 2..) => {}
-        (Some(_), 1) => return Err(wrong("made.timing", "is a field of version 2")),
-        (Some(_), _) => return Err(wrong("made.timing", "must be elapsed or silent")),
-    }
     let config = &header.config;
     ensure(
         header.version > 1 || config.is_of_version_1(),
         "config",
         || "has a field of version 2".to_owned(),
     )?;
+    match (header.made.timing.as_deref(), header.version) {
+        (None, _) | (Some("elapsed" | "silent"), 2..) => {}
+        (Some(_), 1) => return Err(wrong("made.timing", "is a field of version 2")),
+        (Some(_), _) => return Err(wrong("made.timing", "must be elapsed or silent")),
+    }
     let some = (1..=MAX_SERVERS).contains(&config.servers);
     ensure(some, "config.servers", || {
         format!("is {}, must be 1 to {MAX_SERVERS}", config.servers)
