@@ -1,6 +1,6 @@
 //! The history that properties of an implementation need.
 
-use super::components::Node;
+use super::node::Node;
 use lockstep_traces::{Entry, Index, Role, Term};
 
 /// The history of a run, as the views showed it.
