@@ -14,6 +14,7 @@
 //! * [`properties`]: the properties along a trace, and the values that break one.
 //! * [`divergence`]: where the two sides part.
 //! * [`mod@validate`]: recorded runs of real clusters against the specification.
+//! * [`verdict`]: what a verb establishes.
 //! * [`walk`]: random walks by ticks.
 //! * [`targets`]: the implementations.
 //! * [`mod@text`]: text from outside, made harmless.
@@ -51,6 +52,7 @@ pub mod rules;
 pub mod seeded;
 mod serve;
 pub mod show;
+mod shrink;
 mod states;
 pub mod stop;
 pub mod target;
@@ -58,6 +60,7 @@ pub mod targets;
 pub mod text;
 mod timers;
 pub mod validate;
+pub mod verdict;
 pub mod walk;
 pub mod words;
 
@@ -67,9 +70,10 @@ pub use product::Counts;
 pub use registry::{TargetSpec, Targets};
 pub use serve::{serve, serve_on};
 pub use target::{
-    Cluster, Description, DialectUse, Digest, Fork, Observation, Output, Reaction, Run, Strength,
-    Target, TargetError, TargetServer,
+    Cluster, Description, DialectUse, Digest, Fork, Observation, Output, Reaction, Run, Target,
+    TargetError, TargetServer,
 };
+pub use verdict::{Strength, Verdict};
 
 /// What is called now and then while a graph is searched; a break stops the search.
 pub type OnProgress<'a> =

@@ -10,7 +10,7 @@
 use crate::compare::{Difference, Wanted, compare, compare_bystander};
 use crate::cover::Cover;
 use crate::divergence::{Actual, Divergence};
-use crate::stop;
+use crate::shrink::{Trial, shrink};
 use crate::target::{Observation, Reaction, Target, TargetError, TargetServer, apply_caught};
 use lockstep_engine::{Checkable, Component, Search};
 use lockstep_model::{Bounds, Cluster, Server, Settings};
@@ -72,7 +72,7 @@ fn shorten<T: Target>(
         *best = shortest;
         return Ok(());
     }
-    search.leave_out(&graph, long, best)
+    search.leave_out(&graph, &long, best)
 }
 
 /// The inputs of one server.
@@ -201,42 +201,39 @@ struct Runs<'a, T> {
 }
 
 impl<T: Target> Runs<'_, T> {
-    /// Leaves out pieces, first large ones and then single inputs, as long as the target goes wrong.
+    /// Leaves out inputs as long as the target goes wrong and every step is one of the graph.
     fn leave_out(
         &mut self,
         graph: &Graph,
-        inputs: Vec<Input>,
+        inputs: &[Input],
         best: &mut Divergence,
     ) -> Result<(), TargetError> {
         // Without the steps of other servers, and up to where it goes wrong first.
-        let Some(first) = self.run(&inputs)? else {
+        let Some(first) = self.run(inputs)? else {
             return Ok(());
         };
         *best = first;
-        let mut inputs = inputs_of(&best.trace, self.id);
-        let mut piece = inputs.len().div_ceil(2);
-        while piece > 0 {
-            let mut position = 0;
-            let mut shorter = false;
-            while position < inputs.len() && self.runs < MAX_RUNS && !stop::requested() {
-                let end = (position + piece).min(inputs.len());
-                let mut candidate = inputs.clone();
-                candidate.drain(position..end);
-                if graph.allows(self.settings, self.id, &candidate)
-                    && let Some(found) = self.run(&candidate)?
-                {
-                    inputs = inputs_of(&found.trace, self.id);
+        let mut failed = Ok(());
+        shrink(inputs_of(&best.trace, self.id), &mut |inputs| {
+            if self.runs >= MAX_RUNS {
+                return Trial::GivenUp;
+            }
+            if !graph.allows(self.settings, self.id, inputs) {
+                return Trial::Passes;
+            }
+            match self.run(inputs) {
+                Ok(Some(found)) => {
                     *best = found;
-                    shorter = true;
-                } else {
-                    position = end;
+                    Trial::Fails(best.trace.steps.len())
+                }
+                Ok(None) => Trial::Passes,
+                Err(error) => {
+                    failed = Err(error);
+                    Trial::GivenUp
                 }
             }
-            if !shorter {
-                piece /= 2;
-            }
-        }
-        Ok(())
+        });
+        failed
     }
 
     /// Gives one new server these inputs and stops where it goes wrong.

@@ -7,8 +7,8 @@
 //! ([`NotDriven`]), and the server must be as it was before. What follows depends on what was to happen:
 //!
 //! * Nothing (a timer of a role that has none, say): the other steps still mean something, and a trace with
-//!   such steps is [`TraceResult::AgreedWhereDriven`].
-//! * Something: the trace is [`TraceResult::Partial`], which is no pass. A server's state depends on its own
+//!   such steps [holds where it could be driven](Strength::SampledWhereDriven).
+//! * Something: the trace is compared [in part](Verdict::InPart), which is no pass. A server's state depends on its own
 //!   inputs alone, so if it was to change, the later steps of *that* server are not compared; the other
 //!   servers of the trace go on.
 //!
@@ -27,8 +27,10 @@ use crate::divergence::Divergence;
 use crate::properties::{Counterexample, CounterexampleFate, Judges};
 use crate::stop;
 use crate::target::{Description, Target, TargetError};
+use crate::verdict::{Strength, Verdict};
 use batch::Batch;
 use judge::{Counts, Fate};
+use lockstep_engine::Limit;
 use lockstep_traces::{FieldSet, Trace, TraceError, TraceReader};
 pub(crate) use reasons::Reasons;
 use serde::Serialize;
@@ -36,48 +38,6 @@ use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::io::BufRead;
 use std::ops::ControlFlow;
-
-/// How one trace fared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TraceResult {
-    /// Every step of a server was driven and compared, and all agree.
-    Agreed,
-    /// What was driven agrees, and the rest was to change nothing.
-    AgreedWhereDriven,
-    /// What was driven agrees, but something was not that was to change or send something.
-    Partial,
-    /// There is no step, or no field could be compared.
-    NothingCompared,
-    /// A step differs.
-    Diverged,
-    /// It is a counterexample, whose property was evaluated.
-    Counterexample,
-}
-
-/// The verdict of a replay.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ReplayVerdict {
-    /// Every trace agreed in full.
-    Agreed,
-    /// Every trace agreed in all that could be driven, and the rest was to change nothing.
-    AgreedWhereDriven,
-    /// Nothing differs, but steps were not driven that were to change or send something.
-    Partial,
-    /// There was nothing to compare: no trace, one without steps, or no step that could be driven.
-    NothingCompared,
-    /// A trace differs.
-    Diverged,
-    /// The property of a counterexample is violated again.
-    Violated,
-    /// There were counterexamples only, and their properties hold.
-    NotViolated,
-    /// The property of a counterexample could not be evaluated.
-    Unanswered,
-    /// It was stopped before the end; nothing differs so far.
-    Interrupted,
-}
 
 /// Inputs that a target could not be given: those of one kind, for one reason.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -152,27 +112,32 @@ impl ReplayReport {
     }
 
     /// The verdict.
-    pub fn verdict(&self) -> ReplayVerdict {
+    pub fn verdict(&self) -> Verdict {
         let fates = || self.counterexamples.iter().map(|(_, it)| &it.fate);
         if fates().any(|fate| matches!(fate, CounterexampleFate::Violated(_))) {
-            ReplayVerdict::Violated
+            Verdict::Violated
         } else if self.divergence.is_some() {
-            ReplayVerdict::Diverged
+            Verdict::Diverged
         } else if fates().any(|fate| matches!(fate, CounterexampleFate::Unanswered { .. })) {
-            ReplayVerdict::Unanswered
+            Verdict::Unanswered
         } else if self.interrupted {
-            ReplayVerdict::Interrupted
+            Verdict::Bounded {
+                stopped_by: Limit::Interrupted,
+            }
         } else if self.compared == 0 || self.nothing_compared > 0 {
-            ReplayVerdict::NothingCompared
+            Verdict::NothingChecked
         } else if self.partial > 0 {
-            ReplayVerdict::Partial
+            Verdict::InPart(Strength::Sampled)
         } else if self.agreed_where_driven > 0 {
-            ReplayVerdict::AgreedWhereDriven
-        } else if self.agreed == 0 && !self.counterexamples.is_empty() {
-            ReplayVerdict::NotViolated
+            Verdict::Holds(Strength::SampledWhereDriven)
         } else {
-            ReplayVerdict::Agreed
+            Verdict::Holds(Strength::Sampled)
         }
+    }
+
+    /// Whether there were counterexamples only, of which none violates its property.
+    pub fn is_of_counterexamples(&self) -> bool {
+        self.agreed == 0 && !self.counterexamples.is_empty()
     }
 
     fn new(target: Description) -> ReplayReport {
@@ -206,12 +171,12 @@ impl ReplayReport {
     /// Adds the result of a trace.
     fn conclude(&mut self, source: &str, fate: Fate) {
         self.traces += 1;
-        match fate.result() {
-            TraceResult::Agreed => self.agreed += 1,
-            TraceResult::AgreedWhereDriven => self.agreed_where_driven += 1,
-            TraceResult::Partial => self.partial += 1,
-            TraceResult::NothingCompared => self.nothing_compared += 1,
-            TraceResult::Diverged | TraceResult::Counterexample => {}
+        match fate.verdict() {
+            Some(Verdict::Holds(Strength::Sampled)) => self.agreed += 1,
+            Some(Verdict::Holds(_)) => self.agreed_where_driven += 1,
+            Some(Verdict::InPart(_)) => self.partial += 1,
+            Some(Verdict::NothingChecked) => self.nothing_compared += 1,
+            _ => {}
         }
         if let Some(counterexample) = fate.counterexample {
             self.counterexamples

@@ -40,7 +40,6 @@ pub use lockstep_traces::Output;
 use lockstep_traces::{Config, Field, FieldSet, Input, NodeView, ServerId, Trace};
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::fmt;
 use std::hash::Hash;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -320,30 +319,6 @@ pub struct Run {
     /// Why the run ended early, at input `steps.len()`, or at the end of the script if all inputs were
     /// given.
     pub failed: Option<String>,
-}
-
-/// The strength of a comparison, the weakest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Strength {
-    /// Some behaviours were compared: random walks, or a selection of traces.
-    Sampled,
-    /// Every distinct pair of server state and input of the specification's graph was driven at least
-    /// once, from one representative of what the specification holds to be one state.
-    EdgesCovered,
-    /// Every state of the product of specification and implementation was visited, and every input
-    /// compared there, with nothing of the implementation's state left out.
-    BisimilarWithinBound,
-}
-
-impl fmt::Display for Strength {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Strength::Sampled => "sampled",
-            Strength::EdgesCovered => "edges covered",
-            Strength::BisimilarWithinBound => "bisimilar within the bound",
-        })
-    }
 }
 
 /// [`TargetServer::apply`], with a panic of the implementation turned into [`TargetError::Failed`]: a

@@ -56,6 +56,34 @@ fn the_production_raft_has_the_states_of_the_specification() {
     }
 }
 
+/// Cut off again and again, and taken up by another process each time as far as the servers are concerned.
+#[test]
+fn an_exploration_goes_on_from_its_checkpoint() {
+    let (config, bounds) = preset("smoke");
+    let whole = Code::copied(&LockstepRaft, &config, bounds).expect("it starts");
+    let whole = check(&whole, 1);
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    for states in [1_000, 20_000, u64::MAX, u64::MAX] {
+        let code = Code::copied(&LockstepRaft, &config, bounds).expect("it starts");
+        let found = code.check(|search| {
+            let search = search.threads(2).coverage(true).max_states(states);
+            let search = search.checkpoint(folder.path(), std::time::Duration::ZERO);
+            search.resume(true)
+        });
+        let found = found.expect("it goes on");
+        if states < u64::MAX {
+            assert_ne!(found.checked.report.verdict, Verdict::Exhausted);
+            continue;
+        }
+        let (report, reference) = (found.checked.report, &whole.checked.report);
+        assert!(found.checked.resumed_at.is_some_and(|it| it >= 20_000));
+        assert_eq!(report.verdict, Verdict::Exhausted);
+        assert_eq!(report.levels, reference.levels);
+        assert_eq!(report.antecedents, reference.antecedents);
+        assert_eq!(found.implementation, whole.implementation);
+    }
+}
+
 /// Servers that are restored by their path, and the plain search and stateright's on the same code.
 #[test]
 fn raft_rs_is_exhausted_too() {

@@ -4,9 +4,10 @@
 use lockstep_conformance::Target;
 use lockstep_conformance::corpus::corpus;
 use lockstep_conformance::planted::{Mistake, Planted};
-use lockstep_conformance::replay::{ReplayReport, ReplayVerdict, replay};
+use lockstep_conformance::replay::{ReplayReport, replay};
 use lockstep_conformance::targets::lockstep_raft::{AsyncLockstepRaft, LockstepRaft};
 use lockstep_conformance::targets::spec::Spec;
+use lockstep_conformance::verdict::{Strength, Verdict};
 use lockstep_traces::{TRACE_EXTENSION, Trace, trace_files};
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -62,7 +63,7 @@ fn both_sides_replay_the_corpus() {
     ] {
         assert_eq!(
             report.verdict(),
-            ReplayVerdict::Agreed,
+            Verdict::Holds(Strength::Sampled),
             "{:?}",
             report.divergence
         );
@@ -79,7 +80,7 @@ fn both_sides_replay_the_corpus() {
 fn the_corpus_finds_planted_mistakes() {
     let caught = |mistake: &Mistake| {
         let report = replay_corpus(&Planted::new(LockstepRaft, *mistake));
-        report.verdict() == ReplayVerdict::Diverged
+        report.verdict() == Verdict::Diverged
     };
     let missed: Vec<_> = Mistake::ALL.into_iter().filter(|it| !caught(it)).collect();
     // No trace of the corpus has a proposal that must be refused: the cover has.

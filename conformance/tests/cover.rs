@@ -2,13 +2,13 @@
 //! which cannot be copied is held to them.
 
 use lockstep_conformance::cover::{
-    Cover, CoverOptions, CoverVerdict, CoverageReport, conform_by_cover, cover_edges, cover_inputs,
+    Cover, CoverOptions, CoverageReport, conform_by_cover, cover_edges, cover_inputs,
 };
 use lockstep_conformance::minimise::minimise;
 use lockstep_conformance::planted::{Mistake, Planted};
-use lockstep_conformance::replay::ReplayVerdict;
 use lockstep_conformance::targets::lockstep_raft::LockstepRaft;
 use lockstep_conformance::targets::spec::Spec;
+use lockstep_conformance::verdict::{Strength, Verdict};
 use lockstep_conformance::{
     Description, Difference, Divergence, Reaction, Target, TargetError, TargetServer,
 };
@@ -108,10 +108,10 @@ fn the_production_raft_agrees_on_the_cover() {
     let cover = smoke();
     let report = conform_by_cover(&LockstepRaft, &cover, &mut |_| ControlFlow::Continue(()));
     let report = report.expect("it starts");
-    assert_eq!(report.verdict, CoverVerdict::EdgesCovered);
+    assert_eq!(report.verdict, Verdict::Holds(Strength::EdgesCovered));
     assert!(report.replay.not_driven.is_empty());
     let spec = conform_by_cover(&Spec, &cover, &mut |_| ControlFlow::Continue(())).expect("runs");
-    assert_eq!(spec.verdict, CoverVerdict::EdgesCovered);
+    assert_eq!(spec.verdict, Verdict::Holds(Strength::EdgesCovered));
     assert_eq!((spec.share(), spec.replay.not_reached), (1.0, 0));
 }
 
@@ -123,7 +123,7 @@ fn the_cover_finds_every_planted_mistake() {
         let report = conform_by_cover(&target, &cover, &mut |_| ControlFlow::Continue(()));
         assert_eq!(
             report.expect("it starts").verdict,
-            CoverVerdict::Diverged,
+            Verdict::Diverged,
             "{mistake:?}"
         );
     }
@@ -138,7 +138,7 @@ fn a_cover_that_was_cut_off_is_no_pass() {
     let cover = cover_inputs(&preset("smoke"), options);
     assert_eq!(cover.stopped_by, Some(Limit::States));
     let report = conform_by_cover(&Spec, &cover, &mut |_| ControlFlow::Continue(()));
-    let bounded = CoverVerdict::Bounded {
+    let bounded = Verdict::Bounded {
         stopped_by: Limit::States,
     };
     assert_eq!(report.expect("it starts").verdict, bounded);
@@ -205,7 +205,7 @@ fn idle_timer(input: &Input, view: &NodeView) -> bool {
 #[test]
 fn a_target_that_is_not_driven_has_not_passed() {
     let report = on_smoke(|_, _| true, false);
-    assert_eq!(report.verdict, CoverVerdict::NothingCompared);
+    assert_eq!(report.verdict, Verdict::NothingChecked);
     assert_eq!(report.replay.compared, 0);
     let not_driven: u64 = report.replay.not_driven.values().sum();
     assert!(
@@ -222,8 +222,14 @@ fn a_target_that_is_not_driven_has_not_passed() {
 #[test]
 fn what_changes_nothing_and_cannot_be_driven_is_counted_and_named() {
     let report = on_smoke(idle_timer, false);
-    assert_eq!(report.verdict, CoverVerdict::CoveredWhereDriven);
-    assert_eq!(report.replay.verdict(), ReplayVerdict::AgreedWhereDriven);
+    assert_eq!(
+        report.verdict,
+        Verdict::Holds(Strength::EdgesCoveredWhereDriven)
+    );
+    assert_eq!(
+        report.replay.verdict(),
+        Verdict::Holds(Strength::SampledWhereDriven)
+    );
     assert_eq!(report.replay.not_reached, 0);
     let named: Vec<_> = report
         .not_driven
@@ -249,8 +255,12 @@ fn what_does_something_and_is_not_driven_is_no_pass() {
     ];
     for (position, to) in deaf_to.into_iter().enumerate() {
         let report = on_smoke(to, false);
-        assert_eq!(report.verdict, CoverVerdict::PartlyCovered, "{position}");
-        assert_eq!(report.replay.verdict(), ReplayVerdict::Partial);
+        assert_eq!(
+            report.verdict,
+            Verdict::InPart(Strength::EdgesCovered),
+            "{position}"
+        );
+        assert_eq!(report.replay.verdict(), Verdict::InPart(Strength::Sampled));
         assert!(report.not_driven.keys().any(|it| !it.changes_nothing));
     }
 }
@@ -259,7 +269,7 @@ fn what_does_something_and_is_not_driven_is_no_pass() {
 #[test]
 fn a_server_that_moves_without_being_driven_diverges() {
     let report = on_smoke(|input, _| *input == Input::Timeout, true);
-    assert_eq!(report.verdict, CoverVerdict::Diverged);
+    assert_eq!(report.verdict, Verdict::Diverged);
     let (_, found) = report.replay.divergence.expect("it diverges");
     assert!(
         matches!(found.differences.as_slice(), [Difference::Bystander { .. }]),
@@ -276,7 +286,7 @@ fn a_server_that_moves_without_being_driven_diverges() {
     assert_eq!(short.trace.steps.len(), 1);
     // The same target, without the lie, does not.
     let report = on_smoke(|input, _| *input == Input::Timeout, false);
-    assert_ne!(report.verdict, CoverVerdict::Diverged);
+    assert_ne!(report.verdict, Verdict::Diverged);
 }
 
 /// What was not driven leaves the server elsewhere, and what it does from there on is no divergence.

@@ -10,9 +10,10 @@ mod opinions;
 use lockstep_conformance::compare::Wanted;
 use lockstep_conformance::cover::{CoverOptions, conform_by_cover, cover_inputs};
 use lockstep_conformance::minimise::minimise;
-use lockstep_conformance::replay::{ReplayVerdict, replay};
+use lockstep_conformance::replay::replay;
 use lockstep_conformance::targets::etcd::StorageWrites;
 use lockstep_conformance::targets::raft_rs::RaftRs;
+use lockstep_conformance::verdict::{Strength, Verdict};
 use lockstep_conformance::{Description, Reaction, Target, TargetError, TargetServer};
 use lockstep_model::{Cluster, Departure, Dialect, Server, Settings};
 use lockstep_traces::{Config, Expected, Field, FieldSet, Input, NodeView, ServerId, Trace};
@@ -88,7 +89,7 @@ fn file_of(departure: Departure) -> PathBuf {
 }
 
 /// The verdict of a target on a trace, and at which step it diverges.
-fn verdict<T: Target>(target: &T, trace: &Trace) -> (ReplayVerdict, Option<usize>) {
+fn verdict<T: Target>(target: &T, trace: &Trace) -> (Verdict, Option<usize>) {
     let traces = [Ok((trace.header.name.clone(), trace.clone()))];
     let report = replay(target, traces, &mut go_on).unwrap();
     let step = report.divergence.as_ref();
@@ -123,7 +124,7 @@ fn the_departures_of_raft_rs_show_on_their_traces() {
         );
         assert_eq!(
             verdict(&RaftRs::new(), &trace),
-            (ReplayVerdict::Diverged, Some(trace.steps.len())),
+            (Verdict::Diverged, Some(trace.steps.len())),
             "{departure} on raft-rs"
         );
     }
@@ -137,6 +138,6 @@ fn etcd_does_what_the_traces_say() {
     for departure in Dialect::RAFT_RS.iter() {
         let trace = Trace::read(&file_of(departure)).unwrap();
         let (verdict, _) = verdict(&target, &trace);
-        assert_eq!(verdict, ReplayVerdict::Agreed, "{departure}");
+        assert_eq!(verdict, Verdict::Holds(Strength::Sampled), "{departure}");
     }
 }

@@ -4,10 +4,12 @@ mod python;
 
 use lockstep_conformance::compare::start_view;
 use lockstep_conformance::planted::{Mistake, Planted};
-use lockstep_conformance::replay::{ReplayError, ReplayReport, ReplayVerdict, replay_read};
+use lockstep_conformance::replay::{ReplayError, ReplayReport, replay_read};
 use lockstep_conformance::targets::exec::{ExecOptions, ExecTarget, Program};
 use lockstep_conformance::targets::lockstep_raft::LockstepRaft;
+use lockstep_conformance::verdict::{Strength, Verdict};
 use lockstep_conformance::{Difference, Target};
+use lockstep_engine::Limit;
 use lockstep_traces::{
     Config, Event, Expected, Field, Header, Input, Outcome, Provenance, ServerId,
 };
@@ -78,7 +80,7 @@ fn a_long_trace_agrees_like_a_short_one() {
         ControlFlow::Continue(())
     });
     let report = report.expect("it is a trace");
-    assert_eq!(report.verdict(), ReplayVerdict::Agreed);
+    assert_eq!(report.verdict(), Verdict::Holds(Strength::Sampled));
     let (traces, agreed) = (report.traces, report.agreed);
     assert_eq!((traces, agreed), (1, 1));
     assert_eq!(
@@ -101,7 +103,12 @@ fn a_long_trace_can_be_stopped_in_the_middle() {
         },
     );
     let report = report.expect("it is a trace");
-    assert_eq!(report.verdict(), ReplayVerdict::Interrupted);
+    assert_eq!(
+        report.verdict(),
+        Verdict::Bounded {
+            stopped_by: Limit::Interrupted,
+        }
+    );
     assert!(
         (1_001..2_000).contains(&report.compared),
         "{}",
@@ -122,7 +129,7 @@ fn a_divergence_in_a_long_trace_keeps_its_end() {
     (last.view.term, last.view.durable.term) = (Term(1), Term(1));
     let (_folder, path) = saved(&trace);
     let report = replay(&LockstepRaft, &path).expect("it is a trace");
-    assert_eq!(report.verdict(), ReplayVerdict::Diverged);
+    assert_eq!(report.verdict(), Verdict::Diverged);
     let (source, found) = report.divergence.expect("it differs");
     assert_eq!(source, path.display().to_string());
     assert_eq!(found.trace.steps[..], trace.steps[report.left_out..]);
@@ -187,7 +194,10 @@ fn a_program_is_given_a_long_trace_input_by_input() {
     let (_folder, path) = saved(&restarts(STEPS));
     let report = replay(&target, &path).expect("it is a trace");
     // The restarts were to change nothing.
-    assert_eq!(report.verdict(), ReplayVerdict::AgreedWhereDriven);
+    assert_eq!(
+        report.verdict(),
+        Verdict::Holds(Strength::SampledWhereDriven)
+    );
     assert_eq!(
         (report.steps, report.compared),
         (STEPS as u64, STEPS as u64 / 3)

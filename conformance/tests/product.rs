@@ -2,9 +2,10 @@
 //! and that it finds every kind of mistake.
 
 use lockstep_conformance::planted::{Mistake, Planted};
-use lockstep_conformance::product::{Product, ProductReport, Verdict};
-use lockstep_conformance::replay::{ReplayVerdict, replay};
+use lockstep_conformance::product::{Product, ProductReport};
+use lockstep_conformance::replay::replay;
 use lockstep_conformance::targets::spec::{Spec, SpecServer};
+use lockstep_conformance::verdict::{Strength, Verdict};
 use lockstep_conformance::{
     Counts, Description, Difference, Fork, Reaction, Side, Target, TargetError, TargetServer,
 };
@@ -50,7 +51,7 @@ where
 fn the_specification_is_bisimilar_to_itself() {
     let report = run(&Spec, 1);
     assert!(
-        matches!(report.verdict, Verdict::Bisimilar),
+        report.verdict == Verdict::Holds(Strength::BisimilarWithinBound),
         "{}",
         report.verdict
     );
@@ -81,16 +82,16 @@ fn the_specification_is_bisimilar_to_itself() {
 }
 
 /// What the product must say of a mistake.
-fn is_caught(mistake: Mistake, verdict: &Verdict) -> bool {
-    let first = match verdict {
-        Verdict::Diverged(divergence) => divergence.differences.first(),
-        Verdict::DigestHidesState(hidden) => {
-            return mistake == Mistake::HiddenState
-                && hidden.first_path != hidden.second_path
-                && matches!(hidden.differences[0], Difference::MissingMessage { .. });
-        }
-        _ => None,
-    };
+fn is_caught(mistake: Mistake, report: &ProductReport) -> bool {
+    if let Some(hidden) = &report.hidden {
+        return mistake == Mistake::HiddenState
+            && report.verdict == Verdict::HiddenState
+            && hidden.first_path != hidden.second_path
+            && matches!(hidden.differences[0], Difference::MissingMessage { .. });
+    }
+    let found = report.divergence.as_ref();
+    let found = found.filter(|_| report.verdict == Verdict::Diverged);
+    let first = found.and_then(|found| found.differences.first());
     match mistake {
         Mistake::WrongState => {
             matches!(
@@ -131,7 +132,7 @@ fn every_mistake_is_caught_by_the_check_that_is_there_for_it() {
     for mistake in Mistake::ALL {
         let report = run(&Planted::new(Spec, mistake), 1);
         assert!(
-            is_caught(mistake, &report.verdict),
+            is_caught(mistake, &report),
             "{mistake:?}: {:?}",
             report.verdict
         );
@@ -147,7 +148,7 @@ fn a_divergence_is_replayed_from_its_trace() {
         .filter(|mistake| *mistake != Mistake::HiddenState)
     {
         let target = Planted::new(Spec, mistake);
-        let Verdict::Diverged(found) = run(&target, 1).verdict else {
+        let Some(found) = run(&target, 1).divergence else {
             panic!("{mistake:?} is not found");
         };
         let mut file = Vec::new();
@@ -163,20 +164,84 @@ fn a_divergence_is_replayed_from_its_trace() {
         assert_eq!(again.differences, found.differences, "{mistake:?}");
         assert_eq!(again.trace.steps, found.trace.steps);
         let sound = replay(&Spec, [read()], &mut |_| ControlFlow::Continue(())).expect("runs");
-        assert_eq!(sound.verdict(), ReplayVerdict::Agreed);
+        assert_eq!(sound.verdict(), Verdict::Holds(Strength::Sampled));
     }
 }
 
 #[test]
 fn a_wrong_refusal_says_which_side_refused() {
-    let Verdict::Diverged(found) = run(&Planted::new(Spec, Mistake::WrongRefusal), 1).verdict
-    else {
+    let Some(found) = run(&Planted::new(Spec, Mistake::WrongRefusal), 1).divergence else {
         panic!("it is not found");
     };
     assert_eq!(found.refused_by(), Some(Side::Expected));
     assert_eq!(
         found.replay_command("x.ndjson", "spec"),
         "lockstep replay x.ndjson --target spec"
+    );
+}
+
+/// Cut off again and again, and taken up by another product each time, it ends as if nothing had happened: all that the
+/// implementation was asked is asked again.
+#[test]
+fn a_product_goes_on_from_its_checkpoint() {
+    let cluster = small();
+    let whole = run(&Spec, 1);
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    let product = |states: u64| {
+        let product = Product::new(&cluster, &Spec).threads(2);
+        let product = product
+            .checkpoint(folder.path(), Duration::ZERO)
+            .resume(true);
+        product.max_states(states).run().expect("it goes on")
+    };
+    let mut known = Vec::new();
+    for states in [1_000, 50_000, 150_000] {
+        let some = product(states);
+        let stopped_by = Limit::States;
+        assert_eq!(some.verdict, Verdict::Bounded { stopped_by });
+        known.push(some.resumed_at);
+    }
+    assert!(known[0].is_none() && known[1].is_some_and(|states| states >= 1_000));
+    assert!(known[2] > known[1], "{known:?}");
+    for _ in 0..2 {
+        // The second finds the checkpoint of a finished product.
+        let rest = product(u64::MAX);
+        assert_eq!(rest.verdict, Verdict::Holds(Strength::BisimilarWithinBound));
+        assert_eq!(rest.counts, whole.counts);
+        assert_eq!(rest.implementation, whole.implementation);
+        assert!(rest.resumed_at.is_some_and(|states| states >= 150_000));
+        let statistics = rest.search.expect("it was searched");
+        let of_whole = whole.search.as_ref().expect("it was searched");
+        assert_eq!(statistics.levels, of_whole.levels);
+        assert_eq!(statistics.actions, of_whole.actions);
+    }
+}
+
+/// The broken twin: an implementation that is another one now than when the checkpoint was written.
+#[test]
+fn a_checkpoint_of_another_implementation_is_refused() {
+    let cluster = small();
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    let some = Product::new(&cluster, &Spec)
+        .checkpoint(folder.path(), Duration::ZERO)
+        .max_states(50_000);
+    some.run().expect("it starts");
+    let changed = Planted::new(Spec, Mistake::WrongState);
+    let resumed = Product::new(&cluster, &changed)
+        .checkpoint(folder.path(), Duration::ZERO)
+        .resume(true)
+        .run();
+    let error = resumed.expect_err("it does something else").to_string();
+    assert!(error.contains("no longer does what it did"), "{error}");
+    // The right one goes on.
+    let resumed = Product::new(&cluster, &Spec)
+        .checkpoint(folder.path(), Duration::ZERO)
+        .resume(true)
+        .run()
+        .expect("it goes on");
+    assert_eq!(
+        resumed.verdict,
+        Verdict::Holds(Strength::BisimilarWithinBound)
     );
 }
 
@@ -232,11 +297,7 @@ fn a_limit_is_never_a_pass() {
 #[test]
 fn copies_that_share_state_are_found() {
     let report = run(&Sharing, 1);
-    assert!(
-        matches!(report.verdict, Verdict::DigestHidesState(_)),
-        "{}",
-        report.verdict
-    );
+    assert!(report.verdict == Verdict::HiddenState, "{}", report.verdict);
 }
 
 struct Sharing;

@@ -4,14 +4,14 @@ mod opinions;
 mod python;
 
 use lockstep_conformance::cover::{
-    Cover, CoverOptions, CoverVerdict, CoverageReport, conform_by_cover, cover_inputs,
+    Cover, CoverOptions, CoverageReport, conform_by_cover, cover_inputs,
 };
 use lockstep_conformance::minimise::minimise;
 use lockstep_conformance::planted::{Mistake, Planted};
-use lockstep_conformance::replay::ReplayVerdict;
 use lockstep_conformance::targets::etcd::{StorageWrites, Version, build};
 use lockstep_conformance::targets::exec::{ExecOptions, ExecTarget, Program};
 use lockstep_conformance::targets::raft_rs::RaftRs;
+use lockstep_conformance::verdict::{Strength, Verdict};
 use lockstep_conformance::{DialectUse, Difference, Target};
 use lockstep_model::{Bounds, Budget, Cluster, Departure, Dialect, Preset, Settings};
 use lockstep_traces::{Config, Event, Field, Input};
@@ -67,7 +67,7 @@ fn driven<T: Target>(target: &T, cover: &Cover) -> CoverageReport {
 /// Drives every item and expects agreement in all that the target shows.
 fn agrees<T: Target>(target: &T, cover: &Cover) -> Vec<DialectUse> {
     let report = driven(target, cover);
-    assert_eq!(report.verdict, CoverVerdict::EdgesCovered);
+    assert_eq!(report.verdict, Verdict::Holds(Strength::EdgesCovered));
     assert_eq!(report.items_compared, cover.distinct);
     report.dialect
 }
@@ -77,7 +77,10 @@ fn agrees<T: Target>(target: &T, cover: &Cover) -> Vec<DialectUse> {
 /// many of each: quorum checks, heartbeats, leases that expire.
 fn agrees_where_it_has_the_timer(target: &ExecTarget, cover: &Cover, without: [u64; 3]) {
     let report = driven(target, cover);
-    assert_eq!(report.verdict, CoverVerdict::CoveredWhereDriven);
+    assert_eq!(
+        report.verdict,
+        Verdict::Holds(Strength::EdgesCoveredWhereDriven)
+    );
     assert_eq!(report.replay.not_reached, 0);
     let found: Vec<_> = report
         .not_driven
@@ -94,7 +97,10 @@ fn agrees_where_it_has_the_timer(target: &ExecTarget, cover: &Cover, without: [u
     let all = report.items_compared + without.iter().sum::<u64>();
     assert_eq!(all, cover.distinct);
     // No step of any trace either: no tick had to raise two timers of a leader at once.
-    assert_eq!(report.replay.verdict(), ReplayVerdict::AgreedWhereDriven);
+    assert_eq!(
+        report.replay.verdict(),
+        Verdict::Holds(Strength::SampledWhereDriven)
+    );
 }
 
 #[test]
@@ -128,7 +134,7 @@ fn a_missing_departure_is_a_divergence() {
         let dialect = Dialect::RAFT_RS.without(departure);
         let cover = cover(&config(), dialect, WINDOW);
         let report = conform_by_cover(&RaftRs::new(), &cover, &mut go_on).unwrap();
-        assert_eq!(report.verdict, CoverVerdict::Diverged, "{departure}");
+        assert_eq!(report.verdict, Verdict::Diverged, "{departure}");
     }
 }
 
@@ -142,7 +148,7 @@ fn mistakes_planted_in_raft_rs_are_found() {
     ] {
         let target = Planted::new(RaftRs::new(), mistake);
         let report = conform_by_cover(&target, &cover, &mut go_on).unwrap();
-        assert_eq!(report.verdict, CoverVerdict::Diverged, "{mistake:?}");
+        assert_eq!(report.verdict, Verdict::Diverged, "{mistake:?}");
     }
 }
 
@@ -188,7 +194,10 @@ fn etcd_agrees_where_snapshots_and_membership_meet() {
                 return;
             };
             let report = driven(&target, &preset("snapshot-learner", target.dialect()));
-            assert_eq!(report.verdict, CoverVerdict::CoveredWhereDriven);
+            assert_eq!(
+                report.verdict,
+                Verdict::Holds(Strength::EdgesCoveredWhereDriven)
+            );
             assert!(report.not_driven.keys().all(|why| why.changes_nothing));
         }
     }
@@ -206,14 +215,17 @@ fn the_departures_of_etcd_are_needed() {
         .with(Departure::AutoLeaveWaits);
     assert!(dialect.iter().all(|it| target.dialect().has(it)));
     let report = driven(&target, &preset("forward-change", dialect));
-    assert_eq!(report.verdict, CoverVerdict::CoveredWhereDriven);
+    assert_eq!(
+        report.verdict,
+        Verdict::Holds(Strength::EdgesCoveredWhereDriven)
+    );
     let needed = |name: &str| dialect.iter().any(|it| it.name() == name);
     let mut uses = report.dialect.iter().filter(|entry| needed(entry.name));
     assert!(uses.all(|entry| entry.uses > 0));
     for departure in dialect.iter() {
         let cover = preset("forward-change", dialect.without(departure));
         let report = conform_by_cover(&target, &cover, &mut go_on).unwrap();
-        assert_eq!(report.verdict, CoverVerdict::Diverged, "{departure}");
+        assert_eq!(report.verdict, Verdict::Diverged, "{departure}");
     }
 }
 
@@ -237,7 +249,7 @@ fn etcd_diverges_from_the_dialect_of_raft_rs() {
     };
     let cover = cover(&config(), Dialect::RAFT_RS, WINDOW);
     let report = conform_by_cover(&target, &cover, &mut go_on).unwrap();
-    assert_eq!(report.verdict, CoverVerdict::Diverged);
+    assert_eq!(report.verdict, Verdict::Diverged);
 }
 
 /// The toy in the documentation: what it gets wrong on purpose is found.

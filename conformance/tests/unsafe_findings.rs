@@ -8,8 +8,9 @@
 mod opinions;
 
 use lockstep_conformance::path::{provenance, steps_along};
-use lockstep_conformance::replay::{ReplayVerdict, replay};
+use lockstep_conformance::replay::replay;
 use lockstep_conformance::targets::etcd::{StorageWrites, Version};
+use lockstep_conformance::verdict::{Strength, Verdict};
 use lockstep_engine::Search;
 use lockstep_model::properties::NamedProperty;
 use lockstep_model::{Action, Bounds, Budget, Cluster, Departure, Dialect, Id, Preset, Settings};
@@ -283,8 +284,8 @@ fn etcd_does_what_is_unsafe() {
             let traces = [Ok((trace.header.name.clone(), trace))];
             let verdict = replay(&target, traces, &mut go_on).unwrap().verdict();
             let expected = match finding.versions.contains(&version) {
-                true => ReplayVerdict::Agreed,
-                false => ReplayVerdict::Diverged,
+                true => Verdict::Holds(Strength::Sampled),
+                false => Verdict::Diverged,
             };
             let (departure, version) = (finding.departure, version.name());
             assert_eq!(verdict, expected, "{departure} on {version}");

@@ -3,7 +3,7 @@
 //! The runs are not part of this repository. Set `LOCKSTEP_ETCD_TRACES` to a folder with `expected.json`, `runs.json`,
 //! `valid/` and `invalid/`; `LOCKSTEP_REQUIRE_ETCD_TRACES` makes it an error if it is not set.
 
-use lockstep_conformance::validate::{Options, Verdict, validate};
+use lockstep_conformance::validate::{Answer, Options, validate};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
@@ -65,7 +65,7 @@ fn our_recordings_are_valid() {
         let bytes = fs::read(&path).expect("the run is there");
         let found = validate(&bytes, &Options::default(), &never).expect("it can be read");
         assert!(
-            matches!(found.verdict, Verdict::Valid { .. }),
+            matches!(found.answer, Answer::Valid { .. }),
             "{}: {found}: {:#?}",
             path.display(),
             found.why
@@ -79,13 +79,13 @@ fn our_recordings_are_valid() {
         // The same run with its last line torn says so, and one without a line says nothing.
         let torn = validate(&bytes[..bytes.len() - 20], &Options::default(), &never)
             .expect("it can be read");
-        assert!(matches!(torn.verdict, Verdict::Truncated { .. }), "{torn}");
+        assert!(matches!(torn.answer, Answer::Truncated { .. }), "{torn}");
         runs += 1;
     }
     assert!(runs >= 3, "{runs} runs");
     let nothing =
         validate(b"{\"level\":\"info\"}\n", &Options::default(), &never).expect("it can be read");
-    assert_eq!(nothing.verdict, Verdict::Nothing);
+    assert_eq!(nothing.answer, Answer::Nothing);
     assert!(validate(b"no JSON\n", &Options::default(), &never).is_err());
 }
 
@@ -101,7 +101,7 @@ fn a_changed_recording_is_refused() {
     lines.remove(leads);
     let found =
         validate(lines.join("\n").as_bytes(), &Options::default(), &never).expect("it can be read");
-    let Verdict::Invalid { line } = found.verdict else {
+    let Answer::Invalid { line } = found.answer else {
         panic!("{found}");
     };
     assert_eq!(
@@ -137,7 +137,7 @@ fn etcds_runs_get_the_expected_verdicts() {
         match expected["verdict"].as_str() {
             Some("valid") => {
                 assert!(
-                    matches!(found.verdict, Verdict::Valid { .. }),
+                    matches!(found.answer, Answer::Valid { .. }),
                     "{path}: {found}: {:#?}",
                     found.why
                 );
@@ -150,7 +150,7 @@ fn etcds_runs_get_the_expected_verdicts() {
             _ => {
                 let last = expected["line"].as_u64().expect("a line");
                 let first = expected["earliest"].as_u64().unwrap_or(last);
-                let Verdict::Invalid { line } = found.verdict else {
+                let Answer::Invalid { line } = found.answer else {
                     panic!("{path}: {found}, not invalid at line {last}");
                 };
                 assert!(
@@ -176,7 +176,7 @@ fn unknown_settings_are_found() {
         }
         let bytes = fs::read(folder.join("valid").join(&file)).expect("the run is there");
         let found = validate(&bytes, &Options::default(), &never).expect("it can be read");
-        let Verdict::Valid { under, .. } = found.verdict else {
+        let Answer::Valid { under, .. } = found.answer else {
             panic!("{file}: {found}");
         };
         let is_known = |it: &&lockstep_conformance::validate::Under| {
@@ -209,7 +209,7 @@ fn mutated_runs_are_refused() {
                 let found = validate(mutated.as_bytes(), &options, &never).expect("it can be read");
                 let row = table.entry(kind).or_default();
                 row.1 += 1;
-                row.0 += usize::from(matches!(found.verdict, Verdict::Invalid { .. }));
+                row.0 += usize::from(matches!(found.answer, Answer::Invalid { .. }));
             }
         }
     }

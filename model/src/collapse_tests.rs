@@ -1,6 +1,6 @@
 //! Collapsed states of the cluster: what is remembered is what is executed.
 
-use crate::properties::{Reached as When, Reads, state_properties, witnesses};
+use crate::properties::{state_properties, witnesses};
 use crate::{Action, Bounds, Budget, Cluster, ClusterState, Settings};
 use lockstep_engine::{
     Checkable, Collapse, Component, Lookup, Packed, Reached, Search, States, Steps, SuccessorKey,
@@ -212,22 +212,23 @@ fn properties_read_what_they_say() {
             ..state.clone()
         };
         for property in state_properties() {
-            let holds = (property.holds)(&cluster, &state);
+            let holds = property.holds(&cluster, &state);
             *violated.entry(property.name).or_default() += u32::from(!holds);
-            let as_read = match property.reads {
-                Reads::Servers => (property.holds)(&cluster, &bare),
-                Reads::MessageTerms => state.network.iter().all(|message| {
+            let as_read = match property.is_of_network() {
+                false => property.holds(&cluster, &bare),
+                // What the engine knows of the terms of messages by four bytes each.
+                true => state.network.iter().all(|message| {
                     let facts = message.facts(&cluster);
                     let server = state.servers.get(usize::from(facts.gauge));
                     server.is_none_or(|server| server.term >= facts.least_gauge)
                 }),
             };
             assert_eq!(holds, as_read, "{} of {state:?}", property.name);
-            let says = match property.reads {
-                Reads::Servers => (property.antecedent)(&cluster, &bare),
-                Reads::MessageTerms => state.in_flight() > 0,
+            let says = match property.is_of_network() {
+                false => property.antecedent(&cluster, &bare),
+                true => state.in_flight() > 0,
             };
-            assert_eq!((property.antecedent)(&cluster, &state), says);
+            assert_eq!(property.antecedent(&cluster, &state), says);
         }
     }
     for state in mixtures(late) {
@@ -237,9 +238,8 @@ fn properties_read_what_they_say() {
             ..state.clone()
         };
         for witness in witnesses() {
-            if let When::State(reached) = witness.reached {
-                assert_eq!(reached(&cluster, &state), reached(&cluster, &bare));
-            }
+            let reached = witness.is_state(&cluster, &state);
+            assert_eq!(reached, witness.is_state(&cluster, &bare));
         }
     }
     // Not all can be made wrong by mixing states of so small a space.

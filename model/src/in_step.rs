@@ -19,6 +19,7 @@ use lockstep_engine::{
 use lockstep_traces as vocabulary;
 use lockstep_traces::{Expected, Index, Input, ServerId};
 use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
 use stateright::{Model, Property};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -104,6 +105,28 @@ struct Asked<C: Companion> {
     answers: Vec<Answer>,
     numbers: FxHashMap<Pair, FxHashMap<Input, usize>>,
     partings: FxHashMap<usize, C::Parting>,
+    /// How many answers are in a checkpoint.
+    saved: usize,
+}
+
+/// An answer in a checkpoint. The companion is asked again when it is read back.
+#[derive(Serialize, Deserialize)]
+struct SavedAnswer {
+    server: Vec<u8>,
+    before: Halves,
+    input: Input,
+    after: Halves,
+}
+
+/// A digest in two numbers, since JSON has none as large.
+type Halves = [u64; 2];
+
+fn halves(digest: u128) -> Halves {
+    [(digest >> 64) as u64, digest as u64]
+}
+
+fn whole([high, low]: Halves) -> u128 {
+    u128::from(high) << 64 | u128::from(low)
 }
 
 impl<'a, C: Companion> InStep<'a, C> {
@@ -123,6 +146,7 @@ impl<'a, C: Companion> InStep<'a, C> {
                 answers: Vec::new(),
                 numbers: FxHashMap::default(),
                 partings: FxHashMap::default(),
+                saved: 0,
             }),
         }
     }
@@ -141,6 +165,31 @@ impl<'a, C: Companion> InStep<'a, C> {
         let inputs = asked.numbers.get(&state.pair(slot))?;
         let number = *inputs.get(&input)?;
         asked.partings.remove(&number)
+    }
+
+    /// Asks again what is in a checkpoint.
+    fn ask_again(&self, saved: SavedAnswer) -> Result<(), String> {
+        let settings = self.cluster.settings();
+        let server: Server = Component::<Cluster>::decode(&saved.server, self.cluster);
+        let (id, view) = (server.id, server.view(settings));
+        let mark = Mark::Digest(whole(saved.before));
+        let step = server.step(settings, &saved.input);
+        let expected = Expected {
+            outcome: step.outcome,
+            view: step.server.view(settings),
+            sent: step.sent,
+            read_states: step.read_states,
+        };
+        let before = Pair { server, mark };
+        match self.ask(before, saved.input, &step.server, &expected) {
+            Mark::Digest(after) if after == whole(saved.after) => Ok(()),
+            _ => Err(format!(
+                "server {} no longer does what it did at term {} with {} entries applied",
+                id.get(),
+                view.term.0,
+                view.applied.0
+            )),
+        }
     }
 
     fn asked(&self) -> MutexGuard<'_, Asked<C>> {
@@ -164,6 +213,7 @@ impl<'a, C: Companion> InStep<'a, C> {
             answers,
             numbers,
             partings,
+            ..
         } = &mut *asked;
         let known = numbers.get(&before).and_then(|inputs| inputs.get(&input));
         if let Some(number) = known {
@@ -326,6 +376,42 @@ impl<C: Companion> Checkable for InStep<'_, C> {
     fn collapse(&self, symmetric: bool) -> Option<Box<dyn Collapse<'_, Self> + '_>> {
         // The companion's servers have names.
         (!symmetric).then(|| Box::new(Generator::new(self, None)) as Box<dyn Collapse<'_, Self>>)
+    }
+
+    fn save_answers(&self, saved: &mut Vec<u8>) {
+        let mut asked = self.asked();
+        let new = asked.saved..asked.answers.len();
+        for answer in &asked.answers[new] {
+            // Where the two part the search ends, so that it is asked again after a resume.
+            let (Mark::Digest(before), Mark::Digest(after)) =
+                (answer.before.mark, answer.after.mark)
+            else {
+                continue;
+            };
+            let mut server = Vec::new();
+            Component::<Cluster>::encode(&answer.before.server, &mut server);
+            let line = serde_json::to_string(&SavedAnswer {
+                server,
+                before: halves(before),
+                input: answer.input.clone(),
+                after: halves(after),
+            });
+            saved.extend(line.expect("an input can be written").as_bytes());
+            saved.push(b'\n');
+        }
+        asked.saved = asked.answers.len();
+    }
+
+    fn load_answers(&self, saved: &[u8]) -> Result<(), String> {
+        for line in saved.split(|byte| *byte == b'\n') {
+            if !line.is_empty() {
+                let saved = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+                self.ask_again(saved)?;
+            }
+        }
+        let mut asked = self.asked();
+        asked.saved = asked.answers.len();
+        Ok(())
     }
 
     fn action_kinds(&self) -> Vec<&'static str> {

@@ -59,16 +59,42 @@ fn independent_actions_commute_in_every_preset() {
     }
 }
 
-/// The broken twin: a footprint that leaves out the server. (One that leaves out the history is found out in the
-/// engine's own tests, with a history that says who was the last.)
-#[test]
-fn a_footprint_without_the_server_is_found_out() {
-    let preset = Preset::named("smoke").expect("a preset");
+/// Both orders in one preset of what is declared independent if footprints are like this.
+fn in_preset(name: &str, declared: fn(Footprint) -> Footprint) -> Result<u64, Dependent<Action>> {
+    let preset = Preset::named(name).expect("a preset");
     let settings = Settings::new(&preset.config).expect("a preset is valid");
     let cluster = Cluster::new(settings, preset.bounds);
+    both_orders(&cluster, declared)
+}
+
+/// The broken twins: a footprint that leaves out one cell.
+#[test]
+fn a_footprint_without_the_server_is_found_out() {
     let blind = |footprint| Footprint {
         server: None,
         ..footprint
     };
-    both_orders(&cluster, blind).expect_err("the order in which a server gets its inputs matters");
+    in_preset("smoke", blind).expect_err("the order in which a server gets its inputs matters");
+}
+
+#[test]
+fn a_footprint_without_the_history_is_found_out() {
+    let blind = |footprint| Footprint {
+        history: false,
+        ..footprint
+    };
+    // Who was answered before whom, and what had been acknowledged then.
+    let found = in_preset("read", blind).expect_err("the order of asking and committing matters");
+    let [one, other] = found.footprints;
+    assert_ne!(one.server, other.server, "{found:?}");
+}
+
+#[test]
+fn a_footprint_without_the_cluster_is_found_out() {
+    let blind = |footprint| Footprint {
+        cluster: false,
+        ..footprint
+    };
+    // The value of a proposal is one that no log has.
+    in_preset("forward", blind).expect_err("the order of proposals at two servers matters");
 }

@@ -120,7 +120,7 @@ impl Story {
     fn holds(&self, property: &str) -> bool {
         let mut all = state_properties().iter();
         let property = all.find(|it| it.name == property).expect("there is one");
-        (property.holds)(&self.cluster, &self.state)
+        property.holds(&self.cluster, &self.state)
     }
 }
 

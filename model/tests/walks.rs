@@ -164,7 +164,7 @@ fn check_step(cluster: &Cluster, before: &ClusterState, action: Action) -> Clust
 fn check_state(cluster: &Cluster, state: &ClusterState) {
     for property in state_properties() {
         assert!(
-            (property.holds)(cluster, state),
+            property.holds(cluster, state),
             "{}: {state:#?}",
             property.name
         );
@@ -189,7 +189,7 @@ proptest! {
             let action = choose(&cluster, &state, dice);
             let after = check_step(&cluster, &state, action);
             for property in step_properties() {
-                let holds = (property.holds)(&cluster, &state, &action, &after);
+                let holds = property.holds(&cluster, &state, &action, &after);
                 prop_assert!(holds, "{}: {action:?}", property.name);
             }
             check_state(&cluster, &after);

@@ -321,6 +321,40 @@ fn a_checkpoint_is_resumed_or_refused() {
     run(here.path(), &format!("{search} --resume"), INPUT);
 }
 
+/// The same for a comparison, and for an implementation by itself: what it was asked is asked again.
+#[test]
+fn a_checkpoint_with_an_implementation_is_resumed_or_refused() {
+    let here = folder();
+    let counted = |text: &str, name: &str| {
+        let line = text.lines().find(|line| line.contains(name));
+        line.expect("it is counted").to_owned()
+    };
+    let compare = "conform --preset smoke --checkpoint saved";
+    run(
+        here.path(),
+        &format!("{compare} --max-states 20000"),
+        STOPPED,
+    );
+    let resumed = run(here.path(), &format!("{compare} --resume"), HOLDS);
+    assert!(resumed.contains("bisimilar within the bound"), "{resumed}");
+    let whole = run(here.path(), "conform --preset smoke", HOLDS);
+    for name in ["transitions covered", "distinct inputs compared"] {
+        assert_eq!(counted(&resumed, name), counted(&whole, name));
+    }
+    let other = "conform --preset smoke --checkpoint saved --resume --target raft-rs";
+    run(here.path(), other, USAGE);
+    let explore = "check --preset smoke --target lockstep-raft --checkpoint of-code";
+    run(
+        here.path(),
+        &format!("{explore} --max-states 20000"),
+        STOPPED,
+    );
+    let resumed = run(here.path(), &format!("{explore} --resume"), HOLDS);
+    assert!(resumed.contains("code checked: exhausted"), "{resumed}");
+    let program = "check --preset smoke --target exec:false --checkpoint of-code";
+    run(here.path(), program, USAGE);
+}
+
 #[test]
 fn a_gap_in_the_coverage_fails() {
     let here = folder();

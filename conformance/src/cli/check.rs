@@ -1,5 +1,7 @@
 //! `lockstep check`: model-check the specification.
 
+use super::checkpoint::CheckpointArgs;
+use super::counterexample;
 use super::error::CliError;
 use super::history;
 use super::model::{Chosen, ModelArgs, PlantArgs};
@@ -18,6 +20,7 @@ use crate::report::steps::count;
 use crate::report::{Job, Status, Table};
 use crate::seeded::Side;
 use crate::show::Story;
+use crate::verdict::{Strength, Verdict as Established};
 use clap::{Args, ValueEnum};
 use lockstep_engine::bench::peak_bytes;
 use lockstep_engine::temporary::TemporaryFolder;
@@ -62,20 +65,8 @@ pub struct CheckArgs {
     /// Check only this property; may be given more than once
     #[arg(long, value_name = "NAME")]
     pub only: Vec<String>,
-    /// Keep a checkpoint in this folder
-    #[arg(long, value_name = "DIR", conflicts_with = "plant")]
-    pub checkpoint: Option<PathBuf>,
-    /// Seconds between checkpoints
-    #[arg(
-        long,
-        value_name = "SECONDS",
-        default_value_t = 60,
-        requires = "checkpoint"
-    )]
-    checkpoint_every: u64,
-    /// Go on from the checkpoint
-    #[arg(long, requires = "checkpoint")]
-    resume: bool,
+    #[command(flatten)]
+    pub checkpoints: CheckpointArgs,
     /// Fail if a property was never put to the test, because the case that it is about never came up
     #[arg(long)]
     strict: bool,
@@ -118,8 +109,7 @@ impl CheckArgs {
             });
             places.extend(files.map(|file| Place::file("--trace-out", file.path())));
         }
-        let checkpoint = self.checkpoint.iter();
-        places.extend(checkpoint.map(|path| Place::folder("--checkpoint", path)));
+        places.extend(self.checkpoints.places());
         places
     }
 }
@@ -234,7 +224,7 @@ pub fn run(args: &CheckArgs, progress: &Reporter) -> Result<Vec<Job>, CliError> 
 
 /// Checks several models one after the other, and whether they put every property to the test together.
 fn several(args: &CheckArgs, all: &[Chosen], progress: &Reporter) -> Result<(), CliError> {
-    if args.checkpoint.is_some() {
+    if args.checkpoints.are_kept() {
         let text = "a checkpoint is of one search: --checkpoint and --resume need a --preset";
         return Err(CliError::Usage(text.to_owned()));
     }
@@ -296,7 +286,7 @@ fn one(
                         --only and --trace-out are for Lockstep's own";
             return Err(CliError::Usage(text.to_owned()));
         }
-        if args.symmetry || args.checkpoint.is_some() || args.limits.memory.is_some() {
+        if args.symmetry || args.checkpoints.are_kept() || args.limits.memory.is_some() {
             let text = "stateright's search has no exact symmetry, checkpoint or memory limit";
             return Err(CliError::Usage(text.to_owned()));
         }
@@ -321,46 +311,33 @@ fn one(
     if !args.only.is_empty() {
         search = search.only(args.only.iter().cloned());
     }
-    if let Some(folder) = &args.checkpoint {
-        search = search
-            .checkpoint(folder, Duration::from_secs(args.checkpoint_every))
-            .resume(args.resume);
-    }
-    let checked = search.run()?;
+    let checked = args.checkpoints.of(search).run()?;
     let mut job = job(chosen, &checked)?;
     if let (Some(file), Some(found)) = (trace_out, &checked.counterexample) {
-        let trace = counterexample(chosen, &checked.report.verdict, found);
-        job.notes.extend(file.replaces());
-        match file.save(&trace, progress) {
-            Ok(()) => {
-                // No target is the specification with a departure.
-                if args.departures.is_empty() {
-                    let again = replay_command(file.path(), "spec");
-                    let plant = args.plant.command_line();
-                    job.command("the counterexample, again", again + &plant);
-                }
-            }
-            Err(error) => {
-                let text = format!("the counterexample is not saved: {error}");
-                job.notes.push(text);
-            }
-        }
+        let trace = trace_of("counterexample", chosen, &checked.report.verdict, found);
+        counterexample::keep(&mut job, &trace, file, progress, |path| {
+            // No target is the specification with a departure.
+            let again = args.departures.is_empty().then(|| {
+                let plant = args.plant.command_line();
+                let again = replay_command(path, "spec") + &plant;
+                ("the counterexample, again", again)
+            });
+            again.into_iter().collect()
+        });
     }
-    if args.resume && checked.resumed_at.is_none() {
-        let text = "there was no checkpoint to go on from: it started from the beginning";
-        job.notes.push(text.to_owned());
-    }
+    args.checkpoints.note(&mut job, checked.resumed_at);
     Ok((job, Some(checked.report)))
 }
 
-/// A counterexample as a trace.
-fn counterexample(
+/// A counterexample as a trace of that name.
+pub fn trace_of(
+    name: &str,
     chosen: &Chosen,
     verdict: &Verdict,
     found: &lockstep_engine::Trace<Cluster>,
 ) -> Trace {
     let actions: Vec<_> = found.actions().copied().collect();
-    let header = header(chosen, "counterexample", &verdict.to_string());
+    let header = header(chosen, name, &verdict.to_string());
     Trace {
         header: match verdict {
             Verdict::Violated { property, .. } => header.violating(property),
@@ -466,22 +443,27 @@ pub fn with_limits<'a, M: Checkable>(
     search
 }
 
+/// The number of transitions that a search took.
+///
+/// # Errors
+/// It took none at all although it was not cut off: that is not a pass.
+pub fn transitions(report: &lockstep_engine::Report) -> Result<u64, CliError> {
+    let transitions = report.levels.iter().map(|level| level.generated).sum();
+    if transitions == 0 && report.verdict == Verdict::Exhausted {
+        let text = "nothing was checked: the search took no transition within the bound";
+        return Err(CliError::Usage(text.to_owned()));
+    }
+    Ok(transitions)
+}
+
 /// What a search says, as a job.
 ///
 /// # Errors
 /// The search took no transition at all: that is not a pass.
 pub fn job(chosen: &Chosen, checked: &Checked<Cluster>) -> Result<Job, CliError> {
     let report = &checked.report;
-    let transitions: u64 = report.levels.iter().map(|level| level.generated).sum();
-    if transitions == 0 && report.verdict == Verdict::Exhausted {
-        let text = "nothing was checked: the search took no transition within the bound";
-        return Err(CliError::Usage(text.to_owned()));
-    }
-    let status = match report.verdict {
-        Verdict::Exhausted => Status::Holds,
-        Verdict::Bounded { .. } => Status::Stopped,
-        Verdict::Violated { .. } => Status::Violated,
-    };
+    let transitions = transitions(report)?;
+    let status = Established::of_search(&report.verdict, Strength::Exhausted).status();
     let mut job = Job::new("check", &chosen.name, status, report.verdict.to_string());
     job.seconds = report.time.total_seconds;
     if report.verdict == Verdict::Exhausted && !report.symmetry {
@@ -621,9 +603,13 @@ pub fn tables(job: &mut Job, report: &lockstep_engine::Report) {
             it.terminal.into(),
         ]
     });
+    let mut add = |title: &str, columns: &[&str], rows: Vec<Vec<Value>>| {
+        if !rows.is_empty() {
+            job.tables.push(Table::new(title, columns, rows));
+        }
+    };
     let columns = ["depth", "distinct", "transitions", "branching", "terminal"];
-    job.tables
-        .push(Table::new("States per depth", &columns, levels.collect()));
+    add("States per depth", &columns, levels.collect());
     let actions = report.actions.iter().map(|it| {
         vec![
             it.kind.as_str().into(),
@@ -633,31 +619,24 @@ pub fn tables(job: &mut Job, report: &lockstep_engine::Report) {
         ]
     });
     let columns = ["action", "enabled", "fired", "led to a new state"];
-    job.tables
-        .push(Table::new("Actions", &columns, actions.collect()));
+    add("Actions", &columns, actions.collect());
     let witnesses = report
         .witnesses
         .iter()
         .map(|it| vec![it.name.as_str().into(), it.depth.into()]);
     let columns = ["witness", "shortest path"];
-    job.tables
-        .push(Table::new("Witnesses", &columns, witnesses.collect()));
+    add("Witnesses", &columns, witnesses.collect());
     let tested = report
         .antecedents
         .iter()
         .map(|it| vec![it.property.as_str().into(), it.held.into()]);
     let title = "How often a property was put to the test";
-    job.tables
-        .push(Table::new(title, &["property", "times"], tested.collect()));
+    add(title, &["property", "times"], tested.collect());
     let pairs = report
         .pairs
         .iter()
         .map(|it| vec![it.pair.as_str().into(), it.met.into()]);
-    job.tables.push(Table::new(
-        "Role and message met",
-        &["pair", "times"],
-        pairs.collect(),
-    ));
+    add("Role and message met", &["pair", "times"], pairs.collect());
     let time = &report.time;
     let times = [
         ("expanding states", time.expand_seconds),
@@ -669,8 +648,7 @@ pub fn tables(job: &mut Job, report: &lockstep_engine::Report) {
     let rows = times
         .map(|(what, seconds)| vec![what.into(), seconds.into()])
         .to_vec();
-    job.tables
-        .push(Table::new("Time", &["for", "seconds"], rows));
+    add("Time", &["for", "seconds"], rows);
     let memory = &report.memory;
     let bytes = [
         ("fingerprints", memory.fingerprints),
@@ -683,8 +661,7 @@ pub fn tables(job: &mut Job, report: &lockstep_engine::Report) {
     let rows = bytes
         .map(|(what, bytes)| vec![what.into(), bytes.into()])
         .to_vec();
-    job.tables
-        .push(Table::new("Memory", &["for", "bytes"], rows));
+    add("Memory", &["for", "bytes"], rows);
 }
 
 /// The header of a trace through this model.
@@ -707,7 +684,7 @@ pub fn provenance(chosen: &Chosen) -> Provenance {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::replay::{ReplayVerdict, replay};
+    use crate::replay::replay;
     use crate::report::human::{self, Style};
     use crate::targets::spec::Spec;
     use std::ops::ControlFlow;
@@ -757,14 +734,15 @@ mod tests {
         };
         let folder = tempfile::tempdir().expect("there is a place for temporary files");
         let file = folder.path().join("found.ndjson");
-        let found = counterexample(&chosen, &verdict, path);
+        let found = trace_of("counterexample", &chosen, &verdict, path);
         found.save(&file).expect("it is written");
         let trace = Trace::read(&file).expect("it is a trace");
         assert_eq!(trace.header.purpose, verdict.to_string());
         assert_eq!(trace.steps.len(), path.steps.len());
         let read = [Ok(("found".to_owned(), trace))];
         let report = replay(&Spec, read, &mut |_| ControlFlow::Continue(())).expect("it runs");
-        assert_eq!(report.verdict(), ReplayVerdict::Agreed);
+        let sampled = Established::Holds(Strength::Sampled);
+        assert_eq!(report.verdict(), sampled);
     }
 
     #[test]

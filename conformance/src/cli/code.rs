@@ -1,6 +1,7 @@
 //! `lockstep check --target`: model-check an implementation itself.
 
 use super::check::{self, CheckArgs, LimitArgs};
+use super::counterexample;
 use super::error::CliError;
 use super::model::Chosen;
 use super::progress::Reporter;
@@ -13,6 +14,7 @@ use crate::divergence::replay_command;
 use crate::properties::Judge;
 use crate::report::steps::count;
 use crate::report::{Job, Status};
+use crate::verdict::{Strength, Verdict as Established};
 use lockstep_engine::{Report, Verdict};
 use lockstep_model::{Bounds, Kind};
 use lockstep_traces::{Config, Reads, Storage, Trace};
@@ -26,12 +28,15 @@ pub fn run(
     trace_out: Option<&SideFile>,
     progress: &Reporter,
 ) -> Result<(Job, Option<Report>), CliError> {
-    if args.symmetry || args.checkpoint.is_some() {
-        let text = "an implementation is explored without symmetry and without checkpoints: its servers have \
-                    names, and its states mean nothing to another process";
+    if args.symmetry {
+        let text = "an implementation is explored without symmetry: its servers have names";
         return Err(CliError::Usage(text.to_owned()));
     }
     if let TargetSpec::Exec { program, line } = target {
+        if args.checkpoints.are_kept() {
+            let text = "a program is explored without checkpoints: its states mean nothing to another process";
+            return Err(CliError::Usage(text.to_owned()));
+        }
         let program = (program, line.as_str());
         return super::opaque::run(args, program, chosen, limits, trace_out, progress);
     }
@@ -104,6 +109,7 @@ impl VisitCode for Exploration<'_> {
         let report = code.check(|search| {
             progress.begin(format!("check {name}"));
             let search = check::with_limits(search, limits, progress);
+            let search = args.checkpoints.of(search);
             if only.is_empty() {
                 search
             } else {
@@ -111,6 +117,7 @@ impl VisitCode for Exploration<'_> {
             }
         })?;
         let mut job = job(&name, chosen, &code, &report)?;
+        args.checkpoints.note(&mut job, report.checked.resumed_at);
         if let Some(found) = &report.checked.counterexample {
             let mut trace = code.trace(found, check::provenance(chosen));
             if let Verdict::Violated { property, .. } = &report.checked.report.verdict {
@@ -137,18 +144,17 @@ fn explain(job: &mut Job, property: &str, trace: &Trace) {
 }
 
 fn save(job: &mut Job, file: &SideFile, exploration: &Exploration<'_>, trace: &Trace) {
-    job.notes.extend(file.replaces());
-    if let Err(error) = file.save(trace, exploration.progress) {
-        job.notes
-            .push(format!("the counterexample is not saved: {error}"));
-        return;
-    }
-    let path = file.path().display().to_string();
-    let plant = exploration.args.plant.command_line();
-    let again = replay_command(&path, &exploration.target.to_string()) + &plant;
-    job.command("what the implementation did, again", again);
-    let again = replay_command(&path, "spec");
-    job.command("the same on the specification", again);
+    counterexample::keep(job, trace, file, exploration.progress, |path| {
+        let plant = exploration.args.plant.command_line();
+        let again = replay_command(path, &exploration.target.to_string()) + &plant;
+        vec![
+            ("what the implementation did, again", again),
+            (
+                "the same on the specification",
+                replay_command(path, "spec"),
+            ),
+        ]
+    });
 }
 
 fn job(
@@ -158,20 +164,19 @@ fn job(
     found: &CodeReport<'_>,
 ) -> Result<Job, CliError> {
     let report = &found.checked.report;
-    let transitions: u64 = report.levels.iter().map(|level| level.generated).sum();
-    if transitions == 0 && report.verdict == Verdict::Exhausted {
-        let text = "nothing was checked: the search took no transition within the bound";
-        return Err(CliError::Usage(text.to_owned()));
-    }
+    let transitions = check::transitions(report)?;
     let broken =
         found.hidden.is_some() || (found.failure.is_some() && report.verdict == Verdict::Exhausted);
-    let (status, verdict) = match &report.verdict {
-        _ if broken => (Status::Violated, "digest hides state".to_owned()),
-        Verdict::Exhausted => (Status::Holds, "code checked: exhausted".to_owned()),
-        Verdict::Bounded { .. } => (Status::Stopped, report.verdict.to_string()),
-        Verdict::Violated { .. } => (Status::Violated, report.verdict.to_string()),
+    let established = match broken {
+        true => Established::HiddenState,
+        false => Established::of_search(&report.verdict, Strength::CodeChecked),
     };
-    let mut job = Job::new("check", name, status, verdict);
+    let verdict = match established {
+        // With the property, and the length of the way there.
+        Established::Violated => report.verdict.to_string(),
+        established => established.to_string(),
+    };
+    let mut job = Job::new("check", name, established.status(), verdict);
     job.seconds = report.time.total_seconds;
     super::divergence::target_facts(&mut job, code.description());
     check::facts(&mut job, chosen, report, transitions);

@@ -1,18 +1,22 @@
 //! `lockstep conform`: an implementation against every edge of the specification's state graph.
 
 use super::check::LimitArgs;
+use super::checkpoint::CheckpointArgs;
 use super::divergence::{self, TraceOutArgs};
 use super::error::CliError;
 use super::history;
 use super::model::{Chosen, ModelArgs};
+use super::outputs::Place;
 use super::progress::{self, Reporter, Tick};
 use super::side_file::SideFile;
 use super::target::{TargetArgs, VisitFork};
-use crate::product::{Product, ProductError, ProductReport, Verdict};
+use crate::product::{Product, ProductError, ProductReport};
 use crate::report::{Job, Status};
+use crate::verdict::Verdict;
 use crate::{Counts, Fork, Target};
 use clap::Args;
 use lockstep_engine::Checkable;
+use lockstep_traces::Trace;
 use std::time::Duration;
 
 /// Options of `lockstep conform`.
@@ -25,7 +29,18 @@ pub struct ConformArgs {
     #[command(flatten)]
     limits: LimitArgs,
     #[command(flatten)]
+    checkpoints: CheckpointArgs,
+    #[command(flatten)]
     pub trace_out: TraceOutArgs,
+}
+
+impl ConformArgs {
+    /// Where the trace and the checkpoint go.
+    pub fn places(&self) -> Vec<Place> {
+        let mut places = self.trace_out.places();
+        places.extend(self.checkpoints.places());
+        places
+    }
 }
 
 /// Compares one target with one model.
@@ -40,7 +55,18 @@ pub fn run(args: &ConformArgs, progress: &Reporter) -> Result<Vec<Job>, CliError
     }
     let chosen = chosen.in_dialect(args.target.start()?.dialect());
     let trace_out = args.trace_out.file(progress);
-    one(&chosen, &args.target, &args.limits, &trace_out, progress).map(|job| vec![job])
+    if args.checkpoints.are_kept() && !args.target.forks() {
+        let text = "a target that cannot be copied is driven along a cover, of which there is no checkpoint";
+        return Err(CliError::Usage(text.to_owned()));
+    }
+    let job = within(
+        &chosen,
+        &args.target,
+        (&args.limits, Some(&args.checkpoints)),
+        &trace_out,
+        progress,
+    );
+    job.map(|job| vec![job])
 }
 
 impl From<ProductError> for CliError {
@@ -60,11 +86,23 @@ pub fn one(
     trace_out: &SideFile,
     progress: &Reporter,
 ) -> Result<Job, CliError> {
+    within(chosen, target, (limits, None), trace_out, progress)
+}
+
+/// The same, with checkpoints.
+fn within(
+    chosen: &Chosen,
+    target: &TargetArgs,
+    (limits, checkpoints): (&LimitArgs, Option<&CheckpointArgs>),
+    trace_out: &SideFile,
+    progress: &Reporter,
+) -> Result<Job, CliError> {
     if target.forks() {
         target.visit_fork(Exhaust {
             chosen,
             target,
             limits,
+            checkpoints,
             trace_out,
             progress,
         })
@@ -78,6 +116,7 @@ struct Exhaust<'a> {
     chosen: &'a Chosen,
     target: &'a TargetArgs,
     limits: &'a LimitArgs,
+    checkpoints: Option<&'a CheckpointArgs>,
     trace_out: &'a SideFile,
     progress: &'a Reporter,
 }
@@ -92,6 +131,7 @@ impl VisitFork for Exhaust<'_> {
         let Exhaust {
             chosen,
             limits,
+            checkpoints,
             progress,
             ..
         } = self;
@@ -127,8 +167,12 @@ impl VisitFork for Exhaust<'_> {
         if let Some(seconds) = limits.timeout {
             product = product.max_time(Duration::from_secs(seconds));
         }
+        if let Some((folder, interval)) = checkpoints.and_then(CheckpointArgs::kept) {
+            product = product.checkpoint(folder, interval);
+        }
+        product = product.resume(checkpoints.is_some_and(|it| it.resume));
         let report = product.run()?;
-        if matches!(report.verdict, Verdict::Bisimilar) {
+        if report.verdict.strength().is_some() {
             let Counts {
                 transitions,
                 leaving_the_bound,
@@ -137,38 +181,38 @@ impl VisitFork for Exhaust<'_> {
             history::remember(&work, transitions - leaving_the_bound);
         }
         let mut job = job(&name, chosen, &report)?;
-        match &report.verdict {
-            Verdict::Diverged(found) => {
-                divergence::describe(&mut job, found);
-                divergence::save(
-                    &mut job,
-                    &found.trace,
-                    self.target,
-                    self.trace_out,
-                    progress,
-                );
-            }
-            Verdict::DigestHidesState(hidden) => {
-                let trace = divergence::hidden_trace(&mut job, hidden, chosen, &target);
-                divergence::save(&mut job, &trace, self.target, self.trace_out, progress);
-            }
-            _ => {}
+        if let Some(checkpoints) = checkpoints {
+            checkpoints.note(&mut job, report.resumed_at);
+        }
+        let save = |job: &mut Job, trace: &Trace| {
+            divergence::save(job, trace, self.target, self.trace_out, progress);
+        };
+        if let Some(found) = &report.divergence {
+            divergence::describe(&mut job, found);
+            save(&mut job, &found.trace);
+        }
+        if let Some(hidden) = &report.hidden {
+            let trace = divergence::hidden_trace(&mut job, hidden, chosen, &target);
+            save(&mut job, &trace);
         }
         Ok(job)
     }
 }
 
 fn job(name: &str, chosen: &Chosen, report: &ProductReport) -> Result<Job, CliError> {
-    let status = match &report.verdict {
-        Verdict::Bisimilar => Status::Holds,
-        Verdict::Bounded { .. } => Status::Stopped,
-        Verdict::Diverged(_) | Verdict::DigestHidesState(_) => Status::Violated,
-        Verdict::NothingCompared => {
-            let text = format!("conform {name}: nothing was compared within the bound");
-            return Err(CliError::Usage(text));
-        }
+    if report.verdict == Verdict::NothingChecked {
+        let text = format!("conform {name}: nothing was compared within the bound");
+        return Err(CliError::Usage(text));
+    }
+    let verdict = match &report.divergence {
+        Some(found) => format!(
+            "{} (after {} events)",
+            report.verdict,
+            found.trace.steps.len()
+        ),
+        None => report.verdict.to_string(),
     };
-    let mut job = Job::new("conform", name, status, report.verdict.to_string());
+    let mut job = Job::new("conform", name, report.verdict.status(), verdict);
     job.seconds = report.seconds;
     divergence::target_facts(&mut job, &report.target);
     job.fact("protocol", chosen.switches());
@@ -202,12 +246,20 @@ fn job(name: &str, chosen: &Chosen, report: &ProductReport) -> Result<Job, CliEr
     for (reason, count) in &implementation.not_driven {
         job.fact(&format!("not driven, to change nothing: {reason}"), *count);
     }
-    job.fact("peak memory, MiB", report.memory_bytes >> 20);
+    if let Some(search) = &report.search {
+        job.fact("peak memory, MiB", search.memory.peak >> 20);
+        if search.memory.disk > 0 {
+            job.fact("on disk, MiB", search.memory.disk >> 20);
+        }
+        job.fact("collision probability", search.collision_probability);
+        super::check::tables(&mut job, search);
+        job.detail = serde_json::to_value(search).unwrap_or_default();
+    }
     if let Some(trouble) = &report.trouble {
         job.notes.push(format!("a file failed: {trouble}"));
     }
-    match &report.verdict {
-        Verdict::Bisimilar => {
+    match report.verdict {
+        Verdict::Holds(_) => {
             job.passed("every transition agrees in every field compared");
             job.passed("every refused or ignored input agrees");
             job.passed("servers with equal digests behave alike");
@@ -216,20 +268,20 @@ fn job(name: &str, chosen: &Chosen, report: &ProductReport) -> Result<Job, CliEr
             let text = format!("no divergence in what was compared; stopped by: {stopped_by}");
             job.failed("every transition agrees", Status::Stopped, text);
         }
-        Verdict::Diverged(found) => {
-            let text = divergence::summary(found);
-            job.failed("every transition agrees", Status::Violated, text);
-        }
-        Verdict::DigestHidesState(hidden) => {
-            divergence::describe_hidden(&mut job, hidden);
-            let text = "the digest leaves out something that the implementation can read";
-            job.failed(
-                "servers with equal digests behave alike",
-                Status::Violated,
-                text,
-            );
-        }
-        Verdict::NothingCompared => {}
+        _ => {}
+    }
+    if let Some(found) = &report.divergence {
+        let text = divergence::summary(found);
+        job.failed("every transition agrees", Status::Violated, text);
+    }
+    if let Some(hidden) = &report.hidden {
+        divergence::describe_hidden(&mut job, hidden);
+        let text = "the digest leaves out something that the implementation can read";
+        job.failed(
+            "servers with equal digests behave alike",
+            Status::Violated,
+            text,
+        );
     }
     Ok(job)
 }

@@ -9,12 +9,11 @@ use super::model::Chosen;
 use super::progress::{Reporter, Tick};
 use super::side_file::SideFile;
 use super::target::{TargetArgs, Visit};
-use crate::cover::{
-    Cover, CoverOptions, CoverVerdict, CoverageReport, conform_by_cover, cover_inputs,
-};
+use crate::cover::{Cover, CoverOptions, CoverageReport, conform_by_cover, cover_inputs};
 use crate::minimise::minimise;
 use crate::report::human::grouped;
 use crate::report::{Job, Status};
+use crate::verdict::{Strength, Verdict};
 use crate::{Divergence, Target};
 use std::time::{Duration, Instant};
 
@@ -132,15 +131,13 @@ fn job(
     found: Option<&Divergence>,
     partial: bool,
 ) -> Result<Job, CliError> {
-    let status = match &report.verdict {
-        CoverVerdict::EdgesCovered | CoverVerdict::CoveredWhereDriven => Status::Holds,
-        CoverVerdict::PartlyCovered if partial => Status::Holds,
-        CoverVerdict::PartlyCovered | CoverVerdict::Bounded { .. } => Status::Stopped,
-        CoverVerdict::Diverged => Status::Violated,
-        CoverVerdict::NothingCompared => {
+    let status = match report.verdict {
+        Verdict::InPart(_) if partial => Status::Holds,
+        Verdict::NothingChecked => {
             let text = format!("conform {name}: nothing was compared within the bound");
             return Err(CliError::Usage(text));
         }
+        verdict => verdict.status(),
     };
     let share = report.share() * 100.0;
     let in_part = format!(
@@ -149,12 +146,12 @@ fn job(
         grouped(report.items_compared),
         grouped(report.items)
     );
-    let verdict = match &report.verdict {
-        CoverVerdict::EdgesCovered => format!("{} ({share:.2} %)", report.verdict),
-        CoverVerdict::CoveredWhereDriven => {
+    let verdict = match report.verdict {
+        Verdict::Holds(Strength::EdgesCoveredWhereDriven) => {
             format!("{in_part}; the others are to change nothing")
         }
-        CoverVerdict::PartlyCovered => in_part,
+        Verdict::Holds(_) => format!("{} ({share:.2} %)", report.verdict),
+        Verdict::InPart(_) => in_part,
         other => other.to_string(),
     };
     let mut job = Job::new("conform", name, status, verdict);

@@ -1,5 +1,6 @@
 //! A divergence for people: the way there, and expected and actual, field by field.
 
+use super::counterexample;
 use super::model::Chosen;
 use super::outputs::Place;
 use super::progress::Reporter;
@@ -228,18 +229,9 @@ pub fn save(
     file: &SideFile,
     reporter: &Reporter,
 ) {
-    let replaces = file.replaces();
-    match file.save(trace, reporter) {
-        Ok(()) => {
-            job.notes.extend(replaces);
-            job.shown_by(file.path(), trace.steps.len());
-            job.command("repeat it with", target.replay_command(file.path()));
-        }
-        Err(error) => {
-            let text = format!("the way there is not saved: {error}");
-            job.notes.push(text);
-        }
-    }
+    counterexample::keep(job, trace, file, reporter, |path| {
+        vec![("repeat it with", target.replay_command(path))]
+    });
 }
 
 /// Of the two ways to one digest of a target with hidden state, the one on which it departs from the

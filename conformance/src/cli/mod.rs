@@ -6,9 +6,11 @@
 
 mod bench;
 mod check;
+mod checkpoint;
 mod child;
 mod code;
 mod conform;
+mod counterexample;
 mod cover;
 mod coverage;
 mod dialect;
@@ -138,7 +140,7 @@ impl Verb {
         match self {
             Verb::Verify(args) => args.places(),
             Verb::Check(args) => args.places(),
-            Verb::Conform(args) => args.trace_out.places(),
+            Verb::Conform(args) => args.places(),
             Verb::Walk(args) => args.trace_out.places(),
             Verb::Replay(args) => args.places(),
             Verb::Validate(args) => args.places(),

@@ -1,6 +1,7 @@
 //! `lockstep check --target exec:CMD`: model-check any program, whatever its messages are.
 
 use super::check::{self, CheckArgs, LimitArgs};
+use super::counterexample;
 use super::error::CliError;
 use super::model::Chosen;
 use super::progress::Reporter;
@@ -15,6 +16,7 @@ use crate::report::steps::{StepRow, StepTable, count};
 use crate::report::{Job, Status, Table};
 use crate::target::Needs;
 use crate::targets::exec::{ExecOptions, Program};
+use crate::verdict::{Strength, Verdict as Established};
 use clap::Args;
 use lockstep_engine::{Report, Verdict};
 use lockstep_model::{Bounds, Budget, Kind};
@@ -152,20 +154,21 @@ fn job(
     found: &OpaqueReport,
 ) -> Result<Job, CliError> {
     let report = &found.checked.report;
-    let transitions: u64 = report.levels.iter().map(|level| level.generated).sum();
-    if transitions == 0 && report.verdict == Verdict::Exhausted {
-        let text = "nothing was checked: the search took no transition within the bound";
-        return Err(CliError::Usage(text.to_owned()));
-    }
+    let transitions = check::transitions(report)?;
     let (status, verdict) = match (&report.verdict, &found.contradiction, &found.failure) {
         (_, Some(_), _) => (Status::Violated, "not deterministic".to_owned()),
         (Verdict::Exhausted, None, Some(_)) => (
             Status::Violated,
             "it broke down when it was asked again".to_owned(),
         ),
-        (Verdict::Exhausted, None, None) => (Status::Holds, "code checked: exhausted".to_owned()),
-        (Verdict::Bounded { .. }, ..) => (Status::Stopped, report.verdict.to_string()),
-        (Verdict::Violated { .. }, ..) => (Status::Violated, report.verdict.to_string()),
+        (searched, ..) => {
+            let established = Established::of_search(searched, Strength::CodeChecked);
+            let verdict = match established {
+                Established::Holds(_) => established.to_string(),
+                _ => searched.to_string(),
+            };
+            (established.status(), verdict)
+        }
     };
     let mut job = Job::new("check", name, status, verdict);
     job.seconds = report.time.total_seconds;
@@ -335,18 +338,10 @@ fn explain(job: &mut Job, property: &str, trace: &OpaqueTrace) {
 }
 
 fn save(job: &mut Job, file: &SideFile, trace: &OpaqueTrace, line: &str, progress: &Reporter) {
-    job.notes.extend(file.replaces());
-    match file.write(trace.to_lines().as_bytes(), progress) {
-        Ok(()) => {
-            job.shown_by(file.path(), trace.steps.len());
-            let again = replay_command(file.path(), &format!("exec:{line}"));
-            job.command("what the program did, again", again);
-        }
-        Err(error) => {
-            let text = format!("the counterexample is not saved: {error}");
-            job.notes.push(text);
-        }
-    }
+    counterexample::keep(job, trace, file, progress, |path| {
+        let again = replay_command(path, &format!("exec:{line}"));
+        vec![("what the program did, again", again)]
+    });
 }
 
 /// A file as a trace of a program with opaque messages; `None` if it is another kind of file.

@@ -9,13 +9,14 @@ use super::target::{self, TargetArgs, Visit};
 use super::violation;
 use crate::Target;
 use crate::properties::{Counterexample, CounterexampleFate, Judges};
-use crate::replay::{NotDriven, ReplayError, ReplayReport, ReplayVerdict, replay_read};
+use crate::replay::{NotDriven, ReplayError, ReplayReport, replay_read};
 use crate::report::human::grouped;
 use crate::report::steps::count;
 use crate::report::{Job, Status, Table, sentence};
 use crate::stop;
 use crate::target::Needs;
 use crate::targets::spec::Spec;
+use crate::verdict::{Strength, Verdict};
 use clap::Args;
 use lockstep_traces::{
     CorpusTrace, Field, FieldSet, Header, PassedOver, Trace, TraceError, TraceReader, corpus,
@@ -283,43 +284,33 @@ fn job(
         grouped(report.steps),
         report.share() * 100.0
     );
-    let (status, verdict) = match report.verdict() {
-        ReplayVerdict::Agreed => (Status::Holds, "sampled: every trace agrees".to_owned()),
-        ReplayVerdict::AgreedWhereDriven => (
-            Status::Holds,
-            format!(
-                "sampled: every trace agrees where it can be driven {in_part}; the other steps are to \
-                 change nothing"
-            ),
-        ),
-        ReplayVerdict::Partial => {
-            let status = if target.partial {
-                Status::Holds
-            } else {
-                Status::Stopped
-            };
-            (
-                status,
-                format!("sampled in part: not every input could be driven {in_part}"),
-            )
+    let verdict = report.verdict();
+    let said = match verdict {
+        Verdict::Holds(_) if report.is_of_counterexamples() => {
+            "sampled: no counterexample violates its property".to_owned()
         }
-        ReplayVerdict::Violated => (Status::Violated, violated(report)),
-        ReplayVerdict::NotViolated => (
-            Status::Holds,
-            "sampled: no counterexample violates its property".to_owned(),
+        Verdict::Holds(Strength::SampledWhereDriven) => format!(
+            "sampled: every trace agrees where it can be driven {in_part}; the other steps are to \
+             change nothing"
         ),
-        ReplayVerdict::Unanswered => (
-            Status::Stopped,
-            "stopped (a property could not be evaluated)".to_owned(),
-        ),
-        ReplayVerdict::Interrupted => (Status::Stopped, "stopped (interrupted)".to_owned()),
-        ReplayVerdict::Diverged => (Status::Violated, "diverged".to_owned()),
-        ReplayVerdict::NothingCompared => {
+        Verdict::Holds(_) => "sampled: every trace agrees".to_owned(),
+        Verdict::InPart(_) => {
+            format!("sampled in part: not every input could be driven {in_part}")
+        }
+        Verdict::Violated => violated(report),
+        Verdict::Unanswered => format!("stopped ({verdict})"),
+        Verdict::Bounded { stopped_by } => format!("stopped ({stopped_by})"),
+        Verdict::NothingChecked => {
             let text = format!("{name}: nothing was compared in {} traces", report.traces);
             return Err(CliError::Input(text));
         }
+        Verdict::Diverged | Verdict::HiddenState => verdict.to_string(),
     };
-    let mut job = Job::new("replay", name, status, verdict);
+    let status = match verdict {
+        Verdict::InPart(_) if target.partial => Status::Holds,
+        verdict => verdict.status(),
+    };
+    let mut job = Job::new("replay", name, status, said);
     divergence::target_facts(&mut job, &report.target);
     job.fact("traces", report.traces);
     job.fact("traces that agree in every step", report.agreed);

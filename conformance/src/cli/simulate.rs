@@ -1,6 +1,7 @@
 //! `lockstep simulate`: a swarm of random runs of the specification, for spaces that no search ends.
 
 use super::check::{default_threads, threads};
+use super::counterexample;
 use super::error::CliError;
 use super::model::{Chosen, ModelArgs, PlantArgs};
 use super::outputs::Place;
@@ -13,7 +14,6 @@ use crate::stop;
 use clap::Args;
 use lockstep_engine::{Limit, Swarm, SwarmSettings, Swarmed, Verdict};
 use lockstep_model::Cluster;
-use lockstep_traces::Trace;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -106,25 +106,12 @@ pub fn run(args: &SimulateArgs, progress: &Reporter) -> Result<Vec<Job>, CliErro
     );
     let mut job = job(&chosen, &options, &swarmed)?;
     if let (Some(file), Some(found)) = (&trace_out, &swarmed.counterexample) {
-        let actions: Vec<_> = found.actions().copied().collect();
-        let verdict = swarmed.report.verdict.to_string();
-        let header = super::check::header(&chosen, "simulated-counterexample", &verdict);
-        let trace = Trace {
-            header: match &swarmed.report.verdict {
-                Verdict::Violated { property, .. } => header.violating(property),
-                _ => header,
-            },
-            steps: steps_along(&chosen.cluster, &actions),
-        };
-        job.notes.extend(file.replaces());
-        match file.save(&trace, progress) {
-            Ok(()) => {
-                let again = replay_command(file.path(), "spec");
-                let plant = args.plant.command_line();
-                job.command("the walk, again", again + &plant);
-            }
-            Err(error) => job.notes.push(format!("the walk is not saved: {error}")),
-        }
+        let verdict = &swarmed.report.verdict;
+        let trace = super::check::trace_of("simulated-counterexample", &chosen, verdict, found);
+        counterexample::keep(&mut job, &trace, file, progress, |path| {
+            let again = replay_command(path, "spec") + &args.plant.command_line();
+            vec![("the walk, again", again)]
+        });
     }
     Ok(vec![job])
 }

@@ -7,7 +7,7 @@ use super::progress::Reporter;
 use crate::report::human::grouped;
 use crate::report::{Job, Status};
 use crate::stop;
-use crate::validate::{Options, Validation, Verdict, validate};
+use crate::validate::{Answer, Options, Validation, validate};
 use clap::{Args, ValueEnum};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -143,12 +143,7 @@ fn runs(path: &Path) -> Result<Vec<PathBuf>, CliError> {
 
 /// The report on one run.
 fn job(name: &str, it: &Validation) -> Job {
-    let status = match it.verdict {
-        Verdict::Valid { .. } => Status::Holds,
-        Verdict::Invalid { .. } => Status::Violated,
-        // What holds of a part says nothing of the whole, and nothing checked is never success.
-        Verdict::Bounded { .. } | Verdict::Truncated { .. } | Verdict::Nothing => Status::Stopped,
-    };
+    let status = it.answer.verdict().status();
     let mut job = Job::new("validate", name, status, it.to_string());
     job.fact("lines explained", it.explained);
     if it.skipped > 0 {
@@ -164,7 +159,7 @@ fn job(name: &str, it: &Validation) -> Job {
         job.notes
             .push(format!("kinds of line: {}", kinds.join(", ")));
     }
-    if let Verdict::Valid { silent, under } = &it.verdict {
+    if let Answer::Valid { silent, under } = &it.answer {
         job.fact("silent inputs", *silent);
         for under in under {
             job.notes.push(format!("valid under: {under}"));

@@ -8,8 +8,9 @@ use super::target::TargetArgs;
 use crate::report::human::grouped;
 use crate::report::{Job, Status, sentence};
 use crate::stop;
+use crate::verdict::Verdict;
 use crate::walk::jitter::Jitter;
-use crate::walk::{WalkOptions, WalkReport, WalkVerdict, walk};
+use crate::walk::{WalkOptions, WalkReport, walk};
 use clap::Args;
 use std::time::Instant;
 
@@ -137,16 +138,15 @@ fn one(
 fn job(name: &str, report: &WalkReport, jitter: Option<&Jitter>) -> Job {
     let uneven = jitter.is_some_and(|it| !it.wrong.is_empty());
     let (status, verdict) = match report.verdict() {
-        WalkVerdict::Sampled if uneven => {
-            (Status::Violated, "election timeouts are drawn unevenly")
-        }
-        WalkVerdict::Sampled => (Status::Holds, "sampled"),
-        WalkVerdict::Diverged => (Status::Violated, "diverged"),
-        WalkVerdict::Violated => (Status::Violated, "violated"),
-        WalkVerdict::Interrupted => (Status::Stopped, INTERRUPTED),
-        WalkVerdict::NothingCommitted => (Status::Violated, "nothing was committed"),
+        Verdict::Holds(_) if uneven => (
+            Status::Violated,
+            "election timeouts are drawn unevenly".to_owned(),
+        ),
+        Verdict::Bounded { .. } => (Status::Stopped, INTERRUPTED.to_owned()),
+        Verdict::NothingChecked => (Status::Violated, "nothing was committed".to_owned()),
+        verdict => (verdict.status(), verdict.to_string()),
     };
-    let mut job = Job::new("walk", name, status, verdict.to_owned());
+    let mut job = Job::new("walk", name, status, verdict);
     let counts = &report.counts;
     job.fact("walks", counts.walks);
     if counts.not_applicable > 0 {
@@ -179,10 +179,10 @@ fn job(name: &str, report: &WalkReport, jitter: Option<&Jitter>) -> Job {
         }
     }
     match &report.divergence {
-        None if report.verdict() == WalkVerdict::Sampled => {
+        None if report.verdict().strength().is_some() => {
             job.passed("every walk agrees at every step")
         }
-        None if report.verdict() == WalkVerdict::NothingCommitted => {
+        None if report.verdict() == Verdict::NothingChecked => {
             let text = "nothing was, so that the walks say nothing";
             job.failed("something is committed", Status::Violated, text);
         }

@@ -1,69 +1,19 @@
 //! The components of a cluster of implementations, and how the engine explores them.
 
 use super::history::{Before, Happened};
+use super::node::{Node, RunningServers, narrow, put_state, take_state};
 use super::properties;
 use super::{Code, matters};
 use crate::states::Fault;
 use crate::target::TargetError;
 use lockstep_engine::{
     Antecedent, Checkable, Collapse, Component, Components, Event, Generator, KindSet, Machines,
-    MessageFacts, Replacement, ServerFacts, Shape, StepProperty,
+    MessageFacts, Replacement, Shape, StepProperty,
 };
 use lockstep_model::{Action, Id, Kind, Spent};
-use lockstep_traces::{
-    Body, Emitted, Index, Message, NodeView, Outcome, Payload, Role, ServerId, Term,
-};
+use lockstep_traces::{Body, Emitted, Message, Outcome, Payload, Role, ServerId};
 use stateright::{Model, Property};
 use std::sync::Arc;
-
-/// A state of one server.
-#[derive(Clone, Debug)]
-pub struct Node {
-    /// Its name.
-    pub id: ServerId,
-    /// The digest of its whole state.
-    pub digest: u128,
-    /// Its visible state.
-    pub view: Arc<NodeView>,
-    /// If it broke down: the number of the fault.
-    pub(crate) fault: Option<u32>,
-}
-
-impl Node {
-    pub(crate) fn new(id: ServerId, digest: u128, view: Arc<NodeView>) -> Node {
-        Node {
-            id,
-            digest,
-            view,
-            fault: None,
-        }
-    }
-
-    /// Its slot, counted from zero.
-    pub fn slot(&self) -> usize {
-        self.id.get() as usize - 1
-    }
-
-    /// Whether it broke down.
-    pub fn is_broken(&self) -> bool {
-        self.fault.is_some()
-    }
-}
-
-// A state is its digest: the views of equal digests are compared when a state is entered.
-impl PartialEq for Node {
-    fn eq(&self, other: &Node) -> bool {
-        (self.id, self.digest) == (other.id, other.digest)
-    }
-}
-
-impl Eq for Node {}
-
-impl std::hash::Hash for Node {
-    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        (self.id, self.digest).hash(state);
-    }
-}
 
 /// The state of all servers, of the network, and what properties and bounds remember.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -211,12 +161,6 @@ impl Model for Code<'_> {
     }
 }
 
-impl Code<'_> {
-    fn may_be(&self, node: &Node) -> bool {
-        node.view.term <= Term(self.bounds.max_term.into())
-    }
-}
-
 const ROLES: [Role; 4] = [
     Role::Follower,
     Role::PreCandidate,
@@ -226,46 +170,21 @@ const ROLES: [Role; 4] = [
 
 impl Checkable for Code<'_> {
     fn encode(&self, state: &CodeState, out: &mut Vec<u8>) {
-        let mut part = Vec::new();
-        let mut put = |out: &mut Vec<u8>, write: &mut dyn FnMut(&mut Vec<u8>)| {
-            part.clear();
-            write(&mut part);
-            out.extend((part.len() as u32).to_le_bytes());
-            out.extend(&part);
-        };
-        for node in &state.servers {
-            put(out, &mut |part| Component::<Self>::encode(node, part));
-        }
-        put(out, &mut |part| {
-            Component::<Self>::encode(&state.history, part)
-        });
-        put(out, &mut |part| {
-            Component::<Self>::encode(&state.spent, part)
-        });
-        for message in &state.network {
-            put(out, &mut |part| message.encode(part));
-        }
+        put_state::<Self>(
+            (&state.servers, &state.history),
+            &state.spent,
+            &state.network,
+            out,
+        );
     }
 
-    fn decode(&self, mut bytes: &[u8]) -> CodeState {
-        let mut parts = Vec::new();
-        while let Some((len, rest)) = bytes.split_first_chunk::<4>() {
-            let (part, rest) = rest.split_at(u32::from_le_bytes(*len) as usize);
-            parts.push(part);
-            bytes = rest;
-        }
-        let servers = self.config.server_ids().count();
+    fn decode(&self, bytes: &[u8]) -> CodeState {
+        let (servers, history, spent, network) = take_state(bytes, self);
         CodeState {
-            servers: parts[..servers]
-                .iter()
-                .map(|part| Node::decode(part, self))
-                .collect(),
-            history: Happened::decode(parts[servers], self),
-            spent: Spent::decode(parts[servers + 1], self),
-            network: parts[servers + 2..]
-                .iter()
-                .map(|part| Arc::<Message>::decode(part, self))
-                .collect(),
+            servers,
+            history,
+            spent,
+            network,
         }
     }
 
@@ -288,6 +207,14 @@ impl Checkable for Code<'_> {
     fn collapse(&self, symmetric: bool) -> Option<Box<dyn Collapse<'_, Self> + '_>> {
         // The servers of an implementation cannot be renamed.
         (!symmetric).then(|| Box::new(Generator::new(self, None)) as Box<dyn Collapse<'_, Self>>)
+    }
+
+    fn save_answers(&self, saved: &mut Vec<u8>) {
+        self.save(saved);
+    }
+
+    fn load_answers(&self, saved: &[u8]) -> Result<(), String> {
+        self.load(saved)
     }
 
     fn action_kinds(&self) -> Vec<&'static str> {
@@ -317,10 +244,6 @@ impl Checkable for Code<'_> {
             met(number * properties::BODIES.len() + properties::number_of(&message.body));
         }
     }
-}
-
-fn set_of(numbers: impl Iterator<Item = usize>) -> KindSet {
-    numbers.fold(KindSet::EMPTY, |set, number| set.with(number, true))
 }
 
 impl Machines for Code<'_> {
@@ -425,58 +348,31 @@ impl Machines for Code<'_> {
     }
 }
 
-impl<'a> Component<Code<'a>> for Node {
-    type Facts = ServerFacts;
-    const KIND: u64 = 1;
-
-    fn encode(&self, out: &mut Vec<u8>) {
-        out.extend(self.id.get().to_le_bytes());
-        out.extend(self.digest.to_le_bytes());
-        // One that broke down is in no state that can be looked up.
-        if let Some(fault) = self.fault {
-            out.extend(fault.to_le_bytes());
-        }
+impl RunningServers for Code<'_> {
+    fn node(&self, id: ServerId, digest: u128) -> Option<Node> {
+        Code::node(self, id, digest)
     }
 
-    fn decode(bytes: &[u8], code: &Code<'a>) -> Self {
-        let id = bytes.first_chunk().map(|id| u64::from_le_bytes(*id));
-        let digest = bytes[8..].first_chunk().map(|it| u128::from_le_bytes(*it));
-        let fault = bytes[24..].first_chunk().map(|it| u32::from_le_bytes(*it));
-        let id = id.and_then(ServerId::new).expect("a server has a name");
-        let digest = digest.expect("a state has a digest");
-        match fault {
-            None => code.node(id, digest).expect("the state was entered"),
-            Some(fault) => Node {
-                fault: Some(fault),
-                digest,
-                ..code.starts()[id.get() as usize - 1].clone()
-            },
-        }
+    fn start(&self, slot: usize) -> Node {
+        self.starts()[slot].clone()
     }
 
-    fn facts(&self, code: &Code<'a>) -> ServerFacts {
-        let view = &self.view;
-        let Index(commit) = view.commit;
-        let Term(term) = view.term;
-        let id = Id::try_from(self.id).ok();
+    fn local(&self, node: &Node) -> KindSet {
+        let id = Id::try_from(node.id).ok();
         let local = (0..Action::LOCAL_EVENTS).filter(|number| {
             let action = id.and_then(|id| Action::local(*number, id));
-            action.is_some_and(|it| matters(it, self, &code.config) && !self.is_broken())
+            action.is_some_and(|it| matters(it, node, &self.config) && !node.is_broken())
         });
-        ServerFacts {
-            level: level(self),
-            gauge: narrow(term),
-            note: Before::of(view).note(),
-            slot: self.slot() as u8,
-            local: set_of(local),
-            recorded: view.role == Role::Leader || commit > 0,
-            within: code.may_be(self),
-        }
+        local.collect()
     }
-}
 
-fn narrow(number: u64) -> u32 {
-    u32::try_from(number).unwrap_or(u32::MAX)
+    fn level(&self, node: &Node) -> u64 {
+        level(node)
+    }
+
+    fn max_term(&self) -> u32 {
+        self.bounds.max_term
+    }
 }
 
 impl<'a> Component<Code<'a>> for Arc<Message> {
@@ -513,28 +409,6 @@ pub(super) fn gauge(message: &Message) -> (ServerId, u64) {
     }
 }
 
-impl<'a> Component<Code<'a>> for Happened {
-    type Facts = ();
-    const KIND: u64 = 3;
-
-    fn encode(&self, out: &mut Vec<u8>) {
-        let parts = (&self.leaders, &self.led_twice, &self.committed);
-        serde_json::to_writer(out, &parts).expect("a history can be written");
-    }
-
-    fn decode(bytes: &[u8], _: &Code<'a>) -> Self {
-        let parts = serde_json::from_slice(bytes);
-        let (leaders, led_twice, committed) = parts.expect("it was written whole");
-        Happened {
-            leaders,
-            led_twice,
-            committed,
-        }
-    }
-
-    fn facts(&self, _: &Code<'a>) {}
-}
-
 impl<'a> Component<Code<'a>> for Spent {
     type Facts = KindSet;
     const KIND: u64 = 4;
@@ -556,6 +430,6 @@ impl<'a> Component<Code<'a>> for Spent {
     fn facts(&self, code: &Code<'a>) -> KindSet {
         let allowed = Kind::ALL.into_iter();
         let allowed = allowed.filter(|kind| code.bounds.allow(*kind, self));
-        set_of(allowed.flat_map(Action::numbers_of))
+        allowed.flat_map(Action::numbers_of).collect()
     }
 }

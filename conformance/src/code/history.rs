@@ -1,6 +1,6 @@
 //! The history that properties of an implementation need.
 
-use super::components::Node;
+use super::node::Node;
 use lockstep_traces::{Entry, Index, NodeView, Role, Term};
 
 /// What the history needs to know of a server before it moves.

@@ -8,12 +8,14 @@
 
 mod components;
 mod history;
+pub(crate) mod node;
 mod observed;
 mod properties;
 
-pub use components::{CodeState, Node};
+pub use components::CodeState;
 pub(crate) use history::Before;
 pub use history::Happened;
+pub use node::Node;
 pub use observed::ObservedCode;
 pub use properties::{ALL as PROPERTIES, DOES_NOT_FAIL, Property as CodeProperty};
 
@@ -29,6 +31,7 @@ use lockstep_traces::{
     ServerId, Step,
 };
 use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A cluster of servers of one implementation, as the engine explores it.
@@ -44,8 +47,22 @@ struct Servers<'a> {
     states: Box<dyn Explored + 'a>,
     /// What was answered to (number of the state, input).
     answers: FxHashMap<(u32, Input), Answer>,
+    /// What was asked, in this order: the server, the number of its state, the input.
+    asked: Vec<(ServerId, u32, Input)>,
+    /// How much of it is in a checkpoint.
+    saved: usize,
     starts: Vec<Node>,
     faults: Vec<Fault>,
+}
+
+/// A question in a checkpoint, with the digest of the server afterwards in two halves, since JSON has no number as
+/// large. It is asked again when it is read back.
+#[derive(Serialize, Deserialize)]
+struct SavedAnswer {
+    server: ServerId,
+    number: u32,
+    input: Input,
+    after: [u64; 2],
 }
 
 impl Servers<'_> {
@@ -178,6 +195,8 @@ impl<'a> Code<'a> {
             servers: Mutex::new(Servers {
                 states,
                 answers: FxHashMap::default(),
+                asked: Vec::new(),
+                saved: 0,
                 starts,
                 faults: Vec::new(),
             }),
@@ -283,8 +302,49 @@ impl<'a> Code<'a> {
             Err(Fault::NotDriven(_)) => Answer::unchanged(node.clone()),
             Err(fault) => servers.broken(node, fault),
         };
+        servers.asked.push((node.id, number, input.clone()));
         servers.answers.insert(key, answer.clone());
         answer
+    }
+
+    /// What was asked since the last checkpoint, a line each.
+    fn save(&self, saved: &mut Vec<u8>) {
+        let mut servers = self.servers();
+        let Servers { asked, answers, .. } = &*servers;
+        for (server, number, input) in &asked[servers.saved..] {
+            let digest = answers[&(*number, input.clone())].node.digest;
+            let line = serde_json::to_string(&SavedAnswer {
+                server: *server,
+                number: *number,
+                input: input.clone(),
+                after: halves(digest),
+            });
+            saved.extend(line.expect("an input can be written").as_bytes());
+            saved.push(b'\n');
+        }
+        servers.saved = servers.asked.len();
+    }
+
+    /// Asks again what was saved.
+    fn load(&self, saved: &[u8]) -> Result<(), String> {
+        for line in saved.split(|byte| *byte == b'\n') {
+            if line.is_empty() {
+                continue;
+            }
+            let saved: SavedAnswer =
+                serde_json::from_slice(line).map_err(|error| error.to_string())?;
+            let node = self.servers().states.node(saved.server, saved.number);
+            let answer = self.answer(&node, &saved.input);
+            if halves(answer.node.digest) != saved.after {
+                let (server, term) = (saved.server.get(), node.view.term.0);
+                return Err(format!(
+                    "server {server} no longer does what it did at term {term}"
+                ));
+            }
+        }
+        let mut servers = self.servers();
+        servers.saved = servers.asked.len();
+        Ok(())
     }
 
     /// The server that an action moves, and its input; `None` if only the network moves.
@@ -377,6 +437,10 @@ impl<'a> Code<'a> {
         }
         lockstep_traces::Trace { header, steps }
     }
+}
+
+fn halves(digest: u128) -> [u64; 2] {
+    [(digest >> 64) as u64, digest as u64]
 }
 
 /// Whether a local event can mean something at a server that looks like this, in a cluster so configured.

@@ -1,7 +1,8 @@
 //! Properties of implementations on a step that was only seen, without an implementation at hand.
 
-use super::components::{CodeState, Node};
+use super::components::CodeState;
 use super::history::Happened;
+use super::node::Node;
 use super::{Code, CodeProperty, Explored, Servers};
 use crate::states::{Fault, StateCounts, Stepped};
 use crate::target::Description;
@@ -31,6 +32,8 @@ impl ObservedCode {
             servers: Mutex::new(Servers {
                 states: Box::new(Unknown),
                 answers: FxHashMap::default(),
+                asked: Vec::new(),
+                saved: 0,
                 starts: Vec::new(),
                 faults: Vec::new(),
             }),

@@ -3,7 +3,8 @@
 //! They know nothing of the specification: where it says what a server does, they say what no server may do.
 
 use super::Code;
-use super::components::{CodeState, Node, gauge};
+use super::components::{CodeState, gauge};
+use super::node::Node;
 use lockstep_engine::{Antecedent, StepProperty};
 use lockstep_model::Action;
 use lockstep_traces::{Body, Entry, Index, Message, Role, Term};
@@ -410,7 +411,12 @@ pub(super) fn states<'a>() -> Vec<Stateright<Code<'a>>> {
 /// The properties of steps, for the engine.
 pub(super) fn steps<'a>() -> Vec<StepProperty<Code<'a>>> {
     let steps = ALL.iter().filter_map(|property| match property.kind {
-        PropertyOf::Step { holds, .. } => Some(StepProperty::new(property.name, as_step(holds))),
+        PropertyOf::Step { holds, .. } => Some(StepProperty::new(
+            property.name,
+            move |code: &Code<'a>, before: &CodeState, action: &Action, after: &CodeState| {
+                holds(code, before, action, after)
+            },
+        )),
         PropertyOf::State { .. } => None,
     });
     steps.collect()
@@ -419,18 +425,23 @@ pub(super) fn steps<'a>() -> Vec<StepProperty<Code<'a>>> {
 /// The cases in which the properties say anything, for the engine.
 pub(super) fn antecedents<'a>() -> Vec<Antecedent<Code<'a>>> {
     let all = ALL.iter().map(|property| match property.kind {
-        PropertyOf::State { says, .. } => Antecedent::state(property.name, as_state(says)),
-        PropertyOf::Step { says, .. } => Antecedent::step(property.name, as_step(says)),
+        PropertyOf::State { says, .. } => {
+            Antecedent::state(property.name, move |code: &Code<'a>, state: &CodeState| {
+                says(code, state)
+            })
+        }
+        PropertyOf::Step { says, .. } => Antecedent::step(
+            property.name,
+            move |code: &Code<'a>, before: &CodeState, action: &Action, after: &CodeState| {
+                says(code, before, action, after)
+            },
+        ),
     });
     all.collect()
 }
 
 // Conditions hold whatever the lifetime of the code; the engine asks for those of one.
 fn as_state<'a>(condition: OnState) -> fn(&Code<'a>, &CodeState) -> bool {
-    condition
-}
-
-fn as_step<'a>(condition: OnStep) -> fn(&Code<'a>, &CodeState, &Action, &CodeState) -> bool {
     condition
 }
 

@@ -1,59 +1,19 @@
 //! Conformance of a target that cannot be copied: every item of a cover is driven at least once.
 
 use super::{Cover, Covered};
-use crate::replay::{
-    NotDriven, ReplayError, ReplayReport, ReplayVerdict, StepFate, replay_watched,
-};
-use crate::target::{DialectUse, Strength, Target, TargetError};
+use crate::replay::{NotDriven, ReplayError, ReplayReport, StepFate, replay_watched};
+use crate::target::{DialectUse, Target, TargetError};
+use crate::verdict::{Strength, Verdict};
 use lockstep_engine::Limit;
 use lockstep_traces::FieldSet;
-use serde::Serialize;
 use std::collections::BTreeMap;
-use std::fmt;
 use std::ops::ControlFlow;
-
-/// The verdict of the replay of a cover.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CoverVerdict {
-    /// Every item was driven and agrees.
-    EdgesCovered,
-    /// Every item that the target can be driven through agrees, and the others are to change nothing. The
-    /// report names them.
-    CoveredWhereDriven,
-    /// Nothing differs, but items were not driven that are to change or send something.
-    PartlyCovered,
-    /// Nothing differs, but the search for items or the replay was stopped before the end.
-    Bounded {
-        /// The limit that stopped it.
-        stopped_by: Limit,
-    },
-    /// A step differs.
-    Diverged,
-    /// There was nothing to compare.
-    NothingCompared,
-}
-
-impl fmt::Display for CoverVerdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            CoverVerdict::EdgesCovered => Strength::EdgesCovered.fmt(f),
-            CoverVerdict::CoveredWhereDriven => {
-                write!(f, "{} where they can be driven", Strength::EdgesCovered)
-            }
-            CoverVerdict::PartlyCovered => write!(f, "{} in part", Strength::EdgesCovered),
-            CoverVerdict::Bounded { stopped_by } => write!(f, "bounded ({stopped_by})"),
-            CoverVerdict::Diverged => f.write_str("diverged"),
-            CoverVerdict::NothingCompared => f.write_str("nothing compared"),
-        }
-    }
-}
 
 /// How a target fared on a cover.
 #[derive(Clone, Debug)]
 pub struct CoverageReport {
     /// The verdict.
-    pub verdict: CoverVerdict,
+    pub verdict: Verdict,
     /// The kind of an item.
     pub covered: Covered,
     /// Distinct items that were driven and compared.
@@ -177,15 +137,15 @@ pub fn conform_by_cover<T: Target>(
     };
     let shows_nothing = target.description().compared() == FieldSet::NONE;
     let verdict = match (replay.verdict(), stopped_by) {
-        (ReplayVerdict::Diverged, _) => CoverVerdict::Diverged,
-        (_, Some(stopped_by)) => CoverVerdict::Bounded { stopped_by },
-        (ReplayVerdict::Interrupted, _) => CoverVerdict::Bounded {
-            stopped_by: Limit::Interrupted,
-        },
-        _ if items_compared == 0 || shows_nothing => CoverVerdict::NothingCompared,
-        _ if items_compared == cover.distinct => CoverVerdict::EdgesCovered,
-        _ if items_compared + idle == cover.distinct => CoverVerdict::CoveredWhereDriven,
-        _ => CoverVerdict::PartlyCovered,
+        (Verdict::Diverged, _) => Verdict::Diverged,
+        (_, Some(stopped_by)) => Verdict::Bounded { stopped_by },
+        (bounded @ Verdict::Bounded { .. }, _) => bounded,
+        _ if items_compared == 0 || shows_nothing => Verdict::NothingChecked,
+        _ if items_compared == cover.distinct => Verdict::Holds(Strength::EdgesCovered),
+        _ if items_compared + idle == cover.distinct => {
+            Verdict::Holds(Strength::EdgesCoveredWhereDriven)
+        }
+        _ => Verdict::InPart(Strength::EdgesCovered),
     };
     Ok(CoverageReport {
         verdict,

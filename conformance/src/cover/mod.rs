@@ -13,7 +13,7 @@ mod conform;
 mod every_step;
 mod walks;
 
-pub use conform::{CoverVerdict, CoverageReport, conform_by_cover};
+pub use conform::{CoverageReport, conform_by_cover};
 
 use crate::OnProgress;
 use crate::path::provenance;

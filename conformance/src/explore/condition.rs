@@ -13,7 +13,7 @@
 //! Fields are those of a view in a trace, so that a new field can be asked for at once.
 
 use crate::words;
-use lockstep_model::properties::{Reached, Witness, witnesses};
+use lockstep_model::properties::{Witness, witnesses};
 use lockstep_model::{Action, Cluster, ClusterState, Server};
 use lockstep_traces::Role;
 use rustc_hash::FxHashMap;
@@ -227,13 +227,12 @@ impl Condition {
             Node::Or(nodes) => nodes.iter().any(eval),
             Node::And(nodes) => nodes.iter().all(eval),
             Node::Not(node) => !eval(node),
-            Node::Witness(witness) => match (witness.reached, step) {
-                (Reached::State(reached), _) => reached(cluster, state),
-                (Reached::Step(reached), Some((before, action))) => {
-                    reached(cluster, before, action, state)
-                }
-                (Reached::Step(_), None) => false,
-            },
+            Node::Witness(witness) => {
+                witness.is_state(cluster, state)
+                    || step.is_some_and(|(before, action)| {
+                        witness.is_step(cluster, before, action, state)
+                    })
+            }
             Node::Count(atom, compare, wanted) => {
                 let count = answers.iter().filter(|it| it[*atom]).count() as u64;
                 compare.of(count.cmp(wanted))

@@ -5,7 +5,7 @@ use super::models::{NamedModel, Setting, settings};
 use crate::path::{budget_name, steps_along};
 use crate::show::{Beside, Story, svg};
 use crate::words;
-use lockstep_model::properties::{Reached, state_properties, step_properties, witnesses};
+use lockstep_model::properties::{state_properties, step_properties, witnesses};
 use lockstep_model::{Action, Bounds, Budget, Cluster, ClusterState, Kind};
 use lockstep_traces::{Event, Input, Message, Outcome, ServerId, Step};
 use serde::Serialize;
@@ -409,12 +409,12 @@ fn properties(cluster: &Cluster, path: &Walked) -> Vec<PropertyRow> {
         name: it.name,
         source: it.source,
         kind: "state",
-        antecedent: (it.antecedent)(cluster, state),
-        holds: (it.holds)(cluster, state),
+        antecedent: it.antecedent(cluster, state),
+        holds: it.holds(cluster, state),
         violated_at: path
             .states
             .iter()
-            .position(|state| !(it.holds)(cluster, state)),
+            .position(|state| !it.holds(cluster, state)),
     });
     let last = path.actions.len().checked_sub(1);
     let at = |number: usize| {
@@ -427,13 +427,13 @@ fn properties(cluster: &Cluster, path: &Walked) -> Vec<PropertyRow> {
         kind: "step",
         antecedent: last
             .map(at)
-            .is_some_and(|(before, action, after)| (it.antecedent)(cluster, before, action, after)),
+            .is_some_and(|(before, action, after)| it.antecedent(cluster, before, action, after)),
         holds: last
             .map(at)
-            .is_none_or(|(before, action, after)| (it.holds)(cluster, before, action, after)),
+            .is_none_or(|(before, action, after)| it.holds(cluster, before, action, after)),
         violated_at: (0..path.actions.len()).find(|number| {
             let (before, action, after) = at(*number);
-            !(it.holds)(cluster, before, action, after)
+            !it.holds(cluster, before, action, after)
         }),
     });
     states.chain(steps).collect()
@@ -444,10 +444,8 @@ fn reached(cluster: &Cluster, path: &Walked) -> Vec<WitnessRow> {
     let rows = witnesses().iter().map(|it| {
         let reached_at = (0..path.actions.len()).find(|number| {
             let (before, after) = (&path.states[*number], &path.states[number + 1]);
-            match it.reached {
-                Reached::State(reached) => reached(cluster, after),
-                Reached::Step(reached) => reached(cluster, before, &path.actions[*number], after),
-            }
+            it.is_state(cluster, after)
+                || it.is_step(cluster, before, &path.actions[*number], after)
         });
         WitnessRow {
             name: it.name,

@@ -127,7 +127,9 @@ impl Checkable for Watched<'_> {
     fn step_properties(&self) -> Vec<StepProperty<Self>> {
         vec![StepProperty::new(
             "sought",
-            |model, before, action, after| !(model.watch)(before, action, after),
+            |model: &Self, before: &ClusterState, action: &Action, after: &ClusterState| {
+                !(model.watch)(before, action, after)
+            },
         )]
     }
 }

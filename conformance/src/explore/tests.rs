@@ -6,7 +6,7 @@ use super::link::{LinkError, Walked, decode, encode, menu};
 use super::models::NamedModel;
 use super::page::{Visit, page};
 use super::seek::{Reach, Sought, shortest};
-use lockstep_model::properties::{Reached, witnesses};
+use lockstep_model::properties::witnesses;
 use lockstep_model::{Cluster, Dialect, Preset};
 use lockstep_traces::{Role, Trace, trace_files};
 use proptest::prelude::*;
@@ -246,9 +246,9 @@ fn a_page_says_what_holds() {
     let shown = page(&model, &visit, None);
     let row = shown.witnesses.iter().find(value).expect("a witness");
     assert_eq!(row.reached_at, Some(walked.actions.len() - 1));
-    let reached = witnesses().iter().filter(|it| match it.reached {
-        Reached::State(reached) => walked.states.iter().skip(1).any(|it| reached(cluster, it)),
-        Reached::Step(_) => false,
+    let reached = witnesses().iter().filter(|it| {
+        let mut states = walked.states.iter().skip(1);
+        states.any(|state| it.is_state(cluster, state))
     });
     let listed = shown.witnesses.iter().filter(|it| it.reached_at.is_some());
     assert!(listed.count() >= reached.count());

@@ -4,14 +4,15 @@ use super::properties;
 use super::states::{Effect, Input, Packet};
 use super::view::highest_value;
 use super::{Action, Opaque};
+use crate::code::node::{RunningServers, narrow, put_state, take_state};
 use crate::code::{Before, CodeState, Happened, Node};
 use crate::digest::digest_of;
 use lockstep_engine::{
     Antecedent, Checkable, Collapse, Component, Components, Event, Generator, KindSet, Machines,
-    MessageFacts, Replacement, ServerFacts, Shape, StepProperty,
+    MessageFacts, Replacement, Shape, StepProperty,
 };
 use lockstep_model::{Budget, Kind, Spent};
-use lockstep_traces::{Index, Role, ServerId, Term};
+use lockstep_traces::{Role, ServerId};
 use stateright::{Model, Property};
 use std::sync::Arc;
 
@@ -165,10 +166,6 @@ impl Opaque {
         !node.is_broken() && self.inputs[number].roles.contains(&node.view.role)
     }
 
-    fn may_be(&self, node: &Node) -> bool {
-        node.view.term <= Term(self.bounds.max_term.into())
-    }
-
     fn starts(&self) -> Vec<Node> {
         self.starts
             .iter()
@@ -262,47 +259,23 @@ const ROLES: [Role; 4] = super::wire::EVERY_ROLE;
 
 impl Checkable for Opaque {
     fn encode(&self, state: &OpaqueState, out: &mut Vec<u8>) {
-        let mut part = Vec::new();
-        let mut put = |out: &mut Vec<u8>, write: &mut dyn FnMut(&mut Vec<u8>)| {
-            part.clear();
-            write(&mut part);
-            out.extend((part.len() as u32).to_le_bytes());
-            out.extend(&part);
-        };
-        for node in &state.shown.servers {
-            put(out, &mut |part| Component::<Self>::encode(node, part));
-        }
-        let history = &state.shown.history;
-        put(out, &mut |part| Component::<Self>::encode(history, part));
-        put(out, &mut |part| state.counts.encode(part));
-        for packet in &state.packets {
-            put(out, &mut |part| packet.encode(part));
-        }
+        let CodeState {
+            servers, history, ..
+        } = &state.shown;
+        put_state::<Self>((servers, history), &state.counts, &state.packets, out);
     }
 
-    fn decode(&self, mut bytes: &[u8]) -> OpaqueState {
-        let mut parts = Vec::new();
-        while let Some((len, rest)) = bytes.split_first_chunk::<4>() {
-            let (part, rest) = rest.split_at(u32::from_le_bytes(*len) as usize);
-            parts.push(part);
-            bytes = rest;
-        }
-        let servers = self.starts.len();
-        let nodes = parts[..servers]
-            .iter()
-            .map(|part| Component::<Self>::decode(part, self));
+    fn decode(&self, bytes: &[u8]) -> OpaqueState {
+        let (servers, history, counts, packets) = take_state(bytes, self);
         OpaqueState {
             shown: CodeState {
-                servers: nodes.collect(),
+                servers,
                 network: Vec::new(),
-                history: Component::<Self>::decode(parts[servers], self),
+                history,
                 spent: Spent::default(),
             },
-            counts: Counts::decode(parts[servers + 1], self),
-            packets: parts[servers + 2..]
-                .iter()
-                .map(|part| Arc::<Packet>::decode(part, self))
-                .collect(),
+            counts,
+            packets,
         }
     }
 
@@ -371,7 +344,7 @@ impl Machines for Opaque {
             deliver: inputs,
             duplicate: inputs + 1,
             drop: inputs + 2,
-            parametric: set_of(proposals.map(|(number, _)| number)),
+            parametric: proposals.map(|(number, _)| number).collect(),
             probes: false,
             records_steps: false,
         }
@@ -427,56 +400,26 @@ impl Machines for Opaque {
     }
 }
 
-fn set_of(numbers: impl Iterator<Item = usize>) -> KindSet {
-    numbers.fold(KindSet::EMPTY, |set, number| set.with(number, true))
-}
-
-fn narrow(number: u64) -> u32 {
-    u32::try_from(number).unwrap_or(u32::MAX)
-}
-
-impl Component<Opaque> for Node {
-    type Facts = ServerFacts;
-    const KIND: u64 = 1;
-
-    fn encode(&self, out: &mut Vec<u8>) {
-        out.extend(self.id.get().to_le_bytes());
-        out.extend(self.digest.to_le_bytes());
-        // One that broke down is in no state that can be looked up.
-        if let Some(fault) = self.fault {
-            out.extend(fault.to_le_bytes());
-        }
+impl RunningServers for Opaque {
+    fn node(&self, id: ServerId, digest: u128) -> Option<Node> {
+        Some(self.node_of(self.states.number_of(id, digest)?))
     }
 
-    fn decode(bytes: &[u8], model: &Opaque) -> Self {
-        let id = bytes.first_chunk().map(|id| u64::from_le_bytes(*id));
-        let digest = bytes[8..].first_chunk().map(|it| u128::from_le_bytes(*it));
-        let fault = bytes[24..].first_chunk().map(|it| u32::from_le_bytes(*it));
-        let id = id.and_then(ServerId::new).expect("a server has a name");
-        let digest = digest.expect("a state has a digest");
-        match (fault, model.states.number_of(id, digest)) {
-            (None, Some(number)) => model.node_of(number),
-            (fault, _) => Node {
-                fault,
-                digest,
-                ..model.starts()[id.get() as usize - 1].clone()
-            },
-        }
+    fn start(&self, slot: usize) -> Node {
+        self.node_of(self.starts[slot])
     }
 
-    fn facts(&self, model: &Opaque) -> ServerFacts {
-        let Index(commit) = self.view.commit;
-        let Term(term) = self.view.term;
-        let local = (0..model.inputs.len()).filter(|number| model.matters(*number, self));
-        ServerFacts {
-            level: highest_value(&self.view),
-            gauge: narrow(term),
-            note: Before::of(&self.view).note(),
-            slot: self.slot() as u8,
-            local: set_of(local),
-            recorded: self.view.role == Role::Leader || commit > 0,
-            within: model.may_be(self),
-        }
+    fn local(&self, node: &Node) -> KindSet {
+        let local = (0..self.inputs.len()).filter(|number| self.matters(*number, node));
+        local.collect()
+    }
+
+    fn level(&self, node: &Node) -> u64 {
+        highest_value(&node.view)
+    }
+
+    fn max_term(&self) -> u32 {
+        self.bounds.max_term
     }
 }
 
@@ -514,28 +457,6 @@ impl Component<Opaque> for Arc<Packet> {
     }
 }
 
-impl Component<Opaque> for Happened {
-    type Facts = ();
-    const KIND: u64 = 3;
-
-    fn encode(&self, out: &mut Vec<u8>) {
-        let parts = (&self.leaders, &self.led_twice, &self.committed);
-        serde_json::to_writer(out, &parts).expect("a history can be written");
-    }
-
-    fn decode(bytes: &[u8], _: &Opaque) -> Self {
-        let parts = serde_json::from_slice(bytes);
-        let (leaders, led_twice, committed) = parts.expect("it was written whole");
-        Happened {
-            leaders,
-            led_twice,
-            committed,
-        }
-    }
-
-    fn facts(&self, _: &Opaque) {}
-}
-
 impl Component<Opaque> for Counts {
     type Facts = KindSet;
     const KIND: u64 = 4;
@@ -556,6 +477,8 @@ impl Component<Opaque> for Counts {
 
     fn facts(&self, model: &Opaque) -> KindSet {
         let numbers = 0..model.inputs.len() + 3;
-        set_of(numbers.filter(|number| model.allows(*number, self)))
+        numbers
+            .filter(|number| model.allows(*number, self))
+            .collect()
     }
 }

@@ -12,16 +12,17 @@ mod comparison;
 mod report;
 
 pub use crate::states::{HiddenState, StateCounts};
-pub use report::{Counts, ProductError, ProductReport, Verdict};
+pub use report::{Counts, ProductError, ProductReport};
 
 use crate::OnProgress;
 use crate::divergence::Divergence;
 use crate::path::{provenance, steps_along};
 use crate::states::{Copies, Source};
 use crate::stop;
-use crate::target::{Fork, Target, TargetError};
+use crate::target::{Fork, Target};
+use crate::verdict::{Strength, Verdict};
 use comparison::{Comparison, Stop};
-use lockstep_engine::{Limit, Progress, Search, Verdict as Searched};
+use lockstep_engine::{Checked, Limit, Progress, Report, Search, Verdict as Searched};
 use lockstep_model::{Action, Cluster, InStep};
 use lockstep_traces::{FieldSet, Header, Trace};
 use std::ops::ControlFlow;
@@ -38,6 +39,8 @@ pub struct Product<'a, T> {
     max_memory: Option<u64>,
     max_time: Option<Duration>,
     spill_folder: Option<PathBuf>,
+    checkpoint: Option<(PathBuf, Duration)>,
+    resume: bool,
     progress: (Duration, OnProgress<'a>),
 }
 
@@ -56,6 +59,8 @@ where
             max_memory: None,
             max_time: None,
             spill_folder: None,
+            checkpoint: None,
+            resume: false,
             progress: (
                 Duration::from_millis(500),
                 Box::new(|_| ControlFlow::Continue(())),
@@ -99,6 +104,21 @@ where
         self
     }
 
+    /// As [`Search::checkpoint`]. What the implementation was asked is in it too: a resume asks all of it again,
+    /// in the same order, and is refused if an answer is another one.
+    #[must_use]
+    pub fn checkpoint(mut self, folder: impl Into<PathBuf>, interval: Duration) -> Self {
+        self.checkpoint = Some((folder.into(), interval));
+        self
+    }
+
+    /// As [`Search::resume`].
+    #[must_use]
+    pub fn resume(mut self, on: bool) -> Self {
+        self.resume = on;
+        self
+    }
+
     /// Stops after that time.
     #[must_use]
     pub fn max_time(mut self, time: Duration) -> Self {
@@ -127,27 +147,47 @@ where
         let mut end = self.explore(self.threads)?;
         // Which of two servers was the first in a state depends on the threads, so what is found of it would too.
         if self.threads > 1 && matches!(end.stop, Some((Stop::Hidden(_), _))) {
+            self.checkpoint = None;
             end = self.explore(1)?;
         }
-        let verdict = match end.stop {
-            Some((stop, path)) => self.stopped(stop, &path)?,
-            None => match end.searched {
-                Searched::Bounded { stopped_by } => Verdict::Bounded { stopped_by },
-                _ => Verdict::Bisimilar,
-            },
-        };
         let target = self.target.description();
-        let compared = match target.compared() {
-            FieldSet::NONE => 0,
-            _ => end.counts.distinct_inputs,
+        let nothing = target.compared() == FieldSet::NONE || end.counts.distinct_inputs == 0;
+        let (mut divergence, mut hidden) = (None, None);
+        let verdict = match end.stop {
+            Some((Stop::Interrupted, _)) => Verdict::Bounded {
+                stopped_by: Limit::Interrupted,
+            },
+            Some((Stop::Setup(error), _)) => return Err(error.into()),
+            Some((Stop::Hidden(found), _)) => {
+                hidden = Some(found);
+                Verdict::HiddenState
+            }
+            Some((Stop::Diverged(differences, actual), path)) => {
+                divergence = Some(Box::new(Divergence {
+                    trace: self.trace_of(&path),
+                    differences,
+                    actual: actual.map(|actual| *actual),
+                }));
+                Verdict::Diverged
+            }
+            None => match &end.search {
+                Some(report) if report.verdict != Searched::Exhausted => {
+                    Verdict::of_search(&report.verdict, Strength::BisimilarWithinBound)
+                }
+                _ if nothing => Verdict::NothingChecked,
+                _ => Verdict::Holds(Strength::BisimilarWithinBound),
+            },
         };
         Ok(ProductReport {
             target,
-            verdict: verdict.unless_nothing_compared(compared),
+            verdict,
+            divergence,
+            hidden,
             counts: end.counts,
             implementation: end.implementation,
             seconds: started.elapsed().as_secs_f64(),
-            memory_bytes: end.memory_bytes,
+            search: end.search,
+            resumed_at: end.resumed_at,
             trouble: end.trouble,
         })
     }
@@ -168,9 +208,14 @@ where
         };
         let in_step = InStep::new(self.cluster, starts, comparison);
         let checked = self.search(&in_step, threads).run()?;
-        let report = checked.report;
-        let trouble = checked.trouble;
-        let stop = match checked.counterexample {
+        let Checked {
+            report,
+            trouble,
+            resumed_at,
+            counterexample,
+            ..
+        } = checked;
+        let stop = match counterexample {
             Some(found) => {
                 let path: Vec<Action> = found.actions().copied().collect();
                 let before = found.steps.len().checked_sub(2);
@@ -197,10 +242,10 @@ where
         };
         Ok(End {
             counts: Counts::of(self.cluster, &report, &answers)?,
-            searched: report.verdict,
+            search: Some(report),
             stop,
             implementation: comparison.counts(),
-            memory_bytes: report.memory.peak,
+            resumed_at,
             trouble,
         })
     }
@@ -230,26 +275,10 @@ where
         if let Some(folder) = &self.spill_folder {
             search = search.spill_folder(folder);
         }
-        search
-    }
-
-    fn stopped(&self, stop: Stop, path: &[Action]) -> Result<Verdict, TargetError> {
-        match stop {
-            Stop::Interrupted => Ok(Verdict::Bounded {
-                stopped_by: Limit::Interrupted,
-            }),
-            Stop::Setup(error) => Err(error),
-            Stop::Hidden(hidden) => Ok(Verdict::DigestHidesState(hidden)),
-            Stop::Diverged(differences, actual) => {
-                let trace = self.trace_of(path);
-                let actual = actual.map(|actual| *actual);
-                Ok(Verdict::Diverged(Box::new(Divergence {
-                    trace,
-                    differences,
-                    actual,
-                })))
-            }
+        if let Some((folder, interval)) = &self.checkpoint {
+            search = search.checkpoint(folder, *interval).resume(self.resume);
         }
+        search
     }
 
     /// The trace along these actions.
@@ -269,23 +298,24 @@ where
 
 /// How a search ended.
 struct End {
-    searched: Searched,
+    /// The report of the search; `None` if there was none.
+    search: Option<Report>,
     /// Why the implementation went no further, and the way there.
     stop: Option<(Stop, Vec<Action>)>,
     counts: Counts,
     implementation: StateCounts,
-    memory_bytes: u64,
+    resumed_at: Option<u64>,
     trouble: Option<String>,
 }
 
 impl End {
     fn at_the_start(stop: Stop) -> End {
         End {
-            searched: Searched::Exhausted,
+            search: None,
             stop: Some((stop, Vec::new())),
             counts: Counts::default(),
             implementation: StateCounts::default(),
-            memory_bytes: 0,
+            resumed_at: None,
             trouble: None,
         }
     }

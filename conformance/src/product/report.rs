@@ -2,14 +2,14 @@
 
 use crate::divergence::Divergence;
 use crate::states::{HiddenState, StateCounts};
-use crate::target::{Description, Strength, TargetError};
-use lockstep_engine::{Limit, Report, Search, SearchError, Verdict as Searched};
+use crate::target::{Description, TargetError};
+use crate::verdict::Verdict;
+use lockstep_engine::{Report, Search, SearchError, Verdict as Searched};
 use lockstep_model::{Action, Answer, Cluster, Pair, Server};
 use lockstep_traces::FieldSet;
 use rustc_hash::FxHashSet;
 use serde::Serialize;
 use std::collections::BTreeSet;
-use std::fmt;
 
 /// Why a product establishes nothing.
 #[derive(Debug, thiserror::Error)]
@@ -92,58 +92,6 @@ impl Counts {
     }
 }
 
-/// The verdict of a product.
-#[derive(Clone, Debug)]
-pub enum Verdict {
-    /// Every state of the product was visited, everything compared there agrees, and the digest hides
-    /// nothing that could be found.
-    Bisimilar,
-    /// It was stopped before the end; nothing differs so far.
-    Bounded {
-        /// The limit that stopped it.
-        stopped_by: Limit,
-    },
-    /// The sides part.
-    Diverged(Box<Divergence>),
-    /// Two servers with the same digest behave differently, so that the product means nothing: the
-    /// target's digest leaves out something that the implementation can read.
-    DigestHidesState(Box<HiddenState>),
-    /// There was nothing to compare.
-    NothingCompared,
-}
-
-impl Verdict {
-    pub(super) fn unless_nothing_compared(self, inputs: u64) -> Verdict {
-        match self {
-            Verdict::Bisimilar if inputs == 0 => Verdict::NothingCompared,
-            verdict => verdict,
-        }
-    }
-
-    /// The strength that was earned, if any was.
-    pub fn strength(&self) -> Option<Strength> {
-        matches!(self, Verdict::Bisimilar).then_some(Strength::BisimilarWithinBound)
-    }
-}
-
-impl fmt::Display for Verdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Verdict::Bisimilar => Strength::BisimilarWithinBound.fmt(f),
-            Verdict::Bounded { stopped_by } => write!(f, "bounded ({stopped_by})"),
-            Verdict::Diverged(divergence) => {
-                write!(
-                    f,
-                    "diverged (after {} events)",
-                    divergence.trace.steps.len()
-                )
-            }
-            Verdict::DigestHidesState(_) => f.write_str("digest hides state"),
-            Verdict::NothingCompared => f.write_str("nothing compared"),
-        }
-    }
-}
-
 /// The verdict of a product, with everything that was counted.
 #[derive(Clone, Debug)]
 pub struct ProductReport {
@@ -151,14 +99,22 @@ pub struct ProductReport {
     pub target: Description,
     /// The verdict.
     pub verdict: Verdict,
+    /// Where the sides part, if they do.
+    pub divergence: Option<Box<Divergence>>,
+    /// The two servers with the same digest that behave differently, if there are any: the target's digest leaves out
+    /// something that the implementation can read.
+    pub hidden: Option<Box<HiddenState>>,
     /// The product.
     pub counts: Counts,
     /// The implementation's side of it.
     pub implementation: StateCounts,
     /// Wall-clock time.
     pub seconds: f64,
-    /// Bytes that the search took at its peak.
-    pub memory_bytes: u64,
+    /// The engine's report of the search: statistics by depth and by kind of action, time and memory. `None` if the two
+    /// sides differ at the start, so that nothing was searched.
+    pub search: Option<Report>,
+    /// After a resume, the number of states that were known from the checkpoint.
+    pub resumed_at: Option<u64>,
     /// The first failure of a file of the search, which left the verdict as it is or cut the search off.
     pub trouble: Option<String>,
 }

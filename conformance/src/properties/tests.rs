@@ -1,7 +1,8 @@
 use super::*;
-use crate::replay::{ReplayReport, ReplayVerdict, replay_read};
+use crate::replay::{ReplayReport, replay_read};
 use crate::target::{Description, Output, Reaction, Target, TargetError, TargetServer};
 use crate::targets::spec::Spec;
+use crate::verdict::{Strength, Verdict};
 use lockstep_model::{Dialect, Server};
 use lockstep_traces::{
     Body, Expected, FieldSet, Header, Index, Input, Message, NodeView, Provenance, Role, Trace,
@@ -255,7 +256,7 @@ fn replayed(target: &impl Target, trace: Trace) -> ReplayReport {
 fn a_counterexample_is_violated_by_who_does_the_same_and_by_nobody_else() {
     let trace = counterexample();
     let same = replayed(&Parrot(trace.steps.clone()), trace.clone());
-    assert_eq!(same.verdict(), ReplayVerdict::Violated);
+    assert_eq!(same.verdict(), Verdict::Violated);
     let (_, found) = &same.counterexamples[0];
     assert!(found.departure.is_none());
     let CounterexampleFate::Violated(violation) = &found.fate else {
@@ -264,7 +265,7 @@ fn a_counterexample_is_violated_by_who_does_the_same_and_by_nobody_else() {
     assert_eq!((violation.step, violation.causes.is_empty()), (3, false));
 
     let right = replayed(&Spec, trace.clone());
-    assert_eq!(right.verdict(), ReplayVerdict::NotViolated);
+    assert_eq!(right.verdict(), Verdict::Holds(Strength::Sampled));
     let (_, found) = &right.counterexamples[0];
     let departure = found.departure.as_ref().expect("it does otherwise");
     assert_eq!(departure.trace.steps.len(), 3);
@@ -277,9 +278,9 @@ fn a_counterexample_is_violated_by_who_does_the_same_and_by_nobody_else() {
 
     // One that breaks down holds as far as it goes, and no step at all is no answer.
     let short = replayed(&Parrot(trace.steps[..2].to_vec()), trace.clone());
-    assert_eq!(short.verdict(), ReplayVerdict::NotViolated);
+    assert_eq!(short.verdict(), Verdict::Holds(Strength::Sampled));
     let mute = replayed(&Parrot(Vec::new()), trace);
-    assert_eq!(mute.verdict(), ReplayVerdict::Unanswered);
+    assert_eq!(mute.verdict(), Verdict::Unanswered);
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! What happens to a cluster beside what a trace expects, step by step.
 
-use super::{NotDriven, TraceResult};
+use super::NotDriven;
 use crate::compare::{Difference, Wanted, compare, compare_bystander, compare_start, start_view};
 use crate::divergence::{Actual, Divergence};
 use crate::properties::Counterexample;
 use crate::target::{Observation, Reaction};
+use crate::verdict::{Strength, Verdict};
 use lockstep_traces::{Config, Expected, FieldSet, Input, NodeView, Outcome, ServerId, Trace};
 
 /// The work done in a trace, or in a part of it.
@@ -69,20 +70,22 @@ impl Fate {
         }
     }
 
-    pub fn result(&self) -> TraceResult {
+    /// The verdict on the trace; `None` on a counterexample, of which the property was evaluated instead.
+    pub fn verdict(&self) -> Option<Verdict> {
         if self.counterexample.is_some() {
-            TraceResult::Counterexample
-        } else if self.divergence.is_some() {
-            TraceResult::Diverged
-        } else if !self.moved || !self.fields {
-            TraceResult::NothingCompared
-        } else if self.driven {
-            TraceResult::Agreed
-        } else if self.idle {
-            TraceResult::AgreedWhereDriven
-        } else {
-            TraceResult::Partial
+            return None;
         }
+        Some(if self.divergence.is_some() {
+            Verdict::Diverged
+        } else if !self.moved || !self.fields {
+            Verdict::NothingChecked
+        } else if self.driven {
+            Verdict::Holds(Strength::Sampled)
+        } else if self.idle {
+            Verdict::Holds(Strength::SampledWhereDriven)
+        } else {
+            Verdict::InPart(Strength::Sampled)
+        })
     }
 }
 

@@ -128,8 +128,9 @@ fn believed(cluster: &Cluster, state: &ClusterState) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::replay::{ReplayVerdict, replay};
+    use crate::replay::replay;
     use crate::targets::lockstep_raft::LockstepRaft;
+    use crate::verdict::{Strength, Verdict};
     use lockstep_model::properties::{state_properties, step_properties};
     use std::ops::ControlFlow;
 
@@ -141,11 +142,11 @@ mod tests {
         for action in &story.actions {
             let next = story.cluster.apply(&state, action).next;
             for property in step_properties() {
-                let holds = (property.holds)(&story.cluster, &state, action, &next);
+                let holds = property.holds(&story.cluster, &state, action, &next);
                 assert!(holds, "{}", property.name);
             }
             for property in state_properties() {
-                assert!((property.holds)(&story.cluster, &next), "{}", property.name);
+                assert!(property.holds(&story.cluster, &next), "{}", property.name);
             }
             state = next;
         }
@@ -157,6 +158,6 @@ mod tests {
         let read = [Ok(("control".to_owned(), trace))];
         let report = replay(&LockstepRaft, read, &mut |_| ControlFlow::Continue(()));
         let report = report.expect("it runs");
-        assert_eq!(report.verdict(), ReplayVerdict::Agreed);
+        assert_eq!(report.verdict(), Verdict::Holds(Strength::Sampled));
     }
 }

@@ -4,7 +4,7 @@ use super::thin::thin;
 use super::{Bug, Caught, Finding, Rung, Seen, WALKS};
 use crate::compare::Difference;
 use crate::divergence::Divergence;
-use crate::product::{Product, Verdict};
+use crate::product::Product;
 use crate::replay::{ReplayReport, replay};
 use crate::targets::lockstep_raft::LockstepRaft;
 use crate::walk::{count_differing, jitter, walk};
@@ -168,14 +168,14 @@ fn exhaust(rung: Rung, preset: &Preset) -> Option<Caught> {
             .run()
             .expect("the production Raft starts with every preset");
         let states = report.counts.product_states;
-        match report.verdict {
-            Verdict::Diverged(divergence) => Some(found(*divergence, states)),
-            Verdict::DigestHidesState(_) => Some(Found {
-                by: "digest hides state".to_owned(),
+        match (report.divergence, report.hidden) {
+            (Some(divergence), _) => Some(found(*divergence, states)),
+            (None, Some(_)) => Some(Found {
+                by: report.verdict.to_string(),
                 states,
                 trace: None,
             }),
-            Verdict::Bisimilar | Verdict::Bounded { .. } | Verdict::NothingCompared => None,
+            (None, None) => None,
         }
     })
 }

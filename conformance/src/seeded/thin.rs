@@ -7,8 +7,8 @@
 use crate::divergence::Divergence;
 use crate::path::steps_along;
 use crate::replay::replay;
+use crate::shrink::{Trial, shrink};
 use crate::target::{Target, TargetError};
-use crate::walk::{Trial, shrink};
 use lockstep_model::{Action, Bounds, Cluster, ClusterState, Settings};
 use lockstep_traces::{Event, Input, Trace};
 use std::ops::ControlFlow;

@@ -13,6 +13,7 @@ pub mod moment;
 pub mod node;
 pub mod world;
 
+use crate::verdict::{Strength, Verdict};
 use line::{Line, LineError};
 use lockstep_model::{Configuration, Departure, Dialect, Settings};
 use lockstep_traces::{Config, Reads, ServerSet, Storage};
@@ -89,7 +90,7 @@ impl fmt::Display for Under {
 /// The answer for a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "verdict", rename_all = "snake_case")]
-pub enum Verdict {
+pub enum Answer {
     /// The specification allows it.
     Valid {
         /// How many inputs it takes of which no line tells: the least over all settings.
@@ -118,12 +119,24 @@ pub enum Verdict {
     Nothing,
 }
 
+impl Answer {
+    /// The verdict. What holds of a part says nothing of the whole.
+    pub fn verdict(&self) -> Verdict {
+        match self {
+            Answer::Valid { .. } => Verdict::Holds(Strength::Sampled),
+            Answer::Invalid { .. } => Verdict::Diverged,
+            Answer::Bounded { .. } | Answer::Truncated { .. } => Verdict::InPart(Strength::Sampled),
+            Answer::Nothing => Verdict::NothingChecked,
+        }
+    }
+}
+
 /// The answer for a run, and what a person wants to know of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Validation {
     /// The answer.
     #[serde(flatten)]
-    pub verdict: Verdict,
+    pub answer: Answer,
     /// How many lines were explained.
     pub explained: usize,
     /// How many lines are no events of raft.
@@ -141,19 +154,19 @@ pub struct Validation {
 impl fmt::Display for Validation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let lines = self.explained;
-        match &self.verdict {
-            Verdict::Valid { silent, .. } => {
+        match &self.answer {
+            Answer::Valid { silent, .. } => {
                 write!(f, "valid ({lines} lines, {silent} silent inputs)")
             }
-            Verdict::Invalid { line } => write!(f, "invalid at line {line}"),
-            Verdict::Bounded { line, why } => write!(f, "bounded at line {line} ({why})"),
-            Verdict::Truncated { lines } => {
+            Answer::Invalid { line } => write!(f, "invalid at line {line}"),
+            Answer::Bounded { line, why } => write!(f, "bounded at line {line} ({why})"),
+            Answer::Truncated { lines } => {
                 write!(
                     f,
                     "truncated (valid up to line {lines}, the last line is not complete)"
                 )
             }
-            Verdict::Nothing => f.write_str("nothing validated"),
+            Answer::Nothing => f.write_str("nothing validated"),
         }
     }
 }
@@ -190,7 +203,7 @@ pub fn validate(
     }
     let lines: Vec<Arc<Line>> = read.lines.into_iter().map(Arc::new).collect();
     let mut out = Validation {
-        verdict: Verdict::Nothing,
+        answer: Answer::Nothing,
         explained: 0,
         skipped: read.skipped,
         names: read.names,
@@ -224,16 +237,16 @@ pub fn validate(
         out.explained = pass.explained;
         out.most_explanations = pass.most;
         let line = &lines[pass.explained];
-        out.verdict = match pass.ended {
+        out.answer = match pass.ended {
             Ended::Invalid => {
                 out.why = explain_failure(&pass.worlds, line, &assumed, &out.names);
-                Verdict::Invalid { line: line.number }
+                Answer::Invalid { line: line.number }
             }
-            Ended::Stopped => Verdict::Bounded {
+            Ended::Stopped => Answer::Bounded {
                 line: line.number,
                 why: "stopped".to_owned(),
             },
-            Ended::Valid | Ended::Bounded => Verdict::Bounded {
+            Ended::Valid | Ended::Bounded => Answer::Bounded {
                 line: line.number,
                 why: format!("more than {} explanations", options.limit()),
             },
@@ -244,14 +257,14 @@ pub fn validate(
             .iter()
             .flat_map(|(_, pass)| &pass.worlds)
             .map(|world| world.silent);
-        out.verdict = match (read.error, read.torn) {
+        out.answer = match (read.error, read.torn) {
             (Some(LineError::OutOfRange { line, why } | LineError::Malformed { line, why }), _) => {
-                Verdict::Bounded { line, why }
+                Answer::Bounded { line, why }
             }
-            (None, true) => Verdict::Truncated {
+            (None, true) => Answer::Truncated {
                 lines: lines.last().map_or(0, |line| line.number),
             },
-            (None, false) => Verdict::Valid {
+            (None, false) => Answer::Valid {
                 silent: silent.min().unwrap_or(0),
                 under: valid.into_iter().map(|(under, _)| under).collect(),
             },
@@ -367,9 +380,11 @@ impl Search<'_> {
             application_in_memory: false,
             reads: Reads::Off,
         };
+        // What etcd's raft does in all versions that were recorded, and is as safe.
+        let dialect = Dialect::ETCD.with(Departure::RemovedLeaderWaits);
         let dialect = match under.departure {
-            None => Dialect::ETCD,
-            Some(_) => Dialect::ETCD.with(Departure::LeadsBeforeOwnVote),
+            None => dialect,
+            Some(_) => dialect.with(Departure::LeadsBeforeOwnVote),
         };
         let settings = Settings::new(&config).ok()?.with_dialect(dialect);
         Some(Assumed {

@@ -14,7 +14,6 @@ mod choice;
 pub mod jitter;
 mod production;
 mod recording;
-mod shrink;
 mod thin;
 mod ticks;
 mod world;
@@ -25,11 +24,12 @@ use crate::divergence::{Actual, Divergence, Side};
 use crate::properties::{Judge, Violation};
 use crate::stop;
 use crate::target::{Needs, TargetError};
+use crate::verdict::{Strength, Verdict};
 use choice::{Choice, choices};
+use lockstep_engine::Limit;
 use lockstep_model::Settings;
 use lockstep_traces::{Config, Expected, Header, NodeView, Provenance, Trace};
 use serde::Serialize;
-pub(crate) use shrink::{Trial, shrink};
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
@@ -108,22 +108,6 @@ impl WalkCounts {
     }
 }
 
-/// What walks establish.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum WalkVerdict {
-    /// Nothing differs.
-    Sampled,
-    /// Nothing differs, but nothing was committed either: such walks say nothing.
-    NothingCommitted,
-    /// A walk differs.
-    Diverged,
-    /// The sides agree, and what they do violates a property.
-    Violated,
-    /// It was stopped before the last walk; nothing differs so far.
-    Interrupted,
-}
-
 /// The walk that differs.
 #[derive(Clone, Debug)]
 pub struct WalkDivergence {
@@ -161,19 +145,21 @@ pub struct WalkReport {
 
 impl WalkReport {
     /// The verdict.
-    pub fn verdict(&self) -> WalkVerdict {
+    pub fn verdict(&self) -> Verdict {
         if let Some(found) = &self.divergence {
             // A violation is a difference more. If it is the only one, the sides agree.
             match &found.violated {
-                Some(_) if found.divergence.differences.len() == 1 => WalkVerdict::Violated,
-                _ => WalkVerdict::Diverged,
+                Some(_) if found.divergence.differences.len() == 1 => Verdict::Violated,
+                _ => Verdict::Diverged,
             }
         } else if self.interrupted {
-            WalkVerdict::Interrupted
+            Verdict::Bounded {
+                stopped_by: Limit::Interrupted,
+            }
         } else if self.counts.committed == 0 {
-            WalkVerdict::NothingCommitted
+            Verdict::NothingChecked
         } else {
-            WalkVerdict::Sampled
+            Verdict::Holds(Strength::Sampled)
         }
     }
 }
@@ -486,7 +472,7 @@ mod tests {
         let report = walk(&walks(1000, 100), &mut go_on);
         assert_eq!(
             report.verdict(),
-            WalkVerdict::Sampled,
+            Verdict::Holds(Strength::Sampled),
             "{:?}",
             report.divergence
         );
@@ -512,7 +498,7 @@ mod tests {
     #[test]
     fn walks_that_commit_nothing_are_no_pass() {
         let report = walk(&walks(5, 3), &mut go_on);
-        assert_eq!(report.verdict(), WalkVerdict::NothingCommitted);
+        assert_eq!(report.verdict(), Verdict::NothingChecked);
     }
 
     #[test]
@@ -593,7 +579,7 @@ mod tests {
             }
         };
         let report = walk_tampered(&lagging(2_000), stop, wrong_when_long);
-        assert_eq!(report.verdict(), WalkVerdict::Diverged);
+        assert_eq!(report.verdict(), Verdict::Diverged);
         let found = report.divergence.expect("it is found");
         assert!(!found.thinned && found.needed <= found.steps);
         let mut bytes = Vec::new();
@@ -669,7 +655,7 @@ mod tests {
                 }
             }
         });
-        assert_eq!(report.verdict(), WalkVerdict::Diverged);
+        assert_eq!(report.verdict(), Verdict::Diverged);
         let found = report.divergence.expect("it is found");
         let violated = found.violated.expect("a property says so too");
         assert!(
@@ -694,12 +680,12 @@ mod tests {
     fn a_target_without_timers_is_walked_by_the_clock_of_the_harness() {
         let walks = walks(400, 20);
         let report = super::walk(&walks, &HarnessClock(Spec), &mut go_on).expect("it starts");
-        assert_eq!(report.verdict(), WalkVerdict::Sampled);
+        assert_eq!(report.verdict(), Verdict::Holds(Strength::Sampled));
         let counts = report.counts;
         assert!(counts.elections > 5 && counts.committed > 50, "{counts:?}");
         let wrong = HarnessClock(Planted::new(Spec, Mistake::WrongMessage));
         let report = super::walk(&walks, &wrong, &mut go_on).expect("it starts");
-        assert_eq!(report.verdict(), WalkVerdict::Diverged);
+        assert_eq!(report.verdict(), Verdict::Diverged);
     }
 
     /// A target that shows less than there is.
@@ -739,7 +725,7 @@ mod tests {
     fn what_a_target_hides_violates_no_property() {
         let report = super::walk(&walks(400, 20), &HarnessClock(Discreet), &mut go_on);
         let report = report.expect("it starts");
-        assert_eq!(report.verdict(), WalkVerdict::Sampled);
+        assert_eq!(report.verdict(), Verdict::Holds(Strength::Sampled));
         assert_eq!(report.counts.judged, 0);
     }
 
@@ -749,7 +735,7 @@ mod tests {
         let report = report.expect("it starts");
         assert_eq!(
             report.verdict(),
-            WalkVerdict::Sampled,
+            Verdict::Holds(Strength::Sampled),
             "{:?}",
             report.divergence
         );

@@ -6,8 +6,8 @@
 //! effort has a limit.
 
 use super::choice::Choice;
-use super::shrink::{Shrunk, Trial, shrink};
 use super::{Progress, Walk, WalkCounts, WalkProgress, Walked};
+use crate::shrink::{Shrunk, Trial, shrink};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 

@@ -1,14 +1,10 @@
 //! The builder of a search and the loop over its levels.
 
-use super::error::SearchError;
-use super::report::{Checked, Progress};
-use super::traits::{Checkable, Symmetry};
+use super::report::Progress;
+use super::traits::{Checkable, StateMap, Symmetry};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Duration;
-
-/// The function of a [`Symmetry`] that the engine calls.
-pub(super) type StateMap<M, T> = fn(&M, &<M as stateright::Model>::State) -> T;
 
 /// What is called with the progress of the search; [`ControlFlow::Break`] ends it.
 pub(super) type ProgressCallback<'a> = Box<dyn FnMut(&Progress) -> ControlFlow<()> + 'a>;
@@ -210,20 +206,5 @@ impl<M: Symmetry> Search<'_, M> {
     pub fn count_orbits(mut self, on: bool) -> Self {
         self.orbit_size = on.then_some(M::orbit_size);
         self
-    }
-}
-
-impl<M> Search<'_, M>
-where
-    M: Checkable + Sync,
-    M::Action: Clone,
-{
-    /// Searches.
-    ///
-    /// # Errors
-    ///
-    /// See [`SearchError`]: the request or the model makes no sense, or a disk failed.
-    pub fn run(self) -> Result<Checked<M>, SearchError> {
-        super::engine::run(self)
     }
 }

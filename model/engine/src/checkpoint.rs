@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// The version of the format. Raise it when the meaning of any file changes.
-pub(super) const VERSION: u32 = 4;
+pub(super) const VERSION: u32 = 5;
 const MANIFEST: &str = "manifest";
 
 /// The subject of a search, which must be the same when it is resumed.
@@ -105,8 +105,7 @@ pub(super) struct Extents {
     /// The bounds of the waiting blocks.
     pub current: (u64, u64),
     pub next: u64,
-    /// If states are written in collapsed forms.
-    pub meanings: Option<u64>,
+    pub meanings: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -123,7 +122,15 @@ pub(super) struct Loaded {
     pub fingerprints: Records,
     pub current: (Records, u64),
     pub next: Records,
-    pub meanings: Option<Records>,
+    pub meanings: Records,
+}
+
+/// The records of the file of meanings.
+pub(super) mod meaning {
+    /// What collapsed forms mean.
+    pub const COLLAPSED: u32 = 0;
+    /// What the model was [answered](crate::Checkable::save_answers).
+    pub const ANSWERS: u32 = 1;
 }
 
 /// The folder of a search's files.
@@ -275,12 +282,15 @@ impl Store {
                 extents.current.0,
             ),
             next: open(&frontier_name(position.depth + 1), extents.next)?,
-            meanings: match extents.meanings {
-                Some(len) => Some(open("meanings", len)?),
-                None => None,
-            },
+            meanings: open("meanings", extents.meanings)?,
             position,
         }))
+    }
+
+    /// The model cannot go on from the checkpoint.
+    pub fn not_resumed(&self, reason: String) -> SearchError {
+        let path = self.checkpoint.clone().unwrap_or_default();
+        SearchError::Checkpoint { path, reason }
     }
 
     /// A damaged file, as an error about the checkpoint.

@@ -4,9 +4,9 @@
 use super::expand::{Expander, Expansion, Own};
 use super::frontier::{Packed, States};
 use super::report::PropertyKind;
-use super::steps::Reached;
+use super::steps::{Lookup, Reached};
 use super::tally::Cover;
-use super::traits::{Checkable, Lookup};
+use super::traits::Checkable;
 
 impl<'a, M> Expander<'a, M>
 where

@@ -74,7 +74,9 @@ where
                 Some(property) => {
                     self.trace(found, &|model, _, last| (property.condition)(model, last))
                 }
-                None => self.step_trace(found, steps[number - states.len()].condition, true),
+                None => {
+                    self.step_trace(found, &steps[number - states.len()].condition.clone(), true)
+                }
             };
             traces.extend(self.unless_a_file_fails(trace)?.map(|trace| (name, trace)));
         }
@@ -92,8 +94,8 @@ where
             }
             PropertyKind::Step => {
                 let condition = selected.steps.iter().find(|p| p.name == *property);
-                let condition = condition.expect("it was violated").condition;
-                self.step_trace(*at, condition, false)
+                let condition = condition.expect("it was violated").condition.clone();
+                self.step_trace(*at, &condition, false)
             }
         }
     }
@@ -102,7 +104,7 @@ where
     fn step_trace(
         &mut self,
         found: Found,
-        condition: StepCondition<M>,
+        condition: &StepCondition<M>,
         value: bool,
     ) -> Result<Trace<M>, SearchError> {
         self.trace(found, &|model, step, after| {

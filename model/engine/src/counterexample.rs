@@ -1,9 +1,8 @@
 //! Executing a path again, from the numbers of its actions.
 
-use super::builder::StateMap;
 use super::error::SearchError;
 use super::report::Trace;
-use super::traits::{Checkable, encoded};
+use super::traits::{Checkable, StateMap, encoded};
 
 /// What the last step (none for a path without steps) and the last state of a trace must be like.
 pub(super) type Ending<'a, M> =

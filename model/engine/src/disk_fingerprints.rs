@@ -9,10 +9,13 @@
 //! The file has no name in its folder: nothing is left of it however the search ends.
 
 use super::error::SearchError;
-use super::fingerprints::OWN_PAGES;
 use super::record_file::Records;
 use std::ops::Range;
 use std::path::PathBuf;
+
+/// Memory is asked for in at least this many bytes where much of it is given back later: such a piece is
+/// mapped by itself, and takes up no more than what was ever written.
+pub(super) const OWN_PAGES: usize = 32 << 20;
 
 /// The fingerprints in a record of the file.
 const CHUNK: usize = 1 << 13;

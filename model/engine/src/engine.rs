@@ -1,7 +1,7 @@
 //! The loop over levels and batches, with its limits.
 
 use super::builder::{Options, ProgressCallback, Search};
-use super::checkpoint::{Extents, Found, Loaded, Position, Store, Subject, frontier_name};
+use super::checkpoint::{Extents, Found, Loaded, Position, Store, Subject, frontier_name, meaning};
 use super::error::SearchError;
 use super::expand::{self, Collapses, Emission, Expander, Expansion, Pool, Violation};
 use super::fingerprints::{self, Fingerprints, Tag};
@@ -18,27 +18,34 @@ use std::time::{Duration, Instant};
 /// The blocks of a batch. Limits are looked at between batches, so it must not depend on the threads.
 const BATCH_BLOCKS: usize = 40;
 
-pub(super) fn run<M>(search: Search<'_, M>) -> Result<Checked<M>, SearchError>
+impl<M> Search<'_, M>
 where
     M: Checkable + Sync,
     M::Action: Clone,
 {
-    let mut walk = Walk::start(search)?;
-    // Damage that was done after the last time would otherwise pass for an answer.
-    let end = match walk
-        .walk()
-        .and_then(|end| walk.known.verify().map(|()| end))
-    {
-        Ok(end) => end,
-        // What was found until then is still true.
-        Err(error) if error.is_of_the_disk() => {
-            walk.trouble.get_or_insert(error);
-            let found = walk.violated.take();
-            found.map_or(End::Stopped(Limit::Disk), End::Violated)
-        }
-        Err(error) => return Err(error),
-    };
-    walk.finish(end)
+    /// Searches.
+    ///
+    /// # Errors
+    ///
+    /// See [`SearchError`]: the request or the model makes no sense, or a disk failed.
+    pub fn run(self) -> Result<Checked<M>, SearchError> {
+        let mut walk = Walk::start(self)?;
+        // Damage that was done after the last time would otherwise pass for an answer.
+        let end = match walk
+            .walk()
+            .and_then(|end| walk.known.verify().map(|()| end))
+        {
+            Ok(end) => end,
+            // What was found until then is still true.
+            Err(error) if error.is_of_the_disk() => {
+                walk.trouble.get_or_insert(error);
+                let found = walk.violated.take();
+                found.map_or(End::Stopped(Limit::Disk), End::Violated)
+            }
+            Err(error) => return Err(error),
+        };
+        walk.finish(end)
+    }
 }
 
 /// Why the walk ended.
@@ -76,7 +83,7 @@ pub(super) struct Walk<'a, M: Checkable> {
     emissions: Vec<Emission>,
     /// If there are any, states are known by their collapsed forms.
     pub collapses: Pool<'a, M>,
-    /// With checkpoints and collapses: what collapsed forms mean.
+    /// With checkpoints: what collapsed forms mean, and what the model was answered.
     meanings: Option<super::record_file::Records>,
     pub resumed_at: Option<u64>,
     /// The first failure of a file that left the answer as it is, or cut the search off.
@@ -199,12 +206,20 @@ where
             mut fingerprints,
             current,
             next,
-            meanings,
+            mut meanings,
         } = loaded;
-        if let (Some(mut file), Some(collapses)) = (meanings, locked(&mut self.collapses)) {
-            file.scan(0, |record| collapses.root.load(&record.bytes))?;
-            self.meanings = Some(file);
-        }
+        let model = self.expander.model;
+        let mut collapses = locked(&mut self.collapses);
+        let mut answered = Ok(());
+        meanings.scan(0, |record| match (record.tag, &mut collapses) {
+            // Nothing is decoded with answers that are not there.
+            _ if answered.is_err() => {}
+            (meaning::ANSWERS, _) => answered = model.load_answers(&record.bytes),
+            (_, Some(collapses)) => collapses.root.load(&record.bytes),
+            (_, None) => {}
+        })?;
+        answered.map_err(|reason| self.store.not_resumed(reason))?;
+        self.meanings = Some(meanings);
         self.links = Links::reopen(position.initial.len() as u64, links)?;
         self.current = Frontier::reopen(current.0, current.1)?;
         self.next = Frontier::reopen(next, 0)?;
@@ -224,9 +239,7 @@ where
         let model = self.expander.model;
         if self.store.keeps_checkpoints() {
             self.log = Some(self.store.create("fingerprints")?);
-            if self.collapses.is_some() {
-                self.meanings = Some(self.store.create("meanings")?);
-            }
+            self.meanings = Some(self.store.create("meanings")?);
         }
         self.position.total = self.expander.empty.clone();
         self.position.witnesses = vec![None; self.expander.witness_count()];
@@ -526,10 +539,17 @@ where
             .save(true, || store.create(&frontier_name(depth)))?;
         self.next
             .save(true, || store.create(&frontier_name(depth + 1)))?;
-        if let (Some(file), Some(collapses)) = (&mut self.meanings, locked(&mut self.collapses)) {
+        if let Some(file) = &mut self.meanings {
             let mut new = Vec::new();
-            collapses.root.save(&mut new);
-            file.append(0, &new)?;
+            self.expander.model.save_answers(&mut new);
+            if !new.is_empty() {
+                file.append(meaning::ANSWERS, &new)?;
+                new.clear();
+            }
+            if let Some(collapses) = locked(&mut self.collapses) {
+                collapses.root.save(&mut new);
+                file.append(meaning::COLLAPSED, &new)?;
+            }
         }
         let files = [
             self.meanings.as_ref(),
@@ -548,7 +568,10 @@ where
             fingerprints: log.len(),
             current: (self.current.file_offset(), self.current.disk()),
             next: self.next.disk(),
-            meanings: self.meanings.as_ref().map(super::record_file::Records::len),
+            meanings: self
+                .meanings
+                .as_ref()
+                .map_or(0, super::record_file::Records::len),
         };
         self.store.save(&self.position, extents)?;
         self.position.time.checkpoint_seconds += clock.elapsed().as_secs_f64();

@@ -4,7 +4,6 @@
 //! of the table to one thread, and writing out is by block again. A shard takes the successors in the order
 //! of blocks, states and actions, so which of two equal ones is the new one does not depend on the threads.
 
-use super::builder::StateMap;
 use super::fingerprints::{Fingerprints, SHARDS, Shard, Tag, fingerprint, shard_of};
 use super::frontier::{Block, Packed};
 use super::predecessors::LinkPiece;
@@ -12,7 +11,7 @@ use super::report::PropertyKind;
 use super::selected::Selected;
 use super::steps::{Reached, Steps};
 use super::tally::{Cover, Tally};
-use super::traits::{Antecedent, AntecedentCondition, Checkable, Collapse};
+use super::traits::{Antecedent, AntecedentCondition, Checkable, Collapse, StateMap};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -489,7 +488,7 @@ where
 
     /// The coverage of a state.
     pub fn cover_of_state(&self, state: &M::State) -> Cover {
-        let holds = |antecedent: &Antecedent<M>| match antecedent.condition {
+        let holds = |antecedent: &Antecedent<M>| match &antecedent.condition {
             AntecedentCondition::State(condition) => condition(self.model, state),
             AntecedentCondition::Step(_) => false,
         };
@@ -501,7 +500,7 @@ where
 
     /// The coverage of a step.
     pub fn cover_of_step(&self, state: &M::State, action: &M::Action, after: &M::State) -> Cover {
-        let holds = |antecedent: &Antecedent<M>| match antecedent.condition {
+        let holds = |antecedent: &Antecedent<M>| match &antecedent.condition {
             AntecedentCondition::State(_) => false,
             AntecedentCondition::Step(condition) => condition(self.model, state, action, after),
         };

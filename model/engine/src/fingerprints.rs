@@ -12,7 +12,7 @@
 #[cfg(test)]
 mod tests;
 
-use super::disk_fingerprints::{Sealed, Sealing};
+use super::disk_fingerprints::{OWN_PAGES, Sealed, Sealing};
 use super::error::SearchError;
 use super::parallel::Threads;
 use std::sync::{Mutex, PoisonError};
@@ -25,9 +25,6 @@ const EMPTY: u64 = u64::MAX;
 const FIRST_CAPACITY: usize = 64;
 /// Slots after the last home, for what is pushed beyond it.
 const OVERFLOW: usize = 64;
-/// Memory is asked for in at least this many bytes where much of it is given back later: such a piece is
-/// mapped by itself, and takes up no more than what was ever written.
-pub(super) const OWN_PAGES: usize = 32 << 20;
 /// How a table grows.
 struct Growth {
     /// By which part of itself it grows.

@@ -107,10 +107,10 @@ pub use report::{
     PropertyKind, Report, TimeSplit, Trace, Verdict, Witness,
 };
 pub use simulate::{Swarm, SwarmReport, SwarmSettings, Swarmed};
-pub use steps::{Open, Reached, Steps};
+pub use steps::{Lookup, Open, Reached, Steps, SuccessorKey};
 #[doc(hidden)]
 pub use tally::Cover;
 pub use traits::{
-    Antecedent, AntecedentCondition, Checkable, Collapse, Lookup, StepCondition, StepProperty,
-    SuccessorKey, Symmetry, encoded,
+    Antecedent, AntecedentCondition, Checkable, Collapse, StateCondition, StepCondition,
+    StepProperty, Symmetry, encoded,
 };

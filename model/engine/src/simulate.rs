@@ -16,7 +16,7 @@ use super::report::{
 };
 use super::selected::Selected;
 use super::tally::Tally;
-use super::traits::{Antecedent, AntecedentCondition, Checkable};
+use super::traits::{Antecedent, AntecedentCondition, Checkable, encoded};
 use rustc_hash::FxHashSet;
 use serde::{Deserialize, Serialize};
 use stateright::Model;
@@ -487,7 +487,7 @@ where
     }
 
     fn is_new(&self, state: &M::State, seen: &mut FxHashSet<u64>) -> bool {
-        let fingerprint = fingerprint(&super::encoded(self.model, state));
+        let fingerprint = fingerprint(&encoded(self.model, state));
         if seen.len() < MOST_SEEN {
             seen.insert(fingerprint)
         } else {
@@ -505,7 +505,7 @@ where
             }
         }
         for (held, antecedent) in run.tally.antecedents.iter_mut().zip(&self.antecedents) {
-            if let AntecedentCondition::State(condition) = antecedent.condition {
+            if let AntecedentCondition::State(condition) = &antecedent.condition {
                 *held += u64::from(condition(self.model, state));
             }
         }
@@ -536,7 +536,7 @@ where
             }
         }
         for (held, antecedent) in run.tally.antecedents.iter_mut().zip(&self.antecedents) {
-            if let AntecedentCondition::Step(condition) = antecedent.condition {
+            if let AntecedentCondition::Step(condition) = &antecedent.condition {
                 *held += u64::from(condition(model, state, action, after));
             }
         }

@@ -1,9 +1,25 @@
 //! What a block of states leads to, as a collapse lists it, and what coverage counts of that.
 
 use super::tally::{Cover, Tally};
-use super::traits::{Lookup, SuccessorKey};
 use rustc_hash::FxHashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The result of looking an action up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lookup {
+    /// It must be executed to find out.
+    Unknown,
+    /// It leads beyond the boundary, or nowhere.
+    Beyond,
+    /// It leads to the state with this fingerprint, within the boundary, by a step of this class.
+    Within(u64, SuccessorKey, u32),
+    /// It leads within the boundary, by a step of this class, to a state that was found from a state with a
+    /// lower number.
+    Known(u32),
+}
+
+/// How a collapse finds a successor again: numbers that mean something to it alone.
+pub type SuccessorKey = [u32; 4];
 
 /// A successor, known by the way to it.
 #[derive(Clone, Copy, Debug)]

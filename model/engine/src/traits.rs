@@ -4,8 +4,9 @@
 //! Only three methods of [`Checkable`] must be written; a small model ignores the rest.
 
 use super::frontier::{Packed, States};
-use super::steps::{Reached, Steps};
+use super::steps::{Lookup, Reached, Steps};
 use stateright::Model;
+use std::sync::Arc;
 
 /// A stateright model whose states can be encoded to bytes, so that this engine can search it.
 ///
@@ -63,6 +64,20 @@ pub trait Checkable: Model {
     /// evaluated like those, and not followed. An input that must change nothing is one. A probe has a number
     /// behind those of the actions, and no part in the counts of transitions.
     fn probes(&self, _state: &Self::State, _probes: &mut Vec<Self::Action>) {}
+
+    /// Appends what the model has found out while it was searched and cannot do without later, as far as it was
+    /// not saved before: it becomes part of a checkpoint. A model whose steps are executed by something that is
+    /// not part of its states, such as a running implementation, saves what it asked.
+    fn save_answers(&self, _saved: &mut Vec<u8>) {}
+
+    /// Takes over what was saved once, in the same order, before anything is decoded.
+    ///
+    /// # Errors
+    ///
+    /// Why the model cannot go on from there; the checkpoint is refused.
+    fn load_answers(&self, _saved: &[u8]) -> Result<(), String> {
+        Ok(())
+    }
 
     /// The names of the kinds of action. A kind that never fires is a gap in the coverage.
     fn action_kinds(&self) -> Vec<&'static str> {
@@ -173,23 +188,6 @@ pub trait Collapse<'a, M: Checkable>: Send {
     fn memory(&self) -> (u64, u64);
 }
 
-/// The result of looking an action up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lookup {
-    /// It must be executed to find out.
-    Unknown,
-    /// It leads beyond the boundary, or nowhere.
-    Beyond,
-    /// It leads to the state with this fingerprint, within the boundary, by a step of this class.
-    Within(u64, SuccessorKey, u32),
-    /// It leads within the boundary, by a step of this class, to a state that was found from a state with a
-    /// lower number.
-    Known(u32),
-}
-
-/// How a collapse finds a successor again: numbers that mean something to it alone.
-pub type SuccessorKey = [u32; 4];
-
 /// A model whose states can be permuted without changing what they do: for every permutation `p`,
 /// the successors of `p(s)` are the permuted successors of `s`, and every property holds in `p(s)`
 /// if it holds in `s`.
@@ -225,6 +223,9 @@ pub trait Symmetry: Checkable {
     }
 }
 
+/// A function of a [`Symmetry`] that the engine calls.
+pub(super) type StateMap<M, T> = fn(&M, &<M as Model>::State) -> T;
+
 /// The encoding of `state` by itself.
 pub fn encoded<M: Checkable>(model: &M, state: &M::State) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -233,10 +234,19 @@ pub fn encoded<M: Checkable>(model: &M, state: &M::State) -> Vec<u8> {
 }
 
 /// The condition of a [`StepProperty`]: given the model, the state before, the action, the state after.
-pub type StepCondition<M> =
-    fn(&M, &<M as Model>::State, &<M as Model>::Action, &<M as Model>::State) -> bool;
+pub type StepCondition<M> = Arc<
+    dyn Fn(&M, &<M as Model>::State, &<M as Model>::Action, &<M as Model>::State) -> bool
+        + Send
+        + Sync,
+>;
+
+/// A condition on a state.
+pub type StateCondition<M> = Arc<dyn Fn(&M, &<M as Model>::State) -> bool + Send + Sync>;
 
 /// A named property that every transition must have, or, as a witness, that some transition has.
+///
+/// For a model with a [collapse](Checkable::collapse) it must depend on nothing that the collapse does not compare. A
+/// cluster of machines sees to that with a type of its own for what its conditions are given.
 pub struct StepProperty<M: Model> {
     /// The name it is reported and selected by.
     pub name: &'static str,
@@ -246,8 +256,14 @@ pub struct StepProperty<M: Model> {
 
 impl<M: Model> StepProperty<M> {
     /// The step property `name`, with its condition.
-    pub fn new(name: &'static str, condition: StepCondition<M>) -> Self {
-        StepProperty { name, condition }
+    pub fn new(
+        name: &'static str,
+        condition: impl Fn(&M, &M::State, &M::Action, &M::State) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        StepProperty {
+            name,
+            condition: Arc::new(condition),
+        }
     }
 }
 
@@ -255,7 +271,7 @@ impl<M: Model> Clone for StepProperty<M> {
     fn clone(&self) -> Self {
         StepProperty {
             name: self.name,
-            condition: self.condition,
+            condition: Arc::clone(&self.condition),
         }
     }
 }
@@ -271,25 +287,31 @@ pub struct Antecedent<M: Model> {
 /// The place where an [`Antecedent`] is evaluated.
 pub enum AntecedentCondition<M: Model> {
     /// On every distinct state.
-    State(fn(&M, &M::State) -> bool),
+    State(StateCondition<M>),
     /// On every transition.
     Step(StepCondition<M>),
 }
 
 impl<M: Model> Antecedent<M> {
     /// The antecedent of the state property `property`.
-    pub fn state(property: &'static str, condition: fn(&M, &M::State) -> bool) -> Self {
+    pub fn state(
+        property: &'static str,
+        condition: impl Fn(&M, &M::State) -> bool + Send + Sync + 'static,
+    ) -> Self {
         Antecedent {
             property,
-            condition: AntecedentCondition::State(condition),
+            condition: AntecedentCondition::State(Arc::new(condition)),
         }
     }
 
     /// The antecedent of the step property `property`.
-    pub fn step(property: &'static str, condition: StepCondition<M>) -> Self {
+    pub fn step(
+        property: &'static str,
+        condition: impl Fn(&M, &M::State, &M::Action, &M::State) -> bool + Send + Sync + 'static,
+    ) -> Self {
         Antecedent {
             property,
-            condition: AntecedentCondition::Step(condition),
+            condition: AntecedentCondition::Step(Arc::new(condition)),
         }
     }
 }

@@ -5,9 +5,10 @@
 //! that a leader has the votes of a quorum. Both are true of the configuration *at the step* that commits or elects,
 //! and are said of that step.
 
-use super::step::{commits_as_leader, delivered, moved};
-use super::{OnState, OnStep, Reached, Reads, StateProperty, Witness};
-use crate::cluster::{Action, Cluster, ClusterState};
+use super::step::commits_as_leader;
+use super::witness::{on_state, on_step};
+use super::{Standing, StateKind, StateProperty, Witness};
+use crate::cluster::{Action, Cluster};
 use crate::configuration::{Changed, ConfChange, Configuration};
 use crate::ids::IdSet;
 use crate::message::{Body, Payload};
@@ -21,52 +22,56 @@ pub(super) const STATE: &[StateProperty] = &[
                  log\" (paper, section 6): the configuration in use is the one at first with all changes that are \
                  applied, in order, and no other, or that of a snapshot that is not durable yet (etcd's raft, \
                  applyConfChange and restore)",
-        reads: Reads::Servers,
-        holds: |cluster, state| {
-            let first = cluster.settings.configuration;
-            let mut servers = state.servers.iter();
-            !cluster.settings.may_change
-                || servers.all(|i| {
-                    let (at, base) = match i.log.snapshot().index {
-                        0 => (0, first),
-                        at => (at, i.log.snapshot_configuration()),
-                    };
-                    governing(i, base, at + 1..=i.applied()) == i.configuration
-                })
-        },
-        antecedent: |cluster, state| {
-            let first = cluster.settings.configuration;
-            state.servers.iter().any(|i| i.configuration != first)
+        kind: StateKind::State {
+            holds: |cluster, state| {
+                let first = cluster.settings.configuration;
+                let mut servers = state.servers.iter();
+                !cluster.settings.may_change
+                    || servers.all(|i| {
+                        let (at, base) = match i.log.snapshot().index {
+                            0 => (0, first),
+                            at => (at, i.log.snapshot_configuration()),
+                        };
+                        governing(i, base, at + 1..=i.applied()) == i.configuration
+                    })
+            },
+            antecedent: |cluster, state| {
+                let first = cluster.settings.configuration;
+                state.servers.iter().any(|i| i.configuration != first)
+            },
         },
     },
     StateProperty {
         name: "snapshot_configuration_inv",
         source: "\"the snapshot also includes the latest configuration in the log as of last included index\" (paper, \
                  section 7): the one at first with all changes up to there that were committed, and no other",
-        reads: Reads::Servers,
-        holds: |cluster, state| {
-            let mut servers = state.servers.iter();
-            servers.all(|i| snapshot_is_as_committed(cluster, state, i))
-        },
-        antecedent: |cluster, state| {
-            let first = cluster.settings.configuration;
-            let mut servers = state.servers.iter();
-            servers.any(|i| i.log.snapshot().index > 0 && i.log.snapshot_configuration() != first)
+        kind: StateKind::State {
+            holds: |cluster, state| {
+                let mut servers = state.servers.iter();
+                servers.all(|i| snapshot_is_as_committed(cluster, state, i))
+            },
+            antecedent: |cluster, state| {
+                let first = cluster.settings.configuration;
+                let mut servers = state.servers.iter();
+                servers
+                    .any(|i| i.log.snapshot().index > 0 && i.log.snapshot_configuration() != first)
+            },
         },
     },
     StateProperty {
         name: "one_change_inv",
         source: "the next change has to wait until the last one is committed (thesis, section 4.1), here: applied. At a \
                  leader at most one change is in the log and not applied, inherited ones included",
-        reads: Reads::Servers,
-        holds: |cluster, state| {
-            !cluster.settings.may_change
-                || cluster.settings.disable_conf_change_validation
-                || leaders(state).all(|leader| unapplied_changes(leader).count() <= 1)
-        },
-        antecedent: |cluster, state| {
-            !cluster.settings.disable_conf_change_validation
-                && leaders(state).any(|leader| unapplied_changes(leader).count() > 0)
+        kind: StateKind::State {
+            holds: |cluster, state| {
+                !cluster.settings.may_change
+                    || cluster.settings.disable_conf_change_validation
+                    || leaders(state).all(|leader| unapplied_changes(leader).count() <= 1)
+            },
+            antecedent: |cluster, state| {
+                !cluster.settings.disable_conf_change_validation
+                    && leaders(state).any(|leader| unapplied_changes(leader).count() > 0)
+            },
         },
     },
     StateProperty {
@@ -74,38 +79,43 @@ pub(super) const STATE: &[StateProperty] = &[
         source: "who only learns does not campaign (thesis, section 4.2.1), nor does who is no part of the configuration \
                  that it has applied, for that is committed (etcd's raft, promotable); such a server leads only until it \
                  has applied that, if it is to step down then",
-        reads: Reads::Servers,
-        holds: |cluster, state| {
-            state.servers.iter().all(|i| {
-                let must_vote = match i.role {
-                    Role::Follower => false,
-                    Role::PreCandidate | Role::Candidate => true,
-                    Role::Leader => cluster.settings.step_down_on_removal,
-                };
-                !must_vote || votes(i)
-            })
-        },
-        antecedent: |_, state| {
-            let mut servers = state.servers.iter();
-            servers.any(|i| i.role != Role::Follower && !is_everybody(i.configuration, state))
+        kind: StateKind::State {
+            holds: |cluster, state| {
+                state.servers.iter().all(|i| {
+                    let must_vote = match i.role {
+                        Role::Follower => false,
+                        Role::PreCandidate | Role::Candidate => true,
+                        Role::Leader => cluster.settings.step_down_on_removal,
+                    };
+                    !must_vote || votes(i)
+                })
+            },
+            antecedent: |_, state| {
+                let mut servers = state.servers.iter();
+                servers.any(|i| i.role != Role::Follower && !is_everybody(i.configuration, state))
+            },
         },
     },
     StateProperty {
         name: "auto_leave_inv",
         source: "a joint configuration that leaves itself is left: whoever leads and has applied it has proposed that, \
                  or has yet to apply the first entry of its term (etcd's raft, appliedTo), or hands over",
-        reads: Reads::Servers,
-        holds: |_, state| {
-            leads_auto_leave(state).all(|leader| {
-                let log = &leader.log;
-                let mut unapplied = leader.applied() + 1..=log.last_index();
-                leader.transferee.is_some()
-                    || log.term_at(leader.applied()) < Some(leader.term)
-                    || unapplied
-                        .any(|index| log.entry(index).is_some_and(|entry| entry.payload == LEAVE))
-            })
+        kind: StateKind::State {
+            holds: |_, state| {
+                leads_auto_leave(state).all(|leader| {
+                    let log = &leader.log;
+                    let mut unapplied = leader.applied() + 1..=log.last_index();
+                    leader.transferee.is_some()
+                        || log.term_at(leader.applied()) < Some(leader.term)
+                        || unapplied.any(|index| {
+                            log.entry(index).is_some_and(|entry| entry.payload == LEAVE)
+                        })
+                })
+            },
+            antecedent: |_, state| {
+                leads_auto_leave(state).any(|leader| leader.transferee.is_none())
+            },
         },
-        antecedent: |_, state| leads_auto_leave(state).any(|leader| leader.transferee.is_none()),
     },
 ];
 
@@ -155,7 +165,7 @@ fn after(configuration: Configuration, change: ConfChange) -> Changed {
 }
 
 /// Whether a snapshot has the configuration that the history, if it keeps entries, says was in use at its index.
-fn snapshot_is_as_committed(cluster: &Cluster, state: &ClusterState, i: &Server) -> bool {
+fn snapshot_is_as_committed(cluster: &Cluster, state: Standing<'_>, i: &Server) -> bool {
     let (at, kept) = (i.log.snapshot().index, &state.history.committed);
     if at == 0 || kept.len() < at as usize {
         return true;
@@ -183,12 +193,12 @@ pub(super) fn is_decided(configuration: Configuration, granted: IdSet, refused: 
     is_quorum(configuration, granted) || !is_quorum(configuration, possible)
 }
 
-fn leaders(state: &ClusterState) -> impl Iterator<Item = &Server> {
+fn leaders(state: Standing<'_>) -> impl Iterator<Item = &Server> {
     state.servers.iter().filter(|i| i.role == Role::Leader)
 }
 
 /// Leaders that have applied a joint configuration that leaves itself.
-fn leads_auto_leave(state: &ClusterState) -> impl Iterator<Item = &Server> {
+fn leads_auto_leave(state: Standing<'_>) -> impl Iterator<Item = &Server> {
     leaders(state).filter(|i| i.configuration.auto_leave)
 }
 
@@ -207,7 +217,7 @@ fn is_member(i: &Server) -> bool {
 }
 
 /// Whether all servers vote in a configuration.
-fn is_everybody(configuration: Configuration, state: &ClusterState) -> bool {
+fn is_everybody(configuration: Configuration, state: Standing<'_>) -> bool {
     configuration.all_voters().len() == state.servers.len()
 }
 
@@ -235,10 +245,10 @@ pub(super) const WITNESSES: &[Witness] = &[
         "newcomer_voted_reachable",
         "a server that is a stranger by its own configuration votes for one that counts it",
         "simple-change",
-        |_, before, action, after| {
-            let asked = delivered(before, action);
+        |it| {
+            let asked = it.delivered;
             asked.is_some_and(|m| matches!(m.body, Body::RequestVote { .. }))
-                && moved(before, action, after).is_some_and(|(i, next)| {
+                && it.moved().is_some_and(|(i, next)| {
                     !is_member(i) && i.vote != next.vote && next.vote.is_some()
                 })
         },
@@ -247,9 +257,9 @@ pub(super) const WITNESSES: &[Witness] = &[
         "change_becomes_empty_reachable",
         "a change that is proposed too early becomes an empty entry",
         "simple-change",
-        |_, before, action, after| {
-            is_change(action)
-                && moved(before, action, after).is_some_and(|(i, next)| {
+        |it| {
+            is_change(&it.action)
+                && it.moved().is_some_and(|(i, next)| {
                     let entry = next.log.entry(i.log.last_index() + 1);
                     entry.is_some_and(|entry| entry.payload == Payload::EMPTY)
                 })
@@ -259,8 +269,8 @@ pub(super) const WITNESSES: &[Witness] = &[
         "change_overwritten_reachable",
         "a change that was not committed is overwritten: it was never in effect",
         "simple-change",
-        |_, before, action, after| {
-            moved(before, action, after).is_some_and(|(i, next)| {
+        |it| {
+            it.moved().is_some_and(|(i, next)| {
                 unapplied_changes(i).count() > unapplied_changes(next).count()
                     && i.commit == next.commit
             })
@@ -282,16 +292,14 @@ pub(super) const WITNESSES: &[Witness] = &[
         "removed_leader_commits_reachable",
         "a leader that is not part of its own configuration commits what the others have",
         "removal",
-        |_, before, action, after| {
-            commits_as_leader(before, action, after).is_some_and(|(i, _)| !is_member(i))
-        },
+        |it| commits_as_leader(it).is_some_and(|(i, _)| !is_member(i)),
     ),
     on_step(
         "removed_leader_steps_down_reachable",
         "a leader applies its own removal and steps down",
         "resignation",
-        |_, before, action, after| {
-            moved(before, action, after).is_some_and(|(i, next)| {
+        |it| {
+            it.moved().is_some_and(|(i, next)| {
                 i.role == Role::Leader
                     && next.role == Role::Follower
                     && i.term == next.term
@@ -304,8 +312,8 @@ pub(super) const WITNESSES: &[Witness] = &[
         "removed_server_returns_reachable",
         "a server that had applied its removal applies that it votes again",
         "return",
-        |_, before, action, after| {
-            moved(before, action, after).is_some_and(|(i, next)| {
+        |it| {
+            it.moved().is_some_and(|(i, next)| {
                 let first = |i: &Server| {
                     (1..=i.log.last_index()).find(|index| {
                         i.log
@@ -327,8 +335,8 @@ pub(super) const WITNESSES: &[Witness] = &[
         "joint_left_reachable",
         "a server applies that the joint configuration is left",
         "joint",
-        |_, before, action, after| {
-            moved(before, action, after).is_some_and(|(i, next)| {
+        |it| {
+            it.moved().is_some_and(|(i, next)| {
                 i.configuration.is_joint() && !next.configuration.is_joint()
             })
         },
@@ -337,8 +345,8 @@ pub(super) const WITNESSES: &[Witness] = &[
         "joint_left_by_successor_reachable",
         "a leader proposes to leave a joint configuration that another leader had proposed",
         "handover",
-        |_, before, action, after| {
-            moved(before, action, after).is_some_and(|(i, next)| {
+        |it| {
+            it.moved().is_some_and(|(i, next)| {
                 let last = next.log.entry(next.log.last_index());
                 i.log.last_index() < next.log.last_index()
                     && next.role == Role::Leader
@@ -356,27 +364,33 @@ pub(super) const WITNESSES: &[Witness] = &[
         "learner_demoted_reachable",
         "a voter of the old half becomes a learner when the joint configuration is left",
         "demotion",
-        |_, before, action, after| {
-            moved(before, action, after).is_some_and(|(i, next)| {
+        |it| {
+            it.moved().is_some_and(|(i, next)| {
                 !i.configuration.learners_next.is_empty() && !next.configuration.learners.is_empty()
             })
         },
     ),
-    on_step(
+    on_state(
         "learner_voted_reachable",
-        "a learner by its own configuration votes, and the candidate counts it as a voter",
+        "a learner by its own configuration has voted, and the candidate could not lead without its vote",
         "learner",
-        |_, before, action, after| {
-            let grants = |m: &&crate::message::Message| {
-                m.body == Body::RequestVoteResponse { granted: true }
+        |_, state| {
+            let needed = |i: &Server, j: &Server| {
+                let voted = |k: &&Server| (k.term, k.vote) == (i.term, Some(i.id));
+                let mut voters = IdSet::EMPTY;
+                let all = state.servers.iter().filter(voted);
+                all.for_each(|k| voters.insert(k.id));
+                let mut others = IdSet::EMPTY;
+                voters
+                    .iter()
+                    .filter(|k| *k != j.id)
+                    .for_each(|k| others.insert(k));
+                is_quorum(i.configuration, voters) && !is_quorum(i.configuration, others)
             };
-            delivered(before, action).filter(grants).is_some_and(|m| {
-                moved(before, action, after).is_some_and(|(i, next)| {
-                    let voter = before.servers.get(m.from.slot());
-                    i.configuration.voters.contains(m.from)
-                        && next.role == Role::Leader
-                        && voter.is_some_and(|j| j.configuration.learners.contains(j.id))
-                })
+            let learns = |j: &&Server| j.configuration.learners.contains(j.id);
+            leaders(state).any(|i| {
+                let mut learners = state.servers.iter().filter(learns);
+                learners.any(|j| i.configuration.voters.contains(j.id) && needed(i, j))
             })
         },
     ),
@@ -384,8 +398,8 @@ pub(super) const WITNESSES: &[Witness] = &[
         "joined_by_snapshot_reachable",
         "a stranger learns from a snapshot that it votes",
         "snapshot-join",
-        |_, before, action, after| {
-            moved(before, action, after)
+        |it| {
+            it.moved()
                 .is_some_and(|(i, next)| replaces_log(i, next) && !is_member(i) && votes(next))
         },
     ),
@@ -393,12 +407,12 @@ pub(super) const WITNESSES: &[Witness] = &[
         "snapshot_without_receiver_reachable",
         "a new member is sent a snapshot that is older than its membership, and ignores it",
         "snapshot-join",
-        |_, before, action, after| {
-            delivered(before, action).is_some_and(|m| match m.body {
+        |it| {
+            it.delivered.is_some_and(|m| match m.body {
                 Body::InstallSnapshot {
                     last,
                     configuration,
-                } => moved(before, action, after).is_some_and(|(i, next)| {
+                } => it.moved().is_some_and(|(i, next)| {
                     let for_others = !configuration.members().contains(i.id);
                     for_others && last.index > i.commit && next.commit == i.commit
                 }),
@@ -410,8 +424,8 @@ pub(super) const WITNESSES: &[Witness] = &[
         "joint_snapshot_reachable",
         "a snapshot brings a joint configuration",
         "snapshot-joint",
-        |_, before, action, after| {
-            moved(before, action, after)
+        |it| {
+            it.moved()
                 .is_some_and(|(i, next)| replaces_log(i, next) && next.configuration.is_joint())
         },
     ),
@@ -419,8 +433,8 @@ pub(super) const WITNESSES: &[Witness] = &[
         "transferee_removed_reachable",
         "a transfer ends because the transferee is removed",
         "transfer-removal",
-        |_, before, action, after| {
-            moved(before, action, after).is_some_and(|(i, next)| {
+        |it| {
+            it.moved().is_some_and(|(i, next)| {
                 next.role == Role::Leader
                     && next.transferee.is_none()
                     && i.transferee
@@ -432,13 +446,10 @@ pub(super) const WITNESSES: &[Witness] = &[
         "removed_leader_hands_over_reachable",
         "a leader that has applied its own removal tells another server to campaign",
         "transfer-removal",
-        |_, before, action, after| {
-            moved(before, action, after).is_some_and(|(i, next)| {
-                let told = |state: &ClusterState| {
-                    let told = state.network.iter().filter(|m| m.body == Body::TimeoutNow);
-                    told.count()
-                };
-                !is_member(i) && next.role == Role::Leader && told(after) > told(before)
+        |it| {
+            it.moved().is_some_and(|(i, next)| {
+                let told = || it.left().iter().any(|m| m.body == Body::TimeoutNow);
+                !is_member(i) && next.role == Role::Leader && told()
             })
         },
     ),
@@ -446,9 +457,10 @@ pub(super) const WITNESSES: &[Witness] = &[
         "told_before_promotion_reachable",
         "a server that still learns by its own configuration is told to campaign, and does nothing",
         "transfer-learner",
-        |_, before, action, after| {
-            let told = delivered(before, action).is_some_and(|m| m.body == Body::TimeoutNow);
-            told && moved(before, action, after)
+        |it| {
+            let told = it.delivered.is_some_and(|m| m.body == Body::TimeoutNow);
+            told && it
+                .moved()
                 .is_some_and(|(i, next)| !votes(i) && next.role == Role::Follower)
         },
     ),
@@ -467,11 +479,12 @@ pub(super) const WITNESSES: &[Witness] = &[
         "change_forwarded_reachable",
         "a leader appends a change of the configuration that a follower has forwarded",
         "forward-change",
-        |_, before, action, after| {
-            let forwarded =
-                delivered(before, action).is_some_and(|m| matches!(m.body, Body::Propose { .. }));
+        |it| {
+            let forwarded = it
+                .delivered
+                .is_some_and(|m| matches!(m.body, Body::Propose { .. }));
             forwarded
-                && moved(before, action, after).is_some_and(|(i, next)| {
+                && it.moved().is_some_and(|(i, next)| {
                     changes(next, i.log.last_index() + 1..=next.log.last_index()).count() > 0
                 })
         },
@@ -501,32 +514,4 @@ fn is_change(action: &Action) -> bool {
         action,
         Action::ProposeConfChange(_) | Action::ProposeOtherConfChange(_)
     )
-}
-
-const fn on_state(
-    name: &'static str,
-    story: &'static str,
-    preset: &'static str,
-    reached: OnState,
-) -> Witness {
-    Witness {
-        name,
-        story,
-        preset,
-        reached: Reached::State(reached),
-    }
-}
-
-const fn on_step(
-    name: &'static str,
-    story: &'static str,
-    preset: &'static str,
-    reached: OnStep,
-) -> Witness {
-    Witness {
-        name,
-        story,
-        preset,
-        reached: Reached::Step(reached),
-    }
 }

@@ -1,6 +1,6 @@
 //! The properties along a run that something else drives: a random walk, or a trace.
 
-use super::{state_properties, step_properties};
+use super::{ServerStep, StateProperty, state_properties, step_properties};
 use crate::bounds::Bounds;
 use crate::cluster::{Action, Cluster, ClusterState};
 use crate::history::{Before, ReadStep};
@@ -142,9 +142,11 @@ impl Monitor {
         }
         before.network = delivered.into_iter().collect();
         self.move_to(after, sent);
-        let broken = step_properties()
-            .iter()
-            .find(|property| !(property.holds)(&self.cluster, &before, &action, &self.state));
+        let step = ServerStep::of(&self.cluster, &before, &action, &self.state);
+        let broken = step.and_then(|step| {
+            let mut properties = step_properties().iter();
+            properties.find(|property| !(property.holds)(&step))
+        });
         if let Some(property) = broken {
             return Err(Violation {
                 property: property.name,
@@ -186,19 +188,19 @@ impl Monitor {
     }
 
     fn state(&self) -> Result<(), Violation> {
-        self.find(|_| true)
+        self.find(state_properties().iter())
     }
 
     /// What depends on the messages sent alone.
     fn network(&self) -> Result<(), Violation> {
-        self.find(|reads| reads == super::Reads::MessageTerms)
+        self.find(state_properties().iter().filter(|it| it.is_of_network()))
     }
 
-    fn find(&self, wanted: impl Fn(super::Reads) -> bool) -> Result<(), Violation> {
-        let mut properties = state_properties().iter();
-        let broken = properties.find(|property| {
-            wanted(property.reads) && !(property.holds)(&self.cluster, &self.state)
-        });
+    fn find(
+        &self,
+        mut properties: impl Iterator<Item = &'static StateProperty>,
+    ) -> Result<(), Violation> {
+        let broken = properties.find(|property| !property.holds(&self.cluster, &self.state));
         match broken {
             None => Ok(()),
             Some(property) => Err(Violation {

@@ -1,11 +1,10 @@
 //! Reads: what their clients may count on, and what must happen somewhere.
 
-use super::step::{delivered, moved};
 use super::witness::{on_state, on_step};
-use super::{Reads, StateProperty, Witness};
+use super::{StateKind, StateProperty, Witness};
 use crate::bounds::Timing;
-use crate::cluster::{Cluster, ClusterState};
-use crate::history::{Answered, ReadHistory};
+use crate::cluster::Cluster;
+use crate::history::{Answered, History, ReadHistory};
 use crate::message::{Body, Message};
 use crate::server::{Queue, Server};
 use lockstep_traces::{Reads as ReadOption, Role};
@@ -16,17 +15,19 @@ pub(super) const STATE: &[StateProperty] = &[
         source: "\"a read-only query [..] must reflect the state of the system sometime after the read was initiated; it \
                  must at least return the results of the latest committed write\" (thesis, section 6.4): no answer is below \
                  what was acknowledged when the client asked",
-        reads: Reads::Servers,
-        holds: |cluster, state| !confirms(cluster) || are_current(state),
-        antecedent: |cluster, state| confirms(cluster) && is_answered(state),
+        kind: StateKind::HistoryStep {
+            holds: |cluster, history| !confirms(cluster) || are_current(history),
+            antecedent: |cluster, history| confirms(cluster) && is_answered(history),
+        },
     },
     StateProperty {
         name: "linearizable_lease_reads_inv",
         source: "\"the lease approach assumes a bound on clock drift across servers\" (thesis, section 6.4.1): under the \
                  bound, no answer by lease is below what was acknowledged when the client asked",
-        reads: Reads::Servers,
-        holds: |cluster, state| !has_clocks(cluster, state) || are_current(state),
-        antecedent: |cluster, state| has_clocks(cluster, state) && is_answered(state),
+        kind: StateKind::HistoryStep {
+            holds: |cluster, history| !has_clocks(cluster, history) || are_current(history),
+            antecedent: |cluster, history| has_clocks(cluster, history) && is_answered(history),
+        },
     },
 ];
 
@@ -36,32 +37,26 @@ fn confirms(cluster: &Cluster) -> bool {
 }
 
 /// Whether reads are answered by lease, and clocks have kept so far to what is supposed of them.
-fn has_clocks(cluster: &Cluster, state: &ClusterState) -> bool {
-    let broken = history(state).is_some_and(|reads| reads.clocks.broken);
+fn has_clocks(cluster: &Cluster, history: &History) -> bool {
+    let broken = reads(history).is_some_and(|reads| reads.clocks.broken);
     cluster.settings.reads == ReadOption::LeaseBased
         && cluster.bounds.timing != Timing::Free
         && !broken
 }
 
-fn history(state: &ClusterState) -> Option<&ReadHistory> {
-    state.history.reads.as_deref()
+fn reads(history: &History) -> Option<&ReadHistory> {
+    history.reads.as_deref()
 }
 
 /// Whether clients were answered in the last step.
-fn is_answered(state: &ClusterState) -> bool {
+fn is_answered(history: &History) -> bool {
     let answered = |it: &Answered| it.state.index.is_some();
-    history(state).is_some_and(|reads| reads.answered.iter().any(answered))
-}
-
-/// Whether clients were told in the last step that their reads are given up.
-fn is_given_up(state: &ClusterState) -> bool {
-    let given_up = |it: &Answered| it.state.index.is_none();
-    history(state).is_some_and(|reads| reads.answered.iter().any(given_up))
+    reads(history).is_some_and(|reads| reads.answered.iter().any(answered))
 }
 
 /// Whether every answer of the last step is one that was asked for, and not below what was acknowledged then.
-fn are_current(state: &ClusterState) -> bool {
-    history(state).is_none_or(|reads| {
+fn are_current(history: &History) -> bool {
+    reads(history).is_none_or(|reads| {
         let answers = reads.answered.iter();
         let mut answers = answers.filter_map(|answer| Some((answer, answer.state.index?)));
         answers.all(|(answer, index)| {
@@ -89,25 +84,20 @@ pub(super) const WITNESSES: &[Witness] = &[
         "read_confirmed_reachable",
         "a quorum has answered the round of a read, and the client is answered",
         "read",
-        |_, before, action, after| {
-            delivered(before, action).is_some_and(is_response) && is_answered(after)
-        },
+        |it| it.delivered.is_some_and(is_response) && it.is_answered(),
     ),
     on_step(
         "reads_confirmed_together_reachable",
         "the answer to a later round confirms two reads at once",
         "read-again",
-        |_, before, action, after| {
-            delivered(before, action).is_some_and(is_response)
-                && history(after).is_some_and(|reads| reads.answered.len() > 1)
-        },
+        |it| it.delivered.is_some_and(is_response) && it.answered.len() > 1,
     ),
     on_step(
         "read_postponed_reachable",
         "a read that came before the first commit of the term begins its round with that commit",
         "read",
-        |_, before, action, after| {
-            moved(before, action, after).is_some_and(|(i, next)| {
+        |it| {
+            it.moved().is_some_and(|(i, next)| {
                 !queue(i).postponed.is_empty()
                     && queue(next).postponed.is_empty()
                     && waiting(next) > 0
@@ -118,19 +108,19 @@ pub(super) const WITNESSES: &[Witness] = &[
         "forwarded_read_answered_reachable",
         "a client of a follower is told what the leader has answered",
         "read",
-        |_, before, action, after| {
-            delivered(before, action)
+        |it| {
+            it.delivered
                 .is_some_and(|m| matches!(m.body, Body::ReadIndexResponse { .. }))
-                && is_answered(after)
+                && it.is_answered()
         },
     ),
     on_step(
         "forwarded_again_reachable",
         "a server that has stopped leading passes on a read that another follower has sent it",
         "read-forward",
-        |_, before, action, after| {
-            delivered(before, action).is_some_and(|m| match m.body {
-                Body::ReadIndex { origin, .. } => after.network.iter().any(|sent| {
+        |it| {
+            it.delivered.is_some_and(|m| match m.body {
+                Body::ReadIndex { origin, .. } => it.left().iter().any(|sent| {
                     let again =
                         matches!(sent.body, Body::ReadIndex { origin: of, .. } if of == origin);
                     sent.from == m.to && sent.from != origin && again
@@ -158,9 +148,9 @@ pub(super) const WITNESSES: &[Witness] = &[
         "late_round_answered_reachable",
         "the answer to the round of a read that was answered already confirms nothing",
         "read-twice",
-        |_, before, action, after| {
-            delivered(before, action).is_some_and(is_response)
-                && moved(before, action, after).is_some_and(|(i, next)| {
+        |it| {
+            it.delivered.is_some_and(is_response)
+                && it.moved().is_some_and(|(i, next)| {
                     waiting(i) > 0 && i.reads == next.reads && i.role == Role::Leader
                 })
         },
@@ -169,9 +159,9 @@ pub(super) const WITNESSES: &[Witness] = &[
         "unconfirmed_read_given_up_reachable",
         "a leader that steps down tells its client that the read which waits for its round is given up",
         "read-change",
-        |_, before, action, after| {
-            moved(before, action, after).is_some_and(|(i, next)| {
-                waiting(i) > 0 && next.role == Role::Follower && is_given_up(after)
+        |it| {
+            it.moved().is_some_and(|(i, next)| {
+                waiting(i) > 0 && next.role == Role::Follower && it.is_given_up()
             })
         },
     ),
@@ -179,9 +169,9 @@ pub(super) const WITNESSES: &[Witness] = &[
         "postponed_read_given_up_reachable",
         "a leader that steps down tells its client that the read which waits for a commit is given up",
         "read-again",
-        |_, before, action, after| {
-            moved(before, action, after).is_some_and(|(i, next)| {
-                !queue(i).postponed.is_empty() && next.role == Role::Follower && is_given_up(after)
+        |it| {
+            it.moved().is_some_and(|(i, next)| {
+                !queue(i).postponed.is_empty() && next.role == Role::Follower && it.is_given_up()
             })
         },
     ),
@@ -189,21 +179,21 @@ pub(super) const WITNESSES: &[Witness] = &[
         "forwarded_read_given_up_reachable",
         "a follower that follows its leader no more tells its client that the read which it passed on is given up",
         "read-forward",
-        |_, before, action, after| {
-            moved(before, action, after)
-                .is_some_and(|(i, _)| !queue(i).forwarded.is_empty() && is_given_up(after))
+        |it| {
+            it.moved()
+                .is_some_and(|(i, _)| !queue(i).forwarded.is_empty() && it.is_given_up())
         },
     ),
     on_step(
         "late_answer_ignored_reachable",
         "a leader answers a read that its client was told of before, and the follower ignores it",
         "read-change",
-        |_, before, action, after| {
-            delivered(before, action)
+        |it| {
+            it.delivered
                 .is_some_and(|m| matches!(m.body, Body::ReadIndexResponse { .. }))
-                && moved(before, action, after).is_some_and(|(i, next)| {
-                    let current = delivered(before, action).is_some_and(|m| m.term == i.term);
-                    current && i.role == Role::Follower && i == next && !is_answered(after)
+                && it.moved().is_some_and(|(i, next)| {
+                    let current = it.delivered.is_some_and(|m| m.term == i.term);
+                    current && i.role == Role::Follower && i == next && !it.is_answered()
                 })
         },
     ),
@@ -211,11 +201,12 @@ pub(super) const WITNESSES: &[Witness] = &[
         "read_returns_reachable",
         "a server that leads now gets a read back that it had passed on as a follower, and ignores it",
         "read-again",
-        |_, before, action, after| {
-            let own = delivered(before, action).is_some_and(
+        |it| {
+            let own = it.delivered.is_some_and(
                 |m| matches!(m.body, Body::ReadIndex { origin, .. } if origin == m.to),
             );
-            own && moved(before, action, after)
+            own && it
+                .moved()
                 .is_some_and(|(i, next)| i.role == Role::Leader && i == next)
         },
     ),
@@ -223,11 +214,11 @@ pub(super) const WITNESSES: &[Witness] = &[
         "round_recounted_reachable",
         "a change of the configuration confirms a read by answers that came before",
         "read-removal",
-        |_, before, action, after| {
-            moved(before, action, after).is_some_and(|(i, next)| {
+        |it| {
+            it.moved().is_some_and(|(i, next)| {
                 let leads = i.role == Role::Leader && next.role == Role::Leader;
                 let changed = i.configuration != next.configuration;
-                leads && changed && waiting(i) > 0 && is_answered(after)
+                leads && changed && waiting(i) > 0 && it.is_answered()
             })
         },
     ),
@@ -235,9 +226,11 @@ pub(super) const WITNESSES: &[Witness] = &[
         "read_alone_reachable",
         "a leader that is the only voter answers the client of a learner at once",
         "read-single",
-        |_, before, action, after| {
-            delivered(before, action).is_some_and(|m| matches!(m.body, Body::ReadIndex { .. }))
-                && moved(before, action, after)
+        |it| {
+            it.delivered
+                .is_some_and(|m| matches!(m.body, Body::ReadIndex { .. }))
+                && it
+                    .moved()
                     .is_some_and(|(i, _)| i.role == Role::Leader && i.is_alone())
         },
     ),
@@ -245,10 +238,11 @@ pub(super) const WITNESSES: &[Witness] = &[
         "removed_leader_confirms_reachable",
         "a leader that is no voter any more has a read confirmed by the last one",
         "read-removal",
-        |_, before, action, after| {
-            delivered(before, action).is_some_and(is_response)
-                && is_answered(after)
-                && moved(before, action, after)
+        |it| {
+            it.delivered.is_some_and(is_response)
+                && it.is_answered()
+                && it
+                    .moved()
                     .is_some_and(|(i, _)| !i.configuration.all_voters().contains(i.id))
         },
     ),
@@ -256,20 +250,20 @@ pub(super) const WITNESSES: &[Witness] = &[
         "read_in_joint_reachable",
         "a read is confirmed by quorums of both halves of a joint configuration",
         "read-joint",
-        |_, before, action, after| {
-            delivered(before, action).is_some_and(is_response)
-                && is_answered(after)
-                && moved(before, action, after).is_some_and(|(i, _)| i.configuration.is_joint())
+        |it| {
+            it.delivered.is_some_and(is_response)
+                && it.is_answered()
+                && it.moved().is_some_and(|(i, _)| i.configuration.is_joint())
         },
     ),
     on_step(
         "lease_read_reachable",
         "a leader answers a read at once, by its lease",
         "lease-read",
-        |cluster, before, action, after| {
-            cluster.settings.reads == ReadOption::LeaseBased
-                && moved(before, action, after).is_some_and(|(i, _)| i.role == Role::Leader)
-                && is_answered(after)
+        |it| {
+            it.settings.reads == ReadOption::LeaseBased
+                && it.moved().is_some_and(|(i, _)| i.role == Role::Leader)
+                && it.is_answered()
         },
     ),
     on_state(
@@ -279,15 +273,15 @@ pub(super) const WITNESSES: &[Witness] = &[
         |cluster, state| {
             cluster.settings.reads == ReadOption::LeaseBased
                 && cluster.bounds.timing == Timing::Free
-                && !are_current(state)
+                && !are_current(state.history)
         },
     ),
     on_step(
         "lease_given_up_reachable",
         "a read reaches a leader that has told another server to campaign, and begins a round",
         "lease-transfer",
-        |_, before, action, after| {
-            moved(before, action, after)
+        |it| {
+            it.moved()
                 .is_some_and(|(i, next)| queue(i).handed_over && waiting(next) > waiting(i))
         },
     ),
@@ -295,8 +289,8 @@ pub(super) const WITNESSES: &[Witness] = &[
         "lease_stays_given_up_reachable",
         "a read reaches a leader that has told another server to campaign and then given the transfer up, and begins a round",
         "lease-transfer-failed",
-        |_, before, action, after| {
-            moved(before, action, after).is_some_and(|(i, next)| {
+        |it| {
+            it.moved().is_some_and(|(i, next)| {
                 let failed = queue(i).handed_over && i.transferee.is_none();
                 failed && waiting(next) > waiting(i)
             })
@@ -306,8 +300,8 @@ pub(super) const WITNESSES: &[Witness] = &[
         "removed_leader_has_no_lease_reachable",
         "a read reaches a leader that was removed and goes on leading, and begins a round",
         "lease-removal",
-        |_, before, action, after| {
-            moved(before, action, after).is_some_and(|(i, next)| {
+        |it| {
+            it.moved().is_some_and(|(i, next)| {
                 let removed = !i.configuration.all_voters().contains(i.id);
                 removed && waiting(next) > waiting(i)
             })
@@ -317,8 +311,8 @@ pub(super) const WITNESSES: &[Witness] = &[
         "lease_lapsed_reachable",
         "a read reaches a leader that nobody has answered since its last quorum check, and begins a round",
         "lease-read",
-        |_, before, action, after| {
-            moved(before, action, after)
+        |it| {
+            it.moved()
                 .is_some_and(|(i, next)| !queue(i).handed_over && waiting(next) > waiting(i))
         },
     ),
@@ -326,8 +320,6 @@ pub(super) const WITNESSES: &[Witness] = &[
         "lapsed_read_confirmed_reachable",
         "a read that begins a round because the lease has lapsed is confirmed",
         "lease-read",
-        |_, before, action, after| {
-            delivered(before, action).is_some_and(is_response) && is_answered(after)
-        },
+        |it| it.delivered.is_some_and(is_response) && it.is_answered(),
     ),
 ];

@@ -1,8 +1,8 @@
 //! Properties of transitions.
 
-use super::TransitionProperty;
 use super::membership::{is_quorum, members_throughout};
-use crate::cluster::{Action, Cluster, ClusterState};
+use super::{ServerStep, TransitionProperty};
+use crate::cluster::Action;
 use crate::ids::{Id, IdSet};
 use crate::message::{Body, Message};
 use crate::server::{Log, Server};
@@ -13,103 +13,90 @@ pub(super) const ALL: &[TransitionProperty] = &[
         name: "term_monotonic_step",
         source: "currentTerm: \"latest term server has seen (initialized to 0 on first boot, increases \
                  monotonically)\" (paper, figure 2), also over a restart; a crash may lose a term that was not durable",
-        holds: |_, before, action, after| {
-            goes_on(before, action, after).is_none_or(|(i, next)| next.term >= i.term)
-        },
-        antecedent: |_, before, action, after| {
-            moved(before, action, after).is_some_and(|(i, next)| next.term != i.term)
-        },
+        holds: |it| goes_on(it).is_none_or(|(i, next)| next.term >= i.term),
+        antecedent: |it| it.moved().is_some_and(|(i, next)| next.term != i.term),
     },
     TransitionProperty {
         name: "commit_monotonic_step",
         source: "commitIndex: \"index of highest log entry known to be committed (initialized to 0, \
                  increases monotonically)\" (paper, figure 2); a restart may lower it to what was durable, \
                  which with atomic storage is all of it",
-        holds: |_, before, action, after| {
-            goes_on(before, action, after).is_none_or(|(i, next)| next.commit >= i.commit)
-        },
-        antecedent: |_, before, action, after| {
-            moved(before, action, after).is_some_and(|(i, next)| next.commit != i.commit)
-        },
+        holds: |it| goes_on(it).is_none_or(|(i, next)| next.commit >= i.commit),
+        antecedent: |it| it.moved().is_some_and(|(i, next)| next.commit != i.commit),
     },
     TransitionProperty {
         name: "committed_entries_step",
         source: "State Machine Safety over time: what a server has applied stays in its log (paper, \
                  figure 3 and section 5.4.3)",
-        holds: |_, before, action, after| {
-            moved(before, action, after).is_none_or(|(i, next)| match is_crash(i, action) {
-                false => keeps(&i.log, &next.log, i.commit),
-                true => keeps(i.durable_log(), &next.log, i.applied()),
-            })
+        holds: |it| {
+            it.moved()
+                .is_none_or(|(i, next)| match is_crash(i, &it.action) {
+                    false => keeps(&i.log, &next.log, i.commit),
+                    true => keeps(i.durable_log(), &next.log, i.applied()),
+                })
         },
-        antecedent: |_, before, action, after| {
-            moved(before, action, after).is_some_and(|(i, next)| i.commit > 0 && next.log != i.log)
+        antecedent: |it| {
+            it.moved()
+                .is_some_and(|(i, next)| i.commit > 0 && next.log != i.log)
         },
     },
     TransitionProperty {
         name: "leader_append_only_step",
         source: "\"a leader never overwrites or deletes entries in its log; it only appends new \
                  entries\" (paper, figure 3)",
-        holds: |_, before, action, after| {
-            still_leads(before, action, after)
-                .is_none_or(|(i, next)| keeps(&i.log, &next.log, i.log.last_index()))
+        holds: |it| {
+            still_leads(it).is_none_or(|(i, next)| keeps(&i.log, &next.log, i.log.last_index()))
         },
-        antecedent: |_, before, action, after| {
-            still_leads(before, action, after).is_some_and(|(i, next)| next.log != i.log)
-        },
+        antecedent: |it| still_leads(it).is_some_and(|(i, next)| next.log != i.log),
     },
     TransitionProperty {
         name: "match_monotonic_step",
         source: "matchIndex: \"index of highest log entry known to be replicated on server (initialized \
                  to 0, increases monotonically)\" (paper, figure 2), as long as the server is a member",
-        holds: |_, before, action, after| {
-            still_leads(before, action, after).is_none_or(|(i, next)| {
+        holds: |it| {
+            still_leads(it).is_none_or(|(i, next)| {
                 let matched = |i: &Server, j| i.peer(j).map(|peer| peer.matched);
                 let applied = i.applied() + 1..=next.applied();
                 let stay = members_throughout(next, i.configuration, applied);
                 stay.iter().all(|j| matched(i, j) <= matched(next, j))
             })
         },
-        antecedent: |_, before, action, after| {
+        antecedent: |it| {
             let acknowledges = |m: &Message| matches!(m.body, Body::AppendEntriesAccepted { .. });
-            still_leads(before, action, after).is_some()
-                && delivered(before, action).is_some_and(acknowledges)
+            still_leads(it).is_some() && it.delivered.is_some_and(acknowledges)
         },
     },
     TransitionProperty {
         name: "current_term_commit_step",
         source: "\"only log entries from the leader's current term are committed by counting \
                  replicas\" (paper, section 5.4.2)",
-        holds: |_, before, action, after| {
-            commits_as_leader(before, action, after)
+        holds: |it| {
+            commits_as_leader(it)
                 .is_none_or(|(_, next)| next.log.term_at(next.commit) == Some(next.term))
         },
-        antecedent: |_, before, action, after| commits_as_leader(before, action, after).is_some(),
+        antecedent: |it| commits_as_leader(it).is_some(),
     },
     TransitionProperty {
         name: "pre_vote_step",
         source: "a pre-vote changes nobody's term or vote: the server that asks \"only increments its \
                  term\" once a majority would vote for it (thesis, section 9.6)",
-        holds: |cluster, before, action, after| {
-            moves_by_pre_vote(cluster, before, action, after)
-                .is_none_or(|(i, next)| (i.term, i.vote) == (next.term, next.vote))
+        holds: |it| {
+            moves_by_pre_vote(it).is_none_or(|(i, next)| (i.term, i.vote) == (next.term, next.vote))
         },
-        antecedent: |cluster, before, action, after| {
-            moves_by_pre_vote(cluster, before, action, after).is_some()
-        },
+        antecedent: |it| moves_by_pre_vote(it).is_some(),
     },
     TransitionProperty {
         name: "one_vote_per_term_step",
         source: "\"each server will vote for at most one candidate in a given term\" (paper, section \
                  5.2), also over a restart; with asynchronous storage `durable_monotonic_step` says that",
-        holds: |_, before, action, after| {
-            goes_on(before, action, after).is_none_or(|(i, next)| {
+        holds: |it| {
+            goes_on(it).is_none_or(|(i, next)| {
                 next.term != i.term || i.vote.is_none() || next.vote == i.vote
             })
         },
-        antecedent: |_, before, action, after| {
-            let asked = matches!(delivered(before, action), Some(m) if is_vote_request(m));
-            moved(before, action, after).is_some_and(|(i, _)| i.vote.is_some()) && asked
+        antecedent: |it| {
+            let asked = matches!(it.delivered, Some(m) if is_vote_request(m));
+            it.moved().is_some_and(|(i, _)| i.vote.is_some()) && asked
         },
     },
     TransitionProperty {
@@ -117,35 +104,25 @@ pub(super) const ALL: &[TransitionProperty] = &[
         source: "\"if a server receives a RequestVote request within the minimum election timeout of \
                  hearing from a current leader, it does not update its term or grant its vote\" (thesis, \
                  section 4.2.3); nor does it answer. The request of a transferee is the exception",
-        holds: |cluster, before, action, after| {
-            asked_in_lease(cluster, before, action, after)
-                .is_none_or(|(i, next)| i == next && after.network.len() < before.network.len())
-        },
-        antecedent: |cluster, before, action, after| {
-            asked_in_lease(cluster, before, action, after).is_some()
-        },
+        holds: |it| asked_in_lease(it).is_none_or(|(i, next)| i == next && it.left().is_empty()),
+        antecedent: |it| asked_in_lease(it).is_some(),
     },
     TransitionProperty {
         name: "check_quorum_step",
         source: "\"a leader steps down if an election timeout elapses without a successful round of \
                  heartbeats to a majority of its cluster\" (thesis, section 6.2)",
-        holds: |cluster, before, action, after| {
-            finds_no_quorum(cluster, before, action, after)
-                .is_none_or(|(_, next)| next.role == Role::Follower)
-        },
-        antecedent: |cluster, before, action, after| {
-            finds_no_quorum(cluster, before, action, after).is_some()
-        },
+        holds: |it| finds_no_quorum(it).is_none_or(|(_, next)| next.role == Role::Follower),
+        antecedent: |it| finds_no_quorum(it).is_some(),
     },
     TransitionProperty {
         name: "restart_step",
         source: "currentTerm, votedFor and log[] are \"updated on stable storage before responding to \
                  RPCs\" (paper, figure 2): a restart keeps them and nothing else, and is silent; with asynchronous storage \
                  `crash_step` says what it keeps",
-        holds: |cluster, before, action, after| {
-            restarted(before, action, after).is_none_or(|(i, next)| {
-                if cluster.settings.is_async {
-                    return after.network == before.network;
+        holds: |it| {
+            restarted(it).is_none_or(|(i, next)| {
+                if it.settings.is_async {
+                    return it.left().is_empty();
                 }
                 let durable = Server {
                     term: i.term,
@@ -153,34 +130,16 @@ pub(super) const ALL: &[TransitionProperty] = &[
                     commit: i.commit,
                     log: i.log.clone(),
                     configuration: i.configuration,
-                    ..Server::initial(&cluster.settings, i.id)
+                    ..Server::initial(it.settings, i.id)
                 };
-                *next == durable && after.network == before.network
+                *next == durable && it.left().is_empty()
             })
         },
-        antecedent: |_, before, action, after| restarted(before, action, after).is_some(),
+        antecedent: |it| restarted(it).is_some(),
     },
 ];
 
 type Move<'a> = (&'a Server, &'a Server);
-
-/// The server that moves, before and after.
-pub(super) fn moved<'a>(
-    before: &'a ClusterState,
-    action: &Action,
-    after: &'a ClusterState,
-) -> Option<Move<'a>> {
-    let slot = before.target(*action)?.slot();
-    Some((&before.servers[slot], &after.servers[slot]))
-}
-
-/// The message that is delivered.
-pub(super) fn delivered<'a>(before: &'a ClusterState, action: &Action) -> Option<&'a Message> {
-    match action {
-        Action::Deliver(position) => Some(before.message(*position)),
-        _ => None,
-    }
-}
 
 pub(super) fn is_vote_request(m: &Message) -> bool {
     matches!(
@@ -216,74 +175,45 @@ pub(super) fn is_crash(i: &Server, action: &Action) -> bool {
     i.storage.is_some() && restarts
 }
 
-/// The server that moves, unless it crashes and may lose something.
-fn goes_on<'a>(
-    before: &'a ClusterState,
-    action: &Action,
-    after: &'a ClusterState,
-) -> Option<Move<'a>> {
-    moved(before, action, after).filter(|(i, _)| !is_crash(i, action))
+/// The server before and after, unless it crashes and may lose something.
+fn goes_on<'a>(it: &ServerStep<'a>) -> Option<Move<'a>> {
+    it.moved().filter(|(i, _)| !is_crash(i, &it.action))
 }
 
-fn still_leads<'a>(
-    before: &'a ClusterState,
-    action: &Action,
-    after: &'a ClusterState,
-) -> Option<Move<'a>> {
-    moved(before, action, after).filter(|(i, next)| {
+fn still_leads<'a>(it: &ServerStep<'a>) -> Option<Move<'a>> {
+    it.moved().filter(|(i, next)| {
         i.role == Role::Leader && next.role == Role::Leader && i.term == next.term
     })
 }
 
-pub(super) fn commits_as_leader<'a>(
-    before: &'a ClusterState,
-    action: &Action,
-    after: &'a ClusterState,
-) -> Option<Move<'a>> {
-    moved(before, action, after)
-        .filter(|(i, next)| next.role == Role::Leader && next.commit > i.commit)
+pub(super) fn commits_as_leader<'a>(it: &ServerStep<'a>) -> Option<Move<'a>> {
+    let commits = |(i, next): &Move<'a>| next.role == Role::Leader && next.commit > i.commit;
+    it.moved().filter(commits)
 }
 
 /// A server that asks for pre-votes, or is asked for one. Alone in its configuration, a server wins at once.
-fn moves_by_pre_vote<'a>(
-    cluster: &Cluster,
-    before: &'a ClusterState,
-    action: &Action,
-    after: &'a ClusterState,
-) -> Option<Move<'a>> {
-    let alone = before
-        .target(*action)
-        .is_some_and(|id| before.servers[id.slot()].is_alone());
-    let starts = matches!(action, Action::Timeout(_)) && cluster.settings.pre_vote && !alone;
-    let asked =
-        delivered(before, action).is_some_and(|m| matches!(m.body, Body::RequestPreVote { .. }));
-    moved(before, action, after).filter(|_| starts || asked)
+fn moves_by_pre_vote<'a>(it: &ServerStep<'a>) -> Option<Move<'a>> {
+    let times_out = matches!(it.action, Action::Timeout(_));
+    let starts = times_out && it.settings.pre_vote && !it.i.is_alone();
+    let asks = |m: &Message| matches!(m.body, Body::RequestPreVote { .. });
+    it.moved()
+        .filter(|_| starts || it.delivered.is_some_and(asks))
 }
 
 /// A server in the lease of a leader, or the leader itself, that is asked for a (pre-)vote of a higher
 /// term.
-pub(super) fn asked_in_lease<'a>(
-    cluster: &Cluster,
-    before: &'a ClusterState,
-    action: &Action,
-    after: &'a ClusterState,
-) -> Option<Move<'a>> {
-    let m = delivered(before, action).filter(|m| respects_lease(m))?;
-    moved(before, action, after).filter(|(i, _)| {
-        let leads = cluster.settings.check_quorum && i.role == Role::Leader;
+pub(super) fn asked_in_lease<'a>(it: &ServerStep<'a>) -> Option<Move<'a>> {
+    let m = it.delivered.filter(|m| respects_lease(m))?;
+    it.moved().filter(|(i, _)| {
+        let leads = it.settings.check_quorum && i.role == Role::Leader;
         m.term > i.term && (i.lease || leads)
     })
 }
 
 /// A leader at its quorum check that has heard from too few.
-pub(super) fn finds_no_quorum<'a>(
-    cluster: &Cluster,
-    before: &'a ClusterState,
-    action: &Action,
-    after: &'a ClusterState,
-) -> Option<Move<'a>> {
-    let checks = matches!(action, Action::CheckQuorum(_)) && cluster.settings.check_quorum;
-    moved(before, action, after).filter(|(i, _)| {
+pub(super) fn finds_no_quorum<'a>(it: &ServerStep<'a>) -> Option<Move<'a>> {
+    let checks = matches!(it.action, Action::CheckQuorum(_)) && it.settings.check_quorum;
+    it.moved().filter(|(i, _)| {
         checks && i.role == Role::Leader && !is_quorum(i.configuration, heard_from(i))
     })
 }
@@ -297,11 +227,6 @@ pub(super) fn heard_from(i: &Server) -> IdSet {
     heard
 }
 
-fn restarted<'a>(
-    before: &'a ClusterState,
-    action: &Action,
-    after: &'a ClusterState,
-) -> Option<Move<'a>> {
-    moved(before, action, after)
-        .filter(|_| matches!(action, Action::Restart(_) | Action::RestartKeeping(..)))
+fn restarted<'a>(it: &ServerStep<'a>) -> Option<Move<'a>> {
+    it.moved().filter(|_| it.restarts())
 }

@@ -137,8 +137,8 @@ impl NamedProperty {
         }
         let (before, action, after) = taken.states(settings)?;
         Some(match self {
-            NamedProperty::State(property) => (property.holds)(&cluster, &after),
-            NamedProperty::Step(property) => (property.holds)(&cluster, &before, &action, &after),
+            NamedProperty::State(property) => property.holds(&cluster, &after),
+            NamedProperty::Step(property) => property.holds(&cluster, &before, &action, &after),
         })
     }
 }

@@ -1,8 +1,8 @@
 //! Witnesses: things that must happen somewhere, or the properties were hardly put to the test.
 
-use super::step::{asked_in_lease, commits_as_leader, delivered, finds_no_quorum, moved};
-use super::{OnState, OnStep, Reached, Witness};
-use crate::cluster::{Action, ClusterState};
+use super::step::{asked_in_lease, commits_as_leader, finds_no_quorum};
+use super::{OnState, OnStep, Reached, ServerStep, Standing, Witness};
+use crate::cluster::Action;
 use crate::ids::IdSet;
 use crate::message::{Body, Entry, Message, Position};
 use crate::server::{Flow, Progress, Server};
@@ -69,8 +69,8 @@ pub(super) const ALL: &[Witness] = &[
         "conflict_repaired_reachable",
         "an entry that a leader appended is overwritten by a later leader: the log conflict is repaired",
         "votes",
-        |_, before, action, after| {
-            moved(before, action, after).is_some_and(|(i, next)| {
+        |it| {
+            it.moved().is_some_and(|(i, next)| {
                 (1..=i.log.last_index()).any(|index| i.log.entry(index) != next.log.entry(index))
             })
         },
@@ -79,20 +79,19 @@ pub(super) const ALL: &[Witness] = &[
         "refused_by_lease_reachable",
         "a pre-vote request is ignored because the lease of a leader is live",
         "pair",
-        |cluster, before, action, after| {
+        |it| {
             let asks = |m: &Message| matches!(m.body, Body::RequestPreVote { .. });
-            delivered(before, action).is_some_and(asks)
-                && asked_in_lease(cluster, before, action, after).is_some_and(|(i, _)| i.lease)
+            it.delivered.is_some_and(asks) && asked_in_lease(it).is_some_and(|(i, _)| i.lease)
         },
     ),
     on_step(
         "granted_after_lease_expired_reachable",
         "a follower whose lease has expired votes against the leader that it knows",
         "lease",
-        |cluster, before, action, after| {
-            moved(before, action, after).is_some_and(|(i, next)| {
+        |it| {
+            it.moved().is_some_and(|(i, next)| {
                 let knew_leader = i.role == Role::Follower && i.leader.is_some() && !i.lease;
-                cluster.settings.check_quorum
+                it.settings.check_quorum
                     && knew_leader
                     && next.term > i.term
                     && next.vote.is_some()
@@ -104,31 +103,29 @@ pub(super) const ALL: &[Witness] = &[
         "stepped_down_by_check_quorum_reachable",
         "a leader that hears from no majority steps down",
         "smoke",
-        |cluster, before, action, after| {
-            finds_no_quorum(cluster, before, action, after)
-                .is_some_and(|(_, next)| next.role == Role::Follower)
-        },
+        |it| finds_no_quorum(it).is_some_and(|(_, next)| next.role == Role::Follower),
     ),
     on_step(
         "survived_check_quorum_reachable",
         "a leader passes a quorum check because a majority has answered",
         "smoke",
-        |cluster, before, action, after| {
-            matches!(action, Action::CheckQuorum(_))
-                && moved(before, action, after).is_some_and(|(i, next)| {
+        |it| {
+            matches!(it.action, Action::CheckQuorum(_))
+                && it.moved().is_some_and(|(i, next)| {
                     i.role == Role::Leader && next.role == Role::Leader && i != next
                 })
-                && finds_no_quorum(cluster, before, action, after).is_none()
+                && finds_no_quorum(it).is_none()
         },
     ),
     on_step(
         "deposed_by_empty_acknowledgement_reachable",
         "a stale leader learns of a higher term from the empty acknowledgement of its append",
         "votes",
-        |_, before, action, after| {
-            delivered(before, action)
+        |it| {
+            it.delivered
                 .is_some_and(|m| m.body == Body::AppendEntriesAccepted { index: 0 })
-                && moved(before, action, after)
+                && it
+                    .moved()
                     .is_some_and(|(i, next)| i.role == Role::Leader && next.term > i.term)
         },
     ),
@@ -136,17 +133,15 @@ pub(super) const ALL: &[Witness] = &[
         "vote_repeated_reachable",
         "a vote is granted again to the candidate that already has it",
         "window",
-        |_, before, action, after| {
+        |it| {
             let asks = |m: &&Message| matches!(m.body, Body::RequestVote { .. });
-            delivered(before, action).filter(asks).is_some_and(|m| {
-                moved(before, action, after)
+            it.delivered.filter(asks).is_some_and(|m| {
+                it.moved()
                     .is_some_and(|(i, _)| i.term == m.term && i.vote == Some(m.from))
-                    && answered(
-                        before,
-                        after,
-                        m,
-                        &Body::RequestVoteResponse { granted: true },
-                    )
+                    && it.left().iter().any(|a| {
+                        let granted = Body::RequestVoteResponse { granted: true };
+                        a.to == m.from && a.body == granted
+                    })
             })
         },
     ),
@@ -154,13 +149,11 @@ pub(super) const ALL: &[Witness] = &[
         "vote_refused_by_log_reachable",
         "a vote is refused because the candidate's log is behind",
         "votes",
-        |_, before, action, after| {
-            delivered(before, action).is_some_and(|m| match m.body {
-                Body::RequestVote { last, .. } => {
-                    moved(before, action, after).is_some_and(|(i, next)| {
-                        last < i.log.last() && m.term > i.term && next.vote.is_none()
-                    })
-                }
+        |it| {
+            it.delivered.is_some_and(|m| match m.body {
+                Body::RequestVote { last, .. } => it.moved().is_some_and(|(i, next)| {
+                    last < i.log.last() && m.term > i.term && next.vote.is_none()
+                }),
                 _ => false,
             })
         },
@@ -169,8 +162,8 @@ pub(super) const ALL: &[Witness] = &[
         "voted_as_pre_candidate_reachable",
         "a pre-candidate gives its real vote to another server",
         "votes",
-        |_, before, action, after| {
-            moved(before, action, after).is_some_and(|(i, next)| {
+        |it| {
+            it.moved().is_some_and(|(i, next)| {
                 i.role == Role::PreCandidate
                     && next.role == Role::PreCandidate
                     && i.vote != next.vote
@@ -181,10 +174,10 @@ pub(super) const ALL: &[Witness] = &[
         "late_pre_vote_counted_reachable",
         "a pre-vote granted for an earlier round counts in a later round of the same term",
         "pair",
-        |_, before, action, after| {
+        |it| {
             let grants = |m: &&Message| m.body == Body::RequestPreVoteResponse { granted: true };
-            delivered(before, action).filter(grants).is_some_and(|m| {
-                moved(before, action, after).is_some_and(|(i, next)| {
+            it.delivered.filter(grants).is_some_and(|m| {
+                it.moved().is_some_and(|(i, next)| {
                     i.role == Role::PreCandidate && m.term == i.term && i != next
                 })
             })
@@ -194,26 +187,27 @@ pub(super) const ALL: &[Witness] = &[
         "leader_restarted_reachable",
         "a leader crashes and comes back as a follower",
         "pair",
-        |_, before, action, after| {
-            matches!(action, Action::Restart(_))
-                && moved(before, action, after).is_some_and(|(i, _)| i.role == Role::Leader)
+        |it| {
+            matches!(it.action, Action::Restart(_))
+                && it.moved().is_some_and(|(i, _)| i.role == Role::Leader)
         },
     ),
     on_step(
         "committed_by_heartbeat_reachable",
         "a follower learns of a commit from a heartbeat",
         "smoke",
-        |_, before, action, after| {
-            delivered(before, action).is_some_and(|m| matches!(m.body, Body::Heartbeat { .. }))
-                && moved(before, action, after).is_some_and(|(i, next)| next.commit > i.commit)
+        |it| {
+            it.delivered
+                .is_some_and(|m| matches!(m.body, Body::Heartbeat { .. }))
+                && it.moved().is_some_and(|(i, next)| next.commit > i.commit)
         },
     ),
     on_step(
         "old_term_committed_reachable",
         "a leader commits an entry of an older term, only together with one of its own",
         "votes",
-        |_, before, action, after| {
-            commits_as_leader(before, action, after).is_some_and(|(i, next)| {
+        |it| {
+            commits_as_leader(it).is_some_and(|(i, next)| {
                 (i.commit + 1..=next.commit).any(|index| next.log.term_at(index) != Some(next.term))
             })
         },
@@ -222,18 +216,16 @@ pub(super) const ALL: &[Witness] = &[
         "follower_hint_reachable",
         "a follower that refuses an append passes over an entry of its own whose term is too new",
         "conflict",
-        |_, before, action, after| {
-            delivered(before, action).is_some_and(|m| match m.body {
-                Body::AppendEntries { prev, .. } => {
-                    moved(before, action, after).is_some_and(|(i, next)| {
-                        let upper = prev.index.min(i.log.last_index());
-                        m.term >= i.term
-                            && i.role != Role::Leader
-                            && prev.index >= i.commit
-                            && !i.log.matches(prev)
-                            && next.log.find_conflict_by_term(upper, prev.term).index < upper
-                    })
-                }
+        |it| {
+            it.delivered.is_some_and(|m| match m.body {
+                Body::AppendEntries { prev, .. } => it.moved().is_some_and(|(i, next)| {
+                    let upper = prev.index.min(i.log.last_index());
+                    m.term >= i.term
+                        && i.role != Role::Leader
+                        && prev.index >= i.commit
+                        && !i.log.matches(prev)
+                        && next.log.find_conflict_by_term(upper, prev.term).index < upper
+                }),
                 _ => false,
             })
         },
@@ -242,17 +234,16 @@ pub(super) const ALL: &[Witness] = &[
         "leader_hint_reachable",
         "a leader whose append was refused passes over an entry of its own whose term is too new",
         "conflict",
-        |_, before, action, after| {
-            delivered(before, action).is_some_and(|m| match m.body {
-                Body::AppendEntriesRejected { hint, .. } => moved(before, action, after)
-                    .is_some_and(|(i, next)| {
-                        let probe = i.log.find_conflict_by_term(hint.index, hint.term).index;
-                        let next_of = |i: &Server| i.peer(m.from).map(|peer| peer.next);
-                        hint.term > 0
-                            && probe < hint.index
-                            && next.role == Role::Leader
-                            && next_of(next) < next_of(i)
-                    }),
+        |it| {
+            it.delivered.is_some_and(|m| match m.body {
+                Body::AppendEntriesRejected { hint, .. } => it.moved().is_some_and(|(i, next)| {
+                    let probe = i.log.find_conflict_by_term(hint.index, hint.term).index;
+                    let next_of = |i: &Server| i.peer(m.from).map(|peer| peer.next);
+                    hint.term > 0
+                        && probe < hint.index
+                        && next.role == Role::Leader
+                        && next_of(next) < next_of(i)
+                }),
                 _ => false,
             })
         },
@@ -261,13 +252,13 @@ pub(super) const ALL: &[Witness] = &[
         "full_window_probed_reachable",
         "a heartbeat response makes a leader send an empty append to a peer whose window is full",
         "window",
-        |cluster, before, action, after| {
-            delivered(before, action).is_some_and(|m| {
+        |it| {
+            it.delivered.is_some_and(|m| {
                 matches!(m.body, Body::HeartbeatResponse { .. })
-                    && after.network.len() == before.network.len()
-                    && moved(before, action, after).is_some_and(|(i, _)| {
+                    && it.left().len() == 1
+                    && it.moved().is_some_and(|(i, _)| {
                         i.peer(m.from)
-                            .is_some_and(|peer| peer.is_full(cluster.settings.max_inflight))
+                            .is_some_and(|peer| peer.is_full(it.settings.max_inflight))
                     })
             })
         },
@@ -276,10 +267,10 @@ pub(super) const ALL: &[Witness] = &[
         "window_freed_reachable",
         "an acknowledgement makes room in a full window",
         "window",
-        |cluster, before, action, after| {
-            let max_inflight = cluster.settings.max_inflight;
-            delivered(before, action).is_some_and(|m| {
-                moved(before, action, after).is_some_and(|(i, next)| {
+        |it| {
+            let max_inflight = it.settings.max_inflight;
+            it.delivered.is_some_and(|m| {
+                it.moved().is_some_and(|(i, next)| {
                     let full = |i: &Server| i.peer(m.from).map(|peer| peer.is_full(max_inflight));
                     full(i) == Some(true)
                         && full(next) == Some(false)
@@ -294,9 +285,9 @@ pub(super) const ALL: &[Witness] = &[
         "transferee_campaigns_reachable",
         "a follower campaigns because its leader hands over to it",
         "transfer-lease",
-        |_, before, action, after| {
-            is_told(before, action)
-                && moved(before, action, after).is_some_and(|(i, next)| {
+        |it| {
+            is_told(it)
+                && it.moved().is_some_and(|(i, next)| {
                     i.role == Role::Follower && next.role == Role::Candidate
                 })
         },
@@ -305,10 +296,10 @@ pub(super) const ALL: &[Witness] = &[
         "told_too_late_reachable",
         "a server that campaigns already is told to campaign by the leader of its term",
         "transfer",
-        |_, before, action, after| {
-            is_told(before, action)
-                && moved(before, action, after).is_some_and(|(i, next)| {
-                    delivered(before, action).is_some_and(|m| m.term == i.term)
+        |it| {
+            is_told(it)
+                && it.moved().is_some_and(|(i, next)| {
+                    it.delivered.is_some_and(|m| m.term == i.term)
                         && i.role == Role::PreCandidate
                         && i == next
                 })
@@ -318,18 +309,18 @@ pub(super) const ALL: &[Witness] = &[
         "brought_up_to_date_reachable",
         "a transferee that was behind acknowledges the last entry, and is told to campaign",
         "transfer-lease",
-        |_, before, action, after| {
-            delivered(before, action)
+        |it| {
+            it.delivered
                 .is_some_and(|m| matches!(m.body, Body::AppendEntriesAccepted { .. }))
-                && orders(after) > orders(before)
+                && it.left().iter().any(|m| m.body == Body::TimeoutNow)
         },
     ),
     on_step(
         "transfer_replaced_reachable",
         "a leader that hands over to one server is asked to hand over to another",
         "transfer",
-        |_, before, action, after| {
-            moved(before, action, after).is_some_and(|(i, next)| {
+        |it| {
+            it.moved().is_some_and(|(i, next)| {
                 i.transferee.is_some()
                     && next.transferee.is_some()
                     && i.transferee != next.transferee
@@ -340,9 +331,9 @@ pub(super) const ALL: &[Witness] = &[
         "given_up_too_late_reachable",
         "a leader gives a transfer up although it has told the transferee to campaign",
         "transfer-lease",
-        |_, before, action, after| {
-            matches!(action, Action::CheckQuorum(_))
-                && moved(before, action, after).is_some_and(|(i, next)| {
+        |it| {
+            matches!(it.action, Action::CheckQuorum(_))
+                && it.moved().is_some_and(|(i, next)| {
                     let peer = i.transferee.and_then(|to| i.peer(to));
                     next.role == Role::Leader
                         && peer.is_some_and(|peer| peer.matched == i.log.last_index())
@@ -353,10 +344,11 @@ pub(super) const ALL: &[Witness] = &[
         "voted_past_lease_reachable",
         "a follower in the lease of its leader votes for the server that the leader hands over to",
         "transfer-lease",
-        |_, before, action, after| {
-            delivered(before, action).is_some_and(|m| {
+        |it| {
+            it.delivered.is_some_and(|m| {
                 matches!(m.body, Body::RequestVote { transfer: true, .. })
-                    && moved(before, action, after)
+                    && it
+                        .moved()
                         .is_some_and(|(i, next)| i.lease && next.vote == Some(m.from))
             })
         },
@@ -365,17 +357,16 @@ pub(super) const ALL: &[Witness] = &[
         "forgotten_in_lease_reachable",
         "a follower forgets a leader whose lease is live",
         "forget",
-        |_, before, action, after| {
-            matches!(action, Action::ForgetLeader(_))
-                && moved(before, action, after).is_some_and(|(i, _)| i.lease)
+        |it| {
+            matches!(it.action, Action::ForgetLeader(_)) && it.moved().is_some_and(|(i, _)| i.lease)
         },
     ),
     on_step(
         "voted_after_forgetting_reachable",
         "a follower that has an entry of its leader, but knows it no longer, votes for another server",
         "forget",
-        |_, before, action, after| {
-            moved(before, action, after).is_some_and(|(i, next)| {
+        |it| {
+            it.moved().is_some_and(|(i, next)| {
                 let forgot =
                     i.leader.is_none() && i.log.last().term == i.term && i.vote != Some(i.id);
                 i.role == Role::Follower && forgot && next.term > i.term && next.vote.is_some()
@@ -386,19 +377,16 @@ pub(super) const ALL: &[Witness] = &[
         "forwarded_proposal_appended_reachable",
         "a leader appends what a follower has forwarded",
         "forward",
-        |_, before, action, after| {
-            is_forwarded(before, action)
-                && moved(before, action, after).is_some_and(|(i, next)| i.log != next.log)
-        },
+        |it| is_forwarded(it) && it.moved().is_some_and(|(i, next)| i.log != next.log),
     ),
     on_step(
         "uncommitted_limit_met_reachable",
         "a leader refuses what a follower has forwarded, because too much is uncommitted",
         "forward",
-        |cluster, before, action, after| {
-            is_forwarded(before, action)
-                && moved(before, action, after).is_some_and(|(i, next)| {
-                    i.transferee.is_none() && !i.has_room_for(&cluster.settings, 1) && i == next
+        |it| {
+            is_forwarded(it)
+                && it.moved().is_some_and(|(i, next)| {
+                    i.transferee.is_none() && !i.has_room_for(it.settings, 1) && i == next
                 })
         },
     ),
@@ -406,9 +394,9 @@ pub(super) const ALL: &[Witness] = &[
         "snapshot_installed_reachable",
         "a follower replaces its log by a snapshot",
         "snapshot",
-        |_, before, action, after| {
-            snapshot_of(before, action).is_some_and(|last| {
-                moved(before, action, after).is_some_and(|(i, next)| {
+        |it| {
+            snapshot_of(it).is_some_and(|last| {
+                it.moved().is_some_and(|(i, next)| {
                     i.log.snapshot() != last && next.log.snapshot() == last
                 })
             })
@@ -418,9 +406,9 @@ pub(super) const ALL: &[Witness] = &[
         "conflicting_log_replaced_reachable",
         "a snapshot replaces a log that has other entries where it ends",
         "snapshot-conflict",
-        |_, before, action, after| {
-            snapshot_of(before, action).is_some_and(|last| {
-                moved(before, action, after).is_some_and(|(i, next)| {
+        |it| {
+            snapshot_of(it).is_some_and(|last| {
+                it.moved().is_some_and(|(i, next)| {
                     i.log.last_index() >= last.index && i.log.snapshot() != next.log.snapshot()
                 })
             })
@@ -430,9 +418,9 @@ pub(super) const ALL: &[Witness] = &[
         "longer_log_kept_reachable",
         "a snapshot ends within a log that has its last entry, and the log is kept",
         "snapshot-longer",
-        |_, before, action, after| {
-            snapshot_of(before, action).is_some_and(|last| {
-                moved(before, action, after).is_some_and(|(i, next)| {
+        |it| {
+            snapshot_of(it).is_some_and(|last| {
+                it.moved().is_some_and(|(i, next)| {
                     next.commit == last.index
                         && i.commit < last.index
                         && i.log.last_index() > last.index
@@ -453,9 +441,9 @@ pub(super) const ALL: &[Witness] = &[
         "restarted_from_snapshot_reachable",
         "a server comes back from a snapshot and the entries behind it",
         "snapshot-restart",
-        |_, before, action, after| {
-            matches!(action, Action::Restart(_))
-                && moved(before, action, after).is_some_and(|(_, next)| {
+        |it| {
+            matches!(it.action, Action::Restart(_))
+                && it.moved().is_some_and(|(_, next)| {
                     let snapshot = next.log.snapshot().index;
                     snapshot > 0 && next.log.last_index() > snapshot
                 })
@@ -491,12 +479,12 @@ pub(super) const fn on_step(
     }
 }
 
-fn leaders(state: &ClusterState) -> impl Iterator<Item = &Server> {
+fn leaders(state: Standing<'_>) -> impl Iterator<Item = &Server> {
     state.servers.iter().filter(|i| i.role == Role::Leader)
 }
 
 /// The progress of peers, as leaders know it.
-fn peers(state: &ClusterState) -> impl Iterator<Item = &Progress> {
+fn peers(state: Standing<'_>) -> impl Iterator<Item = &Progress> {
     leaders(state).flat_map(|i| i.peers.iter().flat_map(|peers| peers.iter()))
 }
 
@@ -505,36 +493,20 @@ fn is_value(entry: Option<Entry>) -> bool {
 }
 
 /// Whether a server is told to campaign.
-fn is_told(before: &ClusterState, action: &Action) -> bool {
-    delivered(before, action).is_some_and(|m| m.body == Body::TimeoutNow)
-}
-
-/// How many messages that tell a server to campaign are on their way.
-fn orders(state: &ClusterState) -> usize {
-    let orders = state.network.iter().filter(|m| m.body == Body::TimeoutNow);
-    orders.count()
+fn is_told(it: &ServerStep<'_>) -> bool {
+    it.delivered.is_some_and(|m| m.body == Body::TimeoutNow)
 }
 
 /// Whether a leader is handed a proposal that a follower has forwarded.
-fn is_forwarded(before: &ClusterState, action: &Action) -> bool {
-    delivered(before, action).is_some_and(|m| {
-        matches!(m.body, Body::Propose { .. }) && before.servers[m.to.slot()].role == Role::Leader
-    })
+fn is_forwarded(it: &ServerStep<'_>) -> bool {
+    let forwards = |m: &Message| matches!(m.body, Body::Propose { .. });
+    it.delivered.is_some_and(forwards) && it.i.role == Role::Leader
 }
 
 /// The last entry of the snapshot that is delivered.
-fn snapshot_of(before: &ClusterState, action: &Action) -> Option<Position> {
-    match delivered(before, action)?.body {
+fn snapshot_of(it: &ServerStep<'_>) -> Option<Position> {
+    match it.delivered?.body {
         Body::InstallSnapshot { last, .. } => Some(last),
         _ => None,
     }
-}
-
-/// Whether the delivery of `m` put that answer on the network.
-fn answered(before: &ClusterState, after: &ClusterState, m: &Message, body: &Body) -> bool {
-    let count = |state: &ClusterState| {
-        let is_answer = |a: &&Message| a.from == m.to && a.to == m.from && a.body == *body;
-        state.network.iter().filter(is_answer).count()
-    };
-    count(after) > count(before)
 }

@@ -1,6 +1,5 @@
 //! The steps that threads publish to each other.
 
-use super::memo::Effect;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -16,6 +15,41 @@ pub(super) enum Input {
     Parametric(usize, u32),
     /// The delivery of the message with this id.
     Delivery(u32),
+}
+
+/// What can be said of a step wherever it is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Context {
+    /// The server may not be in the state it is in now: every state is beyond the bound.
+    Beyond,
+    /// It was beyond the bound where it was executed, so that no property was evaluated.
+    Unevaluated,
+    /// The properties of steps were evaluated.
+    Evaluated,
+}
+
+/// The effect of an input at a server.
+#[derive(Clone, Copy)]
+pub(super) struct Effect {
+    /// What the sum of the hashes of the components grows by, but for those of history and budgets.
+    pub change: u128,
+    /// The server afterwards.
+    pub server: u32,
+    /// What coverage counts of it.
+    pub class: u32,
+    /// The message that it sent, if it is one, or where those that it sent begin among all sent.
+    pub sent: u32,
+    pub sent_len: u16,
+    pub context: Context,
+    /// Whether the history has something to remember.
+    pub recorded: bool,
+}
+
+impl Effect {
+    /// The number of messages that the server sent.
+    pub fn sent_len(&self) -> usize {
+        usize::from(self.sent_len)
+    }
 }
 
 /// The steps that any thread executed. A *place* is a position here: it means the same step in all threads.

@@ -1,12 +1,11 @@
 //! The successor generator of one state: what its actions lead to, looked up.
 
 use super::collapsed::{Tables, View};
-use super::log::Input;
+use super::keys::{COPIES, NO_MESSAGE, PARAMETRIC, fingerprint};
+use super::log::{Context, Input};
 use super::machines::{Event, Machines, Shape};
-use super::memo::{Context, Memo, UNKNOWN};
-use super::{COPIES, NO_MESSAGE, PARAMETRIC, fingerprint};
-use crate::steps::Steps;
-use crate::traits::Lookup;
+use super::memo::{Memo, UNKNOWN};
+use crate::steps::{Lookup, Steps};
 
 /// A state, and what is needed to tell what its actions lead to.
 pub(super) struct Lookups<'q, M: Machines> {

@@ -196,6 +196,13 @@ impl KindSet {
     }
 }
 
+impl FromIterator<usize> for KindSet {
+    fn from_iter<I: IntoIterator<Item = usize>>(kinds: I) -> Self {
+        let kinds = kinds.into_iter();
+        kinds.fold(KindSet::EMPTY, |set, kind| set.with(kind, true))
+    }
+}
+
 /// Facts of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServerFacts {

@@ -3,51 +3,16 @@
 //! Every thread has tables of its own, for it looks things up all the time. What is new in them goes into
 //! a log that all share ([`Log`]), and a thread that does not know a step reads on in the log first.
 
-use super::MAX_SERVERS;
 use super::collapsed::Tables;
 use super::interner::Interner;
-use super::log::{Entry, Input, Log, Published};
+use super::keys::MAX_SERVERS;
+use super::log::{Context, Effect, Entry, Input, Log, Published};
 use super::machines::{Happened, Machines};
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
 
 /// In place of a step: none has been executed.
 pub(super) const UNKNOWN: u32 = u32::MAX;
-
-/// What can be said of a step wherever it is taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Context {
-    /// The server may not be in the state it is in now: every state is beyond the bound.
-    Beyond,
-    /// It was beyond the bound where it was executed, so that no property was evaluated.
-    Unevaluated,
-    /// The properties of steps were evaluated.
-    Evaluated,
-}
-
-/// The effect of an input at a server.
-#[derive(Clone, Copy)]
-pub(super) struct Effect {
-    /// What the sum of the hashes of the components grows by, but for those of history and budgets.
-    pub change: u128,
-    /// The server afterwards.
-    pub server: u32,
-    /// What coverage counts of it.
-    pub class: u32,
-    /// The message that it sent, if it is one, or where those that it sent begin among all sent.
-    sent: u32,
-    sent_len: u16,
-    pub context: Context,
-    /// Whether the history has something to remember.
-    pub recorded: bool,
-}
-
-impl Effect {
-    /// The number of messages that the server sent.
-    pub fn sent_len(&self) -> usize {
-        usize::from(self.sent_len)
-    }
-}
 
 /// What a step is, apart from where it is taken.
 pub(super) struct Step<'m> {

@@ -17,6 +17,7 @@
 mod collapsed;
 mod footprint;
 mod interner;
+mod keys;
 mod log;
 mod lookup;
 mod machines;
@@ -29,25 +30,24 @@ mod verdict_cache;
 pub use collapsed::{Collapsed, Tables, View};
 pub use footprint::{Dependent, Footprint, check_independence};
 pub use interner::Interner;
+pub use keys::MAX_SERVERS;
 pub use machines::{
     Component, Components, Event, Happened, KindSet, Machines, MessageFacts, Replacement,
     ServerFacts, Shape,
 };
 
 use crate::frontier::{Packed, States};
-use crate::steps::{Reached, Steps};
-use crate::traits::{Collapse, Lookup, SuccessorKey};
+use crate::steps::{Lookup, Reached, Steps, SuccessorKey};
+use crate::traits::Collapse;
 use collapsed::Block;
-use log::Input;
+use keys::{COPIES, PARAMETRIC, fingerprint};
+use log::{Context, Input};
 use lookup::Lookups;
 use machines::{put_number, take_number};
-use memo::{Context, Memo, Step, UNKNOWN};
+use memo::{Memo, Step, UNKNOWN};
 use sleep::Builder;
 use std::sync::Arc;
 use verdict_cache::VerdictCache;
-
-/// The most servers of a cluster: sleep sets have a bit for each.
-pub const MAX_SERVERS: usize = 5;
 
 /// Exact symmetry of collapsed states. What a thread knows of it is its own.
 pub trait Canonical<M: Machines>: Send {
@@ -100,13 +100,6 @@ pub struct Generator<'a, M: Machines> {
 
 /// Parameters from this one on have no bit in [`Generator::probed`]: their probes are evaluated in every state.
 const MAX_PARAMETER: u32 = 64;
-
-/// In the first place of a successor key: it is about copies of a message. Otherwise that is the step.
-const COPIES: u32 = u32::MAX;
-/// In the last place of a successor key that is a step: no message is delivered.
-const NO_MESSAGE: u32 = u32::MAX;
-/// The same, and the input has a parameter.
-const PARAMETRIC: u32 = u32::MAX - 1;
 
 /// Makes `to` what `key` leads to from `from`.
 fn follow<M: Machines>(
@@ -401,18 +394,6 @@ pub fn incremental_hash<M: Machines>(model: &M, state: &M::State) -> u128 {
     let others =
         interner::hash(components.history).wrapping_add(interner::hash(components.budgets));
     servers.chain(messages).fold(others, u128::wrapping_add)
-}
-
-/// 64 bits of the sum of the parts' hashes, all of which count.
-fn fingerprint(sum: u128) -> u64 {
-    // A product of both halves, folded: additions of the same difference to different sums have
-    // nothing in common afterwards.
-    let low = sum as u64 ^ 0x9e37_79b9_7f4a_7c15;
-    let high = (sum >> 64) as u64 ^ 0xd1b5_4a32_d192_ed03;
-    let product = u128::from(low) * u128::from(high);
-    (product as u64 ^ (product >> 64) as u64)
-        .wrapping_add(low)
-        .min(u64::MAX - 1)
 }
 
 impl<'a, M: Machines> Collapse<'a, M> for Generator<'a, M> {

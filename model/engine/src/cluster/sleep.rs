@@ -17,7 +17,7 @@
 //! budget: so what is not counted puts nothing to sleep. Whether *q* is within the bound is a matter of the
 //! messages in flight in *p*, which are noted down too.
 
-use super::MAX_SERVERS;
+use super::keys::MAX_SERVERS;
 
 /// The sleep set of a state, in 16 bits.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Terms, roles, campaigns and leases (paper, sections 5.1 and 5.2; thesis, sections 4.2.3, 6.2 and 9.6).
 
 use super::membership::makes_up_for_transfer;
-use super::{Applied, TransitionProperty, always, rule};
+use super::{ServerStep, TransitionProperty, always, rule};
 use crate::cluster::Action;
 use crate::configuration::ConfChange;
 use crate::message::{Body, Entry, Message, Payload};
@@ -16,7 +16,7 @@ pub(super) const ALL: &[TransitionProperty] = &[
         "\"if RPC request or response contains term T > currentTerm: set currentTerm = T, convert to \
          follower\" (paper, figure 2); a pre-vote request and its grant only ask for a term (thesis, \
          section 9.6), and a lease lets a vote request pass by (thesis, section 4.2.3)",
-        sees_higher_term => |it: &Applied<'_>| {
+        sees_higher_term => |it: &ServerStep<'_>| {
             let term = it.message.map_or(0, |m| m.term);
             it.next.term == term && it.next.role == Role::Follower
         }
@@ -25,7 +25,7 @@ pub(super) const ALL: &[TransitionProperty] = &[
         "stale_term_step",
         "\"if a server receives a request with a stale term number, it rejects the request\" (paper, \
          section 5.1), and a stale response counts for nothing",
-        sees_stale_term => |it: &Applied<'_>| it.only_answers()
+        sees_stale_term => |it: &ServerStep<'_>| it.only_answers()
     ),
     rule!(
         "stale_sender_told_step",
@@ -76,7 +76,7 @@ pub(super) const ALL: &[TransitionProperty] = &[
         "active_leader_stays_step",
         "a leader that a majority has answered goes on leading after a quorum check, which begins anew \
          (thesis, section 6.2); without CheckQuorum there is none",
-        finds_quorum => |it: &Applied<'_>| {
+        finds_quorum => |it: &ServerStep<'_>| {
             let mut peers = it.others().filter_map(|j| it.next.peer(j));
             let anew = !it.settings.check_quorum || peers.all(|peer| !peer.recent_active);
             it.still_leads() && anew && (it.sends([]) || makes_up_for_transfer(it))
@@ -84,7 +84,7 @@ pub(super) const ALL: &[TransitionProperty] = &[
     ),
 ];
 
-fn sees_higher_term(it: &Applied<'_>) -> bool {
+fn sees_higher_term(it: &ServerStep<'_>) -> bool {
     it.message.is_some_and(|m| {
         let only_asks = matches!(
             m.body,
@@ -96,12 +96,12 @@ fn sees_higher_term(it: &Applied<'_>) -> bool {
     })
 }
 
-fn sees_stale_term(it: &Applied<'_>) -> bool {
+fn sees_stale_term(it: &ServerStep<'_>) -> bool {
     // A proposal that is forwarded has no term.
     it.message.is_some_and(|m| (1..it.i.term).contains(&m.term))
 }
 
-fn tells_stale_sender(it: &Applied<'_>) -> bool {
+fn tells_stale_sender(it: &ServerStep<'_>) -> bool {
     let guarded = it.settings.check_quorum || it.settings.pre_vote;
     it.message.is_none_or(|m| {
         let answer = match m.body {
@@ -115,7 +115,7 @@ fn tells_stale_sender(it: &Applied<'_>) -> bool {
     })
 }
 
-fn must_campaign(it: &Applied<'_>) -> bool {
+fn must_campaign(it: &ServerStep<'_>) -> bool {
     let times_out =
         matches!(it.action, Action::Timeout(_)) && it.i.role != Role::Leader && it.may_campaign();
     let alone = wins_at_once(it);
@@ -132,23 +132,23 @@ fn must_campaign(it: &Applied<'_>) -> bool {
 }
 
 /// Whether the leader tells a follower to campaign that may, or one that is about to follow it.
-fn told_to(it: &Applied<'_>) -> bool {
+fn told_to(it: &ServerStep<'_>) -> bool {
     let follows = |m: &Message| m.term > it.i.term || it.i.role == Role::Follower;
     it.current()
         .is_some_and(|m| m.body == Body::TimeoutNow && follows(m) && it.may_campaign())
 }
 
 /// Whether its own vote elects a server within the step. With asynchronous storage that vote has to be durable first.
-fn wins_at_once(it: &Applied<'_>) -> bool {
+fn wins_at_once(it: &ServerStep<'_>) -> bool {
     it.i.is_alone() && !it.settings.is_async
 }
 
 /// How many votes a server has that has just begun to campaign.
-fn first_votes(it: &Applied<'_>) -> usize {
+fn first_votes(it: &ServerStep<'_>) -> usize {
     usize::from(!it.settings.is_async)
 }
 
-fn campaigns(it: &Applied<'_>) -> bool {
+fn campaigns(it: &ServerStep<'_>) -> bool {
     let (i, next) = (it.i, it.next);
     let (last, transfer) = (i.log.last(), told_to(it));
     let term = match it.message {
@@ -175,7 +175,7 @@ fn campaigns(it: &Applied<'_>) -> bool {
         }
 }
 
-fn must_pre_campaign(it: &Applied<'_>) -> bool {
+fn must_pre_campaign(it: &ServerStep<'_>) -> bool {
     matches!(it.action, Action::Timeout(_))
         && it.i.role != Role::Leader
         && it.settings.pre_vote
@@ -183,7 +183,7 @@ fn must_pre_campaign(it: &Applied<'_>) -> bool {
         && !wins_at_once(it)
 }
 
-fn pre_campaigns(it: &Applied<'_>) -> bool {
+fn pre_campaigns(it: &ServerStep<'_>) -> bool {
     let (i, next) = (it.i, it.next);
     let last = i.log.last();
     let requests = it
@@ -196,22 +196,22 @@ fn pre_campaigns(it: &Applied<'_>) -> bool {
         && it.sends(requests)
 }
 
-fn hears_leader(it: &Applied<'_>) -> bool {
+fn hears_leader(it: &ServerStep<'_>) -> bool {
     it.of_leader().is_some()
 }
 
-fn follows(it: &Applied<'_>) -> bool {
+fn follows(it: &ServerStep<'_>) -> bool {
     it.of_leader().is_none_or(|m| {
         (it.next.role, it.next.term, it.next.leader) == (Role::Follower, m.term, Some(m.from))
             && it.next.lease == it.settings.check_quorum
     })
 }
 
-fn takes_over(it: &Applied<'_>) -> bool {
+fn takes_over(it: &ServerStep<'_>) -> bool {
     it.i.role != Role::Leader && it.next.role == Role::Leader
 }
 
-fn starts_over(it: &Applied<'_>) -> bool {
+fn starts_over(it: &ServerStep<'_>) -> bool {
     let (i, next) = (it.i, it.next);
     let last = i.log.last_index();
     let blank = Entry {
@@ -235,7 +235,7 @@ fn starts_over(it: &Applied<'_>) -> bool {
         && it.who_stay().all(|j| next.peer(j).is_some_and(fresh))
 }
 
-fn lease_is_earned(it: &Applied<'_>) -> bool {
+fn lease_is_earned(it: &ServerStep<'_>) -> bool {
     let (i, next) = (it.i, it.next);
     let knows_leader = next.role == Role::Follower && next.leader.is_some();
     let voted = it
@@ -256,18 +256,18 @@ fn lease_is_earned(it: &Applied<'_>) -> bool {
     next.lease == (it.settings.check_quorum && (begins || lasts))
 }
 
-fn leads_on(it: &Applied<'_>) -> bool {
+fn leads_on(it: &ServerStep<'_>) -> bool {
     it.still_leads() && !matches!(it.action, Action::CheckQuorum(_))
 }
 
-fn activity_is_earned(it: &Applied<'_>) -> bool {
+fn activity_is_earned(it: &ServerStep<'_>) -> bool {
     let active = |i: &Server, j| i.peer(j).is_some_and(|peer| peer.recent_active);
     let answers = it.for_leader().map(|m| m.from);
     it.who_stay()
         .all(|j| active(it.next, j) == (active(it.i, j) || answers == Some(j)))
 }
 
-fn finds_quorum(it: &Applied<'_>) -> bool {
+fn finds_quorum(it: &ServerStep<'_>) -> bool {
     let quorum = is_quorum(it.i.configuration, heard_from(it.i));
     matches!(it.action, Action::CheckQuorum(_))
         && it.i.role == Role::Leader

@@ -1,6 +1,6 @@
 //! Inputs that mean nothing, and messages that only some servers send.
 
-use super::{Applied, TransitionProperty, rule};
+use super::{ServerStep, TransitionProperty, rule};
 use crate::cluster::{Action, LocalEvents};
 use crate::ids::{Id, MAX_SERVERS};
 use crate::message::{Body, Message, Position};
@@ -18,7 +18,7 @@ pub(super) const ALL: &[TransitionProperty] = &[
     rule!(
         "lease_expiry_step",
         "that a lease runs out changes nothing else (thesis, section 4.2.3)",
-        lease_runs_out => |it: &Applied<'_>| {
+        lease_runs_out => |it: &ServerStep<'_>| {
             let expired = Server { lease: false, ..it.i.clone() };
             *it.next == expired && it.sends([])
         }
@@ -37,11 +37,11 @@ pub(super) const ALL: &[TransitionProperty] = &[
     ),
 ];
 
-fn sends_something(it: &Applied<'_>) -> bool {
+fn sends_something(it: &ServerStep<'_>) -> bool {
     !it.sent().is_empty()
 }
 
-fn sends_what_it_may(it: &Applied<'_>) -> bool {
+fn sends_what_it_may(it: &ServerStep<'_>) -> bool {
     let next = it.next;
     it.sent().into_iter().all(|m| {
         let mut term = next.term;
@@ -76,24 +76,24 @@ fn is_for_leader(next: &Server, m: &Message) -> bool {
     next.role == Role::Follower && next.leader == Some(m.to)
 }
 
-fn lease_runs_out(it: &Applied<'_>) -> bool {
+fn lease_runs_out(it: &ServerStep<'_>) -> bool {
     matches!(it.action, Action::LeaseExpire(_))
 }
 
 /// What the server was before was looked at in the step that led there.
-pub(super) fn changes(it: &Applied<'_>) -> bool {
+pub(super) fn changes(it: &ServerStep<'_>) -> bool {
     it.i != it.next
 }
 
 /// Whether an input leaves the server as it is afterwards, and makes it send nothing.
-pub(super) fn ignores(it: &Applied<'_>, stimulus: Stimulus<'_>, expected: Outcome) -> bool {
+pub(super) fn ignores(it: &ServerStep<'_>, stimulus: Stimulus<'_>, expected: Outcome) -> bool {
     let mut server = it.next.clone();
     let mut outbox = Outbox::new();
     let outcome = server.advance(it.settings, stimulus, &mut outbox);
     outcome == expected && outbox.is_empty() && server == *it.next
 }
 
-fn ignores_idle_inputs(it: &Applied<'_>) -> bool {
+fn ignores_idle_inputs(it: &ServerStep<'_>) -> bool {
     let mut server = it.next.clone();
     let mut unchanged = it.next.clone();
     let mut outbox = Outbox::new();
@@ -113,7 +113,7 @@ fn ignores_idle_inputs(it: &Applied<'_>) -> bool {
     told && outbox.is_empty() && server == unchanged
 }
 
-fn refuses_strangers(it: &Applied<'_>) -> bool {
+fn refuses_strangers(it: &ServerStep<'_>) -> bool {
     let members = it.next.configuration.members();
     let all = (1..=MAX_SERVERS as u8 + 1).filter_map(Id::new);
     let mut strangers = all.filter(|id| !members.contains(*id) && *id != it.next.id);

@@ -1,6 +1,6 @@
 //! Changes of the configuration (paper, section 6; thesis, chapter 4).
 
-use super::{Applied, TransitionProperty, rule};
+use super::{ServerStep, TransitionProperty, rule};
 use crate::configuration::{ConfChange, Single};
 use crate::ids::{Id, IdSet};
 use crate::message::{Body, Payload, Payloads};
@@ -27,7 +27,7 @@ pub(super) const ALL: &[TransitionProperty] = &[
         "removed_member_step",
         "what a server answers that is no member any more, or not yet by what is applied here, counts for nothing, not \
          even its term (etcd's raft, ErrStepPeerNotFound)",
-        |it: &Applied<'_>| it.refuses_stranger() => |it: &Applied<'_>| it.i == it.next && it.sends([])
+        |it: &ServerStep<'_>| it.refuses_stranger() => |it: &ServerStep<'_>| it.i == it.next && it.sends([])
     ),
     rule!(
         "new_member_step",
@@ -39,18 +39,18 @@ pub(super) const ALL: &[TransitionProperty] = &[
         "removed_leader_step",
         "\"the leader steps down (returns to follower state) once it has committed the Cnew log entry\" (paper, section \
          6), here: applied, if it is set up so; otherwise it goes on, in the same term (etcd's raft, switchToConfig)",
-        removes_itself => |it: &Applied<'_>| {
+        removes_itself => |it: &ServerStep<'_>| {
             let follows = (it.next.role, it.next.leader) == (Role::Follower, None);
             it.next.term == it.i.term && follows == it.settings.step_down_on_removal
         }
     ),
 ];
 
-fn is_proposed(it: &Applied<'_>) -> bool {
+fn is_proposed(it: &ServerStep<'_>) -> bool {
     it.change.is_some() && it.takes_proposals() && it.settings.may_change
 }
 
-fn appends_change(it: &Applied<'_>) -> bool {
+fn appends_change(it: &ServerStep<'_>) -> bool {
     let (i, last) = (it.i, it.i.log.last_index());
     let asked = it.proposal().unwrap_or_default();
     let expected = taken(it, &asked);
@@ -62,7 +62,7 @@ fn appends_change(it: &Applied<'_>) -> bool {
 }
 
 /// What a leader appends in place of what is proposed to it.
-pub(super) fn taken(it: &Applied<'_>, asked: &Payloads) -> Payloads {
+pub(super) fn taken(it: &ServerStep<'_>, asked: &Payloads) -> Payloads {
     let (i, last) = (it.i, it.i.log.last_index());
     let mut unapplied = (i.applied() + 1..=last).filter_map(|index| i.log.entry(index));
     let mut waits =
@@ -83,18 +83,18 @@ pub(super) fn taken(it: &Applied<'_>, asked: &Payloads) -> Payloads {
 }
 
 /// The changes that are applied in the step.
-fn applied_changes(it: &Applied<'_>) -> SmallVec<[ConfChange; 2]> {
+fn applied_changes(it: &ServerStep<'_>) -> SmallVec<[ConfChange; 2]> {
     let applied = it.applied();
     let entries = applied.filter_map(|index| it.next.log.entry(index));
     let changes = entries.filter_map(|entry| entry.payload.as_conf_change());
     changes.collect()
 }
 
-fn applies_one_change(it: &Applied<'_>) -> bool {
+fn applies_one_change(it: &ServerStep<'_>) -> bool {
     it.settings.may_change && applied_changes(it).len() == 1
 }
 
-fn is_changed(it: &Applied<'_>) -> bool {
+fn is_changed(it: &ServerStep<'_>) -> bool {
     let (old, new) = (it.i.configuration, it.next.configuration);
     applied_changes(it).iter().all(|change| {
         if change.leaves_joint() {
@@ -142,25 +142,25 @@ fn is_changed(it: &Applied<'_>) -> bool {
 }
 
 /// Whether a leader whose transfer has failed proposes to leave a joint configuration: `auto_leave_inv` says when it must.
-pub(super) fn makes_up_for_transfer(it: &Applied<'_>) -> bool {
+pub(super) fn makes_up_for_transfer(it: &ServerStep<'_>) -> bool {
     let failed = it.i.transferee.is_some() && it.next.transferee.is_none();
     failed && it.next.configuration.auto_leave && it.next.log.last_index() > it.i.log.last_index()
 }
 
 /// The members that a leader has just got.
-fn new_members(it: &Applied<'_>) -> impl Iterator<Item = Id> {
+fn new_members(it: &ServerStep<'_>) -> impl Iterator<Item = Id> {
     let mut stay = IdSet::EMPTY;
     it.who_stay().for_each(|j| stay.insert(j));
     it.next.others().filter(move |j| !stay.contains(*j))
 }
 
 /// Whether a leader that has a say in its new configuration gets members. One without a say waits for the next occasion.
-fn adds_members(it: &Applied<'_>) -> bool {
+fn adds_members(it: &ServerStep<'_>) -> bool {
     let votes = it.next.configuration.all_voters().contains(it.next.id);
     it.still_leads() && votes && new_members(it).next().is_some()
 }
 
-fn probes_new_members(it: &Applied<'_>) -> bool {
+fn probes_new_members(it: &ServerStep<'_>) -> bool {
     let fresh = |peer: &Progress| {
         let held_back = peer.flow == Flow::Snapshot || peer.flow == Flow::Probe && peer.paused;
         peer.matched == 0 && peer.recent_active && held_back
@@ -179,7 +179,7 @@ fn probes_new_members(it: &Applied<'_>) -> bool {
 }
 
 /// Whether a leader applies that it votes no more.
-fn removes_itself(it: &Applied<'_>) -> bool {
+fn removes_itself(it: &ServerStep<'_>) -> bool {
     let votes = it.next.configuration.all_voters().contains(it.next.id);
     it.i.role == Role::Leader && it.votes() && it.reconfigures() && !votes
 }

@@ -15,16 +15,15 @@ mod storage;
 mod transfer;
 mod votes;
 
-use super::TransitionProperty;
 use super::membership::members_throughout;
-use crate::cluster::{Action, Cluster, ClusterState};
+use super::server_step::is_strange;
+use super::{ServerStep, TransitionProperty};
+use crate::cluster::Action;
 use crate::configuration::ConfChange;
-use crate::history::Answered;
 use crate::ids::Id;
 use crate::message::{Body, Message, Payload, Payloads};
 use crate::network::Network;
 use crate::server::{Append, Server, Storage};
-use crate::settings::Settings;
 use lockstep_traces::Role;
 use smallvec::SmallVec;
 
@@ -47,73 +46,14 @@ macro_rules! rule {
         $crate::properties::TransitionProperty {
             name: $name,
             source: $source,
-            holds: |cluster, before, action, after| {
-                $crate::properties::rules::Applied::of(cluster, before, action, after)
-                    .is_none_or(|it| !($when)(&it) || ($then)(&it))
-            },
-            antecedent: |cluster, before, action, after| {
-                $crate::properties::rules::Applied::of(cluster, before, action, after)
-                    .is_some_and(|it| ($when)(&it))
-            },
+            holds: |it| !($when)(it) || ($then)(it),
+            antecedent: |it| ($when)(it),
         }
     };
 }
 use rule;
 
-/// A step of one server.
-struct Applied<'a> {
-    settings: &'a Settings,
-    action: Action,
-    /// The message that is delivered, unless it is [refused](Self::refuses_stranger).
-    message: Option<&'a Message>,
-    delivered: Option<&'a Message>,
-    i: &'a Server,
-    next: &'a Server,
-    /// The least value that a proposal can carry: no log has it.
-    value: u64,
-    /// The change of the configuration that is proposed.
-    change: Option<ConfChange>,
-    before: &'a Network,
-    after: &'a Network,
-    /// The answers to reads of its clients.
-    answered: &'a [Answered],
-}
-
-impl<'a> Applied<'a> {
-    fn of(
-        cluster: &'a Cluster,
-        before: &'a ClusterState,
-        action: &Action,
-        after: &'a ClusterState,
-    ) -> Option<Applied<'a>> {
-        let (i, next) = super::step::moved(before, action, after)?;
-        let delivered = super::step::delivered(before, action);
-        Some(Applied {
-            settings: &cluster.settings,
-            action: *action,
-            message: delivered.filter(|m| !is_strange(i, m)),
-            delivered,
-            i,
-            next,
-            value: match action {
-                Action::Propose(_) => before.next_value(),
-                _ => 0,
-            },
-            change: match action {
-                Action::ProposeConfChange(_) | Action::ProposeOtherConfChange(_) => {
-                    Some(cluster.change(*action))
-                }
-                _ => None,
-            },
-            before: &before.network,
-            after: &after.network,
-            answered: match &after.history.reads {
-                Some(reads) => &reads.answered,
-                None => &[],
-            },
-        })
-    }
-
+impl<'a> ServerStep<'a> {
     /// The messages said in the step, sorted: with asynchronous storage also those that have to wait, and not those that
     /// have waited.
     fn sent(&self) -> SmallVec<[&'a Message; 6]> {
@@ -128,13 +68,6 @@ impl<'a> Applied<'a> {
             sent.sort_unstable();
         }
         sent
-    }
-
-    /// The append that becomes durable in the step.
-    fn persisted(&self) -> Option<&'a Append> {
-        let persists = matches!(self.action, Action::Persist(_));
-        let storage = self.i.storage.as_deref().filter(|_| persists);
-        storage?.appends.first()
     }
 
     /// The append that is handed over in the step.
@@ -181,37 +114,9 @@ impl<'a> Applied<'a> {
         old == *self.next && same_storage
     }
 
-    /// The messages that left, sorted.
-    fn left(&self) -> SmallVec<[&'a Message; 6]> {
-        if self.after.len() + usize::from(self.delivered.is_some()) == self.before.len() {
-            return SmallVec::new();
-        }
-        let mut old = self.before.iter().peekable();
-        let mut delivered = self.delivered;
-        let mut sent = SmallVec::new();
-        for message in self.after.iter() {
-            while old.peek().is_some_and(|it| *it < message) {
-                old.next();
-            }
-            // One copy of what was delivered is gone.
-            if delivered == old.peek().copied() && delivered == Some(message) {
-                delivered = None;
-                old.next();
-            }
-            match old.peek() {
-                Some(it) if *it == message => {
-                    old.next();
-                }
-                _ => sent.push(message),
-            }
-        }
-        sent
-    }
-
-    /// Whether a message of which `wanted` holds was sent. Mostly none is in flight, and there is nothing to compare.
+    /// Whether a message of which `wanted` holds was said. Mostly none is in flight, and there is nothing to compare.
     fn sends_some(&self, wanted: impl Fn(&Message) -> bool) -> bool {
-        let in_flight = self.after.iter().any(&wanted);
-        in_flight && self.sent().into_iter().any(wanted)
+        self.can_have_sent(&wanted) && self.sent().into_iter().any(wanted)
     }
 
     /// Whether exactly these messages were sent.
@@ -378,16 +283,11 @@ fn may_campaign(i: &Server) -> bool {
     votes && !i.has_unstable_snapshot() && !unapplied.any(changes)
 }
 
-/// Whether a message is the answer of a server that is no member of the recipient's configuration.
-fn is_strange(i: &Server, m: &Message) -> bool {
-    m.is_response() && !i.configuration.members().contains(m.from)
-}
-
 /// Whether an entry counts as uncommitted: what begins a term, or leaves a joint configuration, has no size.
 fn carries_something(payload: Payload) -> bool {
     payload != Payload::EMPTY && payload != Payload::conf_change(ConfChange::LEAVE_JOINT)
 }
 
-fn always(_: &Applied<'_>) -> bool {
+fn always(_: &ServerStep<'_>) -> bool {
     true
 }

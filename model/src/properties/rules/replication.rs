@@ -1,7 +1,7 @@
 //! Appends, acknowledgements, commitment and flow control (paper, sections 5.3 and 5.4.2; thesis, section
 //! 10.2.1).
 
-use super::{Applied, TransitionProperty, rule};
+use super::{ServerStep, TransitionProperty, rule};
 use crate::cluster::Action;
 use crate::dialect::Departure;
 use crate::ids::{Id, IdSet};
@@ -81,7 +81,7 @@ pub(super) const ALL: &[TransitionProperty] = &[
         "probe_ends_step",
         "a peer that acknowledges what it is known to have is no longer probed: what follows is sent \
          ahead, or a snapshot of it (thesis, section 10.2.1; etcd's raft, Progress)",
-        answers_probe => |it: &Applied<'_>| {
+        answers_probe => |it: &ServerStep<'_>| {
             it.message.is_some_and(|m| {
                 it.next.peer(m.from).is_some_and(|peer| match peer.flow {
                     Flow::Probe => false,
@@ -108,7 +108,7 @@ pub(super) const ALL: &[TransitionProperty] = &[
     rule!(
         "heartbeat_answer_step",
         "a heartbeat of the leader of the term is answered (paper, section 5.2; thesis, section 6.2)",
-        hears_heartbeat => |it: &Applied<'_>| {
+        hears_heartbeat => |it: &ServerStep<'_>| {
             it.of_leader()
                 .is_none_or(|m| it.sends([(m.from, m.term, Body::HeartbeatResponse { round: round_of(m) })]))
         }
@@ -118,7 +118,7 @@ pub(super) const ALL: &[TransitionProperty] = &[
         "\"if followers crash or run slowly, or if network packets are lost, the leader retries \
          AppendEntries RPCs indefinitely\" (paper, section 5.3): the answer to a heartbeat makes it \
          send to a peer that lacks entries, or whose log is not known",
-        hears_from_behind => |it: &Applied<'_>| {
+        hears_from_behind => |it: &ServerStep<'_>| {
             it.message.is_some_and(|m| is_sent_more(it, m.from))
         }
     ),
@@ -131,16 +131,16 @@ pub(super) const ALL: &[TransitionProperty] = &[
     ),
 ];
 
-fn appends<'a>(it: &Applied<'a>) -> impl Iterator<Item = &'a Message> {
+fn appends<'a>(it: &ServerStep<'a>) -> impl Iterator<Item = &'a Message> {
     let sent = it.sent().into_iter();
     sent.filter(|m| matches!(m.body, Body::AppendEntries { .. }))
 }
 
-fn is_proposed(it: &Applied<'_>) -> bool {
+fn is_proposed(it: &ServerStep<'_>) -> bool {
     matches!(it.action, Action::Propose(_)) && it.takes_proposals()
 }
 
-fn appends_proposal(it: &Applied<'_>) -> bool {
+fn appends_proposal(it: &ServerStep<'_>) -> bool {
     let (old, new) = (it.i.log.last_index(), &it.next.log);
     // In a run that counts its proposals, also those that were refused, values have gaps.
     let is_new = |payload: Payload| payload.as_value().is_some_and(|value| value >= it.value);
@@ -148,11 +148,11 @@ fn appends_proposal(it: &Applied<'_>) -> bool {
     it.still_leads() && new.last_index() == old + 1 && new.entry(old + 1).is_some_and(appended)
 }
 
-fn sends_appends(it: &Applied<'_>) -> bool {
+fn sends_appends(it: &ServerStep<'_>) -> bool {
     appends(it).next().is_some()
 }
 
-fn are_of_own_log(it: &Applied<'_>) -> bool {
+fn are_of_own_log(it: &ServerStep<'_>) -> bool {
     let log = &it.next.log;
     let most = match it.settings.one_entry_per_append {
         true => 1,
@@ -179,11 +179,11 @@ fn are_of_own_log(it: &Applied<'_>) -> bool {
 
 /// Whether what the leader sends first may say less than what it commits in the end: it commits by itself, or more by a
 /// configuration that has just come into use.
-fn commits_in_stages(it: &Applied<'_>) -> bool {
+fn commits_in_stages(it: &ServerStep<'_>) -> bool {
     it.i.is_alone() || it.reconfigures()
 }
 
-fn append<'a>(it: &Applied<'a>) -> Option<(&'a Message, Position, &'a Entries, u32)> {
+fn append<'a>(it: &ServerStep<'a>) -> Option<(&'a Message, Position, &'a Entries, u32)> {
     let m = it.of_leader()?;
     match &m.body {
         Body::AppendEntries {
@@ -195,17 +195,17 @@ fn append<'a>(it: &Applied<'a>) -> Option<(&'a Message, Position, &'a Entries, u
     }
 }
 
-fn is_appended(it: &Applied<'_>) -> bool {
+fn is_appended(it: &ServerStep<'_>) -> bool {
     append(it).is_some()
 }
 
 /// Whether the entries of the append are to be taken: it begins where the logs agree, and not before what
 /// is committed, which they have in common already.
-fn fits(it: &Applied<'_>, prev: Position) -> bool {
+fn fits(it: &ServerStep<'_>, prev: Position) -> bool {
     prev.index >= it.i.commit && it.i.log.matches(prev)
 }
 
-fn takes_entries(it: &Applied<'_>) -> bool {
+fn takes_entries(it: &ServerStep<'_>) -> bool {
     append(it).is_none_or(|(_, prev, entries, _)| {
         let (old, new) = (&it.i.log, &it.next.log);
         if !fits(it, prev) {
@@ -230,7 +230,7 @@ fn takes_entries(it: &Applied<'_>) -> bool {
     })
 }
 
-fn is_acknowledged(it: &Applied<'_>) -> bool {
+fn is_acknowledged(it: &ServerStep<'_>) -> bool {
     append(it).is_none_or(|(m, prev, entries, _)| {
         let accepted = if prev.index < it.i.commit {
             Some(it.i.commit)
@@ -253,11 +253,11 @@ fn is_acknowledged(it: &Applied<'_>) -> bool {
     })
 }
 
-fn refuses_append(it: &Applied<'_>) -> bool {
+fn refuses_append(it: &ServerStep<'_>) -> bool {
     append(it).is_some_and(|(_, prev, ..)| prev.index >= it.i.commit && !it.i.log.matches(prev))
 }
 
-fn hint_is_tight(it: &Applied<'_>) -> bool {
+fn hint_is_tight(it: &ServerStep<'_>) -> bool {
     let hints = it.sent().into_iter().filter_map(|m| match m.body {
         Body::AppendEntriesRejected { hint, .. } => Some(hint),
         _ => None,
@@ -275,12 +275,12 @@ fn hint_is_tight(it: &Applied<'_>) -> bool {
     })
 }
 
-fn does_not_lead(it: &Applied<'_>) -> bool {
+fn does_not_lead(it: &ServerStep<'_>) -> bool {
     let goes_on = it.next.term >= it.i.term && !it.crashes();
     it.next.role != Role::Leader && goes_on && !it.was_removed_as_leader()
 }
 
-fn commits_as_told(it: &Applied<'_>) -> bool {
+fn commits_as_told(it: &ServerStep<'_>) -> bool {
     let told = match it.of_leader().map(|m| &m.body) {
         Some(Body::AppendEntries {
             prev,
@@ -297,14 +297,14 @@ fn commits_as_told(it: &Applied<'_>) -> bool {
     it.next.commit == it.i.commit.max(told)
 }
 
-fn leads_now(it: &Applied<'_>) -> bool {
+fn leads_now(it: &ServerStep<'_>) -> bool {
     it.leads()
 }
 
 /// What a leader commits in a step: the highest index that a quorum has, and whenever it has applied a change the
 /// highest that a quorum of the new configuration has. (Once it has applied its own removal, that of etcd's raft looks
 /// again only when somebody acknowledges something.)
-fn commits_what_a_majority_has(it: &Applied<'_>) -> bool {
+fn commits_what_a_majority_has(it: &ServerStep<'_>) -> bool {
     if it.settings.is_async {
         return commits_what_is_durable(it);
     }
@@ -380,7 +380,7 @@ fn commits_what_a_majority_has(it: &Applied<'_>) -> bool {
 
 /// With asynchronous storage a leader counts itself as it counts others: as far as it has heard that its entries are
 /// durable. It looks when it hears of an acknowledgement, its own included, and when it applies a change.
-fn commits_what_is_durable(it: &Applied<'_>) -> bool {
+fn commits_what_is_durable(it: &ServerStep<'_>) -> bool {
     let (i, next) = (it.i, it.next);
     let Some(peers) = &next.peers else {
         // It has applied its own removal.
@@ -408,11 +408,11 @@ fn commits_what_is_durable(it: &Applied<'_>) -> bool {
     }
 }
 
-fn commits_more(it: &Applied<'_>) -> bool {
+fn commits_more(it: &ServerStep<'_>) -> bool {
     it.still_leads() && it.next.commit > it.i.commit
 }
 
-fn tells_commit(it: &Applied<'_>) -> bool {
+fn tells_commit(it: &ServerStep<'_>) -> bool {
     let answers = it.for_leader().map(|m| m.from);
     it.who_stay().all(|j| {
         let held_back = it.i.peer(j).is_some_and(Progress::is_paused) && answers != Some(j);
@@ -421,7 +421,7 @@ fn tells_commit(it: &Applied<'_>) -> bool {
 }
 
 /// Whether the log has no append for a peer, so that it waits for a snapshot or for being heard from.
-fn needs_snapshot(it: &Applied<'_>, j: Id) -> bool {
+fn needs_snapshot(it: &ServerStep<'_>, j: Id) -> bool {
     it.next.peer(j).is_some_and(|peer| {
         let gone = it.next.log.term_at(peer.next.saturating_sub(1)).is_none();
         gone || peer.flow == Flow::Snapshot
@@ -429,7 +429,7 @@ fn needs_snapshot(it: &Applied<'_>, j: Id) -> bool {
 }
 
 /// Whether a peer was sent what it lacks: an append, or a snapshot if that is what it needs.
-fn is_sent_more(it: &Applied<'_>, j: Id) -> bool {
+fn is_sent_more(it: &ServerStep<'_>, j: Id) -> bool {
     it.sent().iter().any(|m| match m.body {
         Body::AppendEntries { .. } => m.to == j,
         Body::InstallSnapshot { .. } => m.to == j && needs_snapshot(it, j),
@@ -438,7 +438,7 @@ fn is_sent_more(it: &Applied<'_>, j: Id) -> bool {
 }
 
 /// The acknowledgement of a peer that says something new, with what the leader knew of the peer.
-fn news<'a>(it: &Applied<'a>) -> Option<(&'a Message, u32, &'a Progress)> {
+fn news<'a>(it: &ServerStep<'a>) -> Option<(&'a Message, u32, &'a Progress)> {
     let m = it.for_leader()?;
     let Body::AppendEntriesAccepted { index } = m.body else {
         return None;
@@ -451,18 +451,18 @@ fn news<'a>(it: &Applied<'a>) -> Option<(&'a Message, u32, &'a Progress)> {
     (new && index <= it.i.log.last_index()).then_some((m, index, old))
 }
 
-fn answers_probe(it: &Applied<'_>) -> bool {
+fn answers_probe(it: &ServerStep<'_>) -> bool {
     // What it says may be what removes it.
     let stays = |m: &Message| it.who_stay().any(|j| j == m.from);
     it.still_leads() && news(it).is_some_and(|(m, _, old)| old.flow == Flow::Probe && stays(m))
 }
 
-fn acknowledges_more(it: &Applied<'_>) -> bool {
+fn acknowledges_more(it: &ServerStep<'_>) -> bool {
     let by_appends = |(m, ..): (&Message, u32, &Progress)| !needs_snapshot(it, m.from);
     news(it).is_some_and(by_appends) && it.i.commit == it.next.commit
 }
 
-fn commit_is_caught_up(it: &Applied<'_>) -> bool {
+fn commit_is_caught_up(it: &ServerStep<'_>) -> bool {
     news(it).is_none_or(|(m, index, old)| {
         let has_been_sent = match old.flow {
             Flow::Probe => index,
@@ -479,11 +479,11 @@ fn commit_is_caught_up(it: &Applied<'_>) -> bool {
     })
 }
 
-fn is_answered(it: &Applied<'_>) -> bool {
+fn is_answered(it: &ServerStep<'_>) -> bool {
     it.still_leads()
 }
 
-fn match_is_acknowledged(it: &Applied<'_>) -> bool {
+fn match_is_acknowledged(it: &ServerStep<'_>) -> bool {
     let acknowledged = it.for_leader().and_then(|m| match m.body {
         Body::AppendEntriesAccepted { index } => Some((m.from, index)),
         _ => None,
@@ -501,7 +501,7 @@ fn match_is_acknowledged(it: &Applied<'_>) -> bool {
 }
 
 /// The refusal, and what the leader knew of the peer.
-fn refusal<'a>(it: &Applied<'a>) -> Option<(&'a Message, u32, Position, &'a Progress)> {
+fn refusal<'a>(it: &ServerStep<'a>) -> Option<(&'a Message, u32, Position, &'a Progress)> {
     let m = it.for_leader()?;
     match m.body {
         Body::AppendEntriesRejected { index, hint } => Some((m, index, hint, it.i.peer(m.from)?)),
@@ -509,11 +509,11 @@ fn refusal<'a>(it: &Applied<'a>) -> Option<(&'a Message, u32, Position, &'a Prog
     }
 }
 
-fn is_refused(it: &Applied<'_>) -> bool {
+fn is_refused(it: &ServerStep<'_>) -> bool {
     refusal(it).is_some()
 }
 
-fn backs_off(it: &Applied<'_>) -> bool {
+fn backs_off(it: &ServerStep<'_>) -> bool {
     refusal(it).is_none_or(|(m, index, hint, old)| {
         let Some(new) = it.next.peer(m.from) else {
             return false;
@@ -562,16 +562,16 @@ fn backs_off(it: &Applied<'_>) -> bool {
 }
 
 /// Whether a peer was sent a snapshot in place of an append behind `prev`.
-fn is_snapshot_sent(it: &Applied<'_>, j: Id, prev: u32) -> bool {
+fn is_snapshot_sent(it: &ServerStep<'_>, j: Id, prev: u32) -> bool {
     let snapshot = |m: &&Message| m.to == j && matches!(m.body, Body::InstallSnapshot { .. });
     it.i.log.term_at(prev).is_none() && it.sent().iter().any(snapshot)
 }
 
-fn beats(it: &Applied<'_>) -> bool {
+fn beats(it: &ServerStep<'_>) -> bool {
     matches!(it.action, Action::Heartbeat(_)) && it.i.role == Role::Leader
 }
 
-fn beats_once_to_each(it: &Applied<'_>) -> bool {
+fn beats_once_to_each(it: &ServerStep<'_>) -> bool {
     // Of the round of the last read that waits for one.
     let round = match &it.i.reads {
         Some(reads) if !reads.unconfirmed.is_empty() => {
@@ -595,12 +595,12 @@ fn round_of(m: &Message) -> u32 {
     }
 }
 
-fn hears_heartbeat(it: &Applied<'_>) -> bool {
+fn hears_heartbeat(it: &ServerStep<'_>) -> bool {
     it.of_leader()
         .is_some_and(|m| matches!(m.body, Body::Heartbeat { .. }))
 }
 
-fn hears_from_behind(it: &Applied<'_>) -> bool {
+fn hears_from_behind(it: &ServerStep<'_>) -> bool {
     it.for_leader().is_some_and(|m| {
         let behind = |peer: &Progress| match peer.flow {
             Flow::Probe => true,
@@ -611,7 +611,7 @@ fn hears_from_behind(it: &Applied<'_>) -> bool {
     })
 }
 
-fn flow_is_controlled(it: &Applied<'_>) -> bool {
+fn flow_is_controlled(it: &ServerStep<'_>) -> bool {
     let answers = it.for_leader().map(|m| m.from);
     let with_entries = |m: &&Message| matches!(&m.body, Body::AppendEntries { entries, .. } if !entries.is_empty());
     it.next.role != Role::Leader

@@ -1,6 +1,6 @@
 //! Snapshots and compaction (paper, section 7; thesis, sections 5.1 to 5.3; etcd's raft, Progress).
 
-use super::{Applied, TransitionProperty, always, rule};
+use super::{ServerStep, TransitionProperty, always, rule};
 use crate::cluster::Action;
 use crate::configuration::Configuration;
 use crate::ids::Id;
@@ -13,7 +13,7 @@ pub(super) const ALL: &[TransitionProperty] = &[
         "compact_step",
         "\"each server takes snapshots independently, covering just the committed entries in its log\" (paper, \
          section 7): a snapshot stands for what was applied, has the configuration in use, and nothing else changes",
-        |it: &Applied<'_>| {
+        |it: &ServerStep<'_>| {
             let something = it.i.applied() > it.i.log.snapshot().index;
             matches!(it.action, Action::Compact(_)) && something && !it.i.has_unstable_snapshot()
         } => compacts
@@ -23,7 +23,7 @@ pub(super) const ALL: &[TransitionProperty] = &[
         "what a snapshot stands for is dropped for good: a log begins later only when it is compacted or \
          replaced by a snapshot of the leader (paper, section 7), and never earlier, unless a crash takes back what is not \
          durable",
-        always => |it: &Applied<'_>| {
+        always => |it: &ServerStep<'_>| {
             let (old, new) = (it.i.log.snapshot(), it.next.log.snapshot());
             let compacted = matches!(it.action, Action::Compact(_));
             let lost = it.crashes() && new == it.next.durable_log().snapshot();
@@ -36,7 +36,7 @@ pub(super) const ALL: &[TransitionProperty] = &[
          already discarded the next log entry that it needs to send\" (paper, section 7): its own, to a \
          peer that was heard from, once, and nothing more until it is known what became of it (etcd's \
          raft, Progress)",
-        |it: &Applied<'_>| {
+        |it: &ServerStep<'_>| {
             it.sends_some(|m| matches!(m.body, Body::InstallSnapshot { .. }))
         } => sends_what_is_needed
     ),
@@ -45,13 +45,13 @@ pub(super) const ALL: &[TransitionProperty] = &[
         "\"if existing log entry has same index and term as snapshot's last included entry, retain log entries \
          following it\", otherwise \"discard the entire log\" (paper, figure 13) and take the configuration of the \
          snapshot; one that is committed already, or of a configuration without the server, changes nothing",
-        |it: &Applied<'_>| installed(it).is_some() => installs
+        |it: &ServerStep<'_>| installed(it).is_some() => installs
     ),
     rule!(
         "snapshot_answered_step",
         "a snapshot is acknowledged like an append, with the index up to which the logs are known to agree \
          (etcd's raft, handleSnapshot)",
-        |it: &Applied<'_>| installed(it).is_some() => |it: &Applied<'_>| {
+        |it: &ServerStep<'_>| installed(it).is_some() => |it: &ServerStep<'_>| {
             let index = it.next.commit;
             installed(it).is_none_or(|(m, ..)| {
                 it.sends([(m.from, m.term, Body::AppendEntriesAccepted { index })])
@@ -63,13 +63,13 @@ pub(super) const ALL: &[TransitionProperty] = &[
         "a peer whose snapshot is reported to have arrived is probed behind it, and one whose snapshot was \
          lost behind what it is known to have; either is held back until it is heard from (etcd's raft, \
          MsgSnapStatus)",
-        |it: &Applied<'_>| matches!(it.action, Action::ReportSnapshot(..)) => is_reported
+        |it: &ServerStep<'_>| matches!(it.action, Action::ReportSnapshot(..)) => is_reported
     ),
     rule!(
         "unreachable_step",
         "what was sent ahead to a peer that could not be reached is sent again from what it is known to have \
          (etcd's raft, MsgUnreachable)",
-        |it: &Applied<'_>| matches!(it.action, Action::ReportUnreachable(..)) => |it: &Applied<'_>| {
+        |it: &ServerStep<'_>| matches!(it.action, Action::ReportUnreachable(..)) => |it: &ServerStep<'_>| {
             let Action::ReportUnreachable(_, j) = it.action else {
                 return true;
             };
@@ -92,14 +92,14 @@ pub(super) const ALL: &[TransitionProperty] = &[
         "a leader waits for what becomes of a snapshot until the peer has acknowledged so much that the log \
          goes on from there, whether by this snapshot or otherwise, or a report says what became of it \
          (etcd's raft, Progress)",
-        |it: &Applied<'_>| it.still_leads() && it.who_stay().any(|j| waits(it.i, j)) => |it: &Applied<'_>| {
+        |it: &ServerStep<'_>| it.still_leads() && it.who_stay().any(|j| waits(it.i, j)) => |it: &ServerStep<'_>| {
             let mut awaited = it.who_stay().filter(|j| waits(it.i, *j));
             awaited.all(|j| waits(it.next, j) != is_settled(it, j))
         }
     ),
 ];
 
-fn compacts(it: &Applied<'_>) -> bool {
+fn compacts(it: &ServerStep<'_>) -> bool {
     let (i, next) = (it.i, it.next);
     let last = Position {
         index: i.applied(),
@@ -120,7 +120,7 @@ fn compacts(it: &Applied<'_>) -> bool {
 }
 
 /// The snapshot that a leader sends to a server that follows it.
-fn installed<'a>(it: &Applied<'a>) -> Option<(&'a Message, Position, Configuration)> {
+fn installed<'a>(it: &ServerStep<'a>) -> Option<(&'a Message, Position, Configuration)> {
     let m = it.of_leader()?;
     match m.body {
         Body::InstallSnapshot {
@@ -131,7 +131,7 @@ fn installed<'a>(it: &Applied<'a>) -> Option<(&'a Message, Position, Configurati
     }
 }
 
-fn installs(it: &Applied<'_>) -> bool {
+fn installs(it: &ServerStep<'_>) -> bool {
     installed(it).is_none_or(|(_, last, configuration)| {
         let (old, new) = (&it.i.log, &it.next.log);
         let commit = it.next.commit;
@@ -153,7 +153,9 @@ fn installs(it: &Applied<'_>) -> bool {
 }
 
 /// The snapshots that were sent.
-fn snapshots<'a>(it: &Applied<'a>) -> impl Iterator<Item = (&'a Message, Position, Configuration)> {
+fn snapshots<'a>(
+    it: &ServerStep<'a>,
+) -> impl Iterator<Item = (&'a Message, Position, Configuration)> {
     it.sent().into_iter().filter_map(|m| match m.body {
         Body::InstallSnapshot {
             last,
@@ -163,7 +165,7 @@ fn snapshots<'a>(it: &Applied<'a>) -> impl Iterator<Item = (&'a Message, Positio
     })
 }
 
-fn sends_what_is_needed(it: &Applied<'_>) -> bool {
+fn sends_what_is_needed(it: &ServerStep<'_>) -> bool {
     let own = it.next.log.snapshot();
     let answers = it.for_leader().map(|m| m.from);
     it.next.role == Role::Leader
@@ -202,7 +204,7 @@ fn waits(i: &Server, j: Id) -> bool {
 }
 
 /// Whether the leader learns what became of the snapshot for a peer.
-fn is_settled(it: &Applied<'_>, j: Id) -> bool {
+fn is_settled(it: &ServerStep<'_>, j: Id) -> bool {
     match it.for_leader().map(|m| (m.from, &m.body)) {
         Some((from, Body::AppendEntriesAccepted { index })) if from == j => {
             let matched = it.i.peer(j).map_or(0, |peer| peer.matched);
@@ -214,7 +216,7 @@ fn is_settled(it: &Applied<'_>, j: Id) -> bool {
 }
 
 /// Whether what the leader knows of one peer became what `change` makes of it, and nothing else has changed.
-fn is_only_change(it: &Applied<'_>, j: Id, change: impl Fn(&Progress) -> Progress) -> bool {
+fn is_only_change(it: &ServerStep<'_>, j: Id, change: impl Fn(&Progress) -> Progress) -> bool {
     let same_peers = Server {
         peers: it.i.peers.clone(),
         ..it.next.clone()
@@ -228,7 +230,7 @@ fn is_only_change(it: &Applied<'_>, j: Id, change: impl Fn(&Progress) -> Progres
     is_same && same_peers == *it.i && it.sends([])
 }
 
-fn is_reported(it: &Applied<'_>) -> bool {
+fn is_reported(it: &ServerStep<'_>) -> bool {
     let Action::ReportSnapshot(_, j, ok) = it.action else {
         return true;
     };

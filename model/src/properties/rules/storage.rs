@@ -2,7 +2,7 @@
 //! `AsyncStorageWrites`).
 
 use super::inputs::changes;
-use super::{Applied, TransitionProperty, may_campaign, rule};
+use super::{ServerStep, TransitionProperty, may_campaign, rule};
 use crate::cluster::Action;
 use crate::message::{Body, Message};
 use crate::server::{
@@ -21,7 +21,7 @@ pub(super) const ALL: &[TransitionProperty] = &[
         "left_is_durable_step",
         "\"a server must persist its current term and vote [..] and new log entries before they are counted\" (thesis, \
          section 3.8): what a vote or an acknowledgement says when it leaves is on stable storage",
-        |it: &Applied<'_>| it.had_waited().next().is_some() => |it: &Applied<'_>| {
+        |it: &ServerStep<'_>| it.had_waited().next().is_some() => |it: &ServerStep<'_>| {
             it.had_waited().all(|m| is_durable(it, m))
         }
     ),
@@ -29,7 +29,7 @@ pub(super) const ALL: &[TransitionProperty] = &[
         "persist_step",
         "an append is one write: term, vote, commit index, entries and snapshot become durable together, and in the order \
          in which they were handed over (etcd's raft, MsgStorageAppend)",
-        |it: &Applied<'_>| matches!(it.action, Action::Persist(_)) => persists
+        |it: &ServerStep<'_>| matches!(it.action, Action::Persist(_)) => persists
     ),
     rule!(
         "append_handed_over_step",
@@ -58,7 +58,7 @@ pub(super) const ALL: &[TransitionProperty] = &[
     rule!(
         "own_entries_step",
         "a leader counts its own entries when they are durable, and not before (thesis, section 10.2.1)",
-        |it: &Applied<'_>| it.settings.is_async && it.still_leads() => |it: &Applied<'_>| {
+        |it: &ServerStep<'_>| it.settings.is_async && it.still_leads() => |it: &ServerStep<'_>| {
             let slot = it.i.id.slot();
             let own = |i: &Server| i.peers.as_ref().map_or(0, |peers| peers[slot].matched);
             let heard = it.persisted().into_iter().flat_map(|it| &it.responses).filter_map(|m| match m.body {
@@ -75,7 +75,7 @@ pub(super) const ALL: &[TransitionProperty] = &[
         "durable_monotonic_step",
         "\"each server will vote for at most one candidate in a given term\" (paper, section 5.2): on stable storage the \
          term never falls, the vote of a term never changes, and the commit index never falls, crash or no crash",
-        is_async => |it: &Applied<'_>| {
+        is_async => |it: &ServerStep<'_>| {
             let (old, new) = (it.i.durable_hard_state(), it.next.durable_hard_state());
             let same_vote = new.term > old.term || old.vote.is_none() || new.vote == old.vote;
             new.term >= old.term && same_vote && new.commit >= old.commit
@@ -85,9 +85,9 @@ pub(super) const ALL: &[TransitionProperty] = &[
         "own_vote_step",
         "a candidate leads when its own term and vote are durable (paper, figure 2: \"updated on stable storage\"), since \
          otherwise it could lead the same term again after a crash",
-        |it: &Applied<'_>| {
+        |it: &ServerStep<'_>| {
             it.settings.is_async && it.i.role != Role::Leader && it.next.role == Role::Leader
-        } => |it: &Applied<'_>| {
+        } => |it: &ServerStep<'_>| {
             let HardState { term, vote, .. } = it.next.durable_hard_state();
             (term, vote) == (it.next.term, Some(it.next.id))
         }
@@ -96,7 +96,7 @@ pub(super) const ALL: &[TransitionProperty] = &[
         "unapplied_change_step",
         "a voter that has committed a change of the configuration and not applied it does not campaign, nor does one that \
          waits for a snapshot to be durable (etcd's raft, hup)",
-        |it: &Applied<'_>| {
+        |it: &ServerStep<'_>| {
             let votes = it.next.configuration.all_voters().contains(it.next.id);
             is_async(it) && changes(it) && votes && !may_campaign(it.next)
         } => does_not_campaign
@@ -105,12 +105,12 @@ pub(super) const ALL: &[TransitionProperty] = &[
         "crash_step",
         "a crash leaves what was durable, with any number of the oldest outstanding appends, each of them as a whole, and the \
          application has what it made durable (thesis, section 3.8)",
-        |it: &Applied<'_>| it.crashes() => comes_back
+        |it: &ServerStep<'_>| it.crashes() => comes_back
     ),
 ];
 
 /// Whether the timer of the server, if it fires, ends at most its lease.
-fn does_not_campaign(it: &Applied<'_>) -> bool {
+fn does_not_campaign(it: &ServerStep<'_>) -> bool {
     let mut server = it.next.clone();
     let mut outbox = Outbox::new();
     let outcome = server.advance(it.settings, Stimulus::Timeout, &mut outbox);
@@ -121,15 +121,15 @@ fn does_not_campaign(it: &Applied<'_>) -> bool {
     outcome == Outcome::Accepted && outbox.is_empty() && server == expected
 }
 
-fn is_async(it: &Applied<'_>) -> bool {
+fn is_async(it: &ServerStep<'_>) -> bool {
     it.settings.is_async
 }
 
-fn is_member(it: &Applied<'_>) -> bool {
+fn is_member(it: &ServerStep<'_>) -> bool {
     it.i.configuration.members().contains(it.i.id)
 }
 
-fn leaves_when_durable(it: &Applied<'_>) -> bool {
+fn leaves_when_durable(it: &ServerStep<'_>) -> bool {
     let left = it.left();
     let left = left.into_iter().filter(|m| m.after_persist());
     let mut waited: Vec<&Message> = it.had_waited().collect();
@@ -138,7 +138,7 @@ fn leaves_when_durable(it: &Applied<'_>) -> bool {
 }
 
 /// Whether what a message says is on stable storage after the step. A pre-vote promises nothing.
-fn is_durable(it: &Applied<'_>, m: &Message) -> bool {
+fn is_durable(it: &ServerStep<'_>, m: &Message) -> bool {
     let HardState { term, vote, .. } = it.next.durable_hard_state();
     let current = |then: bool| term > m.term || term == m.term && then;
     match m.body {
@@ -168,7 +168,7 @@ fn written(image: &Image, append: &Append) -> bool {
     state && snapshot && all && entries.all(|same| same)
 }
 
-fn persists(it: &Applied<'_>) -> bool {
+fn persists(it: &ServerStep<'_>) -> bool {
     let (Some(append), Some(i), Some(next)) = (it.persisted(), &it.i.storage, &it.next.storage)
     else {
         return it.i == it.next && it.sends([]);
@@ -187,7 +187,7 @@ fn persists(it: &Applied<'_>) -> bool {
     written(&next.durable, append) && unchanged && state && queue
 }
 
-fn hands_over_all(it: &Applied<'_>) -> bool {
+fn hands_over_all(it: &ServerStep<'_>) -> bool {
     let Some(storage) = &it.next.storage else {
         return false;
     };
@@ -211,7 +211,7 @@ fn hands_over_all(it: &Applied<'_>) -> bool {
     (image.hard_state, &image.log) == (it.next.hard_state(), &it.next.log) && acknowledges
 }
 
-fn applies(it: &Applied<'_>) -> bool {
+fn applies(it: &ServerStep<'_>) -> bool {
     let (Some(i), Some(next)) = (&it.i.storage, &it.next.storage) else {
         return false;
     };
@@ -228,7 +228,7 @@ fn applies(it: &Applied<'_>) -> bool {
     }
 }
 
-fn hands_to_application(it: &Applied<'_>) -> bool {
+fn hands_to_application(it: &ServerStep<'_>) -> bool {
     let Some(next) = &it.next.storage else {
         return false;
     };
@@ -242,7 +242,7 @@ fn hands_to_application(it: &Applied<'_>) -> bool {
     }
 }
 
-fn is_acknowledged(it: &Applied<'_>) -> bool {
+fn is_acknowledged(it: &ServerStep<'_>) -> bool {
     let (Some(i), Some(next)) = (&it.i.storage, &it.next.storage) else {
         return false;
     };
@@ -265,7 +265,7 @@ fn is_acknowledged(it: &Applied<'_>) -> bool {
     }
 }
 
-fn comes_back(it: &Applied<'_>) -> bool {
+fn comes_back(it: &ServerStep<'_>) -> bool {
     let (Some(i), Some(next)) = (&it.i.storage, &it.next.storage) else {
         return false;
     };

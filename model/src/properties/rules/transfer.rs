@@ -3,7 +3,7 @@
 
 use super::inputs::{changes, ignores};
 use super::membership::{makes_up_for_transfer, taken};
-use super::{Applied, TransitionProperty, carries_something, rule};
+use super::{ServerStep, TransitionProperty, carries_something, rule};
 use crate::cluster::Action;
 use crate::configuration::ConfChange;
 use crate::ids::Id;
@@ -23,7 +23,7 @@ pub(super) const ALL: &[TransitionProperty] = &[
         "transfer_ignored_step",
         "a request for the server that is being handed over to already, for the leader itself, a learner or a \
          stranger begins nothing, and one for the leader ends what was begun (etcd's raft)",
-        is_asked_in_vain => |it: &Applied<'_>| {
+        is_asked_in_vain => |it: &ServerStep<'_>| {
             let ends = asked(it) == Some(it.i.id) && may_lead(it, it.i.id);
             let kept = Server {
                 transferee: it.i.transferee.filter(|_| !ends),
@@ -36,7 +36,7 @@ pub(super) const ALL: &[TransitionProperty] = &[
         "transfer_forwarded_step",
         "a follower passes a request for another leader on to the leader that it knows; whoever knows none \
          ignores it (etcd's raft)",
-        is_asked_of_another => |it: &Applied<'_>| {
+        is_asked_of_another => |it: &ServerStep<'_>| {
             let leader = it.i.leader.filter(|_| it.i.role == Role::Follower);
             let transferee = asked(it).unwrap_or(it.i.id);
             let passed_on = leader.map(|to| (to, it.i.term, Body::TransferLeader { transferee }));
@@ -47,7 +47,7 @@ pub(super) const ALL: &[TransitionProperty] = &[
         "timeout_now_sent_step",
         "the leader \"sends a TimeoutNow request to the target server\" when it has updated that server's log \
          to match its own, and not before (thesis, section 3.10)",
-        hands_over => |it: &Applied<'_>| {
+        hands_over => |it: &ServerStep<'_>| {
             let complete = |j| it.next.peer(j).is_some_and(|peer| peer.matched == it.next.log.last_index());
             // What is acknowledged may be what takes the leadership or the vote away.
             let handed_over = |j| [it.i.transferee, it.next.transferee].contains(&Some(j));
@@ -58,14 +58,14 @@ pub(super) const ALL: &[TransitionProperty] = &[
         "transfer_completed_step",
         "the acknowledgement by which the transferee is known to have the whole log makes the leader tell \
          it to campaign (thesis, section 3.10)",
-        completes => |it: &Applied<'_>| told(it).count() == 1
+        completes => |it: &ServerStep<'_>| told(it).count() == 1
     ),
     rule!(
         "transfer_lasts_step",
         "\"if leadership transfer does not complete after about an election timeout, the prior leader \
          aborts the transfer\" (thesis, section 3.10), or when another is asked for or the transferee loses its vote \
          (etcd's raft, switchToConfig), and not before",
-        |it: &Applied<'_>| it.i.transferee.is_some() && it.still_leads() => |it: &Applied<'_>| {
+        |it: &ServerStep<'_>| it.i.transferee.is_some() && it.still_leads() => |it: &ServerStep<'_>| {
             let elapsed = matches!(it.action, Action::CheckQuorum(_));
             let voters = it.next.configuration.all_voters();
             // Who was removed or demoted does not lead, says a leader that still has a say.
@@ -80,7 +80,7 @@ pub(super) const ALL: &[TransitionProperty] = &[
     rule!(
         "transfer_drops_proposals_step",
         "\"the prior leader stops accepting new client requests\" (thesis, section 3.10)",
-        |it: &Applied<'_>| changes(it) && it.next.transferee.is_some() => |it: &Applied<'_>| {
+        |it: &ServerStep<'_>| changes(it) && it.next.transferee.is_some() => |it: &ServerStep<'_>| {
             let dropped = Outcome::Refused(Refusal::ProposalDropped);
             let payload = Payload::value(1).unwrap_or_default();
             ignores(it, Stimulus::Propose(payload), dropped)
@@ -89,20 +89,20 @@ pub(super) const ALL: &[TransitionProperty] = &[
     rule!(
         "timeout_now_ignored_step",
         "whoever campaigns already, or leads, does not begin to when it is told (etcd's raft, stepCandidate)",
-        |it: &Applied<'_>| {
+        |it: &ServerStep<'_>| {
             let told = it.message.is_some_and(|m| m.body == Body::TimeoutNow && m.term == it.i.term);
             told && it.i.role != Role::Follower
-        } => |it: &Applied<'_>| it.i == it.next && it.sends([])
+        } => |it: &ServerStep<'_>| it.i == it.next && it.sends([])
     ),
     rule!(
         "transfer_overrides_lease_step",
         "the request of a server that its leader told to campaign is \"processed by other servers even \
          when they believe a current cluster leader exists\" (thesis, section 4.2.3)",
-        |it: &Applied<'_>| {
+        |it: &ServerStep<'_>| {
             let transfer = |m: &Message| matches!(m.body, Body::RequestVote { transfer: true, .. });
             let held = it.i.lease || it.settings.check_quorum && it.i.role == Role::Leader;
             held && it.message.is_some_and(|m| transfer(m) && m.term > it.i.term)
-        } => |it: &Applied<'_>| {
+        } => |it: &ServerStep<'_>| {
             let term = it.message.map_or(0, |m| m.term);
             (it.next.term, it.next.role) == (term, Role::Follower) && it.sent().len() == 1
         }
@@ -111,7 +111,7 @@ pub(super) const ALL: &[TransitionProperty] = &[
         "forget_leader_step",
         "a follower that is told to forgets its leader, and with it the lease and the reads that it passed on, and \
          nothing else (etcd's raft, ForgetLeader)",
-        |it: &Applied<'_>| matches!(it.action, Action::ForgetLeader(_)) => |it: &Applied<'_>| {
+        |it: &ServerStep<'_>| matches!(it.action, Action::ForgetLeader(_)) => |it: &ServerStep<'_>| {
             let forgotten = Server {
                 leader: None,
                 lease: false,
@@ -127,7 +127,7 @@ pub(super) const ALL: &[TransitionProperty] = &[
         "proposal_forwarded_step",
         "a follower that is to forwards what a client proposes to the leader that it knows, and does not change; \
          whoever neither leads nor forwards drops it (thesis, section 6.2; etcd's raft)",
-        |it: &Applied<'_>| it.i.role != Role::Leader && it.proposal().is_some() => |it: &Applied<'_>| {
+        |it: &ServerStep<'_>| it.i.role != Role::Leader && it.proposal().is_some() => |it: &ServerStep<'_>| {
             let forwards = it.settings.forward_proposals && it.i.role == Role::Follower;
             let payloads = it.proposal().unwrap_or_default();
             let leader = it.i.leader.filter(|_| forwards && is_possible(it, &payloads));
@@ -139,15 +139,15 @@ pub(super) const ALL: &[TransitionProperty] = &[
         "forwarded_proposal_step",
         "a leader takes what is forwarded to it as if a client had asked it: it appends it to its log \
          (paper, section 5.3), unless it hands over or has too much uncommitted",
-        |it: &Applied<'_>| it.i.role == Role::Leader && it.message.is_some() && it.proposal().is_some()
+        |it: &ServerStep<'_>| it.i.role == Role::Leader && it.message.is_some() && it.proposal().is_some()
             => takes_proposal
     ),
     rule!(
         "uncommitted_step",
         "a leader counts the proposals that it has appended and not committed, or fewer (etcd's raft, \
          increaseUncommittedSize): never more than the limit, and without a limit none",
-        |it: &Applied<'_>| it.next.role == Role::Leader && it.settings.max_uncommitted > 0
-            => |it: &Applied<'_>| {
+        |it: &ServerStep<'_>| it.next.role == Role::Leader && it.settings.max_uncommitted > 0
+            => |it: &ServerStep<'_>| {
             let next = it.next;
             let uncommitted = (next.applied() + 1..=next.log.last_index()).filter(|index| {
                 let entry = next.log.entry(*index);
@@ -160,7 +160,7 @@ pub(super) const ALL: &[TransitionProperty] = &[
 ];
 
 /// For whom the leadership is asked, by a call or by what a follower passed on.
-fn asked(it: &Applied<'_>) -> Option<Id> {
+fn asked(it: &ServerStep<'_>) -> Option<Id> {
     match (it.action, it.message) {
         (Action::TransferLeadership(_, to), _) => Some(to),
         (_, Some(m)) if m.term == it.i.term => match m.body {
@@ -172,27 +172,27 @@ fn asked(it: &Applied<'_>) -> Option<Id> {
 }
 
 /// Whether a server votes, so that it can lead.
-fn may_lead(it: &Applied<'_>, to: Id) -> bool {
+fn may_lead(it: &ServerStep<'_>, to: Id) -> bool {
     it.i.configuration.all_voters().contains(to)
 }
 
-fn is_new(it: &Applied<'_>, to: Id) -> bool {
+fn is_new(it: &ServerStep<'_>, to: Id) -> bool {
     may_lead(it, to) && to != it.i.id && it.i.transferee != Some(to)
 }
 
-fn is_asked(it: &Applied<'_>) -> bool {
+fn is_asked(it: &ServerStep<'_>) -> bool {
     it.i.role == Role::Leader && asked(it).is_some_and(|to| is_new(it, to))
 }
 
-fn is_asked_in_vain(it: &Applied<'_>) -> bool {
+fn is_asked_in_vain(it: &ServerStep<'_>) -> bool {
     it.i.role == Role::Leader && asked(it).is_some_and(|to| !is_new(it, to))
 }
 
-fn is_asked_of_another(it: &Applied<'_>) -> bool {
+fn is_asked_of_another(it: &ServerStep<'_>) -> bool {
     it.i.role != Role::Leader && asked(it).is_some()
 }
 
-fn begins_transfer(it: &Applied<'_>) -> bool {
+fn begins_transfer(it: &ServerStep<'_>) -> bool {
     asked(it).is_none_or(|to| {
         let (i, next) = (it.i, it.next);
         let complete = i
@@ -207,16 +207,16 @@ fn begins_transfer(it: &Applied<'_>) -> bool {
 }
 
 /// The requests to campaign that were sent.
-fn told<'a>(it: &Applied<'a>) -> impl Iterator<Item = &'a Message> + use<'a> {
+fn told<'a>(it: &ServerStep<'a>) -> impl Iterator<Item = &'a Message> + use<'a> {
     let sent = it.sent().into_iter();
     sent.filter(|m| m.body == Body::TimeoutNow)
 }
 
-fn hands_over(it: &Applied<'_>) -> bool {
+fn hands_over(it: &ServerStep<'_>) -> bool {
     it.sends_some(|m| m.body == Body::TimeoutNow)
 }
 
-fn completes(it: &Applied<'_>) -> bool {
+fn completes(it: &ServerStep<'_>) -> bool {
     let last = it.next.log.last_index();
     it.still_leads()
         && it.for_leader().is_some_and(|m| {
@@ -228,7 +228,7 @@ fn completes(it: &Applied<'_>) -> bool {
 }
 
 /// Whether the configuration may change, if that is what is proposed.
-fn is_possible(it: &Applied<'_>, payloads: &Payloads) -> bool {
+fn is_possible(it: &ServerStep<'_>, payloads: &Payloads) -> bool {
     let mut changes = payloads.iter().filter_map(Payload::as_conf_change);
     changes.all(|change| {
         let mut servers = change.servers();
@@ -236,7 +236,7 @@ fn is_possible(it: &Applied<'_>, payloads: &Payloads) -> bool {
     })
 }
 
-fn takes_proposal(it: &Applied<'_>) -> bool {
+fn takes_proposal(it: &ServerStep<'_>) -> bool {
     let asked = it.proposal().unwrap_or_default();
     let (old, new) = (it.i.log.last_index(), it.next);
     if !it.takes_proposals() || !is_possible(it, &asked) {

@@ -1,4 +1,5 @@
-//! Delta debugging: takes out of a list whatever is not needed for it to fail.
+//! Delta debugging: takes out of a list whatever is not needed for it to fail. Divergences of covers and traces and the
+//! choices of walks are all made shorter by this; what an attempt is, and when to give up, is theirs to say.
 
 use crate::stop;
 
@@ -24,7 +25,7 @@ pub(crate) struct Shrunk<T> {
 
 /// Leaves elements out of `list` as long as it fails; it must fail. A request to stop ends the search as well as
 /// [`Trial::GivenUp`] does, with the shortest list so far.
-pub(crate) fn shrink<T: Copy>(
+pub(crate) fn shrink<T: Clone>(
     mut list: Vec<T>,
     attempt: &mut dyn FnMut(&[T]) -> Trial,
 ) -> Shrunk<T> {
