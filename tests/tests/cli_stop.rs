@@ -129,7 +129,11 @@ fn a_signal_stops_every_verb_and_is_no_violation() {
     let corpus = corpus();
     let long = long_trace(200_000);
     let long = long.path().join("long.ndjson").display().to_string();
-    let verbs: [&[&str]; 14] = [
+    let runs = many_recorded_runs();
+    let runs = runs.path().display().to_string();
+    let paper = binary::repository().join("conformance/targets/paper_raft.py");
+    let paper = format!("exec:python3 {}", paper.display());
+    let verbs: [&[&str]; 17] = [
         &["check", "--preset", "wide"],
         &["check", "--preset", "wide", "--memory", "40"],
         &["check", "--preset", "wide", "--engine", "stateright"],
@@ -154,10 +158,53 @@ fn a_signal_stops_every_verb_and_is_no_violation() {
         &["walk", "--seeds", "1", "--steps", "1000000000"],
         &["walk", "--seeds", "1000000000"],
         &["replay", &long],
+        &["validate", &runs],
+        &["check", "--preset", "wide", "--target", "lockstep-raft"],
+        &[
+            "check",
+            "--preset",
+            "conflict",
+            "--max-term",
+            "9",
+            "--timeouts",
+            "9",
+            "--target",
+            &paper,
+        ],
     ];
     for arguments in verbs {
         interrupted("INT", arguments, busy);
     }
+}
+
+/// A folder of recorded runs, more than are validated in a second.
+#[cfg(target_os = "linux")]
+fn many_recorded_runs() -> TempDir {
+    let here = folder();
+    let run = binary::repository().join("traces/recorded/etcd-3.6-crashes.ndjson");
+    for number in 0..400 {
+        std::fs::copy(&run, here.path().join(format!("{number}.ndjson"))).expect("a copy");
+    }
+    here
+}
+
+/// What is written at the end waits for nobody who does not read.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_report_that_nobody_reads_can_be_interrupted() {
+    let here = folder();
+    let pipe = here.path().join("pipe");
+    let made = Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.expect("there is mkfifo").success());
+    let junit = pipe.display().to_string();
+    let arguments = ["check", "--preset", "single", "--junit", &junit, "-q"];
+    let mut child = start(here.path(), &arguments);
+    let process = child.id();
+    wait_for("an end", || {
+        send("INT", process);
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        child.try_wait().expect("a child of ours").is_some()
+    });
 }
 
 #[cfg(target_os = "linux")]

@@ -211,6 +211,7 @@ pub fn run(args: &CheckArgs, progress: &Reporter) -> Result<Vec<Job>, CliError> 
     let [chosen] = chosen.as_slice() else {
         return several(args, &chosen, progress).map(|()| Vec::new());
     };
+    args.checkpoints.begin(progress);
     let trace_out = args.trace_out.as_deref();
     let trace_out = trace_out.map(|path| SideFile::named(path, progress));
     let (mut job, report) = one(args, &args.limits, chosen, trace_out.as_ref(), progress)?;
@@ -273,6 +274,9 @@ fn one(
     trace_out: Option<&SideFile>,
     progress: &Reporter,
 ) -> Result<(Job, Option<lockstep_engine::Report>), CliError> {
+    if !matches!(args.target, Some(TargetSpec::Exec { .. })) {
+        args.program.without_program()?;
+    }
     if let (Some(target), Engine::Stateright) = (&args.target, args.engine) {
         let text = format!("stateright's search is of the specification, not of {target}");
         return Err(CliError::Usage(text));

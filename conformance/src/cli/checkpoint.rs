@@ -1,9 +1,11 @@
 //! The options of checkpoints, for every verb that explores.
 
 use super::outputs::Place;
+use super::progress::Reporter;
 use crate::report::Job;
 use clap::Args;
 use lockstep_engine::{Checkable, Search};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -37,6 +39,20 @@ impl CheckpointArgs {
     pub fn kept(&self) -> Option<(&Path, Duration)> {
         let folder = self.checkpoint.as_deref()?;
         Some((folder, Duration::from_secs(self.checkpoint_every)))
+    }
+
+    /// Says at once that there is nothing to go on from, before the search begins that may take hours.
+    pub fn begin(&self, progress: &Reporter) {
+        let Some(folder) = self.checkpoint.as_deref().filter(|_| self.resume) else {
+            return;
+        };
+        let mut entries = fs::read_dir(folder).into_iter().flatten();
+        if entries.next().is_none() {
+            progress.warn(format!(
+                "{}: there is no checkpoint to go on from: it starts from the beginning",
+                folder.display()
+            ));
+        }
     }
 
     /// `search` with checkpoints as they were asked for.

@@ -55,6 +55,7 @@ pub fn run(args: &ConformArgs, progress: &Reporter) -> Result<Vec<Job>, CliError
     }
     let chosen = chosen.in_dialect(args.target.start()?.dialect());
     let trace_out = args.trace_out.file(progress);
+    args.checkpoints.begin(progress);
     if args.checkpoints.are_kept() && !args.target.forks() {
         let text = "a target that cannot be copied is driven along a cover, of which there is no checkpoint";
         return Err(CliError::Usage(text.to_owned()));

@@ -14,6 +14,9 @@ const MOST_LINKS: usize = 40;
 /// The most bytes of a file that is read whole: far more than any result has, and less than any machine.
 const MOST_BYTES: u64 = 256 << 20;
 
+/// It says nothing in UTF-8, and is no JSON.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// The files that are not whole yet.
 static PARTIAL: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
@@ -58,6 +61,18 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// It cannot be read, or is longer than 256 MiB.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     read_at_most(path, MOST_BYTES)
+}
+
+/// Reads a whole file of text, without the byte order mark that some systems put before it.
+///
+/// # Errors
+/// Those of [`read`].
+pub fn read_text(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = read(path)?;
+    if bytes.starts_with(BYTE_ORDER_MARK) {
+        bytes.drain(..BYTE_ORDER_MARK.len());
+    }
+    Ok(bytes)
 }
 
 fn read_at_most(path: &Path, most: u64) -> io::Result<Vec<u8>> {

@@ -6,6 +6,7 @@ use super::model::Chosen;
 use super::target::{self, TargetArgs};
 use crate::TargetSpec;
 use crate::report::{Job, Status};
+use crate::stop;
 use clap::Args;
 use lockstep_model::Preset;
 
@@ -19,8 +20,19 @@ pub struct TargetsArgs {
 
 /// Asks every target what it is. One that cannot be started here is listed with the reason.
 pub fn targets(args: &TargetsArgs) -> Result<Vec<Job>, CliError> {
+    // First those that were named: a mistake in a name is said at once.
+    let asked = args.target.iter().map(ask);
+    let mut asked = asked.collect::<Result<Vec<Job>, CliError>>()?;
     let mut jobs = Vec::new();
     for (name, what) in target::targets().iter() {
+        if stop::requested() {
+            jobs.push(Job::not_reached(
+                "target",
+                name,
+                "interrupted before it was asked",
+            ));
+            continue;
+        }
         let mut job = Job::new("target", name, Status::Holds, what.to_owned());
         match ask(&TargetSpec::Named(name.to_owned())) {
             Ok(mut asked) => {
@@ -29,6 +41,9 @@ pub fn targets(args: &TargetsArgs) -> Result<Vec<Job>, CliError> {
             }
             Err(CliError::Skipped { why, .. }) => {
                 job.notes.push(format!("not available here: {why}"));
+            }
+            Err(_) if stop::requested() => {
+                job = Job::not_reached("target", name, "interrupted while it was asked");
             }
             Err(error) => job.notes.push(format!("not available here: {error}")),
         }
@@ -41,9 +56,7 @@ pub fn targets(args: &TargetsArgs) -> Result<Vec<Job>, CliError> {
         Status::Holds,
         text.to_owned(),
     ));
-    for spec in &args.target {
-        jobs.push(ask(spec)?);
-    }
+    jobs.append(&mut asked);
     Ok(jobs)
 }
 

@@ -53,6 +53,19 @@ fn own_budget(text: &str) -> Result<(String, Budget), String> {
 }
 
 impl ProgramArgs {
+    /// Refuses what is of a program, where there is none.
+    ///
+    /// # Errors
+    /// One of the options is given.
+    pub fn without_program(&self) -> Result<(), CliError> {
+        match self.copies.is_none() && self.input.is_empty() {
+            true => Ok(()),
+            false => Err(CliError::Usage(
+                "--copies and --input are for a program, --target exec:CMD".to_owned(),
+            )),
+        }
+    }
+
     fn options(&self) -> ExecOptions {
         ExecOptions {
             reply_timeout: Duration::from_secs(self.reply_timeout),

@@ -87,6 +87,9 @@ impl OutputArgs {
 
     /// Writes the report to the files that were asked for and to standard output.
     pub fn write(&self, mut report: Report, reporter: &Reporter) -> Exit {
+        // The work is done. What is written now may wait for whoever reads it, and a signal is to end that.
+        reporter.end_programs();
+        signals::end_soon();
         if let Some(path) = &self.junit {
             let text = junit::render(&report);
             // A failure is listed below.
@@ -122,6 +125,8 @@ impl OutputArgs {
 
     /// Tells a person why there is no report, and whatever was to read the report that there is none.
     pub fn error(&self, command: &str, error: CliError, reporter: &Reporter) {
+        reporter.end_programs();
+        signals::end_soon();
         let failure = Failure::new(command, &error.to_string(), error.exit().code());
         let failure = failure.after(reporter.part());
         // Which of the two files was meant is not known.

@@ -208,9 +208,14 @@ impl Reporter {
         lock(&self.part).clone()
     }
 
+    /// Ends the programs that still run.
+    pub fn end_programs(&self) {
+        exec::end_all();
+    }
+
     /// Ends the programs that still run and removes temporary files that nobody else is going to remove.
     pub fn clean_up(&self) {
-        exec::end_all();
+        self.end_programs();
         temporary::remove_all();
         files::remove_partial();
     }

@@ -416,7 +416,7 @@ fn counterexample(
 
 /// Names what lies beside the traces and was not read: a table for everybody, and an assertion that was not
 /// put to the test for each.
-fn passed_over(job: &mut Job, files: &[PassedOver]) {
+pub(super) fn passed_over(job: &mut Job, files: &[PassedOver]) {
     if files.is_empty() {
         return;
     }

@@ -37,7 +37,7 @@ pub fn run(args: &ReportArgs) -> Result<(), CliError> {
     let mut reports = Vec::new();
     for path in &args.results {
         let wrong = |why: String| CliError::Input(format!("{}: {why}", path.display()));
-        let bytes = files::read(path).map_err(|error| wrong(error.to_string()))?;
+        let bytes = files::read_text(path).map_err(|error| wrong(error.to_string()))?;
         let report: Value =
             serde_json::from_slice(&bytes).map_err(|error| wrong(error.to_string()))?;
         if report["lockstep_report"].as_u64() != Some(u64::from(crate::report::REPORT_VERSION)) {

@@ -4,6 +4,8 @@
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
+use std::thread;
+use std::time::Duration;
 
 #[cfg(unix)]
 const SIGNALS: [i32; 3] = [
@@ -14,6 +16,9 @@ const SIGNALS: [i32; 3] = [
 #[cfg(not(unix))]
 const SIGNALS: [i32; 2] = [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM];
 
+/// How long a result is written before a signal ends that.
+const WHILE: Duration = Duration::from_secs(1);
+
 /// Whether the work is done, so that a signal ends the process as it would any other.
 static DONE: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
 
@@ -21,6 +26,15 @@ static DONE: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
 /// whoever reads it.
 pub fn end_at_the_next() {
     DONE.store(true, Ordering::Release);
+}
+
+/// The same after a while, since what is written meanwhile takes no longer, unless somebody reads it who does not read.
+/// Whoever asks twice within that time, as a supervisor does, gets the whole result all the same.
+pub fn end_soon() {
+    thread::spawn(|| {
+        thread::sleep(WHILE);
+        end_at_the_next();
+    });
 }
 
 /// The signals that this process has received.

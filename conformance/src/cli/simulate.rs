@@ -66,6 +66,15 @@ impl SimulateArgs {
 /// # Errors
 /// The model does not exist, or no step was taken.
 pub fn run(args: &SimulateArgs, progress: &Reporter) -> Result<Vec<Job>, CliError> {
+    if args.first_run.checked_add(args.runs).is_none() {
+        let text = format!(
+            "--first-run {} --runs {}: the number of the last run is beyond {}",
+            args.first_run,
+            args.runs,
+            u64::MAX
+        );
+        return Err(CliError::Usage(text));
+    }
     let chosen = args.plant.within(args.model.choose()?);
     progress.begin(format!("simulate {}", chosen.name));
     let settings = SwarmSettings {

@@ -4,20 +4,17 @@ use super::error::CliError;
 use super::files;
 use super::outputs::Place;
 use super::progress::Reporter;
+use super::replay::passed_over;
 use crate::report::human::grouped;
 use crate::report::{Job, Status};
 use crate::stop;
 use crate::validate::{Answer, Options, Validation, validate};
 use clap::{Args, ValueEnum};
+use lockstep_traces::{PassedOver, TraceFiles, Why, trace_files};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
-
-/// What the names of recorded runs end in.
-const EXTENSION: &str = "ndjson";
-
-/// The most folders inside each other that are looked into.
-const MOST_DEPTH: usize = 16;
 
 /// Options of `lockstep validate`.
 #[derive(Debug, Args)]
@@ -77,68 +74,62 @@ fn is_standard_input(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-/// Validates every run that was named.
+/// Validates every run that was named. One that cannot be read is a result like the others.
 ///
 /// # Errors
-/// A file cannot be read or is no recorded run, or a directory holds none.
-pub fn run(args: &ValidateArgs, _: &Reporter) -> Result<Vec<Job>, CliError> {
-    let mut files = Vec::new();
+/// A path cannot be read, or is a directory that holds no run; or the first file is no recorded run.
+pub fn run(args: &ValidateArgs, progress: &Reporter) -> Result<Vec<Job>, CliError> {
+    let mut found = TraceFiles::default();
     for path in &args.paths {
         match is_standard_input(path) {
-            true => files.push(PathBuf::from("/dev/stdin")),
-            false => files.extend(runs(path)?),
+            true => found.traces.push(PathBuf::from("/dev/stdin")),
+            false => found.append(trace_files(path)?),
         }
     }
+    let files = once_each(&mut found);
     let options = args.options();
-    let mut jobs = Vec::new();
-    for file in files {
-        let clock = Instant::now();
+    for (place, file) in files.iter().enumerate() {
         let name = file.display().to_string();
-        let bytes = files::read(&file)
-            .map_err(|error| CliError::Input(format!("{name}: cannot be read: {error}")))?;
-        let validation = validate(&bytes, &options, &stop::requested)
-            .map_err(|error| CliError::Input(format!("{name}: {error}")))?;
-        let mut job = job(&name, &validation);
-        job.seconds = clock.elapsed().as_secs_f64();
-        jobs.push(job);
-        if stop::requested() {
-            break;
-        }
+        progress.job("validate", &name, || {
+            let mut job = validated(&name, file, &options)?;
+            if place == 0 {
+                passed_over(&mut job, &found.passed_over);
+            }
+            Ok(job)
+        })?;
     }
-    Ok(jobs)
+    Ok(Vec::new())
 }
 
-/// The runs that a path stands for, in order.
-fn runs(path: &Path) -> Result<Vec<PathBuf>, CliError> {
-    let unreadable = |path: &Path, error: std::io::Error| {
-        CliError::Input(format!("{}: cannot be read: {error}", path.display()))
-    };
-    let is_folder = fs::metadata(path).map_err(|error| unreadable(path, error))?;
-    if !is_folder.is_dir() {
-        return Ok(vec![path.to_owned()]);
-    }
-    let mut found = Vec::new();
-    let mut folders = vec![(path.to_owned(), 0)];
-    while let Some((folder, depth)) = folders.pop() {
-        for entry in fs::read_dir(&folder).map_err(|error| unreadable(&folder, error))? {
-            let path = entry.map_err(|error| unreadable(&folder, error))?.path();
-            if path.is_dir() {
-                if depth < MOST_DEPTH {
-                    folders.push((path, depth + 1));
-                }
-            } else if path.extension().is_some_and(|it| it == EXTENSION) {
-                found.push(path);
+/// The files, of which the user may have named one twice.
+fn once_each(found: &mut TraceFiles) -> Vec<PathBuf> {
+    let mut names: BTreeMap<PathBuf, PathBuf> = BTreeMap::new();
+    let mut files = Vec::new();
+    for path in std::mem::take(&mut found.traces) {
+        let real = fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
+        match names.get(&real) {
+            Some(first) => {
+                let why = Why::SameAs(first.clone());
+                found.passed_over.push(PassedOver { path, why });
+            }
+            None => {
+                names.insert(real, path.clone());
+                files.push(path);
             }
         }
     }
-    found.sort();
-    match found.is_empty() {
-        true => Err(CliError::Input(format!(
-            "{}: the directory holds no .{EXTENSION} file, so nothing was validated",
-            path.display()
-        ))),
-        false => Ok(found),
-    }
+    files
+}
+
+fn validated(name: &str, file: &Path, options: &Options) -> Result<Job, CliError> {
+    let clock = Instant::now();
+    let bytes = files::read_text(file)
+        .map_err(|error| CliError::Input(format!("{name}: cannot be read: {error}")))?;
+    let validation = validate(&bytes, options, &stop::requested)
+        .map_err(|error| CliError::Input(format!("{name}: {error}")))?;
+    let mut job = job(name, &validation);
+    job.seconds = clock.elapsed().as_secs_f64();
+    Ok(job)
 }
 
 /// The report on one run.

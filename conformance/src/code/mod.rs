@@ -24,7 +24,7 @@ use crate::digest::digest_of;
 use crate::states::{Copies, Fault, HiddenState, Paths, Source, StateCounts, States, Stepped};
 use crate::target::{Description, Digest, Fork, Target, TargetError};
 use components::Answer;
-use lockstep_engine::{Checked, Search, SearchError, Trace};
+use lockstep_engine::{Checked, Limit, Search, SearchError, Trace, Verdict};
 use lockstep_model::{Action, Bounds, Id};
 use lockstep_traces::{
     Config, Event, Expected, Header, Index, Input, Message, NodeView, Provenance, Reads, Role,
@@ -227,12 +227,12 @@ impl<'a> Code<'a> {
         &'s self,
         set_up: impl FnOnce(Search<'s, Code<'a>>) -> Search<'s, Code<'a>>,
     ) -> Result<CodeReport<'a>, SearchError> {
-        let checked = set_up(Search::new(self)).run()?;
+        let mut checked = set_up(Search::new(self)).run()?;
         let failed = checked.counterexample.as_ref().and_then(|found| {
             let nodes = found.last().servers.iter();
             nodes.filter_map(|node| node.fault).next_back()
         });
-        let exhausted = checked.report.verdict == lockstep_engine::Verdict::Exhausted;
+        let exhausted = checked.report.verdict == Verdict::Exhausted;
         let mut servers = self.servers();
         let again = if exhausted {
             servers.states.rerun()
@@ -248,6 +248,13 @@ impl<'a> Code<'a> {
         };
         match fault {
             Some(Fault::Hidden(found)) => hidden = Some(found.clone()),
+            // It may have done anything.
+            Some(Fault::Interrupted) => {
+                checked.report.verdict = Verdict::Bounded {
+                    stopped_by: Limit::Interrupted,
+                };
+                checked.counterexample = None;
+            }
             Some(fault) => failure = Some(components::text_of(fault)),
             None => {}
         }

@@ -15,6 +15,7 @@ use lockstep_model::{Budget, Kind, Spent};
 use lockstep_traces::{Role, ServerId};
 use stateright::{Model, Property};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// The number of times that each event has happened that has a limit: the inputs in the order of the description,
 /// then duplications and losses.
@@ -104,7 +105,10 @@ impl Opaque {
                 },
                 sent: Arc::new([]),
             },
-            Effect::NotAsked => unmoved(),
+            Effect::NotAsked => {
+                self.interrupted.store(true, Ordering::Relaxed);
+                unmoved()
+            }
         }
     }
 

@@ -29,12 +29,13 @@ use crate::code::{Code, ObservedCode};
 use crate::target::TargetError;
 use crate::targets::exec::{ExecOptions, Program};
 use copies::Copies;
-use lockstep_engine::{Checked, Search, SearchError, Verdict};
+use lockstep_engine::{Checked, Limit, Search, SearchError, Verdict};
 use lockstep_model::{Bounds, Budget, Kind};
 use lockstep_traces::Config;
 use states::States;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// An event: an input of a server by its slot and its number in the description, or something that happens to the
 /// message at this position.
@@ -101,6 +102,11 @@ impl OpaqueBounds {
     }
 }
 
+/// The verdict if the work was to stop before the end.
+const INTERRUPTED: Verdict = Verdict::Bounded {
+    stopped_by: Limit::Interrupted,
+};
+
 /// A cluster of servers of one program, as the engine explores it.
 pub struct Opaque {
     config: Config,
@@ -111,6 +117,8 @@ pub struct Opaque {
     states: States,
     starts: Vec<u32>,
     observed: Code<'static>,
+    /// Whether an answer is missing since the work was to stop.
+    interrupted: AtomicBool,
 }
 
 /// What exploring a program established, beside the report of the search.
@@ -158,7 +166,7 @@ impl Started {
         let inputs = copies.description().inputs.clone();
         let states = States::new(copies, config.servers);
         let ids: Vec<_> = config.server_ids().collect();
-        let starts = states.start(&ids).map_err(TargetError::Setup)?;
+        let starts = states.start(&ids)?;
         // The engine knows kinds by names that live as long as the process; there are few, once a run.
         let name = |input: &DeclaredInput| &*Box::leak(input.name.clone().into_boxed_str());
         let network = ["deliver", "duplicate", "drop"];
@@ -174,6 +182,7 @@ impl Started {
             states,
             starts,
             observed: ObservedCode::new(config).into_code(),
+            interrupted: AtomicBool::new(false),
         })
     }
 }
@@ -218,7 +227,12 @@ impl Opaque {
         &'s self,
         set_up: impl FnOnce(Search<'s, Opaque>) -> Search<'s, Opaque>,
     ) -> Result<OpaqueReport, SearchError> {
-        let checked = set_up(Search::new(self)).run()?;
+        let mut checked = set_up(Search::new(self)).run()?;
+        if self.interrupted.load(Ordering::Relaxed) {
+            // What was not answered looks like an input that changes nothing: nothing follows from that.
+            checked.report.verdict = INTERRUPTED;
+            checked.counterexample = None;
+        }
         let found = checked.counterexample.as_ref();
         let failed = found.and_then(|found| {
             let nodes = found.last().shown.servers.iter();
@@ -231,9 +245,7 @@ impl Opaque {
                 Ok(()) => {}
                 Err(Contradiction::Differs(found)) => contradiction = Some(found),
                 Err(Contradiction::Broken(what)) => failure = Some(what),
-                Err(Contradiction::Interrupted) => {
-                    failure = Some("it was interrupted while it was asked again".to_owned());
-                }
+                Err(Contradiction::Interrupted) => checked.report.verdict = INTERRUPTED,
             }
         }
         Ok(OpaqueReport {

@@ -5,6 +5,7 @@ use super::copies::{Answered, Copies, NoAnswer, Question};
 use super::view::node_view;
 use super::wire::{Answer, Description, Sent};
 use crate::digest::digest_of;
+use crate::target::TargetError;
 use lockstep_traces::{NodeView, ServerId};
 use rustc_hash::FxHashMap;
 use serde::Serialize;
@@ -180,8 +181,8 @@ impl States {
     ///
     /// # Errors
     ///
-    /// What is wrong with an answer.
-    pub fn start(&self, ids: &[ServerId]) -> Result<Vec<u32>, String> {
+    /// [`TargetError::Setup`] with what is wrong with an answer; [`TargetError::Interrupted`].
+    pub fn start(&self, ids: &[ServerId]) -> Result<Vec<u32>, TargetError> {
         let questions = ids.iter().map(|id| Question {
             server: *id,
             saved: None,
@@ -191,18 +192,21 @@ impl States {
         let mut table = self.table();
         let answers = ids.iter().zip(answers);
         let numbers = answers.map(|(id, answer)| match answer {
-            Ok(Answer::Crashed(what)) => {
-                Err(format!("server {id} broke down at its start: {what}"))
+            Ok(Answer::Crashed(what)) => Err(TargetError::Setup(format!(
+                "server {id} broke down at its start: {what}"
+            ))),
+            Ok(moved) => {
+                let entered = table.enter(*id, moved, None, self);
+                match entered.map_err(TargetError::Setup)? {
+                    Effect::Moved(number, sent) if sent.is_empty() => Ok(number),
+                    Effect::Moved(..) => Err(TargetError::Setup(format!(
+                        "server {id} sends messages before it gets any input"
+                    ))),
+                    _ => Err(TargetError::Setup("a start was not noted down".to_owned())),
+                }
             }
-            Ok(moved) => match table.enter(*id, moved, None, self)? {
-                Effect::Moved(number, sent) if sent.is_empty() => Ok(number),
-                Effect::Moved(..) => Err(format!(
-                    "server {id} sends messages before it gets any input"
-                )),
-                _ => Err("a start was not noted down".to_owned()),
-            },
-            Err(NoAnswer::Broken(what)) => Err(what),
-            Err(NoAnswer::NotAsked) => Err("it was interrupted".to_owned()),
+            Err(NoAnswer::Broken(what)) => Err(TargetError::Setup(what)),
+            Err(NoAnswer::NotAsked) => Err(TargetError::Interrupted),
         });
         numbers.collect()
     }

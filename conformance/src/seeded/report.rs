@@ -350,8 +350,8 @@ mod tests {
             row("RP-04").contains("| seeded | no preset can show it"),
             "{text}"
         );
-        let waits = "waits for: asynchronous storage";
-        assert!(row("MB-02").contains(&format!("| {waits} | {waits} |")));
+        let waits = "waits for: storage faults";
+        assert!(row("PS-17").contains(&format!("| {waits} | {waits} |")));
         assert!(row("EL-01").contains("| **not seeded** | **not seeded** |"));
         assert!(row("CQ-02").contains("| liveness: "), "{text}");
     }

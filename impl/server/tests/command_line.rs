@@ -2,7 +2,7 @@
 #![cfg(target_os = "linux")]
 
 use std::fs::{self, OpenOptions};
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
@@ -170,6 +170,41 @@ fn standard_error_that_is_full_changes_nothing() {
         "it is not up"
     );
     assert_eq!(code, Some(0));
+}
+
+/// A pipe that holds no more, and whoever reads it, who does not.
+fn full_pipe() -> (std::io::PipeReader, std::io::PipeWriter) {
+    let (reader, mut writer) = std::io::pipe().expect("a pipe");
+    let filled = std::thread::spawn(move || {
+        // So much it takes without a reader.
+        writer.write_all(&[b'x'; 1 << 16]).expect("there is room");
+        writer
+    });
+    let writer = filled.join().expect("it takes that much");
+    (reader, writer)
+}
+
+/// Neither a log nor an explanation that nobody reads makes it deaf.
+#[test]
+fn a_reader_that_does_not_read_keeps_no_signal_away() {
+    for log in [true, false] {
+        let here = tempfile::tempdir().expect("a place for temporary files");
+        let (_reader, writer) = full_pipe();
+        let mut command = server();
+        command
+            .args(["demo", "--any-ports", "--log-level=debug"])
+            .env("TMPDIR", here.path());
+        let child = match log {
+            true => command.stdout(Stdio::null()).stderr(writer).spawn(),
+            false => command.stdout(writer).stderr(Stdio::null()).spawn(),
+        };
+        let child = child.expect("it starts");
+        wait_for("the folder", || !names(here.path()).is_empty());
+        std::thread::sleep(Duration::from_secs(3));
+        send("TERM", child.id());
+        assert_eq!(end(child, "demo").status.code(), Some(0));
+        assert_eq!(names(here.path()), [""; 0]);
+    }
 }
 
 /// A reader of standard output that goes away has seen enough; a full disk is another matter.

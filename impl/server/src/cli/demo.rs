@@ -43,7 +43,18 @@ impl Demo {
             up = self.start(data.path(), &mut servers) => up,
             () = signals.arrived() => return Ok(stop(servers, &mut signals).await),
         };
-        let shown = up.and_then(|endpoints| Ok(print(&explanation(&endpoints, data.path()))?));
+        let shown = match up {
+            Ok(endpoints) => {
+                // Its reader may not read, and a signal ends that too.
+                let text = explanation(&endpoints, data.path());
+                let printed = tokio::task::spawn_blocking(move || print(&text));
+                tokio::select! {
+                    printed = printed => printed?.map_err(Failure::from),
+                    () = signals.arrived() => return Ok(stop(servers, &mut signals).await),
+                }
+            }
+            Err(error) => Err(error),
+        };
         if shown.is_ok() {
             tokio::select! {
                 () = signals.arrived() => {}

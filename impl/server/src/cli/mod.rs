@@ -106,12 +106,14 @@ fn execute(cli: Cli) -> ExitCode {
         Ok(filter) => filter,
         Err(error) => return failed(&Usage(format!("--log-level: {error}")).into()),
     };
+    // A thread of its own writes, and lines are dropped while nobody reads them: the server goes on, and hears signals.
+    let (writer, _flushed) = tracing_appender::non_blocking(std::io::stderr());
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(colours(&std::io::stderr()))
         // It would be said on the same standard error that cannot be written, and panic.
         .log_internal_errors(false)
-        .with_writer(std::io::stderr);
+        .with_writer(writer);
     match cli.log_format {
         LogFormat::Json => log.json().init(),
         LogFormat::Console => log.init(),
