@@ -9,7 +9,7 @@ mod starts;
 mod why;
 
 use super::line::Line;
-use super::moment::{Choices, Kind, Moment, Seen};
+use super::moment::{Choices, Kind, Moment, Seen, Shown};
 use super::node::{Node, Phase};
 use lockstep_model::recorded::{Image, Message, Stimulus};
 use lockstep_model::{Id, MAX_MEMBERS, Settings};
