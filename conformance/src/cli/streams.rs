@@ -6,11 +6,33 @@ use super::{files, terminal};
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
 
-/// Says something on standard error, if anybody can hear it; on a terminal, no line is wider than that.
+/// How long whoever reads standard error may take for a line.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Whether somebody has standard error and does not read it.
+static UNREAD: AtomicBool = AtomicBool::new(false);
+
+/// Says something on standard error, if anybody can hear it; on a terminal, no line is wider than that. A pipe that
+/// is full and that nobody reads holds up nothing: what is said then is lost.
 pub fn say(line: impl Display) {
+    if UNREAD.load(Ordering::Relaxed) {
+        return;
+    }
     let line = terminal::folded(&line.to_string(), &io::stderr());
-    let _ = writeln!(io::stderr(), "{line}");
+    let (done, written) = mpsc::channel();
+    let writer = thread::Builder::new().spawn(move || {
+        let _ = writeln!(io::stderr(), "{line}");
+        let _ = done.send(());
+    });
+    let waited = writer.map(|_| written.recv_timeout(PATIENCE));
+    if let Ok(Err(RecvTimeoutError::Timeout)) = waited {
+        UNREAD.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Writes to standard output. That its reader has gone is no error.
