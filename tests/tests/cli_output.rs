@@ -3,6 +3,7 @@
 use assert_cmd::Command;
 use lockstep_tests::binary;
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::Stdio;
@@ -141,6 +142,31 @@ fn junit_counts_what_does_not_hold() {
         assert!(xml.trim_end().ends_with("</testsuites>"), "{xml}");
         assert_eq!(xml.contains("<failure"), failures, "{xml}");
         assert_eq!(xml.contains("<error"), errors, "{xml}");
+    }
+}
+
+/// A CI server follows a test case by its name, so a failure has no name that a pass does not have.
+#[test]
+fn names_of_junit_cases_do_not_depend_on_the_result() {
+    let here = folder();
+    let names = |arguments: &str| -> BTreeSet<String> {
+        run(&here, &format!("{arguments} --junit report.xml"));
+        let xml = std::fs::read_to_string(here.path().join("report.xml")).expect("a report");
+        let names = xml.split("<testcase name=\"").skip(1);
+        let names = names.filter_map(|it| it.split('"').next());
+        names.map(str::to_owned).collect()
+    };
+    for arguments in [
+        "conform --target spec",
+        "conform --target raft-rs",
+        "replay corpus: --target spec",
+    ] {
+        let holds = names(arguments);
+        let violated = names(&format!("{arguments} --plant wrong_message"));
+        assert!(holds.len() > 1, "{arguments}: {holds:?}");
+        assert!(violated.len() > 1, "{arguments}: {violated:?}");
+        let other: Vec<_> = violated.difference(&holds).collect();
+        assert!(other.is_empty(), "{arguments}: {other:?}");
     }
 }
 

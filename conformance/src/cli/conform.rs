@@ -19,6 +19,9 @@ use lockstep_engine::Checkable;
 use lockstep_traces::Trace;
 use std::time::Duration;
 
+/// The assertion, named alike in every run.
+const AGREES: &str = "every transition agrees in every field compared";
+
 /// Options of `lockstep conform`.
 #[derive(Debug, Args)]
 pub struct ConformArgs {
@@ -261,19 +264,19 @@ fn job(name: &str, chosen: &Chosen, report: &ProductReport) -> Result<Job, CliEr
     }
     match report.verdict {
         Verdict::Holds(_) => {
-            job.passed("every transition agrees in every field compared");
+            job.passed(AGREES);
             job.passed("every refused or ignored input agrees");
             job.passed("servers with equal digests behave alike");
         }
         Verdict::Bounded { stopped_by } => {
             let text = format!("no divergence in what was compared; stopped by: {stopped_by}");
-            job.failed("every transition agrees", Status::Stopped, text);
+            job.failed(AGREES, Status::Stopped, text);
         }
         _ => {}
     }
     if let Some(found) = &report.divergence {
         let text = divergence::summary(found);
-        job.failed("every transition agrees", Status::Violated, text);
+        job.failed(AGREES, Status::Violated, text);
     }
     if let Some(hidden) = &report.hidden {
         divergence::describe_hidden(&mut job, hidden);

@@ -17,6 +17,9 @@ use crate::verdict::{Strength, Verdict};
 use crate::{Divergence, Target};
 use std::time::{Duration, Instant};
 
+/// The assertion, named alike in every run.
+const AGREES: &str = "every (server state, input) that was driven agrees";
+
 /// Makes the traces and replays them.
 ///
 /// # Errors
@@ -170,14 +173,12 @@ fn job(
     match found {
         Some(found) => {
             let text = divergence::summary(found);
-            job.failed("every (server state, input) agrees", Status::Violated, text);
+            job.failed(AGREES, Status::Violated, text);
         }
-        None if status == Status::Holds => {
-            job.passed("every (server state, input) that was driven agrees")
-        }
+        None if status == Status::Holds => job.passed(AGREES),
         None => {
             let text = format!("{share:.2} % of them agree, the others were not driven");
-            job.failed("every (server state, input) agrees", Status::Stopped, text);
+            job.failed(AGREES, Status::Stopped, text);
         }
     }
     Ok(job)

@@ -28,6 +28,9 @@ use std::io::BufRead;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+/// The assertion, named alike in every run.
+const AGREES: &str = "every trace agrees in every step that was driven";
+
 /// Options of `lockstep replay`.
 #[derive(Debug, Args)]
 pub struct ReplayArgs {
@@ -328,7 +331,7 @@ fn job(
     if let Some((source, found)) = &report.divergence {
         let left_out = report.left_out;
         let summary = divergence::summary_after(left_out, found);
-        job.failed(source, Status::Violated, summary);
+        job.failed(AGREES, Status::Violated, format!("{source}: {summary}"));
         divergence::describe_after(&mut job, left_out, found);
         // A name that is no text is shown as one, but the command has the name itself.
         let mut paths = sources.iter().map(Source::path);
@@ -337,10 +340,7 @@ fn job(
             job.command("repeat it with", target.replay_command(&file));
         }
     } else if status == Status::Holds && report.agreed + report.agreed_where_driven > 0 {
-        job.passed(format!(
-            "{} traces agree in every step that was driven",
-            report.traces - report.counterexamples.len() as u64
-        ));
+        job.passed(AGREES);
     }
     Ok(job)
 }

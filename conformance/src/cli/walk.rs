@@ -14,6 +14,9 @@ use crate::walk::{WalkOptions, WalkReport, walk};
 use clap::Args;
 use std::time::Instant;
 
+/// The assertion about the walks, named alike in every run.
+const AGREES: &str = "every walk agrees at every step";
+
 /// The assertion about the sample of random timeouts.
 const EVEN: &str = "election timeouts are drawn evenly, each apart from the last";
 
@@ -179,14 +182,12 @@ fn job(name: &str, report: &WalkReport, jitter: Option<&Jitter>) -> Job {
         }
     }
     match &report.divergence {
-        None if report.verdict().strength().is_some() => {
-            job.passed("every walk agrees at every step")
-        }
+        None if report.verdict().strength().is_some() => job.passed(AGREES),
         None if report.verdict() == Verdict::NothingChecked => {
             let text = "nothing was, so that the walks say nothing";
             job.failed("something is committed", Status::Violated, text);
         }
-        None => job.failed("every walk agrees", Status::Stopped, "no divergence so far"),
+        None => job.failed(AGREES, Status::Stopped, "no divergence so far"),
         Some(found) => {
             let what = match found.timer.as_ref().or(found.violated.as_ref()) {
                 Some(what) => what.clone(),
@@ -200,7 +201,7 @@ fn job(name: &str, report: &WalkReport, jitter: Option<&Jitter>) -> Job {
                 "seed {} after {} choices, of which {} {left}: {what}",
                 found.seed, found.steps, found.needed
             );
-            job.failed("every walk agrees at every step", Status::Violated, text);
+            job.failed(AGREES, Status::Violated, text);
         }
     }
     job.detail = serde_json::to_value(counts).unwrap_or_default();

@@ -41,6 +41,7 @@ fn suite(job: &Job, traces: Option<&str>) -> TestSuite {
     let name = format!("{} {}", job.kind, job.name);
     let mut suite = TestSuite::new(&name);
     suite.set_time(seconds(job.seconds));
+    suite.add_property(("verdict", job.verdict.as_str()));
     for fact in &job.facts {
         suite.add_property((
             fact.name.as_str(),
@@ -48,7 +49,8 @@ fn suite(job: &Job, traces: Option<&str>) -> TestSuite {
         ));
     }
     let verdict = Case {
-        name: job.verdict.clone(),
+        // Not the verdict itself: CI servers follow a case by its name from run to run.
+        name: "verdict".to_owned(),
         status: job.status,
         so_far: false,
         message: (job.status != Status::Holds).then(|| job.verdict.clone()),
