@@ -47,11 +47,13 @@ pub enum Departure {
     ReadsLostSilently,
     /// A change of the configuration takes up and answers no reads.
     RoundsNotRecounted,
+    /// A leader that is a quorum by itself begins a round for a read that waited for the first commit of its term.
+    ReleasedReadsAskOthers,
 }
 
 impl Departure {
     /// Every departure that the specification knows.
-    pub const ALL: [Departure; 17] = [
+    pub const ALL: [Departure; 18] = [
         Departure::NoCommitMemory,
         Departure::EqualAcknowledgementIgnored,
         Departure::FullWindowPauses,
@@ -69,6 +71,7 @@ impl Departure {
         Departure::PostponedReadsStay,
         Departure::ReadsLostSilently,
         Departure::RoundsNotRecounted,
+        Departure::ReleasedReadsAskOthers,
     ];
 
     /// Its name in reports.
@@ -91,6 +94,7 @@ impl Departure {
             Departure::PostponedReadsStay => "postponed-reads-stay",
             Departure::ReadsLostSilently => "reads-lost-silently",
             Departure::RoundsNotRecounted => "rounds-not-recounted",
+            Departure::ReleasedReadsAskOthers => "released-reads-ask-others",
         }
     }
 
@@ -196,6 +200,12 @@ impl Departure {
                  for a commit that it brings about (etcd: switchToConfig): without another answer from a member \
                  such a read waits for ever"
             }
+            Departure::ReleasedReadsAskOthers => {
+                "a leader that is a quorum by itself begins a round of heartbeats for a read that waited for the \
+                 first commit of its term, and looks for a quorum only when another server answers (etcd: \
+                 releasePendingReadIndexMessages): without another member such a read waits for ever, but no \
+                 answer is wrong"
+            }
         }
     }
 }
@@ -223,7 +233,8 @@ impl Dialect {
         .with(Departure::LeaseWithoutActivity)
         .with(Departure::PostponedReadsStay)
         .with(Departure::ReadsLostSilently)
-        .with(Departure::RoundsNotRecounted);
+        .with(Departure::RoundsNotRecounted)
+        .with(Departure::ReleasedReadsAskOthers);
 
     /// etcd's raft v3.6 as it is, with what is unsafe about it.
     pub const ETCD_3_6: Dialect = Dialect::ETCD_3_7.with(Departure::ReadsByContext);
@@ -289,6 +300,7 @@ mod tests {
             Departure::PostponedReadsStay,
             Departure::ReadsLostSilently,
             Departure::RoundsNotRecounted,
+            Departure::ReleasedReadsAskOthers,
         ];
         assert_eq!(safe, of_clients);
     }
