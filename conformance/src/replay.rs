@@ -19,6 +19,7 @@
 //! and [`ReplayReport::left_out`] counts those before them.
 
 mod batch;
+mod dialect;
 mod judge;
 mod long;
 mod reasons;
@@ -28,6 +29,7 @@ use crate::properties::{Counterexample, CounterexampleFate, Judges};
 use crate::stop;
 use crate::target::{Description, Target, TargetError};
 use batch::Batch;
+pub use dialect::{InDialect, in_dialect};
 use judge::{Counts, Fate};
 use lockstep_traces::{FieldSet, Trace, TraceError, TraceReader};
 pub(crate) use reasons::Reasons;
