@@ -19,6 +19,7 @@
 //! and [`ReplayReport::left_out`] counts those before them.
 
 mod batch;
+mod dialect;
 mod judge;
 mod long;
 mod reasons;
@@ -29,6 +30,7 @@ use crate::stop;
 use crate::target::{Description, Target, TargetError};
 use crate::verdict::{Strength, Verdict};
 use batch::Batch;
+pub use dialect::{InDialect, in_dialect};
 use judge::{Counts, Fate};
 use lockstep_engine::Limit;
 use lockstep_traces::{FieldSet, Trace, TraceError, TraceReader};

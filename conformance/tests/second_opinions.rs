@@ -8,6 +8,7 @@ use lockstep_conformance::cover::{
 };
 use lockstep_conformance::minimise::minimise;
 use lockstep_conformance::planted::{Mistake, Planted};
+use lockstep_conformance::replay::{InDialect, in_dialect, replay};
 use lockstep_conformance::targets::etcd::{StorageWrites, Version, build};
 use lockstep_conformance::targets::exec::{ExecOptions, ExecTarget, Program};
 use lockstep_conformance::targets::raft_rs::RaftRs;
@@ -226,6 +227,76 @@ fn the_departures_of_etcd_are_needed() {
         let cover = preset("forward-change", dialect.without(departure));
         let report = conform_by_cover(&target, &cover, &mut go_on).unwrap();
         assert_eq!(report.verdict, Verdict::Diverged, "{departure}");
+    }
+}
+
+/// A single voter that is left begins a round for a read that waited for its first commit. Without that departure the
+/// comparison diverges, and a read that waits for nothing is all that differs.
+#[test]
+fn a_single_voter_of_etcd_asks_others_about_released_reads() {
+    for version in Version::ALL {
+        let Some(target) = etcd_at(version, StorageWrites::Synchronous) else {
+            return;
+        };
+        let departure = Departure::ReleasedReadsAskOthers;
+        let dialect = target.dialect();
+        assert!(dialect.has(departure));
+        let report = driven(&target, &preset("read-removal", dialect));
+        assert_eq!(
+            report.verdict,
+            Verdict::Holds(Strength::EdgesCoveredWhereDriven)
+        );
+        let uses = report.dialect.iter().find(|it| it.name == departure.name());
+        assert!(uses.is_some_and(|it| it.uses > 0));
+        let cover = preset("read-removal", dialect.without(departure));
+        let report = conform_by_cover(&target, &cover, &mut go_on).unwrap();
+        let (_, found) = report.replay.divergence.expect("the read stays");
+        let unconfirmed = Field::UnconfirmedReads;
+        let stays = |it: &Difference| matches!(it, Difference::WrongState { field, .. } if *field == unconfirmed);
+        assert!(
+            found.differences.iter().any(stays),
+            "{:?}",
+            found.differences
+        );
+    }
+}
+
+/// Traces are of the specification as it is. In the dialect of each version they agree, and none that is applicable is
+/// left out.
+#[test]
+fn etcd_agrees_with_the_corpus_in_its_dialect() {
+    for version in Version::ALL {
+        let Some(target) = etcd_at(version, StorageWrites::Synchronous) else {
+            return;
+        };
+        let (mut translated, mut not_applicable) = (0, 0);
+        let mut traces = Vec::new();
+        for trace in lockstep_traces::corpus() {
+            let trace = trace.read().unwrap();
+            let name = trace.header.name.clone();
+            match in_dialect(&trace, target.dialect()).unwrap() {
+                InDialect::AsRecorded => traces.push(Ok((name, trace))),
+                InDialect::Translated(trace, departures) => {
+                    assert!(!departures.is_empty(), "{name}");
+                    translated += 1;
+                    traces.push(Ok((name, trace)));
+                }
+                InDialect::NotApplicable { .. } => not_applicable += 1,
+            }
+        }
+        let count = traces.len();
+        let report = replay(&target, traces, &mut go_on).unwrap();
+        assert_eq!(
+            report.verdict(),
+            Verdict::Holds(Strength::SampledWhereDriven),
+            "{:?}",
+            report.divergence
+        );
+        assert_eq!(report.traces as usize, count);
+        assert!(
+            translated > 0 && not_applicable < translated,
+            "{translated} {not_applicable}"
+        );
     }
 }
 

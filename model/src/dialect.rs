@@ -50,11 +50,13 @@ pub enum Departure {
     RoundsNotRecounted,
     /// A leader that does not vote any more does not look what the quorum that is left has.
     RemovedLeaderWaits,
+    /// A leader that is a quorum by itself begins a round for a read that waited for the first commit of its term.
+    ReleasedReadsAskOthers,
 }
 
 impl Departure {
     /// Every departure that the specification knows.
-    pub const ALL: [Departure; 18] = [
+    pub const ALL: [Departure; 19] = [
         Departure::NoCommitMemory,
         Departure::EqualAcknowledgementIgnored,
         Departure::FullWindowPauses,
@@ -73,6 +75,7 @@ impl Departure {
         Departure::ReadsLostSilently,
         Departure::RoundsNotRecounted,
         Departure::RemovedLeaderWaits,
+        Departure::ReleasedReadsAskOthers,
     ];
 
     /// Its name in reports.
@@ -96,6 +99,7 @@ impl Departure {
             Departure::ReadsLostSilently => "reads-lost-silently",
             Departure::RoundsNotRecounted => "rounds-not-recounted",
             Departure::RemovedLeaderWaits => "removed-leader-waits",
+            Departure::ReleasedReadsAskOthers => "released-reads-ask-others",
         }
     }
 
@@ -207,6 +211,12 @@ impl Departure {
                  left has more than is committed (etcd: switchToConfig): that is committed with the next \
                  acknowledgement, or by the next leader"
             }
+            Departure::ReleasedReadsAskOthers => {
+                "a leader that is a quorum by itself begins a round of heartbeats for a read that waited for the \
+                 first commit of its term, and looks for a quorum only when another server answers (etcd: \
+                 releasePendingReadIndexMessages): without another member such a read waits for ever, but no \
+                 answer is wrong"
+            }
         }
     }
 }
@@ -235,7 +245,8 @@ impl Dialect {
         .with(Departure::PostponedReadsStay)
         .with(Departure::ReadsLostSilently)
         .with(Departure::RoundsNotRecounted)
-        .with(Departure::RemovedLeaderWaits);
+        .with(Departure::RemovedLeaderWaits)
+        .with(Departure::ReleasedReadsAskOthers);
 
     /// etcd's raft v3.6 as it is, with what is unsafe about it.
     pub const ETCD_3_6: Dialect = Dialect::ETCD_3_7.with(Departure::ReadsByContext);
@@ -302,6 +313,7 @@ mod tests {
             Departure::ReadsLostSilently,
             Departure::RoundsNotRecounted,
             Departure::RemovedLeaderWaits,
+            Departure::ReleasedReadsAskOthers,
         ];
         assert_eq!(safe, of_progress);
     }

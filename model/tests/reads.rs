@@ -547,6 +547,7 @@ fn the_dialect_of_etcd_is_what_the_specification_was() {
         Departure::ReadsLostSilently,
         Departure::RoundsNotRecounted,
     ];
+    // `ReleasedReadsAskOthers` is not among them: the specification never was so.
     for (name, counts) in [
         ("read-forward", (61_801, 140_158, 41)),
         ("read-again", (176_879, 441_217, 30)),

@@ -119,7 +119,10 @@ struct SpecificationArguments {
     /// properties and presets, which only ever notice more
     #[arg(long)]
     keep: bool,
-    /// Write the page for people to this file
+    /// Leave out presets with more states than this. A change that survives may be noticed by what was left out
+    #[arg(long, value_name = "STATES", default_value_t = u64::MAX, hide_default_value = true)]
+    largest: u64,
+    /// Write the page for people to this file; a part that is not asked for stays as it is there
     #[arg(long, value_name = "FILE")]
     markdown: Option<PathBuf>,
     /// Why mutants that nothing notices are none, or not noticed yet
@@ -166,10 +169,12 @@ fn change_the_specification(arguments: &SpecificationArguments) -> Result<bool, 
         every_preset: arguments.every_preset,
         thorough: arguments.thorough,
         keep: arguments.keep,
+        largest: arguments.largest,
     };
     let mutation = specification::run(&options, &reasons)?;
     if let Some(path) = &arguments.markdown {
-        fs::write(path, specification::page(&mutation))?;
+        let before = fs::read_to_string(path).unwrap_or_default();
+        fs::write(path, specification::page(&mutation, &before))?;
     }
     print!("{}", mutation.text());
     Ok(mutation.holds())

@@ -135,15 +135,6 @@ impl Reporter {
         self.bar.is_some() && self.planned.load(Ordering::Relaxed) > 0
     }
 
-    /// Adds a note to the last result.
-    pub fn note(&self, text: &str) {
-        let mut done = lock(&self.done);
-        done.iter_mut()
-            .last()
-            .into_iter()
-            .for_each(|job| job.notes.push(text.to_owned()));
-    }
-
     /// The jobs that are done so far.
     pub fn done(&self) -> Vec<Job> {
         lock(&self.done).clone()

@@ -1,4 +1,5 @@
-//! `lockstep replay`: traces on an implementation. Needs no model: a trace carries what is expected.
+//! `lockstep replay`: traces on an implementation. A trace carries what is expected; for a target that is held to a
+//! dialect of the specification it is translated first.
 
 use super::divergence;
 use super::error::CliError;
@@ -9,22 +10,24 @@ use super::target::{self, TargetArgs, Visit};
 use super::violation;
 use crate::Target;
 use crate::properties::{Counterexample, CounterexampleFate, Judges};
-use crate::replay::{NotDriven, ReplayError, ReplayReport, replay_read};
+use crate::replay::{InDialect, NotDriven, ReplayError, ReplayReport, in_dialect, replay_read};
 use crate::report::human::grouped;
 use crate::report::steps::count;
 use crate::report::{Job, Status, Table, sentence};
 use crate::stop;
-use crate::target::Needs;
+use crate::target::{DialectUse, Needs};
 use crate::targets::spec::Spec;
 use crate::verdict::{Strength, Verdict};
 use clap::Args;
+use lockstep_model::Dialect;
 use lockstep_traces::{
-    CorpusTrace, Field, FieldSet, Header, PassedOver, Trace, TraceError, TraceReader, corpus,
-    trace_files,
+    CorpusTrace, Field, FieldSet, Header, PassedOver, Problem, Trace, TraceError, TraceReader,
+    corpus, trace_files,
 };
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::BufRead;
+use std::fs::{self, Metadata};
+use std::io::{BufRead, Cursor};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -84,6 +87,10 @@ pub fn run(args: &ReplayArgs, progress: &Reporter) -> Result<Vec<Job>, CliError>
 /// What names the corpus that is part of this program, or one trace of it, in the place of a file.
 pub const CORPUS: &str = "corpus:";
 
+/// The longest trace that is translated into the dialect of a target, in bytes of its file. A longer one is compared
+/// as it was recorded.
+const TRANSLATED_BYTES: u64 = 64 << 20;
+
 /// Where a trace comes from.
 #[derive(Clone, Debug)]
 pub enum Source {
@@ -108,6 +115,12 @@ impl Source {
             Source::File(path) => TraceReader::open(path)?.boxed(),
             Source::Corpus(trace) => trace.reader(&self.path().display().to_string())?.boxed(),
         })
+    }
+
+    /// Whether the trace can be read twice, and at once.
+    fn is_translatable(&self) -> bool {
+        let is_usual = |it: Metadata| it.is_file() && it.len() <= TRANSLATED_BYTES;
+        fs::metadata(self.path()).map_or(true, is_usual)
     }
 
     /// The trace; `None` if there was a request to stop before its end.
@@ -198,12 +211,73 @@ pub struct Replay<'a> {
     pub progress: &'a Reporter,
 }
 
+/// What became of the traces before they were replayed.
+#[derive(Default)]
+struct Prepared {
+    /// Those that are expected otherwise than recorded, with the departures that they need.
+    translated: Vec<(String, Vec<DialectUse>)>,
+    /// Those that the target cannot be given, with the reason.
+    not_applicable: Vec<(String, String)>,
+}
+
+impl Prepared {
+    /// The trace as the target is to be given it; `None` if it is not applicable.
+    fn take<T: Target>(
+        &mut self,
+        source: &Source,
+        name: &str,
+        target: &T,
+    ) -> Result<Option<Reader>, TraceError> {
+        let reader = source.open()?;
+        let lacks = target.lacks(&needs(source, reader.header()));
+        if !lacks.is_empty() {
+            let why = target::lacks_text(&lacks.join(", "));
+            self.not_applicable.push((name.to_owned(), why));
+            return Ok(None);
+        }
+        let dialect = target.dialect();
+        let is_judged = reader.header().property.is_some();
+        if dialect == Dialect::ETCD || is_judged || !source.is_translatable() {
+            return Ok(Some(reader));
+        }
+        let Some(trace) = source.read()? else {
+            return Ok(Some(reader));
+        };
+        // A request to stop is seen by who replays it.
+        match in_dialect(&trace, dialect).unwrap_or(InDialect::AsRecorded) {
+            InDialect::AsRecorded => Ok(Some(reader)),
+            InDialect::Translated(trace, departures) => {
+                self.translated.push((name.to_owned(), departures));
+                let mut text = Vec::new();
+                let written = trace.write(&mut text);
+                written.map_err(|error| TraceError {
+                    source_name: name.to_owned(),
+                    line: 1,
+                    field: String::new(),
+                    problem: Problem::Invalid(error.to_string()),
+                })?;
+                Ok(Some(TraceReader::new(Cursor::new(text), name)?.boxed()))
+            }
+            InDialect::NotApplicable { step, departures } => {
+                let why = format!(
+                    "step {step} does not happen in the dialect of the target: {}",
+                    names(&departures)
+                );
+                self.not_applicable.push((name.to_owned(), why));
+                Ok(None)
+            }
+        }
+    }
+}
+
+type Reader = TraceReader<Box<dyn BufRead>>;
+
 /// The features that a trace needs of a target. It is read for that step by step; errors are reported when it is
 /// replayed.
 fn needs(source: &Source, header: &Header) -> Needs {
     let needs = Needs::of_config(&header.config);
     // A pipe can be read once.
-    let again = std::fs::metadata(source.path()).map_or(true, |it| it.is_file());
+    let again = fs::metadata(source.path()).map_or(true, |it| it.is_file());
     let steps = again.then(|| source.open()).into_iter().flatten().flatten();
     steps
         .take_while(|_| !stop::requested())
@@ -218,31 +292,15 @@ impl Visit for Replay<'_> {
         self.progress.begin(format!("replay {}", self.name));
         let clock = Instant::now();
         let files = self.sources.traces.len();
-        let lacking = RefCell::new(Vec::new());
-        let applies = |name: &str, needs: &Needs| {
-            let lacks = target.lacks(needs);
-            if !lacks.is_empty() {
-                lacking
-                    .borrow_mut()
-                    .push((name.to_owned(), lacks.join(", ")));
-                return false;
-            }
-            true
+        let prepared = RefCell::new(Prepared::default());
+        let prepare = |source: &Source| {
+            let name = source.path().display().to_string();
+            let mut prepared = prepared.borrow_mut();
+            let reader = prepared.take(source, &name, &target)?;
+            Ok(reader.map(|reader| (name, reader)))
         };
-        let readers = self.sources.traces.iter().map(|source| {
-            let reader = source.open()?;
-            Ok((source.path().display().to_string(), reader))
-        });
-        let mut sources = self.sources.traces.iter();
-        let readers = readers.filter(|read| {
-            let source = sources.next();
-            match (read, source) {
-                (Ok((name, reader)), Some(source)) => {
-                    applies(name, &needs(source, reader.header()))
-                }
-                _ => true,
-            }
-        });
+        let readers = self.sources.traces.iter();
+        let readers = readers.filter_map(|source| prepare(source).transpose());
         let judges = Judges {
             specification: target.description().name == Spec.description().name,
             dialect: target.dialect(),
@@ -255,11 +313,14 @@ impl Visit for Replay<'_> {
                 ..Tick::default()
             })
         })?;
-        let lacking = lacking.into_inner();
-        if report.traces == 0 && !lacking.is_empty() && !stop::requested() {
-            let (_, lacks) = &lacking[0];
+        let prepared = prepared.into_inner();
+        if let (0, [(_, why), ..], false) = (
+            report.traces,
+            prepared.not_applicable.as_slice(),
+            stop::requested(),
+        ) {
             return Err(CliError::Usage(format!(
-                "{}: nothing was compared, for no trace is applicable: the target does not have {lacks}",
+                "{}: nothing was compared, for no trace is applicable: {why}",
                 self.name
             )));
         }
@@ -268,7 +329,8 @@ impl Visit for Replay<'_> {
             counterexample(&mut job, source, it, &self.sources.traces)?;
         }
         passed_over(&mut job, &self.sources.passed_over);
-        not_applicable(&mut job, &lacking, files);
+        translated(&mut job, &prepared.translated);
+        not_applicable(&mut job, &prepared.not_applicable, files);
         job.seconds = clock.elapsed().as_secs_f64();
         Ok(job)
     }
@@ -431,20 +493,47 @@ pub(super) fn passed_over(job: &mut Job, files: &[PassedOver]) {
     job.tables.push(table.shown());
 }
 
-/// Names the traces that the target cannot be given, since it lacks what their configurations turn on.
-fn not_applicable(job: &mut Job, lacking: &[(String, String)], of: usize) {
-    if lacking.is_empty() {
+/// Names the traces in which the target is held to other rules than the specification as it is.
+fn translated(job: &mut Job, traces: &[(String, Vec<DialectUse>)]) {
+    if traces.is_empty() {
         return;
     }
-    job.verdict += &format!("; {} of {of} traces are not applicable", lacking.len());
-    job.fact("traces that are not applicable", lacking.len());
-    let mut rows = Vec::new();
-    for (name, lacks) in lacking {
-        let why = target::lacks_text(lacks);
-        job.skipped(format!("{name} is not applicable"), why);
-        rows.push(vec![name.as_str().into(), lacks.as_str().into()]);
+    job.fact(
+        "traces translated into the dialect of the target",
+        traces.len(),
+    );
+    let rows = traces.iter().map(|(name, departures)| {
+        let departures = names(departures);
+        vec![name.as_str().into(), departures.into()]
+    });
+    let title = "Expected otherwise than recorded, in the dialect of the target";
+    let columns = ["trace", "departures"];
+    job.tables
+        .push(Table::new(title, &columns, rows.collect()).shown());
+}
+
+/// The names of departures, each with the number of steps at which it makes a difference.
+fn names(departures: &[DialectUse]) -> String {
+    let names = departures.iter().map(|it| match it.uses {
+        1 => format!("{} (1 step)", it.name),
+        uses => format!("{} ({uses} steps)", it.name),
+    });
+    names.collect::<Vec<_>>().join(", ")
+}
+
+/// Names the traces that the target cannot be given, and why not.
+fn not_applicable(job: &mut Job, traces: &[(String, String)], of: usize) {
+    if traces.is_empty() {
+        return;
     }
-    let columns = ["trace", "what the target does not have"];
+    job.verdict += &format!("; {} of {of} traces are not applicable", traces.len());
+    job.fact("traces that are not applicable", traces.len());
+    let mut rows = Vec::new();
+    for (name, why) in traces {
+        job.skipped(format!("{name} is not applicable"), why.as_str());
+        rows.push(vec![name.as_str().into(), why.as_str().into()]);
+    }
+    let columns = ["trace", "why"];
     job.tables
         .push(Table::new("What is not applicable", &columns, rows).shown());
 }

@@ -1,7 +1,6 @@
 //! `lockstep verify`: the main job. The specification is checked, the implementation is compared with it
 //! at every edge, and the corpus is replayed, with the presets that are part of every change; the
-//! production Raft is also walked through by ticks. The corpus carries what etcd does, so it is left out
-//! for a target that is held to another dialect.
+//! production Raft is also walked through by ticks.
 
 use super::check::{self, LimitArgs};
 use super::conform;
@@ -19,9 +18,9 @@ use crate::report::{Job, Status, Table};
 use crate::target::Needs;
 use clap::Args;
 use lockstep_engine::{Report as Searched, Verdict};
+use lockstep_model::Preset;
 use lockstep_model::Rule;
 use lockstep_model::properties::witnesses;
-use lockstep_model::{Dialect, Preset};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -80,11 +79,9 @@ pub fn run(args: &VerifyArgs, progress: &Reporter) -> Result<Vec<Job>, CliError>
     // what the presets need, is found at once.
     let target = args.target.start()?;
     let dialect = target.dialect();
-    let corpus = in_corpus(dialect);
-    let sources = match (corpus, &args.corpus) {
-        (Err(_), _) => Sources::default(),
-        (Ok(()), Some(folder)) => Sources::of(folder)?,
-        (Ok(()), None) => Sources::corpus(),
+    let sources = match &args.corpus {
+        Some(folder) => Sources::of(folder)?,
+        None => Sources::corpus(),
     };
     for source in &sources.traces {
         source.check()?;
@@ -107,7 +104,7 @@ pub fn run(args: &VerifyArgs, progress: &Reporter) -> Result<Vec<Job>, CliError>
     drop(target);
     let limits = LimitArgs::threads(args.threads);
     let walks = args.target.keeps_timers();
-    progress.plan(2 * chosen.len() + 1 + usize::from(corpus.is_ok()) + usize::from(walks));
+    progress.plan(2 * chosen.len() + 2 + usize::from(walks));
     let mut searched = Vec::new();
     for chosen in &chosen {
         progress.job("check", &chosen.name, || {
@@ -137,21 +134,16 @@ pub fn run(args: &VerifyArgs, progress: &Reporter) -> Result<Vec<Job>, CliError>
     if let Some(job) = dialect::together(&progress.done()) {
         progress.keep(job);
     }
-    match corpus {
-        Ok(()) => {
-            let folder = args.corpus.as_deref().unwrap_or(Path::new(CORPUS));
-            let name = format!("{} on {}", folder.display(), args.target.target);
-            progress.job("replay", &name, || {
-                args.target.visit(Replay {
-                    name: name.clone(),
-                    sources,
-                    target: &args.target,
-                    progress,
-                })
-            })?;
-        }
-        Err(why) => progress.note(why),
-    }
+    let folder = args.corpus.as_deref().unwrap_or(Path::new(CORPUS));
+    let name = format!("{} on {}", folder.display(), args.target.target);
+    progress.job("replay", &name, || {
+        args.target.visit(Replay {
+            name: name.clone(),
+            sources,
+            target: &args.target,
+            progress,
+        })
+    })?;
     if let (Some(trace_out), true) = (trace_out.last(), walks) {
         progress.job("walk", &format!("on {}", args.target.target), || {
             super::walk::standard(&args.target, trace_out, progress)
@@ -166,18 +158,6 @@ fn not_applicable(kind: &str, name: &str, lacks: &str) -> Job {
     let mut job = Job::new(kind, name, Status::Skipped, verdict);
     job.skipped("it was compared", lacks_text(lacks));
     job
-}
-
-/// Whether a target that is held to this dialect can be held to the corpus; if not, why not.
-fn in_corpus(dialect: Dialect) -> Result<(), &'static str> {
-    if dialect == Dialect::ETCD {
-        Ok(())
-    } else {
-        Err(
-            "The corpus was not replayed: it carries what etcd's Raft does, and this target is held to \
-             the specification in a dialect.",
-        )
-    }
 }
 
 /// Whether searches of these presets together met everything that there is to meet. A property that was
@@ -334,7 +314,6 @@ impl<'a> Tally<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::TargetSpec;
     use lockstep_engine::Search;
 
     const NAMES: [&str; 1] = ["single"];
@@ -374,17 +353,6 @@ mod tests {
     fn nothing_counted_is_a_gap() {
         assert_eq!(coverage(&NAMES, &searched(false)).status, Status::Violated);
         assert_eq!(coverage(&[], &[]).status, Status::Violated);
-    }
-
-    /// The corpus carries what etcd does: a target with another dialect would fail for what it is excused.
-    #[test]
-    fn the_corpus_is_left_out_for_a_target_with_a_dialect_and_for_no_other() {
-        // Those in other processes say themselves what they are held to.
-        for name in ["lockstep-raft", "lockstep-raft-async", "raft-rs", "spec"] {
-            let target = TargetArgs::of(&TargetSpec::Named(name.to_owned()));
-            let dialect = target.start().expect("it is in this process").dialect();
-            assert_eq!(in_corpus(dialect).is_ok(), name != "raft-rs", "{name}");
-        }
     }
 
     /// What one preset misses another may meet.

@@ -13,7 +13,7 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 /// Searches with the specification as it is in this process, preset after preset, and walks. With `all`, every
-/// preset of the rungs is searched, whatever the others find; with names in `within`, only those presets.
+/// preset of the rungs is searched, whatever the others find; with names in `within`, only those presets, in that order.
 ///
 /// # Panics
 ///
@@ -24,9 +24,11 @@ pub fn try_specification(bug: &Bug, rungs: &[Rung], all: bool, within: &[String]
     let mut caught = None;
     let mut seen = Vec::new();
     for rung in rungs {
-        let asked = |it: &&Preset| within.is_empty() || within.iter().any(|name| name == it.name);
-        let presets = super::presets(*rung).into_iter().filter(asked);
-        let mut runs: Vec<_> = presets.map(Some).collect();
+        let place = |it: &&Preset| within.iter().position(|name| name == it.name);
+        let mut presets = super::presets(*rung);
+        presets.retain(|it| within.is_empty() || place(it).is_some());
+        presets.sort_by_key(place);
+        let mut runs: Vec<_> = presets.into_iter().map(Some).collect();
         if *rung == Rung::Walks {
             runs.push(None);
         }

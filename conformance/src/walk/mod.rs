@@ -441,6 +441,8 @@ mod tests {
     use crate::targets::raft_rs::RaftRs;
     use crate::targets::spec::{Spec, SpecServer};
     use lockstep_traces::{Body, Field, Index, Input, Role, ServerId};
+    use std::collections::BTreeSet;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     fn walk(options: &WalkOptions, progress: Progress<'_>) -> WalkReport {
         walk_tampered(options, progress, |_| {})
@@ -587,16 +589,67 @@ mod tests {
         trace.write(&mut bytes).expect("a good trace");
     }
 
+    /// Inputs that the test below has seen: what goes wrong after many goes wrong after few from then on.
+    static SEEN: AtomicUsize = AtomicUsize::new(0);
+
     /// What happens at the end of a long walk, whatever came before, takes no longer than in a short one.
     #[test]
     fn the_end_of_a_long_walk_is_tried_first() {
         let report = walk_tampered(&walks(20_000, 1), &mut go_on, |seen| {
-            if seen.view.term.0 > 0 && seen.view.role == Role::Leader {
+            let late = SEEN.fetch_add(1, Ordering::Relaxed) > 5_000;
+            if late && seen.view.role == Role::Leader {
                 seen.view.applied = Index(seen.view.applied.0 + 1);
             }
         });
         let found = report.divergence.expect("it is found");
+        assert!(found.steps > 10_000, "{}", found.steps);
         assert!(found.thinned && found.needed < 60, "{found:?}");
+    }
+
+    /// The worst there is: all that a walk of 8,000 or of 20,000 choices has appended is needed for what goes wrong at its
+    /// end. The effort does not grow with the walk, and something is left out all the same.
+    #[test]
+    fn a_walk_that_is_needed_up_to_its_end_is_thinned_out_in_bounded_effort() {
+        let wrong: [(usize, fn(&mut Watched)); 2] = [
+            (8_000, |seen| wrong_from(seen, LATE[0])),
+            (20_000, |seen| wrong_from(seen, LATE[1])),
+        ];
+        for (length, tamper) in wrong {
+            let mut attempts = 0;
+            let mut shown = BTreeSet::new();
+            let clock = Instant::now();
+            let report = walk_tampered(
+                &lagging(length),
+                &mut |it| {
+                    attempts += usize::from(it.thinning.is_some());
+                    shown.extend(it.thinning);
+                    ControlFlow::Continue(())
+                },
+                tamper,
+            );
+            let found = report.divergence.expect("it is found");
+            eprintln!(
+                "{length}: after {} choices, {} left, {} looks, {:?}",
+                found.steps,
+                found.needed,
+                attempts,
+                clock.elapsed()
+            );
+            assert!(10 * found.steps > 9 * length, "{} of {length}", found.steps);
+            assert!(!found.thinned && found.needed < found.steps, "{found:?}");
+            assert!(shown.len() > 1, "{shown:?}");
+            // A look at least every few hundred choices, of which there are a million at most.
+            assert!(attempts < 20_000, "{attempts}");
+        }
+    }
+
+    /// The lengths of a log that those walks reach near their ends.
+    const LATE: [usize; 2] = [400, 1_000];
+
+    fn wrong_from(seen: &mut Watched, length: usize) {
+        if seen.view.log.len() >= length && seen.view.role == Role::Leader {
+            seen.view.applied = Index(0);
+        }
     }
 
     #[test]

@@ -206,7 +206,14 @@ impl<N: Notes> Turn<'_, N> {
         if self.i.is_alone() {
             self.note(Rule::ReadAlone);
             self.answer_read(request, self.i.commit);
-        } else if self.has_lease() {
+        } else {
+            self.confirm_read(request);
+        }
+    }
+
+    /// A read that needs a lease, or others who confirm it.
+    fn confirm_read(&mut self, request: Request) {
+        if self.has_lease() {
             self.note(Rule::LeaseRead);
             self.answer_read(request, self.i.commit);
         } else {
@@ -222,7 +229,10 @@ impl<N: Notes> Turn<'_, N> {
         let postponed = std::mem::take(&mut self.reads_mut().postponed);
         for request in postponed {
             self.note(Rule::ReadsReleased);
-            self.start_read(request);
+            match self.settings.departs(Departure::ReleasedReadsAskOthers) {
+                true => self.confirm_read(request),
+                false => self.start_read(request),
+            }
         }
         self.tidy_reads();
     }

@@ -68,19 +68,20 @@ impl Finder<'_> {
         }
     }
 
-    /// Whether an expression only tells an observer (of the specification: which rule it applies), or checks
+    /// Whether an expression only tells an observer (of the specification: which rule it applies, or what a recorder sees), or checks
     /// invariants in debug builds.
     pub(super) fn is_for_observers(&self, expr: &Expr) -> bool {
         match expr {
             Expr::Try(it) => self.is_for_observers(&it.expr),
             Expr::MethodCall(it) => {
                 let name = it.method.to_string();
+                let tells = |what: &str| {
+                    let told = it.args.first();
+                    told.is_some_and(|it| self.of(it).starts_with(what))
+                };
                 name == "check_invariants"
-                    || (name == "note"
-                        && it
-                            .args
-                            .first()
-                            .is_some_and(|it| self.of(it).starts_with("Rule::")))
+                    || (name == "note" && tells("Rule::"))
+                    || (name == "see" && tells("Point::"))
                     || (name.starts_with("report")
                         && self.of(&it.receiver).trim().ends_with("watch"))
             }

@@ -36,6 +36,8 @@ pub struct Options {
     pub thorough: bool,
     /// Whether what was noticed in another state of the sources counts as noticed.
     pub keep: bool,
+    /// Presets with more states are left out.
+    pub largest: u64,
 }
 
 impl Options {
@@ -71,6 +73,7 @@ fn rules(options: &Options, fingerprint: u64) -> Result<Vec<RuleRow>, Failure> {
         meets: false,
         walks: false,
         keep: options.keep,
+        largest: options.largest,
     };
     let runner = Runner::new(&program, &file, fingerprint, way).map_err(Failure)?;
     let listed = seeded::read_rules(&options.workspace)?;
@@ -115,11 +118,11 @@ fn try_mutants(
         meets: true,
         walks: true,
         keep: options.keep,
+        largest: options.largest,
     };
     let runner = Runner::new(&program, &file, fingerprint, way).map_err(Failure)?;
     let viable = |it: &&Numbered| !copy.unviable.contains(&it.number);
     let asked = |it: &&Numbered| options.asks_for(&it.mutant.id());
-    let untried = |it: &&Numbered| runner.result(&it.mutant.key()).is_none();
     let change = |it: &Numbered| Change {
         number: it.number,
         key: it.mutant.key(),
@@ -127,12 +130,9 @@ fn try_mutants(
         quick: !options.thorough && reasons.of(&it.mutant.key()).is_some(),
     };
     let chosen = copy.mutants.iter().filter(viable).filter(asked);
-    let chosen = chosen.filter(untried).take(options.limit);
-    try_all(
-        &chosen.map(change).collect::<Vec<_>>(),
-        &runner,
-        options.jobs,
-    )?;
+    let untried = |it: &Change| !runner.is_tried(it);
+    let chosen = chosen.map(change).filter(untried).take(options.limit);
+    try_all(&chosen.collect::<Vec<_>>(), &runner, options.jobs)?;
     let row = |it: &Numbered| {
         let key = it.mutant.key();
         Row {

@@ -40,6 +40,9 @@ pub struct Trial {
     /// The presets that do not notice it, although their state graphs have another size.
     #[serde(default)]
     pub changed: Vec<String>,
+    /// The presets that meet it and were left out for their size.
+    #[serde(default)]
+    pub left_out: usize,
     /// Seconds that it took.
     pub seconds: f64,
 }
@@ -75,8 +78,10 @@ pub struct Runner {
     program: PathBuf,
     results: Mutex<BTreeMap<String, Trial>>,
     file: PathBuf,
-    /// Each run without a change, in the order of the trials.
+    /// Each run without a change, in the order of the trials: the smallest first, the walks last.
     runs: Vec<Run>,
+    /// Presets with more states are left out.
+    largest: u64,
 }
 
 /// A preset, or the walks, without a change.
@@ -111,6 +116,8 @@ pub struct Way {
     pub walks: bool,
     /// Whether what was noticed in another state of the sources counts as noticed.
     pub keep: bool,
+    /// Presets with more states are left out.
+    pub largest: u64,
 }
 
 impl Runner {
@@ -140,6 +147,7 @@ impl Runner {
             results: Mutex::new(results),
             file: file.to_owned(),
             runs: Vec::new(),
+            largest: way.largest,
         };
         let nothing = Change {
             number: 0,
@@ -180,7 +188,8 @@ impl Runner {
             }
             Ok(runs)
         };
-        let runs = runs().map_err(|error| error.to_string())?;
+        let mut runs = runs().map_err(|error| error.to_string())?;
+        runs.sort_by_key(|run| run.graph.map_or(u64::MAX, |(states, _)| states));
         runner.runs = runs;
         Ok(runner)
     }
@@ -191,28 +200,42 @@ impl Runner {
         results.ok().and_then(|results| results.get(key).cloned())
     }
 
-    /// Tries a change, unless that was done before.
-    ///
-    /// # Errors
-    ///
-    /// The program cannot be run, or the result not be written.
-    pub fn run(&self, change: &Change) -> io::Result<Trial> {
-        if let Some(trial) = self.result(&change.key) {
-            return Ok(trial);
-        }
+    /// Whether a change needs no trial: it was noticed, or tried with no more left out than now.
+    pub fn is_tried(&self, change: &Change) -> bool {
+        let (_, left_out) = self.runs_of(change);
+        let done = |it: &Trial| it.is_noticed() || it.left_out <= left_out;
+        self.result(&change.key).as_ref().is_some_and(done)
+    }
+
+    /// The runs that meet a change, without those that are left out for their size, and the number of the latter.
+    fn runs_of(&self, change: &Change) -> (Vec<&str>, usize) {
         let meets = |run: &&Run| {
             let met = run.met.as_ref();
             met.is_none_or(|met| met.contains(&change.number))
         };
         let wanted = |run: &&Run| {
             let states = run.graph.map_or(0, |(states, _)| states);
-            !change.quick || states <= QUICK_STATES
+            states <= self.largest && (!change.quick || states <= QUICK_STATES)
         };
-        let runs = self.runs.iter().filter(meets).filter(wanted);
-        let runs: Vec<&str> = runs.map(|run| run.name.as_str()).collect();
+        let (wanted, left_out): (Vec<_>, Vec<_>) = self.runs.iter().filter(meets).partition(wanted);
+        let names = wanted.into_iter().map(|run| run.name.as_str());
+        (names.collect(), left_out.len())
+    }
+
+    /// Tries a change, unless that was done before.
+    ///
+    /// # Errors
+    ///
+    /// The program cannot be run, or the result not be written.
+    pub fn run(&self, change: &Change) -> io::Result<Trial> {
+        if let Some(trial) = self.result(&change.key).filter(|_| self.is_tried(change)) {
+            return Ok(trial);
+        }
+        let (runs, left_out) = self.runs_of(change);
         let trial = match runs.is_empty() {
             false => {
                 let (mut trial, graphs) = self.attempt(change, Some(&runs), None)?;
+                trial.left_out = left_out;
                 let same = |(name, graph): &&(String, (u64, u64))| {
                     let run = self.runs.iter().find(|run| run.name == *name);
                     run.is_none_or(|run| run.graph == Some(*graph))
@@ -225,8 +248,9 @@ impl Runner {
                 key: change.key.clone(),
                 seen: Vec::new(),
                 failed: None,
-                met: self.runs.iter().any(|run| meets(&run)),
+                met: left_out > 0,
                 changed: Vec::new(),
+                left_out,
                 seconds: 0.0,
             },
         };
@@ -302,6 +326,7 @@ impl Runner {
             failed,
             met: true,
             changed: Vec::new(),
+            left_out: 0,
             seconds: start.elapsed().as_secs_f64(),
         };
         Ok((trial, found.graphs))

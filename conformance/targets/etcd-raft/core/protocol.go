@@ -322,7 +322,7 @@ func departures(version, without string) []string {
 	all := []string{
 		"dropped-change-blocks", "auto-leave-waits", "leads-before-own-vote", "single-voter-reads-at-once",
 		"last-voter-not-asked", "lease-after-timeout-now", "lease-without-activity", "postponed-reads-stay",
-		"reads-lost-silently", "rounds-not-recounted", "removed-leader-waits",
+		"reads-lost-silently", "rounds-not-recounted", "released-reads-ask-others", "removed-leader-waits",
 	}
 	if strings.HasPrefix(version, "v3.6.") {
 		all = append(all, "reads-by-context")

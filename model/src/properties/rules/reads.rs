@@ -303,7 +303,9 @@ fn are_released(it: &ServerStep<'_>) -> bool {
     let begun = requests(&new.unconfirmed) == old.postponed
         && new.unconfirmed.iter().all(|read| of_term(read.index))
         && beats(it, old.postponed.len() as u32);
-    new.postponed.is_empty() && (begun && answered.is_empty() || all_answered || gone)
+    let asks = !it.i.is_alone() || it.settings.departs(Departure::ReleasedReadsAskOthers);
+    let asked = asks && begun && answered.is_empty();
+    new.postponed.is_empty() && (asked || all_answered || gone)
 }
 
 /// Whether an answer to a round of heartbeats reaches the leader that began it.
