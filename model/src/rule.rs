@@ -386,7 +386,7 @@ rules! {
         "server/reads.rs" "is_returned_read", "core/reads.rs" "is_returned_read", "raft.go" "stepLeader";
     LeaseRead "A leader with a lease answers a read at once.",
         "thesis, section 6.4.1",
-        "server/reads.rs" "confirm_read", "core/reads.rs" "start_read",
+        "server/reads.rs" "confirm_read", "core/reads.rs" "confirm_read",
         "raft.go" "sendMsgReadIndexResponse";
     LeaseGivenUp "A leader that has told a server to campaign answers no reads by lease.",
         "thesis, sections 6.4.1 and 4.2.3",

@@ -203,13 +203,20 @@ impl<S: Storage, O: Observer> Core<S, O> {
     }
 
     fn start_read(&mut self, request: ReadRequest) {
+        // A leader that is no voter (any more) cannot confirm anything alone.
+        if self.tracker.is_singleton() && self.is_voter() {
+            self.answer_read(request, self.log.committed());
+        } else {
+            self.confirm_read(request);
+        }
+    }
+
+    /// A leader that told a server to campaign must expect it to be elected, whatever leases say. And one that has not
+    /// heard from a quorum since its last check still leads until the next, which may be longer than the leases of
+    /// the others last.
+    fn confirm_read(&mut self, request: ReadRequest) {
         let index = self.log.committed();
-        // A leader that is no voter (any more) cannot confirm anything alone. One that told a
-        // server to campaign must expect it to be elected, whatever leases say. And one that has not
-        // heard from a quorum since its last check still leads until the next, which may be longer
-        // than the leases of the others last.
-        let alone = self.tracker.is_singleton() && self.is_voter();
-        if alone || self.has_lease() {
+        if self.has_lease() {
             self.answer_read(request, index);
             return;
         }
