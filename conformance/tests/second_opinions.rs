@@ -285,7 +285,7 @@ fn etcd_agrees_with_the_corpus_in_its_dialect() {
                 InDialect::Translated(trace, departures) => {
                     assert!(!departures.is_empty(), "{name}");
                     translated += 1;
-                    traces.push(Ok((name, trace)));
+                    traces.push(Ok((name, *trace)));
                 }
                 InDialect::NotApplicable { .. } => not_applicable += 1,
             }

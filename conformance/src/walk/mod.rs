@@ -610,7 +610,8 @@ mod tests {
     /// end. The effort does not grow with the walk, and something is left out all the same.
     #[test]
     fn a_walk_that_is_needed_up_to_its_end_is_thinned_out_in_bounded_effort() {
-        let wrong: [(usize, fn(&mut Watched)); 2] = [
+        type Tamper = fn(&mut Watched);
+        let wrong: [(usize, Tamper); 2] = [
             (8_000, |seen| wrong_from(seen, LATE[0])),
             (20_000, |seen| wrong_from(seen, LATE[1])),
         ];

@@ -143,8 +143,8 @@ impl Storage {
 
     /// Whether the snapshot that is not known to be durable is the last one that is outstanding.
     pub(super) fn knows_its_snapshot(&self) -> bool {
-        let snapshots = self.appends.iter().filter_map(|append| append.snapshot);
-        let last = snapshots.last().map_or(0, |(last, _)| last.index);
+        let mut snapshots = self.appends.iter().filter_map(|append| append.snapshot);
+        let last = snapshots.next_back().map_or(0, |(last, _)| last.index);
         self.unstable_snapshot == last
     }
 
