@@ -27,7 +27,7 @@
 //!    adapter makes from others belongs into [`Description::derived`].
 //!
 //! That earns *edges covered*. If the server can also be copied, the verdict can be *bisimilar within the bound*
-//! (see [`Strength`]): derive `Clone` and `Hash`, or implement the two functions of [`Fork`]. A target that runs many
+//! (see [`Strength`](crate::verdict::Strength)): derive `Clone` and `Hash`, or implement the two functions of [`Fork`]. A target that runs many
 //! servers at a distance (another process) should override [`Target::run`] to keep its pipe full.
 //!
 //! `examples/my_raft.rs` is a small Raft with everything around it, and `targets/lockstep_raft.rs` an adapter to a

@@ -1,8 +1,8 @@
 //! One explanation of the lines so far: a state of the cluster, and the next lines of inputs that are under way.
 //!
-//! * [`plans`]: the inputs that a line may tell of, and their execution.
-//! * [`starts`]: the lines of a server that starts.
-//! * [`why`]: why an explanation does not go on, in words.
+//! * `plans`: the inputs that a line may tell of, and their execution.
+//! * `starts`: the lines of a server that starts.
+//! * `why`: why an explanation does not go on, in words.
 
 mod plans;
 mod starts;
