@@ -646,7 +646,7 @@ mod tests {
                 "{}",
                 found.needed
             );
-            assert!(shown.len() > 1, "{shown:?}");
+            assert!(!shown.is_empty(), "its progress is told");
             // A look at least every few hundred choices, of which there are a million at most.
             assert!(attempts < 20_000, "{attempts}");
         }
