@@ -460,7 +460,7 @@ pub fn transitions(report: &lockstep_engine::Report) -> Result<u64, CliError> {
     Ok(transitions)
 }
 
-/// What a search says, as a job.
+/// The result of a search, as a job.
 ///
 /// # Errors
 /// The search took no transition at all: that is not a pass.

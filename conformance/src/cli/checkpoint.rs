@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Where a checkpoint is kept, and whether to go on from it.
+/// The folder of checkpoints, and the wish to go on from one.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Checkpoints")]
 pub struct CheckpointArgs {
@@ -72,7 +72,7 @@ impl CheckpointArgs {
         }
     }
 
-    /// Where the checkpoint goes.
+    /// The place of the checkpoint.
     pub fn places(&self) -> impl Iterator<Item = Place> {
         let checkpoint = self.checkpoint.iter();
         checkpoint.map(|path| Place::folder("--checkpoint", path))

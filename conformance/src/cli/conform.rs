@@ -38,7 +38,7 @@ pub struct ConformArgs {
 }
 
 impl ConformArgs {
-    /// Where the trace and the checkpoint go.
+    /// The places of the trace and the checkpoint.
     pub fn places(&self) -> Vec<Place> {
         let mut places = self.trace_out.places();
         places.extend(self.checkpoints.places());

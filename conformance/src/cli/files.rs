@@ -66,7 +66,7 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
 /// Reads a whole file of text, without the byte order mark that some systems put before it.
 ///
 /// # Errors
-/// Those of [`read`].
+/// The file cannot be read, or is longer than 256 MiB.
 pub fn read_text(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = read(path)?;
     if bytes.starts_with(BYTE_ORDER_MARK) {

@@ -211,12 +211,12 @@ pub struct Replay<'a> {
     pub progress: &'a Reporter,
 }
 
-/// What became of the traces before they were replayed.
+/// The fate of traces before they are replayed.
 #[derive(Default)]
 struct Prepared {
-    /// Those that are expected otherwise than recorded, with the departures that they need.
+    /// The traces that are expected otherwise than recorded, with the departures that they need.
     translated: Vec<(String, Vec<DialectUse>)>,
-    /// Those that the target cannot be given, with the reason.
+    /// The traces that the target cannot be given, with the reason.
     not_applicable: Vec<(String, String)>,
 }
 

@@ -641,11 +641,7 @@ mod tests {
                 clock.elapsed()
             );
             assert!(2 * found.steps > length, "{} of {length}", found.steps);
-            assert!(
-                !found.thinned && found.needed <= found.steps,
-                "{}",
-                found.needed
-            );
+            assert!(!found.thinned, "{} are left", found.needed);
             assert!(!shown.is_empty(), "its progress is told");
             // A look at least every few hundred choices, of which there are a million at most.
             assert!(attempts < 20_000, "{attempts}");
