@@ -345,17 +345,33 @@ impl Targets {
                 return Ok(AnyKind::Driven(AnyTarget::driven(target)));
             }
         };
-        let Some(entry) = self.find(name) else {
-            let known = self.0.iter().map(|it| it.name.clone());
-            return Err(Unavailable::Unknown {
-                name: name.clone(),
-                known: known.chain(["exec:CMD".to_owned()]).collect(),
-            });
-        };
+        let entry = self.known(name)?;
         Ok(match &entry.kind {
             Kind::Driven(make) => AnyKind::Driven(make(options)?),
             Kind::Copied(make) => AnyKind::Copied(make(options)?),
             Kind::Digested(make) => AnyKind::Digested(make(options)?),
+        })
+    }
+
+    /// Checks the name of a target, without starting it. A program is always taken for one.
+    ///
+    /// # Errors
+    ///
+    /// There is no such target.
+    pub fn check(&self, spec: &TargetSpec) -> Result<(), Unavailable> {
+        match spec {
+            TargetSpec::Named(name) => self.known(name).map(|_| ()),
+            TargetSpec::Exec { .. } => Ok(()),
+        }
+    }
+
+    fn known(&self, name: &str) -> Result<&Entry, Unavailable> {
+        self.find(name).ok_or_else(|| {
+            let known = self.0.iter().map(|it| it.name.clone());
+            Unavailable::Unknown {
+                name: name.to_owned(),
+                known: known.chain(["exec:CMD".to_owned()]).collect(),
+            }
         })
     }
 

@@ -1,6 +1,7 @@
 //! What the engine promises, through the command line: memory, threads, checkpoints, gaps, repetition.
 
 use lockstep_tests::binary;
+use lockstep_tests::command::{HOLDS, INPUT, STOPPED, USAGE, VIOLATED, folder, run};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use serde_json::Value;
@@ -9,34 +10,8 @@ use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-const HOLDS: i32 = 0;
-const VIOLATED: i32 = 1;
-const USAGE: i32 = 2;
-const INPUT: i32 = 3;
-const STOPPED: i32 = 4;
-
 /// A space large enough to be killed in, and small enough for a test.
 const SPACE: &str = "check --preset votes --format json";
-
-fn folder() -> TempDir {
-    tempfile::tempdir().expect("there is a place for temporary files")
-}
-
-fn run(folder: &Path, arguments: &str, code: i32) -> (String, String) {
-    let output = binary::lockstep()
-        .args(arguments.split_whitespace())
-        .current_dir(folder)
-        .output()
-        .expect("the binary starts");
-    let text = |bytes| String::from_utf8(bytes).expect("it writes text");
-    let (out, errors) = (text(output.stdout), text(output.stderr));
-    assert_eq!(
-        output.status.code(),
-        Some(code),
-        "{arguments}\n{out}{errors}"
-    );
-    (out, errors)
-}
 
 /// A report without what may differ from run to run: times, rates, memory, and the number of threads.
 fn counts(text: &str) -> Value {

@@ -1,84 +1,13 @@
-//! Work that is interrupted, and results beside which something fails: whatever happens, what was
-//! established is reported, and nothing that was not is called a violation.
+//! Work that is interrupted: what was established is reported, and nothing that was not is called a violation.
 
 use lockstep_tests::binary;
+use lockstep_tests::command::{HOLDS, PATIENCE, STOPPED};
+use lockstep_tests::command::{corpus, cpu_seconds, end, folder, run, send, start, wait_for};
 use serde_json::Value;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-
-const HOLDS: i32 = 0;
-const VIOLATED: i32 = 1;
-const USAGE: i32 = 2;
-const INPUT: i32 = 3;
-const STOPPED: i32 = 4;
-
-/// Far longer than anything here takes on a machine with other things to do.
-const PATIENCE: Duration = Duration::from_secs(120);
-
-fn folder() -> TempDir {
-    tempfile::tempdir().expect("there is a place for temporary files")
-}
-
-fn corpus() -> String {
-    let corpus = binary::repository().join("traces/corpus");
-    corpus.display().to_string()
-}
-
-/// Starts the command line in a folder, with temporary files in the folder `tmp` below it.
-fn start(folder: &Path, arguments: &[&str]) -> Child {
-    let temporary = folder.join("tmp");
-    std::fs::create_dir_all(&temporary).expect("a folder of our own");
-    binary::lockstep()
-        .args(arguments)
-        .env("TMPDIR", temporary)
-        .current_dir(folder)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the binary starts")
-}
-
-/// Waits until that is so.
-fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !is_so() {
-        assert!(began.elapsed() < PATIENCE, "waited in vain: {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
-
-/// Seconds of processor time that a process has used; a process that is gone has used enough.
-fn cpu_seconds(process: u32) -> f64 {
-    let Ok(stat) = std::fs::read_to_string(format!("/proc/{process}/stat")) else {
-        return f64::INFINITY;
-    };
-    let fields = stat.rsplit(')').next().unwrap_or_default();
-    let ticks = fields.split_whitespace().skip(11).take(2);
-    ticks.filter_map(|it| it.parse::<f64>().ok()).sum::<f64>() / 100.0
-}
-
-fn send(signal: &str, process: u32) {
-    let command = format!("kill -{signal} {process}");
-    let status = Command::new("sh").args(["-c", &command]).status();
-    assert!(status.expect("there is a shell").success(), "{command}");
-}
-
-/// The end of a process that has been asked to end; it is killed if it does not.
-fn end(child: Child, what: &str) -> Output {
-    let process = child.id();
-    let (done, output) = std::sync::mpsc::channel();
-    // It reads all the while, so that the process does not wait for its reader.
-    let reader = std::thread::spawn(move || done.send(child.wait_with_output()));
-    let Ok(output) = output.recv_timeout(PATIENCE) else {
-        send("KILL", process);
-        panic!("{what}: deaf");
-    };
-    reader.join().expect("a reader").expect("a receiver");
-    output.expect("its output")
-}
 
 /// Interrupts a command when `ready` says that it is at work, and checks that every form of its result says
 /// stopped and that it left nothing behind. Returns the report.
@@ -174,6 +103,57 @@ fn a_signal_stops_every_verb_and_is_no_violation() {
     ];
     for arguments in verbs {
         interrupted("INT", arguments, busy);
+    }
+}
+
+/// Whenever a signal comes, from the start of the process to its end, the answer is the whole one or none.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_signal_at_any_moment_is_no_violation() {
+    use std::os::unix::process::ExitStatusExt;
+    let paper = binary::repository().join("conformance/targets/paper_raft.py");
+    let paper = format!("exec:python3 {}", paper.display());
+    let single = ["check", "--preset", "conflict", "--max-term", "1"];
+    let mut searches = vec![
+        [&single[..], &["--target", "lockstep-raft"]].concat(),
+        vec!["targets"],
+    ];
+    if lockstep_tests::python::is_here() {
+        searches.push([&single[..], &["--target", &paper]].concat());
+    }
+    for mut arguments in searches {
+        arguments.extend(["-q", "--format", "json"]);
+        let what = arguments.join(" ");
+        let here = folder();
+        let began = Instant::now();
+        let output = end(start(here.path(), &arguments), &what);
+        assert_eq!(output.status.code(), Some(HOLDS), "{what}");
+        let whole = began.elapsed();
+        let (mut stopped, moments) = (0, 16);
+        for moment in 0..=moments {
+            let child = start(here.path(), &arguments);
+            std::thread::sleep(whole * moment / moments);
+            // It may have ended.
+            let interrupt = format!("kill -INT {} 2>&1", child.id());
+            let _ = Command::new("sh").args(["-c", &interrupt]).output();
+            let output = end(child, &what);
+            // Before the signal is listened to, and once the result is being printed, it means what it always does.
+            let (code, signal) = (output.status.code(), output.status.signal());
+            if signal == Some(2) || code == Some(130) {
+                continue;
+            }
+            let text = String::from_utf8_lossy(&output.stdout);
+            let report: Value = serde_json::from_str(&text)
+                .unwrap_or_else(|error| panic!("{what}, moment {moment}: {error}: {text}"));
+            let expected = match report["status"].as_str() {
+                Some("holds") => HOLDS,
+                Some("stopped") => STOPPED,
+                other => panic!("{what}, moment {moment}: {other:?}\n{text}"),
+            };
+            assert_eq!(code, Some(expected), "{what}, moment {moment}");
+            stopped += u32::from(expected == STOPPED);
+        }
+        assert!(stopped > 0, "{what}: no signal came in time");
     }
 }
 
@@ -434,6 +414,25 @@ fn a_silent_target_is_not_waited_for() {
     });
 }
 
+/// A program that does not even say what it is, is not waited for either.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_target_that_says_nothing_is_not_waited_for() {
+    let here = folder();
+    let begun = here.path().join("begun");
+    let program = format!("exec:sh -c 'touch {}; sleep 1000'", begun.display());
+    for verb in [
+        &["targets"][..],
+        &["check", "--preset", "single"],
+        &["conform", "--preset", "single"],
+        &["verify"],
+    ] {
+        let arguments = [verb, &["--target", &program]].concat();
+        interrupted("INT", &arguments, |_, _| begun.exists());
+        std::fs::remove_file(&begun).expect("a file of our own");
+    }
+}
+
 /// Even work that waits in a system call is left behind: here, for the first line of a trace.
 #[cfg(target_os = "linux")]
 #[test]
@@ -474,402 +473,4 @@ fn long_trace(steps: usize) -> TempDir {
     writeln!(text, r#"{{"end":{{"steps":{steps}}}}}"#).expect("text");
     std::fs::write(here.path().join("long.ndjson"), text).expect("a file of our own");
     here
-}
-
-/// Runs the command line to its end.
-fn run(folder: &Path, arguments: &str, code: i32) -> (String, String) {
-    let output = binary::lockstep()
-        .args(arguments.split_whitespace())
-        .current_dir(folder)
-        .output()
-        .expect("the binary starts");
-    let text = |bytes| String::from_utf8(bytes).expect("it writes text");
-    let (out, errors) = (text(output.stdout), text(output.stderr));
-    assert_eq!(
-        output.status.code(),
-        Some(code),
-        "{arguments}\n{out}{errors}"
-    );
-    (out, errors)
-}
-
-/// A file beside the result that cannot be written is said before the work and after it, and takes nothing
-/// with it: a divergence stays one, what holds is shown as such and only its exit code says that something
-/// is missing.
-#[test]
-fn a_side_output_that_fails_hides_nothing() {
-    let here = folder();
-    let differs = "conform --target spec --plant wrong_state";
-    for missing in [
-        "--junit missing/report.xml",
-        "--trace-out missing/trace.ndjson",
-    ] {
-        let arguments = format!("{differs} {missing}");
-        let (out, errors) = run(here.path(), &arguments, VIOLATED);
-        assert!(out.contains("diverged"), "{out}");
-        assert_eq!(errors.matches("missing/").count(), 2, "{errors}");
-    }
-    let (out, _) = run(here.path(), "check --junit missing/report.xml", USAGE);
-    assert!(out.contains("exhausted") && out.contains("holds"), "{out}");
-    let arguments = "check --format json --junit missing/report.xml";
-    let (out, _) = run(here.path(), arguments, USAGE);
-    let report: Value = serde_json::from_str(&out).expect("a report");
-    assert_eq!(
-        (&report["status"], &report["exit_code"]),
-        (&"holds".into(), &USAGE.into())
-    );
-    let unwritten = report["unwritten"][0].as_str().expect("it is named");
-    assert!(unwritten.contains("missing/report.xml"), "{unwritten}");
-    // It was asked for, and whether there will be something to write is not known.
-    for verb in [
-        "check --preset single",
-        "check --preset single --target lockstep-raft",
-        "simulate --preset single",
-        "conform --preset single",
-        "conform --preset single --target raft-rs",
-        "walk --seeds 1",
-        "check",
-    ] {
-        let arguments = format!("{verb} --trace-out missing/trace.ndjson --format json");
-        let (out, errors) = run(here.path(), &arguments, USAGE);
-        let report: Value = serde_json::from_str(&out).expect("a report");
-        assert_eq!(report["status"], "holds", "{verb}");
-        let unwritten = report["unwritten"].as_array().expect("it is named");
-        assert_eq!(unwritten.len(), 1, "{verb}: {unwritten:?}");
-        let unwritten = unwritten[0].as_str().expect("text");
-        assert!(unwritten.contains("missing/trace.ndjson"), "{unwritten}");
-        assert!(errors.contains("the work is done all the same"), "{errors}");
-    }
-    let (out, _) = run(
-        here.path(),
-        "check --preset single --trace-out missing/it -q",
-        USAGE,
-    );
-    assert!(out.contains("not written: missing/it"), "{out}");
-    run(here.path(), "generate --out /dev/null/no", USAGE);
-    let left = std::fs::read_dir(here.path()).expect("a folder of our own");
-    let left: Vec<_> = left.map(|it| it.expect("an entry").file_name()).collect();
-    assert_eq!(left, ["divergence.ndjson"]);
-}
-
-/// A device is written to, not replaced by a file.
-#[cfg(target_os = "linux")]
-#[test]
-fn a_trace_into_a_device_leaves_the_device() {
-    let here = folder();
-    let fifo = here.path().join("pipe");
-    let made = Command::new("mkfifo").arg(&fifo).status();
-    assert!(made.expect("there is mkfifo").success());
-    let reader = Command::new("cat")
-        .arg(&fifo)
-        .stdout(Stdio::piped())
-        .spawn();
-    let reader = reader.expect("there is cat");
-    let arguments = "conform --target spec --plant wrong_state --trace-out pipe";
-    run(here.path(), arguments, VIOLATED);
-    let read = end(reader, "cat").stdout;
-    let text = String::from_utf8(read).expect("text");
-    assert!(text.starts_with("{\"lockstep_trace\":1"), "{text}");
-    let kind = std::fs::metadata(&fifo).expect("it is there").file_type();
-    assert!(!kind.is_file());
-}
-
-#[cfg(target_os = "linux")]
-#[test]
-fn standard_error_that_is_full_changes_nothing() {
-    let here = folder();
-    for (arguments, code) in [
-        ("check --preset smoke --junit report.xml", HOLDS),
-        ("check --preset nosuch", USAGE),
-        ("check --junit missing/report.xml", USAGE),
-        ("replay /nonexistent", INPUT),
-        ("conform --target spec --plant wrong_state", VIOLATED),
-    ] {
-        let full = std::fs::OpenOptions::new().write(true).open("/dev/full");
-        let output = binary::lockstep()
-            .args(arguments.split_whitespace())
-            .current_dir(here.path())
-            .stderr(full.expect("there is /dev/full"))
-            .output()
-            .expect("the binary starts");
-        assert_eq!(output.status.code(), Some(code), "{arguments}");
-        let said = !output.stdout.is_empty();
-        assert_eq!(
-            said,
-            code != INPUT && !arguments.contains("nosuch"),
-            "{arguments}"
-        );
-    }
-    assert!(here.path().join("report.xml").exists());
-}
-
-/// The reader of standard output that goes away has seen enough; a full disk is another matter.
-#[cfg(target_os = "linux")]
-#[test]
-fn standard_output_may_be_closed_and_must_not_be_full() {
-    let here = folder();
-    let corpus = corpus();
-    let replay = format!("replay {corpus}");
-    let differs = "conform --target spec --plant wrong_state";
-    for (arguments, code) in [
-        ("--help", HOLDS),
-        ("presets", HOLDS),
-        ("check --preset smoke", HOLDS),
-        ("check --preset smoke --format json", HOLDS),
-        (&replay, HOLDS),
-        (differs, VIOLATED),
-    ] {
-        let mut child = binary::lockstep()
-            .args(arguments.split_whitespace())
-            .current_dir(here.path())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary starts");
-        drop(child.stdout.take());
-        let output = end(child, arguments);
-        assert_eq!(output.status.code(), Some(code), "{arguments}");
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(errors, "", "{arguments}");
-    }
-    for (arguments, code) in [("check --preset smoke", USAGE), (differs, VIOLATED)] {
-        let full = std::fs::OpenOptions::new().write(true).open("/dev/full");
-        let output = binary::lockstep()
-            .args(arguments.split_whitespace())
-            .current_dir(here.path())
-            .stdout(full.expect("there is /dev/full"))
-            .output()
-            .expect("the binary starts");
-        assert_eq!(output.status.code(), Some(code), "{arguments}");
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(
-            errors.contains("standard output: cannot be written"),
-            "{errors}"
-        );
-    }
-}
-
-/// A file that cannot grow is to a search what a full disk is: what was found is reported, and the search
-/// goes on from its last checkpoint later.
-#[cfg(target_os = "linux")]
-#[test]
-fn a_checkpoint_that_cannot_grow_keeps_the_result() {
-    let here = folder();
-    let search = "check --preset votes --checkpoint saved -q";
-    let program = binary::lockstep();
-    let program = program.get_program().to_string_lossy();
-    // In blocks of 512 bytes or 1 KiB; the signal that comes with it is ignored as by whoever runs a job.
-    let limited =
-        format!("trap '' XFSZ; ulimit -f 300; exec '{program}' {search} --checkpoint-every 0");
-    let output = Command::new("sh")
-        .args(["-c", &limited])
-        .current_dir(here.path())
-        .output()
-        .expect("there is a shell");
-    let text = String::from_utf8_lossy(&output.stdout);
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(STOPPED), "{text}{errors}");
-    for part in ["bounded (disk)", "a file failed: ", "distinct states"] {
-        assert!(text.contains(part), "{part} is missing in {text}");
-    }
-    let counted = |text: &str| {
-        let line = text.lines().find(|line| line.contains("distinct states"));
-        line.expect("the states are counted").to_owned()
-    };
-    let (resumed, _) = run(here.path(), &format!("{search} --resume"), HOLDS);
-    let (whole, _) = run(here.path(), "check --preset votes -q", HOLDS);
-    assert_eq!(counted(&resumed), counted(&whole));
-}
-
-/// Runs the command line where no file can be larger than that, in blocks of 512 bytes or 1 KiB.
-#[cfg(target_os = "linux")]
-fn where_files_cannot_grow(folder: &Path, blocks: u32, arguments: &str) -> (Option<i32>, String) {
-    let program = binary::lockstep();
-    let program = program.get_program().to_string_lossy();
-    let limited = format!("trap '' XFSZ; ulimit -f {blocks}; exec '{program}' {arguments}");
-    let output = Command::new("sh")
-        .args(["-c", &limited])
-        .current_dir(folder)
-        .output()
-        .expect("there is a shell");
-    let text = [output.stdout, output.stderr].concat();
-    (output.status.code(), String::from_utf8(text).expect("text"))
-}
-
-#[cfg(target_os = "linux")]
-fn names(folder: &Path) -> Vec<String> {
-    let files = std::fs::read_dir(folder).expect("a folder of our own");
-    let names = files.map(|it| it.expect("an entry").file_name());
-    names.map(|it| it.to_string_lossy().into_owned()).collect()
-}
-
-/// The traces that were written before the disk was full are whole, and are counted; so are those that were not.
-#[cfg(target_os = "linux")]
-#[test]
-fn traces_on_a_full_disk_are_whole_or_missing_and_counted() {
-    let here = folder();
-    for (cover, known) in [
-        ("corpus", true),
-        ("inputs --preset smoke", true),
-        ("edges --preset single", false),
-    ] {
-        let blocks = if known { 12 } else { 1 };
-        let arguments = format!("generate --cover {cover} --out traces -q --format json");
-        let (code, text) = where_files_cannot_grow(here.path(), blocks, &arguments);
-        assert_eq!(code, Some(USAGE), "{cover}: {text}");
-        let mut reports = serde_json::Deserializer::from_str(&text).into_iter::<Value>();
-        let report = reports.next().expect("a report").expect("in JSON");
-        assert_eq!(report["status"], "error");
-        let job = &report["jobs"][0];
-        assert_eq!(job["status"], "stopped");
-        let fact = |name: &str| {
-            let mut facts = job["facts"].as_array().expect("facts").iter();
-            facts
-                .find(|it| it["name"] == name)
-                .map(|it| it["value"].clone())
-        };
-        let written = names(&here.path().join("traces"));
-        assert_eq!(
-            fact("traces"),
-            Some(written.len().into()),
-            "{cover}: {text}"
-        );
-        assert_eq!(
-            fact("traces that are not written").is_some(),
-            known,
-            "{text}"
-        );
-        assert!(
-            written.iter().all(|it| it.ends_with(".ndjson")),
-            "{written:?}"
-        );
-        if !written.is_empty() {
-            run(here.path(), "replay traces --target spec", HOLDS);
-        }
-        std::fs::remove_dir_all(here.path().join("traces")).expect("a folder of our own");
-    }
-}
-
-/// What cannot be written whole leaves the file that was there.
-#[cfg(target_os = "linux")]
-#[test]
-fn a_full_disk_leaves_the_old_file() {
-    let here = folder();
-    run(
-        here.path(),
-        "conform --target spec --plant wrong_state --trace-out t.ndjson",
-        VIOLATED,
-    );
-    std::fs::create_dir(here.path().join("page")).expect("a folder of our own");
-    for (file, arguments) in [
-        ("out", "show t.ndjson --as html --out out"),
-        ("out", "graph --preset single --out out"),
-        ("out", "check --preset single --junit out"),
-        ("page/report.json", "check --preset single --report page"),
-        ("lockstep.1", "man --out ."),
-        (
-            "t.ndjson",
-            "conform --target spec --plant wrong_state --trace-out t.ndjson",
-        ),
-    ] {
-        let path = here.path().join(file);
-        let trace = std::fs::read(here.path().join("t.ndjson")).expect("it is there");
-        if file != "t.ndjson" {
-            std::fs::write(&path, "before").expect("a file of our own");
-        }
-        let old = std::fs::read(&path).expect("it is there");
-        let (code, text) = where_files_cannot_grow(here.path(), 1, arguments);
-        assert!(
-            matches!(code, Some(USAGE | VIOLATED)),
-            "{arguments}: {text}"
-        );
-        assert!(text.contains("cannot be written"), "{arguments}: {text}");
-        assert_eq!(std::fs::read(&path).expect("it stays"), old, "{arguments}");
-        assert_eq!(
-            std::fs::read(here.path().join("t.ndjson")).expect("it stays"),
-            trace
-        );
-        for name in names(here.path()) {
-            assert!(!name.starts_with(".lockstep"), "{arguments} leaves {name}");
-        }
-    }
-}
-
-/// What makes no sense is said at once, and not after the search of a graph that takes minutes.
-#[test]
-fn what_can_be_known_at_the_start_is_said_at_the_start() {
-    let here = folder();
-    let python = "exec:python3 old.py";
-    let old = r#"
-import json, sys
-for line in sys.stdin:
-    print(json.dumps({"op": "describe", "protocol": 1, "name": "old", "version": "1", "features": ["one_entry_per_append"], "fields": ["term"]}), flush=True)
-"#;
-    std::fs::write(here.path().join("old.py"), old).expect("a file of our own");
-    let corpus = corpus();
-    std::fs::create_dir(here.path().join("damaged")).expect("a folder of our own");
-    std::fs::write(here.path().join("damaged/it.ndjson"), "{}").expect("a file of our own");
-    let began = Instant::now();
-    let mut cases: Vec<(Vec<&str>, i32, &str)> = vec![
-        (
-            vec!["conform", "--preset", "deep", "--target", "nosuch"],
-            USAGE,
-            "nosuch",
-        ),
-        (
-            vec!["verify", "--corpus", &corpus, "--target", "nosuch"],
-            USAGE,
-            "nosuch",
-        ),
-        (vec!["verify", "--corpus", "nosuch"], INPUT, "nosuch"),
-        (vec!["verify", "--corpus", "damaged"], INPUT, "it.ndjson"),
-        (
-            vec!["check", "--preset", "deep", "--threads", "2000"],
-            USAGE,
-            "at most",
-        ),
-        (vec!["coverage", "deep", "nosuch"], USAGE, "nosuch"),
-        (vec!["bench", "deep", "nosuch"], USAGE, "nosuch"),
-        (
-            vec!["conform", "--reply-timeout", "0", "--preset", "deep"],
-            USAGE,
-            "reply-timeout",
-        ),
-        (
-            vec!["check", "--memory", "18446744073709551615"],
-            USAGE,
-            "memory",
-        ),
-        (
-            vec!["generate", "--preset", "deep", "--out", "old.py"],
-            USAGE,
-            "old.py",
-        ),
-        (
-            vec!["generate", "--max-depth", "3", "--out", "out"],
-            USAGE,
-            "depth",
-        ),
-        (
-            vec!["check", "--preset", "deep", "--checkpoint", "old.py"],
-            USAGE,
-            "old.py",
-        ),
-    ];
-    if lockstep_tests::python::is_here() {
-        cases.push((
-            vec!["conform", "--preset", "deep", "--target", python],
-            USAGE,
-            "pre_vote",
-        ));
-    }
-    for (arguments, code, part) in cases {
-        let what = arguments.join(" ");
-        let output = end(start(here.path(), &arguments), &what);
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(code), "{what}\n{errors}");
-        assert!(errors.contains(part), "{what}\n{errors}");
-    }
-    // `deep` has more than a hundred million states.
-    assert!(began.elapsed() < PATIENCE);
 }

@@ -20,7 +20,10 @@ pub struct TargetsArgs {
 
 /// Asks every target what it is. One that cannot be started here is listed with the reason.
 pub fn targets(args: &TargetsArgs) -> Result<Vec<Job>, CliError> {
-    // First those that were named: a mistake in a name is said at once.
+    // A mistake in a name is said at once.
+    for spec in &args.target {
+        target::targets().check(spec)?;
+    }
     let asked = args.target.iter().map(ask);
     let mut asked = asked.collect::<Result<Vec<Job>, CliError>>()?;
     let mut jobs = Vec::new();

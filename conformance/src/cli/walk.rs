@@ -50,6 +50,15 @@ pub fn run(args: &WalkArgs, progress: &Reporter) -> Result<Vec<Job>, CliError> {
         let text = "no walk, or walks without a step: nothing would be compared";
         return Err(CliError::Usage(text.to_owned()));
     }
+    if args.seed.checked_add(args.seeds).is_none() {
+        let text = format!(
+            "--seed {} --seeds {}: the number of the last seed is beyond {}",
+            args.seed,
+            args.seeds,
+            u64::MAX
+        );
+        return Err(CliError::Usage(text));
+    }
     let options = WalkOptions {
         first_seed: args.seed,
         walks: args.seeds,
