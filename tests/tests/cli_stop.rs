@@ -188,7 +188,7 @@ fn many_recorded_runs() -> TempDir {
     here
 }
 
-/// What is written at the end waits for nobody who does not read.
+/// The report at the end waits for no reader that does not read.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_report_that_nobody_reads_can_be_interrupted() {
@@ -253,7 +253,7 @@ fn nohup_is_kept_to() {
     child.wait().expect("a child of ours");
 }
 
-/// What was established before the signal is in the report.
+/// The results before the signal are in the report.
 #[cfg(target_os = "linux")]
 #[test]
 fn an_interruption_keeps_what_was_established() {
@@ -274,7 +274,7 @@ fn an_interruption_keeps_what_was_established() {
     assert_eq!(even.expect("it is named")["status"], "stopped");
 }
 
-/// Whoever asks twice does not want to wait, and still has no use for what was meant to be temporary.
+/// A second signal ends the process at once, and temporary files are removed all the same.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_second_signal_leaves_nothing_behind_either() {
@@ -750,7 +750,7 @@ fn traces_on_a_full_disk_are_whole_or_missing_and_counted() {
     }
 }
 
-/// What cannot be written whole leaves the file that was there.
+/// An output that cannot be written whole leaves the old file in place.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_leaves_the_old_file() {
@@ -795,7 +795,7 @@ fn a_full_disk_leaves_the_old_file() {
     }
 }
 
-/// What makes no sense is said at once, and not after the search of a graph that takes minutes.
+/// An argument that makes no sense is refused at once, and not after the search of a graph that takes minutes.
 #[test]
 fn what_can_be_known_at_the_start_is_said_at_the_start() {
     let here = folder();
