@@ -309,7 +309,7 @@ impl Targets {
         }
     }
 
-    /// Tells if the code of a target can be explored; `None` if there is no such target.
+    /// Returns whether the code of a target can be explored; `None` if there is no such target.
     pub fn explores(&self, spec: &TargetSpec) -> Option<bool> {
         match spec {
             TargetSpec::Named(name) => Some(!matches!(self.find(name)?.kind, Kind::Driven(_))),

@@ -558,7 +558,7 @@ pub fn difference(difference: &Difference) -> SaidDifference {
     }
 }
 
-/// Names the outcome of an input that its caller is told.
+/// Names the outcome that the caller of an input is told.
 pub fn outcome(outcome: Outcome) -> String {
     outcome.show()
 }

@@ -23,7 +23,7 @@ use std::sync::Arc;
 pub struct Cluster {
     pub(crate) settings: Settings,
     pub(crate) bounds: Bounds,
-    /// The engine's numbers of the events.
+    /// The numbers that the engine gives to the events.
     pub(crate) numbers: EventNumbers,
     /// The renamings of servers that change nothing, by number; `None` if those are all.
     pub(crate) renamings: Option<Arc<[usize]>>,
@@ -382,7 +382,7 @@ impl LocalEvents {
             .map(|(_, stimulus)| stimulus)
     }
 
-    /// Lists the events that the budgets allow, in the order of actions.
+    /// Lists, in order, the events that the budgets allow.
     #[inline]
     fn list(self, allowed: KindSet, mut list: impl FnMut(Action)) {
         for number in self.numbers.and(allowed).iter() {

@@ -27,8 +27,8 @@ pub struct History {
 /// The reads of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ReadHistory {
-    /// The promise to each client that has asked, in order. A client that asks again with the same context cannot tell
-    /// the answers apart, so that it gets no more.
+    /// The promise to each client, made when it first asked, in order. A client that asks again with the same context
+    /// cannot tell the answers apart, so that it gets no more.
     pub(crate) asked: Vec<Asked>,
     /// The answers to clients of a server in the last step, in order.
     pub(crate) answered: Vec<Answered>,

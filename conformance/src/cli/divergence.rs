@@ -91,7 +91,7 @@ pub fn target_facts(job: &mut Job, target: &Description) {
     }
 }
 
-/// Summarizes the differences in a line.
+/// Summarises the differences in a line.
 pub fn summary(found: &Divergence) -> String {
     summary_after(0, found)
 }

@@ -93,8 +93,8 @@ impl<'a> Tested<'a> {
         self.reached.extend(reached.map(|it| it.name.clone()));
     }
 
-    /// Reports if each property was put to the test in one of the searches. A strict job fails if one was not; any job
-    /// does if none was, or if a witness among the names asked for was reached in no search.
+    /// Reports whether each property was put to the test in one of the searches. A strict job fails if one was not; any
+    /// job does if none was, or if a witness among the names asked for was reached in no search.
     pub fn job(&self, asked: &[String], strict: bool) -> Job {
         let tested = self.properties.values().filter(|(times, _)| *times > 0);
         let (all, tested) = (self.properties.len(), tested.count());

@@ -24,7 +24,7 @@ pub struct CodeState {
     pub network: Vec<Arc<Message>>,
     /// The history, for properties.
     pub history: Happened,
-    /// The events of the environment so far, counted by kind.
+    /// The budgets that the environment has spent.
     pub spent: Spent,
 }
 

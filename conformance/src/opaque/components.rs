@@ -29,7 +29,7 @@ pub struct OpaqueState {
     pub shown: CodeState,
     /// The messages in flight, sorted, each copy by itself.
     pub packets: Vec<Arc<Packet>>,
-    /// The events of the environment so far, counted by kind.
+    /// The number of events of the environment so far, by kind.
     pub counts: Counts,
 }
 

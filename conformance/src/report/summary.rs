@@ -21,7 +21,7 @@ pub fn lines(report: &Report, style: Style) -> String {
     lines.collect::<String>() + "\n"
 }
 
-/// Summarizes a job in a line: its place, its verdict with its size, and its time.
+/// Summarises a job in a line: its place, its verdict with its size, and its time.
 pub fn line(place: usize, of: usize, job: &Job, style: Style) -> String {
     let digits = of.to_string().len();
     let head = format!("[{place:>digits$}/{of}] {}: ", named(job));

@@ -169,8 +169,8 @@ impl Finding {
         format!("{} {}", self.side, self.id)
     }
 
-    /// True if the step at which it shows names a rule that it breaks. `None` if no step shows it, or no rule speaks of
-    /// it.
+    /// Returns whether the step at which it shows names a rule that it breaks. `None` if no step shows it, or no rule
+    /// speaks of it.
     pub fn names_its_rule(&self) -> Option<bool> {
         let caught = self.caught.as_ref().filter(|it| it.trace_ends)?;
         let named = |rule: &String| caught.rules.contains(rule);

@@ -23,7 +23,7 @@ use std::fmt;
 use std::sync::Arc;
 use world::{Assumed, Attempt, World};
 
-/// The knowledge of a run beside its lines.
+/// Facts about a run that are known beside its lines.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// PreVote, if it is known.

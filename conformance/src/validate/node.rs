@@ -50,7 +50,7 @@ pub struct Node {
     pub server: Server,
     /// The part of its life that it is in.
     pub phase: Phase,
-    /// The disk if all that it has handed over were written.
+    /// The image on disk once all that it has handed over is written.
     pub image: Image,
     /// The messages to itself since its application last took a `Ready`.
     pub said: Vec<Message>,

@@ -174,7 +174,7 @@ pub(super) struct Own<'a, M: Checkable> {
 }
 
 impl<'a, M: Checkable> Collapses<'a, M> {
-    /// Collapses for actions of `kinds` kinds.
+    /// Makes collapses for actions of `kinds` kinds.
     pub fn new(root: Box<dyn Collapse<'a, M> + 'a>, kinds: usize) -> Self {
         Collapses {
             root,

@@ -1,4 +1,4 @@
-//! Moves frontier, links and old fingerprints to disk when the memory of a search runs out.
+//! The memory budget of a search: frontier, links and old fingerprints go to disk when it runs out.
 
 use super::checkpoint::frontier_name;
 use super::engine::{Walk, locked};
@@ -10,7 +10,7 @@ use super::traits::Checkable;
 /// The number of levels of fingerprints that stay in memory, the one that is being found included, as long as there is
 /// room for them: a successor that is known is hardly ever older.
 const WINDOW: u32 = 3;
-/// The number of levels that stay when there is no room for that.
+/// The number of levels that stay when there is no room for that many.
 const NARROW: u32 = 2;
 /// The least fingerprints worth a file for each shard.
 const WORTH_SEALING: u64 = 1 << 15;

@@ -260,7 +260,7 @@ pub struct PairCount {
     pub met: u64,
 }
 
-/// The time of a search by phase. They are wall-clock times, and do not add up to the total.
+/// The time that a search spent in each phase. The phases are wall-clock times, and do not add up to the total.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TimeSplit {
     /// From the start to the end, in seconds, those before a resume included.
@@ -275,7 +275,7 @@ pub struct TimeSplit {
     pub checkpoint_seconds: f64,
 }
 
-/// The memory of a search by use, each at its peak, in bytes.
+/// The memory that a search used for each purpose, each at its peak, in bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemorySplit {
     /// The table of fingerprints, and what stays in memory of those on disk.

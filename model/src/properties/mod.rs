@@ -113,21 +113,21 @@ pub struct StateProperty {
 pub enum StateKind {
     /// Of the history, to which the last step added its facts.
     HistoryStep {
-        /// The condition.
+        /// The condition that must hold.
         holds: OnHistory,
         /// The case in which the condition says anything.
         antecedent: OnHistory,
     },
     /// Of servers and history.
     State {
-        /// The condition.
+        /// The condition that must hold.
         holds: OnState,
         /// The case in which the condition says anything.
         antecedent: OnState,
     },
     /// Of messages and servers.
     Network {
-        /// The condition.
+        /// The condition that must hold.
         holds: OnNetwork,
         /// The case in which the condition says anything.
         antecedent: OnNetwork,
@@ -166,7 +166,7 @@ pub struct TransitionProperty {
     pub name: &'static str,
     /// Its statement, with the source.
     pub source: &'static str,
-    /// The condition.
+    /// The condition that must hold.
     pub holds: OnStep,
     /// The case in which the condition says anything.
     pub antecedent: OnStep,
@@ -205,11 +205,11 @@ pub struct Witness {
     pub story: &'static str,
     /// The smallest of the CI presets that reaches it.
     pub preset: &'static str,
-    /// The condition on which it has happened.
+    /// The condition under which it is reached.
     pub reached: Reached,
 }
 
-/// The condition on which a witness is reached.
+/// The condition under which a witness is reached.
 #[derive(Clone, Copy)]
 pub enum Reached {
     /// In a state.

@@ -723,7 +723,7 @@ impl<N: Notes> Turn<'_, N> {
         Outcome::Accepted
     }
 
-    /// Whether a leader takes these payloads, more uncommitted proposals.
+    /// Whether a leader has room for these payloads among the uncommitted proposals.
     fn has_room(&mut self, payloads: &Payloads) -> bool {
         let more = carry_something(payloads.iter());
         let room = self.i.has_room_for(self.settings, more);

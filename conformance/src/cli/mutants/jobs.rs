@@ -85,8 +85,8 @@ pub fn job(
     Some(job)
 }
 
-/// Decides if a bug that is not caught is a failure: against the list of what is expected, if there is one; else if it
-/// endangers more than liveness and nobody has explained it.
+/// Decides whether a bug that is not caught is a failure: against the list of what is expected, if there is one; else
+/// if it endangers more than liveness and nobody has explained it.
 fn judge(
     job: &mut Job,
     finding: &Finding,
@@ -197,8 +197,8 @@ fn table(findings: &[&Finding]) -> Table {
     }
 }
 
-/// Reports, for each bug in the specification, if the property or witness that it names notices it in the preset that
-/// it names, by a search with and one without collapsed states; `None` if no bug names one.
+/// Reports, for each bug in the specification, whether the property or witness that it names notices it in the preset
+/// that it names, by a search with and one without collapsed states; `None` if no bug names one.
 pub fn searched(name: &str, findings: &[Finding]) -> Option<Job> {
     let mut job = Job::new("mutants", name, Status::Holds, String::new());
     let mut wrong = 0;
@@ -284,7 +284,7 @@ pub fn independent(findings: &[Finding]) -> Job {
     job
 }
 
-/// Reports the bugs that are seeded into both sides: if the comparison sees them, and the properties that do.
+/// Reports the bugs that are seeded into both sides: whether the comparison sees them, and the properties that do.
 pub fn both(on_both: &[Finding], findings: &[Finding]) -> Job {
     let mut job = Job::new("mutants", "on both sides", Status::Holds, String::new());
     let mut rows = Vec::new();

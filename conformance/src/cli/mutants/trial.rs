@@ -12,10 +12,10 @@ use crate::stop;
 use std::ops::ControlFlow;
 use std::process::Stdio;
 
-/// The findings of bugs that were tried.
+/// The results of the bugs that were tried.
 #[derive(Debug, Default)]
 pub struct Tried {
-    /// The findings so far.
+    /// The findings.
     pub findings: Vec<Finding>,
     /// The bugs about which nothing was found out, each with the reason.
     pub failed: Vec<(String, String)>,

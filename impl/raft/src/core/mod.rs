@@ -67,7 +67,8 @@ pub struct Core<S, O = NoObserver> {
     /// The server that this one votes for in `term`.
     vote: Option<NodeId>,
     role: Role,
-    /// The leader of `term`, as far as known. Invariant: `Some(id)` at a leader, `None` at a (pre-)candidate.
+    /// The leader of `term`, as far as known.
+    /// Invariant: `Some(id)` at a leader, `None` at a (pre-)candidate.
     leader: Option<NodeId>,
     /// Whether less than one election timeout has passed since the leader was heard from.
     /// Invariant: only with `check_quorum`, at a follower that knows a leader. (A leader is always

@@ -156,7 +156,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
         !self.settings.async_storage_writes
     }
 
-    /// Returns the position that storage will vouch for when it has written this. Not only if there are entries: an
+    /// Returns the position that storage will vouch for when it has written this. It exists without entries too: an
     /// earlier acknowledgement may have been ignored because the term changed, and the write of the new term's hard
     /// state comes after those entries too.
     fn persisted_by(&self, ready: &Ready) -> Result<Option<Persisted>, Error> {

@@ -366,7 +366,7 @@ impl Block {
         self.ends.push(self.ids.len() as u32);
     }
 
-    /// State number `number`, of `servers` servers.
+    /// Returns state number `number`, of `servers` servers.
     #[inline]
     pub fn view(&self, number: u32, servers: usize) -> View<'_> {
         View::new(&self.ids[self.range(number)], servers)
