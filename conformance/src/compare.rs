@@ -1,5 +1,5 @@
-//! What "the two agree" means: the whole view of the server that moved, what its caller was told, and
-//! the exact multiset of the messages it sent.
+//! The comparison of two sides: the whole view of the server that moved, the outcome told to its caller, and the exact
+//! multiset of the messages it sent.
 //!
 //! Nothing here knows a rule of Raft, nor which of the two sides is right.
 
@@ -23,16 +23,16 @@ pub enum Difference {
         /// For what a leader knows of a peer: that peer.
         #[serde(skip_serializing_if = "Option::is_none")]
         peer: Option<ServerId>,
-        /// What it must be; null for a peer that must not be there.
+        /// The value that it must have; null for a peer that must not be there.
         expected: Value,
-        /// What it is; null for a peer that is not there.
+        /// The value that it has; null for a peer that is not there.
         actual: Value,
     },
     /// One side refuses the input, or gives another reason.
     WrongRefusal {
-        /// What the caller must be told.
+        /// The outcome that the caller must be told.
         expected: Outcome,
-        /// What it was told.
+        /// The outcome that it was told.
         actual: Outcome,
     },
     /// A message was sent that differs from the one that must be sent to the same server.
@@ -54,11 +54,11 @@ pub enum Difference {
     },
     /// Something else that left the server is not what it must be.
     WrongOutput {
-        /// What it is.
+        /// The field.
         field: Field,
-        /// What it must be.
+        /// The value that it must have.
         expected: Value,
-        /// What it is.
+        /// The value that it has.
         actual: Value,
     },
     /// A server changed that was given nothing: the input was another's, or could not be driven.
@@ -67,9 +67,9 @@ pub enum Difference {
         server: ServerId,
         /// The first field that differs.
         field: Field,
-        /// What it was before.
+        /// The value before.
         expected: Value,
-        /// What it is now.
+        /// The value now.
         actual: Value,
     },
     /// A server does not start as a server starts: empty log, term zero, nobody known.
@@ -78,14 +78,14 @@ pub enum Difference {
         server: ServerId,
         /// The first field that differs.
         field: Field,
-        /// What it must be.
+        /// The value that it must have.
         expected: Value,
-        /// What it is.
+        /// The value that it has.
         actual: Value,
     },
     /// The target broke down.
     Failed {
-        /// What it said, or its panic.
+        /// Its error message, or its panic.
         error: String,
     },
 }
@@ -100,9 +100,9 @@ pub struct Wanted<'a> {
 }
 
 impl<'a> Wanted<'a> {
-    /// What a trace, or the specification, expects of a server that had applied up to `applied` before
-    /// the input. That the application is handed the log from there to the new applied index, each entry
-    /// once and in order, is the definition of the applied index; no trace needs to repeat it.
+    /// Returns the expectation of a trace, or of the specification, at a server that had applied up to `applied` before
+    /// the input. By the definition of the applied index, the application is handed the log from there to the new
+    /// applied index, each entry once and in order; no trace needs to repeat it.
     pub fn new(expected: &'a Expected, applied: Index) -> Wanted<'a> {
         let Expected {
             outcome,

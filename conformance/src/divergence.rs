@@ -1,4 +1,4 @@
-//! Where the two sides part: the way there, and everything that differs.
+//! A divergence of the two sides: the way there, and everything that differs.
 
 use crate::compare::Difference;
 use crate::target::{Output, Reaction};
@@ -43,7 +43,7 @@ pub enum Side {
 }
 
 impl Divergence {
-    /// Which side refused the event, if only one did or if they gave different reasons.
+    /// Returns the side that refused the event, if only one did or if they gave different reasons.
     pub fn refused_by(&self) -> Option<Side> {
         self.differences
             .iter()

@@ -75,6 +75,6 @@ pub use target::{
 };
 pub use verdict::{Strength, Verdict};
 
-/// What is called now and then while a graph is searched; a break stops the search.
+/// A callback during the search of a graph; a break stops the search.
 pub type OnProgress<'a> =
     Box<dyn FnMut(&lockstep_engine::Progress) -> std::ops::ControlFlow<()> + 'a>;

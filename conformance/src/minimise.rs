@@ -84,7 +84,7 @@ fn inputs_of(trace: &Trace, id: ServerId) -> Vec<Input> {
     trace.steps.iter().filter_map(of_server).collect()
 }
 
-/// What can happen to one server within the bound: every state, with every input that meets it there.
+/// The graph of one server within the bound: every state, with every input that meets it there.
 struct Graph(FxHashMap<Server, Vec<Input>>);
 
 impl Graph {

@@ -26,13 +26,13 @@ pub fn steps_along(cluster: &Cluster, actions: &[Action]) -> Vec<Step> {
     steps
 }
 
-/// What was supposed of clocks, by name; `None` for nothing.
+/// Returns the name of the assumption about clocks; `None` for no assumption.
 pub fn supposed(timing: Timing) -> Option<String> {
     (timing != Timing::Free).then(|| timing.to_string())
 }
 
-/// How a trace of this cluster was made: by that command, within these bounds, those that are unlimited left out; the preset is named if the
-/// cluster is one as it is.
+/// Describes the making of a trace of this cluster: the command and the bounds, those that are unlimited left out; the
+/// preset is named if the cluster is one as it is.
 pub fn provenance(generator: &str, preset: Option<&str>, cluster: &Cluster) -> Provenance {
     let bounds = cluster.bounds();
     let budgets = Kind::ALL

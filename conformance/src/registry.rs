@@ -108,7 +108,7 @@ pub enum Unavailable {
     Other(String),
 }
 
-/// Which target is meant: one that the program knows, or another program.
+/// The target on the command line: one that the program knows, or another program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TargetSpec {
     /// The target of this name.
@@ -309,7 +309,7 @@ impl Targets {
         }
     }
 
-    /// Whether the code of a target can be explored; `None` if there is no such target.
+    /// Returns whether the code of a target can be explored; `None` if there is no such target.
     pub fn explores(&self, spec: &TargetSpec) -> Option<bool> {
         match spec {
             TargetSpec::Named(name) => Some(!matches!(self.find(name)?.kind, Kind::Driven(_))),

@@ -52,7 +52,7 @@ pub struct NotDriven {
     pub changes_nothing: bool,
 }
 
-/// What became of a step of a server that was given its input, or could not be.
+/// The fate of a step of a server.
 pub(crate) enum StepFate<'a> {
     Agreed,
     NotDriven(&'a NotDriven),
@@ -244,11 +244,11 @@ pub fn replay_read<T: Target, R: BufRead>(
     replay.end()
 }
 
-/// What is called now and then with the counts so far, and may stop the replay.
+/// A callback with the counts so far, which may stop the replay.
 pub type Progress<'a> = &'a mut dyn FnMut(&ReplayReport) -> ControlFlow<()>;
 
-/// What is told of every step that agreed or could not be driven: the position of the trace, that of the
-/// step in it, and its fate.
+/// A callback for every step that agreed or could not be driven: the position of the trace, that of the step in it, and
+/// its fate.
 type Watch<'a> = &'a mut dyn FnMut(usize, usize, StepFate<'_>);
 
 /// [`replay`], with a call for every step that agreed or could not be driven.

@@ -37,7 +37,7 @@ pub struct RuleNote {
 pub struct RulePlace {
     /// The text, the file and the function.
     pub label: String,
-    /// Where it can be read, if that is not here.
+    /// The address of its text, if that is elsewhere.
     pub href: String,
 }
 

@@ -92,7 +92,7 @@ struct Sessions<'a, T: Target> {
 
 struct Session<S> {
     servers: Vec<Served<S>>,
-    /// What broke one of them; nothing is asked of any of them after that.
+    /// The error that broke one of them; nothing is asked of any of them after that.
     crashed: Option<String>,
 }
 

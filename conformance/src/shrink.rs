@@ -3,10 +3,10 @@
 
 use crate::stop;
 
-/// What became of a list that was tried.
+/// The result of trying a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Trial {
-    /// It fails, after so many of its elements.
+    /// It fails; the number of elements it took.
     Fails(usize),
     /// It does not fail.
     Passes,

@@ -20,7 +20,7 @@ use std::sync::Arc;
 /// Two servers with the same digest that are not in the same state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HiddenState {
-    /// Which server of the cluster.
+    /// The server of the cluster.
     pub server: ServerId,
     /// The inputs by which the first got there, from its start.
     pub first_path: Vec<Input>,
@@ -180,7 +180,7 @@ struct Known<K> {
     digest: u128,
     kept: K,
     view: Arc<NodeView>,
-    /// How it was reached first; `None` at the start.
+    /// The step by which it was reached first; `None` at the start.
     origin: Option<Origin>,
     /// Another way that leads there from another state.
     other: Option<Origin>,
@@ -524,7 +524,7 @@ impl<S: Source> States<S> {
         Ok(())
     }
 
-    /// What is kept of a state was not changed by what servers made of it did.
+    /// Checks that stepping copies of a state did not change the state that is kept.
     fn assert_untouched(&self, number: u32) -> Result<(), Fault> {
         let known = &self.known[number as usize];
         let mut server = self.revive(number)?;

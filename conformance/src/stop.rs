@@ -36,7 +36,7 @@ pub fn flow() -> ControlFlow<()> {
     }
 }
 
-/// How long ago the request was made, or last seen by the work; `None` before it is made.
+/// Returns the time since the request was made, or since the work last saw it; `None` before it is made.
 pub fn unheard_for() -> Option<Duration> {
     let requested = REQUESTED.load(Ordering::Acquire);
     let heard = Duration::from_millis(HEARD_MS.load(Ordering::Relaxed));

@@ -58,7 +58,7 @@ pub struct Description {
     /// Fields among these whose value is made from others instead of read, so that it is wrong only if
     /// those are; each with the reason. They do not count as compared.
     pub derived: BTreeMap<Field, String>,
-    /// How it departs from the specification by design, one sentence each; empty for most.
+    /// Its departures from the specification by design, one sentence each; empty for most.
     pub dialect: Vec<String>,
 }
 
@@ -97,7 +97,7 @@ impl Description {
 pub struct DialectUse {
     /// Its name.
     pub name: &'static str,
-    /// What is different, why that is no error, and where it can be seen.
+    /// The difference, the reason that it is no error, and the place where it can be seen.
     pub reason: &'static str,
     /// At how many steps it made a difference.
     pub uses: u64,
@@ -144,9 +144,9 @@ pub trait Target {
         Dialect::ETCD
     }
 
-    /// What is needed and the implementation does not have, by the names of [`Needs`]. A preset or trace that needs
-    /// it is not applicable to it: it is neither run nor passed. The default is everything that the first
-    /// version of the protocol did not have.
+    /// Lists the needs that the implementation does not meet, by the names of [`Needs`]. A preset or trace that needs
+    /// it is not applicable to it: it is neither run nor passed. The default is everything that the first version of
+    /// the protocol did not have.
     fn lacks(&self, needs: &Needs) -> Vec<&'static str> {
         needs.beyond_the_first().collect()
     }
@@ -158,7 +158,7 @@ pub trait Target {
     /// [`TargetError::Setup`] if the implementation cannot be started with this configuration.
     fn start(&self, config: &Config, id: ServerId) -> Result<Self::Server, TargetError>;
 
-    /// Whether servers of a cluster so configured can be started. By default, one is.
+    /// Checks that servers of this configuration can be started. By default, it starts one.
     ///
     /// # Errors
     ///
@@ -203,8 +203,8 @@ pub trait Target {
         Ok(Box::new(Servers::start(self, config)?))
     }
 
-    /// How much each entry of its dialect mattered in these traces, which it has just run. Empty for a
-    /// target that has no dialect.
+    /// Counts the uses of each entry of its dialect in these traces, which it has just run. Empty for a target that has
+    /// no dialect.
     ///
     /// # Errors
     ///

@@ -1,5 +1,5 @@
-//! What timers count and when they draw, said once more and apart from the implementation: when etcd's
-//! timers start over, in terms of what can be seen.
+//! The rules for timers, written a second time apart from the implementation: when etcd's timers start over, in terms
+//! of what can be seen.
 //!
 //! * *electionElapsed* starts over whenever a server enters a term, or a role other than pre-candidate;
 //!   when a follower hears from the leader of its term; when it gives its vote (a pre-vote does not
@@ -33,7 +33,7 @@ impl From<&NodeView> for Tenure {
     }
 }
 
-/// What the protocol does to the timers of a server in the course of an input.
+/// The effect of an input on the timers of a server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Reset {
     /// The election timeout counts from now.
@@ -98,7 +98,7 @@ pub(crate) struct Clock {
     pub heartbeat_elapsed_ticks: u32,
 }
 
-/// How the timers of a server are set.
+/// The timeouts of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Timeouts {
     /// Ticks between the checks of a quorum, and the shortest election timeout.

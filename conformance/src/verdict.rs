@@ -1,4 +1,4 @@
-//! What a verb established: one type for all verbs, and the one place that says which verdict is a pass.
+//! The verdict of a verb: one type for all verbs, and the one place that says which verdict is a pass.
 //!
 //! A verdict says how much was looked at, never more. What was found (the property that is violated, the divergence, the
 //! two paths to one digest) is in the report beside it.
@@ -8,7 +8,7 @@ use lockstep_engine::{Limit, Verdict as Searched};
 use serde::Serialize;
 use std::fmt;
 
-/// What was established.
+/// The verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
@@ -33,7 +33,7 @@ pub enum Verdict {
     NothingChecked,
 }
 
-/// How much a verdict rests on, from the least.
+/// The evidence behind a verdict, from the weakest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Strength {

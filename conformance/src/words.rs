@@ -9,7 +9,7 @@ use lockstep_traces::{
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// What an input changed at a server and what it sent, line by line.
+/// Describes the changes at a server and the messages it sent on an input, line by line.
 pub fn describe(before: &NodeView, expected: &Expected) -> String {
     let sent = expected
         .sent
@@ -19,7 +19,7 @@ pub fn describe(before: &NodeView, expected: &Expected) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// What an input changed at a server, field by field; "nothing" is said in words.
+/// Describes the changes at a server on an input, field by field; the word "nothing" if there are none.
 pub fn changes(old: Option<&NodeView>, expected: &Expected) -> Vec<String> {
     let Expected {
         outcome,
@@ -305,12 +305,12 @@ pub fn message_kind(body: &Body) -> &'static str {
     body.kind()
 }
 
-/// What became of a snapshot.
+/// Names the fate of a snapshot.
 fn arrived(ok: bool) -> &'static str {
     if ok { "arrived" } else { "failed" }
 }
 
-/// What a follower forwards.
+/// Lists the payloads that a follower forwards.
 fn proposed(payloads: &[Payload]) -> String {
     let one = |payload: &Payload| match payload {
         Payload::Empty => "∅".to_owned(),
@@ -481,7 +481,7 @@ pub(crate) fn live(lease: bool) -> String {
     if lease { "live" } else { "none" }.to_owned()
 }
 
-/// Who has granted (`+`) and who has not (`-`).
+/// Lists the voters that have granted (`+`) and those that have not (`-`).
 pub(crate) fn votes(votes: &BTreeMap<ServerId, bool>) -> String {
     votes.show()
 }
@@ -491,7 +491,7 @@ pub fn log(entries: &Vec<Entry>) -> String {
     entries.show()
 }
 
-/// What differs, without the two values.
+/// Names a difference, without the two values.
 pub fn difference_name(difference: &Difference) -> String {
     match difference {
         Difference::WrongState {
@@ -522,11 +522,11 @@ pub fn difference_name(difference: &Difference) -> String {
 /// A difference in words: what differs, what it must be, and what it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SaidDifference {
-    /// What differs.
+    /// The name of the difference.
     pub what: String,
-    /// What it must be.
+    /// The value that it must have.
     pub expected: String,
-    /// What it is.
+    /// The value that it has.
     pub actual: String,
 }
 
@@ -558,7 +558,7 @@ pub fn difference(difference: &Difference) -> SaidDifference {
     }
 }
 
-/// What the caller of an input is told.
+/// Names the outcome that the caller of an input is told.
 pub fn outcome(outcome: Outcome) -> String {
     outcome.show()
 }

@@ -230,7 +230,7 @@ impl BrokenServer {
         Ok(message)
     }
 
-    /// What it sends in place of `message`.
+    /// Changes `message` to the one that it sends in its place.
     fn sends(&self, message: &mut lockstep_traces::Message, view: &NodeView) {
         let all = Index(view.log.len() as u64);
         match (self.bug, &mut message.body) {

@@ -20,7 +20,7 @@ const COMPARED: &str = "compared";
 const DERIVED: &str = "derived";
 const NO: &str = "no";
 
-/// What becomes of a field at a target.
+/// Names the fate of a field at a target: compared, derived or not shown.
 fn fate(target: &Description, field: Field) -> &'static str {
     if !target.shows.contains(field) {
         NO

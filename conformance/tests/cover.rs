@@ -245,7 +245,7 @@ fn what_changes_nothing_and_cannot_be_driven_is_counted_and_named() {
     assert!(report.share() < 1.0);
 }
 
-/// Whatever was to change the server, to send something or to be refused has to be driven.
+/// An input that changes the server, sends something or is refused must be driven.
 #[test]
 fn what_does_something_and_is_not_driven_is_no_pass() {
     let deaf_to: [fn(&Input, &NodeView) -> bool; 3] = [
@@ -289,7 +289,7 @@ fn a_server_that_moves_without_being_driven_diverges() {
     assert_ne!(report.verdict, Verdict::Diverged);
 }
 
-/// What was not driven leaves the server elsewhere, and what it does from there on is no divergence.
+/// An input that was not driven leaves the server elsewhere, and its behaviour from there on is no divergence.
 #[test]
 fn a_shorter_way_never_leads_through_what_was_not_driven() {
     let target = Deaf {

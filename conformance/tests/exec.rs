@@ -457,8 +457,8 @@ fn garbage_is_quoted() {
     }
 }
 
-/// What is wrong with a reply is often said on standard error first. The two arrive by different ways, and
-/// the program lives on.
+/// A program often explains a wrong reply on standard error first. The two arrive by different ways, and the program
+/// lives on.
 #[test]
 fn a_reply_that_makes_no_sense_is_reported_with_what_was_said_before() {
     if !python::is_here() {

@@ -81,7 +81,7 @@ fn the_specification_is_bisimilar_to_itself() {
     assert_eq!(run(&Spec, 2).counts, expected, "the same with two threads");
 }
 
-/// What the product must say of a mistake.
+/// Whether the product's report is the one that a mistake must draw.
 fn is_caught(mistake: Mistake, report: &ProductReport) -> bool {
     if let Some(hidden) = &report.hidden {
         return mistake == Mistake::HiddenState

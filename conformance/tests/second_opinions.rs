@@ -204,8 +204,8 @@ fn etcd_agrees_where_snapshots_and_membership_meet() {
     }
 }
 
-/// Where a leader has no room for a change and hands over from a joint configuration, etcd's raft departs from the
-/// specification, in two rules and no other.
+/// The real library departs from the specification in two rules, and no other, when a leader has no room for a change
+/// and hands over from a joint configuration.
 #[test]
 fn the_departures_of_etcd_are_needed() {
     let Some(target) = etcd(StorageWrites::Synchronous) else {
@@ -374,7 +374,7 @@ fn the_planted_mistake_of_the_example_is_found() {
     assert_eq!(*field, Field::Vote);
 }
 
-/// What goes wrong because of hidden state is not found by the shortest path, but by leaving out steps.
+/// A divergence that needs hidden state is minimised by leaving out steps, not by the shortest path.
 #[test]
 fn hidden_state_is_minimised_too() {
     let cover = cover(&config(), Dialect::RAFT_RS, ELECTIONS);

@@ -1,4 +1,4 @@
-//! What is unsafe about etcd's raft: for each departure a counterexample in `conformance/findings/`.
+//! The unsafe departures of etcd's raft: for each a counterexample in `conformance/findings/`.
 //!
 //! The specification with that one departure violates the property that the trace names, and the real library does at
 //! every step what the trace says. `LOCKSTEP_REWRITE=1` writes the files anew; understand the difference before you

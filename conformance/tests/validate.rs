@@ -163,7 +163,7 @@ fn etcds_runs_get_the_expected_verdicts() {
     }
 }
 
-/// Which settings explain a run is found without being told.
+/// The settings that explain a run are found without being told.
 #[test]
 fn unknown_settings_are_found() {
     let Some(folder) = folder() else {

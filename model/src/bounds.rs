@@ -1,5 +1,5 @@
-//! How much of the environment a search covers. Nothing here is Raft: bounds limit what happens to the
-//! servers, never the depth of a search, and treat all servers alike.
+//! Bounds on the environment of a search. Nothing here is Raft: bounds limit what happens to the servers, never the
+//! depth of a search, and treat all servers alike.
 
 use crate::configuration::ConfChange;
 use std::fmt;
@@ -9,7 +9,7 @@ use thiserror::Error;
 /// The number of times that the environment may do something in one run, at all servers together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Budget {
-    /// At most so many times.
+    /// At most this number of times.
     Times(u16),
     /// As often as it likes; not counted, so that the count does not tell states apart.
     Unlimited,
@@ -141,7 +141,7 @@ impl Kind {
         Kind::ReadOtherIndex,
     ];
 
-    /// What the client of a read knows the answer by.
+    /// Returns the context by which the client of a read knows the answer.
     pub fn context(self) -> Option<u8> {
         match self {
             Kind::ReadIndex => Some(1),
@@ -209,7 +209,7 @@ pub struct Bounds {
     pub max_term: u32,
     /// The number of messages that may be in flight at once, copies counted.
     pub max_in_flight: usize,
-    /// How many appends may be outstanding at one server.
+    /// The maximum number of outstanding appends at one server.
     pub max_outstanding: usize,
     /// Budget of [`Kind::Timeout`].
     pub timeouts: Budget,
@@ -249,12 +249,13 @@ pub struct Bounds {
     pub applies: Budget,
     /// Budgets of [`Kind::ReadIndex`] and [`Kind::ReadOtherIndex`].
     pub reads: [Budget; 2],
-    /// What may be supposed of the clocks where reads are answered by lease.
+    /// The assumption about clocks where reads are answered by lease.
     pub timing: Timing,
 }
 
-/// What may be supposed of clocks, which a lease needs. The model has none: timers are independent. So what is supposed
-/// excludes no run: the history notes if a run breaks it ([`History`](crate::History)), and nothing is said of the reads that follow.
+/// An assumption about clocks, which a lease needs. The model has none: timers are independent. So an assumption
+/// excludes no run: the history notes if a run breaks it ([`History`](crate::History)), and nothing is said of the
+/// reads that follow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Timing {
     /// Nothing: what is answered by lease may be stale, and is not looked at.

@@ -43,7 +43,7 @@ impl Renamed {
     }
 }
 
-/// What there is to know of renamings.
+/// The renamings of a cluster, with cached results.
 pub(crate) struct Orbits {
     /// Each with its inverse: all, by number, or those that change nothing.
     renamings: Vec<(Renaming, Renaming)>,
@@ -59,7 +59,7 @@ pub(crate) struct Orbits {
 }
 
 impl Orbits {
-    /// For clusters of so many servers, of which these renamings change nothing, or all.
+    /// Returns the renamings of clusters of `servers` servers, of which those in `group`, or all, change nothing.
     pub fn new(servers: usize, group: Option<Arc<[usize]>>) -> Self {
         let all = crate::ClusterState::renamings(servers);
         let numbers = match &group {

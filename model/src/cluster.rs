@@ -23,7 +23,7 @@ use std::sync::Arc;
 pub struct Cluster {
     pub(crate) settings: Settings,
     pub(crate) bounds: Bounds,
-    /// How the engine numbers the events.
+    /// The numbers that the engine gives to the events.
     pub(crate) numbers: EventNumbers,
     /// The renamings of servers that change nothing, by number; `None` if those are all.
     pub(crate) renamings: Option<Arc<[usize]>>,
@@ -38,12 +38,12 @@ pub struct ClusterState {
     pub(crate) network: Network,
     /// The history, for properties.
     pub(crate) history: History,
-    /// How often the environment did what, for bounds.
+    /// The budgets that the environment has spent, for bounds.
     pub(crate) spent: Spent,
 }
 
-/// What the environment does next. A message is named by its position in the (sorted) network of the state
-/// that the action is applied to; [`Cluster::event`] spells it out.
+/// An action of the environment. A message is named by its position in the (sorted) network of the state that the
+/// action is applied to; [`Cluster::event`] spells it out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Action {
     /// The election timer of a server fires.
@@ -70,7 +70,7 @@ pub enum Action {
     Persist(Id),
     /// The oldest outstanding apply of a server is done.
     Apply(Id),
-    /// A server crashes when so many of its outstanding appends are durable, and comes back.
+    /// A server crashes when this number of its outstanding appends are durable, and comes back.
     RestartKeeping(Id, u8),
     /// A client reads with context 1.
     ReadIndex(Id),
@@ -171,7 +171,7 @@ impl Action {
 
     const ABOUT_PEERS: usize = Action::PLAIN + Action::MOST_KEPT;
 
-    /// How many events happen to a server, counting those about each peer.
+    /// The number of events that happen to a server, counting those about each peer.
     pub const LOCAL_EVENTS: usize = Action::ABOUT_PEERS + 4 * MAX_SERVERS;
 
     /// The number of the event for the [engine](lockstep_engine::Machines::kind_of), whichever server it happens to.
@@ -279,7 +279,8 @@ impl Action {
         }
     }
 
-    /// What an input to server `i` is as an action, unless it is a delivery or names nobody who could be a server.
+    /// Returns the action that an input to server `i` is, unless it is a delivery or names nobody who could be a
+    /// server.
     pub fn of_input(i: Id, input: &Input) -> Option<Action> {
         let named = |id: &ServerId| Id::try_from(*id).ok();
         Some(match input {
@@ -334,7 +335,7 @@ impl Action {
     }
 }
 
-/// Those events without a message that are more at a server than refused or ignored inputs.
+/// The events without a message at a server that are neither refused nor ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LocalEvents {
     id: Id,
@@ -381,7 +382,7 @@ impl LocalEvents {
             .map(|(_, stimulus)| stimulus)
     }
 
-    /// Those that the budgets allow, in the order in which they are listed.
+    /// Lists, in order, the events that the budgets allow.
     #[inline]
     fn list(self, allowed: KindSet, mut list: impl FnMut(Action)) {
         for number in self.numbers.and(allowed).iter() {
@@ -548,7 +549,7 @@ impl ClusterState {
         &self.history
     }
 
-    /// How often the environment did what.
+    /// Returns the budgets that the environment has spent.
     pub fn spent(&self) -> &Spent {
         &self.spent
     }
@@ -731,7 +732,7 @@ impl Cluster {
         }
     }
 
-    /// What an action does, in place; `outbox` must be empty, and holds what was sent afterwards.
+    /// Applies an action in place; `outbox` must be empty, and holds the messages sent afterwards.
     pub(crate) fn advance(
         &self,
         state: &mut ClusterState,
@@ -824,7 +825,7 @@ impl Cluster {
         self.has_room(state.network.len()) && state.servers.iter().all(|i| self.may_be(i))
     }
 
-    /// Whether so many messages may be in flight.
+    /// Whether this number of messages may be in flight.
     pub(crate) fn has_room(&self, in_flight: usize) -> bool {
         in_flight <= self.bounds.max_in_flight
     }

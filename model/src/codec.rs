@@ -106,7 +106,7 @@ pub(crate) fn put_spent(spent: &Spent, out: &mut Vec<u8>) {
     }
 }
 
-/// The server called `id`, in a cluster of so many, whose encoding is `bytes`.
+/// Decodes the server called `id`, in a cluster of `servers` servers, from `bytes`.
 pub(crate) fn take_server(bytes: &[u8], id: Id, servers: usize) -> Server {
     Reader(bytes).server(id, servers)
 }
@@ -121,7 +121,7 @@ pub(crate) fn take_history(bytes: &[u8]) -> History {
     Reader(bytes).history()
 }
 
-/// What was spent, whose encoding is `bytes`.
+/// Decodes the spent budgets from `bytes`.
 pub(crate) fn take_spent(bytes: &[u8]) -> Spent {
     Reader(bytes).spent()
 }
@@ -774,7 +774,7 @@ const MORE: u8 = 1 << 7;
 
 const _: () = assert!(MAX_MEMBERS < 8, "the voters leave a bit");
 
-/// What a server has to do with membership: one byte where there is nothing but voters.
+/// The membership state of a server: one byte if it is nothing but voters.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Membership {
     configuration: Configuration,

@@ -271,7 +271,7 @@ fn short_forms_survive_a_checkpoint() {
     }
 }
 
-/// What an exploration found, and how much of it had to be executed.
+/// The states that an exploration found, and the number of steps that it executed.
 #[derive(Default)]
 struct Explored {
     states: HashSet<u64>,
@@ -280,7 +280,7 @@ struct Explored {
 }
 
 impl Explored {
-    /// Where the states of `block` lead: number of the state, fingerprint, and key.
+    /// Returns the successors of the states of `block`: number of the state, fingerprint, and key.
     fn successors<'a>(
         &mut self,
         cluster: &Cluster,
@@ -314,8 +314,8 @@ impl Explored {
     }
 }
 
-/// Explores some batches of blocks with so many handles. Blocks are for each in turn, and what is new is
-/// written by another one than that which found it.
+/// Explores some batches of blocks with `handles` handles. Blocks are for each in turn, and new states are written by
+/// another handle than the one that found them.
 fn explore_by(handles: usize, symmetric: bool, forget: bool) -> Explored {
     let cluster = every_event();
     let mut root = generator(&cluster, symmetric);

@@ -18,7 +18,7 @@ pub struct Configuration {
     pub(crate) voters: IdSet,
     /// The voters of the old half of a joint configuration; otherwise nobody.
     pub(crate) outgoing: IdSet,
-    /// Who receives the log and does not vote. Invariant: nobody who votes.
+    /// The members that receive the log and do not vote. Invariant: none of them votes.
     pub(crate) learners: IdSet,
     /// Voters of the old half who become learners when it is gone. Invariant: a part of `outgoing`.
     pub(crate) learners_next: IdSet,
@@ -29,11 +29,11 @@ pub struct Configuration {
 /// The state of a vote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum VoteResult {
-    /// Those who have not answered decide.
+    /// The voters that have not answered decide.
     Pending,
     /// A quorum has granted.
     Won,
-    /// So many have refused that no quorum can grant.
+    /// Too many have refused for a quorum to grant.
     Lost,
 }
 
@@ -107,7 +107,7 @@ impl Configuration {
         self.all_voters().or(self.learners)
     }
 
-    /// What these answers decide: a quorum has a majority of each half.
+    /// Counts the answers: a quorum has a majority of each half.
     pub(crate) fn vote_result(self, granted: IdSet, refused: IdSet) -> VoteResult {
         let halves = [self.voters, self.outgoing].map(|half| majority_vote(half, granted, refused));
         match halves {
@@ -239,7 +239,7 @@ fn member(id: ServerId) -> Result<Id, OutOfRange> {
     holds.then_some(id).ok_or(OutOfRange)
 }
 
-/// What these answers decide among the voters of one half. Nobody has won among nobody, and nothing is against it.
+/// Counts the answers among the voters of one half. A half without voters is won.
 fn majority_vote(voters: IdSet, granted: IdSet, refused: IdSet) -> VoteResult {
     let quorum = voters.len() / 2 + 1;
     if voters.is_empty() || voters.and(granted).len() >= quorum {
@@ -314,7 +314,7 @@ impl Changed {
         self.fresh.remove(id);
     }
 
-    /// Whoever was no member is new.
+    /// Adds a member; a server that was none is new.
     fn add(&mut self, id: Id) {
         if !self.configuration.members().contains(id) {
             self.fresh.insert(id);
@@ -342,7 +342,7 @@ pub(crate) enum Single {
 }
 
 impl Single {
-    /// Whom it is about.
+    /// Returns the server that it is about.
     pub(crate) fn server(self) -> Id {
         match self {
             Single::AddVoter(id) | Single::AddLearner(id) | Single::Remove(id) => id,
@@ -440,8 +440,8 @@ impl ConfChange {
         self.0 == 0
     }
 
-    /// Whether the joint configuration that it makes is left by itself; `None` if it makes none. Several changes need
-    /// one.
+    /// Returns whether the joint configuration that it makes is left by itself; `None` if it makes none. Several
+    /// changes need one.
     pub(crate) fn auto_leave(self) -> Option<bool> {
         match self.transition() {
             Transition::Auto => (self.singles().nth(1).is_some()).then_some(true),

@@ -1,4 +1,4 @@
-//! Where other implementations depart from etcd's raft by design and with consequences for the state.
+//! Departures of other implementations from etcd's raft, by design and with consequences for the state.
 //!
 //! The specification is etcd's raft, where that is safe and tells clients what becomes of their reads. A *dialect* of
 //! it is a set of [`Departure`]s, each a different rule that is as safe as the one it replaces. They let an
@@ -118,7 +118,7 @@ impl Departure {
         )
     }
 
-    /// What is different, why that is no error, and where it can be seen.
+    /// Returns the difference, the reason that it is no error, and the place where it can be seen.
     pub const fn reason(self) -> &'static str {
         match self {
             Departure::NoCommitMemory => {

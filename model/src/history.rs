@@ -11,7 +11,7 @@ use std::sync::Arc;
 /// The history of a run, as far as properties need it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct History {
-    /// Who has led each term, from term one on: a leader that crashed still counts.
+    /// The leaders of each term, from term one on: a leader that crashed still counts.
     pub(crate) leaders: Seq<IdSet, 6>,
     /// For each index, from index one on, the term in which a leader first committed it.
     pub(crate) committed_in: Seq<u32, 6>,
@@ -20,19 +20,19 @@ pub struct History {
     pub(crate) committed: Seq<Entry, 6>,
     /// The first term that one server led twice, with a crash in between of which it kept too little; zero if there is none.
     pub(crate) led_twice: u32,
-    /// What was asked for and answered; `None` where nobody reads, and before anybody did.
+    /// The reads asked for and answered; `None` where nobody reads, and before the first read.
     pub(crate) reads: Option<Arc<ReadHistory>>,
 }
 
 /// The reads of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ReadHistory {
-    /// What each client was promised when it first asked, in order. A client that asks again with the same context cannot
-    /// tell the answers apart, so that it gets no more.
+    /// The promise to each client, made when it first asked, in order. A client that asks again with the same context
+    /// cannot tell the answers apart, so that it gets no more.
     pub(crate) asked: Vec<Asked>,
-    /// What the clients of a server were told of their reads in the last step, in order.
+    /// The answers to clients of a server in the last step, in order.
     pub(crate) answered: Vec<Answered>,
-    /// Where something is supposed of clocks: what there is to say of them.
+    /// The facts about clocks, if there is an assumption about them.
     pub(crate) clocks: Clocks,
 }
 
@@ -47,7 +47,7 @@ pub(crate) struct Asked {
     pub(crate) least: u32,
 }
 
-/// What became of a read.
+/// A read that was answered or given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Answered {
     /// The server whose client was told.
@@ -56,7 +56,7 @@ pub(crate) struct Answered {
     pub(crate) state: ReadState,
 }
 
-/// What there is to say of clocks, under [`Timing`].
+/// The facts about clocks, under [`Timing`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Clocks {
     /// The followers whose lease or timer may end now.
@@ -67,7 +67,7 @@ pub(crate) struct Clocks {
     pub(crate) broken: bool,
 }
 
-/// What the history needs to know of a server before it moves.
+/// The facts about a server before it moves, for the history.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Before {
     /// Its commit index.
@@ -89,7 +89,7 @@ impl Before {
         self.commit << 1 | u32::from(self.led)
     }
 
-    /// What [`Before::note`] made a number of.
+    /// Decodes the number that [`Before::note`] made.
     pub(crate) fn from_note(note: u32) -> Before {
         Before {
             commit: note >> 1,
@@ -131,7 +131,7 @@ impl History {
         self.committed.get((index as usize).checked_sub(1)?)
     }
 
-    /// What there is to remember after `server` moved. Entries are kept if logs may be compacted or lost.
+    /// Adds the facts of a step of `server`. Entries are kept if logs may be compacted or lost.
     pub(crate) fn record(&mut self, server: &Server, before: Before, keep_entries: bool) {
         if server.role == Role::Leader {
             let again = !before.led && self.leaders_of(server.term).contains(server.id);
@@ -185,7 +185,7 @@ impl History {
         }
     }
 
-    /// What there is to remember of reads after a step. Comes before [`record`](Self::record), so that what the step commits
+    /// Adds the facts about reads of a step. Must come before [`record`](Self::record), so that what the step commits
     /// was not yet acknowledged when it began.
     pub(crate) fn record_reads(&mut self, timing: Timing, step: &ReadStep<'_>) {
         let mut reads = self.reads.take().unwrap_or_default();

@@ -105,7 +105,7 @@ struct Asked<C: Companion> {
     answers: Vec<Answer>,
     numbers: FxHashMap<Pair, FxHashMap<Input, usize>>,
     partings: FxHashMap<usize, C::Parting>,
-    /// How many answers are in a checkpoint.
+    /// The number of answers in a checkpoint.
     saved: usize,
 }
 

@@ -25,7 +25,8 @@ impl AsRef<Cluster> for Cluster {
 }
 
 impl Cluster {
-    /// What happened to a server, as it takes it. The value of a proposal decides nothing of reads.
+    /// Translates an event at a server into the stimulus that it takes. The value of a proposal does not matter to
+    /// reads.
     pub(crate) fn stimulus_of<'m, M>(
         &self,
         server: &Server,

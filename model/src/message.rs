@@ -6,8 +6,8 @@ use crate::ids::{Id, OutOfRange};
 use crate::seq::Seq;
 use lockstep_traces as vocabulary;
 
-/// What an entry carries, in 32 bits: zero for nothing; with both highest bits set, a change of the configuration; else
-/// the client's value plus one.
+/// The payload of an entry, in 32 bits: zero for nothing; with both highest bits set, a change of the configuration;
+/// else the client's value plus one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Payload(u32);
 
@@ -50,7 +50,7 @@ impl Payload {
     }
 }
 
-/// What marks a change of the configuration: no value plus one has both bits.
+/// The bits that mark a change of the configuration: no value plus one has both.
 const CONF_CHANGE: u32 = 3 << 30;
 
 /// One entry of a log; its index is its position.
@@ -96,7 +96,7 @@ pub struct Message {
     pub body: Body,
 }
 
-/// What a message says; see [`lockstep_traces::Body`] for the meaning of each.
+/// The body of a message; see [`lockstep_traces::Body`] for the meaning of each.
 #[expect(missing_docs, reason = "the vocabulary says what each is")]
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Body {
@@ -256,7 +256,7 @@ fn narrow(number: u64) -> Result<u32, OutOfRange> {
         .ok_or(OutOfRange)
 }
 
-/// What a client knows the answer to a read by: 8 bits, and not zero.
+/// Returns the context by which a client knows the answer to a read: 8 bits, and not zero.
 pub(crate) fn read_context(context: u64) -> Option<u8> {
     u8::try_from(context).ok().filter(|context| *context > 0)
 }

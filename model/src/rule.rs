@@ -474,7 +474,7 @@ impl RuleSet {
     }
 }
 
-/// What a step tells the rules that it applies to.
+/// A listener for the rules that a step applies.
 pub(crate) trait Notes {
     fn note(&mut self, rule: Rule);
 

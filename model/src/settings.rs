@@ -181,12 +181,13 @@ impl Settings {
         Settings { dialect, ..self }
     }
 
-    /// Which rules differ from those of etcd's raft.
+    /// Returns the rules that differ from those of etcd's raft.
     pub fn dialect(&self) -> Dialect {
         self.dialect
     }
 
-    /// What leaves a server. With asynchronous storage nothing has to wait any more, for what had to has waited.
+    /// Returns the messages that leave a server. With asynchronous storage none has to wait any more: those that had to
+    /// have waited.
     pub(crate) fn emitted(&self, outbox: &[Message]) -> Vec<Emitted> {
         let emitted = outbox.iter().map(Message::emitted);
         emitted

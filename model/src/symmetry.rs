@@ -92,7 +92,7 @@ impl ClusterState {
     }
 }
 
-/// What the keys of servers need to know of a server.
+/// The facts on a server that the keys of servers depend on.
 #[derive(Clone, Copy)]
 pub(crate) struct ServerMark {
     anonymous: u64,
@@ -110,7 +110,7 @@ impl ServerMark {
     }
 }
 
-/// What the keys of servers need to know of a message.
+/// The facts on a message that the keys of servers depend on.
 #[derive(Clone, Copy)]
 pub(crate) struct MessageMark {
     from: Id,
@@ -128,7 +128,7 @@ impl MessageMark {
     }
 }
 
-/// What the keys of servers need to know of the history: numbers for those that led.
+/// Returns the facts on the history that the keys of servers depend on: numbers for those that led.
 pub(crate) fn led(history: &History) -> impl Iterator<Item = (Id, u64)> + '_ {
     let terms = history.leaders.iter().enumerate();
     terms.flat_map(|(term, leaders)| {
@@ -172,7 +172,7 @@ pub(crate) fn orders(keys: &Keys) -> SmallVec<[Renaming; 1]> {
     orders
 }
 
-/// What a server is, whoever it is.
+/// Returns the hash of a server without the names of servers.
 fn anonymous(server: &Server) -> u64 {
     let mut peers: ArrayVec<u64, MAX_SERVERS> = ArrayVec::new();
     for (slot, peer) in server
@@ -308,8 +308,8 @@ fn rename_body(body: &Body, renaming: &Renaming) -> Body {
     }
 }
 
-/// What a body says, whomever it names. A change of the configuration may stay: where there is one, servers are not
-/// ordered by what they say.
+/// Returns the body without the names of servers. A change of the configuration may stay: where there is one, servers
+/// are not ordered by what they say.
 fn nameless(body: &Body) -> Cow<'_, Body> {
     match body {
         Body::TransferLeader { .. } => Cow::Owned(Body::TransferLeader {

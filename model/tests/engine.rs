@@ -157,7 +157,7 @@ proptest! {
         ..ProptestConfig::default()
     })]
 
-    /// Whatever the bounds: also the order in which states are found, which shows in the traces.
+    /// Any bounds give the same result, including the order in which states are found, which shows in the traces.
     #[test]
     fn collapsing_changes_nothing_within_any_bounds(cluster in any_cluster()) {
         let outcome = |search: Search<'_, Cluster>| {

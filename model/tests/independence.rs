@@ -1,4 +1,4 @@
-//! What the sleep sets take for independent commutes: both orders are executed on states of every preset.
+//! A test that steps which sleep sets take for independent commute: both orders are executed on states of every preset.
 
 use lockstep_engine::{Dependent, Footprint, check_independence};
 use lockstep_model::{Action, Cluster, ClusterState, Preset, Settings};

@@ -36,9 +36,9 @@ struct Story {
     cluster: Cluster,
     state: ClusterState,
     steps: usize,
-    /// What the clients of the server that moved last were told.
+    /// The answers to clients of the server that moved last.
     answered: Vec<ReadState>,
-    /// What all clients were told so far.
+    /// The answers to all clients so far.
     told: Vec<ReadState>,
 }
 
@@ -240,7 +240,7 @@ fn an_answer_of_a_later_term_comes_too_late() {
     assert_eq!(story.told, [given_up(1)]);
 }
 
-/// Whoever leads gets back what it passed on as a follower: that read is over.
+/// A leader that gets back the read that it passed on as a follower does not take it up: that read is over.
 #[test]
 fn a_read_that_comes_back_is_not_taken_up() {
     for (departures, expected) in [

@@ -26,8 +26,8 @@ const MENU: [ConfChange; 8] = [
     ConfChange::LEAVE_JOINT.add_voter(1).add_voter(2).implicit(),
 ];
 
-/// What each server is at first (a voter, a learner or a stranger, server 3 a voter if nobody is one), whether a leader
-/// that is removed steps down, and the menu.
+/// Generates the initial role of each server (a voter, a learner or a stranger, server 3 a voter if nobody is one),
+/// whether a leader that is removed steps down, and the menu.
 fn members() -> impl Strategy<Value = ([u8; 5], bool, [usize; 2])> {
     let places = [0..MENU.len(), 0..MENU.len()];
     ([0..4u8, 0..4, 0..4, 0..4, 0..4], any::<bool>(), places)
@@ -126,8 +126,8 @@ fn bytes(state: &ClusterState) -> Vec<u8> {
     bytes
 }
 
-/// What one step must be, whatever the properties say: the same by way of the vocabulary, at one server
-/// only, and the same under another naming of the servers.
+/// Checks a step beside the properties: it is the same by way of the vocabulary, at one server only, and the same under
+/// another naming of the servers.
 fn check_step(cluster: &Cluster, before: &ClusterState, action: Action) -> ClusterState {
     let transition = cluster.apply(before, &action);
     let after = transition.next;

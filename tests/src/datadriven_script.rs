@@ -31,7 +31,7 @@ use similar::TextDiff;
 /// One argument of a command: `key`, `key=value` or `key=(value, value)`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Arg {
-    /// What stands before the `=`, or the whole argument.
+    /// The text before the `=`, or the whole argument.
     pub key: String,
     /// The values; empty if there is no `=`.
     pub values: Vec<String>,
@@ -59,7 +59,7 @@ pub struct Case {
 pub struct FormatError {
     /// The offending line, counted from 1.
     pub line: usize,
-    /// What is wrong with it.
+    /// The problem with it.
     pub problem: String,
 }
 
@@ -70,7 +70,7 @@ pub struct Failure {
     pub path: PathBuf,
     /// The first line that is not as it should be, counted from 1.
     pub line: usize,
-    /// What happened, over several lines.
+    /// The report of what happened, over several lines.
     pub report: String,
 }
 

@@ -65,7 +65,7 @@ pub enum Suite {
 impl Suite {
     const ALL: [Suite; 3] = [Suite::Quorum, Suite::ConfChange, Suite::Interaction];
 
-    /// Where the scripts lie, the Go module's layout first: there `quorum/` itself holds code.
+    /// Returns the folders of the scripts, the Go module's layout first: there `quorum/` itself holds code.
     const fn folders(self) -> [&'static str; 2] {
         match self {
             Suite::Quorum => ["quorum/testdata", "quorum"],

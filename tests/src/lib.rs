@@ -1,4 +1,4 @@
-//! What the end-to-end tests of Lockstep share.
+//! Helpers that the end-to-end tests of Lockstep share.
 
 pub mod binary;
 pub mod command;

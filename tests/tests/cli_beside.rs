@@ -265,7 +265,7 @@ fn traces_on_a_full_disk_are_whole_or_missing_and_counted() {
     }
 }
 
-/// What cannot be written whole leaves the file that was there.
+/// An output that cannot be written whole leaves the old file in place.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_leaves_the_old_file() {

@@ -1,4 +1,4 @@
-//! What the engine promises, through the command line: memory, threads, checkpoints, gaps, repetition.
+//! Promises of the engine, through the command line: memory, threads, checkpoints, gaps, repetition.
 
 use lockstep_tests::binary;
 use lockstep_tests::command::{HOLDS, INPUT, STOPPED, USAGE, VIOLATED, folder, run};
@@ -126,7 +126,7 @@ fn killed_with_hardly_any_memory_it_ends_the_same() {
     kill_and_resume(&format!("{SPACE} --memory 2"), 8);
 }
 
-/// Kills the search of this space so many times at random moments.
+/// Kills the search of this space `kills` times at random moments.
 fn kill_and_resume(space: &str, kills: u32) {
     let here = folder();
     let clock = Instant::now();

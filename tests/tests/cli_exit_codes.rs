@@ -480,7 +480,7 @@ fn a_seeded_bug_is_looked_up_before_anything_is_built() {
     }
 }
 
-/// Whatever must be built or started to be driven need not be, to be refused.
+/// A target that must be built or started to be driven is refused without that.
 #[test]
 fn what_cannot_be_explored_is_refused_before_it_is_built() {
     let here = folder();
@@ -493,7 +493,7 @@ fn what_cannot_be_explored_is_refused_before_it_is_built() {
     }
 }
 
-/// What a target does not have, or its properties cannot judge, is skipped and no pass.
+/// A model that a target lacks something for, or that its properties cannot judge, is skipped and no pass.
 #[test]
 fn what_does_not_apply_to_code_is_skipped() {
     let here = folder();
@@ -518,7 +518,7 @@ fn what_does_not_apply_to_code_is_skipped() {
     assert!(text.contains("code checked: exhausted"), "{text}");
 }
 
-/// What is written last would take the place of the other, so that is refused before anything is written.
+/// Two outputs to one file are refused before anything is written: the last would take the place of the other.
 #[test]
 fn two_outputs_are_never_one_file() {
     let here = folder();

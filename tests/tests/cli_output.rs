@@ -1,4 +1,4 @@
-//! What `lockstep` writes: help, JSON, JUnit, progress, colours, the Explorer.
+//! The output of `lockstep`: help, JSON, JUnit, progress, colours, the Explorer.
 
 use assert_cmd::Command;
 use lockstep_tests::binary;

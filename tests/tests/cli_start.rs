@@ -5,7 +5,7 @@ use lockstep_tests::command::{corpus, end, folder, run, start};
 use serde_json::Value;
 use std::time::Instant;
 
-/// What makes no sense is said at once, and not after the search of a graph that takes minutes.
+/// An argument that makes no sense is refused at once, and not after the search of a graph that takes minutes.
 #[test]
 fn what_can_be_known_at_the_start_is_said_at_the_start() {
     let here = folder();

@@ -106,7 +106,7 @@ fn a_signal_stops_every_verb_and_is_no_violation() {
     }
 }
 
-/// Whenever a signal comes, from the start of the process to its end, the answer is the whole one or none.
+/// A signal at any moment, from the start of the process to its end, leaves the whole answer or none.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_signal_at_any_moment_is_no_violation() {
@@ -168,7 +168,7 @@ fn many_recorded_runs() -> TempDir {
     here
 }
 
-/// What is written at the end waits for nobody who does not read.
+/// The report at the end waits for no reader that does not read.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_report_that_nobody_reads_can_be_interrupted() {
@@ -233,7 +233,7 @@ fn nohup_is_kept_to() {
     child.wait().expect("a child of ours");
 }
 
-/// What was established before the signal is in the report.
+/// The results before the signal are in the report.
 #[cfg(target_os = "linux")]
 #[test]
 fn an_interruption_keeps_what_was_established() {
@@ -254,7 +254,7 @@ fn an_interruption_keeps_what_was_established() {
     assert_eq!(even.expect("it is named")["status"], "stopped");
 }
 
-/// Whoever asks twice does not want to wait, and still has no use for what was meant to be temporary.
+/// A second signal ends the process at once, and temporary files are removed all the same.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_second_signal_leaves_nothing_behind_either() {

@@ -1,4 +1,4 @@
-//! What comes from outside is not trusted: programs behind the exec protocol, files, and the terminal.
+//! Input from outside is not trusted: programs behind the exec protocol, files, and the terminal.
 
 use assert_cmd::Command;
 use lockstep_tests::{binary, python};
@@ -148,7 +148,7 @@ fn a_file_without_end_is_refused() {
     }
 }
 
-/// What a terminal or a reader of XML would act on, of the standard output and error of Lockstep.
+/// Finds a character, in the output of Lockstep, that a terminal or a reader of XML would act on.
 fn active(text: &str) -> Option<char> {
     let plain = |c: char| c == '\n' || c == '\t';
     let acts =

@@ -112,7 +112,7 @@ impl QuorumArgs {
         both.copied().filter(|&id| seen.insert(id)).collect()
     }
 
-    /// What is known of which voter; `digit` stands for a value in the message about a wrong count.
+    /// Maps the values to the voters; `digit` stands for a value in the message about a wrong count.
     fn by_voter<T: Copy>(
         &self,
         values: &[Option<T>],

@@ -1,4 +1,4 @@
-//! What is published of the workspace: metadata, dependencies, and file access that is not of Unix alone.
+//! Checks of what the workspace publishes: metadata, dependencies, and file access that is not of Unix alone.
 
 use lockstep_tests::binary::repository;
 use serde_json::Value;
@@ -36,7 +36,7 @@ fn published(metadata: &Value) -> Vec<&Value> {
     packages.filter(|it| it["publish"].is_null()).collect()
 }
 
-/// What a package must say of itself, and does not.
+/// Lists the metadata that a package must have, and lacks.
 fn missing(package: &Value) -> Vec<&'static str> {
     let texts = ["license", "description", "readme", "rust_version"];
     let texts = texts.into_iter().filter(|it| !package[*it].is_string());

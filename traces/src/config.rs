@@ -3,8 +3,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::ops::Not;
 
-/// How the servers of a cluster are set up: everything that a server has to be told before its first
-/// event. It is part of every trace, so that a target can be built from the trace alone.
+/// The configuration of the servers of a cluster: everything that a server has to be told before its first event. It is
+/// part of every trace, so that a target can be built from the trace alone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -17,12 +17,12 @@ pub struct Config {
     pub check_quorum: bool,
     /// An append carries at most one entry; otherwise as many as there are.
     pub one_entry_per_append: bool,
-    /// How many appends with entries may be unacknowledged at a peer in state Replicate; at least one.
+    /// The maximum number of unacknowledged appends with entries at a peer in state Replicate; at least one.
     pub max_inflight: u64,
     /// A follower that knows a leader forwards to it what clients propose; otherwise it refuses.
     #[serde(default, skip_serializing_if = "Not::not")]
     pub forward_proposals: bool,
-    /// A leader refuses a proposal when so many of its proposals are uncommitted; zero is no limit. The unit is an entry
+    /// The number of uncommitted proposals at which a leader refuses another; zero is no limit. The unit is an entry
     /// that carries something: in etcd's raft, which counts bytes, a value of one digit.
     #[serde(default, skip_serializing_if = "is_default")]
     pub max_uncommitted: u64,
@@ -39,19 +39,19 @@ pub struct Config {
     /// A leader takes every proposed change of the configuration as it is (etcd: `DisableConfChangeValidation`).
     #[serde(default, skip_serializing_if = "Not::not")]
     pub disable_conf_change_validation: bool,
-    /// How the servers write to their storage.
+    /// The mode in which servers write to their storage.
     #[serde(default, skip_serializing_if = "is_default")]
     pub storage: Storage,
     /// With storage that is asynchronous: the application keeps its state in memory. After a restart it begins from its
     /// last snapshot, and applies again what comes behind. Otherwise what it has applied is durable at once.
     #[serde(default, skip_serializing_if = "Not::not")]
     pub application_in_memory: bool,
-    /// How clients read without an entry of their own in the log.
+    /// The way in which clients read without an entry of their own in the log.
     #[serde(default, skip_serializing_if = "is_default")]
     pub reads: Reads,
 }
 
-/// How a server writes to its storage.
+/// The mode in which a server writes to its storage.
 #[derive(
     Clone,
     Copy,

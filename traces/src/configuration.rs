@@ -1,4 +1,4 @@
-//! Who belongs to a cluster, and how that changes.
+//! The members of a cluster, and changes of them.
 
 use crate::{ServerId, Show};
 use schemars::JsonSchema;
@@ -59,9 +59,9 @@ impl Configuration {
 )]
 #[serde(deny_unknown_fields)]
 pub struct ConfChange {
-    /// What changes, in this order.
+    /// The changes, in this order.
     pub changes: Cow<'static, [ConfChangeSingle]>,
-    /// How the change takes place.
+    /// The way in which the change takes place.
     #[serde(default, skip_serializing_if = "Transition::is_auto")]
     pub transition: Transition,
 }
@@ -94,7 +94,7 @@ impl fmt::Display for ConfChange {
 impl FromStr for ConfChange {
     type Err = NoConfChange;
 
-    /// What [`Show`] and [`Display`](fmt::Display) write: words separated by commas or spaces.
+    /// Parses the form that [`Show`] and [`Display`](fmt::Display) write: words separated by commas or spaces.
     fn from_str(text: &str) -> Result<ConfChange, NoConfChange> {
         let none = || NoConfChange(text.to_owned());
         let mut words: Vec<&str> = text
@@ -147,7 +147,7 @@ pub enum ConfChangeSingle {
 }
 
 impl ConfChangeSingle {
-    /// Whom it is about.
+    /// Returns the server that it is about.
     pub const fn server(self) -> ServerId {
         match self {
             ConfChangeSingle::AddVoter(id)
@@ -157,7 +157,7 @@ impl ConfChangeSingle {
     }
 }
 
-/// How a change takes place (etcd: `ConfChangeTransition`).
+/// The way in which a change takes place (etcd: `ConfChangeTransition`).
 #[derive(
     Clone,
     Copy,

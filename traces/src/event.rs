@@ -2,7 +2,7 @@ use crate::{ConfChange, Message, ServerId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What the environment does to one server.
+/// An input of the environment to one server.
 ///
 /// One input is the call and everything that follows from it at that server: the new state is made
 /// durable, committed entries are applied, messages that the server addresses to itself are handled,
@@ -33,7 +33,7 @@ pub enum Input {
     Restart,
     /// An operator asks for another leader, at any server. A follower passes the request on to its leader.
     TransferLeadership {
-        /// Who is to lead.
+        /// The server that should lead.
         to: ServerId,
     },
     /// An operator tells a follower to forget its leader, and with it its lease. Means nothing in any other role.
@@ -60,15 +60,15 @@ pub enum Input {
     /// With storage that is asynchronous: the application has done the oldest outstanding apply. Means nothing if none
     /// is outstanding.
     Apply,
-    /// As [`Input::Restart`], with storage that is asynchronous: the oldest of the outstanding appends had become
-    /// durable before the crash, so many of them or all that there are. A plain restart loses them all.
+    /// As [`Input::Restart`], with storage that is asynchronous: the oldest `writes` of the outstanding appends, or all
+    /// if there are fewer, had become durable before the crash. A plain restart loses them all.
     RestartKeeping {
-        /// How many; at least one.
+        /// The number of appends; at least one.
         writes: u64,
     },
     /// A client asks for the index up to which it has to read, to read what is current. A follower asks its leader.
     ReadIndex {
-        /// What the client knows the answer by; at least one.
+        /// The context by which the client knows the answer; at least one.
         context: u64,
     },
 }
@@ -98,7 +98,7 @@ impl Input {
     }
 }
 
-/// What the environment does to the cluster: to one server or to the network.
+/// An event of the environment: at one server or in the network.
 #[derive(
     Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
@@ -108,7 +108,7 @@ pub enum Event {
     Server {
         /// The server that moves.
         server: ServerId,
-        /// What happens to it.
+        /// The input that it gets.
         input: Input,
     },
     /// The network makes a second copy of a message in flight; no server moves.
@@ -144,7 +144,7 @@ pub enum Refusal {
     NoLeader,
 }
 
-/// What the caller of an input is told. An input that is ignored without an error is `Accepted`: that it
+/// The outcome that the caller of an input is told. An input that is ignored without an error is `Accepted`: that it
 /// changed nothing shows in the view.
 #[derive(
     Clone,

@@ -24,7 +24,7 @@ compared! {
         role: Role = ("role", "role", "SoftState.RaftState") => whole Role "role";
         /// Its term.
         term: Term = ("term", "term", "HardState.term") => whole Term "term";
-        /// Whom it voted for in this term.
+        /// The server that it voted for in this term.
         #[serde(deserialize_with = "present")]
         vote: Option<ServerId> = ("vote", "vote", "HardState.vote") => whole Vote "vote";
         /// The leader that it knows of in this term; itself, if it leads.
@@ -93,7 +93,7 @@ compared! {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         forwarded_reads: Vec<u64>
             = ("reads.forwarded", "forwarded_reads", "–") => whole ForwardedReads "forwarded_reads";
-        /// What a crash would leave: with asynchronous storage at least, for outstanding appends may be kept.
+        /// The state that a crash would leave: with asynchronous storage at least, for outstanding appends may be kept.
         durable: DurableImage = ("–", "durable", "Storage") => whole Durable "durable";
         /// With asynchronous storage: the index up to which the server knows that its entries are durable. Others may be.
         #[serde(default, skip_serializing_if = "is_default")]
@@ -117,7 +117,7 @@ compared! {
             = ("storage.applies", "applies", "MsgStorageApply") => whole Applies "applies";
     }
 
-    /// What a leader knows of one peer.
+    /// A leader's view of one peer.
     Peer PeerView = ("Progress", "peers", "tracker.Progress") {
         /// Highest index known to be replicated there.
         matched: Index = ("matched", "match", "Progress.Match") => whole Match "match";
@@ -147,7 +147,7 @@ compared! {
     /// Everything that left a server because of an input. The default is an input that was accepted and sent nothing.
     #[derive(Default)]
     Output Output = ("Step", "–", "Ready") {
-        /// What the caller was told.
+        /// The outcome that the caller was told.
         outcome: Outcome = ("outcome", "outcome", "error") => outcome Outcome "outcome";
         /// The messages to other servers, in any order. Never one to itself.
         sent: Vec<Emitted> = ("sent", "sent", "Ready.Messages")
@@ -160,7 +160,7 @@ compared! {
 }
 
 named! {
-    /// What survives a crash of the server.
+    /// The state of the server that survives a crash.
     #[derive(Default)]
     DurableImage = ("Server", "durable", "Storage") {
         /// The durable term.
@@ -195,13 +195,13 @@ named! {
         /// The messages that wait for it: those to others, which then leave, and those to the server itself.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         responses: Vec<Message> = ("responses", "responses", "responses");
-        /// What storage then acknowledges.
+        /// The acknowledgement that storage then gives.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         acknowledges: Option<StorageAcknowledgement>
             = ("acknowledges", "acknowledges", "MsgStorageAppendResp");
     }
 
-    /// What is written beside the log.
+    /// The state that is written beside the log.
     #[derive(Copy, Default)]
     HardState = ("HardState", "hard_state", "HardState") {
         /// The term.
@@ -243,7 +243,7 @@ named! {
     Entry = ("Entry", "log, entries", "Entry") {
         /// The term of the leader that created it.
         term: Term = ("term", "term", "term");
-        /// What it carries.
+        /// Its payload.
         payload: Payload = ("payload", "payload", "data");
     }
 
@@ -259,7 +259,7 @@ named! {
     ReadRequest = ("Request", "postponed_reads", "Message") {
         /// The server whose client reads.
         origin: ServerId = ("origin", "origin", "from");
-        /// What the client knows the answer by.
+        /// The context by which the client knows the answer.
         context: u64 = ("context", "context", "entries.data");
     }
 
@@ -267,17 +267,17 @@ named! {
     UnconfirmedRead = ("Unconfirmed", "unconfirmed_reads", "readIndexRequest") {
         /// The server whose client reads.
         origin: ServerId = ("request.origin", "origin", "req.from");
-        /// What the client knows the answer by.
+        /// The context by which the client knows the answer.
         context: u64 = ("request.context", "context", "req.entries.data");
         /// The answer: the commit index of the leader when the read came.
         index: Index = ("index", "index", "index");
-        /// Who has answered its round or a later one, the leader among them.
+        /// The servers that have answered its round or a later one, the leader among them.
         acks: BTreeSet<ServerId> = ("acks", "acks", "readOnly.acks");
     }
 
-    /// What becomes of a read: the answer, or that it is given up.
+    /// The fate of a read: the answer, or that it is given up.
     ReadState = ("ReadState", "read_states", "ReadState") {
-        /// What the client knows it by.
+        /// The context by which the client knows it.
         context: u64 = ("context", "context", "RequestCtx");
         /// The answer: what is current once everything up to this index is applied. None if the read is given up.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -303,11 +303,11 @@ named! {
         /// The term that the message carries: the sender's, except in a pre-vote request and its grant,
         /// which carry the term asked for.
         term: Term = ("term", "term", "term");
-        /// What it says.
+        /// Its body.
         body: Body = ("body", "body", "type");
     }
 
-    /// Where the logs may still agree, as the refusing follower sees it (etcd's fast log rejection).
+    /// The position at which the logs may still agree, as the refusing follower sees it (etcd's fast log rejection).
     #[derive(Copy)]
     RejectHint = ("Position", "rejected", "Message") {
         /// The highest index at which the logs could agree.
@@ -318,7 +318,7 @@ named! {
 }
 
 messages! {
-    /// What a message says. The names are the paper's; `traces/README.md` maps them to raftpb.
+    /// The body of a message. The names are the paper's; `traces/README.md` maps them to raftpb.
     Body {
         /// MsgVote (paper, section 5.2).
         RequestVote = ("RequestVote", "request_vote", "MsgVote") {
@@ -389,12 +389,12 @@ messages! {
         TimeoutNow = ("TimeoutNow", "timeout_now", "MsgTimeoutNow")
         /// MsgTransferLeader: a follower passes on to its leader that another server is to lead.
         TransferLeader = ("TransferLeader", "transfer_leader", "MsgTransferLeader") {
-            /// Who is to lead. raftpb has it in place of the sender.
+            /// The server that should lead. raftpb has it in place of the sender.
             transferee: ServerId = ("transferee", "transferee", "from");
         }
         /// MsgProp: a follower forwards to its leader what a client proposes. Its term is zero.
         Propose = ("Propose", "propose", "MsgProp") {
-            /// What is proposed; at least one.
+            /// The payloads that are proposed; at least one.
             payloads: Vec<Payload> = ("payloads", "payloads", "entries");
         }
         /// MsgSnap (paper, section 7).
@@ -406,12 +406,12 @@ messages! {
         ReadIndex = ("ReadIndex", "read_index", "MsgReadIndex") {
             /// The server whose client reads. raftpb has it in place of the sender.
             origin: ServerId = ("origin", "origin", "from");
-            /// What the client knows the answer by.
+            /// The context by which the client knows the answer.
             context: u64 = ("context", "context", "entries.data");
         }
         /// MsgReadIndexResp: the leader answers a read of another server.
         ReadIndexResponse = ("ReadIndexResponse", "read_index_response", "MsgReadIndexResp") {
-            /// What the client knows the answer by.
+            /// The context by which the client knows the answer.
             context: u64 = ("context", "context", "entries.data");
             /// The answer.
             index: Index = ("index", "index", "index");
@@ -435,7 +435,7 @@ pub struct Name {
 pub enum Part {
     /// The state of the server itself ([`NodeView`]).
     State,
-    /// What a leader knows of a peer ([`PeerView`]).
+    /// A leader's view of one peer ([`PeerView`]).
     Peer,
     /// Everything that left the server ([`Output`]).
     Output,
@@ -498,7 +498,7 @@ pub trait Pairs: Sized {
         });
     }
 
-    /// What the caller of an input was told.
+    /// Returns the outcome that the caller of an input was told.
     fn outcome(
         &mut self,
         field: [Field; 1],

@@ -2,7 +2,7 @@ use crate::ConfChange;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What an entry of the log carries.
+/// The payload of an entry of the log.
 #[derive(
     Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]

@@ -34,7 +34,7 @@ pub enum Role {
     Leader,
 }
 
-/// How a leader replicates to one peer (etcd: `tracker.StateType`).
+/// The mode in which a leader replicates to one peer (etcd: `tracker.StateType`).
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]

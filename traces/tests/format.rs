@@ -933,7 +933,7 @@ fn errors_name_line_and_field() {
     insta::assert_snapshot!(errors.join("\n"));
 }
 
-/// What editors and other systems do to a text is no reason to refuse it, or it is named.
+/// A byte order mark and other line ends, as editors and other systems make them, are read, or the error names them.
 #[test]
 fn a_byte_order_mark_and_other_line_ends_are_read_or_named() {
     let plain = bytes(&sample());
@@ -970,8 +970,7 @@ fn deep_nesting_is_an_error_and_no_overflow() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
-    /// Whatever is done to the bytes, reading them ends in a trace that can be written and read again,
-    /// or in an error that names the source.
+    /// Any bytes, when read, give a trace that can be written and read again, or an error that names the source.
     #[test]
     fn mutated_files_never_panic(
         edits in prop::collection::vec(

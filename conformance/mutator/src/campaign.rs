@@ -21,13 +21,13 @@ pub struct Outcome {
     pub killed: Option<Kill>,
     /// The number of rungs that met it.
     pub met: usize,
-    /// How many of those belong to the comparison.
+    /// The number of those that belong to the comparison.
     pub compared: usize,
     /// Seconds that it took.
     pub seconds: f64,
 }
 
-/// How a mutant was found out.
+/// The rung at which a mutant failed, with the result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Kill {
     /// Of what kind the rung is.

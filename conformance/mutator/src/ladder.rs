@@ -25,7 +25,7 @@ pub enum Side {
 pub struct Rung {
     /// Its name in reports.
     pub name: String,
-    /// What it shows.
+    /// The kind of check that it makes.
     pub side: Side,
     /// The program.
     pub program: PathBuf,
@@ -33,7 +33,7 @@ pub struct Rung {
     pub arguments: Vec<String>,
     /// Environment variables that it is given.
     pub environment: Vec<(&'static str, &'static str)>,
-    /// Where it runs; in a folder of the worker's own if none is given.
+    /// The working directory; by default a folder of the worker's own.
     pub folder: Option<PathBuf>,
 }
 
@@ -44,13 +44,13 @@ pub struct Baseline {
     pub rung: Rung,
     /// The numbers of the mutants that it meets.
     pub met: BTreeSet<usize>,
-    /// How long it takes.
+    /// The running time.
     pub time: Duration,
-    /// How long it may take with a mutant.
+    /// The time limit with a mutant.
     pub limit: Duration,
 }
 
-/// How a program ended.
+/// The outcome of a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum End {

@@ -34,7 +34,7 @@ struct Arguments {
     /// At most this many mutants that were not tried before
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
-    /// How many mutants are tried at once
+    /// Number of mutants that are tried at once
     #[arg(long, value_name = "N", default_value_t = 2)]
     jobs: usize,
     /// Go on with results of another state of the workspace: what was killed stays killed. For work on the
@@ -67,7 +67,7 @@ struct Arguments {
         default_value = "conformance/mutator/reasons.json"
     )]
     reasons: PathBuf,
-    /// Where the copy of the workspace, its builds and the results are kept
+    /// Folder for the copy of the workspace, its builds and the results
     #[arg(long, value_name = "DIR", default_value = "target/mechanical")]
     out: PathBuf,
     /// The workspace
@@ -385,7 +385,7 @@ fn rungs(copy: &Copy) -> Result<Vec<Rung>, Failure> {
     Ok(rungs)
 }
 
-/// What takes longer than this is tried last.
+/// The time above which a rung is tried last.
 const LONG: Duration = Duration::from_millis(1500);
 
 /// The presets of `lockstep verify`.

@@ -54,7 +54,7 @@ impl Operator {
         Operator::Field,
     ];
 
-    /// What it does, for the legend of a report.
+    /// Describes the operator, for the legend of a report.
     pub fn what(self) -> &'static str {
         match self {
             Operator::Comparison => "`<` to `<=`, `==`, `>`; `==` to `!=`; and so on",
@@ -102,7 +102,7 @@ impl fmt::Display for Operator {
     }
 }
 
-/// How a change is put into the text, so that it can be switched on and off.
+/// The form of a change in the text, which lets it be switched on and off.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Shape {
     /// The expression at the range is replaced by this one.
@@ -134,11 +134,11 @@ pub struct Mutant {
     pub before: String,
     /// The text after, on one line.
     pub after: String,
-    /// Which of those with the same file, function, operator and texts it is, from 1.
+    /// Its number among those with the same file, function, operator and texts, from 1.
     pub nth: usize,
     /// The position of the change, in bytes of the file.
     pub range: Range<usize>,
-    /// How it is put in.
+    /// The form in which it stands in the text.
     pub shape: Shape,
 }
 

@@ -1,4 +1,4 @@
-//! What a run shows: for people, for machines, and as the page `conformance/MUTATION.md`.
+//! The results of a run: for people, for machines, and as the page `conformance/MUTATION.md`.
 
 use crate::campaign::{Outcome, Results};
 use crate::ladder::{End, Side};
@@ -36,7 +36,7 @@ pub enum Class {
 pub struct Row<'a> {
     /// The mutant.
     pub mutant: &'a Mutant,
-    /// What counts.
+    /// The class that it counts for.
     pub class: Class,
     /// The outcome, if it was run.
     pub outcome: Option<&'a Outcome>,

@@ -14,7 +14,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-/// Where `a` and `b` are equal, either of them is the larger one; nobody calls `forgotten`.
+/// A program with an equivalent mutant (`larger` may return either of two equal numbers) and a function that nobody
+/// calls, `forgotten`.
 const PROGRAM: &str = r#"
 mod lockstep_mutant;
 

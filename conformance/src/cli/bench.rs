@@ -28,8 +28,8 @@ pub struct BenchArgs {
     /// The most threads
     #[arg(long, value_name = "N", default_value_t = default_threads(), value_parser = threads)]
     threads: usize,
-    /// Measure everything so many times, in turns, and take the least time and the most memory of each: on a
-    /// machine that does other things as well, one measurement says little
+    /// Measure everything N times, in turns, and take the least time and the most memory of each: on a machine that
+    /// does other things as well, one measurement says little
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     turns: u32,
     /// Do one measurement in this process and print it
@@ -76,7 +76,7 @@ pub fn run(args: &BenchArgs, progress: &Reporter) -> Result<Vec<Job>, CliError> 
 
 type Rows = Vec<(Contender, Measurement)>;
 
-/// What a state costs as the space grows: linear is a constant.
+/// Reports the cost of a state as the space grows; a constant means linear growth.
 fn growing(presets: &[(&str, Rows)]) -> Job {
     let mut job = Job::new("bench", "growth", Status::Holds, "measured".to_owned());
     let cells = presets.iter().flat_map(|(preset, rows)| {

@@ -97,7 +97,7 @@ impl CheckArgs {
         departures.fold(Dialect::ETCD, Dialect::with)
     }
 
-    /// Where traces and checkpoints go.
+    /// Returns the places that traces and checkpoints go to.
     pub fn places(&self) -> Vec<Place> {
         let mut places = Vec::new();
         if let Some(path) = &self.trace_out {
@@ -123,7 +123,7 @@ fn departure(name: &str) -> Result<Departure, String> {
     })
 }
 
-/// What may stop a search.
+/// Limits of a search.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Limits")]
 pub struct LimitArgs {
@@ -134,13 +134,13 @@ pub struct LimitArgs {
     /// all of them, and the fingerprints of those found long ago
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(..=MOST_MEBIBYTES))]
     pub memory: Option<u64>,
-    /// Stop after so many distinct states
+    /// Stop after N distinct states
     #[arg(long, value_name = "N")]
     pub max_states: Option<u64>,
-    /// Do not look further than so many steps
+    /// Maximum depth, in steps
     #[arg(long, value_name = "STEPS")]
     pub max_depth: Option<u32>,
-    /// Stop after so many seconds, of all presets together. The other limits are for each
+    /// Stop after N seconds for all presets together. The other limits are for each preset
     #[arg(long, value_name = "SECONDS")]
     pub timeout: Option<u64>,
 }
@@ -158,7 +158,7 @@ impl LimitArgs {
         memory.is_some() || max_states.is_some() || max_depth.is_some() || timeout.is_some()
     }
 
-    /// No limit, on so many threads.
+    /// Returns limits without a bound, on this number of threads.
     pub fn threads(threads: usize) -> LimitArgs {
         LimitArgs {
             threads,
@@ -185,8 +185,8 @@ pub fn default_threads() -> usize {
 /// More memory than any machine has, in MiB; the number of bytes still fits.
 const MOST_MEBIBYTES: u64 = 1 << 40;
 
-/// The number of threads on the command line: at least one, and not so many that they only wait for each
-/// other.
+/// Parses a number of threads: at least one, and at most four times what the machine can run at once, or 64 if that is
+/// more.
 pub fn threads(text: &str) -> Result<usize, String> {
     let most = (4 * default_threads()).max(64);
     match text.parse() {
@@ -725,7 +725,7 @@ mod tests {
         insta::assert_snapshot!(format!("(the path to {name})\n{text}"));
     }
 
-    /// What `--trace-out` writes is a trace, and the specification follows it.
+    /// The file that `--trace-out` writes is a trace, and the specification follows it.
     #[test]
     fn a_counterexample_is_saved_as_a_trace_that_replays() {
         let chosen = Chosen::preset("smoke").expect("there is a preset smoke");

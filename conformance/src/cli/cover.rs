@@ -48,7 +48,7 @@ pub fn one(
     Ok(job)
 }
 
-/// How the graph is searched for what is to be covered.
+/// Returns the options of a search for the items to cover.
 pub fn options<'a>(
     chosen: &Chosen,
     limits: &LimitArgs,

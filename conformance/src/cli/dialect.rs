@@ -1,5 +1,5 @@
-//! What a target's dialect excused. An entry that excuses nothing in a whole run is out of date, or hides
-//! something: it fails the run.
+//! The departures that a target's dialect excused. An entry that excuses nothing in a whole run is out of date, or
+//! hides something: it fails the run.
 
 use crate::DialectUse;
 use crate::report::{Job, Status, Table};

@@ -21,14 +21,14 @@ use serde_json::Value;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-/// Where the way to a divergence goes, unless the options say otherwise.
+/// The default file for the trace to a divergence.
 const USUAL_FILE: &str = "divergence.ndjson";
 
 /// The option that says where the way to a divergence goes.
 #[derive(Debug, Args)]
 pub struct TraceOutArgs {
-    /// Where the way to a divergence is written, as a trace [default: divergence.ndjson]; `verify` writes one
-    /// for each job, with the name of the job before the ending
+    /// File for the trace to a divergence [default: divergence.ndjson]; `verify` writes one for each job, with the name
+    /// of the job before the extension
     #[arg(long, value_name = "FILE")]
     trace_out: Option<PathBuf>,
 }
@@ -53,14 +53,14 @@ impl TraceOutArgs {
         }
     }
 
-    /// Where the trace goes.
+    /// Returns the file of the trace.
     pub fn places(&self) -> Vec<Place> {
         let usual = Path::new(USUAL_FILE);
         let path = self.trace_out.as_deref().unwrap_or(usual);
         vec![Place::file("--trace-out", path)]
     }
 
-    /// Where the traces of these jobs go.
+    /// Returns the files of the traces of these jobs.
     pub fn places_of(&self, jobs: &[String]) -> Vec<Place> {
         let usual = Path::new(USUAL_FILE);
         let whole = SideFile::at(self.trace_out.as_deref().unwrap_or(usual));
@@ -70,7 +70,7 @@ impl TraceOutArgs {
     }
 }
 
-/// Who was compared, and what of it.
+/// Adds the facts on a target: its name and version, the fields compared, and those that it does not show.
 pub fn target_facts(job: &mut Job, target: &Description) {
     job.fact("target", format!("{} {}", target.name, target.version));
     let names = |fields: FieldSet| -> Vec<&str> { fields.iter().map(Field::name).collect() };
@@ -91,7 +91,7 @@ pub fn target_facts(job: &mut Job, target: &Description) {
     }
 }
 
-/// What differs, in a line.
+/// Summarises the differences in a line.
 pub fn summary(found: &Divergence) -> String {
     summary_after(0, found)
 }

@@ -1,4 +1,4 @@
-//! What ends a command without a verdict.
+//! Errors that end a command without a verdict.
 
 use super::exit::Exit;
 use crate::report::visible;
@@ -19,12 +19,11 @@ pub enum CliError {
     #[error("{0}")]
     #[diagnostic(code(usage))]
     SamePlace(String),
-    /// What was asked for needs something that need not be here; nothing was checked, and that is no
-    /// failure.
+    /// An optional requirement is missing, such as Go; nothing was checked, and that is no failure.
     #[error("skipped: {why}")]
     #[diagnostic(code(skipped))]
     Skipped {
-        /// What was not started.
+        /// The target that was not started.
         target: String,
         /// Why not.
         why: String,
@@ -54,7 +53,7 @@ pub enum CliError {
     Output {
         /// The file.
         path: PathBuf,
-        /// What went wrong.
+        /// The error of the system.
         source: std::io::Error,
     },
 }

@@ -2,7 +2,7 @@
 
 use crate::report::Status;
 
-/// What the process says to whoever started it.
+/// The exit codes of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// Everything that was asked holds, within the bound that the report names.

@@ -210,7 +210,7 @@ mod tests {
         assert_eq!(names(folder.path()), ["it", "link"]);
     }
 
-    /// What this process has open is no file to be replaced.
+    /// A file that this process has open, such as `/dev/stdout`, is not replaced.
     #[cfg(target_os = "linux")]
     #[test]
     fn a_device_is_written_to() {

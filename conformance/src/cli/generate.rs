@@ -22,7 +22,7 @@ use std::time::Instant;
 /// Options of `lockstep generate`.
 #[derive(Debug, Args)]
 pub struct GenerateArgs {
-    /// What the traces must cover
+    /// Items that the traces must cover
     #[arg(long, value_enum, default_value_t = What::Inputs)]
     cover: What,
     /// The folder to write to; made if it is missing
@@ -46,7 +46,7 @@ enum What {
 }
 
 impl GenerateArgs {
-    /// Where the traces go.
+    /// Returns the folder of the traces.
     pub fn places(&self) -> Vec<Place> {
         vec![Place::folder("--out", &self.out)]
     }
@@ -135,7 +135,7 @@ fn edges(args: &GenerateArgs, folder: &Folder, progress: &Reporter) -> Result<Jo
     }
 }
 
-/// What was written before an error.
+/// Reports the traces that were written before an error.
 fn part(
     args: &GenerateArgs,
     written: &Streamed,

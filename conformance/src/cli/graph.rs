@@ -22,7 +22,7 @@ pub struct GraphArgs {
 }
 
 impl GraphArgs {
-    /// Where the graph goes.
+    /// Returns the file of the graph, if one was asked for.
     pub fn places(&self) -> Vec<Place> {
         let out = self.out.iter();
         out.map(|path| Place::file("--out", path)).collect()

@@ -1,5 +1,5 @@
-//! How large earlier runs of the same work were, so that a run can say how far it is. Kept beside the program;
-//! where it cannot be kept, nothing is known.
+//! Sizes of earlier runs of the same work, from which a run estimates its progress. They are kept beside the program;
+//! if they cannot be kept, there is no estimate.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -25,7 +25,7 @@ fn load() -> BTreeMap<String, u64> {
     entries.unwrap_or_default()
 }
 
-/// How much there was to do when this work was last done to its end.
+/// Returns the size of this work when it last came to its end.
 pub fn known(work: &str) -> Option<u64> {
     load().get(&key(work)).copied()
 }

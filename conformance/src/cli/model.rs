@@ -29,13 +29,13 @@ pub struct ModelArgs {
     /// An append carries at most one entry
     #[arg(long, value_name = "BOOL")]
     one_entry_per_append: Option<bool>,
-    /// How many appends with entries may be on their way to a peer
+    /// Maximum number of unacknowledged appends with entries per peer
     #[arg(long, value_name = "N")]
     max_inflight: Option<u64>,
     /// A follower forwards to its leader what clients propose
     #[arg(long, value_name = "BOOL")]
     forward_proposals: Option<bool>,
-    /// How many proposals of a leader may be uncommitted; 0 is no limit
+    /// Maximum number of uncommitted proposals of a leader; 0 is no limit
     #[arg(long, value_name = "N")]
     max_uncommitted: Option<u64>,
     /// The servers that vote at first, such as 1,2, in a cluster whose membership may change
@@ -70,46 +70,46 @@ struct BoundArgs {
     /// The highest term that a server may enter
     #[arg(long, value_name = "TERM")]
     max_term: Option<u32>,
-    /// How many messages may be in flight at once, copies counted
+    /// Maximum number of messages in flight at once, copies counted
     #[arg(long, value_name = "N")]
     max_in_flight: Option<usize>,
-    /// How many election timers may fire
+    /// Maximum number of election timers that fire
     #[arg(long, value_name = "BUDGET")]
     timeouts: Option<Budget>,
-    /// How many leases may expire
+    /// Maximum number of leases that expire
     #[arg(long, value_name = "BUDGET")]
     lease_expiries: Option<Budget>,
-    /// How many heartbeat timers may fire
+    /// Maximum number of heartbeat timers that fire
     #[arg(long, value_name = "BUDGET")]
     heartbeats: Option<Budget>,
-    /// How many quorum checks leaders may make
+    /// Maximum number of quorum checks by leaders
     #[arg(long, value_name = "BUDGET")]
     quorum_checks: Option<Budget>,
-    /// How many proposals clients may make
+    /// Maximum number of proposals by clients
     #[arg(long, value_name = "BUDGET")]
     proposals: Option<Budget>,
-    /// How many times servers may crash and restart
+    /// Maximum number of crashes and restarts of servers
     #[arg(long, value_name = "BUDGET")]
     restarts: Option<Budget>,
-    /// How many messages the network may duplicate
+    /// Maximum number of messages that the network duplicates
     #[arg(long, value_name = "BUDGET")]
     duplicates: Option<Budget>,
-    /// How many messages the network may lose
+    /// Maximum number of messages that the network loses
     #[arg(long, value_name = "BUDGET")]
     drops: Option<Budget>,
-    /// How many times followers may be told to forget their leader
+    /// Maximum number of times that followers are told to forget their leader
     #[arg(long, value_name = "BUDGET")]
     forgets: Option<Budget>,
-    /// How many times servers may compact their logs
+    /// Maximum number of log compactions
     #[arg(long, value_name = "BUDGET")]
     compactions: Option<Budget>,
-    /// How many times leadership may be asked to be transferred
+    /// Maximum number of requests to transfer leadership
     #[arg(long, value_name = "BUDGET")]
     transfers: Option<Budget>,
-    /// How many times a leader may be told that a peer could not be reached
+    /// Maximum number of reports to leaders that a peer is unreachable
     #[arg(long, value_name = "BUDGET")]
     unreachable_reports: Option<Budget>,
-    /// How many times a leader may be told what became of a snapshot
+    /// Maximum number of reports to leaders on the arrival of a snapshot
     #[arg(long, value_name = "BUDGET")]
     snapshot_reports: Option<Budget>,
     /// A change of membership that clients may propose, such as v3 (a voter), l3 (a learner), r3 (removed), v4,r1,explicit
@@ -119,10 +119,10 @@ struct BoundArgs {
     /// Another one
     #[arg(long, value_name = "CHANGE")]
     other_change: Option<ConfChange>,
-    /// How many times the change may be proposed; with --change alone it is 1
+    /// Maximum number of proposals of the change; with --change alone it is 1
     #[arg(long, value_name = "BUDGET")]
     changes: Option<Budget>,
-    /// How many times the other change may be proposed; with --other-change alone it is 1
+    /// Maximum number of proposals of the other change; with --other-change alone it is 1
     #[arg(long, value_name = "BUDGET")]
     other_changes: Option<Budget>,
     /// The number of appends that may be outstanding at one server
@@ -143,7 +143,7 @@ struct BoundArgs {
     /// The supposition about clocks where reads are answered by lease: free (nothing), elapsed or silent
     #[arg(long, value_name = "TIMING")]
     timing: Option<Timing>,
-    /// How many of all these but timeouts and proposals may happen in one run together
+    /// Maximum number of all these events but timeouts and proposals together, in one run
     #[arg(long, value_name = "BUDGET")]
     disturbances: Option<Budget>,
 }

@@ -36,7 +36,7 @@ pub struct ProgramArgs {
     /// Seconds that the program may take for one reply
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=MOST_PATIENCE_SECONDS))]
     reply_timeout: u64,
-    /// How often an input of the program's own may happen, such as tick=3; may be given for each
+    /// Budget of an input of the program's own, such as tick=3; may be given for each
     #[arg(long, value_name = "NAME=BUDGET", value_parser = own_budget)]
     input: Vec<(String, Budget)>,
 }
@@ -147,7 +147,8 @@ fn known_inputs(of: &Description, own: &BTreeMap<String, Budget>) -> Result<(), 
     }
 }
 
-/// What a model needs and a program does not have: switches of the configuration, and inputs that a preset is about.
+/// Returns the needs of a model that a program does not meet: switches of the configuration, and inputs that a preset
+/// is about.
 fn lacks(of: &Description, config: &Config, bounds: &Bounds) -> Vec<String> {
     let needs = Needs::of_config(config);
     let missing = needs

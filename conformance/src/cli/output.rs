@@ -1,4 +1,4 @@
-//! Where results and errors go.
+//! The streams and files that results and errors go to.
 
 use super::error::CliError;
 use super::exit::Exit;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// A file or folder that a command reads or writes.
 #[derive(Clone, Debug)]
 pub struct Place {
-    /// What names it: an option, or the name of an argument.
+    /// The option or argument that names it.
     by: &'static str,
     path: PathBuf,
     kind: Kind,

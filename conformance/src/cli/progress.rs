@@ -20,11 +20,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How often work should call [`Reporter::tick`].
+/// The interval at which work should call [`Reporter::tick`].
 pub const INTERVAL: Duration = Duration::from_millis(200);
 const PLAIN_INTERVAL: Duration = Duration::from_secs(5);
 
-/// What is known of work under way. What does not apply is `None`.
+/// The progress of work under way. Fields that do not apply are `None`.
 #[derive(Clone, Debug, Default)]
 pub struct Tick {
     /// Things done so far.
@@ -35,21 +35,21 @@ pub struct Tick {
     pub queue: Option<u64>,
     /// Memory in use, in bytes.
     pub memory_bytes: Option<u64>,
-    /// Whatever else helps, such as a depth.
+    /// Anything else that helps, such as a depth.
     pub note: String,
 }
 
-/// What a command has come to: its progress, the jobs that are done, and whether it must stop.
+/// The state of a command: its progress, the jobs that are done, and its request to stop.
 pub struct Reporter {
     bar: Option<ProgressBar>,
     plain: Option<Mutex<Instant>>,
     job: Mutex<Current>,
     done: Mutex<Vec<Job>>,
-    /// How many jobs there will be, if each gets a line as it ends; else zero.
+    /// The number of jobs to come, if each gets a line as it ends; else zero.
     planned: AtomicUsize,
     /// Each with its path.
     unwritten: Mutex<Vec<(PathBuf, String)>>,
-    /// What an error leaves of the work that it ended.
+    /// The jobs that an error ended partway.
     part: Mutex<Vec<Job>>,
 }
 
@@ -57,9 +57,9 @@ pub struct Reporter {
 struct Current {
     name: String,
     since: Instant,
-    /// How much there was to do the last time.
+    /// The size of the work the last time, if known.
     size: Option<u64>,
-    /// How far it was when that was last said.
+    /// The progress that was last reported.
     at: String,
 }
 
@@ -125,7 +125,7 @@ impl Reporter {
         lock(&self.done).push(job);
     }
 
-    /// From here on each job gets a line as it ends; there will be so many.
+    /// Announces the number of jobs: from here on each gets a line as it ends.
     pub fn plan(&self, jobs: usize) {
         self.planned.store(jobs, Ordering::Relaxed);
     }
@@ -194,7 +194,7 @@ impl Reporter {
         lock(&self.part).push(job);
     }
 
-    /// What was done before the error that ends the command.
+    /// Returns the work that was done before the error that ends the command.
     pub fn part(&self) -> Vec<Job> {
         lock(&self.part).clone()
     }

@@ -46,7 +46,7 @@ pub struct ReplayArgs {
 }
 
 impl ReplayArgs {
-    /// What is read.
+    /// Returns the files that are read.
     pub fn places(&self) -> Vec<Place> {
         let in_program = |path: &&PathBuf| path.to_str().is_some_and(|it| it.starts_with(CORPUS));
         let files = self.paths.iter().filter(|path| !in_program(path));
@@ -84,14 +84,14 @@ pub fn run(args: &ReplayArgs, progress: &Reporter) -> Result<Vec<Job>, CliError>
     args.target.visit(visit).map(|job| vec![job])
 }
 
-/// What names the corpus that is part of this program, or one trace of it, in the place of a file.
+/// The prefix that names the corpus of this program, or one trace of it, in place of a file.
 pub const CORPUS: &str = "corpus:";
 
 /// The longest trace that is translated into the dialect of a target, in bytes of its file. A longer one is compared
 /// as it was recorded.
 const TRANSLATED_BYTES: u64 = 64 << 20;
 
-/// Where a trace comes from.
+/// The origin of a trace: a file or the corpus of this program.
 #[derive(Clone, Debug)]
 pub enum Source {
     /// A file.
@@ -101,7 +101,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// What `lockstep replay` takes for it.
+    /// Returns the argument by which `lockstep replay` finds it.
     fn path(&self) -> PathBuf {
         match self {
             Source::File(path) => path.clone(),
@@ -154,7 +154,7 @@ impl Source {
 pub struct Sources {
     /// Each is a trace.
     pub traces: Vec<Source>,
-    /// What is not read.
+    /// The files that are not read.
     pub passed_over: Vec<PassedOver>,
 }
 
@@ -168,7 +168,7 @@ impl Sources {
         }
     }
 
-    /// What a path stands for.
+    /// Finds the traces that a path stands for.
     ///
     /// # Errors
     /// A folder cannot be read, or the corpus has no trace of that name.
@@ -201,13 +201,13 @@ impl Sources {
 
 /// Traces from files, on whichever target.
 pub struct Replay<'a> {
-    /// What the job is called.
+    /// The name of the job.
     pub name: String,
     /// The traces, and what lies beside them.
     pub sources: Sources,
     /// The options that name the target.
     pub target: &'a TargetArgs,
-    /// Where progress goes.
+    /// The reporter of progress.
     pub progress: &'a Reporter,
 }
 
@@ -336,7 +336,7 @@ impl Visit for Replay<'_> {
     }
 }
 
-/// What a replay says, as a job.
+/// Turns the report of a replay into a job.
 fn job(
     name: &str,
     report: &ReplayReport,
@@ -418,7 +418,7 @@ fn violated(report: &ReplayReport) -> String {
     )
 }
 
-/// What became of a counterexample. The first one that is violated is shown step by step.
+/// Reports the fate of a counterexample. The first one that is violated is shown step by step.
 fn counterexample(
     job: &mut Job,
     source: &str,

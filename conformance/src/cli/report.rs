@@ -21,7 +21,7 @@ pub struct ReportArgs {
 }
 
 impl ReportArgs {
-    /// What is read, and where the page goes.
+    /// Returns the files that are read and the place of the page.
     pub fn places(&self) -> Vec<Place> {
         let read = self.results.iter().map(|path| Place::read("JSON", path));
         let page = Place::file("--out", self.out.join("index.html"));

@@ -25,7 +25,7 @@ pub struct ManArgs {
 }
 
 impl ManArgs {
-    /// Where the pages go.
+    /// Returns the folder of the pages.
     pub fn places(&self) -> Vec<Place> {
         vec![Place::folder("--out", &self.out)]
     }

@@ -51,7 +51,7 @@ enum Form {
 }
 
 impl ShowArgs {
-    /// What is read, and what is written.
+    /// Returns the files that are read and those that are written.
     pub fn places(&self) -> Vec<Place> {
         let out = self.out.iter().map(|path| Place::file("--out", path));
         [Place::read("TRACE", &self.trace)]

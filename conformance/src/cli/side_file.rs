@@ -95,7 +95,7 @@ impl SideFile {
         there.then(|| format!("{path} was there before, and has been replaced"))
     }
 
-    /// Where it is.
+    /// Returns its path.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -143,8 +143,8 @@ pub fn save(trace: &Trace, path: &Path) -> io::Result<()> {
     files::write(path, &bytes)
 }
 
-/// Whether a file can be written there, as far as that can be known without writing it. A file that was
-/// not there is not there afterwards.
+/// Checks that a file can be written there, as far as that can be known without writing it. A file that was not there
+/// is not there afterwards.
 fn attempt(path: &Path) -> io::Result<()> {
     match fs::metadata(path) {
         Ok(there) if there.is_file() => OpenOptions::new().write(true).open(path).map(drop),

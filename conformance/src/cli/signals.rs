@@ -16,10 +16,10 @@ const SIGNALS: [i32; 3] = [
 #[cfg(not(unix))]
 const SIGNALS: [i32; 2] = [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM];
 
-/// How long a result is written before a signal ends that.
+/// The time for writing a result, after which a signal ends the process.
 const WHILE: Duration = Duration::from_secs(1);
 
-/// Whether the work is done, so that a signal ends the process as it would any other.
+/// True once the work is done, so that a signal ends the process as it would any other.
 static DONE: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
 
 /// Lets the next signal end the process: from here on it only hands over its result, and may wait for

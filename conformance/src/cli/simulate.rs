@@ -24,13 +24,13 @@ pub struct SimulateArgs {
     model: ModelArgs,
     #[command(flatten)]
     pub plant: PlantArgs,
-    /// What decides all runs
+    /// Seed that decides all runs
     #[arg(long, value_name = "SEED", default_value_t = 0)]
     seed: u64,
     /// The number of the first run
     #[arg(long, value_name = "N", default_value_t = 0)]
     first_run: u64,
-    /// How many runs
+    /// Number of runs
     #[arg(long, value_name = "N", default_value_t = 64)]
     runs: u64,
     /// Walks of a run, each from the initial state
@@ -42,7 +42,7 @@ pub struct SimulateArgs {
     /// Threads; the result is the same for any number
     #[arg(long, value_name = "N", default_value_t = default_threads(), value_parser = threads)]
     threads: usize,
-    /// Begin no run after so many seconds
+    /// Begin no run after N seconds
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<u64>,
     /// Check only this property; may be given more than once
@@ -54,7 +54,7 @@ pub struct SimulateArgs {
 }
 
 impl SimulateArgs {
-    /// Where the trace goes.
+    /// Returns the file of the trace, if one was asked for.
     pub fn places(&self) -> Vec<Place> {
         let trace = self.trace_out.iter();
         trace.map(|path| Place::file("--trace-out", path)).collect()

@@ -11,10 +11,10 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-/// How long whoever reads standard error may take for a line.
+/// The time that the reader of standard error may take for a line.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Whether somebody has standard error and does not read it.
+/// True once the reader of standard error has been found not to read.
 static UNREAD: AtomicBool = AtomicBool::new(false);
 
 /// Says something on standard error, if anybody can hear it; on a terminal, no line is wider than that. A pipe that

@@ -9,20 +9,20 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-/// How often signals are looked for.
+/// The interval at which signals are looked for.
 const POLL: Duration = Duration::from_millis(50);
 
-/// How long work may take to see a request to stop, and to end after it was last seen to look. A loop looks
-/// within a second; what takes longer waits for something.
+/// The time in which work must see a request to stop, and end after it was last seen to look. A loop looks within a
+/// second; work that takes longer waits for something.
 const GRACE: Duration = Duration::from_secs(3);
 
-/// What the stack of the thread may hold, as much as that of a main thread and some more.
+/// The size of the thread's stack: as much as that of a main thread and some more.
 const STACK_BYTES: usize = 32 << 20;
 
 /// The exit code of a process that was ended by the second signal, as of one that Ctrl-C has ended.
 const ENDED: i32 = 130;
 
-/// What became of the work.
+/// The outcome of the work.
 pub enum Outcome<T> {
     /// It came to its end, stopped or not.
     Done(T),

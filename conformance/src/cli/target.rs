@@ -21,7 +21,7 @@ use std::time::Duration;
 /// The targets of this process.
 static TARGETS: OnceLock<Targets> = OnceLock::new();
 
-/// What a shell calls this program; `lockstep` if nobody has said otherwise.
+/// The name by which a shell calls this program; `lockstep` by default.
 static PROGRAM: OnceLock<String> = OnceLock::new();
 
 /// Says by what name this process was started: commands that repeat something begin with it.
@@ -81,18 +81,18 @@ enum Plant {
     Within(String),
 }
 
-/// What is done with a target, whichever it is.
+/// An operation on a target of any type.
 pub trait Visit {
-    /// What comes of it.
+    /// The result.
     type Output;
 
     /// Does it.
     fn visit<T: Target>(self, target: T) -> Result<Self::Output, CliError>;
 }
 
-/// What is done with a target that can be copied and digested.
+/// An operation on a target that can be copied and digested.
 pub trait VisitFork {
-    /// What comes of it.
+    /// The result.
     type Output;
 
     /// Does it.
@@ -101,9 +101,9 @@ pub trait VisitFork {
         T::Server: Fork + Send;
 }
 
-/// What is done with the code of a target, as the engine explores it.
+/// An operation on the code of a target, as the engine explores it.
 pub trait VisitCode {
-    /// What comes of it.
+    /// The result.
     type Output;
 
     /// The bounds of the exploration.
@@ -300,10 +300,10 @@ impl TargetArgs {
         }
     }
 
-    /// Whether [`TargetArgs::visit_code`] takes the target. It need not be built or started to be refused.
+    /// Checks that [`TargetArgs::visit_code`] takes the target. It need not be built or started to be refused.
     ///
     /// # Errors
-    /// It does not.
+    /// It does not take it.
     pub fn explored(&self) -> Result<(), CliError> {
         match targets().explores(&self.target) {
             Some(false) => Err(self.unexplored()),
@@ -339,7 +339,7 @@ impl TargetArgs {
         }
     }
 
-    /// How patient the harness is with a program.
+    /// Returns the options for a program behind the exec protocol, such as its time limit.
     pub fn options(&self) -> ExecOptions {
         ExecOptions {
             reply_timeout: Duration::from_secs(self.reply_timeout),

@@ -19,8 +19,8 @@ pub fn rewrites(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && moves(std::env::var_os("TERM").as_deref())
 }
 
-/// How wide a line on this stream is, in columns: what `COLUMNS` says, or else what the terminal says. `None`
-/// if the stream is a file or a pipe, which take lines of any width.
+/// Returns the width of a line on this stream, in columns: from `COLUMNS`, or else from the terminal. `None` if the
+/// stream is a file or a pipe, which take lines of any width.
 pub fn width(stream: &impl IsTerminal) -> Option<u16> {
     let asked = std::env::var_os("COLUMNS");
     let asked = asked.and_then(|text| text.to_str()?.trim().parse().ok());
@@ -31,7 +31,7 @@ pub fn width(stream: &impl IsTerminal) -> Option<u16> {
     })
 }
 
-/// How wide running text is: as a line, but never so wide that it is hard to read.
+/// Returns the width of running text: that of a line, with a limit for the sake of readability.
 pub fn text_width(stream: &impl IsTerminal) -> usize {
     width(stream).unwrap_or(WIDTH).min(100).into()
 }
@@ -50,7 +50,7 @@ pub fn folded(text: &str, stream: &impl IsTerminal) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// How text is folded: between words, none of which is broken.
+/// Returns options for folding text between words, none of which is broken.
 pub fn words_whole<'a>(width: usize) -> textwrap::Options<'a> {
     textwrap::Options::new(width)
         .break_words(false)

@@ -63,13 +63,13 @@ fn fail(job: &mut Job, untested: &[&str]) {
     }
 }
 
-/// How often several searches put each property to the test, and which witnesses they reached.
+/// The number of times that several searches put each property to the test, and the witnesses they reached.
 #[derive(Default)]
 pub struct Tested<'a> {
     properties: BTreeMap<String, (u64, Vec<&'a str>)>,
     reached: BTreeSet<String>,
     searches: usize,
-    /// How many of the searches came to their ends.
+    /// The number of searches that came to their ends.
     ended: usize,
 }
 
@@ -93,8 +93,8 @@ impl<'a> Tested<'a> {
         self.reached.extend(reached.map(|it| it.name.clone()));
     }
 
-    /// Whether each property was put to the test in one of the searches. A strict job fails if one was not; any job
-    /// does if none was, or if a witness among the names asked for was reached in no search.
+    /// Reports whether each property was put to the test in one of the searches. A strict job fails if one was not; any
+    /// job does if none was, or if a witness among the names asked for was reached in no search.
     pub fn job(&self, asked: &[String], strict: bool) -> Job {
         let tested = self.properties.values().filter(|(times, _)| *times > 0);
         let (all, tested) = (self.properties.len(), tested.count());

@@ -51,7 +51,7 @@ enum Switch {
 }
 
 impl ValidateArgs {
-    /// What is read.
+    /// Returns the files that are read.
     pub fn places(&self) -> Vec<Place> {
         let files = self.paths.iter().filter(|path| !is_standard_input(path));
         files.map(|path| Place::read("FILE", path)).collect()

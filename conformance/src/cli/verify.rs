@@ -41,7 +41,7 @@ pub struct VerifyArgs {
 }
 
 impl VerifyArgs {
-    /// What is read, and where traces may go.
+    /// Returns the files that are read, and the places of traces.
     pub fn places(&self) -> Vec<Place> {
         let mut places = self.trace_out.places_of(&jobs_with_traces(&ci_presets()));
         let corpus = self.corpus.iter();
@@ -160,10 +160,9 @@ fn not_applicable(kind: &str, name: &str, lacks: &str) -> Job {
     job
 }
 
-/// Whether searches of these presets together met everything that there is to meet. A property that was
-/// never put to the test, an action that never fired, a pair that never met or a witness that no search
-/// reached is a gap, and a gap is a failure: what was not met was not checked. As long as a search is
-/// missing or did not come to its end, though, nobody knows what it would have met.
+/// Reports the gaps in the coverage of these presets together. A property that was never put to the test, an action
+/// that never fired, a pair that never met or a witness that no search reached is a gap, and a gap is a failure. As
+/// long as a search is missing or was stopped, though, nobody knows what it would have met.
 pub fn coverage(names: &[&str], searched: &[(String, Searched)]) -> Job {
     let open = open_searches(names, searched);
     let gap = if open.is_empty() {
@@ -288,7 +287,7 @@ fn open_searches(names: &[&str], searched: &[(String, Searched)]) -> Vec<String>
     open
 }
 
-/// How often each kind of action was possible, over all searches.
+/// Counts how often each kind of action was possible, over all searches.
 fn enabled(searched: &[(String, Searched)]) -> BTreeMap<&str, u64> {
     let mut enabled = BTreeMap::new();
     for it in searched.iter().flat_map(|(_, report)| &report.actions) {
@@ -333,7 +332,7 @@ mod tests {
         assert!(job.cases.iter().any(|case| case.status == Status::Violated));
     }
 
-    /// What a search would have met behind its limit, or after an interruption, nobody knows.
+    /// A search that was stopped, by a limit or an interruption, leaves gaps unknown.
     #[test]
     fn without_the_end_of_every_search_there_are_neither_gaps_nor_none() {
         let mut cut = searched(true);
@@ -355,7 +354,7 @@ mod tests {
         assert_eq!(coverage(&[], &[]).status, Status::Violated);
     }
 
-    /// What one preset misses another may meet.
+    /// A gap of one preset is none if another preset fills it.
     #[test]
     fn presets_are_taken_together() {
         let mut both = searched(true);

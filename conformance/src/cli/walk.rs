@@ -29,10 +29,10 @@ pub struct WalkArgs {
     /// The seed of the first walk; the others follow it
     #[arg(long, value_name = "SEED", default_value_t = 0)]
     seed: u64,
-    /// How many walks
+    /// Number of walks
     #[arg(long, value_name = "N", default_value_t = 100)]
     seeds: u64,
-    /// How many choices each walk makes
+    /// Number of choices that each walk makes
     #[arg(long, value_name = "N", default_value_t = 1000)]
     steps: usize,
     #[command(flatten)]

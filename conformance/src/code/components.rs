@@ -24,7 +24,7 @@ pub struct CodeState {
     pub network: Vec<Arc<Message>>,
     /// The history, for properties.
     pub history: Happened,
-    /// How often the environment did what.
+    /// The budgets that the environment has spent.
     pub spent: Spent,
 }
 
@@ -400,7 +400,7 @@ impl<'a> Component<Code<'a>> for Arc<Message> {
     }
 }
 
-/// What limits the term of a message: that of a server, and how far the message may be ahead of it.
+/// Returns the limit on the term of a message: a server, and how far the message may be ahead of that server's term.
 pub(super) fn gauge(message: &Message) -> (ServerId, u64) {
     match message.body {
         Body::RequestPreVote { .. } => (message.from, 1),

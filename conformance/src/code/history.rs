@@ -3,7 +3,7 @@
 use super::node::Node;
 use lockstep_traces::{Entry, Index, NodeView, Role, Term};
 
-/// What the history needs to know of a server before it moves.
+/// The facts on a server that the history needs before it moves.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Before {
     /// Its commit index.
@@ -26,7 +26,7 @@ impl Before {
         commit.min(u32::MAX >> 1) << 1 | u32::from(self.led)
     }
 
-    /// What [`Before::note`] made a number of.
+    /// Decodes the number that [`Before::note`] made.
     pub(crate) fn from_note(note: u32) -> Before {
         Before {
             commit: (note >> 1).into(),
@@ -38,7 +38,7 @@ impl Before {
 /// The history of a run, as the views showed it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Happened {
-    /// Who has led each term that had a leader, as a set of slots, by term.
+    /// The leaders of each term that had one, as a set of slots, by term.
     pub leaders: Vec<(Term, u8)>,
     /// The first term that one server has led twice, with a crash between: what it appended at first may be lost.
     pub led_twice: Option<Term>,
@@ -48,7 +48,7 @@ pub struct Happened {
 }
 
 impl Happened {
-    /// What there is to remember after a server moved from `before` to `after`.
+    /// Records the move of a server from `before` to `after`.
     pub(crate) fn record(&mut self, before: Before, after: &Node) {
         let view = &after.view;
         if view.role == Role::Leader {

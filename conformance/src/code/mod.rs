@@ -45,11 +45,11 @@ pub struct Code<'a> {
 /// The implementation's side: the same for all threads.
 struct Servers<'a> {
     states: Box<dyn Explored + 'a>,
-    /// What was answered to (number of the state, input).
+    /// The answers, by state number and input.
     answers: FxHashMap<(u32, Input), Answer>,
-    /// What was asked, in this order: the server, the number of its state, the input.
+    /// The questions in the order in which they were asked: the server, the number of its state, the input.
     asked: Vec<(ServerId, u32, Input)>,
-    /// How much of it is in a checkpoint.
+    /// The number of questions in a checkpoint.
     saved: usize,
     starts: Vec<Node>,
     faults: Vec<Fault>,
@@ -119,7 +119,7 @@ impl<S: Source + Send> Explored for States<S> {
     }
 }
 
-/// What exploring an implementation established, beside the report of the search.
+/// The results of exploring an implementation, beside the report of the search.
 pub struct CodeReport<'a> {
     /// The search: verdict, counts, shortest counterexample.
     pub checked: Checked<Code<'a>>,
@@ -277,7 +277,7 @@ impl<'a> Code<'a> {
         self.servers().starts.clone()
     }
 
-    /// What a server does on an input: executed if it was not before.
+    /// Returns the server's step on an input, executed unless it was before.
     fn answer(&self, node: &Node, input: &Input) -> Answer {
         let mut servers = self.servers();
         let Some(number) = servers.states.number_of(node.id, node.digest) else {
@@ -314,7 +314,7 @@ impl<'a> Code<'a> {
         answer
     }
 
-    /// What was asked since the last checkpoint, a line each.
+    /// Writes the questions asked since the last checkpoint, a line each.
     fn save(&self, saved: &mut Vec<u8>) {
         let mut servers = self.servers();
         let Servers { asked, answers, .. } = &*servers;

@@ -166,7 +166,7 @@ pub(crate) fn put_state<M: Machines>(
         .for_each(|message| put::<M, _>(message, out));
 }
 
-/// What a state is made of.
+/// The components of a state.
 type Parts<M> = (
     Vec<<M as Machines>::Server>,
     <M as Machines>::History,

@@ -45,7 +45,7 @@ impl ObservedCode {
         self.0
     }
 
-    /// Whether a step has a property; `None` if a name in it is out of range.
+    /// Evaluates the property on a step; `None` if a name in it is out of range.
     pub fn holds(&self, property: &CodeProperty, taken: &Taken) -> Option<bool> {
         let mut network: Vec<Arc<Message>> =
             taken.in_flight.iter().cloned().map(Arc::new).collect();

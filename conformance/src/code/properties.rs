@@ -558,7 +558,7 @@ fn delivered<'a>(before: &'a CodeState, action: &Action) -> Option<&'a Message> 
     }
 }
 
-/// What the server that moved sent: what is new in the network, which is sorted.
+/// Returns the messages that the server that moved sent: those that are new in the network, which is sorted.
 fn sent<'a>(
     before: &'a CodeState,
     action: &Action,

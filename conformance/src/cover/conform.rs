@@ -9,7 +9,7 @@ use lockstep_traces::FieldSet;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-/// How a target fared on a cover.
+/// The result of a target on a cover.
 #[derive(Clone, Debug)]
 pub struct CoverageReport {
     /// The verdict.
@@ -22,7 +22,7 @@ pub struct CoverageReport {
     pub items: u64,
     /// Distinct items that could be driven in no trace.
     pub not_driven: BTreeMap<NotDriven, u64>,
-    /// How much each entry of the target's dialect mattered.
+    /// The uses of each entry of the target's dialect.
     pub dialect: Vec<DialectUse>,
     /// The replay, with every count and the divergence.
     pub replay: ReplayReport,
@@ -39,7 +39,7 @@ impl CoverageReport {
     }
 }
 
-/// What became of an item in the traces so far: the best of its steps.
+/// The fate of an item in the traces so far: the best of its steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     /// No trace has come to it.
@@ -85,7 +85,7 @@ impl Items {
         self.fates.iter().filter(agreed).count() as u64
     }
 
-    /// How many could be driven in no trace, by kind and reason.
+    /// Counts the items that could be driven in no trace, by kind and reason.
     fn not_driven(self) -> BTreeMap<NotDriven, u64> {
         let mut counts = BTreeMap::new();
         for fate in self.fates {

@@ -61,12 +61,11 @@ pub struct Cover {
     pub distinct: u64,
     /// Distinct states between them: of servers, or of the cluster.
     pub states: u64,
-    /// What stopped the search for items before the end, if it was stopped: then the traces do not cover
-    /// the graph.
+    /// The limit that stopped the search for items, if one did: then the traces do not cover the graph.
     pub stopped_by: Option<Limit>,
 }
 
-/// How the graph is searched for what is to be covered.
+/// Options of a search for the items to cover.
 pub struct CoverOptions<'a> {
     /// The name of the preset, if the cluster is one as it is; it goes into the traces.
     pub preset: Option<String>,
@@ -92,7 +91,7 @@ impl Default for CoverOptions<'_> {
     }
 }
 
-/// Who is asked what the specification's servers are given, and agrees.
+/// A companion that agrees with everything: the search asks it each input that the specification's servers are given.
 struct Listener;
 
 impl Companion for Listener {

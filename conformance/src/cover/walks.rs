@@ -168,8 +168,8 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// Whatever the graph: walks are connected, begin at the start, are not longer than allowed by
-        /// much, and take every edge that can be reached.
+        /// In any graph, walks are connected, begin at the start, are not longer than allowed by much, and take every
+        /// edge that can be reached.
         #[test]
         fn walks_take_every_edge(edges in prop::collection::vec((0u32..12, 0u32..12), 1..60)) {
             let mut graph = Graph::new(12);

@@ -34,7 +34,7 @@ pub struct Condition {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}, at {at:?}")]
 pub struct ConditionError {
-    /// What was expected.
+    /// The form that was expected.
     pub reason: String,
     /// The rest of the text, from where it could not be read on.
     pub at: String,
@@ -58,13 +58,13 @@ enum Node {
     And(Vec<Node>),
     Not(Box<Node>),
     Witness(&'static Witness),
-    /// How many servers the atom is true of.
+    /// A comparison of the number of servers of which the atom is true.
     Count(usize, Compare, u64),
-    /// Whether it is true of one server, by its place.
+    /// Truth of the atom for one server, by its place.
     At(usize, usize),
-    /// Whether it is true of every server.
+    /// Truth of the atom for every server.
     All(usize),
-    /// How many messages of a kind are in flight.
+    /// A comparison of the number of messages of a kind in flight.
     Network(Option<String>, Compare, u64),
 }
 

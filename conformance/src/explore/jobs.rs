@@ -90,7 +90,7 @@ impl Jobs {
         }
     }
 
-    /// How a search stands.
+    /// Returns the state of a search.
     pub fn get(&self, number: u64) -> Option<Job> {
         self.table().jobs.get(&number).map(|(job, _)| job.clone())
     }

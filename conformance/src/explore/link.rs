@@ -28,7 +28,7 @@ pub enum LinkError {
         step: usize,
         /// The number of the action.
         number: usize,
-        /// How many there are.
+        /// The number of actions there.
         actions: usize,
     },
 }

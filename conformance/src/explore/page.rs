@@ -31,7 +31,7 @@ pub struct Page {
     pub servers: Vec<ServerActions>,
     /// The next events to messages.
     pub messages: Vec<MessageActions>,
-    /// How much of each budget is left.
+    /// The rest of each budget.
     pub budgets: Vec<BudgetRow>,
     /// Properties, here and at the last step.
     pub properties: Vec<PropertyRow>,
@@ -104,7 +104,7 @@ pub struct ActionRow {
 pub struct BudgetRow {
     /// Its name.
     pub name: &'static str,
-    /// How much of it is spent.
+    /// The part of it that is spent.
     pub spent: u16,
     /// The limit.
     pub limit: u16,
@@ -282,7 +282,7 @@ fn actions(cluster: &Cluster, state: &ClusterState) -> (Vec<ServerActions>, Vec<
     (servers, messages)
 }
 
-/// How an action stands to the bounds.
+/// The status of an action within the bounds.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Standing {
     /// It is enabled.

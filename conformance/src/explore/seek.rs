@@ -28,7 +28,7 @@ pub enum Sought {
     },
 }
 
-/// How far a search may go.
+/// Limits of a search.
 #[derive(Clone, Copy, Debug)]
 pub struct Reach {
     /// Threads.

@@ -66,7 +66,7 @@ pub struct Settings {
     pub model: NamedModel,
     /// The dialect of the specification.
     pub dialect: Dialect,
-    /// How far a search may go.
+    /// Limits of a search.
     pub reach: Reach,
 }
 
@@ -83,7 +83,7 @@ pub trait Stand {
     /// Its description.
     fn who(&self) -> Description;
 
-    /// What it does along a path.
+    /// Drives it along a path.
     ///
     /// # Errors
     ///
@@ -373,7 +373,7 @@ impl Explorer {
         Ok(Reply::json(&page))
     }
 
-    /// What the implementation does along the steps of a visit, if there is one.
+    /// Drives the implementation, if there is one, along the steps of a visit.
     fn beside(&self, model: &NamedModel, visit: &Visit) -> Result<Option<Beside>, Refusal> {
         let Some((_, ask)) = &self.target else {
             return Ok(None);
@@ -566,7 +566,7 @@ impl Explorer {
         })
     }
 
-    /// What is stateright's is passed on to it.
+    /// Passes a request for stateright's Explorer on to it.
     fn pass_on(&self, method: &Method, path: &str) -> Answer {
         let theirs = match path.strip_prefix("/stateright") {
             Some("") => {

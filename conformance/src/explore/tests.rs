@@ -212,7 +212,7 @@ fn a_trace_that_disagrees_says_where() {
     assert_eq!(disagrees.differences[0].what, "missing message");
 }
 
-/// What a page says of properties and witnesses is what their functions say, and every reason is given.
+/// A page agrees with the functions of properties and witnesses, and gives every reason.
 #[test]
 fn a_page_says_what_holds() {
     let model = model("smoke");

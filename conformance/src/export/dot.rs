@@ -31,7 +31,7 @@ pub enum GraphError {
 }
 
 impl Graph {
-    /// The graph of a cluster, if it has at most so many states.
+    /// Returns the graph of a cluster, if it has at most `most` states.
     ///
     /// # Errors
     ///

@@ -3,7 +3,7 @@
 use crate::show::{Fate, Story};
 use std::collections::BTreeMap;
 
-/// How the log is to be parsed, as `ShiViz` asks for it.
+/// The regular expression by which `ShiViz` parses the log.
 const PARSER: &str = r"(?<host>\S*) (?<clock>{.*})\n(?<event>.*)";
 
 type Clock = BTreeMap<String, u64>;

@@ -9,14 +9,14 @@ use lockstep_traces::{Config, ServerId};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// Where a program does something else than a trace says.
+/// The first step at which a program departs from a trace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parts {
     /// The step, counted from zero.
     pub step: usize,
     /// The view and the messages in the trace.
     pub expected: Value,
-    /// Those of the program.
+    /// The view and the messages of the program.
     pub actual: Value,
 }
 

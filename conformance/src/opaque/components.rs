@@ -29,7 +29,7 @@ pub struct OpaqueState {
     pub shown: CodeState,
     /// The messages in flight, sorted, each copy by itself.
     pub packets: Vec<Arc<Packet>>,
-    /// How often the environment did what.
+    /// The number of events of the environment so far, by kind.
     pub counts: Counts,
 }
 
@@ -67,8 +67,8 @@ impl Opaque {
         }
     }
 
-    /// What a server does on an input. If that is not known yet, everything that can happen in this state is asked
-    /// at once: it is needed anyway.
+    /// Returns a server's step on an input. If that is not known yet, everything that can happen in this state is asked
+    /// at once, because the search needs it anyway.
     pub(super) fn step(&self, state: &OpaqueState, slot: usize, input: &Input) -> Step {
         let node = &state.shown.servers[slot];
         let unmoved = || Step {

@@ -87,12 +87,12 @@ impl Copies {
         &self.description
     }
 
-    /// How many copies there may be.
+    /// Returns the maximum number of copies.
     pub fn count(&self) -> usize {
         self.copies.len()
     }
 
-    /// How many questions were answered, those of second paths included.
+    /// Returns the number of questions that were answered, those of second paths included.
     pub fn questions(&self) -> u64 {
         self.questions.load(Ordering::Relaxed)
     }

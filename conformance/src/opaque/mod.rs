@@ -117,11 +117,11 @@ pub struct Opaque {
     states: States,
     starts: Vec<u32>,
     observed: Code<'static>,
-    /// Whether an answer is missing since the work was to stop.
+    /// True if an answer has been missing since a request to stop.
     interrupted: AtomicBool,
 }
 
-/// What exploring a program established, beside the report of the search.
+/// The results of exploring a program, beside the report of the search.
 pub struct OpaqueReport {
     /// The search: verdict, counts, shortest counterexample.
     pub checked: Checked<Opaque>,
@@ -203,7 +203,7 @@ impl Opaque {
         &self.bounds
     }
 
-    /// How many copies of the program may run at the same time.
+    /// Returns the maximum number of copies of the program at the same time.
     pub fn copies(&self) -> usize {
         self.states.copies()
     }

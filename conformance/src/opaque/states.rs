@@ -14,7 +14,7 @@ use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-/// How many questions of second paths are on their way to a copy at once.
+/// The maximum number of questions of second paths on their way to a copy at once.
 const AT_ONCE: usize = 64;
 
 /// A message in flight, which nobody here understands.
@@ -83,9 +83,9 @@ pub struct NotDeterministic {
     pub second_path: Vec<Value>,
     /// The input that it then got; `None` if it already showed something else.
     pub input: Option<Value>,
-    /// What it then did the first time.
+    /// The result of that input the first time.
     pub first: Value,
-    /// What it did the other time.
+    /// The result of that input the other time.
     pub second: Value,
 }
 
@@ -118,7 +118,7 @@ struct Known {
     view: Arc<NodeView>,
     /// The view as the program wrote it.
     shown: Arc<str>,
-    /// How it was reached on the shortest path known; `None` at the start.
+    /// The last step of the shortest path known that leads here; `None` at the start.
     origin: Option<Origin>,
     /// Another way that leads there.
     other: Option<Origin>,
@@ -167,7 +167,7 @@ impl States {
         self.copies.description()
     }
 
-    /// How many copies of the program there may be.
+    /// Returns the maximum number of copies of the program.
     pub fn copies(&self) -> usize {
         self.copies.count()
     }
@@ -453,7 +453,7 @@ impl Table {
         }
     }
 
-    /// What is to be asked again, each with its way, those with short paths first.
+    /// Lists the questions to ask again, each with its way, those with short paths first.
     fn again(&self, restores: bool) -> Vec<((u32, u32), Option<Origin>)> {
         let mut again = Vec::new();
         for (key, asked) in &self.asked {
@@ -564,7 +564,7 @@ impl Table {
         Ok(())
     }
 
-    /// Whether the answer to a question that was asked again is what it was.
+    /// Compares the answer to a question that was asked again with the first answer.
     fn compare(
         &self,
         (state, input): (u32, u32),
@@ -615,7 +615,7 @@ impl Table {
     }
 }
 
-/// What was sent, in order.
+/// Returns the messages that were sent, in order.
 fn packets(from: ServerId, sent: Vec<Sent>, servers: u64) -> Result<Arc<[Arc<Packet>]>, String> {
     if let Some(wrong) = sent
         .iter()

@@ -54,7 +54,7 @@ pub struct OpaqueStep {
     /// The messages that it sent.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub sent: Vec<Value>,
-    /// What it said when it broke down.
+    /// The error message of its breakdown.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub failed: Option<String>,
 }

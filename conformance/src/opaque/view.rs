@@ -1,4 +1,4 @@
-//! What a program shows of a server, in the vocabulary of the properties.
+//! The view that a program shows of a server, in the vocabulary of the properties.
 
 use super::wire::{Description, Shown, View};
 use crate::digest::digest_of;

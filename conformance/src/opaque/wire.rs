@@ -18,12 +18,12 @@ pub const MOST_INPUTS: usize = 48;
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(tag = "op", rename_all = "snake_case")]
 pub enum Request<'a> {
-    /// What are you, which inputs do you take, what can you show?
+    /// Asks for the name, the inputs and the fields of the program.
     Describe {
         /// The version that the harness speaks.
         protocol: u32,
     },
-    /// What becomes of a server on the last of these inputs?
+    /// Asks for the server's step on the last of these inputs.
     Ask {
         /// The name of the question.
         id: u64,
@@ -34,7 +34,7 @@ pub enum Request<'a> {
         /// The state that it is in, as the program saved it; without it, a server that has just been set up.
         #[serde(skip_serializing_if = "Option::is_none")]
         saved: Option<&'a Value>,
-        /// What it then gets, in order.
+        /// The inputs that it then gets, in order.
         inputs: &'a [Value],
     },
 }
@@ -101,7 +101,7 @@ pub struct DeclaredInput {
     pub kind: Option<Kind>,
     /// The roles in which it can mean something.
     pub roles: Vec<Role>,
-    /// How often it may happen, for one of the program's own.
+    /// Its budget, for an input of the program's own.
     pub at_most: Budget,
     /// Whether it counts as a disturbance.
     pub disturbance: bool,
@@ -178,7 +178,7 @@ pub struct View {
     pub durable: Option<Durable>,
 }
 
-/// What a crash would leave.
+/// The state that would survive a crash.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Durable {
@@ -209,7 +209,7 @@ pub enum Answer {
     Moved {
         /// The name of the state, and what it is restored from.
         state: Value,
-        /// What it is restored from, if that is something else.
+        /// The state that it is restored from, if that differs from its name.
         saved: Option<Value>,
         /// The server.
         view: Box<View>,

@@ -296,7 +296,7 @@ where
     }
 }
 
-/// How a search ended.
+/// The end of a search.
 struct End {
     /// The report of the search; `None` if there was none.
     search: Option<Report>,

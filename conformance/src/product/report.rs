@@ -22,7 +22,7 @@ pub enum ProductError {
     Search(#[from] SearchError),
 }
 
-/// What a product counted. Every number is the same for any number of threads.
+/// The counts of a product. Every number is the same for any number of threads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
     /// Distinct nodes: a state of the specification with the implementation's states beside it.
@@ -99,7 +99,7 @@ pub struct ProductReport {
     pub target: Description,
     /// The verdict.
     pub verdict: Verdict,
-    /// Where the sides part, if they do.
+    /// The divergence of the sides, if there is one.
     pub divergence: Option<Box<Divergence>>,
     /// The two servers with the same digest that behave differently, if there are any: the target's digest leaves out
     /// something that the implementation can read.

@@ -404,7 +404,7 @@ fn server(all: &mut Exchanges<'_>, slot: usize, views: &Views, when: &str) {
     }
 }
 
-/// How many positions at the end of a log are tried: a long one has too many.
+/// The number of positions at the end of a log that are tried: a long one has too many.
 const LATELY: usize = 16;
 
 /// The last positions up to that one.
@@ -538,7 +538,7 @@ fn sent(all: &mut Exchanges<'_>) {
     }
 }
 
-/// What a server can be expected to send, from what it is.
+/// Returns the messages that a server can be expected to send, by its state.
 fn bodies(view: &NodeView) -> Vec<Body> {
     let last_index = Index(view.log.len() as u64);
     let last_term = view.log.last().map_or(Term(0), |entry| entry.term);

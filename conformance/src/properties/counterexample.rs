@@ -11,7 +11,7 @@ use lockstep_traces::{
 };
 use std::collections::BTreeMap;
 
-/// Which properties a target is judged by.
+/// The properties by which a target is judged.
 #[derive(Clone, Copy, Debug)]
 pub struct Judges {
     /// The target is the specification: its own properties come before those of implementations.
@@ -53,7 +53,7 @@ pub enum CounterexampleFate {
     Violated(Violation),
     /// It holds.
     Held {
-        /// At so many steps of servers.
+        /// The number of steps of servers at which it held.
         steps: usize,
         /// Whether these are all steps of the trace: a target that does otherwise is not given messages that it
         /// did not send.
@@ -120,7 +120,7 @@ pub(crate) fn evaluate(
     }
 }
 
-/// What was supposed of clocks when the counterexample was found.
+/// Returns the assumption about clocks under which the counterexample was found.
 fn timing(trace: &Trace) -> Timing {
     let named = trace.header.made.timing.as_deref();
     named.map_or(Timing::Silent, |name| name.parse().unwrap_or_default())
@@ -135,7 +135,7 @@ struct Evaluation<'a> {
     trace: &'a Trace,
     shown: FieldSet,
     run: Follower,
-    /// What the trace last said of each server.
+    /// The last view of each server in the trace.
     expected: BTreeMap<ServerId, &'a NodeView>,
     departure: &'a mut Option<Box<Divergence>>,
     compared: &'a mut Vec<usize>,
@@ -292,7 +292,7 @@ impl<'a> Evaluation<'a> {
     }
 }
 
-/// What a target shows, with what it does not show as the trace has it.
+/// Completes a target's view and messages with the trace's values of the fields that the target does not show.
 fn completed(
     view: &NodeView,
     sent: &[Emitted],

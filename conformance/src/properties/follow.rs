@@ -17,7 +17,7 @@ pub struct Did<'a> {
     pub view: &'a NodeView,
     /// The messages that it sent.
     pub sent: &'a [Emitted],
-    /// What its caller was told.
+    /// The outcome told to its caller.
     pub outcome: Outcome,
     /// The reads of its clients that were answered.
     pub read_states: &'a [ReadState],
@@ -72,7 +72,7 @@ impl Follower {
         Follower::under(config, Timing::Silent)
     }
 
-    /// A cluster before its first event, in which so much is supposed of clocks where reads are answered by lease.
+    /// Returns a cluster before its first event, with this assumption about clocks if reads are answered by lease.
     pub fn under(config: &Config, timing: Timing) -> Follower {
         let by_lease = config.reads == Reads::LeaseBased;
         Follower {

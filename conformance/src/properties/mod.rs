@@ -90,7 +90,7 @@ impl Judge {
         }
     }
 
-    /// Whether a step has the property; `None` if what was seen is no state that the property can be asked of.
+    /// Evaluates the property on a step; `None` if the property does not apply to the state that was seen.
     pub fn holds(&self, taken: &Taken) -> Option<bool> {
         match &self.property {
             Property::Specified(property, settings) => property.holds(settings, taken),
@@ -153,8 +153,8 @@ impl Judge {
             .unwrap_or_else(|| self.at(last, &steps[last].event))
     }
 
-    /// Where the steps, taken as they are expected, violate the property first. `None` if they do not, or not as
-    /// far as they are a run.
+    /// Finds the first violation of the property along the steps, each taken as it is expected. `None` if they do not,
+    /// or not as far as they are a run.
     pub fn along(&self, steps: &[Step]) -> Option<Violation> {
         let mut run = Follower::new(&self.config);
         for (position, step) in steps.iter().enumerate() {

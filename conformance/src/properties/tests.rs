@@ -62,7 +62,7 @@ impl Specified {
         sent
     }
 
-    /// What the last step expects, to be made wrong.
+    /// Returns the expectation of the last step, for a test to make wrong.
     fn last(&mut self) -> &mut Expected {
         let last = self.steps.last_mut().and_then(|it| it.expected.as_mut());
         last.expect("there is a step of a server")

@@ -16,7 +16,8 @@ pub enum InDialect {
     /// It is replayed as it was recorded: the dialect makes no difference to it, or it is none of the specification
     /// as it is.
     AsRecorded,
-    /// What the specification in the dialect expects at the same events, and the departures that make a difference.
+    /// The expectation of the specification in the dialect at the same events, and the departures that make a
+    /// difference.
     Translated(Box<Trace>, Vec<DialectUse>),
     /// An event does not happen in the dialect.
     NotApplicable {
@@ -27,7 +28,7 @@ pub enum InDialect {
     },
 }
 
-/// What becomes of a trace for a target that is held to this dialect.
+/// Translates a trace for a target that is held to this dialect.
 ///
 /// # Errors
 ///
@@ -211,7 +212,7 @@ mod tests {
         );
     }
 
-    /// What somebody has changed by hand is compared as it is.
+    /// A trace that somebody has changed by hand is compared as it is.
     #[test]
     fn a_trace_of_something_else_is_replayed_as_recorded() {
         let is_translated = |trace: &Trace| {

@@ -1,4 +1,4 @@
-//! What happens to a cluster beside what a trace expects, step by step.
+//! The comparison of a cluster with the expectations of a trace, step by step.
 
 use super::NotDriven;
 use crate::compare::{Difference, Wanted, compare, compare_bystander, compare_start, start_view};
@@ -21,9 +21,9 @@ pub(super) struct Counts {
     pub not_reached: u64,
 }
 
-/// How a trace fared.
+/// The result of a trace.
 pub(super) struct Fate {
-    /// What has not been added to the report yet.
+    /// The counts that have not been added to the report yet.
     pub counts: Counts,
     pub divergence: Option<Divergence>,
     pub counterexample: Option<Counterexample>,
@@ -99,7 +99,7 @@ pub(super) enum Judged {
     Parted(Vec<Difference>, Option<Box<Actual>>),
 }
 
-/// What the trace last said of a server, and whether its inputs still mean anything.
+/// The last view of a server in the trace, and a mark for a server whose inputs no longer mean anything.
 struct Tracked {
     id: ServerId,
     view: NodeView,
@@ -135,7 +135,7 @@ impl Judge {
             .collect()
     }
 
-    /// What became of an input, given what the trace expects and what was seen.
+    /// Compares the observation of an input with the expectation of the trace.
     pub fn step(
         &mut self,
         server: ServerId,

@@ -7,7 +7,7 @@ use comfy_table::{CellAlignment, ContentArrangement, TableComponent, presets};
 use serde_json::Value;
 use std::fmt::Write;
 
-/// How the text may look.
+/// The style of the text.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Style {
     /// Colours, by ANSI escapes.
@@ -99,7 +99,7 @@ impl Style {
     }
 }
 
-/// What was done before an error ended the command; nothing if nothing was.
+/// Renders the jobs that were done before an error ended the command; empty if there are none.
 pub fn render_part(failure: &Failure, style: Style) -> String {
     let jobs = failure.jobs.iter().map(|job| {
         let mut job = job.clone();
@@ -157,7 +157,7 @@ pub fn render(report: &Report, style: Style) -> String {
     out
 }
 
-/// Which trace to look at first, if there are several.
+/// Lists the traces, the one to look at first on top, if there are several.
 pub fn traces(report: &Report) -> Option<String> {
     if report.traces.len() < 2 {
         return None;

@@ -1,5 +1,5 @@
-//! What a run of the command line established, as data. The renderers beside it ([`human`], [`json`],
-//! [`junit`]) are pure functions of a [`Report`]; nothing else prints a result.
+//! The results of a run of the command line, as data. The renderers beside it ([`human`], [`json`], [`junit`]) are pure
+//! functions of a [`Report`]; nothing else prints a result.
 
 pub mod human;
 pub mod json;
@@ -107,8 +107,8 @@ impl Report {
     }
 }
 
-/// What stands in place of a report when there is none: the command could not be carried out. The fields
-/// are those of a [`Report`], and the reason; its only jobs are those of which a part was done.
+/// The replacement of a report for a command that could not be carried out. The fields are those of a [`Report`], and
+/// the reason; its only jobs are those of which a part was done.
 #[derive(Clone, Debug, Serialize)]
 pub struct Failure {
     lockstep_report: u32,
@@ -171,7 +171,7 @@ impl Status {
 /// One piece of work with a verdict of its own: a search, a comparison, a trace that was replayed.
 #[derive(Clone, Debug, Serialize)]
 pub struct Job {
-    /// What was done: `check`, `conform`, `replay`, `walk`, `generate`.
+    /// The kind of work: `check`, `conform`, `replay`, `walk`, `generate`.
     pub kind: String,
     /// To what: a preset, a target, a file.
     pub name: String,
@@ -189,7 +189,7 @@ pub struct Job {
     /// More rows than fit into facts, such as states per depth.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tables: Vec<Table>,
-    /// How much each entry of the target's dialect mattered, for a target that has one.
+    /// The uses of each entry of the target's dialect, if it has one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub dialect: Vec<DialectUse>,
     /// The properties that are violated, each with the values that break it.
@@ -338,7 +338,7 @@ pub fn causes(violation: &Violation) -> Table {
     Table::new(title, &columns, rows.collect()).shown()
 }
 
-/// Where a property is violated, and what it says.
+/// States the step and server at which a property is violated, and the property.
 pub fn sentence(violation: &Violation) -> String {
     let Violation {
         says,

@@ -587,7 +587,7 @@ fn html_table(out: &mut String, table: &Value) {
     out.push_str("</tbody></table></div>");
 }
 
-/// How many distinct states there are at each depth, as an area.
+/// Plots the number of distinct states at each depth, as an area.
 fn plot(out: &mut String, name: &str, levels: &[u64]) {
     const WIDTH: f64 = 280.0;
     const HEIGHT: f64 = 96.0;

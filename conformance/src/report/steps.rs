@@ -24,7 +24,7 @@ pub struct StepRow {
     pub step: usize,
     /// The event.
     pub event: String,
-    /// What it changed at the server that moved, field by field; "nothing" is said in words.
+    /// The changes at the server that moved, field by field; the word "nothing" if there are none.
     pub changes: Vec<String>,
     /// The messages that were sent.
     pub sent: Vec<String>,

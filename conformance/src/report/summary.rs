@@ -21,7 +21,7 @@ pub fn lines(report: &Report, style: Style) -> String {
     lines.collect::<String>() + "\n"
 }
 
-/// What a job established, in a line: its place, its verdict with its size, and how long it took.
+/// Summarises a job in a line: its place, its verdict with its size, and its time.
 pub fn line(place: usize, of: usize, job: &Job, style: Style) -> String {
     let digits = of.to_string().len();
     let head = format!("[{place:>digits$}/{of}] {}: ", named(job));
@@ -60,7 +60,7 @@ fn named(job: &Job) -> String {
     }
 }
 
-/// How much a job did, and of what: the first of these that it tells.
+/// Returns the amount of work in a job, and its unit: the first of these that the job reports.
 fn amount(job: &Job) -> Option<(&Value, &'static str)> {
     const SIZES: [(&str, &str); 8] = [
         ("distinct states", "states"),

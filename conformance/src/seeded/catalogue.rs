@@ -30,7 +30,7 @@ pub struct Entry {
     pub not_seeded: BTreeMap<Side, String>,
 }
 
-/// What an entry can wait for: parts of Raft that the specification does not have yet.
+/// The features that an entry can wait for: parts of Raft that the specification does not have yet.
 pub const FEATURES: &[&str] = &[
     "asynchronous fetch of entries",
     "asynchronous storage",

@@ -169,8 +169,8 @@ impl Finding {
         format!("{} {}", self.side, self.id)
     }
 
-    /// Whether the step at which it shows names a rule that it breaks. `None` if no step shows it, or no rule speaks
-    /// of it.
+    /// Returns whether the step at which it shows names a rule that it breaks. `None` if no step shows it, or no rule
+    /// speaks of it.
     pub fn names_its_rule(&self) -> Option<bool> {
         let caught = self.caught.as_ref().filter(|it| it.trace_ends)?;
         let named = |rule: &String| caught.rules.contains(rule);
@@ -178,10 +178,10 @@ impl Finding {
     }
 }
 
-/// What is expected of each bug, by side and name: a fall fails.
+/// The expected result for each bug, by side and name: a fall fails.
 pub type Expected = BTreeMap<String, Known>;
 
-/// How a bug was caught when the list was written.
+/// The result for a bug when the list was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Known {
@@ -200,9 +200,9 @@ pub struct Seen {
     pub run: String,
     /// The fields that differ, or the property that is violated; empty where many things see it.
     pub by: String,
-    /// How many of the traces or walks see it; one for a preset.
+    /// The number of traces or walks that see it; one for a preset.
     pub times: u64,
-    /// How many traces or walks there are.
+    /// The number of traces or walks in all.
     pub of: u64,
     /// Events of the shortest way, if the run knows one.
     pub steps: usize,
@@ -237,7 +237,7 @@ pub struct Searched {
     pub same_without_collapse: bool,
 }
 
-/// How a bug was caught.
+/// The circumstances in which a bug was caught.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Caught {
     /// By which rung.
@@ -331,7 +331,7 @@ fn other_ci_presets() -> impl Iterator<Item = &'static Preset> {
     others.into_iter()
 }
 
-/// Those presets by the size of their state graphs; one that is not in the list comes last.
+/// Presets by the size of their state graphs; one that is not in the list comes last.
 const SMALLEST_FIRST: [&str; 15] = [
     "single",
     "narrow",

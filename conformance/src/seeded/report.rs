@@ -31,11 +31,11 @@ pub fn reasons_for_one() -> Explanations {
 /// The runs that see a bug, each independent of the others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Independent {
-    /// How many of the traces of the corpus.
+    /// The number of traces of the corpus that see it.
     pub traces: String,
     /// The presets.
     pub presets: Vec<String>,
-    /// How many of the walks.
+    /// The number of walks that see it.
     pub walks: String,
     /// Whether the sample of random timeouts.
     pub timeouts: bool,
@@ -44,7 +44,7 @@ pub struct Independent {
 }
 
 impl Independent {
-    /// Those that see this bug.
+    /// Returns the runs that see this bug.
     pub fn of(finding: &Finding) -> Independent {
         let mut it = Independent::default();
         for seen in &finding.seen {
@@ -67,7 +67,7 @@ pub fn must_be_caught(entry: &Entry) -> bool {
     entry.kind.contains(['S', 'C', 'I'])
 }
 
-/// What the catalogue, the seeded bugs and the explanations do not account for, a sentence each:
+/// Lists the gaps between the catalogue, the seeded bugs and the explanations, a sentence each:
 ///
 /// * an entry that applies, that harms more than liveness, and that is neither seeded on a side nor said
 ///   why not there;
@@ -164,7 +164,7 @@ pub fn markdown(entries: &[Entry], findings: &[Finding]) -> String {
     text
 }
 
-/// How many of the bugs that a step shows have their rule named by that step.
+/// States the share of bugs whose rule is named by the step that shows them.
 pub fn named_rules<'a>(findings: impl IntoIterator<Item = &'a Finding>) -> String {
     let named = findings.into_iter().filter_map(Finding::names_its_rule);
     let named: Vec<_> = named.collect();

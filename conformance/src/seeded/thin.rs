@@ -53,7 +53,7 @@ pub(super) fn thin<T: Target>(target: &T, found: Divergence) -> Result<Divergenc
     }
 }
 
-/// What becomes of the events that are kept: the place among them of each that was possible, and the trace.
+/// Applies the events that are kept: returns the positions among them of those that were possible, and the trace.
 fn play(cluster: &Cluster, events: &[&Event], kept: &[usize], like: &Trace) -> (Vec<usize>, Trace) {
     let mut state = cluster.initial();
     let (mut positions, mut actions) = (Vec::new(), Vec::new());

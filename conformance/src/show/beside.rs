@@ -19,7 +19,7 @@ pub struct Beside {
 /// The behaviour of an implementation at one step.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BesideStep {
-    /// What it did; `None` at a step of the network, and for an input that it cannot receive.
+    /// Its reaction; `None` at a step of the network, and for an input that it cannot receive.
     pub actual: Option<Actual>,
     /// Why the input could not be driven.
     pub not_driven: Option<String>,

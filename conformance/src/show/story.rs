@@ -1,4 +1,4 @@
-//! What a trace tells: each step in words, and each message from its sender to its end.
+//! The story of a trace: each step in words, and each message from its sender to its end.
 
 use crate::compare::{Difference, start_view};
 use crate::divergence::{self, Divergence};
@@ -60,7 +60,7 @@ pub struct StoryStep {
     /// The names of the rules that it applies; [`Story::rules`] has more of them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<&'static str>,
-    /// What to write on the lifeline: changes of role, term and commit index.
+    /// A mark on the lifeline: changes of role, term and commit index.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mark: Option<Mark>,
     /// The behaviour of the implementation.
@@ -200,7 +200,7 @@ impl Story {
         step.differences = differences.iter().map(words::difference).collect();
     }
 
-    /// The view of a server after so many steps.
+    /// Returns the view of a server after this number of steps.
     pub fn view_after(&self, steps: usize, server: ServerId) -> &NodeView {
         let before = self.steps.iter().take(steps).rev();
         let mut moves = before.filter(|step| step.server == Some(server));

@@ -44,7 +44,7 @@ fn messages_are_followed_from_send_to_end() {
     }
 }
 
-/// What a page or a log shows is whole XML, and no line of text is wider than asked.
+/// A picture on a page or of a log is well-formed XML, and no line of text is wider than asked.
 #[test]
 fn pictures_are_well_formed() {
     for trace in corpus() {

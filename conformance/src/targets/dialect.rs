@@ -1,4 +1,4 @@
-//! Whether the departures of a dialect still make a difference.
+//! A count of the steps at which the departures of a dialect make a difference.
 //!
 //! A dialect has two kinds of entries: rules of the specification that are different
 //! ([`lockstep_model::Departure`]: they have consequences for the state), and normalisations that an

@@ -72,7 +72,7 @@ impl Version {
     }
 }
 
-/// How the library writes to its storage.
+/// The mode in which the library writes to its storage.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StorageWrites {
     /// `Ready` and `Advance`, as most applications do.
@@ -144,7 +144,7 @@ pub fn default_cache() -> io::Result<PathBuf> {
     Ok(here.with_file_name("lockstep-targets"))
 }
 
-/// Whether there is Go. Takes a moment, where [`start`] may take a while.
+/// Checks that there is Go. This takes a moment, where [`start`] may take a while.
 ///
 /// # Errors
 /// [`EtcdError::NoGo`] or [`EtcdError::GoRequired`] if there is none, and [`EtcdError::Build`] if it cannot

@@ -75,7 +75,7 @@ impl Program {
     }
 }
 
-/// How patient the harness is, and how far ahead it sends.
+/// Time limits of the harness, and how far ahead it sends.
 #[derive(Clone, Copy, Debug)]
 pub struct ExecOptions {
     /// The time that the program may take for one reply.

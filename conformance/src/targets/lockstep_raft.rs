@@ -79,7 +79,7 @@ pub struct LockstepServer {
     application: Application,
 }
 
-/// How a server of the production Raft is set up for comparison, and the storage it starts from.
+/// The configuration of a server of the production Raft for comparison, and its initial storage.
 pub(crate) struct Setup {
     pub raft: lockstep_raft::Config,
     pub storage: MemoryStorage,
@@ -300,8 +300,8 @@ fn application(group: &Config, storage: &MemoryStorage, applied: Index) -> Appli
     }
 }
 
-/// What the caller of the core was told of that input, in the vocabulary. What an error says beyond
-/// that is compared with what caused it.
+/// Translates the result that the core returned for that input into the vocabulary. The details of an error are
+/// compared with its cause.
 pub(crate) fn outcome(
     result: Result<(), Error>,
     input: &Input,

@@ -43,7 +43,7 @@ pub struct Line {
     pub new_voters: IdSet,
     /// The change of the configuration that is proposed.
     pub changes: Vec<Single>,
-    /// How far the leader counts its own entries.
+    /// The leader's match index for itself.
     pub own_match: Option<u32>,
 }
 
@@ -188,7 +188,7 @@ pub struct Lines {
     pub lines: Vec<Line>,
     /// The servers by the names that the run gives them: the first is server 1 of the specification.
     pub names: Vec<u64>,
-    /// How many lines are no events of raft.
+    /// The number of lines that are no events of raft.
     pub skipped: usize,
     /// The last line is not complete.
     pub torn: bool,

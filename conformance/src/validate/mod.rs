@@ -23,7 +23,7 @@ use std::fmt;
 use std::sync::Arc;
 use world::{Assumed, Attempt, World};
 
-/// What is known of a run beside its lines.
+/// Facts about a run that are known beside its lines.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// PreVote, if it is known.
@@ -93,7 +93,7 @@ impl fmt::Display for Under {
 pub enum Answer {
     /// The specification allows it.
     Valid {
-        /// How many inputs it takes of which no line tells: the least over all settings.
+        /// The number of inputs that it takes without a line: the least over all settings.
         silent: u64,
         /// The settings under which it is valid.
         under: Vec<Under>,
@@ -137,17 +137,17 @@ pub struct Validation {
     /// The answer.
     #[serde(flatten)]
     pub answer: Answer,
-    /// How many lines were explained.
+    /// The number of lines that were explained.
     pub explained: usize,
-    /// How many lines are no events of raft.
+    /// The number of lines that are no events of raft.
     pub skipped: usize,
     /// The servers of the specification by the names that the run gives them.
     pub names: Vec<u64>,
-    /// How many lines of each kind were explained.
+    /// The number of lines explained, by kind.
     pub kinds: BTreeMap<&'static str, usize>,
     /// The most explanations that a line had.
     pub most_explanations: usize,
-    /// Where a run is invalid: the line in words, the last states, and why nothing goes on from them.
+    /// The reason that a run is invalid: the line in words, the last states, and why nothing goes on from them.
     pub why: Vec<String>,
 }
 
@@ -171,7 +171,7 @@ impl fmt::Display for Validation {
     }
 }
 
-/// How far one pass under one choice of settings came.
+/// The progress of one pass under one choice of settings.
 struct Pass {
     explained: usize,
     ended: Ended,

@@ -149,7 +149,7 @@ impl fmt::Display for Seen {
     }
 }
 
-/// What a line shows of a server.
+/// The part of a server's state that a line shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shown {
     /// The term in memory.
@@ -169,7 +169,7 @@ pub struct Shown {
 }
 
 impl Shown {
-    /// What a line would show of this server.
+    /// Returns the state that a line would show of this server.
     pub fn of(server: &Server) -> Shown {
         let hard_state = server.in_memory();
         let configuration = server.configuration();
@@ -255,7 +255,7 @@ impl fmt::Display for Shown {
 pub struct Moment {
     /// The kind of line.
     pub kind: Kind,
-    /// What it shows of the server.
+    /// The state that it shows of the server.
     pub shown: Shown,
     /// The message that is sent.
     pub message: Option<(Seen, Message)>,
@@ -263,7 +263,7 @@ pub struct Moment {
     pub new_voters: IdSet,
     /// The change that is proposed.
     pub change: Option<ConfChange>,
-    /// How far the leader counts its own entries.
+    /// The leader's match index for itself.
     pub own_match: Option<u32>,
 }
 
@@ -306,7 +306,7 @@ impl fmt::Display for Moment {
     }
 }
 
-/// What Raft leaves open in an input, and the lines decide.
+/// The choices in an input that Raft leaves open and the lines decide.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Choices {
     /// For the appends of an input to a peer, in order: the most entries. Later ones take all.
@@ -320,9 +320,9 @@ pub struct Choices {
 /// Collects the lines of an input.
 #[derive(Debug)]
 pub struct Recorder<'a> {
-    /// What is decided.
+    /// The choices that the lines decide.
     pub choices: &'a Choices,
-    /// How many of the choices about entries are used.
+    /// The number of choices about entries that are used.
     pub used: Vec<(Id, usize)>,
     /// The lines so far.
     pub moments: Vec<Moment>,

@@ -23,9 +23,9 @@ pub enum Phase {
     Fresh,
     /// It is being given a list of peers.
     Bootstrapping {
-        /// How many.
+        /// The number of peers.
         peers: u32,
-        /// How many of them have been added.
+        /// The number of them that have been added.
         added: u32,
     },
     /// It runs.
@@ -35,9 +35,9 @@ pub enum Phase {
 /// One write that is under way, and what follows once it is done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
-    /// What the server then hears from itself.
+    /// The messages that the server then hears from itself.
     pub messages: VecDeque<Message>,
-    /// What storage then acknowledges.
+    /// The acknowledgement that storage then gives.
     pub acknowledgement: Option<Acknowledgement>,
 }
 
@@ -50,11 +50,11 @@ pub struct Node {
     pub server: Server,
     /// The part of its life that it is in.
     pub phase: Phase,
-    /// What would be on disk if all that it has handed over were written.
+    /// The image on disk once all that it has handed over is written.
     pub image: Image,
-    /// What it has told itself since its application last took a `Ready`.
+    /// The messages to itself since its application last took a `Ready`.
     pub said: Vec<Message>,
-    /// What storage acknowledges after the next write.
+    /// The acknowledgement that storage gives after the next write.
     pub acknowledgement: Option<Acknowledgement>,
     /// Whether the next write brings more than a commit index.
     pub must_sync: bool,
@@ -64,7 +64,7 @@ pub struct Node {
     pub batch: u64,
     /// The writes under way, oldest first.
     pub outstanding: VecDeque<Batch>,
-    /// What may be on disk: the number of the `Ready`, and the image; oldest first, never empty.
+    /// The possible contents of the disk: the number of the `Ready`, and the image; oldest first, never empty.
     pub images: VecDeque<(u64, Image)>,
     /// The last `Ready` that brought more than a commit index: its write is synced when it is done.
     pub last_synced: Option<u64>,
@@ -111,7 +111,7 @@ impl Node {
         }
     }
 
-    /// What the lines do not have to say.
+    /// Returns the choices that the lines do not have to tell.
     pub fn choices(&self) -> Choices {
         Choices {
             entries: Vec::new(),

@@ -29,7 +29,7 @@ struct Flight {
     batch: u64,
 }
 
-/// What is assumed of the settings of the run.
+/// Assumptions on the settings of the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Assumed {
     /// The settings of the specification.
@@ -47,7 +47,7 @@ struct Plan {
     silent: Vec<Stimulus>,
     /// The input of which lines tell.
     main: Vec<Stimulus>,
-    /// What the lines decide.
+    /// The choices that the lines decide.
     choices: Choices,
     /// The first line shows the server before the input, and is no line of it.
     shows_before: bool,
@@ -76,7 +76,7 @@ pub struct World {
     durable: [u64; MAX_MEMBERS],
     /// By server: its last lines, and its state before each that began an input.
     past: [Arc<VecDeque<Past>>; MAX_MEMBERS],
-    /// How many inputs there were of which no line tells.
+    /// The number of inputs of which no line tells.
     pub silent: u64,
 }
 
@@ -87,7 +87,7 @@ struct Past {
     line: Arc<Line>,
 }
 
-/// How many lines of a server are looked back on for an input that shows late.
+/// The number of lines of a server that are looked back on for an input that shows late.
 const MOST_PAST: usize = 96;
 
 /// Why an explanation does not go on.
@@ -141,7 +141,7 @@ impl World {
             .collect()
     }
 
-    /// How many appends with entries are on their way to each peer of a leader.
+    /// Counts the appends with entries on their way to each peer of a leader.
     pub fn inflight(&self, id: Id) -> Vec<u32> {
         let Some(node) = &self.nodes[place(id)] else {
             return Vec::new();

@@ -1,6 +1,6 @@
-//! What a walk does, chosen at random in advance. A choice is resolved where it is made (the message at
-//! a position modulo the number in flight), so that a walk from which choices were taken out is still a
-//! walk. They are drawn as they are made: a walk may be longer than memory.
+//! The choices of a walk, drawn at random in advance. A choice is resolved where it is made (the message at a position
+//! modulo the number in flight), so that a walk from which choices were taken out is still a walk. Choices are drawn as
+//! they are made: a walk may be longer than memory.
 
 use lockstep_traces::Config;
 use rand::rngs::SmallRng;

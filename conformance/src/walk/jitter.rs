@@ -1,5 +1,5 @@
-//! Whether the random election timeouts of the production Raft are drawn evenly from the whole range,
-//! each apart from the one before.
+//! A check that the random election timeouts of the production Raft are drawn evenly from the whole range, each apart
+//! from the one before.
 //!
 //! A walk sees single timeouts, and every one between one and two election timeouts is right. What is
 //! wrong with all of them together (no jitter, a range that is one short, one value too often, the same
@@ -18,16 +18,16 @@ use serde::Serialize;
 const ELECTION_TICKS: [u32; 4] = [2, 7, 10, 97];
 /// The number of servers started for each.
 const SERVERS: u64 = 4_000;
-/// How many of them go on to draw, and how often.
+/// The number of servers that go on to draw.
 const REDRAWING: u64 = 40;
 const REDRAWS: usize = 2_000;
 
-/// What a sample of random timeouts shows.
+/// The result of a sample of random timeouts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Jitter {
     /// The number of timeouts drawn.
     pub draws: u64,
-    /// What is wrong with them, a sentence for each election timeout and way of drawing.
+    /// The faults found, a sentence for each election timeout and way of drawing.
     pub wrong: Vec<String>,
 }
 
@@ -98,8 +98,8 @@ fn even(drawn: &[u32], timeouts: Timeouts) -> Result<(), String> {
     chi_squared(&counts, "the values")
 }
 
-/// Whatever was drawn before, the next timeout is any of the range, equally often. Looked at by the
-/// quarter of the range, so that each pair is frequent.
+/// Checks that the next timeout is any of the range, equally often, whatever was drawn before. The check is by quarters
+/// of the range, so that each pair is frequent.
 fn independent(chains: &[Vec<u32>], timeouts: Timeouts) -> Result<(), String> {
     // A value of a range that four does not divide is in no quarter; it is left out with its pair.
     let range = timeouts.drawn();

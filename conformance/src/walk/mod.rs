@@ -36,12 +36,12 @@ use std::time::{Duration, Instant};
 use thin::{Recent, Thinned, thin};
 use world::{Broken, Parted, Seen as Watched, World};
 
-/// Which walks to do.
+/// The walks to do.
 #[derive(Clone, Debug)]
 pub struct WalkOptions {
     /// The seed of the first walk; the others follow it.
     pub first_seed: u64,
-    /// How many walks.
+    /// The number of walks.
     pub walks: u64,
     /// The number of choices that each walk makes.
     pub steps: usize,
@@ -50,7 +50,7 @@ pub struct WalkOptions {
     pub config: Option<Config>,
 }
 
-/// What walks have met.
+/// Counts of the events in walks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct WalkCounts {
     /// Walks that were begun.
@@ -125,7 +125,7 @@ pub struct WalkDivergence {
     /// The number of steps that come before those of the divergence's trace: not zero only if the way there is too
     /// long to be kept, so that it can only be walked again.
     pub left_out: usize,
-    /// What the timers show wrongly, if that is what differs: a trace cannot say it.
+    /// The fault of the timers, if that is what differs: a trace cannot say it.
     pub timer: Option<String>,
     /// The property that does not hold, if one does not, and of which side.
     pub violated: Option<String>,
@@ -136,7 +136,7 @@ pub struct WalkDivergence {
 /// The verdict of walks, with everything that was counted.
 #[derive(Clone, Debug)]
 pub struct WalkReport {
-    /// What was met.
+    /// The counts.
     pub counts: WalkCounts,
     /// The first walk that differs.
     pub divergence: Option<Box<WalkDivergence>>,
@@ -174,19 +174,19 @@ impl WalkDivergence {
     }
 }
 
-/// How far walks are.
+/// The progress of walks.
 #[derive(Clone, Copy, Debug)]
 pub struct WalkProgress<'a> {
-    /// What was met so far.
+    /// The counts so far.
     pub counts: &'a WalkCounts,
     /// A walk differs, and is being thinned out: how many choices are left.
     pub thinning: Option<usize>,
 }
 
-/// What is called now and then, and may stop the walks.
+/// A callback, which may stop the walks.
 type Progress<'a> = &'a mut dyn FnMut(WalkProgress<'_>) -> ControlFlow<()>;
 
-/// How long the way to a divergence is written down after a request to stop.
+/// The time for writing down the way to a divergence after a request to stop.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// The number of choices made between two calls for progress.
@@ -292,7 +292,7 @@ fn walk_tampered(
     Ok(report)
 }
 
-/// How a walk ended.
+/// The end of a walk.
 enum Walked {
     Agreed,
     Interrupted,
@@ -337,8 +337,8 @@ impl Walk<'_> {
         Ok(Walked::Agreed)
     }
 
-    /// The divergence after so many choices, `all` of them, shown by what is left of them. If that takes long and
-    /// the work is to stop, it is told without the way there.
+    /// Returns the divergence after choice `at` of `all`, shown by the choices that thinning left. After a request to
+    /// stop, a divergence whose way takes long is told without it.
     fn diverged(
         self,
         at: usize,
@@ -596,7 +596,7 @@ mod tests {
     /// Inputs that the test below has seen: what goes wrong after many goes wrong after few from then on.
     static SEEN: AtomicUsize = AtomicUsize::new(0);
 
-    /// What happens at the end of a long walk, whatever came before, takes no longer than in a short one.
+    /// Thinning out takes no longer for a difference at the end of a long walk than for one in a short walk.
     #[test]
     fn the_end_of_a_long_walk_is_tried_first() {
         let report = walk_tampered(&walks(20_000, 1), &mut go_on, |seen| {
@@ -733,7 +733,7 @@ mod tests {
         assert!(found.timer.is_some());
     }
 
-    /// Whoever keeps no timers has them kept, and what goes wrong is found all the same.
+    /// The harness keeps the timers of a target that has none, and finds errors all the same.
     #[test]
     fn a_target_without_timers_is_walked_by_the_clock_of_the_harness() {
         let walks = walks(400, 20);

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 /// The most entries of logs in the views of all steps that are kept, about 24 bytes each.
 const ENTRIES: usize = 8 << 20;
 
-/// Besides its entries a step takes about as much as so many.
+/// The size of a step besides its entries, in entries.
 const STEP: usize = 16;
 
 /// The last steps.

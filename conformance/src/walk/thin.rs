@@ -17,14 +17,14 @@ const REMEMBERED: usize = 1 << 20;
 /// The length of the first end that is tried.
 const SHORTEST_END: usize = 64;
 
-/// How much may be done, in choices that are made among short logs: the least that can be told of time without a
-/// clock, so that a walk is thinned out alike on every machine.
+/// The limit of the effort, in choices that are made among short logs: a measure of time without a clock, so that a
+/// walk is thinned out alike on every machine.
 const EFFORT: u64 = 1_000_000;
 
-/// How long it may take, for a target that takes its time.
+/// The time limit, for a slow target.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// So many entries of the longest log make a choice take as long again.
+/// The number of entries of the longest log that make a choice take as long again.
 const ENTRIES: u64 = 32;
 
 /// The last choices of a walk.
@@ -40,7 +40,7 @@ impl Recent {
     }
 }
 
-/// What is left of a walk.
+/// The rest of a walk after thinning.
 pub(super) struct Thinned {
     /// The choices; `None` if all are left, and they are too many to be remembered.
     pub choices: Option<Vec<Choice>>,
@@ -48,7 +48,7 @@ pub(super) struct Thinned {
     pub whole: bool,
 }
 
-/// Thins out a walk that differs after so many choices, of which the last are these.
+/// Thins out a walk that differs after `at` choices, of which the last are `recent`.
 pub(super) fn thin(
     walk: Walk<'_>,
     recent: Recent,
@@ -88,7 +88,7 @@ pub(super) fn thin(
     }
 }
 
-/// What became of the ends of a walk.
+/// The result of trying the ends of a walk.
 enum End {
     /// This end alone fails.
     Fails(Vec<Choice>),
@@ -109,7 +109,7 @@ struct Attempts<'a> {
 }
 
 impl Attempts<'_> {
-    /// The shortest end of a walk of so many choices that fails, of those that were tried.
+    /// Finds the shortest end that fails, of those that are tried, of a walk of `at` choices.
     fn end(&mut self, last: &[Choice], at: usize) -> End {
         let mut size = SHORTEST_END;
         // One that is nearly as long is left to the shrinking.
@@ -162,7 +162,7 @@ impl Attempts<'_> {
     }
 }
 
-/// How much was done.
+/// Returns the effort that was spent.
 fn effort(made: &WalkCounts) -> u64 {
     made.steps * (1 + made.longest_log / ENTRIES)
 }

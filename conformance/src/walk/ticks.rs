@@ -8,20 +8,20 @@ use crate::target::{
 use lockstep_model::Dialect;
 use lockstep_traces::{Config, Input, NodeView, Outcome, ServerId};
 
-/// How the timers of a server are set.
+/// The timeouts of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
     /// Ticks between the checks of a quorum, and the shortest election timeout.
     pub election_ticks: u32,
     /// Ticks between heartbeats.
     pub heartbeat_ticks: u32,
-    /// Where the jitter of the election timeout comes from; no two servers have the same.
+    /// The seed of the election timeout's jitter; no two servers have the same.
     pub seed: u64,
     /// The seed of the walk, for whatever a target varies from walk to walk.
     pub walk: u64,
 }
 
-/// What happens to a server in a walk.
+/// An event at a server in a walk.
 #[derive(Clone, Copy, Debug)]
 pub enum Call<'a> {
     /// A tick, at which the server must raise these timer events, in this order.
@@ -30,7 +30,7 @@ pub enum Call<'a> {
     Input(&'a Input),
 }
 
-/// What is seen of a server after a call.
+/// The observation of a server after a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
     /// Everything that left it.
@@ -41,7 +41,7 @@ pub struct Seen {
     pub timers: Option<Timers>,
 }
 
-/// What the timers of a server show.
+/// The state of a server's timers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timers {
     /// Ticks since the last contact with a leader or, at a leader, since the last quorum check.

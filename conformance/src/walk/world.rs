@@ -19,7 +19,7 @@ use rand::{Rng, SeedableRng};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// How the timers of every server are set.
+/// The timeouts of every server.
 const TIMEOUTS: Timeouts = Timeouts {
     election_ticks: 10,
     heartbeat_ticks: 2,
@@ -29,7 +29,7 @@ const TIMEOUTS: Timeouts = Timeouts {
 /// only what is out of date.
 const MOST_IN_FLIGHT: usize = 24;
 
-/// What is seen of the implementation after an input.
+/// The observation of the implementation after an input.
 pub(super) struct Seen {
     pub output: Output,
     pub view: NodeView,
@@ -40,7 +40,7 @@ pub(super) struct Seen {
     pub drawn: bool,
 }
 
-/// Where the two sides part.
+/// The point at which the two sides part.
 pub(super) struct Parted {
     pub differences: Vec<Difference>,
     pub actual: Option<Actual>,
@@ -317,7 +317,7 @@ impl World {
         Ok(())
     }
 
-    /// What was seen, with the timers that the harness keeps where the server has none.
+    /// Adds the timers that the harness keeps to the observation, if the server has none.
     fn timed(&mut self, at: usize, seen: ticks::Seen) -> Seen {
         let server = &self.servers[at];
         let drawn = self.jitter.random_range(TIMEOUTS.drawn());
@@ -347,7 +347,7 @@ impl World {
         }
     }
 
-    /// What the specification does with these inputs, one after the other.
+    /// Applies these inputs to the specification, one after the other.
     fn expect(
         &mut self,
         at: usize,

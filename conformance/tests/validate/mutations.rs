@@ -57,7 +57,7 @@ impl Random {
     }
 }
 
-/// How many lines follow a change.
+/// The number of lines that follow a change.
 const AFTER: usize = 150;
 
 /// A run with one change, cut off some lines after it; `None` where that place has nothing to change.

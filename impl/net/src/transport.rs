@@ -27,9 +27,9 @@ pub(crate) const MAX_FRAME_BYTES: usize = 64 << 20;
 pub struct Options {
     /// The most messages that may wait for one peer.
     pub max_queued_messages: usize,
-    /// How many bytes of entries may wait for one peer.
+    /// The maximum number of bytes of entries that wait for one peer.
     pub max_queued_bytes: usize,
-    /// How long to wait for a connection, and for the answer to a ping on it.
+    /// The timeout of a connection, and of the answer to a ping on it.
     pub timeout: Duration,
     /// The pause after the first failed attempt to connect; it doubles with each one up to
     /// [`timeout`](Options::timeout).

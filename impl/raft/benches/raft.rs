@@ -106,7 +106,7 @@ struct Comparison {
     ratio: f64,
 }
 
-/// How many turns each side has in a comparison, and how long about each lasts.
+/// The number of turns of each side in a comparison, and the time that one takes.
 const TURNS: usize = 1_000;
 const TURN: Duration = Duration::from_micros(400);
 

@@ -180,7 +180,7 @@ impl Group {
         self.leader().ok_or_else(|| "nobody leads".to_owned())
     }
 
-    /// Proposes, and proposes again what got lost, until so many are acknowledged.
+    /// Proposes, and proposes again what got lost, until `count` proposals are acknowledged.
     fn replicate(&mut self, count: u64) -> Result<(), String> {
         while (self.acknowledged.len() as u64) < count {
             let leader = self.elect()?;

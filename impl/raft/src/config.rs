@@ -3,7 +3,7 @@
 use crate::error::ConfigError;
 use crate::types::{Index, NodeId};
 
-/// How linearizable reads are answered (thesis §6.4).
+/// The way in which linearizable reads are answered (thesis §6.4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ReadOnly {
@@ -53,8 +53,8 @@ pub struct Config {
     pub election_timeout_ticks: u32,
     /// Ticks between two heartbeats of a leader; at least 1.
     pub heartbeat_timeout_ticks: u32,
-    /// Where the jitter of the election timeout comes from. Servers of a group need different
-    /// seeds, or they campaign in step; the same seed repeats the same run.
+    /// The seed of the election timeout's jitter. Servers of a group need different seeds, or they campaign in step;
+    /// the same seed repeats the same run.
     pub seed: u64,
     /// The last entry that the application has applied durably. Zero lets everything that is
     /// still in the log be handed out again. Entries up to here are not, so
@@ -143,7 +143,7 @@ pub struct Config {
     /// The number of appends that may be on their way to one follower; at least 1 (pipelining, thesis §10.2.2; as
     /// etcd's `MaxInflightMsgs`).
     pub max_inflight_messages: usize,
-    /// How many payload bytes may be on their way to one follower. Zero: no limit. (As etcd's
+    /// The maximum number of payload bytes on their way to one follower. Zero: no limit. (As etcd's
     /// `MaxInflightBytes`.)
     pub max_inflight_bytes: u64,
     /// A leader that has not heard from a quorum for an election timeout steps down, and a
@@ -151,7 +151,7 @@ pub struct Config {
     pub check_quorum: bool,
     /// A server asks whether it could win before it starts an election (thesis §9.6).
     pub pre_vote: bool,
-    /// How reads are answered.
+    /// The way in which reads are answered.
     pub read_only: ReadOnly,
     /// Whether a follower passes proposals on to its leader instead of dropping them (thesis §6.2;
     /// the opposite of etcd's `DisableProposalForwarding`).
@@ -190,7 +190,7 @@ impl Config {
         }
     }
 
-    /// Whether the parameters fit together.
+    /// Checks that the parameters fit together.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! What can go wrong, divided by who is to blame: the caller, a peer, the storage, or a bug.
+//! Errors, divided by who is to blame: the caller, a peer, the storage, or a bug.
 
 use crate::confchange::ConfChangeError;
 use crate::observer::{CampaignObstacle, ConfChangeObstacle, TransferObstacle};

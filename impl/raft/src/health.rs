@@ -42,14 +42,13 @@ pub(crate) struct Health {
     pub(crate) refused: RefusedMessages,
     /// Ends of logs that are too short, with the term in which this server led.
     shown: BTreeMap<NodeId, (Term, Index)>,
-    /// How often since the last tick each member refused what it has acknowledged.
+    /// The number of refusals by each member, since the last tick, of entries that it has acknowledged.
     repeated: BTreeMap<NodeId, u32>,
 }
 
-/// How many refusals of what a member has acknowledged are taken in between two ticks. Such a refusal lowers
-/// nothing, and the leader sends the same append again at once. One that came late does no harm, and there
-/// are a few of them at most; but a member that lost its log refuses again and again, as fast as the
-/// network is.
+/// The number of refusals of acknowledged entries that are taken in from a member between two ticks. Such a refusal
+/// lowers nothing, and the leader sends the same append again at once. One that came late does no harm, and there are a
+/// few of them at most; but a member that lost its log refuses again and again, as fast as the network is.
 const REPEATED_REFUSALS: u32 = 8;
 
 impl Health {

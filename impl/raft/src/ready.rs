@@ -2,8 +2,8 @@
 
 use crate::types::{Entry, HardState, Message, NodeId, ReadState, Snapshot, SoftState};
 
-/// What has to be done for a server: persist, send, apply (what must be durable before which
-/// message: thesis §3.8; the division: etcd's `Ready`).
+/// The pending work of a server: persist, send, apply (what must be durable before which message: thesis §3.8; the
+/// division: etcd's `Ready`).
 ///
 /// In the default mode, in this order:
 ///
@@ -48,9 +48,8 @@ pub struct Ready {
     pub committed_entries: Vec<Entry>,
     /// Messages to be sent, those that wait for persistence last.
     pub messages: Vec<Message>,
-    /// How many of the [`messages`](Ready::messages) do not wait for the write: that many from the
-    /// first on. With asynchronous storage writes all of them; those that wait are in the message to
-    /// the storage thread.
+    /// The number of [`messages`](Ready::messages), from the first on, that do not wait for the write. With
+    /// asynchronous storage writes these are all; those that wait are in the message to the storage thread.
     pub early_messages: usize,
     /// Whether the write of [`hard_state`](Ready::hard_state) and [`entries`](Ready::entries) must
     /// be durable before anything that waits for it is done: there are entries, or the term or

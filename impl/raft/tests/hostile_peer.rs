@@ -113,7 +113,7 @@ impl Server {
         }
     }
 
-    /// What cannot be read or does not fit, the application leaves out.
+    /// Applies a change of membership; one that cannot be read or does not fit is left out.
     fn apply_change(&mut self, entry: &Entry) {
         let change = match entry.kind {
             EntryKind::Normal => return,

@@ -257,7 +257,7 @@ fn colours_are_for_terminals() {
     }
 }
 
-/// What makes no sense is bad usage, names the flag, and is said before anything is made.
+/// A senseless argument is bad usage; the error names the flag, and nothing is made before.
 #[test]
 fn what_makes_no_sense_is_said_at_once() {
     let here = tempfile::tempdir().expect("a place for temporary files");

@@ -538,7 +538,7 @@ impl<D: Disk> Log<D> {
         Ok(())
     }
 
-    /// Begins a new segment with room for a batch of so many bytes.
+    /// Begins a new segment with room for a batch of `bytes` bytes.
     fn rotate(&mut self, bytes: u64) -> Result<(), Error> {
         // A segment is durable before the next one appears.
         self.flush(true)?;

@@ -28,7 +28,7 @@ pub enum Contender {
     },
     /// stateright, with the properties of states.
     Stateright {
-        /// Which of its searches.
+        /// The search of stateright.
         search: Baseline,
         /// The number of threads.
         threads: usize,
@@ -79,7 +79,7 @@ impl fmt::Display for Contender {
 impl FromStr for Contender {
     type Err = String;
 
-    /// What `Display` writes, such as `engine/2`.
+    /// Parses the form that `Display` writes, such as `engine/2`.
     fn from_str(text: &str) -> Result<Self, String> {
         let threads = text
             .rsplit('/')

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// What is called with the progress of the search; [`ControlFlow::Break`] ends it.
+/// A callback with the progress of the search; [`ControlFlow::Break`] ends it.
 pub(super) type ProgressCallback<'a> = Box<dyn FnMut(&Progress) -> ControlFlow<()> + 'a>;
 
 /// A breadth-first search of a model, level by level.
@@ -138,7 +138,7 @@ impl<'a, M: Checkable> Search<'a, M> {
         self
     }
 
-    /// Whether to use the model's [`collapse`](Checkable::collapse), if it has one (it does by default).
+    /// Turns the model's [`collapse`](Checkable::collapse) on or off, if it has one (on by default).
     #[must_use]
     pub fn collapse(mut self, on: bool) -> Self {
         self.options.collapse = on;
@@ -152,8 +152,8 @@ impl<'a, M: Checkable> Search<'a, M> {
         self
     }
 
-    /// Whether frontier, links and the fingerprints of old levels are on disk from the start, instead of once
-    /// [`max_memory`](Self::max_memory) is reached (they are not by default).
+    /// Puts frontier, links and the fingerprints of old levels on disk from the start, instead of once
+    /// [`max_memory`](Self::max_memory) is reached (off by default).
     #[must_use]
     pub fn on_disk(mut self, on: bool) -> Self {
         self.options.on_disk = on;

@@ -1,4 +1,4 @@
-//! Where the files of a search live, and the manifest that makes them a checkpoint.
+//! The files of a search, and the manifest that makes them a checkpoint.
 //!
 //! The files are only ever appended to. A manifest says how much of each is valid; it is replaced by
 //! renaming, after everything it speaks of is on the disk. So at any moment the folder holds one
@@ -68,12 +68,12 @@ impl Subject {
     }
 }
 
-/// How far a search has come, but for its files.
+/// The progress of a search, but for its files.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Position {
     /// The positions in `init_states` of the states number 0, 1, …
     pub initial: Vec<u64>,
-    /// How many initial states were generated, duplicates included.
+    /// The number of initial states that were generated, duplicates included.
     pub initial_generated: u64,
     /// The depth that is being expanded.
     pub depth: u32,
@@ -127,9 +127,9 @@ pub(super) struct Loaded {
 
 /// The records of the file of meanings.
 pub(super) mod meaning {
-    /// What collapsed forms mean.
+    /// The tag of records with the components of collapsed forms.
     pub const COLLAPSED: u32 = 0;
-    /// What the model was [answered](crate::Checkable::save_answers).
+    /// The tag of records with the [answers](crate::Checkable::save_answers) that the model was given.
     pub const ANSWERS: u32 = 1;
 }
 

@@ -110,7 +110,7 @@ where
         }
     }
 
-    /// What is counted if coverage is asked for.
+    /// Returns the cover if coverage is asked for, else an empty one.
     fn cover(&self, cover: impl FnOnce() -> Cover) -> Cover {
         if self.coverage {
             cover()

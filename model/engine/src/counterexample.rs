@@ -4,7 +4,7 @@ use super::error::SearchError;
 use super::report::Trace;
 use super::traits::{Checkable, StateMap, encoded};
 
-/// What the last step (none for a path without steps) and the last state of a trace must be like.
+/// The condition on the last step (none for a path without steps) and the last state of a trace.
 pub(super) type Ending<'a, M> =
     &'a dyn Fn(&M, Option<Step<'_, M>>, &<M as stateright::Model>::State) -> bool;
 

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::traits::{Checkable, encoded};
 
-/// Which of stateright's searches.
+/// The searches of stateright.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Baseline {
     /// `spawn_bfs`

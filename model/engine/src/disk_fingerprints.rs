@@ -52,7 +52,7 @@ pub(super) struct Sealed {
 }
 
 impl Sealed {
-    /// What is sealed `already`, and `more`, which ascend and are `count`.
+    /// Merges the fingerprints sealed `already` with `more`, which ascend and are `count`.
     ///
     /// # Errors
     ///
@@ -98,7 +98,7 @@ impl Sealed {
         builder.finish()
     }
 
-    /// How many there are.
+    /// Returns the number of fingerprints.
     pub fn len(&self) -> usize {
         self.parts.len() - WORD
     }
@@ -113,7 +113,7 @@ impl Sealed {
         self.file.len()
     }
 
-    /// Whether it is one of these. Reads the file only if the part of its bucket is taken.
+    /// Returns whether it is one of these. Reads the file only if the part of its bucket is taken.
     ///
     /// # Errors
     ///
@@ -199,7 +199,7 @@ struct Place {
 }
 
 impl Place {
-    /// With so many groups. Grows with the fingerprint.
+    /// Returns the place in `groups` groups. It grows with the fingerprint.
     fn of(fingerprint: u64, groups: usize) -> Self {
         let of = |share: u64, parts: usize| {
             let product = u128::from(share) * parts as u128;

@@ -1,4 +1,4 @@
-//! What a batch does: expand blocks of states, insert the fingerprints, write out what is new.
+//! The phases of a batch: expand blocks of states, insert the fingerprints, write out the new states.
 //!
 //! The three phases share nothing that is written: expanding is by block, inserting gives every shard
 //! of the table to one thread, and writing out is by block again. A shard takes the successors in the order
@@ -90,7 +90,7 @@ impl Expansion {
         (reached + by_shard + self.fresh.capacity() + self.bytes.capacity()) as u64
     }
 
-    /// How many successors there may be for each shard, added to `counts`.
+    /// Adds to `counts` the number of successors that each shard may get.
     pub fn count_by_shard(&self, counts: &mut [usize; SHARDS]) {
         for (count, ends) in counts.iter_mut().zip(self.shard_starts.windows(2)) {
             *count += (ends[1] - ends[0]) as usize;
@@ -174,7 +174,7 @@ pub(super) struct Own<'a, M: Checkable> {
 }
 
 impl<'a, M: Checkable> Collapses<'a, M> {
-    /// For actions of so many kinds.
+    /// Makes collapses for actions of `kinds` kinds.
     pub fn new(root: Box<dyn Collapse<'a, M> + 'a>, kinds: usize) -> Self {
         Collapses {
             root,
@@ -199,7 +199,7 @@ impl<'a, M: Checkable> Collapses<'a, M> {
     }
 }
 
-/// Where threads get their collapses from, if they are to have one.
+/// The pool that threads take their collapses from, if they use any.
 pub(super) type Pool<'a, M> = Option<Mutex<Collapses<'a, M>>>;
 
 /// The buffers of a thread, kept from block to block.
@@ -210,7 +210,7 @@ pub(super) struct Scratch<'p, 'a, M: Checkable> {
     /// The fingerprints that the filter let pass, and the numbers of the successors.
     firsts: Vec<(u64, u32)>,
     own: Option<Own<'a, M>>,
-    /// Where the collapse came from and goes back to.
+    /// The pool that the collapse came from and goes back to.
     pool: &'p Pool<'a, M>,
 }
 
@@ -238,7 +238,7 @@ where
     M: Checkable,
     M::Action: Clone,
 {
-    /// What a thread needs, with a collapse of the pool if there is one.
+    /// Returns the working memory of a thread, with a collapse of the pool if there is one.
     pub fn scratch<'p>(&self, pool: &'p Pool<'a, M>) -> Scratch<'p, 'a, M> {
         let own = pool.as_ref().and_then(|pool| {
             let mut pool = pool.lock().ok()?;
@@ -365,8 +365,7 @@ where
         }
     }
 
-    /// What is asked of every distinct state once; whether it is a witness that was missing when the
-    /// batch began.
+    /// Evaluates a distinct state, once; returns whether it is a witness that was missing when the batch began.
     pub fn look_at(&self, state: &M::State, number: u32, out: &mut Expansion) -> bool {
         let mut found = false;
         for missing in &self.missing {
@@ -457,8 +456,8 @@ where
         found
     }
 
-    /// What is asked of every step that is executed; whether it is a witness that was missing when the
-    /// batch began, or comes where something is violated.
+    /// Evaluates a step that is executed; returns whether it is a witness that was missing when the batch began, or
+    /// comes where something is violated.
     pub fn look_at_step(
         &self,
         state: &M::State,
@@ -547,7 +546,7 @@ pub(super) struct Emission {
 }
 
 impl Emission {
-    /// Forgets everything; there are so many kinds of action.
+    /// Forgets everything; there are `kinds` kinds of action.
     fn clear(&mut self, kinds: usize) {
         self.states.clear();
         self.links.clear();

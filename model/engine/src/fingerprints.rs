@@ -25,13 +25,13 @@ const EMPTY: u64 = u64::MAX;
 const FIRST_CAPACITY: usize = 64;
 /// Slots after the last home, for what is pushed beyond it.
 const OVERFLOW: usize = 64;
-/// How a table grows.
+/// The growth policy of a table.
 struct Growth {
     /// By which part of itself it grows.
     step: usize,
     /// The eighths of it that may be filled. (The fuller it is, the farther is the next gap.)
     eighths: usize,
-    /// Below so many slots in a shard it doubles instead.
+    /// The number of slots in a shard below which it doubles instead.
     small: usize,
 }
 
@@ -64,8 +64,7 @@ pub(super) fn collision_probability(distinct: u64) -> f64 {
     (distinct as f64 * distinct as f64 / 2f64.powi(65)).min(1.0)
 }
 
-/// Which level a state is of, as far as a slot says it: the depth modulo 63, so that no slot in use is
-/// all ones.
+/// The level of a state, as far as a slot tells it: the depth modulo 63, so that no slot in use is all ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Tag(u8);
 
@@ -83,8 +82,8 @@ impl Tag {
         old.map(|tag| usize::from(tag.0))
     }
 
-    /// How many levels `earlier` is before this one, as far as tags tell: of one that is 63 levels older it
-    /// says 0. (Then it is sealed later than it could be, which changes nothing else.)
+    /// Returns the number of levels from `earlier` to this one, as far as tags tell: zero for one that is 63 levels
+    /// older. (Then it is sealed later than it could be, which changes nothing else.)
     fn after(self, earlier: Tag) -> u32 {
         (u32::from(self.0) + Tag::COUNT - u32::from(earlier.0)) % Tag::COUNT
     }
@@ -105,7 +104,7 @@ pub(super) struct Fingerprints {
     capacity: usize,
     growth: Growth,
     counts: Vec<Count>,
-    /// What is not in the table any more.
+    /// The fingerprints that are no longer in the table.
     sealed: Option<Sealed>,
     /// Why a look-up failed. Look-ups are made from many threads and have no other way to say so.
     fault: Mutex<Option<SearchError>>,
@@ -116,7 +115,7 @@ pub(super) struct Fingerprints {
 struct Count {
     /// The number of slots occupied.
     len: usize,
-    /// How many of each tag.
+    /// The number of each tag.
     tagged: [u32; Tag::COUNT as usize],
     /// Slots for which there was no room behind their homes. (If fingerprints are spread evenly there
     /// practically never are any.)
@@ -167,7 +166,7 @@ impl Fingerprints {
         is_same(slots[first_from(slots, slot, self.capacity)], slot)
     }
 
-    /// Whether every look-up since the last call could be made.
+    /// Checks that every look-up since the last call could be made.
     ///
     /// # Errors
     ///
@@ -397,7 +396,7 @@ impl Fingerprints {
     }
 }
 
-/// Moves the slots of a shard, which are behind a gap of so many and ascend, to their homes.
+/// Moves the slots of a shard, which are behind a gap of `gap` slots and ascend, to their homes.
 fn spread_shard(shard: &mut [u64], gap: usize, capacity: usize) {
     let mut next = 0;
     for from in gap..shard.len() {

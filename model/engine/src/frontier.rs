@@ -151,7 +151,7 @@ impl Frontier {
         }
     }
 
-    /// What a file holds from `offset` on.
+    /// Reads the frontier that a file holds from `offset` on.
     pub fn reopen(mut file: Records, offset: u64) -> Result<Self, SearchError> {
         let mut blocks = VecDeque::new();
         let mut open = None;
@@ -202,7 +202,7 @@ impl Frontier {
         self.file.as_ref()
     }
 
-    /// Where the first block that waits is in the file, or its end.
+    /// Returns the offset in the file of the first block that waits, or the file's end.
     pub fn file_offset(&self) -> u64 {
         self.blocks
             .front()
@@ -264,10 +264,10 @@ impl Frontier {
         }
     }
 
-    /// Writes every block to disk, into a file that `make` makes if there is none yet. If `keep` is set the
-    /// blocks stay in memory too, and what is not yet a block is written as such, so that nothing is
-    /// missing in the file. It never becomes one by this: a search that is stopped stops after so many
-    /// blocks, so where they end must not depend on memory and checkpoints.
+    /// Writes every block to disk, into a file that `make` makes if there is none yet. If `keep` is set the blocks stay
+    /// in memory too, and what is not yet a block is written as such, so that nothing is missing in the file. It never
+    /// becomes one by this: a search that is stopped stops after a number of blocks, so where they end must not depend
+    /// on memory and checkpoints.
     pub fn save(
         &mut self,
         keep: bool,
@@ -300,7 +300,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// How many states each of the blocks has that wait, the one at the end included.
+    /// Returns the number of states of each of the blocks that wait, the one at the end included.
     fn sizes(frontier: &mut Frontier) -> Vec<u32> {
         frontier.close();
         frontier.blocks.iter().map(|block| block.states).collect()

@@ -1,4 +1,4 @@
-//! What a search does when its memory runs out: frontier, links and old fingerprints go to disk.
+//! The memory budget of a search: frontier, links and old fingerprints go to disk when it runs out.
 
 use super::checkpoint::frontier_name;
 use super::engine::{Walk, locked};
@@ -7,10 +7,10 @@ use super::fingerprints::{SHARDS, Tag, shard_of};
 use super::record_file::Records;
 use super::traits::Checkable;
 
-/// How many levels of fingerprints stay in memory, the one that is being found included, as long as there
-/// is room for them: a successor that is known is hardly ever older.
+/// The number of levels of fingerprints that stay in memory, the one that is being found included, as long as there is
+/// room for them: a successor that is known is hardly ever older.
 const WINDOW: u32 = 3;
-/// How many stay when there is no room for so many.
+/// The number of levels that stay when there is no room for that many.
 const NARROW: u32 = 2;
 /// The least fingerprints worth a file for each shard.
 const WORTH_SEALING: u64 = 1 << 15;
@@ -20,7 +20,7 @@ where
     M: Checkable + Sync,
     M::Action: Clone,
 {
-    /// Puts on disk what the batch of so many blocks needs; false if it does not fit even so.
+    /// Makes room for a batch of `count` blocks by writing to disk; false if it does not fit even so.
     pub fn make_room(&mut self, count: usize) -> Result<bool, SearchError> {
         let mut more = [0; SHARDS];
         self.expansions[..count]

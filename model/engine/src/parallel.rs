@@ -26,7 +26,7 @@ impl Threads {
         }
     }
 
-    /// So many threads, this one included; at least this one.
+    /// Returns a team of `count` threads, this one included; at least this one.
     ///
     /// # Errors
     ///

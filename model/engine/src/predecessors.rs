@@ -90,7 +90,7 @@ impl Links {
         }
     }
 
-    /// What a file holds.
+    /// Reads the links that a file holds.
     pub fn reopen(initial: u64, mut file: Records) -> Result<Self, SearchError> {
         let mut links = Links::new(initial);
         let mut segments = Vec::new();

@@ -147,7 +147,7 @@ impl Records {
         self.fault(record, offset)
     }
 
-    /// The bytes a record takes in the file with so many of its own.
+    /// Returns the bytes that a record of `bytes` bytes takes in the file.
     pub fn room(bytes: usize) -> u64 {
         (HEADER + bytes) as u64
     }

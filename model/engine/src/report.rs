@@ -1,11 +1,11 @@
-//! What a search hands back: the verdict with its bound, the counts, and the traces.
+//! The result of a search: the verdict with its bound, the counts, and the traces.
 
 use super::error::SearchError;
 use serde::{Deserialize, Serialize};
 use stateright::Model;
 use std::fmt;
 
-/// What a search established. A search that was cut off never says more than [`Verdict::Bounded`].
+/// The verdict of a search. A search that was cut off never says more than [`Verdict::Bounded`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
@@ -20,7 +20,7 @@ pub enum Verdict {
     Violated {
         /// The name of the property.
         property: String,
-        /// Whether the last state or the last step violates it.
+        /// The kind of property: of the last state, or of the last step.
         kind: PropertyKind,
         /// The number of steps of the counterexample.
         depth: u32,
@@ -57,7 +57,7 @@ pub enum PropertyKind {
 pub enum Limit {
     /// As many distinct states as were allowed have been found.
     States,
-    /// What must stay in memory no longer fits into what was allowed.
+    /// The data that must stay in memory no longer fit into the memory allowed.
     Memory,
     /// The time allowed is over.
     Time,
@@ -212,7 +212,7 @@ impl fmt::Display for Gap {
 pub struct Level {
     /// The distinct states first found at this depth.
     pub distinct: u64,
-    /// How many of them were expanded: all, unless the search was stopped.
+    /// The number of them that were expanded: all, unless the search was stopped.
     pub expanded: u64,
     /// The transitions within the boundary out of the expanded ones.
     pub generated: u64,
@@ -260,7 +260,7 @@ pub struct PairCount {
     pub met: u64,
 }
 
-/// Where the time of a search went. The phases are wall-clock times, and do not add up to the total.
+/// The time that a search spent in each phase. The phases are wall-clock times, and do not add up to the total.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TimeSplit {
     /// From the start to the end, in seconds, those before a resume included.
@@ -275,7 +275,7 @@ pub struct TimeSplit {
     pub checkpoint_seconds: f64,
 }
 
-/// Where the memory of a search went, each at its peak, in bytes.
+/// The memory that a search used for each purpose, each at its peak, in bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemorySplit {
     /// The table of fingerprints, and what stays in memory of those on disk.

@@ -28,13 +28,13 @@ use std::time::{Duration, Instant};
 
 /// The number of actions tried in a state before one that leads to a state already seen is taken.
 const TRIES: usize = 3;
-/// How much a run likes a kind of action: not at all (then it is taken only if nothing else can be), and
-/// more or less. What a run does without leaves room for what it would have prevented.
+/// The weights that a run may give a kind of action: zero (then it is taken only if nothing else can be), small and
+/// large. A run without some kinds of action reaches states that these would have prevented.
 const TEMPERAMENTS: [u64; 4] = [0, 0, 1, 16];
-/// A walk ends after so many steps in a row that lead to nothing the run has not seen.
+/// The number of steps in a row without a state that is new to the run, after which a walk ends.
 const STALE: u32 = 64;
 
-/// A run remembers at most so many of the states that it has seen; after that, none is new to it.
+/// The maximum number of states that a run remembers; after that, none is new to it.
 const MOST_SEEN: usize = 1 << 22;
 
 /// A swarm of simulations of a model.
@@ -56,14 +56,14 @@ type Stop<'a> = Box<dyn Fn() -> bool + Sync + 'a>;
 /// Is told the number of runs that are done, by any thread.
 type Progress<'a> = Box<dyn Fn(u64) + Sync + 'a>;
 
-/// What decides all runs of a swarm. `Display` writes it in one line.
+/// The settings that determine all runs of a swarm. `Display` writes it in one line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SwarmSettings {
     /// The seed of the swarm.
     pub seed: u64,
     /// The number of the first run.
     pub first_run: u64,
-    /// How many runs.
+    /// The number of runs.
     pub runs: u64,
     /// The number of walks that a run makes, each from an initial state.
     pub walks: u32,

@@ -1,4 +1,4 @@
-//! What a block of states leads to, as a collapse lists it, and what coverage counts of that.
+//! The successors of a block of states, as a collapse lists them, and the classes that coverage counts.
 
 use super::tally::{Cover, Tally};
 use rustc_hash::FxHashMap;
@@ -18,7 +18,7 @@ pub enum Lookup {
     Known(u32),
 }
 
-/// How a collapse finds a successor again: numbers that mean something to it alone.
+/// The numbers by which a collapse finds a successor again; they mean something to it alone.
 pub type SuccessorKey = [u32; 4];
 
 /// A successor, known by the way to it.
@@ -26,7 +26,8 @@ pub type SuccessorKey = [u32; 4];
 pub struct Reached {
     /// Its fingerprint.
     pub fingerprint: u64,
-    /// How a [`Collapse`](super::Collapse) finds it again. (Without one: where its encoding begins and ends.)
+    /// The key by which a [`Collapse`](super::Collapse) finds it again. (Without one: where its encoding begins and
+    /// ends.)
     pub key: SuccessorKey,
     /// The number of the state in its block.
     pub parent: u32,
@@ -47,7 +48,7 @@ pub struct Open {
     pub kind: u16,
 }
 
-/// Where a [`Collapse`](super::Collapse) lists what becomes of the actions of states.
+/// The list into which a [`Collapse`](super::Collapse) enters the results of actions.
 #[derive(Default)]
 pub struct Steps {
     pub(super) reached: Vec<Reached>,
@@ -56,7 +57,7 @@ pub struct Steps {
     /// The state being listed, and how many of its actions have been.
     parent: u32,
     actions: usize,
-    /// How many of them lead somewhere.
+    /// The number of them that lead somewhere.
     steps: u32,
     pub(super) most_actions: usize,
     /// By kind of action.
@@ -66,8 +67,8 @@ pub struct Steps {
     classes: Arc<Mutex<Classes>>,
 }
 
-/// What is counted of steps and states, each under a number that is the same in all threads. Which number
-/// that is may depend on which of them comes first: it means nothing.
+/// The coverage classes of steps and states, each under a number that is the same in all threads. The number has no
+/// meaning: it may depend on the class that comes first.
 #[derive(Default)]
 struct Classes {
     numbers: FxHashMap<(Option<usize>, Cover), u32>,
@@ -93,7 +94,7 @@ impl Classes {
 }
 
 impl Steps {
-    /// For actions of so many kinds.
+    /// Returns an empty list, for actions of `kinds` kinds.
     pub fn new(kinds: usize) -> Self {
         Steps {
             enabled: vec![0; kinds],
@@ -147,7 +148,7 @@ impl Steps {
         &mut self.reached
     }
 
-    /// How many actions of the state being listed have been.
+    /// Returns the number of actions of the current state that have been listed.
     pub fn listed(&self) -> usize {
         self.actions
     }
@@ -171,8 +172,8 @@ impl Steps {
         self.most_actions = self.most_actions.max(self.actions);
     }
 
-    /// What became of an action that was executed; `before` are the successors of this state that were
-    /// entered behind their places since it was listed.
+    /// Enters the result of an action that was executed; `before` are the successors of this state that were entered
+    /// behind their places since it was listed.
     pub(super) fn close(&mut self, open: Open, before: usize, lookup: Lookup) -> bool {
         let (fingerprint, key) = match lookup {
             Lookup::Unknown | Lookup::Beyond => return false,

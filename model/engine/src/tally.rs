@@ -56,7 +56,7 @@ impl Tally {
     }
 }
 
-/// What coverage counts of a state or a step: the antecedents that hold, and the pairs that meet.
+/// The coverage of a state or a step: the antecedents that hold, and the pairs that meet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Cover {
     /// The antecedents that hold, by position.

@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// The folders that are there; none once [`remove_all`] was called, and no new one then.
 static LIVING: Mutex<Option<BTreeSet<PathBuf>>> = Mutex::new(Some(BTreeSet::new()));
 
-/// How often a folder is removed into which somebody still writes.
+/// The number of attempts at removing a folder into which somebody still writes.
 const ATTEMPTS: usize = 5;
 
 fn living() -> MutexGuard<'static, Option<BTreeSet<PathBuf>>> {

@@ -1,5 +1,5 @@
-//! What a model tells the engine beyond stateright's [`Model`]: how its states are encoded, which
-//! properties its steps have, what makes a property bite, and which symmetries it has.
+//! The interface of a model beyond stateright's [`Model`]: how its states are encoded, which properties its steps have,
+//! what makes a property bite, and which symmetries it has.
 //!
 //! Only three methods of [`Checkable`] must be written; a small model ignores the rest.
 
@@ -100,9 +100,9 @@ pub trait Checkable: Model {
     fn meet(&self, _state: &Self::State, _action: &Self::Action, _met: &mut dyn FnMut(usize)) {}
 }
 
-/// What knows states by a collapsed form, and remembers enough of the transitions executed to tell the
-/// result of others without executing them: typically because the part of a state that an action
-/// concerns was the same once before.
+/// A store of states in a collapsed form, which remembers enough of the transitions executed to tell the result of
+/// others without executing them: typically because the part of a state that an action concerns was the same once
+/// before.
 ///
 /// The engine executes what is [`Lookup::Unknown`], evaluates the step properties and witnesses on it if
 /// it stays within the boundary, and hands it over to be [learned](Self::learn). What is known
@@ -211,7 +211,7 @@ pub trait Symmetry: Checkable {
         self.decode(&smallest)
     }
 
-    /// How many different states `state` can be permuted to, itself included. The sum over all
+    /// Returns the number of different states that `state` can be permuted to, itself included. The sum over all
     /// representatives is the number of distinct states without symmetry.
     fn orbit_size(&self, state: &Self::State) -> u64 {
         let mut images: Vec<Vec<u8>> = (0..self.permutations())
@@ -276,7 +276,7 @@ impl<M: Model> Clone for StepProperty<M> {
     }
 }
 
-/// When a property says something at all.
+/// The case in which a property says something at all.
 pub struct Antecedent<M: Model> {
     /// The name of the property it belongs to.
     pub property: &'static str,

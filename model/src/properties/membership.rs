@@ -132,7 +132,7 @@ pub(super) fn governing(
     })
 }
 
-/// Who is a member before and after each of these entries, and is not new to the leader in between.
+/// Returns the members before and after each of these entries that are not new to the leader in between.
 pub(super) fn members_throughout(
     i: &Server,
     mut configuration: Configuration,

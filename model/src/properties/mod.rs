@@ -113,23 +113,23 @@ pub struct StateProperty {
 pub enum StateKind {
     /// Of the history, to which the last step added its facts.
     HistoryStep {
-        /// Whether it has the property.
+        /// The condition that must hold.
         holds: OnHistory,
-        /// Whether that says anything of it.
+        /// The case in which the condition says anything.
         antecedent: OnHistory,
     },
     /// Of servers and history.
     State {
-        /// Whether they have the property.
+        /// The condition that must hold.
         holds: OnState,
-        /// Whether that says anything of them.
+        /// The case in which the condition says anything.
         antecedent: OnState,
     },
     /// Of messages and servers.
     Network {
-        /// Whether they have the property.
+        /// The condition that must hold.
         holds: OnNetwork,
-        /// Whether that says anything of them.
+        /// The case in which the condition says anything.
         antecedent: OnNetwork,
     },
 }
@@ -166,9 +166,9 @@ pub struct TransitionProperty {
     pub name: &'static str,
     /// Its statement, with the source.
     pub source: &'static str,
-    /// Whether a step has the property.
+    /// The condition that must hold.
     pub holds: OnStep,
-    /// Whether that says anything of the step.
+    /// The case in which the condition says anything.
     pub antecedent: OnStep,
 }
 
@@ -205,11 +205,11 @@ pub struct Witness {
     pub story: &'static str,
     /// The smallest of the CI presets that reaches it.
     pub preset: &'static str,
-    /// When it has happened.
+    /// The condition under which it is reached.
     pub reached: Reached,
 }
 
-/// When a witness is reached.
+/// The condition under which a witness is reached.
 #[derive(Clone, Copy)]
 pub enum Reached {
     /// In a state.
@@ -260,7 +260,7 @@ pub fn step_properties() -> &'static [TransitionProperty] {
     &ALL
 }
 
-/// Those properties of transitions that say what one rule of the protocol says.
+/// Returns the properties of transitions that restate one rule of the protocol.
 pub fn rule_properties() -> impl Iterator<Item = &'static TransitionProperty> {
     rules::ALL.iter().flat_map(|rules| rules.iter())
 }

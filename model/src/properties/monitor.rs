@@ -191,7 +191,7 @@ impl Monitor {
         self.find(state_properties().iter())
     }
 
-    /// What depends on the messages sent alone.
+    /// Checks the properties that depend on the messages sent alone.
     fn network(&self) -> Result<(), Violation> {
         self.find(state_properties().iter().filter(|it| it.is_of_network()))
     }

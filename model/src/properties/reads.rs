@@ -70,7 +70,7 @@ fn queue(i: &Server) -> Queue {
     i.reads.as_deref().cloned().unwrap_or_default()
 }
 
-/// How many reads wait for a round of heartbeats.
+/// Returns the number of reads that wait for a round of heartbeats.
 fn waiting(i: &Server) -> usize {
     i.reads.as_ref().map_or(0, |reads| reads.unconfirmed.len())
 }

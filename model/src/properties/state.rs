@@ -387,7 +387,7 @@ fn message_terms_inv(cluster: &Cluster, state: &ClusterState) -> bool {
         })
 }
 
-/// What limits the term of a message: that of a server, and how far the message may be ahead of it.
+/// Returns the limit on the term of a message: a server, and how far the message may be ahead of that server's term.
 pub(crate) fn gauge(message: &Message) -> (Id, u32) {
     match message.body {
         Body::RequestPreVote { .. } => (message.from, 1),

@@ -298,7 +298,7 @@ fn persisted<'a>(it: &ServerStep<'a>) -> Option<(&'a Server, &'a Append)> {
     Some((it.i, it.persisted()?))
 }
 
-/// What storage acknowledges of entries.
+/// Returns the acknowledgement of entries by storage.
 fn acknowledged<'a>(it: &ServerStep<'a>) -> Option<(&'a Server, crate::server::Acknowledgement)> {
     let (i, append) = persisted(it)?;
     Some((i, append.acknowledges?))

@@ -42,12 +42,12 @@ pub struct Taken {
     /// For each index, from index one on, the entry that any server first committed there, and the term of that
     /// server.
     pub committed: Vec<(Entry, Term)>,
-    /// What each client that reads was promised when it first asked: its server, its context, and the highest index that any
-    /// leader had committed then.
+    /// The promise to each client that reads, when it first asked: its server, its context, and the highest index that
+    /// any leader had committed then.
     pub asked: Vec<(ServerId, u64, Index)>,
     /// The reads that were answered to clients of the server that moves.
     pub read_states: Vec<vocabulary::ReadState>,
-    /// What clocks have done before the step.
+    /// The events of clocks before the step.
     pub clocks: RunClocks,
 }
 
@@ -128,7 +128,7 @@ impl NamedProperty {
         }
     }
 
-    /// Whether it holds of a step; `None` if what was seen is no state of the specification.
+    /// Evaluates the property on a step; `None` if what was seen is no state of the specification.
     pub fn holds(self, settings: &Settings, taken: &Taken) -> Option<bool> {
         let mut cluster = Cluster::new(*settings, Bounds::UNLIMITED);
         cluster.bounds.timing = taken.clocks.timing;

@@ -52,9 +52,9 @@ impl<N: Notes> Turn<'_, N> {
         self.i.change_at(index)
     }
 
-    /// What a leader appends in place of what is proposed to it: a change of the configuration that it may not take
-    /// becomes an empty entry. That proposal is lost, and the client finds out when the entry is applied. For a change
-    /// that it takes the leader waits from now on.
+    /// Returns the payloads that a leader appends in place of those that are proposed to it: a change of the
+    /// configuration that it may not take becomes an empty entry. That proposal is lost, and the client finds out when
+    /// the entry is applied. For a change that it takes the leader waits from now on.
     pub(super) fn check_changes(&mut self, payloads: &Payloads) -> Payloads {
         let mut index = self.i.log.last_index();
         let mut checked = Payloads::new();
@@ -153,7 +153,7 @@ impl<N: Notes> Turn<'_, N> {
         self.recount_reads();
     }
 
-    /// Who does not vote cannot lead: a transfer to a server that was removed or demoted ends.
+    /// Ends a transfer of leadership to a server that was removed or demoted: a server that does not vote cannot lead.
     fn check_transferee(&mut self) {
         let voters = self.i.configuration.all_voters();
         if self.i.transferee.is_some_and(|to| !voters.contains(to)) {
@@ -185,7 +185,7 @@ impl<N: Notes> Turn<'_, N> {
         }
     }
 
-    /// Who is new need not wait for the next heartbeat or proposal.
+    /// Sends a new member what it lacks, so that it need not wait for the next heartbeat or proposal.
     fn send_what_is_missing(&mut self) {
         for j in self.others() {
             self.maybe_send_append(j, false);

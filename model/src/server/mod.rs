@@ -39,11 +39,11 @@ use storage::Unwritten;
 pub struct Server {
     /// Its name.
     pub(crate) id: Id,
-    /// What it is in its term.
+    /// Its role in its term.
     pub(crate) role: Role,
     /// The latest term it has seen (paper, figure 2: currentTerm).
     pub(crate) term: u32,
-    /// Whom it voted for in that term (paper, figure 2: votedFor).
+    /// The server that it voted for in that term (paper, figure 2: votedFor).
     pub(crate) vote: Option<Id>,
     /// The leader of that term, if it has heard of one.
     pub(crate) leader: Option<Id>,
@@ -70,7 +70,7 @@ pub struct Server {
     pub(crate) transferee: Option<Id>,
     /// At a leader with a limit: how many of its proposals it counts as uncommitted.
     pub(crate) uncommitted: u32,
-    /// What is durable and what is outstanding, if storage is asynchronous.
+    /// The durable state and the outstanding work, if storage is asynchronous.
     pub(crate) storage: Option<Arc<Storage>>,
     /// The reads that wait; `None` if there is nothing to say of reads.
     pub(crate) reads: Option<Arc<Queue>>,
@@ -81,7 +81,7 @@ pub struct Server {
 pub struct Step {
     /// The server afterwards.
     pub server: Server,
-    /// What the caller is told.
+    /// The outcome that the caller is told.
     pub outcome: Outcome,
     /// The messages to other servers, in the order sent.
     pub sent: Vec<Emitted>,
@@ -91,12 +91,12 @@ pub struct Step {
     pub rules: RuleSet,
 }
 
-/// What leaves a server because of an event.
+/// The output of a server on an event.
 #[derive(Debug, Default)]
 pub struct Outbox {
     /// The messages to other servers.
     pub(crate) messages: SmallVec<[Message; 6]>,
-    /// What becomes of reads of its clients.
+    /// The fate of reads of its clients.
     pub(crate) read_states: SmallVec<[ReadState; 2]>,
 }
 
@@ -129,7 +129,7 @@ pub(crate) enum Stimulus<'a> {
     Propose(Payload),
     ProposeConfChange(ConfChange),
     Deliver(&'a Message),
-    /// How many outstanding appends had become durable.
+    /// A crash; the number of outstanding appends that had become durable.
     Restart(usize),
     TransferLeadership(Id),
     ForgetLeader,
@@ -174,8 +174,8 @@ impl Server {
         }
     }
 
-    /// What an input does to this server. Every input has a result: what a server must ignore is
-    /// accepted and changes nothing, what it must refuse is refused and changes nothing.
+    /// Applies an input to this server. Every input has a result: an input that a server must ignore is accepted and
+    /// changes nothing, one that it must refuse is refused and changes nothing.
     ///
     /// Numbers that the specification cannot hold (see [`crate::OutOfRange`]) are refused as well: a
     /// message with one as if from an unknown peer, a call about an unknown peer likewise, a proposal of one as
@@ -309,15 +309,15 @@ impl Server {
         self.role == Role::Leader && member && self.transferee.is_none()
     }
 
-    /// Whether a leader may append so many more entries that carry something. If none is uncommitted, anything goes, and
-    /// what carries nothing counts for nothing.
+    /// Whether a leader may append `more` entries that carry something. If none is uncommitted, anything goes, and
+    /// entries that carry nothing do not count.
     pub(crate) fn has_room_for(&self, settings: &Settings, more: u32) -> bool {
         let limit = settings.max_uncommitted;
         let counts = limit > 0 && more > 0 && self.uncommitted > 0;
         !counts || self.uncommitted.saturating_add(more) <= limit
     }
 
-    /// What must hold of every server between events, whatever the others do.
+    /// Checks the invariants of a server between events, which hold whatever the others do.
     pub(crate) fn check(&self, settings: &Settings) -> Result<(), &'static str> {
         let claim = |holds: bool, broken| if holds { Ok(()) } else { Err(broken) };
         let leads = self.role == Role::Leader;
@@ -417,7 +417,7 @@ impl Server {
     }
 }
 
-/// What a server has yet to tell itself in the same event, once what it says is durable. It takes no
+/// A vote or acknowledgement that a server has yet to give itself in the same event, once it is durable. It takes no
 /// message, but it comes after everything else that the call itself does.
 #[derive(Clone, Copy, Debug)]
 enum Own {
@@ -430,17 +430,17 @@ enum Own {
 /// One event at one server.
 struct Turn<'a, N> {
     settings: &'a Settings,
-    /// What is applied. With atomic storage committed entries are applied before the event ends.
+    /// The index that is applied. With atomic storage committed entries are applied before the event ends.
     applied: u32,
-    /// What it has yet to hand over to asynchronous storage.
+    /// The writes that it has yet to hand over to asynchronous storage.
     unwritten: Unwritten,
     /// The server that moves.
     i: &'a mut Server,
-    /// What it sends to others.
+    /// The messages that it sends to others.
     outbox: &'a mut Outbox,
-    /// What it has yet to tell itself.
+    /// The vote or acknowledgement that it has yet to give itself.
     own: Option<Own>,
-    /// Who wants to know of the rules that are applied.
+    /// The listener for the rules that are applied.
     notes: &'a mut N,
 }
 
@@ -666,14 +666,13 @@ impl<N: Notes> Turn<'_, N> {
         *i = durable;
     }
 
-    /// What a client proposes.
+    /// Handles the proposal of a client.
     fn propose(&mut self, payload: Payload) -> Outcome {
         self.handle_proposal(&std::iter::once(payload).collect())
     }
 
-    /// What a client proposes is appended by a leader that takes proposals and has room for it. Others forward it to
-    /// the leader that they know, or drop it. A change of the configuration that nobody could apply is dropped
-    /// everywhere.
+    /// Appends a proposal, at a leader that takes proposals and has room for it. Others forward it to the leader that
+    /// they know, or drop it. A change of the configuration that nobody could apply is dropped everywhere.
     fn handle_proposal(&mut self, payloads: &Payloads) -> Outcome {
         let mut changes = payloads.iter().filter_map(Payload::as_conf_change);
         if !changes.all(|change| self.is_possible(change)) {
@@ -724,7 +723,7 @@ impl<N: Notes> Turn<'_, N> {
         Outcome::Accepted
     }
 
-    /// Whether a leader takes so many more uncommitted proposals.
+    /// Whether a leader has room for these payloads among the uncommitted proposals.
     fn has_room(&mut self, payloads: &Payloads) -> bool {
         let more = carry_something(payloads.iter());
         let room = self.i.has_room_for(self.settings, more);
@@ -741,8 +740,8 @@ impl<N: Notes> Turn<'_, N> {
         }
     }
 
-    /// What is applied up to `index` no longer counts. Entries of earlier terms were never counted, so that fewer
-    /// may be counted than there are.
+    /// Stops counting entries applied up to `index` as uncommitted. Entries of earlier terms were never counted, so
+    /// that fewer may be counted than there are.
     fn release_uncommitted(&mut self, index: u32) {
         if self.i.uncommitted > 0 {
             let committed = self.applied + 1..=index;
@@ -777,7 +776,8 @@ impl<N: Notes> Turn<'_, N> {
     }
 }
 
-/// How many entries carry something. What leaves a joint configuration does not, so that no limit holds it back.
+/// Returns the number of entries that carry something. The change that leaves a joint configuration does not, so that
+/// no limit holds it back.
 fn carry_something(payloads: impl Iterator<Item = Payload>) -> u32 {
     let empty = [
         Payload::EMPTY,

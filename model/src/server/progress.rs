@@ -1,10 +1,10 @@
-//! What a leader knows of one peer, and how that throttles what it sends.
+//! A leader's view of one peer, and how it throttles the sending.
 
 use crate::dialect::Departure;
 use crate::seq::Seq;
 use crate::settings::Settings;
 
-/// How a leader replicates to a peer.
+/// The mode in which a leader replicates to a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Flow {
     /// The matching index is unknown: one append with entries at a time.
@@ -15,7 +15,7 @@ pub enum Flow {
     Snapshot,
 }
 
-/// What a leader knows of one peer.
+/// A leader's view of one peer.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Progress {
     /// The highest index known to be replicated there.
@@ -105,8 +105,8 @@ impl Progress {
         self.commit_sent = index;
     }
 
-    /// What became of the snapshot: if it arrived, what follows it is sent next. Appends are held back until the
-    /// peer is heard from.
+    /// Takes the report on the snapshot: if it arrived, the entries that follow it are sent next. Appends are held back
+    /// until the peer is heard from.
     pub(crate) fn snapshot_reported(&mut self, ok: bool) {
         if self.flow == Flow::Snapshot {
             if !ok {
@@ -137,7 +137,7 @@ impl Progress {
         self.next = self.matched + 1;
     }
 
-    /// What was sent beyond `next` has probably not been taken.
+    /// Assumes that the commit index sent beyond `next` was not taken.
     fn regress_sent_commit(&mut self) {
         self.commit_sent = self.commit_sent.min(self.next - 1);
     }
@@ -211,7 +211,7 @@ impl Progress {
         true
     }
 
-    /// What an acknowledgement up to `index` covers is no longer on its way.
+    /// Frees the appends that an acknowledgement up to `index` covers.
     fn free_up_to(&mut self, index: u32) {
         self.inflight = self.inflight.iter().filter(|sent| *sent > index).collect();
     }

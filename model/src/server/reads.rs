@@ -26,7 +26,7 @@ use std::sync::Arc;
 pub(crate) struct Request {
     /// The server whose client reads.
     pub(crate) origin: Id,
-    /// What the client knows the answer by; at least one.
+    /// The context by which the client knows the answer; at least one.
     pub(crate) context: u8,
 }
 
@@ -37,16 +37,16 @@ pub(crate) struct Unconfirmed {
     pub(crate) request: Request,
     /// The answer: the commit index when it came.
     pub(crate) index: u32,
-    /// Who has answered its round or a later one, the leader among them.
+    /// The servers that have answered its round or a later one, the leader among them.
     pub(crate) acks: IdSet,
 }
 
-/// What becomes of a read of a client of this server: it is answered, or given up.
+/// The fate of a read of a client of this server: it is answered, or given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ReadState {
-    /// What the client knows it by.
+    /// The context by which the client knows it.
     pub(crate) context: u8,
-    /// What is current once everything up to this index is applied; `None` if the read was given up.
+    /// The index up to which everything must be applied for the answer to be current; `None` if the read was given up.
     pub(crate) index: Option<u32>,
 }
 
@@ -74,7 +74,7 @@ impl Queue {
         !postponed && self.unconfirmed.is_empty() && self.confirmed == 0 && !self.handed_over
     }
 
-    /// What must hold of every server `i` with this queue, whatever the others do.
+    /// Checks the invariants of a server `i` with this queue, which hold whatever the others do.
     pub(crate) fn check(&self, i: &Server, settings: &crate::Settings) -> Result<(), &'static str> {
         if i.role != Role::Leader && !self.is_of_follower(settings) {
             return Err("reads are taken up and confirmed by a leader");
@@ -184,8 +184,8 @@ impl<N: Notes> Turn<'_, N> {
         }
     }
 
-    /// Where etcd's raft answers at once because there is one voter, whether it has committed in its term or not, and
-    /// whether that voter is the leader or not.
+    /// Whether the leader answers at once, as etcd's raft does, because there is one voter: without a commit in its
+    /// term, and even if that voter is another server.
     fn answers_without_asking(&self) -> bool {
         let configuration = self.i.configuration;
         let one = configuration.voters.len() == 1 && configuration.outgoing.is_empty();
@@ -361,7 +361,7 @@ impl<N: Notes> Turn<'_, N> {
         }
     }
 
-    /// The oldest reads that wait for a round, so many of them, are confirmed.
+    /// Answers the `count` oldest reads that wait for a round, which are confirmed.
     fn answer_confirmed(&mut self, count: usize) {
         let by_context = self.settings.departs(Departure::ReadsByContext);
         let reads = self.reads_mut();

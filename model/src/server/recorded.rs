@@ -1,5 +1,5 @@
-//! What the validation of recorded runs needs: the rules at the grain at which a library calls them, and the points of an
-//! input at which a recorder writes a line.
+//! The interface for validating recorded runs: the rules at the grain at which a library calls them, and the points of
+//! an input at which a recorder writes a line.
 //!
 //! A recorded server takes inputs, hands over what is to be written when its application asks (etcd's raft: `Ready`), and
 //! hears itself when that is written (`Advance`, or the answer of the append thread). The inputs `Persist` and `Apply` do several
@@ -94,7 +94,7 @@ pub enum Stimulus {
     ForgetLeader,
     /// A peer could not be reached.
     ReportUnreachable(Id),
-    /// What became of a snapshot sent to a peer.
+    /// The report on a snapshot that was sent to a peer.
     ReportSnapshot(Id, bool),
     /// It hears what it told itself, now that this is durable.
     HearItself(Message),
@@ -107,7 +107,7 @@ pub enum Stimulus {
 }
 
 impl Server {
-    /// What an input does to this server, which must have asynchronous storage.
+    /// Applies an input to this server, which must have asynchronous storage.
     pub fn take(
         &mut self,
         settings: &Settings,
@@ -268,7 +268,7 @@ impl<N: Notes> Turn<'_, N> {
 }
 
 impl Image {
-    /// What a server starts from that has these entries, all written.
+    /// Returns the image from which a server starts that has these entries, all written.
     pub fn new(hard_state: HardState, log: Log) -> Image {
         Image { hard_state, log }
     }
@@ -312,7 +312,7 @@ impl Append {
         &self.responses
     }
 
-    /// What storage acknowledges once it is.
+    /// Returns the acknowledgement that storage gives once it is durable.
     pub fn acknowledgement(&self) -> Option<Acknowledgement> {
         self.acknowledges
     }

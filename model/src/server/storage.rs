@@ -21,10 +21,10 @@ use crate::settings::Settings;
 use lockstep_traces::Role;
 use std::sync::Arc;
 
-/// What a server with asynchronous storage has beside its state in memory.
+/// The state of a server with asynchronous storage beside its state in memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Storage {
-    /// What a crash leaves if it loses everything outstanding.
+    /// The image that a crash leaves if it loses everything outstanding.
     pub(crate) durable: Image,
     /// The index up to which the application has applied.
     pub(crate) applied: u32,
@@ -38,7 +38,7 @@ pub struct Storage {
     pub(crate) applies: Vec<u32>,
 }
 
-/// What is on stable storage.
+/// The contents of stable storage.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Image {
     /// Term, vote and commit index.
@@ -47,7 +47,7 @@ pub struct Image {
     pub(crate) log: Log,
 }
 
-/// What is durable beside the log.
+/// The durable state beside the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HardState {
     /// The term (paper, figure 2: currentTerm).
@@ -61,7 +61,7 @@ pub struct HardState {
 /// One write to storage, and what follows once it is durable.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Append {
-    /// What is new beside the log.
+    /// The new state beside the log.
     pub(crate) hard_state: Option<HardState>,
     /// A snapshot that replaces the log.
     pub(crate) snapshot: Option<(Position, Configuration)>,
@@ -71,11 +71,11 @@ pub struct Append {
     pub(crate) entries: Seq<Entry, 2>,
     /// The messages that wait, those to the server itself among them.
     pub(crate) responses: Vec<Message>,
-    /// What storage then acknowledges.
+    /// The acknowledgement that storage then gives.
     pub(crate) acknowledges: Option<Acknowledgement>,
 }
 
-/// What storage acknowledges.
+/// An acknowledgement by storage.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Acknowledgement {
     /// The term of the server when it handed the append over.
@@ -86,7 +86,7 @@ pub struct Acknowledgement {
     pub(crate) snapshot: u32,
 }
 
-/// What a turn at a server with asynchronous storage has yet to hand over.
+/// The writes that a turn at a server with asynchronous storage has yet to hand over.
 #[derive(Debug, Default)]
 pub(super) struct Unwritten {
     /// Term, vote and commit index as they were handed over last.
@@ -148,8 +148,8 @@ impl Storage {
         self.unstable_snapshot == last
     }
 
-    /// What a crash leaves if the oldest `kept` appends had become durable. (The unsafe departure keeps their entries
-    /// alone.)
+    /// Returns the image that a crash leaves if the oldest `kept` appends had become durable. (The unsafe departure
+    /// keeps their entries alone.)
     pub(crate) fn after_crash(&self, settings: &Settings, kept: usize) -> Image {
         let mut image = self.durable.clone();
         for append in self.appends.iter().take(kept) {
@@ -183,18 +183,18 @@ impl Server {
             .map_or(&self.log, |it| &it.durable.log)
     }
 
-    /// What a crash leaves beside the log.
+    /// Returns the state beside the log that a crash leaves.
     pub(crate) fn durable_hard_state(&self) -> HardState {
         let durable = self.storage.as_ref().map(|it| it.durable.hard_state);
         durable.unwrap_or(self.hard_state())
     }
 
-    /// How many appends are outstanding.
+    /// Returns the number of outstanding appends.
     pub(crate) fn outstanding_appends(&self) -> usize {
         self.storage.as_ref().map_or(0, |it| it.appends.len())
     }
 
-    /// How many applies are outstanding.
+    /// Returns the number of outstanding applies.
     pub(crate) fn outstanding_applies(&self) -> usize {
         self.storage.as_ref().map_or(0, |it| it.applies.len())
     }
@@ -352,7 +352,8 @@ impl<N: Notes> Turn<'_, N> {
         }
     }
 
-    /// What a server told itself may come terms later. Then it counts for nothing, as from any other server.
+    /// Handles a message of a server to itself, which may come terms later. Then it does not count, as from any other
+    /// server.
     pub(super) fn hear_itself(&mut self, m: &Message) {
         if m.term < self.i.term {
             self.note(Rule::StaleTermIgnored);

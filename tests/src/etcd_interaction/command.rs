@@ -93,14 +93,14 @@ pub(super) enum Command {
     },
 }
 
-/// Whose messages are to be delivered or dropped.
+/// A recipient whose messages are delivered or dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Recipient {
     pub(super) node: u64,
     pub(super) drop: bool,
 }
 
-/// What the nodes of one `add-nodes` have in common.
+/// The common settings of the nodes of one `add-nodes`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct NodeTemplate {
     pub(super) voters: Vec<NodeId>,

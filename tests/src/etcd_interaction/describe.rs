@@ -1,4 +1,4 @@
-//! How the scripts show entries, messages, states and snapshots.
+//! The form in which the scripts show entries, messages, states and snapshots.
 
 use std::fmt::Write;
 
@@ -88,7 +88,7 @@ pub(super) fn entries(entries: &[Entry]) -> String {
     entries.iter().map(|e| entry(e) + "\n").collect()
 }
 
-/// What a [`Ready`] holds, part by part.
+/// Describes a [`Ready`], part by part.
 pub(super) fn ready(ready: &Ready) -> String {
     let mut text = String::new();
     if let Some(state) = &ready.soft_state {

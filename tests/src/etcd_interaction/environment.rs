@@ -25,7 +25,7 @@ pub struct InteractionEnv {
     output: Rc<RefCell<Output>>,
 }
 
-/// Which messages of a recipient to take: all, or those of one kind.
+/// The kind of a recipient's messages to take; all if `None`.
 type KindFilter = Option<MessageKind>;
 
 impl Default for InteractionEnv {

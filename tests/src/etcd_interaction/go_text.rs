@@ -1,4 +1,4 @@
-//! How Go prints and reads the few plain values that occur in the scripts.
+//! Go's printing and reading of the few plain values that occur in the scripts.
 
 use std::fmt::Write;
 

@@ -1,8 +1,8 @@
-//! What a command prints: lines of the environment and log lines, under one log level.
+//! The output of a command: lines of the environment and log lines, under one log level.
 
 use crate::etcd_testdata::Version;
 
-/// How important a line is; a line is shown if its level is at least that of the output.
+/// The importance of a line; a line is shown if its level is at least that of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Level {
     Debug,
@@ -56,7 +56,7 @@ impl Level {
 pub(super) struct Output {
     text: String,
     pub(super) level: Level,
-    /// How it is worded.
+    /// The version whose wording it uses.
     pub(super) version: Version,
 }
 

@@ -2,7 +2,7 @@ use super::FORMAT_VERSION;
 use std::io;
 use thiserror::Error;
 
-/// What is wrong with a trace, and where.
+/// An error in a trace, with its place.
 #[derive(Debug, Error)]
 #[error("{source_name}{}: {}{problem}", at_line(*.line), place(.field))]
 pub struct TraceError {
@@ -12,7 +12,7 @@ pub struct TraceError {
     pub line: u64,
     /// The path of the field, such as `expect.view.log[0].term`; empty when it is about the line.
     pub field: String,
-    /// What is wrong there.
+    /// The problem there.
     #[source]
     pub problem: Problem,
 }
@@ -33,7 +33,7 @@ fn place(field: &str) -> String {
     }
 }
 
-/// What can be wrong with a trace.
+/// The problems that a trace can have.
 #[derive(Debug, Error)]
 pub enum Problem {
     /// The file cannot be opened or read.

@@ -8,18 +8,18 @@ use std::path::{Path, PathBuf};
 /// The extension of trace files, without the dot.
 pub const TRACE_EXTENSION: &str = "ndjson";
 
-/// How many entries of a folder an error names.
+/// The number of entries of a folder that an error names.
 const NAMED: usize = 20;
 
-/// How many entries a folder may have, with all below it. A link may lead to the whole machine.
+/// The maximum number of entries of a folder, with all below it. A link may lead to the whole machine.
 const MAX_ENTRIES: usize = 1_000_000;
 
-/// What a path stands for.
+/// The files that a path stands for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TraceFiles {
     /// The files to read, in order.
     pub traces: Vec<PathBuf>,
-    /// What else is there, in order.
+    /// The other entries, in order.
     pub passed_over: Vec<PassedOver>,
 }
 

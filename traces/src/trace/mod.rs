@@ -44,9 +44,9 @@ pub struct Header {
     pub name: String,
     /// A sentence that says why the trace exists.
     pub purpose: String,
-    /// How the servers are set up.
+    /// The configuration of the servers.
     pub config: Config,
-    /// How the trace was made, so that it can be made again.
+    /// The provenance of the trace, so that it can be made again.
     pub made: Provenance,
     /// For a counterexample: the name of the property that its last step violates. Replaying it evaluates that
     /// property on what the target does.
@@ -88,11 +88,11 @@ impl Header {
     }
 }
 
-/// How a trace was made.
+/// The provenance of a trace.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Provenance {
-    /// What made it: a command, or "by hand".
+    /// The generator: a command, or "by hand".
     pub generator: String,
     /// The preset of the specification that it is a path of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -103,7 +103,7 @@ pub struct Provenance {
     /// The seed of the random choices, where there were any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
-    /// What was supposed of clocks, which leases need: `elapsed` or `silent` (`lockstep check --help`). A reader that
+    /// The assumption about clocks, which leases need: `elapsed` or `silent` (`lockstep check --help`). A reader that
     /// knows neither word judges no read that was answered by lease.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timing: Option<String>,
@@ -112,18 +112,18 @@ pub struct Provenance {
 /// One event of a trace and what must be seen after it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Step {
-    /// What happens.
+    /// The event.
     pub event: Event,
-    /// What the server that moves must show; `None` exactly for an event of the network, at which no
-    /// server moves. No other server may change at any event.
+    /// The expected reaction of the server that moves; `None` exactly for an event of the network, at which no server
+    /// moves. No other server may change at any event.
     pub expected: Option<Expected>,
 }
 
-/// What a server must show after an input.
+/// The expected reaction of a server to an input.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Expected {
-    /// What the caller is told.
+    /// The outcome that the caller is told.
     pub outcome: Outcome,
     /// The server after the event.
     pub view: NodeView,
@@ -205,9 +205,9 @@ struct Line {
 pub(crate) struct StepLine<'a> {
     /// Its number, from 1 on.
     step: u64,
-    /// What happens.
+    /// The event.
     event: &'a Event,
-    /// What the server that moves must show. Absent exactly if no server moves.
+    /// The expected reaction of the server that moves. Absent exactly if no server moves.
     #[serde(skip_serializing_if = "Option::is_none")]
     expect: Option<&'a Expected>,
 }
@@ -216,7 +216,7 @@ pub(crate) struct StepLine<'a> {
 #[derive(Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct EndLine {
-    /// How long the trace is.
+    /// The length of the trace.
     end: End,
 }
 

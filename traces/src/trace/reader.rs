@@ -133,7 +133,7 @@ impl<R: BufRead> TraceReader<R> {
         self.lines.number
     }
 
-    /// How long the lines read so far are together, in bytes.
+    /// Returns the length of all lines read so far, in bytes.
     pub fn bytes(&self) -> u64 {
         self.lines.bytes
     }

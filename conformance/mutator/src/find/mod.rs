@@ -50,7 +50,7 @@ struct Finder<'a> {
     owner: Vec<String>,
     /// The functions that are being looked at; changes are made in functions only.
     function: Vec<String>,
-    /// What those return; nothing is known of closures.
+    /// The kinds of value that those functions return; unknown for closures.
     returns: Vec<Kind>,
     found: Vec<Mutant>,
     seen: BTreeSet<(Place, String)>,

@@ -1,4 +1,4 @@
-//! What a function or a branch ends with, and statements.
+//! Mutants of statements and of the last expression of a function or branch.
 
 use super::Finder;
 use crate::mutant::{Operator, Shape};

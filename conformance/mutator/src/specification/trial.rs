@@ -21,7 +21,7 @@ pub struct Sight {
     pub by: String,
     /// The steps of the shortest counterexample; zero for a witness.
     pub steps: usize,
-    /// Those steps, each in few words; only if every preset was asked for.
+    /// The steps of that counterexample, each in a few words; only if every preset was asked for.
     #[serde(default)]
     pub path: Vec<String>,
 }
@@ -342,7 +342,7 @@ struct Found {
     graphs: Graphs,
 }
 
-/// What a finding says.
+/// Reads a finding from its JSON form.
 fn found(text: &str) -> io::Result<Found> {
     let finding: Value = serde_json::from_str(text)?;
     let words = |it: &Value| {

@@ -1,4 +1,4 @@
-//! What is reported of the bugs that were tried.
+//! Reports on the bugs that were tried.
 
 use crate::report::{Job, Status, Table};
 use crate::seeded::catalogue::{Entry, entry_of};
@@ -8,7 +8,7 @@ use crate::seeded::report::{
 use crate::seeded::{Build, CONTROL, Expected, Finding, Rung, Side, search_for, seeded};
 use lockstep_model::Preset;
 
-/// Whether every entry of the catalogue is seeded, waits for something or is explained.
+/// Reports the entries of the catalogue that are neither seeded nor waiting for something nor explained.
 pub fn account(entries: &[Entry], build: &Build) -> Job {
     let seeded = seeded(build.bugs.iter().map(|bug| (bug.side, bug.id.as_str())));
     let gaps = unaccounted(entries, &seeded, &explanations());
@@ -85,8 +85,8 @@ pub fn job(
     Some(job)
 }
 
-/// Whether a bug that is not caught is a failure: against the list of what is expected, if there is one;
-/// else if it endangers more than liveness and nobody has explained it.
+/// Decides whether a bug that is not caught is a failure: against the list of what is expected, if there is one; else
+/// if it endangers more than liveness and nobody has explained it.
 fn judge(
     job: &mut Job,
     finding: &Finding,
@@ -197,8 +197,8 @@ fn table(findings: &[&Finding]) -> Table {
     }
 }
 
-/// Whether each bug in the specification is noticed by the property or witness that it names, in the
-/// preset that it names, by a search with and one without collapsed states.
+/// Reports, for each bug in the specification, whether the property or witness that it names notices it in the preset
+/// that it names, by a search with and one without collapsed states; `None` if no bug names one.
 pub fn searched(name: &str, findings: &[Finding]) -> Option<Job> {
     let mut job = Job::new("mutants", name, Status::Holds, String::new());
     let mut wrong = 0;
@@ -235,8 +235,8 @@ pub fn searched(name: &str, findings: &[Finding]) -> Option<Job> {
     (all > 0).then_some(job)
 }
 
-/// How many runs see each bug, whatever the others see. A bug that only one run sees hangs by a thread, and
-/// has a reason.
+/// Reports the number of runs that see each bug, whatever the others see. A bug that only one run sees hangs by a
+/// thread, and has a reason.
 pub fn independent(findings: &[Finding]) -> Job {
     let mut job = Job::new("mutants", "how many see each", Status::Holds, String::new());
     let mut rows = Vec::new();
@@ -284,7 +284,7 @@ pub fn independent(findings: &[Finding]) -> Job {
     job
 }
 
-/// Whether the comparison sees the bugs that are seeded into both sides, and the properties that do.
+/// Reports the bugs that are seeded into both sides: whether the comparison sees them, and the properties that do.
 pub fn both(on_both: &[Finding], findings: &[Finding]) -> Job {
     let mut job = Job::new("mutants", "on both sides", Status::Holds, String::new());
     let mut rows = Vec::new();

@@ -76,7 +76,7 @@ impl MutantsArgs {
         self.this.is_some()
     }
 
-    /// What is read, and what is written.
+    /// Returns the files that are read and those that are written.
     pub fn places(&self) -> Vec<Place> {
         let mut places = Vec::new();
         let mut add = |place: fn(&'static str, PathBuf) -> Place, by, path: &Option<PathBuf>| {
@@ -212,7 +212,7 @@ pub fn run(args: &MutantsArgs, progress: &Reporter) -> Result<Vec<Job>, CliError
     Ok(all)
 }
 
-/// Whether a name that was asked for is nobody's. It must not be left out in silence beside others.
+/// Refuses names that no seeded bug or rule has. They must not be left out in silence beside others.
 fn unknown(asked: &[String], known: &BTreeSet<String>) -> Result<(), CliError> {
     let unknown = asked.iter().filter(|id| !known.contains(*id));
     let unknown: Vec<_> = unknown.map(String::as_str).collect();

@@ -12,10 +12,10 @@ use crate::stop;
 use std::ops::ControlFlow;
 use std::process::Stdio;
 
-/// What became of bugs that were tried.
+/// The results of the bugs that were tried.
 #[derive(Debug, Default)]
 pub struct Tried {
-    /// What was found.
+    /// The findings.
     pub findings: Vec<Finding>,
     /// The bugs about which nothing was found out, each with the reason.
     pub failed: Vec<(String, String)>,
@@ -52,7 +52,7 @@ pub fn try_both(args: &MutantsArgs, build: &Build, progress: &Reporter) -> Tried
     })
 }
 
-/// How bugs that are switched on together are tried.
+/// Tries bugs that are switched on together, and returns what was found.
 type Try<'a> =
     &'a mut dyn FnMut(&[&Bug], &mut dyn FnMut() -> ControlFlow<()>) -> Result<Finding, CliError>;
 

@@ -214,7 +214,7 @@ mod system {
         false
     }
 
-    /// When a process began, in a unit of the system's; empty where that is not known.
+    /// Returns the start time of a process, in a unit of the system's; empty if it is not known.
     pub fn began(id: u32) -> String {
         let status = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
         // The name of the program, in parentheses, may hold anything.

@@ -7,19 +7,19 @@ pub const REPLY_BYTES: u64 = 16 << 20;
 /// Replies that wait to be looked at. A program that goes on writing has to wait.
 pub const REPLIES_WAITING: usize = 8;
 
-/// How many of the last lines on standard error go into an error.
+/// The number of last lines on standard error that go into an error.
 pub const STDERR_LINES: usize = 24;
 
-/// How much of a line on standard error is remembered, in bytes.
+/// The part of a line on standard error that is remembered, in bytes.
 pub const STDERR_LINE_BYTES: u64 = 1_000;
 
-/// How much of a malformed line goes into an error, in bytes.
+/// The part of a malformed line that goes into an error, in bytes.
 pub const EXCERPT_BYTES: usize = 80;
 
 /// The longest name, version or reason, in characters.
 pub const NAME_CHARS: usize = 200;
 
-/// How much of the message of a crash is kept, in characters.
+/// The part of a crash message that is kept, in characters.
 pub const MESSAGE_CHARS: usize = 8_000;
 
 /// The largest number of appends in flight to one peer.

@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How much of what a program says is kept, in bytes.
+/// The part of a program's output that is kept, in bytes.
 const KEPT_BYTES: u64 = 64 << 10;
 
 /// The pause between two looks at whether the program has ended or the work is to stop.
@@ -20,7 +20,7 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 /// The result of a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Output {
-    /// How it ended.
+    /// Its exit status.
     pub status: ExitStatus,
     /// The beginning of what it wrote to its standard error.
     pub stderr: String,

@@ -15,7 +15,7 @@ const INPUTS_PER_LINE: usize = 256;
 /// by one.
 const ENTRIES_PER_LINE: usize = 1 << 16;
 
-/// After so many breakdowns in one run, what is left of it is not run.
+/// The number of breakdowns in one run after which the rest of it is not run.
 const MAX_BREAKDOWNS: usize = 3;
 
 /// One call of [`Target::run`](crate::target::Target::run).

@@ -19,7 +19,7 @@ pub const PROTOCOL_VERSION: u32 = 1;
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(tag = "op", rename_all = "snake_case")]
 pub enum Request<'a> {
-    /// What are you, and what can you show?
+    /// Asks for the name of the program and the fields that it can show.
     Describe {
         /// The version that the harness speaks.
         protocol: u32,
@@ -69,7 +69,7 @@ pub struct Description {
     pub features: Vec<String>,
     /// The fields that it can show.
     pub fields: FieldSet,
-    /// Which of that it makes from other fields, and how.
+    /// The fields among them that it makes from other fields, each with the way.
     pub derived: BTreeMap<Field, String>,
     /// The rules of the specification that are different in it.
     pub dialect: Dialect,

@@ -24,7 +24,7 @@ pub(crate) trait Node {
     fn core(&self) -> &Core<MemoryStorage>;
     /// Its storage, to be written.
     fn storage_mut(&mut self) -> &mut MemoryStorage;
-    /// What has to be done for it, into a value that is used again.
+    /// Writes the pending work into a value that is used again.
     fn ready_into(&mut self, ready: &mut Ready) -> Result<(), lockstep_raft::Error>;
     /// That is done. Orders to the timer are those that the server does not follow itself.
     fn advance(&mut self) -> Result<TimerReset, lockstep_raft::Error>;
@@ -95,13 +95,13 @@ pub(crate) struct Application {
     soft_state: SoftState,
     /// Term, vote and commit index, as last told to store.
     hard_state: HardState,
-    /// Who was to lead, when it last looked.
+    /// The target of its leadership transfer, when it last looked.
     transferee: Option<NodeId>,
     /// The work of the storage threads, if that takes time.
     outstanding: Option<Outstanding>,
 }
 
-/// What left a server while everything that had to be done for it was done.
+/// The output of a server while all of its pending work was done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Settled {
     pub sent: Vec<Emitted>,
@@ -138,9 +138,9 @@ impl Application {
         self.outstanding.as_ref()
     }
 
-    /// What a crash leaves that keeps so many of the outstanding writes: the storage, and the index up to which the
-    /// application has applied. One that keeps its state in memory has its last snapshot. Of what it has applied a
-    /// server knows that it is committed.
+    /// Returns the state after a crash that keeps the oldest `kept` outstanding writes: the storage, and the index up
+    /// to which the application has applied. An application that keeps its state in memory has its last snapshot. A
+    /// server knows that the entries it has applied are committed.
     ///
     /// # Errors
     ///
@@ -551,8 +551,8 @@ fn check_entries(storage: &MemoryStorage, entries: &[Entry]) -> Result<(), Targe
     }
 }
 
-/// What a message vouches for is stored when it leaves: the term, a vote that is given, the entries that
-/// are acknowledged.
+/// Checks that storage holds all that a message vouches for when it leaves: the term, a vote that is given, the entries
+/// that are acknowledged.
 fn check_vouched(storage: &MemoryStorage, message: &Message) -> Result<(), TargetError> {
     let Message {
         from: _,

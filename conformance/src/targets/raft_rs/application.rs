@@ -35,7 +35,7 @@ pub struct Sent {
     pub leads: bool,
 }
 
-/// What left a server while everything that had to be done for it was done.
+/// The output of a server while all of its pending work was done.
 #[derive(Debug, Default)]
 pub struct Settled {
     pub sent: Vec<Sent>,

@@ -1,7 +1,6 @@
-//! Where raft-rs departs from etcd's raft by design, as far as it is a matter of form. Each departure has
-//! a name, a reason and a source, is counted when it makes a difference, and is listed in the report.
-//! Departures with consequences for the state are switches of the specification
-//! (`lockstep_model::Dialect`).
+//! Departures of raft-rs from etcd's raft by design, as far as they are a matter of form. Each departure has a name, a
+//! reason and a source, is counted when it makes a difference, and is listed in the report. Departures with
+//! consequences for the state are switches of the specification (`lockstep_model::Dialect`).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -42,7 +41,7 @@ impl Normalisation {
         }
     }
 
-    /// What raft-rs does, why that is no error, and where it says so.
+    /// Returns the behaviour of raft-rs, the reason that it is no error, and the place where raft-rs says so.
     pub const fn reason(self) -> &'static str {
         match self {
             Normalisation::CommitInVotes => {

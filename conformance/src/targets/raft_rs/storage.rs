@@ -57,7 +57,7 @@ impl SharedStorage {
     }
 }
 
-/// Where the entry of an index is in the list; the end of the list for an index that does not fit.
+/// Returns the position of an index's entry in the list; the end of the list for an index that does not fit.
 fn position(index: u64) -> usize {
     usize::try_from(index.saturating_sub(1)).unwrap_or(usize::MAX)
 }

@@ -10,7 +10,7 @@ use lockstep_model::{ConfChange, Id};
 use lockstep_traces::Role;
 use std::sync::Arc;
 
-/// How many things are changed in an input at once that another line has told otherwise.
+/// The number of changes at once in an input that another line has told otherwise.
 const MOST_CHANGES: usize = 3;
 
 /// The lines that tell of a plan before the one that is to be explained.
@@ -33,7 +33,7 @@ impl Told<'_> {
 type Planner<'a> = dyn Fn(&Vec<Stimulus>, Vec<Stimulus>, bool) -> Plan + 'a;
 
 impl World {
-    /// What a line begins that is no line of an input that is under way.
+    /// Lists the inputs that a line may begin, if it does not belong to an input under way.
     pub(super) fn begin(
         &self,
         line: &Arc<Line>,

@@ -4,7 +4,7 @@ use super::{ConfChangeError, check_invariants};
 use crate::tracker::{Configuration, Inflights, Progress, ProgressMap, ProgressTracker};
 use crate::types::{ConfChangeKind, ConfChangeSingle, Index, NodeId};
 
-/// What a change results in, to be put into the tracker together.
+/// The result of a change: configuration and progress, which must be put into the tracker together.
 pub type Changed = (Configuration, ProgressMap);
 
 /// Computes the configuration that follows from a change, without touching the present one.

@@ -1,4 +1,4 @@
-//! What holds for every configuration and the progress of its members.
+//! Invariants of every configuration and the progress of its members.
 
 use crate::tracker::{Configuration, ProgressMap};
 use crate::types::NodeId;

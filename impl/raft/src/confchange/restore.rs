@@ -47,8 +47,8 @@ fn singles(kind: ConfChangeKind, ids: &[NodeId]) -> impl Iterator<Item = ConfCha
         .map(move |&node| ConfChangeSingle::new(kind, node))
 }
 
-/// Whether what was restored is what was asked for. A stored configuration in which one id is both
-/// voter and learner leads somewhere else, silently, because the later change wins.
+/// Checks that the configuration that was restored is the one that was asked for. A stored configuration in which one
+/// id is both voter and learner leads somewhere else, silently, because the later change wins.
 fn describes(changer: &Changer, state: &ConfState) -> Result<(), ConfChangeError> {
     let config = changer.config();
     if config.auto_leave != state.auto_leave {

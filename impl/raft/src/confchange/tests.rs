@@ -1,4 +1,4 @@
-//! What a configuration that makes no sense is told.
+//! The errors for a configuration that makes no sense.
 
 use super::{Changer, ConfChangeError, InvariantViolation, check_invariants, restore};
 use crate::tracker::{Progress, ProgressTracker};
@@ -47,7 +47,7 @@ fn violation(tracker: &ProgressTracker) -> Option<InvariantViolation> {
     check_invariants(&tracker.config, &tracker.progress).err()
 }
 
-/// What is wrong once `damage` is done.
+/// Returns the violation after `damage` is done.
 fn damaged(
     mut tracker: ProgressTracker,
     damage: impl FnOnce(&mut ProgressTracker),

@@ -1,4 +1,4 @@
-//! What a candidate or pre-candidate does with messages of its term.
+//! The handling of messages of its term by a candidate or pre-candidate.
 
 use super::Core;
 use crate::error::{DropReason, Error, Refusal};

@@ -7,7 +7,7 @@ use crate::quorum::VoteResult;
 use crate::storage::Storage;
 use crate::types::{Body, Entry, EntryId, EntryKind, Message, NodeId, Role, Term};
 
-/// What kind of election a campaign is.
+/// The kind of election that a campaign runs.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Campaign {
     /// Asks whether an election could be won.
@@ -39,7 +39,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
         Ok(None)
     }
 
-    /// Whether this server may campaign, or what is in the way.
+    /// Checks that this server may campaign; the inner error is the obstacle.
     fn may_campaign(&self) -> Result<Result<(), CampaignObstacle>, Error> {
         Ok(if self.role == Role::Leader {
             Err(CampaignObstacle::AlreadyLeader)
@@ -138,8 +138,8 @@ impl<S: Storage, O: Observer> Core<S, O> {
         Ok(())
     }
 
-    /// Whether a vote request of a higher term is not even looked at, since a leader is alive as
-    /// far as this server knows (thesis §4.2.3).
+    /// Returns whether to ignore a vote request of a higher term, since a leader is alive as far as this server knows
+    /// (thesis §4.2.3).
     pub(super) fn ignores_vote_request(&mut self, message: &Message) -> Result<bool, Error> {
         let (candidate_last, ballot) = match message.body {
             Body::RequestVote { last, force: false } => (last, Ballot::Vote),

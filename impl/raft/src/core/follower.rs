@@ -1,4 +1,4 @@
-//! What a follower does with messages of its term.
+//! The handling of messages of its term by a follower.
 
 use bytes::Bytes;
 

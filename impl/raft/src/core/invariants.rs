@@ -1,4 +1,4 @@
-//! What holds after every call.
+//! Invariants that hold after every call.
 
 use super::Core;
 use crate::observer::Observer;

@@ -1,4 +1,4 @@
-//! What a leader does with messages of its term.
+//! The handling of messages of its term by a leader.
 
 use super::Core;
 use super::proposal::Misfits;
@@ -8,7 +8,7 @@ use crate::storage::Storage;
 use crate::tracker::ProgressState;
 use crate::types::{Body, EntryId, Index, Message, NodeId, Rejection, Role, Term};
 
-/// Whether a snapshot arrived, as the application sees it.
+/// The fate of a snapshot that was sent, as the application reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SnapshotStatus {
     /// The snapshot was delivered.

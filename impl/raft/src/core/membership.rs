@@ -40,7 +40,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
         result
     }
 
-    /// Whether this server is a learner follows from the configuration.
+    /// Reports the configuration to the observer, and updates whether this server is a learner.
     pub(super) fn note_configuration(&mut self) {
         self.watch.report(Event::ConfigurationSwitched {
             config: &self.tracker.config,

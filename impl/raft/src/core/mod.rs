@@ -64,10 +64,10 @@ pub use leader::SnapshotStatus;
 pub struct Core<S, O = NoObserver> {
     settings: Settings,
     term: Term,
-    /// Whom this server votes for in `term`.
+    /// The server that this one votes for in `term`.
     vote: Option<NodeId>,
     role: Role,
-    /// Who leads `term`, as far as known.
+    /// The leader of `term`, as far as known.
     /// Invariant: `Some(id)` at a leader, `None` at a (pre-)candidate.
     leader: Option<NodeId>,
     /// Whether less than one election timeout has passed since the leader was heard from.
@@ -108,10 +108,10 @@ pub struct Core<S, O = NoObserver> {
     forwarded_reads: VecDeque<Bytes>,
 
     timer_reset: TimerReset,
-    /// What the application was last told.
+    /// The soft state that the application was last told.
     told_soft_state: SoftState,
     told_hard_state: HardState,
-    /// What the last `Ready` promised to have done when it is advanced.
+    /// The work that the last `Ready` promises is done when it is advanced.
     pending: Option<Pending>,
     watch: Watch<O>,
 }
@@ -132,7 +132,7 @@ struct Settings {
     step_down_on_removal: bool,
 }
 
-/// What happens at a timer, see [`Core::on_timer`].
+/// An event of the timers, see [`Core::on_timer`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum TimerEvent {
@@ -148,7 +148,7 @@ pub enum TimerEvent {
     HeartbeatDue,
 }
 
-/// What the timers must do after an input to a [`Core`]. A [`Timer`](crate::Timer) does it.
+/// The timer changes that an input to a [`Core`] requires. A [`Timer`](crate::Timer) makes them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[must_use = "the timers of the server must do this"]
 pub struct TimerReset {
@@ -161,7 +161,7 @@ pub struct TimerReset {
 }
 
 impl TimerReset {
-    /// What the timers must do after two inputs.
+    /// Combines the changes that two inputs require.
     pub const fn and(self, other: TimerReset) -> TimerReset {
         TimerReset {
             election: self.election || other.election,

@@ -1,4 +1,4 @@
-//! What leaves the core: `Ready`, and what its completion means.
+//! The output of the core: `Ready`, and the consequences of its completion.
 
 use super::{Core, TimerReset};
 use crate::error::{CallError, Error};
@@ -9,7 +9,7 @@ use crate::types::{
     Body, EntryId, Index, Message, NodeId, StorageAppend, Term, entries_len, payloads_len,
 };
 
-/// What follows once a `Ready` is dealt with, without asynchronous storage writes.
+/// The consequences of advancing a `Ready`, without asynchronous storage writes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Pending {
     /// Messages of this server to itself that waited for persistence.
@@ -18,7 +18,7 @@ pub(super) struct Pending {
     applied: Option<Applied>,
 }
 
-/// What the storage will hold.
+/// The part of a `Ready` that storage will hold.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Persisted {
     /// The term in which the write was asked for.
@@ -27,7 +27,7 @@ struct Persisted {
     snapshot: Option<Index>,
 }
 
-/// What the application will have applied.
+/// The part of a `Ready` that the application will have applied.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Applied {
     index: Index,
@@ -156,9 +156,9 @@ impl<S: Storage, O: Observer> Core<S, O> {
         !self.settings.async_storage_writes
     }
 
-    /// What the storage will vouch for when it has written this. Not only if there are entries:
-    /// an earlier acknowledgement may have been ignored because the term changed, and the write
-    /// of the new term's hard state comes after those entries too.
+    /// Returns the position that storage will vouch for when it has written this. It exists without entries too: an
+    /// earlier acknowledgement may have been ignored because the term changed, and the write of the new term's hard
+    /// state comes after those entries too.
     fn persisted_by(&self, ready: &Ready) -> Result<Option<Persisted>, Error> {
         let has_entries = !self.log.unstable().entries().is_empty();
         let snapshot = ready

@@ -231,8 +231,8 @@ impl DecodedChange {
     }
 }
 
-/// What is wrong with an entry that should hold a change of membership. A change of nobody (the
-/// server is `None`, zero on the wire) is void and as good as any other: etcd's scripts have it.
+/// Checks an entry that should hold a change of membership, and returns its defect. A change of nobody (the server is
+/// `None`, zero on the wire) is void and as good as any other: etcd's scripts have it.
 pub(super) fn defect(entry: &Entry) -> Option<CallError> {
     if entry.kind == EntryKind::Normal {
         return None;

@@ -1,4 +1,4 @@
-//! What a leader sends: appends, snapshots and heartbeats (Raft §5.3, §7).
+//! Messages of a leader: appends, snapshots and heartbeats (Raft §5.3, §7).
 
 use bytes::Bytes;
 

@@ -1,4 +1,4 @@
-//! What can be seen of a server from outside.
+//! The state of a server as seen from outside.
 
 use super::Core;
 use crate::health::RefusedMessages;
@@ -20,7 +20,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
         self.term
     }
 
-    /// Whom it votes for in its term.
+    /// Returns the server that it votes for in its term.
     pub fn vote(&self) -> Option<NodeId> {
         self.vote
     }
@@ -30,7 +30,7 @@ impl<S: Storage, O: Observer> Core<S, O> {
         self.role
     }
 
-    /// Who leads its term, if known.
+    /// Returns the leader of its term, if known.
     pub fn leader(&self) -> Option<NodeId> {
         self.leader
     }
@@ -91,12 +91,12 @@ impl<S: Storage, O: Observer> Core<S, O> {
         self.log.storage_mut()
     }
 
-    /// Who watches this server.
+    /// Returns the observer of this server.
     pub fn observer(&self) -> &O {
         &self.watch.observer
     }
 
-    /// Who watches this server.
+    /// Returns the observer of this server.
     pub fn observer_mut(&mut self) -> &mut O {
         &mut self.watch.observer
     }

@@ -1,4 +1,4 @@
-//! Which messages are let in. What passes here can be handled without harm, whoever sent it.
+//! Validation of incoming messages. A message that passes can be handled without harm, whoever sent it.
 
 use super::Core;
 use super::proposal::defect;

@@ -214,7 +214,7 @@ impl<S: Storage> RaftLog<S> {
         self.slice(low, self.last_index()?.next(), max_bytes)
     }
 
-    /// Whether a log that ends with this entry is at least as up-to-date as this one (§5.4.1).
+    /// Returns whether a log that ends with this entry is at least as up-to-date as this one (§5.4.1).
     pub(crate) fn is_up_to_date(&self, theirs: EntryId) -> Result<bool, StorageError> {
         Ok(theirs >= self.last_id()?)
     }
@@ -272,7 +272,7 @@ impl<S: Storage> RaftLog<S> {
         Ok(Some(last_new))
     }
 
-    /// Where among the entries the first is that the log does not have.
+    /// Returns the position of the first of the entries that the log does not have.
     fn find_conflict<O: Observer>(
         &self,
         entries: &[Entry],
@@ -429,7 +429,7 @@ impl<S: Storage> RaftLog<S> {
             self.applying_bytes > 0 && self.applying_bytes >= self.max_applying_bytes;
     }
 
-    /// Whether a change of membership is committed and not applied yet.
+    /// Returns whether a change of membership is committed and not applied yet.
     pub(crate) fn has_unapplied_conf_change(&self) -> Result<bool, StorageError> {
         let mut low = self.applied.next();
         let high = self.committed.next();

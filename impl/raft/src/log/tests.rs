@@ -175,7 +175,7 @@ fn only_what_differs_is_written_again() {
     assert_eq!(log.term(Index(6)), Ok(Some(Term(3))));
 }
 
-/// What is overwritten in the middle of what is being written is written anew from there on.
+/// Entries that are overwritten while they are being written are written anew from there on.
 #[test]
 fn the_unstable_part_is_cut_in_its_middle() {
     let mut log = log();

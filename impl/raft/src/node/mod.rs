@@ -103,11 +103,11 @@ use task::{Command, Proposal, Task};
 
 /// The number of proposals that may be queued; the callers of further ones wait.
 pub const PROPOSAL_QUEUE: usize = 256;
-/// How many messages of other servers may be queued; the callers of further ones wait.
+/// The number of messages of other servers that may be queued; the callers of further ones wait.
 pub const MESSAGE_QUEUE: usize = 1024;
 /// The number of ticks that may be queued; further ones are missed.
 pub const TICK_QUEUE: usize = 128;
-/// How many other calls may be queued; the callers of further ones wait.
+/// The number of other calls that may be queued; the callers of further ones wait.
 const COMMAND_QUEUE: usize = 64;
 
 /// Why a call to a [`Node`] did not succeed.

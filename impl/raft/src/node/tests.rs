@@ -31,7 +31,7 @@ fn single() -> (Node, SharedStorage<MemoryStorage>) {
     (node, storage)
 }
 
-/// What the loop of one server hands to the test.
+/// A server that a test drives through the channels of its loop.
 struct Served {
     node: Node,
     applied: UnboundedReceiver<Bytes>,

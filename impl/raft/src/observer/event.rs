@@ -7,7 +7,7 @@ use crate::types::{
 };
 use thiserror::Error as ThisError;
 
-/// Which of the two kinds of election a vote belongs to.
+/// The kind of election that a vote belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Ballot {
     /// A vote that counts (Raft §5.2).
@@ -19,7 +19,7 @@ pub enum Ballot {
 /// A request for a vote as the server that is asked sees it. All values are from before its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct VoteRequest {
-    /// Which kind of vote is asked for.
+    /// The kind of vote that is asked for.
     pub ballot: Ballot,
     /// The server that asks.
     pub candidate: NodeId,
@@ -29,7 +29,7 @@ pub struct VoteRequest {
     pub last: EntryId,
     /// The own term.
     pub term: Term,
-    /// Whom the server has voted for in its term.
+    /// The server that this one has voted for in its term.
     pub vote: Option<NodeId>,
 }
 
@@ -187,7 +187,7 @@ pub enum Event<'a> {
     },
     /// A vote was asked for; raised for each voter but the server itself, by ascending id.
     VoteRequested {
-        /// Which kind of vote.
+        /// The kind of vote.
         ballot: Ballot,
         /// The server that was asked.
         to: NodeId,
@@ -198,7 +198,7 @@ pub enum Event<'a> {
     },
     /// A vote was received; the server's own vote is one of them.
     VoteReceived {
-        /// Which kind of vote.
+        /// The kind of vote.
         ballot: Ballot,
         /// The server that voted.
         from: NodeId,
@@ -209,11 +209,11 @@ pub enum Event<'a> {
     },
     /// The votes after the one just received.
     VotesCounted {
-        /// Which kind of votes.
+        /// The kind of votes.
         ballot: Ballot,
-        /// How many for this server.
+        /// The number of votes for this server.
         granted: usize,
-        /// How many against it.
+        /// The number of votes against it.
         rejected: usize,
     },
     /// A request for a vote was not even answered, since a leader is known to be alive (§4.2.3 of
@@ -227,7 +227,7 @@ pub enum Event<'a> {
     QuorumLost,
     /// A follower forgets its leader, as it was told to.
     LeaderForgotten {
-        /// Whom it forgets.
+        /// The leader that it forgets.
         leader: NodeId,
         /// The term.
         term: Term,
@@ -311,7 +311,7 @@ pub enum Event<'a> {
     // ----- The log of a follower -----
     /// An append conflicts with the own log at an index that is there already.
     ConflictFound {
-        /// Where.
+        /// The index of the first conflict.
         index: Index,
         /// The own term there, zero if it was compacted.
         existing: Term,

@@ -42,7 +42,7 @@ impl JointConfig {
         incoming.min(self.outgoing.committed_index(acked))
     }
 
-    /// How the votes add up: won if both halves won, lost as soon as one lost.
+    /// Counts the votes: won if both halves won, lost as soon as one lost.
     pub fn vote_result(&self, mut vote: impl FnMut(NodeId) -> Option<bool>) -> VoteResult {
         let incoming = self.incoming.vote_result(&mut vote);
         let outgoing = self.outgoing.vote_result(vote);

@@ -72,7 +72,7 @@ impl MajorityConfig {
         indexes[position]
     }
 
-    /// How the votes add up; `vote` is `None` for a voter that has not answered.
+    /// Counts the votes; `vote` is `None` for a voter that has not answered.
     pub fn vote_result(&self, mut vote: impl FnMut(NodeId) -> Option<bool>) -> VoteResult {
         if self.is_empty() {
             return VoteResult::Won;

@@ -205,7 +205,7 @@ impl MemoryStorage {
         self.compacted.index + self.entries.len() as u64
     }
 
-    /// Where the entry at `index`, which is not compacted, is held or would be.
+    /// Returns the position at which the entry at `index`, which is not compacted, is held or would be.
     fn position(&self, index: Index) -> usize {
         // What is held fits into memory, and everybody asks for at most one position behind it.
         (index - self.compacted.index.next()) as usize

@@ -1,5 +1,5 @@
-//! Where the log and the state of a server are read from: what Raft keeps on stable storage (Raft
-//! §5 and figure 2) and its snapshots (Raft §7), cut as etcd's `Storage` is.
+//! Read access to a server's log and state: what Raft keeps on stable storage (Raft §5 and figure 2) and its snapshots
+//! (Raft §7), cut as etcd's `Storage` is.
 
 mod memory;
 
@@ -8,8 +8,7 @@ pub use memory::MemoryStorage;
 use crate::error::StorageError;
 use crate::types::{ConfState, Entry, HardState, Index, Snapshot, Term};
 
-/// What Raft reads of a server's durable state (the methods and their errors are those of etcd's
-/// `Storage`).
+/// Read access to a server's durable state (the methods and their errors are those of etcd's `Storage`).
 ///
 /// Raft only reads. The application writes, as each [`Ready`](crate::Ready) (or each message to the
 /// append thread) tells it, through whatever access its storage has; see

@@ -17,8 +17,8 @@ pub struct Configuration {
     ///
     /// Invariant: disjoint from the voters of both halves.
     pub learners: IdSet,
-    /// Who becomes a learner when the transition ends: voters that are being demoted. They still
-    /// vote in the outgoing half, and nobody is voter and learner at once.
+    /// The voters that become learners when the transition ends. They still vote in the outgoing half, and nobody is
+    /// voter and learner at once.
     ///
     /// Invariant: a subset of the outgoing voters.
     pub learners_next: IdSet,

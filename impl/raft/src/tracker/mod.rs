@@ -1,4 +1,4 @@
-//! What a leader knows of the other servers, and what everybody knows of the membership.
+//! A leader's view of the other servers, and the membership that every server knows.
 //!
 //! [`Progress`] is the leader's view of one follower's log and the flow control towards it,
 //! [`Inflights`] the window of unacknowledged appends within it, and [`Configuration`] the

@@ -5,10 +5,10 @@ use std::fmt;
 use super::Inflights;
 use crate::types::Index;
 
-/// How the leader sends to a follower.
+/// The mode in which the leader sends to a follower.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ProgressState {
-    /// Where the follower's log agrees is not known: one append at a time finds out.
+    /// The last agreeing index is not known: one append at a time finds it.
     #[default]
     Probe,
     /// The logs agree up to the last acknowledgement: appends are sent optimistically.
@@ -93,7 +93,7 @@ impl Progress {
         self.sent_commit
     }
 
-    /// How the leader sends to the follower.
+    /// Returns the mode in which the leader sends to the follower.
     pub fn state(&self) -> ProgressState {
         self.state
     }

@@ -48,7 +48,7 @@ pub struct ConfChange {
     pub context: Bytes,
 }
 
-/// How a [`ConfChangeV2`] is carried out.
+/// The way in which a [`ConfChangeV2`] is carried out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Transition {
     /// In one step if it touches at most one voter, else jointly and left automatically.
@@ -91,8 +91,8 @@ pub struct ConfChangeV2 {
 }
 
 impl ConfChangeV2 {
-    /// Whether this change must go through a joint configuration, and if so whether that is left
-    /// automatically.
+    /// Returns whether this change leaves the joint configuration automatically; `None` if it needs no joint
+    /// configuration.
     pub fn enter_joint(&self) -> Option<bool> {
         match self.transition {
             Transition::Auto if self.changes.len() <= 1 => None,

@@ -105,7 +105,7 @@ pub(crate) fn payloads_len(entries: &[Entry]) -> u64 {
     entries.iter().map(Entry::payload_len).sum()
 }
 
-/// How many of the leading entries fit into `max_bytes` of encoded size; at least one, if any.
+/// Counts the leading entries that fit into `max_bytes` of encoded size; at least one, if any.
 pub fn limit_count<'a>(entries: impl IntoIterator<Item = &'a Entry>, max_bytes: u64) -> usize {
     let mut bytes = 0u64;
     let mut count = 0;
@@ -119,7 +119,7 @@ pub fn limit_count<'a>(entries: impl IntoIterator<Item = &'a Entry>, max_bytes: 
     count
 }
 
-/// What a snapshot replaces and under which configuration it was taken.
+/// The log position that a snapshot replaces, and the configuration under which it was taken.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct SnapshotMetadata {
     /// The membership as of [`index`](SnapshotMetadata::index).

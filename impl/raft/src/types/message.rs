@@ -28,8 +28,8 @@ pub struct Rejection {
     pub hint_term: Term,
 }
 
-/// What a message says, with only the fields that its kind has. What is large and rare is boxed, so
-/// that the frequent messages are cheap to move.
+/// The body of a message, with only the fields that its kind has. Large and rare bodies are boxed, so that the frequent
+/// messages are cheap to move.
 ///
 /// | variant | `raftpb` type | `raftpb` fields |
 /// |---|---|---|

@@ -3,13 +3,13 @@
 use super::{Index, NodeId, Term};
 use bytes::Bytes;
 
-/// What must be durable besides the log (Raft, figure 2: `currentTerm` and `votedFor`), and the
-/// commit index, which is kept as a convenience.
+/// The durable state besides the log (Raft, figure 2: `currentTerm` and `votedFor`), and the commit index, which is
+/// kept as a convenience.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct HardState {
     /// The latest term the server has seen.
     pub term: Term,
-    /// Whom it voted for in that term.
+    /// The server that it voted for in that term.
     pub vote: Option<NodeId>,
     /// The highest log position known to be committed.
     pub commit: Index,

@@ -41,7 +41,7 @@ pub struct ConfState {
     /// Outgoing voters that become learners.
     #[prost(uint64, repeated, packed = "false", tag = "4")]
     pub learners_next: Vec<u64>,
-    /// Whether the transition ends by itself.
+    /// True if the transition ends by itself.
     #[prost(bool, optional, tag = "5")]
     pub auto_leave: Option<bool>,
 }
@@ -101,7 +101,7 @@ pub struct Message {
     /// A snapshot.
     #[prost(message, optional, tag = "9")]
     pub snapshot: Option<Snapshot>,
-    /// Whether the answer is no.
+    /// True if the answer is no.
     #[prost(bool, optional, tag = "10")]
     pub reject: Option<bool>,
     /// The highest position at which the logs may agree.
@@ -110,7 +110,7 @@ pub struct Message {
     /// The context of a round of reads, or the reason of a campaign.
     #[prost(bytes = "bytes", optional, tag = "12")]
     pub context: Option<Bytes>,
-    /// Whom the sender voted for; only to the thread that appends.
+    /// The server that the sender voted for; only to the thread that appends.
     #[prost(uint64, optional, tag = "13")]
     pub vote: Option<u64>,
     /// The messages to deliver afterwards; only to storage threads.

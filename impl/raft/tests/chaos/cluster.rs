@@ -21,7 +21,7 @@ use crate::tally::Tally;
 pub const FIRST_MEMBERS: u64 = 5;
 /// The number of servers that may ever be members.
 const SERVERS: u64 = 7;
-/// What happens before everything heals: phases of so many actions, each with its own weather.
+/// The number of phases before everything heals, each with its own weather.
 const PHASES: usize = 12;
 const ACTIONS_PER_PHASE: usize = 250;
 /// More messages than that on their way, and the oldest are lost.
@@ -187,7 +187,7 @@ impl Cluster {
         self.tally.of("seeds that took a majority away") > 0
     }
 
-    /// How bad the next phase is. Without calm ones hardly anything would ever be committed.
+    /// Chooses how bad the next phase is. Without calm ones hardly anything would ever be committed.
     fn change_weather(&mut self) {
         let calm = self.rng.random_bool(0.4);
         let worst = if calm { 0.01 } else { 0.25 };

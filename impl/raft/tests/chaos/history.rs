@@ -1,4 +1,4 @@
-//! What a run has shown so far, and the properties that every further observation must keep.
+//! The observations of a run so far, and the properties that every further one must keep.
 //!
 //! The properties are those of figure 3 of the Raft paper, and what applications rely on besides:
 //! one vote a term, commits that are durable on a quorum, one membership for one index, and reads
@@ -81,7 +81,7 @@ impl History {
         self.leaders.len()
     }
 
-    /// How many memberships there were.
+    /// Returns the number of memberships so far.
     pub fn configurations(&self) -> usize {
         self.configurations.len()
     }
@@ -231,8 +231,7 @@ impl History {
         Ok(())
     }
 
-    /// What a server commits is what others commit, and if it is the first to do so, it is durable
-    /// on a quorum.
+    /// Checks that a server commits the same as others, and that the first commit of an entry is durable on a quorum.
     fn commits(
         &mut self,
         server: &Observed,

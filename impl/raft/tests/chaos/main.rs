@@ -18,7 +18,7 @@ use cluster::Cluster;
 use server::Mistakes;
 use tally::Tally;
 
-/// What goes wrong in the run of a seed.
+/// Runs a seed, and returns its tally or the failure.
 fn failure(seed: u64, mistakes: Mistakes) -> Result<Tally, String> {
     let run = catch_unwind(AssertUnwindSafe(|| Cluster::new(seed, mistakes).run()));
     match run {

@@ -1,4 +1,4 @@
-//! How a healed group finds back to agreement.
+//! The recovery of a healed group.
 
 use std::collections::BTreeSet;
 

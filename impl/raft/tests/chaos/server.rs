@@ -89,9 +89,9 @@ pub struct Effects<'a> {
     pub crash_chance: f64,
     /// The messages that leave the server.
     pub sent: &'a mut Vec<Message>,
-    /// What is to be checked.
+    /// The history that checks each observation.
     pub history: &'a mut History,
-    /// What is to be counted.
+    /// The tally of events.
     pub tally: &'a mut Tally,
 }
 
@@ -215,7 +215,7 @@ impl Server {
         }
     }
 
-    /// How much work waits for the storage threads.
+    /// Returns the amount of work that waits for the storage threads.
     pub fn waiting_work(&self) -> usize {
         self.running.as_ref().map_or(0, |running| {
             running.append_work.len() + running.apply_work.len()

@@ -1,11 +1,11 @@
-//! What happened in runs, counted by name, to see that they are worth something.
+//! Counts of events in runs, by name, to see that the runs are worth something.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use lockstep_raft::{Config, ReadOnly};
 
-/// How often what happened.
+/// The number of occurrences of each event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally(BTreeMap<String, u64>);
 
@@ -15,7 +15,7 @@ impl Tally {
         self.add(what, 1);
     }
 
-    /// Counts something so many times.
+    /// Counts an event `times` times.
     pub fn add(&mut self, what: &str, times: u64) {
         if times > 0 {
             *self.0.entry(what.to_owned()).or_default() += times;
@@ -34,7 +34,7 @@ impl Tally {
         }
     }
 
-    /// What of these happened less often than it must.
+    /// Lists the events that happened less often than they must.
     pub fn lacks(&self, least: &[(&str, u64)]) -> Vec<String> {
         let lacking = least.iter().filter(|(what, least)| self.of(what) < *least);
         lacking

@@ -129,7 +129,7 @@ fn leader(number: u64, term: u64, log: &[u64]) -> Observed {
     core
 }
 
-/// What is found when these servers show themselves one after the other.
+/// Returns the violation when these servers are observed one after the other.
 fn seen(history: &mut History, servers: &[Observed]) -> Checked {
     servers
         .iter()

@@ -1,5 +1,5 @@
-//! Whatever arrives, in whatever order, while the membership changes, logs are compacted and servers
-//! restart: nothing panics, what is refused changes nothing, and each server keeps its own promises.
+//! Properties under arbitrary input, in any order, while the membership changes, logs are compacted and servers
+//! restart: nothing panics, a refused input changes nothing, and each server keeps its own promises.
 //!
 //! Three servers get messages that a cluster could send and messages that none would, mixed with
 //! proposals, timers, restarts and half-done work. That they agree with each other cannot be asked
@@ -420,7 +420,7 @@ impl Cluster {
 }
 
 impl Server {
-    /// What a server promises by itself.
+    /// Checks the promises that a server makes by itself.
     fn check(&mut self) {
         let (before, now) = (self.hard_state, self.core.hard_state());
         assert!(now.term >= before.term && now.commit >= before.commit);
@@ -435,7 +435,7 @@ impl Server {
         self.check_committed();
     }
 
-    /// What is committed stays what it is.
+    /// Checks that committed entries stay as they are.
     fn check_committed(&mut self) {
         let log = self.core.log();
         let first = log.first_index().expect("storage does not fail");
@@ -487,7 +487,7 @@ impl Server {
     }
 }
 
-/// How often what was seen, so that a run in which nothing happens does not pass.
+/// Counts of what was seen, so that a run in which nothing happens does not pass.
 #[derive(Default, Debug)]
 struct Seen {
     refused: u32,

@@ -45,7 +45,7 @@ fn committed_by_definition(config: &MajorityConfig, acked: &Acked) -> Index {
         .expect("there is a majority")
 }
 
-/// Whether the votes can still be completed to a win, and whether they already are one.
+/// Counts votes by the definition: a majority that can still be completed, and one that is complete already.
 fn vote_by_definition(halves: &[&MajorityConfig], votes: &Votes) -> VoteResult {
     let wins = |missing_vote: bool| {
         halves.iter().filter(|half| !half.is_empty()).all(|half| {

@@ -12,7 +12,7 @@ use proptest::sample::Index as Pick;
 
 use crate::recorded::cases;
 
-/// Whatever the bytes are, reading them as anything ends in a value or an error.
+/// Reads the bytes as every type; each must end in a value or an error.
 fn read_as_everything(bytes: &Bytes) {
     let _ = wire::decode::<Message>(bytes.clone());
     let _ = wire::decode::<Entry>(bytes.clone());

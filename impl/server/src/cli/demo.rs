@@ -124,7 +124,7 @@ async fn one_exits(servers: &[Served]) {
     .await;
 }
 
-/// How to talk to the servers.
+/// Explains how to talk to the servers.
 fn explanation(endpoints: &[String], data: &Path) -> String {
     let (all, first) = (
         endpoints.join(","),

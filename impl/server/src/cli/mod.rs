@@ -22,10 +22,10 @@ use streams::{colours, print, say};
 struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// What is logged: debug, info, warn, error, or a filter such as `info,lockstep_net=debug`
+    /// Log filter: debug, info, warn, error, or a filter such as `info,lockstep_net=debug`
     #[arg(long, global = true, env = "ETCD_LOG_LEVEL", default_value = "info")]
     log_level: String,
-    /// How it is logged, to standard error
+    /// Format of the log on standard error
     #[arg(
         long,
         global = true,

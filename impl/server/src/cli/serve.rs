@@ -30,7 +30,7 @@ pub struct Serve {
     /// First members, as NAME=URL pairs [default: this one alone]
     #[arg(long, env = "ETCD_INITIAL_CLUSTER")]
     initial_cluster: Option<String>,
-    /// Whether the members start a new cluster, or this one joins an existing one
+    /// State of the cluster: the members start a new one, or this one joins an existing one
     #[arg(long, env = "ETCD_INITIAL_CLUSTER_STATE", default_value = "new")]
     initial_cluster_state: State,
     /// A word that sets clusters with the same addresses apart

@@ -33,7 +33,7 @@ impl fmt::Display for Identity {
 /// The content of a log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogState {
-    /// Whose log this is; `None` if it is new.
+    /// The owner of this log; `None` if it is new.
     pub identity: Option<Identity>,
     /// The last hard state.
     pub hard_state: HardState,

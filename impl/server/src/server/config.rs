@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Whether a server starts a cluster or joins one.
+/// The choice between starting a cluster and joining one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ClusterState {
     /// All servers of the list start a new cluster together.
@@ -22,7 +22,7 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The name and the peer addresses of every first member, this one included.
     pub initial_cluster: Vec<(String, Vec<String>)>,
-    /// Whether the cluster is new. Only looked at if the folder is empty.
+    /// The choice between starting a cluster and joining one. It is read only if the folder is empty.
     pub initial_cluster_state: ClusterState,
     /// A word that sets clusters with the same addresses apart.
     pub initial_cluster_token: String,

@@ -102,7 +102,7 @@ fn is_quorum(started: usize, members: usize) -> bool {
     started > members / 2
 }
 
-/// Whether enough members have started to add a voter.
+/// Checks that enough members have started to add a voter.
 pub(super) fn check_add_voter(members: &[Member]) -> Result<(), Error> {
     let (voters, started) = voters(members);
     // A single member may always be joined by a second one: it may be that its data is to be saved.
@@ -113,7 +113,7 @@ pub(super) fn check_add_voter(members: &[Member]) -> Result<(), Error> {
     }
 }
 
-/// Whether enough members have started without the one to remove.
+/// Checks that enough members have started without the one to remove.
 pub(super) fn check_remove_voter(members: &[Member], id: u64) -> Result<(), Error> {
     let others: Vec<Member> = members
         .iter()
@@ -128,7 +128,7 @@ pub(super) fn check_remove_voter(members: &[Member], id: u64) -> Result<(), Erro
     }
 }
 
-/// Whether enough members have started with the learner, which counts as started.
+/// Checks that enough members have started with the learner, which counts as started.
 pub(super) fn check_promote(members: &[Member]) -> Result<(), Error> {
     let (voters, started) = voters(members);
     if is_quorum(started + 1, voters + 1) {
@@ -138,7 +138,7 @@ pub(super) fn check_promote(members: &[Member]) -> Result<(), Error> {
     }
 }
 
-/// Whether there is room for one more learner.
+/// Checks that there is room for one more learner.
 pub(super) fn check_learners(members: &[Member], max: usize) -> Result<(), Error> {
     let learners = members.iter().filter(|member| member.is_learner).count();
     if learners < max {
@@ -148,7 +148,7 @@ pub(super) fn check_learners(members: &[Member], max: usize) -> Result<(), Error
     }
 }
 
-/// Whether all of these are addresses of peers.
+/// Checks that all of these are addresses of peers.
 pub(super) fn check_urls(urls: &[String]) -> Result<(), Error> {
     let sound = |url: &String| {
         let host = url

@@ -73,7 +73,7 @@ pub(super) struct RaftLoop {
     /// The last log entry when the log was last compacted, and when the store was last synced.
     compacted_at: u64,
     synced: (u64, Instant),
-    /// When to stop, after this server was removed.
+    /// The time to stop, after this server was removed.
     leave_at: Option<Instant>,
 }
 

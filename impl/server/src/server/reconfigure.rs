@@ -220,7 +220,7 @@ impl Server {
         }
     }
 
-    /// Whether a quorum is connected once a member is gone. One that is not connected is no loss.
+    /// Checks that a quorum is connected once a member is gone. A member that is not connected is no loss.
     fn check_quorum_without(&self, members: &[Member], id: u64) -> Result<(), Error> {
         if !self.is_connected(id, Duration::ZERO) {
             return Ok(());

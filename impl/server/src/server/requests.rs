@@ -416,7 +416,7 @@ impl Server {
             .unwrap_or_else(|error| format!("# {error}\n"))
     }
 
-    /// Whether requests are served: `Err` says why not.
+    /// Checks that requests are served; the error says why not.
     pub(crate) async fn health(&self) -> Result<(), String> {
         let alarms = self
             .read(|snapshot| snapshot.alarms())

@@ -352,7 +352,7 @@ impl<'t> Batch<'t> {
         Ok(())
     }
 
-    /// Whether a member was removed.
+    /// Returns whether a member was removed.
     ///
     /// # Errors
     /// A failure of the database.

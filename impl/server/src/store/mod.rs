@@ -44,7 +44,7 @@ use tables::{ALARMS, INDEX, LATEST, MEMBERS, META, REMOVED, REVISIONS};
 
 /// The memory for pages of the database.
 const CACHE_BYTES: usize = 256 << 20;
-/// How often a defragmentation tries again while reads are going on.
+/// The number of attempts at a defragmentation while reads are going on.
 const DEFRAGMENT_TRIES: u32 = 50;
 
 /// A store in a file.

@@ -18,7 +18,7 @@ pub(super) struct Oracle {
     compacted: usize,
 }
 
-/// What an operation of a transaction returns, without headers.
+/// The result of an operation of a transaction, without headers.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Outcome {
     Range {

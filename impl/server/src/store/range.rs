@@ -20,7 +20,7 @@ fn limit(request: &RangeRequest) -> usize {
     }
 }
 
-/// How many keys must be read: those that are filtered or sorted are needed all.
+/// Returns the number of keys that must be read: all if they are filtered or sorted.
 pub(crate) fn scan_limit(request: &RangeRequest) -> usize {
     let filtered = [
         request.min_mod_revision,

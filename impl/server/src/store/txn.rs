@@ -101,8 +101,7 @@ pub(super) fn check_put(view: &impl Reads, put: &PutRequest) -> Result<()> {
     Ok(())
 }
 
-/// Whether a comparison holds for each key of its range, or for a key that was never written if
-/// there is none.
+/// Returns whether a comparison holds for each key of its range, or for a key that was never written if there is none.
 fn holds(view: &impl Reads, compare: &Compare) -> Result<bool> {
     let span = Span::new(&compare.key, &compare.range_end);
     let page = view.scan(&span, view.revision(), usize::MAX)?;

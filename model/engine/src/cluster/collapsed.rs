@@ -323,7 +323,7 @@ impl Collapsed {
         self.ids.len() - self.servers - OTHERS
     }
 
-    /// So much is asleep in it.
+    /// Sets its sleep set.
     #[inline]
     pub(super) fn set_asleep(&mut self, asleep: SleepSet) {
         self.ids[self.servers + OTHERS - 1] = asleep.bits();
@@ -366,13 +366,13 @@ impl Block {
         self.ends.push(self.ids.len() as u32);
     }
 
-    /// State number `number`, of so many servers.
+    /// Returns state number `number`, of `servers` servers.
     #[inline]
     pub fn view(&self, number: u32, servers: usize) -> View<'_> {
         View::new(&self.ids[self.range(number)], servers)
     }
 
-    /// Where the messages of state number `number`, of so many servers, are among all ids.
+    /// Returns the range of the messages of state number `number`, of `servers` servers, among all ids.
     #[inline]
     pub fn messages(&self, number: u32, servers: usize) -> Range<usize> {
         let range = self.range(number);

@@ -1,4 +1,4 @@
-//! What a step touches, as the model declares it, and the independence that sleep sets rely on.
+//! The footprint of a step, as the model declares it, and the independence that sleep sets rely on.
 //!
 //! The declaration is in the facts of the components: the slot of a server, the recipient of a message, whether
 //! a step is [recorded](super::ServerFacts::recorded), and which inputs are
@@ -82,7 +82,7 @@ impl Footprint {
 pub struct Dependent<A> {
     /// The actions.
     pub actions: [A; 2],
-    /// What they are declared to touch.
+    /// Their declared footprints.
     pub footprints: [Footprint; 2],
 }
 
@@ -134,7 +134,7 @@ where
     Ok(pairs)
 }
 
-/// Where `action` of `state` leads from `between`, encoded, if it is possible there.
+/// Returns the state, encoded, to which `action` of `state` leads from `between`, if it is possible there.
 fn second<M>(model: &M, state: &M::State, action: &M::Action, between: &M::State) -> Option<Vec<u8>>
 where
     M: Machines<Action: Clone>,

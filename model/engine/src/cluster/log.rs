@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Steps are forgotten when they exceed so many bytes in a thread.
+/// The memory of steps in a thread, in bytes, beyond which they are forgotten.
 const MAX_MEMORY: usize = 48 << 20;
 
 /// An input of a server.
@@ -17,7 +17,7 @@ pub(super) enum Input {
     Delivery(u32),
 }
 
-/// What can be said of a step wherever it is taken.
+/// Facts about a step that are true wherever it is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Context {
     /// The server may not be in the state it is in now: every state is beyond the bound.
@@ -31,11 +31,11 @@ pub(super) enum Context {
 /// The effect of an input at a server.
 #[derive(Clone, Copy)]
 pub(super) struct Effect {
-    /// What the sum of the hashes of the components grows by, but for those of history and budgets.
+    /// The growth of the sum of the hashes of the components, but for those of history and budgets.
     pub change: u128,
     /// The server afterwards.
     pub server: u32,
-    /// What coverage counts of it.
+    /// Its coverage class.
     pub class: u32,
     /// The message that it sent, if it is one, or where those that it sent begin among all sent.
     pub sent: u32,
@@ -91,7 +91,7 @@ impl Log {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many steps there are, or were a moment ago.
+    /// Returns the number of steps, as of a moment ago.
     #[inline]
     pub fn len(&self) -> usize {
         self.len.load(Relaxed)
@@ -106,7 +106,7 @@ impl Log {
         self.generation.load(Relaxed)
     }
 
-    /// A thread needs so many bytes for what it knows.
+    /// Notes the memory that a thread needs for its steps.
     pub fn note_memory(&self, bytes: usize) {
         self.memory.fetch_max(bytes, Relaxed);
     }

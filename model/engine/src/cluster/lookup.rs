@@ -127,7 +127,7 @@ impl<M: Machines> Lookups<'_, M> {
         self.moved(server, place, message, self.at.budgets(), self.sum, asleep)
     }
 
-    /// What becomes of a loss (`copies` = 0) or duplication (`copies` = 2) of a message.
+    /// Applies a loss (`copies` = 0) or duplication (`copies` = 2) of a message.
     #[inline]
     fn copies(&mut self, position: usize, copies: usize) -> Lookup {
         let Some(class) = self.copies[copies / 2] else {
@@ -163,7 +163,7 @@ impl<M: Machines> Lookups<'_, M> {
         in_flight <= self.shape.max_in_flight
     }
 
-    /// What becomes of a step of server number `server`; `sum` is that of the state but for what the step changes.
+    /// Looks up a step of server number `server`; `sum` is that of the state but for what the step changes.
     #[inline(always)]
     fn moved(
         &mut self,

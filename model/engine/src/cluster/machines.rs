@@ -1,12 +1,12 @@
-//! What a cluster of machines tells the engine: its components, and how the environment treats them.
+//! A cluster of machines as the engine sees it: its components, and how the environment treats them.
 
 use crate::traits::Checkable;
 use crate::varint;
 
 /// A part of the states of `M` that is interned: there are thousands where there are millions of states.
 pub trait Component<M>: Clone + Send {
-    /// What is asked of it over and over, in a few bytes: the components themselves do not fit into the
-    /// caches of a processor.
+    /// Facts that are asked for over and over, in a few bytes: the components themselves do not fit into the caches of
+    /// a processor.
     type Facts: Send;
 
     /// Tells the kinds of component apart in hashes.
@@ -42,7 +42,7 @@ pub trait Machines: Checkable<State: Send> + Sync + Sized {
     /// The budgets that the environment has spent.
     type Budgets: Component<Self, Facts = KindSet>;
 
-    /// How many servers there are, and what the environment does.
+    /// Returns the number of servers, and the events of the environment.
     fn shape(&self) -> Shape;
 
     /// The server in `slot` of a state.
@@ -87,7 +87,7 @@ pub trait Machines: Checkable<State: Send> + Sync + Sized {
     }
 }
 
-/// What a server got.
+/// The input that a server got.
 pub enum Happened<'m, M: Machines> {
     /// The local input of this number.
     Local(usize),
@@ -206,11 +206,11 @@ impl FromIterator<usize> for KindSet {
 /// Facts of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServerFacts {
-    /// What a [parameter](Machines::parameter) depends on.
+    /// The value that a [parameter](Machines::parameter) depends on.
     pub level: u64,
-    /// What limits messages, such as the term.
+    /// The value that limits messages, such as the term.
     pub gauge: u32,
-    /// What the history has to know of the server before a step.
+    /// The facts that the history needs of the server before a step.
     pub note: u32,
     /// Its slot.
     pub slot: u8,

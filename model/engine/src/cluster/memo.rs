@@ -14,7 +14,7 @@ use std::sync::Arc;
 /// In place of a step: none has been executed.
 pub(super) const UNKNOWN: u32 = u32::MAX;
 
-/// What a step is, apart from where it is taken.
+/// A step apart from where it is taken.
 pub(super) struct Step<'m> {
     /// The server before and after.
     pub before: u32,
@@ -27,7 +27,7 @@ pub(super) struct Step<'m> {
 }
 
 impl Step<'_> {
-    /// The step, if so many messages were sent in all steps before.
+    /// Returns the step's effect, if `sent` messages were sent in all steps before.
     fn effect<M: Machines>(&self, sent: usize, tables: &Tables<M>) -> Effect {
         let server = |number| tables.servers.hash(number);
         let message = |number| tables.messages.hash(number);
@@ -111,8 +111,8 @@ impl Memo {
         &self.log
     }
 
-    /// What there is to do before a block: knows what all threads found out so far, or forgets it if it
-    /// was forgotten by all.
+    /// Prepares for a block: learns the steps that all threads found so far, or forgets them if all threads were told
+    /// to.
     pub fn begin_block<M: Machines>(&mut self, tables: &mut Tables<M>, model: &M) {
         if self.generation != self.log.generation() {
             *self = self.fork();
@@ -212,7 +212,7 @@ impl Memo {
         input
     }
 
-    /// Where the step of server number `server` on `input` is, or [`UNKNOWN`].
+    /// Returns the place of the step of server number `server` on `input`, or [`UNKNOWN`].
     #[inline]
     pub fn find(&self, server: u32, input: u32) -> u32 {
         let row = self.rows.get(server as usize);

@@ -92,7 +92,7 @@ pub struct Generator<'a, M: Machines> {
     verdicts: VerdictCache,
     /// Steps and verdicts are to be forgotten.
     forgetting: bool,
-    /// How much was saved of each of the tables.
+    /// The saved length of each of the tables.
     saved: [u32; 4],
     /// For each server, the parameters with which its probes were evaluated: a bit each.
     probed: Vec<u64>,
@@ -216,8 +216,8 @@ impl<'a, M: Machines> Generator<'a, M> {
         })
     }
 
-    /// What witnesses and antecedents of states look at in the state listed last: servers, history, and
-    /// whether there are messages.
+    /// Returns all that witnesses and antecedents of states look at in the state listed last: servers and history, as a
+    /// hash, and whether there are messages.
     fn outline(&self) -> (u128, bool) {
         let at = self.block.view(self.listed, self.servers());
         let hash = self.hashes[self.listed as usize];

@@ -55,21 +55,23 @@ impl SleepSet {
         position < MESSAGES && self.0 >> FIRST_MESSAGE >> position & 1 == 1
     }
 
-    /// How many messages more than now were in flight where what is asleep was awake.
+    /// Returns the number of messages, beyond those in flight now, that were in flight where the sleeping actions were
+    /// awake.
     #[inline]
     pub fn more(self) -> usize {
         usize::from(self.0 >> FIRST_MORE) & MOST_MORE
     }
 
-    /// What is asleep after what happened to the message at `position` of so many, but for what that woke.
+    /// Returns the sleep set after an action on the message at `position` of `in_flight`, but for the actions that it
+    /// wakes.
     #[inline]
     pub fn after_message(self, position: usize, in_flight: usize) -> Builder {
         let before = (1 << position.min(MESSAGES)) - 1;
         self.builder(SERVERS, before, in_flight)
     }
 
-    /// What is asleep after an event without a message at the server in `slot`, with so many messages in flight,
-    /// but for what that woke.
+    /// Returns the sleep set after an event without a message at the server in `slot`, with `in_flight` messages in
+    /// flight, but for the actions that it wakes.
     #[inline]
     pub fn after_event(self, slot: usize, in_flight: usize) -> Builder {
         self.builder((1 << slot) - 1, 0, in_flight)
@@ -120,7 +122,7 @@ impl Builder {
         }
     }
 
-    /// What is asleep, with so many messages in flight now.
+    /// Returns the finished sleep set, with `in_flight` messages in flight now.
     #[inline]
     pub fn asleep(self, in_flight: usize) -> SleepSet {
         let more = self.most.saturating_sub(in_flight);

@@ -27,7 +27,7 @@ struct Ring {
     forbidden: u8,
     /// Inputs that are not enabled are probed.
     probing: bool,
-    /// What a server whose sum is zero must not be reset to: only probes do that.
+    /// The value to which a server whose sum is zero must not be reset: only probes do that.
     sour: u8,
 }
 
@@ -598,7 +598,7 @@ proptest! {
     }
 }
 
-/// Whatever is asleep in a state commutes with the step that led there.
+/// Every action that is asleep in a state commutes with the step that led there.
 #[test]
 fn what_is_asleep_is_independent() {
     let ring = ring();

@@ -1,5 +1,4 @@
-//! What was found out of servers and history together: a table that all threads share, and that may
-//! forget.
+//! A cache of verdicts on servers and history together: a table that all threads share, and that may forget.
 //!
 //! It takes no locks, and none is needed. A place is two words, and another thread may be about to write
 //! either of them, so a reader can meet a word of one note beside a word of another. But the first word is
@@ -38,8 +37,8 @@ struct Shared {
 #[repr(align(64))]
 struct Set([Place; WAYS]);
 
-/// What is known of servers and history with 95 bits of their hash: the key, mixed with the data, and the
-/// data. Both are zero where nothing was noted: this says nothing of the hash that is zero.
+/// The verdict on servers and history with 95 bits of their hash: the key, mixed with the data, and the data. Both are
+/// zero in an empty place, which says nothing of the hash that is zero.
 #[derive(Default)]
 struct Place<W = AtomicU64>([W; 2]);
 
@@ -65,7 +64,7 @@ impl Word for AtomicU64 {
 #[derive(Clone, Copy)]
 struct Name {
     key: u64,
-    /// What the data of its place has above the lowest 33 bits, and nothing else.
+    /// The bits of the hash in the data of its place: those above the lowest 33, the others zero.
     low: u64,
 }
 
@@ -123,7 +122,7 @@ fn place_for(sets: &[Set], name: Name) -> &Place {
     found.unwrap_or(&places[(name.key >> 62) as usize])
 }
 
-/// Where the class of states with or without messages begins in the data.
+/// Returns the first bit, in the data, of the class of states with or without messages.
 fn shift_of(messages: bool) -> u32 {
     16 * u32::from(messages)
 }
@@ -260,7 +259,7 @@ mod tests {
     use std::collections::HashMap;
 
     proptest! {
-        /// What it says was noted of just that hash, and while there is room it has all.
+        /// The cache returns a note only for the hash that it was made for, and while there is room it has all.
         #[test]
         fn it_says_nothing_but_what_was_noted(
             notes in prop::collection::vec((0u128..50, 0u128..50, prop::option::of((any::<bool>(), 0u32..70_000))), 1..400)
@@ -393,7 +392,7 @@ mod tests {
         }
     }
 
-    /// Whatever two threads do to a place at the same time, what is said of a hash was noted of it.
+    /// Two threads that write to a place at the same time never make it return, for a hash, a note of another.
     #[test]
     fn threads_do_not_mislead_each_other() {
         let cache = VerdictCache::new();
@@ -452,7 +451,7 @@ mod interleavings {
             low: 1 << 33,
         },
     ];
-    /// What is noted of each.
+    /// The data noted of each.
     const DATA: [u64; 2] = [1 << 33 | ALL_HOLD, 1 << 33 | 7];
 
     /// One thread notes in a place that is taken while another reads it with `read`; whether that ever met what

@@ -96,7 +96,8 @@ fn sealing_leaves_the_newest_and_what_it_may() {
     assert!(!spread_evenly(70_000, 70_000).any(|it| table.contains(it)));
 }
 
-/// So many with the last home of a shard that there is no room for all before it is settled.
+/// The set holds fingerprints with the last home of a shard, even more than there is room for before the shard is
+/// settled.
 #[test]
 fn what_is_left_over_is_in_the_set() {
     let mut table = Fingerprints::new();

@@ -18,7 +18,7 @@ pub(crate) struct FilterLock {
 pub(crate) struct State {
     /// The level each process is at: 0 outside, 1 and more on its way, the number of processes inside.
     pub level: Vec<u8>,
-    /// Whether it has yet to name itself as the one who stays behind at that level.
+    /// For each process, true until it has named itself as the one who stays behind at that level.
     pub arriving: Vec<bool>,
     /// The process that stays behind at each level.
     pub behind: Vec<u8>,

@@ -147,8 +147,8 @@ fn the_violation_is_found_after_a_resume() {
     }
 }
 
-/// Where a violation stops a search follows from the model alone, however often it was written down or
-/// stopped in the middle of a level before.
+/// The step at which a violation stops a search follows from the model alone, however often the search was written down
+/// or stopped in the middle of a level before.
 #[test]
 fn checkpoints_do_not_change_where_a_violation_stops_the_search() {
     let model = hasty(7);

@@ -25,7 +25,8 @@ pub(crate) enum Decision {
 pub(crate) struct State {
     pub managers: Vec<Decision>,
     pub transaction: Decision,
-    /// Whom the transaction manager knows to be prepared, and who said so, as sets of bits.
+    /// The resource managers that the transaction manager knows to be prepared, and those that said so, as sets of
+    /// bits.
     pub known: u8,
     pub said: u8,
     /// Whether the messages that commit and abort have been sent.

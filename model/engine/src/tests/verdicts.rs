@@ -26,7 +26,7 @@ pub(super) fn filter_lock(processes: u8) -> FilterLock {
     }
 }
 
-/// What must be the same however the search was run.
+/// Returns the part of a result that must be the same however the search was run.
 pub(super) fn essence<M>(checked: &Checked<M>) -> (Report, String)
 where
     M: Model,

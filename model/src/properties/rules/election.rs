@@ -143,7 +143,7 @@ fn wins_at_once(it: &ServerStep<'_>) -> bool {
     it.i.is_alone() && !it.settings.is_async
 }
 
-/// How many votes a server has that has just begun to campaign.
+/// Returns the number of votes of a server that has just begun to campaign.
 fn first_votes(it: &ServerStep<'_>) -> usize {
     usize::from(!it.settings.is_async)
 }

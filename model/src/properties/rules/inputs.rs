@@ -80,7 +80,7 @@ fn lease_runs_out(it: &ServerStep<'_>) -> bool {
     matches!(it.action, Action::LeaseExpire(_))
 }
 
-/// What the server was before was looked at in the step that led there.
+/// Whether a step changes the server: its state before was evaluated in the step that led there.
 pub(super) fn changes(it: &ServerStep<'_>) -> bool {
     it.i != it.next
 }

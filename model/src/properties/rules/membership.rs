@@ -61,7 +61,7 @@ fn appends_change(it: &ServerStep<'_>) -> bool {
     appended.is_some_and(|entry| expected.get(0) == Some(entry.payload) && entry.term == i.term)
 }
 
-/// What a leader appends in place of what is proposed to it.
+/// Returns the payloads that a leader appends in place of those that are proposed to it.
 pub(super) fn taken(it: &ServerStep<'_>, asked: &Payloads) -> Payloads {
     let (i, last) = (it.i, it.i.log.last_index());
     let mut unapplied = (i.applied() + 1..=last).filter_map(|index| i.log.entry(index));

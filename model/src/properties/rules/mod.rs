@@ -225,7 +225,7 @@ impl<'a> ServerStep<'a> {
         self.i.role == Role::Leader && member && self.i.transferee.is_none()
     }
 
-    /// What a client proposes, here or at the server that forwarded it.
+    /// Returns the proposal of a client, here or at the server that forwarded it.
     fn proposal(&self) -> Option<Payloads> {
         let one = |payload| std::iter::once(payload).collect();
         match (self.action, self.change, self.message) {

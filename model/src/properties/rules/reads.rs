@@ -134,7 +134,7 @@ impl ServerStep<'_> {
     }
 }
 
-/// What waits at a server.
+/// Returns the reads that wait at a server.
 fn queue(i: &Server) -> Queue {
     i.reads.as_deref().cloned().unwrap_or_default()
 }
@@ -417,7 +417,7 @@ fn changes_nothing(it: &ServerStep<'_>) -> bool {
     it.i == it.next && it.answered.is_empty() && it.sends([])
 }
 
-/// What that answer says.
+/// Returns the server, context and index of that answer.
 fn told(it: &ServerStep<'_>) -> Vec<(Id, u8, u32)> {
     let answer = it.message.and_then(|m| match m.body {
         Body::ReadIndexResponse { context, index } => Some((it.i.id, context, index)),

@@ -301,9 +301,9 @@ fn leads_now(it: &ServerStep<'_>) -> bool {
     it.leads()
 }
 
-/// What a leader commits in a step: the highest index that a quorum has, and whenever it has applied a change the
-/// highest that a quorum of the new configuration has. (Once it has applied its own removal, that of etcd's raft looks
-/// again only when somebody acknowledges something.)
+/// Whether a leader commits what it must in a step: the highest index that a quorum has, and whenever it has applied a
+/// change the highest that a quorum of the new configuration has. (Once it has applied its own removal, that of etcd's
+/// raft looks again only when somebody acknowledges something.)
 fn commits_what_a_majority_has(it: &ServerStep<'_>) -> bool {
     if it.settings.is_async {
         return commits_what_is_durable(it);

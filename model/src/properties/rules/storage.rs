@@ -151,7 +151,7 @@ fn is_durable(it: &ServerStep<'_>, m: &Message) -> bool {
     }
 }
 
-/// What storage holds after an append.
+/// Whether storage holds an append afterwards.
 fn written(image: &Image, append: &Append) -> bool {
     let (_, log) = (&image.hard_state, &image.log);
     let state = append.hard_state.is_none_or(|new| {

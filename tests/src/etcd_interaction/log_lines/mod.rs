@@ -88,7 +88,7 @@ fn conf_state(state: &ConfState) -> String {
     )
 }
 
-/// What a line needs besides the event.
+/// The context of a line besides the event.
 struct Line {
     /// The node's own number.
     own: String,

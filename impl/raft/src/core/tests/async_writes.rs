@@ -28,7 +28,7 @@ pub(super) fn ready(node: &mut Core<MemoryStorage>) -> (Vec<Message>, Vec<Messag
         .partition(|message| !message.to.is_storage_thread())
 }
 
-/// What a storage thread does: the work, then its responses.
+/// Does the work of a storage thread, and returns its responses.
 pub(super) fn perform(node: &mut Core<MemoryStorage>, work: Message) -> Vec<Message> {
     match work.body {
         Body::StorageAppend(append) => {

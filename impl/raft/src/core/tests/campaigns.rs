@@ -1,4 +1,4 @@
-//! Who campaigns, and what a new leader knows.
+//! Campaigns, and the knowledge of a new leader.
 
 use super::cluster::{Cluster, entry, id, message, storage};
 use crate::core::TimerEvent;
@@ -85,8 +85,7 @@ fn a_new_leader_knows_its_own_log() {
     assert!(!other.recent_active);
 }
 
-/// Whatever was in its log may have been a change of membership: none is proposed before all of that is
-/// applied.
+/// The log of a new leader may hold a change of membership: none is proposed before all of that log is applied.
 #[test]
 fn a_new_leader_holds_changes_of_membership_back() {
     let cluster = just_elected();

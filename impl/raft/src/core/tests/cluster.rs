@@ -58,7 +58,7 @@ pub(super) struct Cluster {
     pub network: VecDeque<Message>,
     /// Links that lose everything, by sender and receiver.
     cut: Vec<(u64, u64)>,
-    /// What each server has applied, empty entries left out.
+    /// The data that each server has applied, empty entries left out.
     pub applied: Vec<Vec<Bytes>>,
 }
 

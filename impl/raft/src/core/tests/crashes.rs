@@ -143,7 +143,7 @@ fn run(inputs: &[Message], asynchronous: bool) -> Run {
     Run { work }
 }
 
-/// What a message vouches for is on the disk.
+/// Checks that what a message vouches for is on the disk.
 fn keeps_promise(node: &Core<MemoryStorage>, promise: &Message) {
     match &promise.body {
         Body::RequestVoteResponse { granted: true } => {

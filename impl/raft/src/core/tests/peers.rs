@@ -1,4 +1,4 @@
-//! What a leader makes of reports and of answers that come at the wrong time.
+//! Reports, and answers that come at the wrong time, at a leader.
 
 use super::cluster::{Cluster, id, message};
 use super::snapshots::lagging;

@@ -1,4 +1,4 @@
-//! What follows at the leader from a change of membership that is applied.
+//! The consequences of an applied change of membership at the leader.
 
 use bytes::Bytes;
 

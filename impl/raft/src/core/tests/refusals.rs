@@ -1,4 +1,4 @@
-//! Whatever arrives, nothing breaks, and what is refused changes nothing.
+//! Invalid input: nothing breaks whatever arrives, and a refused input changes nothing.
 
 use bytes::Bytes;
 

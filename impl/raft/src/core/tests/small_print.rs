@@ -299,7 +299,7 @@ fn an_answer_without_a_write_takes_the_way_through_the_storage_thread() {
     assert!(answers.iter().any(|answer| answer.to == id(2)));
 }
 
-/// What was handed out to be applied is not handed out again, however much of it there was.
+/// Entries that were handed out to be applied are not handed out again, however many there are.
 #[test]
 fn several_entries_at_once_are_handed_out_once() {
     let mut node = node(&[1, 2, 3]);

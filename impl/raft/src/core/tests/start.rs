@@ -39,7 +39,7 @@ fn parameters_that_do_not_fit_are_refused() {
     assert!(matches!(result, Err(Error::Config(_))));
 }
 
-/// What is stored, field by field: a storage of the application's own, which may say anything.
+/// The contents of a storage of the application's own, field by field, which may be anything.
 #[derive(Clone, Debug)]
 struct Says {
     hard_state: HardState,
@@ -438,7 +438,7 @@ fn applied_with_configuration() {
     assert!(start(again, 3).is_ok());
 }
 
-/// What is applied is read in pages of a mebibyte, and a change on the second one counts too.
+/// The applied entries are read in pages of a mebibyte, and a change on the second one counts too.
 #[test]
 fn applied_with_configuration_beyond_one_page() {
     let big = |index| Entry {

@@ -1,4 +1,4 @@
-//! What storage says is passed on: a server never goes on as if it had an answer.
+//! Errors of storage are passed on: a server never goes on as if it had an answer.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -18,7 +18,7 @@ use crate::types::*;
 struct Failing {
     inner: MemoryStorage,
     broken: RefCell<BTreeSet<&'static str>>,
-    /// What those say.
+    /// The error that those calls return.
     error: Option<StorageError>,
     /// Whether it says that there is none, in the way of a storage without a log.
     has_no_snapshot: bool,
