@@ -2,10 +2,10 @@
 
 use lockstep_tests::binary;
 use lockstep_tests::command::{HOLDS, PATIENCE, STOPPED};
-use lockstep_tests::command::{corpus, cpu_seconds, end, folder, run, send, start, wait_for};
+use lockstep_tests::command::{corpus, cpu_seconds, end, folder, send, start, wait_for};
 use serde_json::Value;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
