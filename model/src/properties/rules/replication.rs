@@ -379,7 +379,8 @@ fn commits_what_a_majority_has(it: &ServerStep<'_>) -> bool {
 }
 
 /// With asynchronous storage a leader counts itself as it counts others: as far as it has heard that its entries are
-/// durable. It looks when it hears of an acknowledgement, its own included, and when it applies a change.
+/// durable. It looks when it hears of an acknowledgement, its own included, and when it applies a change. One that has
+/// removed itself may wait for an acknowledgement of something new ([`Departure::RemovedLeaderWaits`]).
 fn commits_what_is_durable(it: &ServerStep<'_>) -> bool {
     let (i, next) = (it.i, it.next);
     let Some(peers) = &next.peers else {
@@ -390,7 +391,11 @@ fn commits_what_is_durable(it: &ServerStep<'_>) -> bool {
     let changes = it.reconfigures();
     let waits = it.settings.departs(Departure::RemovedLeaderWaits);
     let may_look = !waits || it.next.configuration.all_voters().contains(next.id);
-    let looks = it.for_leader().is_some() || may_look && (changes || own(i) != own(next));
+    let heard = it.for_leader().is_some_and(|m| {
+        let matched = |i: &Server| i.peer(m.from).map(|peer| peer.matched);
+        may_look || matched(i) != matched(next)
+    });
+    let looks = heard || may_look && (changes || own(i) != own(next));
     let counted = |index: &u32| {
         let mut have = IdSet::EMPTY;
         let members = next.configuration.members().iter();
