@@ -40,7 +40,7 @@ pub struct OutputArgs {
 enum Format {
     /// Text for people; colours only on a terminal
     Human,
-    /// One JSON object; its schema has a version and is described in conformance/README.md
+    /// One JSON object; its schema has a version and is described in conformance/OUTPUT.md
     Json,
 }
 

@@ -1,4 +1,4 @@
-//! The report for machines: one JSON object, documented in `conformance/README.md`.
+//! The report for machines: one JSON object, documented in `conformance/OUTPUT.md`.
 
 use super::{Failure, Report, visible};
 use serde::Serialize;
