@@ -7,15 +7,18 @@
 #[expect(dead_code, reason = "the bounds are for tests that drive the targets")]
 mod opinions;
 
+use lockstep_conformance::Target;
 use lockstep_conformance::path::{provenance, steps_along};
-use lockstep_conformance::properties::{Counterexample, CounterexampleFate};
-use lockstep_conformance::replay::replay;
+use lockstep_conformance::properties::{Counterexample, CounterexampleFate, Judges};
+use lockstep_conformance::replay::{replay, replay_read};
 use lockstep_conformance::targets::etcd::{StorageWrites, Version};
 use lockstep_conformance::verdict::{Strength, Verdict};
 use lockstep_engine::Search;
 use lockstep_model::properties::NamedProperty;
 use lockstep_model::{Action, Bounds, Budget, Cluster, Departure, Dialect, Id, Preset, Settings};
-use lockstep_traces::{Body, Config, Event, Header, Input, Message, Reads, Storage, Trace};
+use lockstep_traces::{
+    Body, Config, Event, Header, Input, Message, Reads, Storage, Trace, TraceReader,
+};
 use opinions::{etcd_at, go_on};
 use std::path::{Path, PathBuf};
 
@@ -282,7 +285,7 @@ fn what_is_not_unsafe_violates_nothing() {
             let cluster = Cluster::new(settings.with_dialect(dialect), bounds);
             let checked = Search::new(&cluster).threads(2).run();
             let checked = checked.expect("the search runs");
-            let verdict = &checked.verdict;
+            let verdict = &checked.report.verdict;
             assert!(
                 checked.counterexample.is_none(),
                 "{departure} in {name}: {verdict:?}"
@@ -301,20 +304,24 @@ fn etcd_does_what_is_unsafe() {
         };
         for finding in &FINDINGS {
             let what = format!("{} on {}", finding.departure, version.name());
-            let trace = Trace::read(&finding.path()).unwrap();
-            let replayed = |trace: Trace| {
-                let traces = [Ok((trace.header.name.clone(), trace))];
-                replay(&target, traces, &mut go_on).unwrap()
-            };
-            let mut steps = trace.clone();
-            steps.header.property = None;
+            let mut trace = Trace::read(&finding.path()).unwrap();
+            let mut bytes = Vec::new();
+            trace.write(&mut bytes).unwrap();
+            trace.header.property = None;
+            let traces = [Ok((what.clone(), trace))];
+            let verdict = replay(&target, traces, &mut go_on).unwrap().verdict();
             let expected = match finding.versions.contains(&version) {
                 true => Verdict::Holds(Strength::Sampled),
                 false => Verdict::Diverged,
             };
-            assert_eq!(replayed(steps).verdict(), expected, "{what}");
+            assert_eq!(verdict, expected, "{what}");
 
-            let again = replayed(trace);
+            let reader = TraceReader::new(&bytes[..], &what).map(|it| (what.clone(), it));
+            let judges = Judges {
+                specification: false,
+                dialect: target.dialect(),
+            };
+            let again = replay_read(&target, [reader], Some(judges), &mut go_on).unwrap();
             let [(_, counterexample)] = &again.counterexamples[..] else {
                 panic!("{what}: its property is evaluated once");
             };

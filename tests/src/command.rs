@@ -90,6 +90,12 @@ pub fn end(child: Child, what: &str) -> Output {
     output.expect("its output")
 }
 
+/// Returns the words of a message, as one line wherever it was folded.
+pub fn words(text: &str) -> String {
+    let text = text.replace('│', " ");
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// Sends a signal, named as `kill` names it, to a process that is there.
 ///
 /// # Panics

@@ -2,15 +2,9 @@
 
 use assert_cmd::Command;
 use lockstep_model::Preset;
+use lockstep_tests::command::{HOLDS, INPUT, STOPPED, USAGE, VIOLATED, folder, words};
 use lockstep_tests::{binary, python};
 use std::path::Path;
-use tempfile::TempDir;
-
-const HOLDS: i32 = 0;
-const VIOLATED: i32 = 1;
-const USAGE: i32 = 2;
-const INPUT: i32 = 3;
-const STOPPED: i32 = 4;
 
 /// Runs the command line in a folder of its own and returns what it wrote, its streams together.
 fn run(folder: &Path, arguments: &str, code: i32) -> String {
@@ -22,10 +16,6 @@ fn run(folder: &Path, arguments: &str, code: i32) -> String {
     let output = assert.get_output();
     let text = [&output.stdout[..], &output.stderr[..]].concat();
     String::from_utf8(text).expect("it writes text")
-}
-
-fn folder() -> TempDir {
-    tempfile::tempdir().expect("there is a place for temporary files")
 }
 
 /// A trace of the smoke preset, which the specification itself follows.
@@ -427,12 +417,6 @@ fn nothing_checked_is_no_success() {
     run(here.path(), "verify --corpus empty --target spec", INPUT);
 }
 
-/// The words of a message, wherever it was folded.
-fn words(text: &str) -> String {
-    let text = text.replace('│', " ");
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
 /// A name that is nobody's is found out before the build with the seeded bugs, which takes minutes, begins: here there
 /// is no Cargo to make it.
 #[test]
@@ -490,6 +474,27 @@ fn what_cannot_be_explored_is_refused_before_it_is_built() {
             let (_, errors) = without_go(here.path(), &arguments, false, USAGE);
             assert!(words(&errors).contains("cannot be explored"), "{errors}");
         }
+    }
+}
+
+/// A single comparison that needs more than the target has is not made, and names what is lacking.
+#[test]
+fn a_comparison_that_is_not_applicable_is_refused() {
+    let here = folder();
+    for (preset, lacks) in [
+        ("transfer", "transfer_leadership"),
+        ("snapshot", "compact"),
+        ("joint", "propose_conf_change"),
+        ("read", "read_index"),
+        ("async-single", "storage"),
+    ] {
+        let arguments = format!("conform --preset {preset} --target raft-rs");
+        let text = words(&run(here.path(), &arguments, USAGE));
+        let part = format!("{preset} is not applicable to raft-rs: the target does not have");
+        assert!(
+            text.contains(&part) && text.contains(lacks),
+            "{preset}: {text}"
+        );
     }
 }
 

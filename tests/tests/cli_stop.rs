@@ -113,13 +113,13 @@ fn a_signal_at_any_moment_is_no_violation() {
     use std::os::unix::process::ExitStatusExt;
     let paper = binary::repository().join("conformance/targets/paper_raft.py");
     let paper = format!("exec:python3 {}", paper.display());
-    let single = ["check", "--preset", "conflict", "--max-term", "1"];
     let mut searches = vec![
-        [&single[..], &["--target", "lockstep-raft"]].concat(),
+        vec!["check", "--preset", "smoke", "--target", "lockstep-raft"],
+        vec!["conform", "--preset", "smoke"],
         vec!["targets"],
     ];
     if lockstep_tests::python::is_here() {
-        searches.push([&single[..], &["--target", &paper]].concat());
+        searches.push(vec!["check", "--preset", "conflict", "--target", &paper]);
     }
     for mut arguments in searches {
         arguments.extend(["-q", "--format", "json"]);
@@ -129,7 +129,7 @@ fn a_signal_at_any_moment_is_no_violation() {
         let output = end(start(here.path(), &arguments), &what);
         assert_eq!(output.status.code(), Some(HOLDS), "{what}");
         let whole = began.elapsed();
-        let (mut stopped, moments) = (0, 16);
+        let (mut stopped, moments) = (0, 10);
         for moment in 0..=moments {
             let child = start(here.path(), &arguments);
             std::thread::sleep(whole * moment / moments);

@@ -9,9 +9,10 @@ use super::model::{Chosen, ModelArgs};
 use super::outputs::Place;
 use super::progress::{self, Reporter, Tick};
 use super::side_file::SideFile;
-use super::target::{TargetArgs, VisitFork};
+use super::target::{TargetArgs, VisitFork, lacks_text};
 use crate::product::{Product, ProductError, ProductReport};
 use crate::report::{Job, Status};
+use crate::target::Needs;
 use crate::verdict::Verdict;
 use crate::{Counts, Fork, Target};
 use clap::Args;
@@ -49,14 +50,26 @@ impl ConformArgs {
 /// Compares one target with one model.
 ///
 /// # Errors
-/// The model or the target does not exist, or nothing was compared.
+/// The model or the target does not exist, the target does not have what the model needs, or nothing was compared.
 pub fn run(args: &ConformArgs, progress: &Reporter) -> Result<Vec<Job>, CliError> {
     let chosen = args.model.choose()?;
     if args.limits.max_depth.is_some() {
         let text = "a comparison has no depth limit; bound the model instead";
         return Err(CliError::Usage(text.to_owned()));
     }
-    let chosen = chosen.in_dialect(args.target.start()?.dialect());
+    let target = args.target.start()?;
+    let needs = Needs::of_model(&chosen.cluster.settings().config(), chosen.cluster.bounds());
+    let lacks = target.lacks(&needs);
+    if !lacks.is_empty() {
+        return Err(CliError::Usage(format!(
+            "{} is not applicable to {}: {}",
+            chosen.name,
+            args.target.target,
+            lacks_text(&lacks.join(", "))
+        )));
+    }
+    let chosen = chosen.in_dialect(target.dialect());
+    drop(target);
     let trace_out = args.trace_out.file(progress);
     args.checkpoints.begin(progress);
     if args.checkpoints.are_kept() && !args.target.forks() {
