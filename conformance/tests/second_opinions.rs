@@ -388,3 +388,27 @@ fn hidden_state_is_minimised_too() {
     // A refused proposal, and an input that it does not answer.
     assert_eq!(short.trace.steps.len(), 2, "{:#?}", short.trace.steps);
 }
+
+/// Threads that want the same program at the same time all get it: they build it under one name of their process.
+#[test]
+fn threads_that_build_the_same_program_do_not_disturb_each_other() {
+    if etcd(StorageWrites::Synchronous).is_none() {
+        return;
+    }
+    let cache = tempfile::tempdir().expect("there is a place for temporary files");
+    let builds: Vec<_> = std::thread::scope(|threads| {
+        let build = || build(cache.path(), Version::default()).map_err(|error| error.to_string());
+        let threads: Vec<_> = (0..4).map(|_| threads.spawn(build)).collect();
+        let ends = threads.into_iter().map(|it| it.join());
+        ends.map(|it| it.expect("it does not panic")).collect()
+    });
+    for build in &builds {
+        let program = build.as_ref().expect("it is built");
+        assert!(program.is_file(), "{}", program.display());
+    }
+    let folder = cache.path().join("etcd-raft");
+    let left = std::fs::read_dir(folder).expect("it was made");
+    let left = left.map(|it| it.expect("an entry").file_name());
+    let left: Vec<_> = left.map(|it| it.to_string_lossy().into_owned()).collect();
+    assert!(left.iter().all(|it| !it.starts_with("build-")), "{left:?}");
+}
