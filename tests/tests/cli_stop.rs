@@ -1,7 +1,7 @@
 //! Work that is interrupted: what was established is reported, and nothing that was not is called a violation.
 
 use lockstep_tests::binary;
-use lockstep_tests::command::{HOLDS, PATIENCE, STOPPED};
+use lockstep_tests::command::{HOLDS, PATIENCE, STOPPED, USAGE, VIOLATED};
 use lockstep_tests::command::{corpus, cpu_seconds, end, folder, send, start, wait_for};
 use serde_json::Value;
 use std::path::Path;
@@ -127,8 +127,9 @@ fn a_signal_at_any_moment_is_no_violation() {
         let here = folder();
         let began = Instant::now();
         let output = end(start(here.path(), &arguments), &what);
-        assert_eq!(output.status.code(), Some(HOLDS), "{what}");
         let whole = began.elapsed();
+        assert_eq!(output.status.code(), Some(HOLDS), "{what}");
+        let answers = answers(&serde_json::from_slice(&output.stdout).expect("a report"));
         let (mut stopped, moments) = (0, 10);
         for moment in 0..=moments {
             let child = start(here.path(), &arguments);
@@ -146,7 +147,10 @@ fn a_signal_at_any_moment_is_no_violation() {
             let report: Value = serde_json::from_str(&text)
                 .unwrap_or_else(|error| panic!("{what}, moment {moment}: {error}: {text}"));
             let expected = match report["status"].as_str() {
-                Some("holds") => HOLDS,
+                Some("holds") => {
+                    assert_eq!(self::answers(&report), answers, "{what}, moment {moment}");
+                    HOLDS
+                }
                 Some("stopped") => STOPPED,
                 other => panic!("{what}, moment {moment}: {other:?}\n{text}"),
             };
@@ -155,6 +159,14 @@ fn a_signal_at_any_moment_is_no_violation() {
         }
         assert!(stopped > 0, "{what}: no signal came in time");
     }
+}
+
+/// The verdicts and notes of a report, in which no time or rate is named.
+#[cfg(target_os = "linux")]
+fn answers(report: &Value) -> Vec<String> {
+    let jobs = report["jobs"].as_array().expect("jobs").iter();
+    jobs.map(|job| format!("{} {}", job["verdict"], job["notes"]))
+        .collect()
 }
 
 /// A folder of recorded runs, more than are validated in a second.
@@ -168,7 +180,7 @@ fn many_recorded_runs() -> TempDir {
     here
 }
 
-/// The report at the end waits for no reader that does not read.
+/// The report at the end waits for no reader that does not read: one signal is enough.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_report_that_nobody_reads_can_be_interrupted() {
@@ -178,14 +190,66 @@ fn a_report_that_nobody_reads_can_be_interrupted() {
     assert!(made.expect("there is mkfifo").success());
     let junit = pipe.display().to_string();
     let arguments = ["check", "--preset", "single", "--junit", &junit, "-q"];
-    let mut child = start(here.path(), &arguments);
+    let child = start(here.path(), &arguments);
     let process = child.id();
-    wait_for("an end", || {
-        send("INT", process);
-        std::thread::sleep(std::time::Duration::from_millis(500));
-        child.try_wait().expect("a child of ours").is_some()
-    });
+    // It waits for a reader, and has done so for long enough to be ended.
+    for _ in 0..3 {
+        wait_for("its wait", || cpu_idle(process));
+    }
+    send("INT", process);
+    let output = end(child, "the report");
+    assert_ne!(output.status.code(), Some(VIOLATED));
 }
+
+/// A standard error that is full, and that nobody reads, holds up nothing.
+#[cfg(target_os = "linux")]
+#[test]
+fn errors_that_nobody_reads_hold_up_nothing() {
+    use std::io::{ErrorKind, Write};
+    use std::os::unix::fs::OpenOptionsExt;
+    let here = folder();
+    let pipe = here.path().join("pipe");
+    let made = Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.expect("there is mkfifo").success());
+    let mut options = std::fs::OpenOptions::new();
+    let options = options.read(true).write(true);
+    // It fills the pipe up to the last byte without waiting for a reader.
+    let mut filler = options
+        .clone()
+        .custom_flags(O_NONBLOCK)
+        .open(&pipe)
+        .expect("ours");
+    let full = loop {
+        match filler.write(&[b'.'; 256]) {
+            Ok(_) => {}
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(full.kind(), ErrorKind::WouldBlock);
+    while filler.write(b".").is_ok() {}
+    let child = binary::lockstep()
+        .args([
+            "check",
+            "--preset",
+            "single",
+            "--junit",
+            "missing/report.xml",
+        ])
+        .current_dir(here.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(options.open(&pipe).expect("ours"))
+        .spawn()
+        .expect("the binary starts");
+    let output = end(child, "errors that nobody reads");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(USAGE), "{text}");
+    assert!(text.contains("exhausted"), "{text}");
+}
+
+/// The flag of `open` that lets a write to a full pipe fail instead of waiting.
+#[cfg(target_os = "linux")]
+const O_NONBLOCK: i32 = 0o4000;
 
 #[cfg(target_os = "linux")]
 #[test]

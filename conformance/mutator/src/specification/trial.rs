@@ -64,7 +64,7 @@ impl Trial {
 const MEMORY_KIB: u64 = 2 << 20;
 
 /// The most seconds that the processors may spend on one process: a busy machine makes no difference.
-const CPU_SECONDS: u64 = 600;
+const CPU_SECONDS: u64 = 150;
 
 /// Presets with more states are left out for a change that is explained.
 const QUICK_STATES: u64 = 150_000;
