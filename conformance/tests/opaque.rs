@@ -421,6 +421,32 @@ fn a_program_that_breaks_down_is_a_counterexample() {
     }
 }
 
+/// A program that breaks down at everything is asked only a few times, and what it said is not lost for that.
+#[test]
+fn a_program_that_always_breaks_down_is_a_counterexample() {
+    if !python::is_here() {
+        return;
+    }
+    let body = "if term >= 1: sys.stderr.write('out of memory\\n'); os._exit(3)";
+    let bounds = Bounds {
+        max_term: 3,
+        timeouts: Budget::Times(3),
+        ..Bounds::QUIET
+    };
+    for (servers, threads) in [(3, 1), (3, 2), (5, 2)] {
+        let found = check(&opaque(&program(body), servers, &bounds, 2, 5), threads);
+        let verdict = &found.checked.report.verdict;
+        let expected = Verdict::Violated {
+            property: "does_not_fail_step".to_owned(),
+            kind: lockstep_engine::PropertyKind::Step,
+            depth: 1,
+        };
+        assert_eq!(*verdict, expected, "{servers} servers");
+        let failure = found.failure.expect("it failed");
+        assert!(failure.contains("out of memory"), "{failure}");
+    }
+}
+
 /// A state that leaves something out is found by another path to it.
 #[test]
 fn a_program_that_lies_about_its_state_is_found_out() {

@@ -8,7 +8,6 @@ use serde_json::Value;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
-use tempfile::TempDir;
 
 /// A space large enough to be killed in, and small enough for a test.
 const SPACE: &str = "check --preset votes --format json";

@@ -83,6 +83,19 @@ for line in sys.stdin:
             "the number of the last seed",
         ),
         (
+            vec![
+                "graph",
+                "--preset",
+                "wide",
+                "--max-states",
+                "10000000",
+                "--out",
+                "missing/graph.dot",
+            ],
+            USAGE,
+            "cannot be written",
+        ),
+        (
             vec!["check", "--preset", "deep", "--copies", "2"],
             USAGE,
             "--copies and --input are for a program",

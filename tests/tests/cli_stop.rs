@@ -26,9 +26,8 @@ fn interrupted(signal: &str, arguments: &[&str], ready: impl Fn(u32, &Path) -> b
     let code = output.status.code();
     assert_eq!(code, Some(STOPPED), "{what}\n{text}{errors}");
     assert!(errors.is_empty(), "{what}\n{errors}");
-    // `explore` says where it listens before anything else.
-    let json = &text[text.find("{\n").unwrap_or_else(|| panic!("{what}\n{text}"))..];
-    let report: Value = serde_json::from_str(json).expect("a report");
+    let report: Value =
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{what}: {error}\n{text}"));
     assert_eq!(report["status"], "stopped", "{what}\n{text}");
     assert_eq!(report["exit_code"], STOPPED);
     let jobs = report["jobs"].as_array().expect("jobs");
@@ -205,7 +204,7 @@ fn a_report_that_nobody_reads_can_be_interrupted() {
 #[cfg(target_os = "linux")]
 #[test]
 fn errors_that_nobody_reads_hold_up_nothing() {
-    use std::io::{ErrorKind, Write};
+    use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
     let here = folder();
     let pipe = here.path().join("pipe");
@@ -219,14 +218,12 @@ fn errors_that_nobody_reads_hold_up_nothing() {
         .custom_flags(O_NONBLOCK)
         .open(&pipe)
         .expect("ours");
-    let full = loop {
-        match filler.write(&[b'.'; 256]) {
-            Ok(_) => {}
-            Err(error) => break error,
-        }
-    };
-    assert_eq!(full.kind(), ErrorKind::WouldBlock);
-    while filler.write(b".").is_ok() {}
+    for size in [256, 1] {
+        while filler
+            .write(&[b'.'; 256][..size])
+            .is_ok_and(|written| written > 0)
+        {}
+    }
     let child = binary::lockstep()
         .args([
             "check",
@@ -448,8 +445,9 @@ const SILENT: &str = r#"
 read -r describe
 echo '{"op":"describe","protocol":1,"name":"silent","version":"1","features":["pre_vote","check_quorum","one_entry_per_append"],"fields":["role","term"]}'
 read -r open
-view='{"role":"follower","term":0}'
-echo '{"op":"open","session":0,"views":['$view','$view','$view']}'
+servers=${open##*\[}
+views=$(echo "${servers%%]*}" | sed 's/[0-9][0-9]*/{"role":"follower","term":0}/g')
+echo '{"op":"open","session":0,"views":['$views']}'
 read -r apply
 touch given
 read -r never < pipe
@@ -473,9 +471,45 @@ fn a_silent_target_is_not_waited_for() {
     let here = here.path().display().to_string();
     let target = format!("exec:sh -c 'cd {here}; . ./silent.sh'");
     let given = Path::new(&here).join("given");
-    interrupted("INT", &["conform", "--target", &target], |_, _| {
-        given.exists()
-    });
+    let trace = long_trace(10);
+    let trace = trace.path().join("long.ndjson").display().to_string();
+    for verb in [&["conform"][..], &["replay", &trace], &["walk"]] {
+        let arguments = [verb, &["--target", &target]].concat();
+        interrupted("INT", &arguments, |_, _| given.exists());
+        std::fs::remove_file(&given).expect("a file of our own");
+    }
+}
+
+/// In JSON there is nothing on standard output but one object; the address is said elsewhere.
+#[test]
+fn the_explorer_prints_one_object_in_json() {
+    let here = folder();
+    let arguments = ["explore", "--port", "0", "-q", "--format", "json"];
+    let mut child = start(here.path(), &arguments);
+    let mut line = String::new();
+    let errors = child.stderr.as_mut().expect("a pipe");
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(errors), &mut line).expect("a line");
+    assert!(line.contains("http://127.0.0.1:"), "{line}");
+    send("INT", child.id());
+    let output = end(child, "explore");
+    let report: Value = serde_json::from_slice(&output.stdout).expect("one object");
+    assert_eq!(report["status"], "stopped");
+}
+
+/// Work that is left behind is named.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_is_left_behind_has_a_name() {
+    let arguments = ["graph", "--preset", "wide", "--max-states", "100000000"];
+    let here = folder();
+    let child = start(here.path(), &arguments);
+    let process = child.id();
+    wait_for("work", || busy(process, here.path()));
+    send("TERM", process);
+    let output = end(child, "graph");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(STOPPED), "{text}");
+    assert!(text.starts_with("graph: stopped (interrupted)"), "{text}");
 }
 
 /// A program that does not even say what it is, is not waited for either.

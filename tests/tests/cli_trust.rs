@@ -128,6 +128,28 @@ fn a_line_without_end_is_refused() {
     assert!(errors.len() < 4_000, "{errors}");
 }
 
+/// Replies that say nothing, one after the other, are no reason to wait for the next.
+#[test]
+fn replies_without_end_are_a_divergence() {
+    if !python::is_here() {
+        return;
+    }
+    let here = folder();
+    let target = target(
+        here.path(),
+        r#"
+    while r["op"] == "apply": say({**op, "results": []})
+    fine()
+"#,
+    );
+    let corpus = corpus().display().to_string();
+    for verb in [&["conform"][..], &["replay", &corpus], &["walk"]] {
+        let arguments = [verb, &["--target", &target, "--reply-timeout", "5"]].concat();
+        let report = text(&run(here.path(), arguments, VIOLATED).stdout);
+        assert!(report.contains("the target broke down"), "{report}");
+    }
+}
+
 /// Neither a trace nor a result is read without end.
 #[test]
 fn a_file_without_end_is_refused() {

@@ -215,12 +215,20 @@ pub fn run(args: &CheckArgs, progress: &Reporter) -> Result<Vec<Job>, CliError> 
     let trace_out = args.trace_out.as_deref();
     let trace_out = trace_out.map(|path| SideFile::named(path, progress));
     let (mut job, report) = one(args, &args.limits, chosen, trace_out.as_ref(), progress)?;
+    if job.status == Status::Skipped {
+        return Err(nothing_to_check(&job));
+    }
     if let Some(report) = &report {
         witnesses_asked_for(&mut job, report, &args.only);
         tested::none(&mut job, report);
         tested::in_verdict(&mut job, report, args.strict);
     }
     Ok(vec![job])
+}
+
+/// A run in which nothing is applicable to the target is no pass: the job says why.
+fn nothing_to_check(job: &Job) -> CliError {
+    CliError::Usage(format!("{}: {}", job.title(), job.verdict))
 }
 
 /// Checks several models one after the other, and whether they put every property to the test together.
@@ -243,6 +251,7 @@ fn several(args: &CheckArgs, all: &[Chosen], progress: &Reporter) -> Result<(), 
     let begun = Instant::now();
     let mut tested = Tested::default();
     progress.plan(all.len() + 1);
+    let (mut left_out, mut applicable) = (None, 0);
     for (place, chosen) in all.iter().enumerate() {
         progress.job("check", &chosen.name, || {
             // The time is for all together.
@@ -258,8 +267,15 @@ fn several(args: &CheckArgs, all: &[Chosen], progress: &Reporter) -> Result<(), 
             if let Some(report) = &report {
                 tested.add(&chosen.name, report);
             }
+            match job.status {
+                Status::Skipped => left_out = Some(job.clone()),
+                _ => applicable += 1,
+            }
             Ok(job)
         })?;
+    }
+    if let (Some(job), 0) = (left_out, applicable) {
+        return Err(nothing_to_check(&job));
     }
     progress.job("tested", "by all presets", || {
         Ok(tested.job(&args.only, args.strict))

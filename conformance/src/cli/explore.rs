@@ -64,13 +64,17 @@ impl ExploreArgs {
 ///
 /// # Errors
 /// The model or the target does not exist, or the address is taken.
-pub fn run(args: &ExploreArgs, progress: &Reporter) -> Result<Vec<Job>, CliError> {
+pub fn run(
+    args: &ExploreArgs,
+    for_people: bool,
+    progress: &Reporter,
+) -> Result<Vec<Job>, CliError> {
     match &args.target {
         Some(spec) => {
             let target = args.target(spec).start()?;
-            explore(args, target.dialect(), Some(&target), progress)
+            explore(args, target.dialect(), Some(&target), for_people, progress)
         }
-        None => explore(args, Dialect::ETCD, None, progress),
+        None => explore(args, Dialect::ETCD, None, for_people, progress),
     }
 }
 
@@ -78,6 +82,7 @@ fn explore(
     args: &ExploreArgs,
     dialect: Dialect,
     target: Option<&dyn Stand>,
+    for_people: bool,
     progress: &Reporter,
 ) -> Result<Vec<Job>, CliError> {
     let chosen = args.model.choose()?.in_dialect(dialect);
@@ -110,7 +115,11 @@ fn explore(
             chosen.name
         );
         // Whoever knows the address need not read it.
-        let _ = streams::print(&text);
+        if for_people {
+            let _ = streams::print(&text);
+        } else {
+            streams::say(text.trim_end());
+        }
     };
     serve(settings, target, &stop::requested, ready).map_err(|error| usage(&error))?;
     Ok(vec![progress.unfinished("interrupted")])

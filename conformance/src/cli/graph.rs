@@ -3,7 +3,7 @@
 use super::error::CliError;
 use super::model::ModelArgs;
 use super::outputs::Place;
-use super::streams;
+use super::{side_file, streams};
 use crate::export::{Graph, GraphError, dot};
 use clap::Args;
 use std::path::PathBuf;
@@ -35,6 +35,7 @@ impl GraphArgs {
 /// The model does not exist, the graph is too large, or it cannot be written.
 pub fn run(args: &GraphArgs) -> Result<(), CliError> {
     let chosen = args.model.choose()?;
+    side_file::can_be_written(args.out.as_deref())?;
     let graph = Graph::of(&chosen.cluster, args.max_states).map_err(|error| match error {
         GraphError::Search(error) => CliError::Search(error),
         too_large @ GraphError::TooLarge(_) => CliError::Usage(too_large.to_string()),

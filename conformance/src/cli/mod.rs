@@ -250,10 +250,11 @@ fn run(cli: Cli) -> Exit {
                 cli.output.without_report(cli.verb.name())?;
             }
             cli.output.begin(&reporter);
+            reporter.begin(cli.verb.name());
             if let Some((side, id)) = cli.verb.seeds()? {
                 plant::enter(side, &id)?;
             }
-            jobs(&cli.verb, &reporter)
+            jobs(&cli, &reporter)
         }
     };
     let result = match supervise(&reporter, work) {
@@ -294,8 +295,8 @@ fn last_jobs(verb: &str, result: Result<Option<Vec<Job>>, CliError>) -> Vec<Job>
 }
 
 /// Does what was asked; `None` for a verb that has shown its result itself.
-fn jobs(verb: &Verb, reporter: &Reporter) -> Result<Option<Vec<Job>>, CliError> {
-    let jobs = match verb {
+fn jobs(cli: &Cli, reporter: &Reporter) -> Result<Option<Vec<Job>>, CliError> {
+    let jobs = match &cli.verb {
         Verb::Verify(args) => verify::run(args, reporter)?,
         Verb::Conform(args) => conform::run(args, reporter)?,
         Verb::Validate(args) => validate::run(args, reporter)?,
@@ -320,7 +321,7 @@ fn jobs(verb: &Verb, reporter: &Reporter) -> Result<Option<Vec<Job>>, CliError> 
         Verb::Targets(args) => list::targets(args)?,
         Verb::Presets => list::presets()?,
         Verb::Check(args) => check::run(args, reporter)?,
-        Verb::Explore(args) => explore::run(args, reporter)?,
+        Verb::Explore(args) => explore::run(args, cli.output.is_for_people(), reporter)?,
         Verb::Show(args) => {
             show::run(args, terminal::width(&std::io::stdout()))?;
             return Ok(None);

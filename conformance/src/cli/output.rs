@@ -45,6 +45,11 @@ enum Format {
 }
 
 impl OutputArgs {
+    /// Whether standard output is text for people, and not one object.
+    pub fn is_for_people(&self) -> bool {
+        matches!(self.format, Format::Human)
+    }
+
     /// The files that are written beside the result.
     pub fn places(&self) -> Vec<Place> {
         let mut places = Vec::new();

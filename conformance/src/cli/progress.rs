@@ -143,7 +143,7 @@ impl Reporter {
     /// The job at work, as one that has no answer.
     pub fn unfinished(&self, why: &str) -> Job {
         let current = lock(&self.job);
-        let (kind, name) = current.name.split_once(' ').unwrap_or(("", &current.name));
+        let (kind, name) = current.name.split_once(' ').unwrap_or((&current.name, ""));
         let mut job = Job::not_reached(kind, name, why);
         job.seconds = current.since.elapsed().as_secs_f64();
         if !current.at.is_empty() {

@@ -2,6 +2,7 @@
 
 use super::error::CliError;
 use super::outputs::Place;
+use super::side_file;
 use super::streams::{self, say};
 use super::target::TargetArgs;
 use crate::TargetSpec;
@@ -72,6 +73,7 @@ pub fn run(args: &ShowArgs, width: Option<u16>) -> Result<(), CliError> {
         return Err(CliError::Usage(text.to_owned()));
     }
     let trace = read(&args.trace)?;
+    side_file::can_be_written(args.out.as_deref())?;
     let mut story = Story::of_trace(&trace);
     let mut notes = Vec::new();
     if let Some(name) = &args.target {

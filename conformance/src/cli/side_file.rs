@@ -143,6 +143,20 @@ pub fn save(trace: &Trace, path: &Path) -> io::Result<()> {
     files::write(path, &bytes)
 }
 
+/// Checks that the result itself can be written to a file, before the work.
+///
+/// # Errors
+/// It cannot.
+pub fn can_be_written(path: Option<&Path>) -> Result<(), CliError> {
+    let Some(path) = path else {
+        return Ok(());
+    };
+    attempt(path).map_err(|source| CliError::Output {
+        path: path.to_owned(),
+        source,
+    })
+}
+
 /// Checks that a file can be written there, as far as that can be known without writing it. A file that was not there
 /// is not there afterwards.
 fn attempt(path: &Path) -> io::Result<()> {
@@ -151,11 +165,14 @@ fn attempt(path: &Path) -> io::Result<()> {
         Ok(there) if there.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
         // To open a pipe or a device can wait, or mean something.
         Ok(_) => Ok(()),
-        // A link to what is not there yet.
-        Err(_) if path.is_symlink() => Ok(()),
         Err(_) => {
-            OpenOptions::new().write(true).create_new(true).open(path)?;
-            fs::remove_file(path)
+            // What a link leads to is made, and is not there yet.
+            let path = files::behind_links(path);
+            OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .open(&path)?;
+            fs::remove_file(&path)
         }
     }
 }
@@ -199,5 +216,21 @@ mod tests {
         assert_eq!(fs::read_to_string(&path).expect("it is there"), "before");
         assert!(attempt(folder.path()).is_err());
         assert!(attempt(&folder.path().join("missing/report.xml")).is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_is_tried_where_it_leads() {
+        use std::os::unix::fs::symlink;
+        let folder = tempfile::tempdir().expect("there is a place for temporary files");
+        let link = |name: &str, to: &str| {
+            let link = folder.path().join(name);
+            symlink(to, &link).expect("it can be linked");
+            link
+        };
+        attempt(&link("new", "report.xml")).expect("it can be made");
+        assert!(!folder.path().join("report.xml").exists());
+        assert!(attempt(&link("nowhere", "missing/report.xml")).is_err());
+        assert!(attempt(&link("round", "round")).is_err());
     }
 }

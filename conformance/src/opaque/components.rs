@@ -7,6 +7,7 @@ use super::{Action, Opaque};
 use crate::code::node::{RunningServers, narrow, put_state, take_state};
 use crate::code::{Before, CodeState, Happened, Node};
 use crate::digest::digest_of;
+use crate::stop;
 use lockstep_engine::{
     Antecedent, Checkable, Collapse, Component, Components, Event, Generator, KindSet, Machines,
     MessageFacts, Replacement, Shape, StepProperty,
@@ -106,7 +107,12 @@ impl Opaque {
                 sent: Arc::new([]),
             },
             Effect::NotAsked => {
-                self.interrupted.store(true, Ordering::Relaxed);
+                // Else the program broke down too often, and one of its failures is found at this depth.
+                if stop::requested() {
+                    self.interrupted.store(true, Ordering::Relaxed);
+                } else {
+                    self.given_up.store(true, Ordering::Relaxed);
+                }
                 unmoved()
             }
         }

@@ -119,6 +119,8 @@ pub struct Opaque {
     observed: Code<'static>,
     /// True if an answer has been missing since a request to stop.
     interrupted: AtomicBool,
+    /// The program broke down too often to be asked everything.
+    given_up: AtomicBool,
 }
 
 /// The results of exploring a program, beside the report of the search.
@@ -183,6 +185,7 @@ impl Started {
             starts,
             observed: ObservedCode::new(config).into_code(),
             interrupted: AtomicBool::new(false),
+            given_up: AtomicBool::new(false),
         })
     }
 }
@@ -228,16 +231,18 @@ impl Opaque {
         set_up: impl FnOnce(Search<'s, Opaque>) -> Search<'s, Opaque>,
     ) -> Result<OpaqueReport, SearchError> {
         let mut checked = set_up(Search::new(self)).run()?;
-        if self.interrupted.load(Ordering::Relaxed) {
-            // What was not answered looks like an input that changes nothing: nothing follows from that.
-            checked.report.verdict = INTERRUPTED;
-            checked.counterexample = None;
-        }
         let found = checked.counterexample.as_ref();
         let failed = found.and_then(|found| {
             let nodes = found.last().shown.servers.iter();
             nodes.filter_map(|node| node.fault).next_back()
         });
+        let gave_up = self.given_up.load(Ordering::Relaxed);
+        if self.interrupted.load(Ordering::Relaxed) || gave_up && failed.is_none() {
+            // What was not answered looks like an input that changes nothing: nothing follows from that. A failure
+            // of the program is one all the same.
+            checked.report.verdict = INTERRUPTED;
+            checked.counterexample = None;
+        }
         let mut failure = failed.and_then(|number| self.states.fault(number));
         let mut contradiction = self.states.contradiction().map(Box::new);
         if checked.report.verdict == Verdict::Exhausted && contradiction.is_none() {

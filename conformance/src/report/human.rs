@@ -175,7 +175,7 @@ const INFALLIBLE: &str = "writing to a string does not fail";
 /// One job.
 pub fn render_job(job: &Job, style: Style) -> String {
     let mut out = String::new();
-    let begin = format!("{} {}: ", job.kind, job.name);
+    let begin = format!("{}: ", job.title());
     let headline = match style.width {
         Some(_) => style.paragraph("", &format!("{begin}{}", job.verdict)),
         None => format!("{begin}{}", job.verdict),

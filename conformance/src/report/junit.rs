@@ -38,7 +38,7 @@ pub fn render_failure(failure: &Failure) -> String {
 
 /// The suite of a job; `traces` lists those of all jobs.
 fn suite(job: &Job, traces: Option<&str>) -> TestSuite {
-    let name = format!("{} {}", job.kind, job.name);
+    let name = job.title();
     let mut suite = TestSuite::new(&name);
     suite.set_time(seconds(job.seconds));
     suite.add_property(("verdict", job.verdict.as_str()));

@@ -254,10 +254,15 @@ impl Job {
         }
     }
 
+    /// Returns what it is about, as one line of people's text begins with it.
+    pub fn title(&self) -> String {
+        format!("{} {}", self.kind, self.name).trim().to_owned()
+    }
+
     /// Names the file with the path that shows what went wrong, and how many steps it has.
     pub fn shown_by(&mut self, file: &Path, steps: usize) {
         self.trace = Some(SavedTrace {
-            job: format!("{} {}", self.kind, self.name),
+            job: self.title(),
             steps,
             file: file.display().to_string(),
         });

@@ -326,7 +326,10 @@ impl Walk<'_> {
         for (position, choice) in choices.enumerate() {
             counts.steps += 1;
             if let Err(parted) = world.make(choice, counts) {
-                return Ok(Walked::Parted(position + 1, parted));
+                return Ok(match parted.interrupted {
+                    true => Walked::Interrupted,
+                    false => Walked::Parted(position + 1, parted),
+                });
             }
             // In a walk that is long enough to have long logs, a choice takes a while.
             let due = counts.steps.is_multiple_of(PROGRESS_CHOICES) || stop::requested();
@@ -402,7 +405,7 @@ fn follow(world: &mut World, choices: impl Iterator<Item = Choice>) -> Option<Bo
     let mut asked = None;
     for choice in choices {
         if let Err(parted) = world.make(choice, &mut counts) {
-            return Some(parted);
+            return (!parted.interrupted).then_some(parted);
         }
         if stop::requested() && asked.get_or_insert_with(Instant::now).elapsed() > LAST_WORDS {
             return None;

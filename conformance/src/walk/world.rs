@@ -47,6 +47,8 @@ pub(super) struct Parted {
     pub timer: Option<String>,
     /// The property that does not hold, and of which side.
     pub violated: Option<Broken>,
+    /// The target was not waited for, since the work must stop: the sides do not part.
+    pub interrupted: bool,
 }
 
 /// A property that does not hold on one of the sides.
@@ -291,6 +293,7 @@ impl World {
         let expected = self.expect(at, &inputs, counts)?;
         let mut seen = match seen {
             Ok(Ok(seen)) => self.timed(at, seen),
+            Ok(Err(TargetError::Interrupted)) => return Err(interrupted()),
             Ok(Err(error)) => return Err(broke(error.to_string())),
             Err(_) => return Err(broke("it panicked".to_owned())),
         };
@@ -468,6 +471,7 @@ impl World {
             actual: Some(actual),
             timer,
             violated,
+            interrupted: false,
         }))
     }
 }
@@ -479,6 +483,17 @@ fn broke(error: String) -> Box<Parted> {
         actual: None,
         timer: None,
         violated: None,
+        interrupted: false,
+    })
+}
+
+fn interrupted() -> Box<Parted> {
+    Box::new(Parted {
+        differences: Vec::new(),
+        actual: None,
+        timer: None,
+        violated: None,
+        interrupted: true,
     })
 }
 

@@ -1,5 +1,6 @@
 //! Models for which a run on every change has no time.
 
+use super::membership::{CHANGE, TWO_OF_THREE, one};
 use super::{FULL, PLAIN, Preset, QUIET, times};
 use crate::bounds::{Bounds, Budget};
 use lockstep_traces::Config;
@@ -62,6 +63,23 @@ pub(super) const ALL: &[Preset] = &[
             quorum_checks: times(1),
             proposals: times(1),
             restarts: times(1),
+            ..QUIET
+        },
+        ci: false,
+    },
+    Preset {
+        name: "handover-large",
+        purpose: "handover with a fourth term, a fourth message in flight and a proposal: 326 million states",
+        config: TWO_OF_THREE,
+        bounds: Bounds {
+            max_term: 4,
+            max_in_flight: 4,
+            timeouts: times(4),
+            proposals: times(1),
+            restarts: times(1),
+            drops: times(1),
+            disturbances: times(1),
+            changes: one(CHANGE.add_voter(3).remove(2)),
             ..QUIET
         },
         ci: false,

@@ -38,6 +38,8 @@ struct UnderWay {
     script: usize,
     /// The last view of every server.
     views: Vec<NodeView>,
+    /// The replies to its inputs so far.
+    replies: usize,
     run: Run,
 }
 
@@ -111,6 +113,7 @@ impl<'a, 'script> Runner<'a, 'script> {
         let started = UnderWay {
             script,
             views: Vec::new(),
+            replies: 0,
             run: empty_run(),
         };
         let session = match self.link.open(self.config, &self.ids) {
@@ -148,6 +151,13 @@ impl<'a, 'script> Runner<'a, 'script> {
                 Ok(())
             }
             Reply::Applied { results, .. } => {
+                // Each reply gives the program more time, so there must be an end to those that say nothing.
+                under_way.replies += 1;
+                if under_way.replies > steps.len() {
+                    return Err(Failure::Reply(format!(
+                        "more replies than inputs in session {session}"
+                    )));
+                }
                 self.inputs_in_flight = self.inputs_in_flight.saturating_sub(results.len());
                 for result in results {
                     if under_way.run.failed.is_some() {
@@ -217,6 +227,7 @@ impl<'a, 'script> Runner<'a, 'script> {
         let mut slow = UnderWay {
             script,
             views: Vec::new(),
+            replies: 0,
             run: empty_run(),
         };
         let Err(failure) = self.step_through(&mut slow) else {
