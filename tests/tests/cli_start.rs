@@ -96,6 +96,26 @@ for line in sys.stdin:
             "cannot be written",
         ),
         (
+            vec!["check", "--preset", "deep", "--read-indexes", "5"],
+            USAGE,
+            "--read-indexes needs --reads",
+        ),
+        (
+            vec!["check", "--preset", "deep", "--timing", "elapsed"],
+            USAGE,
+            "--timing needs --reads lease_based",
+        ),
+        (
+            vec!["conform", "--preset", "deep", "--max-outstanding", "3"],
+            USAGE,
+            "--max-outstanding needs --storage async",
+        ),
+        (
+            vec!["simulate", "--preset", "deep", "--learners", "3"],
+            USAGE,
+            "--learners needs --voters",
+        ),
+        (
             vec!["check", "--preset", "deep", "--copies", "2"],
             USAGE,
             "--copies and --input are for a program",

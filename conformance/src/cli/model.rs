@@ -6,7 +6,7 @@ use clap::Args;
 use lockstep_model::{
     Bounds, Budget, Cluster, ConfChange, Dialect, Kind, Preset, Settings, Timing,
 };
-use lockstep_traces::{Reads, ServerSet, Storage};
+use lockstep_traces::{Config, Reads, ServerSet, Storage};
 use std::collections::BTreeMap;
 
 /// A preset and its changes.
@@ -262,6 +262,7 @@ impl ModelArgs {
             let text = "--change needs a cluster whose membership may change: say with --voters who votes at first";
             return Err(CliError::Usage(text.to_owned()));
         }
+        self.without_effect(&config)?;
         let changed = config != preset.config || bounds != preset.bounds;
         let usage = |error: &dyn std::fmt::Display| CliError::Usage(error.to_string());
         let settings = Settings::new(&config).map_err(|error| usage(&error))?;
@@ -277,6 +278,61 @@ impl ModelArgs {
 }
 
 impl ModelArgs {
+    /// Refuses bounds of a feature that the model does not have: they would change nothing.
+    fn without_effect(&self, config: &Config) -> Result<(), CliError> {
+        let some = |budget: Option<Budget>| budget.is_some_and(|it| it != Budget::Times(0));
+        let bounds = &self.bounds;
+        let (atomic, unread) = (config.storage != Storage::Async, config.reads == Reads::Off);
+        let given = [
+            (
+                some(bounds.read_indexes),
+                unread,
+                "--read-indexes",
+                "--reads",
+            ),
+            (
+                some(bounds.other_read_indexes),
+                unread,
+                "--other-read-indexes",
+                "--reads",
+            ),
+            (
+                bounds.timing.is_some(),
+                config.reads != Reads::LeaseBased,
+                "--timing",
+                "--reads lease_based",
+            ),
+            (
+                bounds.max_outstanding.is_some(),
+                atomic,
+                "--max-outstanding",
+                "--storage async",
+            ),
+            (
+                some(bounds.persists),
+                atomic,
+                "--persists",
+                "--storage async",
+            ),
+            (some(bounds.applies), atomic, "--applies", "--storage async"),
+            (
+                self.learners.is_some(),
+                !config.may_change(),
+                "--learners",
+                "--voters",
+            ),
+        ];
+        match given
+            .into_iter()
+            .find(|(given, unused, ..)| *given && *unused)
+        {
+            Some((.., option, needs)) => Err(CliError::Usage(format!(
+                "{option} needs {needs}: without, it changes nothing"
+            ))),
+            None => Ok(()),
+        }
+    }
+
     /// The options again, as they would be typed.
     pub fn command_line(&self) -> String {
         let mut words = vec![format!("--preset {}", self.name())];
