@@ -468,4 +468,34 @@ const ALL: &[Preset] = &[
         },
         ci: true,
     },
+    Preset {
+        name: "snapshot-transfer",
+        purpose: "compaction × transfer: who is to lead is sent a snapshot first, and told to campaign when it has it",
+        config: PLAIN,
+        bounds: Bounds {
+            heartbeats: times(1),
+            transfers: times(1),
+            compactions: times(1),
+            drops: times(1),
+            ..QUIET
+        },
+        ci: true,
+    },
+    Preset {
+        name: "room",
+        purpose: "room for two proposals: it fills, is freed by one commit or two, and does not begin anew when a transfer \
+                  fails",
+        config: Config {
+            servers: 2,
+            max_uncommitted: 2,
+            ..PLAIN
+        },
+        bounds: Bounds {
+            quorum_checks: times(1),
+            proposals: times(4),
+            transfers: times(1),
+            ..QUIET
+        },
+        ci: true,
+    },
 ];

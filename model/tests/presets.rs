@@ -37,6 +37,8 @@ const PINNED: &[(&str, u64, u64, u32)] = &[
     ("snapshot-longer", 908_260, 2_925_295, 35),
     ("snapshot-again", 277_093, 876_007, 35),
     ("snapshot-restart", 407_091, 1_336_432, 41),
+    ("snapshot-transfer", 225_595, 944_674, 22),
+    ("room", 67_079, 222_779, 35),
     ("simple-change", 38_702, 91_971, 32),
     ("removal", 186_568, 463_981, 38),
     ("resignation", 134_772, 342_395, 33),
@@ -54,6 +56,10 @@ const PINNED: &[(&str, u64, u64, u32)] = &[
     ("transfer-removal", 244_722, 764_404, 33),
     ("transfer-learner", 278_254, 920_881, 31),
     ("forward-change", 88_437, 267_587, 42),
+    ("resignation-learner", 3_574, 8_467, 18),
+    ("turnover", 35, 55, 14),
+    ("snapshot-outgoing", 20_359, 38_908, 31),
+    ("snapshot-lease", 16_808, 61_928, 18),
     ("async-single", 28_036, 65_386, 26),
     ("async-election", 171_089, 685_654, 33),
     ("async-pre-vote", 171_877, 670_552, 40),
@@ -67,6 +73,7 @@ const PINNED: &[(&str, u64, u64, u32)] = &[
     ("async-join", 4_803, 13_915, 33),
     ("async-removal", 243_219, 918_703, 37),
     ("async-read", 2_808, 5_881, 15),
+    ("async-room", 110, 196, 21),
     ("read", 233_719, 743_683, 25),
     ("read-twice", 115_081, 282_718, 27),
     ("read-forward", 62_773, 142_714, 41),
@@ -81,6 +88,10 @@ const PINNED: &[(&str, u64, u64, u32)] = &[
     ("lease-transfer", 84_835, 237_343, 30),
     ("lease-removal", 30_600, 75_976, 27),
     ("lease-transfer-failed", 101_677, 293_767, 25),
+    ("read-many", 215_364, 418_759, 33),
+    ("read-quorum", 113_041, 321_293, 28),
+    ("lease-learner", 4_037, 8_627, 19),
+    ("lease-joint", 89_048, 226_609, 31),
 ];
 
 /// A number with a comma after each three digits.

@@ -21,6 +21,10 @@ const SERVERS: u64 = 4_000;
 /// The number of servers that go on to draw.
 const REDRAWING: u64 = 40;
 const REDRAWS: usize = 2_000;
+/// The seeds that are compared with all that differ from them in one bit.
+const NEIGHBOURED: u64 = 4;
+/// The number of timeouts that two servers cannot both draw one after the other, unless they draw from the same numbers.
+const COINCIDENCE: usize = 32;
 
 /// The result of a sample of random timeouts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -77,6 +81,10 @@ fn sample_of(draw: Draw<'_>) -> Option<Jitter> {
         look("timeouts of new servers", even(&first, timeouts));
         look("timeouts drawn anew", even(&again, timeouts));
         look("one after the other", independent(&chains, timeouts));
+        let mut pairs = 0;
+        let mut draw = |seed| draw(ticks, seed, COINCIDENCE).inspect(|_| pairs += 1);
+        look("every bit of the seed", apart(&mut draw)?);
+        jitter.draws += pairs * (COINCIDENCE + 1) as u64;
     }
     Some(jitter)
 }
@@ -116,6 +124,22 @@ fn independent(chains: &[Vec<u32>], timeouts: Timeouts) -> Result<(), String> {
         }
     }
     chi_squared(&counts, "the pairs")
+}
+
+/// Checks that servers draw from different numbers if their seeds differ at all, be it in the highest bit: those of a
+/// group have seeds that follow each other, and a restart may change whatever part of them. `None` ends the sample.
+fn apart(draw: &mut dyn FnMut(u64) -> Option<Vec<u32>>) -> Option<Result<(), String>> {
+    for seed in 0..NEIGHBOURED {
+        let drawn = draw(seed)?;
+        for bit in 0..u64::BITS {
+            if draw(seed ^ 1 << bit)? == drawn {
+                let other = seed ^ 1 << bit;
+                let text = format!("seeds {seed} and {other} draw the same timeouts");
+                return Some(Err(text));
+            }
+        }
+    }
+    Some(Ok(()))
 }
 
 /// Pearson's test against the even distribution. The bound is far out (six standard deviations and some
@@ -204,7 +228,7 @@ mod tests {
     fn the_timeouts_of_the_production_raft_are_even() {
         let jitter = sample().expect("nobody stops it");
         assert_eq!(jitter.wrong, [] as [&str; 0]);
-        assert_eq!(jitter.draws, 4 * (4_000 + 40 * 2_000));
+        assert_eq!(jitter.draws, 4 * (4_000 + 40 * 2_000 + 4 * 65 * 33));
     }
 
     /// The sample of a server that draws by this rule: its election timeout, the last timeout, and a
@@ -226,7 +250,7 @@ mod tests {
     /// Work that is to stop asks for nothing more, and a part of a sample is none.
     #[test]
     fn a_sample_that_is_not_whole_is_none() {
-        for last in [0, 3_999, 4_000, 4 * 4_040 - 1] {
+        for last in [0, 3_999, 4_000, 4_040, 4_041, 4 * 4_042 - 1] {
             let mut drawn = 0;
             let sample = sample_of(&mut |ticks, _, redraws| {
                 drawn += 1;
@@ -240,6 +264,27 @@ mod tests {
     fn an_even_draw_is_even() {
         let even = |ticks, _, random: &mut SmallRng| ticks + random.random_range(0..ticks);
         assert_eq!(wrong(even), [] as [&str; 0]);
+    }
+
+    /// The broken twins of the check of seeds: one in which a part of the seed has no effect.
+    #[test]
+    fn a_part_of_the_seed_that_has_no_effect_is_found() {
+        for part in [1, 1 << 31, !0 << 32, 1 << 63] {
+            let wrong = sample_of(&mut |ticks, seed, redraws| {
+                let mut random = SmallRng::seed_from_u64(seed & !part);
+                Some(
+                    (0..=redraws)
+                        .map(|_| ticks + random.random_range(0..ticks))
+                        .collect(),
+                )
+            })
+            .expect("it draws")
+            .wrong;
+            let found = wrong
+                .iter()
+                .filter(|it| it.contains("every bit of the seed"));
+            assert_eq!(found.count(), ELECTION_TICKS.len(), "{part:#x}: {wrong:#?}");
+        }
     }
 
     /// The broken twins: each wrong way of drawing is found at every election timeout where it differs.

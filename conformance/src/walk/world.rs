@@ -19,11 +19,30 @@ use rand::{Rng, SeedableRng};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// The timeouts of every server.
-const TIMEOUTS: Timeouts = Timeouts {
-    election_ticks: 10,
-    heartbeat_ticks: 2,
-};
+/// Election and heartbeat timeouts: the usual ones of etcd, more and less of each, the shortest that there are, and
+/// heartbeats that are rarer than every other tick.
+const TIMEOUTS: [(u32, u32); 11] = [
+    (10, 2),
+    (10, 2),
+    (10, 3),
+    (4, 1),
+    (10, 2),
+    (10, 1),
+    (10, 2),
+    (17, 5),
+    (2, 1),
+    (7, 3),
+    (10, 2),
+];
+
+/// The timeouts of every server in the walk with this seed.
+fn timeouts(seed: u64) -> Timeouts {
+    let (election_ticks, heartbeat_ticks) = TIMEOUTS[(seed % TIMEOUTS.len() as u64) as usize];
+    Timeouts {
+        election_ticks,
+        heartbeat_ticks,
+    }
+}
 
 /// Messages in flight beyond which the oldest is lost: a network that keeps everything would deliver
 /// only what is out of date.
@@ -84,6 +103,7 @@ struct Both {
 pub(super) struct World {
     config: Config,
     settings: Settings,
+    timeouts: Timeouts,
     servers: Vec<Both>,
     network: Vec<Message>,
     isolated: Option<usize>,
@@ -120,17 +140,18 @@ impl World {
             .map_err(|error| TargetError::Setup(error.to_string()))?
             .with_dialect(target.dialect());
         let mut jitter = SmallRng::seed_from_u64(seed);
+        let timeouts = timeouts(seed);
         let mut servers = Vec::new();
         for id in config.server_ids() {
             let timing = Timing {
-                election_ticks: TIMEOUTS.election_ticks,
-                heartbeat_ticks: TIMEOUTS.heartbeat_ticks,
+                election_ticks: timeouts.election_ticks,
+                heartbeat_ticks: timeouts.heartbeat_ticks,
                 seed: seed.wrapping_mul(64).wrapping_add(id.get()),
                 walk: seed,
             };
             let server = target.start(config, id, &timing)?;
             let spec = Server::new(&settings, id);
-            let drawn = jitter.random_range(TIMEOUTS.drawn());
+            let drawn = jitter.random_range(timeouts.drawn());
             servers.push(Both {
                 id,
                 view: spec.view(&settings),
@@ -142,6 +163,7 @@ impl World {
             });
         }
         Ok(World {
+            timeouts,
             servers,
             config: config.clone(),
             settings,
@@ -190,7 +212,9 @@ impl World {
                 counts.ticks += 1;
                 let server = &mut self.servers[at];
                 let randomized = server.randomized_ticks;
-                let events = server.clock.tick(TIMEOUTS, server.view.role, randomized);
+                let events = server
+                    .clock
+                    .tick(self.timeouts, server.view.role, randomized);
                 counts.timer_events += events.len() as u64;
                 self.give(at, events, true, counts)
             }
@@ -323,7 +347,7 @@ impl World {
     /// Adds the timers that the harness keeps to the observation, if the server has none.
     fn timed(&mut self, at: usize, seen: ticks::Seen) -> Seen {
         let server = &self.servers[at];
-        let drawn = self.jitter.random_range(TIMEOUTS.drawn());
+        let drawn = self.jitter.random_range(self.timeouts.drawn());
         let kept = Timers {
             election_elapsed_ticks: server.clock.election_elapsed_ticks,
             heartbeat_elapsed_ticks: server.clock.heartbeat_elapsed_ticks,
@@ -446,7 +470,7 @@ impl World {
         violated: Option<Violation>,
     ) -> Result<(), Box<Parted>> {
         let server = &self.servers[at];
-        let timer = wrong_timer(server, &seen);
+        let timer = wrong_timer(server, self.timeouts, &seen);
         let wanted = Wanted::new(expected, applied);
         let mut differences = compare(&wanted, &seen.output, &seen.view, self.shown);
         if differences.is_empty() && timer.is_none() && violated.is_none() {
@@ -498,7 +522,7 @@ fn interrupted() -> Box<Parted> {
 }
 
 /// In what the timers differ from what they must have counted.
-fn wrong_timer(server: &Both, seen: &Seen) -> Option<String> {
+fn wrong_timer(server: &Both, timeouts: Timeouts, seen: &Seen) -> Option<String> {
     let clock = server.clock;
     let leads = server.view.role == Role::Leader;
     if seen.election_elapsed_ticks != clock.election_elapsed_ticks {
@@ -524,7 +548,7 @@ fn wrong_timer(server: &Both, seen: &Seen) -> Option<String> {
             "the election timeout became {new} ticks without a draw, must be {old}"
         ));
     }
-    if !TIMEOUTS.drawn().contains(&new) {
+    if !timeouts.drawn().contains(&new) {
         return Some(format!("an election timeout of {new} ticks was drawn"));
     }
     None

@@ -294,4 +294,65 @@ pub(super) const ALL: &[Preset] = &[
         },
         ci: true,
     },
+    Preset {
+        name: "resignation-learner",
+        purpose: "a leader steps down when it has applied that it learns only, and not when it is removed",
+        config: Config {
+            step_down_on_removal: true,
+            ..THREE
+        },
+        bounds: Bounds {
+            changes: one(CHANGE.add_learner(1)),
+            ..QUIET
+        },
+        ci: true,
+    },
+    Preset {
+        name: "turnover",
+        purpose: "three parts of one change: two voters come and one goes",
+        config: Config {
+            voters: ServerSet::of(&[1]),
+            ..PLAIN
+        },
+        bounds: Bounds {
+            changes: one(CHANGE.add_voter(2).add_voter(3).remove(1)),
+            ..QUIET
+        },
+        ci: true,
+    },
+    Preset {
+        name: "snapshot-outgoing",
+        purpose: "compaction × demotion: who votes in the old half only, and learns when it is left, was left behind and gets \
+                  a snapshot of a joint configuration that does not leave itself",
+        config: THREE,
+        bounds: Bounds {
+            max_in_flight: 2,
+            heartbeats: times(1),
+            compactions: times(1),
+            drops: times(1),
+            changes: two(CHANGE.add_learner(3).explicit(), ConfChange::LEAVE_JOINT),
+            ..QUIET
+        },
+        ci: true,
+    },
+    Preset {
+        name: "snapshot-lease",
+        purpose: "compaction × CheckQuorum: a snapshot is contact with the leader, whose lease it renews",
+        config: Config {
+            servers: 2,
+            check_quorum: true,
+            voters: ServerSet::of(&[1]),
+            learners: ServerSet::of(&[2]),
+            ..PLAIN
+        },
+        bounds: Bounds {
+            lease_expiries: times(1),
+            heartbeats: times(1),
+            proposals: times(1),
+            compactions: times(1),
+            drops: times(1),
+            ..QUIET
+        },
+        ci: true,
+    },
 ];

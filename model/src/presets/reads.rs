@@ -241,4 +241,73 @@ pub(super) const ALL: &[Preset] = &[
         },
         ci: true,
     },
+    Preset {
+        name: "read-many",
+        purpose: "four reads among two servers: more than two that wait for the first commit, for one answer, or for a leader \
+                  that is gone",
+        config: Config {
+            servers: 2,
+            ..READING
+        },
+        bounds: Bounds {
+            max_term: 2,
+            max_in_flight: 2,
+            timeouts: times(2),
+            reads: [times(2), times(2)],
+            ..QUIET
+        },
+        ci: true,
+    },
+    Preset {
+        name: "read-quorum",
+        purpose: "a read among four servers: one answer beside the leader's is no quorum",
+        config: Config {
+            servers: 4,
+            ..READING
+        },
+        bounds: Bounds {
+            max_in_flight: 4,
+            reads: [times(1), times(0)],
+            ..QUIET
+        },
+        ci: true,
+    },
+    Preset {
+        name: "lease-learner",
+        purpose: "learners × CheckQuorum × reads: a learner that is active keeps no leader leading, and its answer confirms \
+                  no read",
+        config: Config {
+            voters: ServerSet::of(&[1, 2]),
+            learners: ServerSet::of(&[3]),
+            ..LEASE
+        },
+        bounds: Bounds {
+            quorum_checks: times(1),
+            reads: [times(1), times(0)],
+            timing: Timing::Silent,
+            ..QUIET
+        },
+        ci: true,
+    },
+    Preset {
+        name: "lease-joint",
+        purpose: "joint configuration × PreVote × CheckQuorum × reads by lease: votes, pre-votes, quorum checks and leases need \
+                  both halves",
+        config: Config {
+            pre_vote: true,
+            check_quorum: true,
+            reads: Reads::LeaseBased,
+            ..TWO_OF_THREE
+        },
+        bounds: Bounds {
+            max_term: 2,
+            timeouts: times(2),
+            quorum_checks: times(1),
+            changes: one(CHANGE.add_voter(3).remove(2).explicit()),
+            reads: [times(1), times(0)],
+            timing: Timing::Silent,
+            ..QUIET
+        },
+        ci: true,
+    },
 ];

@@ -253,4 +253,21 @@ pub(super) const ALL: &[Preset] = &[
         },
         ci: true,
     },
+    Preset {
+        name: "async-room",
+        purpose: "asynchronous storage × room for two proposals, a single voter: what is applied gives room, not what is \
+                  committed",
+        config: Config {
+            servers: 1,
+            storage: Storage::Async,
+            max_uncommitted: 2,
+            ..PLAIN
+        },
+        bounds: Bounds {
+            max_outstanding: 3,
+            proposals: times(4),
+            ..STORING
+        },
+        ci: true,
+    },
 ];

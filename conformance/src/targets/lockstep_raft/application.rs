@@ -392,6 +392,7 @@ impl Application {
                     agree("StorageApply: from", *from, node.core().id())?;
                     agree("StorageApply: term", term.0, 0)?;
                     agree("StorageApply::entries", entries, &ready.committed_entries)?;
+                    check_response_to_apply(responses, node.core().id(), entries)?;
                     let (entries, responses) = (entries.clone(), responses.clone());
                     self.hand_apply(node, Apply { entries, responses }, settled)?;
                 }
@@ -579,6 +580,39 @@ fn check_vouched(storage: &MemoryStorage, message: &Message) -> Result<(), Targe
     }
     let text = format!("what it vouches for is not stored ({stored:?}, last {last}): {message:?}");
     Err(TargetError::Failed(text))
+}
+
+/// Checks that a server is told once that entries were applied, and of all of them.
+fn check_response_to_apply(
+    responses: &[Message],
+    own: NodeId,
+    entries: &[Entry],
+) -> Result<(), TargetError> {
+    let [response] = responses else {
+        return agree(
+            "the number of responses to StorageApply",
+            responses.len(),
+            1,
+        );
+    };
+    let Message {
+        from,
+        to,
+        term,
+        body,
+    } = response;
+    agree("StorageApplyResponse: from", *from, NodeId::APPLY_THREAD)?;
+    agree("StorageApplyResponse: to", *to, own)?;
+    agree("StorageApplyResponse: term", term.0, 0)?;
+    match body {
+        Body::StorageApplyResponse { entries: applied } => {
+            agree("StorageApplyResponse::entries", applied.as_slice(), entries)
+        }
+        _ => {
+            let text = format!("this is no response to StorageApply: {response:?}");
+            Err(TargetError::Failed(text))
+        }
+    }
 }
 
 fn holds(storage: &MemoryStorage, entry: &Entry) -> bool {

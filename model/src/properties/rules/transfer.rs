@@ -144,8 +144,9 @@ pub(super) const ALL: &[TransitionProperty] = &[
     ),
     rule!(
         "uncommitted_step",
-        "a leader counts the proposals that it has appended and not committed, or fewer (etcd's raft, \
-         increaseUncommittedSize): never more than the limit, and without a limit none",
+        "a leader counts the proposals that it has appended and not applied, or fewer (etcd's raft, \
+         increaseUncommittedSize): never more than the limit, and without a limit none; as long as it leads, nothing \
+         but what it applies makes them fewer",
         |it: &ServerStep<'_>| it.next.role == Role::Leader && it.settings.max_uncommitted > 0
             => |it: &ServerStep<'_>| {
             let next = it.next;
@@ -154,10 +155,26 @@ pub(super) const ALL: &[TransitionProperty] = &[
                 entry.is_some_and(|entry| carries_something(entry.payload) && entry.term == next.term)
             });
             let counted = next.uncommitted as usize;
-            counted <= uncommitted.count() && next.uncommitted <= it.settings.max_uncommitted
+            counted <= uncommitted.count()
+                && next.uncommitted <= it.settings.max_uncommitted
+                && (!it.still_leads() || loses_count_of_none(it))
         }
     ),
 ];
+
+/// Whether everything that a leader counted before the step, or appended in it, still counts or was applied.
+fn loses_count_of_none(it: &ServerStep<'_>) -> bool {
+    let (i, next) = (it.i, it.next);
+    let carrying = |indexes: std::ops::RangeInclusive<u32>| {
+        let entries = indexes.filter_map(|index| next.log.entry(index));
+        entries
+            .filter(|entry| carries_something(entry.payload))
+            .count()
+    };
+    let appended = carrying(i.log.last_index() + 1..=next.log.last_index());
+    let applied = carrying(i.applied() + 1..=next.applied());
+    next.uncommitted as usize + applied >= i.uncommitted as usize + appended
+}
 
 /// For whom the leadership is asked, by a call or by what a follower passed on.
 fn asked(it: &ServerStep<'_>) -> Option<Id> {

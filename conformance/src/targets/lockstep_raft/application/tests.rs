@@ -167,7 +167,16 @@ fn every_contradiction_of_a_storage_thread_is_found_out() {
             _ => None,
         })
     }
-    let tampers: [(&str, Tamper); 8] = [
+    fn applies(ready: &mut Ready) -> impl Iterator<Item = &mut Vec<Message>> {
+        ready
+            .messages
+            .iter_mut()
+            .filter_map(|it| match &mut it.body {
+                Body::StorageApply { responses, .. } => Some(responses),
+                _ => None,
+            })
+    }
+    let tampers: [(&str, Tamper); 13] = [
         ("StorageAppend::hard_state", |it| {
             if let Some(append) = append(it) {
                 append.hard_state = None;
@@ -194,6 +203,25 @@ fn every_contradiction_of_a_storage_thread_is_found_out() {
                     entries.pop();
                 }
             }
+        }),
+        ("the number of responses to StorageApply", |it| {
+            applies(it).for_each(|responses| responses.push(responses[0].clone()));
+        }),
+        ("StorageApplyResponse: from", |it| {
+            applies(it).for_each(|responses| responses[0].from = NodeId::APPEND_THREAD);
+        }),
+        ("StorageApplyResponse: term", |it| {
+            applies(it).for_each(|responses| responses[0].term.0 += 1);
+        }),
+        ("StorageApplyResponse::entries", |it| {
+            for response in applies(it).flatten() {
+                if let Body::StorageApplyResponse { entries } = &mut response.body {
+                    entries.clear();
+                }
+            }
+        }),
+        ("no response to StorageApply", |it| {
+            applies(it).for_each(|responses| responses[0].body = Body::TimeoutNow);
         }),
         ("0 appends", |it| {
             let keep = |it: &Message| it.to != NodeId::APPEND_THREAD;

@@ -170,3 +170,74 @@ fn a_report_on_a_snapshot_reaches_the_leader() {
     node.report_snapshot(id(2), SnapshotStatus::Failed).unwrap();
     assert_eq!(state(&node), (Probe, Index(0)));
 }
+
+/// A leader of two, with its first entry not committed.
+fn leader(change: impl FnOnce(&mut Config)) -> RawNode<MemoryStorage> {
+    let mut config = config();
+    change(&mut config);
+    let mut node = RawNode::new(&config, storage(&[1, 2], &[])).unwrap();
+    node.campaign().unwrap();
+    work(&mut node);
+    let term = node.core().term().0;
+    let granted = Body::RequestVoteResponse { granted: true };
+    node.step(message(2, 1, term, granted)).unwrap();
+    work(&mut node);
+    assert_eq!(node.core().role(), Role::Leader);
+    node
+}
+
+/// Sets a timeout that is never drawn, so that a draw shows.
+fn mark(node: &mut RawNode<MemoryStorage>) {
+    let timer = node.timer_mut();
+    timer.set_randomized_election_timeout_ticks(u32::MAX);
+}
+
+fn starts_anew(node: &RawNode<MemoryStorage>) -> bool {
+    let timer = node.timer();
+    timer.election_elapsed_ticks() == 0
+        && timer.heartbeat_elapsed_ticks() == 0
+        && (5..10).contains(&timer.randomized_election_timeout_ticks())
+}
+
+#[test]
+fn a_transfer_has_an_election_timeout_from_when_it_begins() {
+    let mut node = leader(|config| config.check_quorum = false);
+    for _ in 0..4 {
+        node.tick().unwrap();
+    }
+    node.transfer_leadership(id(2)).unwrap();
+    for ticks in 0..5 {
+        assert_eq!(node.timer().election_elapsed_ticks(), ticks);
+        assert_eq!(node.core().lead_transferee(), Some(id(2)));
+        node.tick().unwrap();
+    }
+    assert_eq!(node.core().lead_transferee(), None);
+}
+
+#[test]
+fn a_leader_that_applies_its_removal_starts_its_timers_anew() {
+    let mut node = leader(|config| config.step_down_on_removal = true);
+    for _ in 0..3 {
+        node.tick().unwrap();
+    }
+    mark(&mut node);
+    let removal = ConfChangeV2 {
+        changes: vec![ConfChangeSingle::new(ConfChangeKind::RemoveNode, id(1))],
+        ..ConfChangeV2::default()
+    };
+    node.apply_conf_change(removal).unwrap();
+    assert_eq!(node.core().role(), Role::Follower);
+    assert!(starts_anew(&node));
+}
+
+#[test]
+fn a_campaign_that_is_asked_for_starts_the_timers_anew() {
+    let mut node = RawNode::new(&config(), storage(&[1, 2], &[])).unwrap();
+    for _ in 0..3 {
+        node.tick().unwrap();
+    }
+    mark(&mut node);
+    node.campaign().unwrap();
+    assert_eq!(node.core().role(), Role::Candidate);
+    assert!(starts_anew(&node));
+}
