@@ -3,6 +3,7 @@
 use crate::canonical::Orbits;
 use crate::cluster::{Action, Cluster, ClusterState};
 use crate::message::Body;
+use crate::properties::ServerStep;
 use crate::rule::Rule;
 use crate::server::Outbox;
 use lockstep_engine::{
@@ -68,6 +69,20 @@ impl Checkable for Cluster {
 
     fn antecedents(&self) -> Vec<Antecedent<Self>> {
         crate::properties::antecedents()
+    }
+
+    fn judge(
+        &self,
+        before: &ClusterState,
+        action: &Action,
+        after: &ClusterState,
+        ask: &mut dyn FnMut(&dyn Fn(usize) -> bool),
+    ) {
+        let shared = crate::properties::shared_conditions();
+        match ServerStep::of(self, before, action, after) {
+            Some(step) => ask(&|place| (shared[place].condition)(&step)),
+            None => ask(&|place| shared[place].otherwise),
+        }
     }
 
     fn collapse(&self, symmetric: bool) -> Option<Box<dyn Collapse<'_, Self> + '_>> {

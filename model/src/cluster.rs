@@ -344,7 +344,16 @@ pub(crate) struct LocalEvents {
 
 impl LocalEvents {
     pub(crate) fn that_matter(server: &Server, settings: &Settings) -> LocalEvents {
-        let numbers = (0..Action::LOCAL_EVENTS).filter(|number| {
+        LocalEvents::among(server, settings, 0..Action::LOCAL_EVENTS)
+    }
+
+    /// Those that matter of the events of these numbers.
+    fn among(
+        server: &Server,
+        settings: &Settings,
+        numbers: impl Iterator<Item = usize>,
+    ) -> LocalEvents {
+        let numbers = numbers.filter(|number| {
             Action::local(*number, server.id)
                 .is_some_and(|action| matters(server, settings, action))
         });
@@ -643,10 +652,15 @@ impl Cluster {
 
     /// The events within the bound that can change something: these are explored.
     pub fn enabled(&self, state: &ClusterState, actions: &mut Vec<Action>) {
-        let matter = |server| LocalEvents::that_matter(server, &self.settings);
+        let allowed = allowed_events(&self.bounds, &state.spent);
+        let local = || {
+            let numbers = allowed.iter();
+            numbers.take_while(|number| *number < Action::LOCAL_EVENTS)
+        };
+        // Those that no budget allows are not listed, so that nobody need ask whether they matter.
+        let matter = |server| LocalEvents::among(server, &self.settings, local());
         let servers = state.servers.iter().map(matter);
         let positions = state.network.distinct().map(|(position, _, _)| position);
-        let allowed = allowed_events(&self.bounds, &state.spent);
         list_actions(allowed, servers, positions, |action| actions.push(action));
     }
 

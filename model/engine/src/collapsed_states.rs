@@ -5,8 +5,7 @@ use super::expand::{Expander, Expansion, Own};
 use super::frontier::{Packed, States};
 use super::report::PropertyKind;
 use super::steps::{Lookup, Reached};
-use super::tally::Cover;
-use super::traits::Checkable;
+use super::traits::{Checkable, judged};
 
 impl<'a, M> Expander<'a, M>
 where
@@ -68,7 +67,7 @@ where
             let class = class.unwrap_or_else(|| {
                 let state = own.collapse.listed();
                 let found = self.look_at(state, parent, out);
-                let cover = self.cover(|| self.cover_of_state(state));
+                let cover = self.cover_of_state(state);
                 let class = own.steps.class(None, cover);
                 // A thread that is further back may meet the like, and it would be the first.
                 if !found {
@@ -99,23 +98,16 @@ where
             let Some(after) = self.model.next_state(state, action.clone()) else {
                 continue;
             };
-            let found = self.model.within_boundary(&after)
-                && self.look_at_step(state, (number, action), &after, parent, out);
+            let is_within = self.model.within_boundary(&after);
+            let (found, cover) = judged(self.model, state, action, &after, |step| {
+                let found = is_within && self.look_at_step(step, number, parent, out);
+                (found, self.cover_of_step(step))
+            });
             let kind = Some(usize::from(open.kind));
-            let cover = self.cover(|| self.cover_of_step(state, action, &after));
             let class = own.steps.class(kind, cover);
             let lookup = own.collapse.learn(action, &after, class, !found);
             debug_assert_ne!(lookup, Lookup::Unknown);
             entered += usize::from(own.steps.close(open, entered, lookup));
-        }
-    }
-
-    /// Returns the cover if coverage is asked for, else an empty one.
-    fn cover(&self, cover: impl FnOnce() -> Cover) -> Cover {
-        if self.coverage {
-            cover()
-        } else {
-            Cover::default()
         }
     }
 }

@@ -9,7 +9,7 @@ use super::report::{
     ActionCount, AntecedentCount, Checked, MemorySplit, PairCount, PropertyKind, Report, Trace,
     Verdict, Witness,
 };
-use super::traits::{Checkable, StepCondition};
+use super::traits::{Checkable, Judged, StepCondition, judged};
 
 impl<M> Walk<'_, M>
 where
@@ -108,7 +108,10 @@ where
         value: bool,
     ) -> Result<Trace<M>, SearchError> {
         self.trace(found, &|model, step, after| {
-            step.is_some_and(|(before, action)| condition(model, before, action, after) == value)
+            step.is_some_and(|(before, action)| {
+                let holds = |step: &Judged<'_, M>| step.holds(condition);
+                judged(model, before, action, after, holds) == value
+            })
         })
     }
 

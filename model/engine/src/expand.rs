@@ -11,7 +11,9 @@ use super::report::PropertyKind;
 use super::selected::Selected;
 use super::steps::{Reached, Steps};
 use super::tally::{Cover, Tally};
-use super::traits::{Antecedent, AntecedentCondition, Checkable, Collapse, StateMap};
+use super::traits::{
+    Antecedent, AntecedentCondition, Checkable, Collapse, Judged, StateMap, judged,
+};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -317,9 +319,7 @@ where
             for (parent, encoding) in (0..).zip(states.iter()) {
                 let state = self.model.decode(encoding);
                 self.look_at(&state, parent, out);
-                if self.coverage {
-                    out.tally.cover(&self.cover_of_state(&state), 1);
-                }
+                out.tally.cover(&self.cover_of_state(&state), 1);
                 self.expand_state(&state, parent, known, scratch, out);
             }
         }
@@ -405,11 +405,11 @@ where
             if !model.within_boundary(&after) {
                 continue;
             }
-            self.look_at_step(state, (number, &action), &after, parent, out);
-            if self.coverage {
-                out.tally
-                    .cover(&self.cover_of_step(state, &action, &after), 1);
-            }
+            let (_, cover) = judged(model, state, &action, &after, |step| {
+                let found = self.look_at_step(step, number, parent, out);
+                (found, self.cover_of_step(step))
+            });
+            out.tally.cover(&cover, 1);
             out.tally.fired[kind] += 1;
             out.tally.generated += 1;
             let reached = self.represent(after);
@@ -450,26 +450,27 @@ where
             if let Some(after) = self.model.next_state(state, action.clone())
                 && self.model.within_boundary(&after)
             {
-                found |= self.look_at_step(state, (number, action), &after, parent, out);
+                found |= judged(self.model, state, action, &after, |step| {
+                    self.look_at_step(step, number, parent, out)
+                });
             }
         }
         found
     }
 
-    /// Evaluates a step that is executed; returns whether it is a witness that was missing when the batch began, or
-    /// comes where something is violated.
+    /// Evaluates a step that is executed, by the action of this number; returns whether it is a witness that was missing
+    /// when the batch began, or comes where something is violated.
     pub fn look_at_step(
         &self,
-        state: &M::State,
-        (number, action): (usize, &M::Action),
-        after: &M::State,
+        judged: &Judged<'_, M>,
+        number: usize,
         parent: u32,
         out: &mut Expansion,
     ) -> bool {
         let mut found = false;
         for missing in self.missing_steps() {
             let step = &self.selected.step_witnesses[*missing - self.selected.sometimes.len()];
-            if (step.condition)(self.model, state, action, after) {
+            if judged.holds(&step.condition) {
                 out.witnesses[*missing].get_or_insert((parent, Some(number as u32)));
                 found = true;
             }
@@ -477,16 +478,18 @@ where
         let action_number = number as u32;
         let mut steps = self.selected.steps.iter();
         if out.comes_before_violation(parent, action_number)
-            && let Some(property) =
-                steps.find(|step| !(step.condition)(self.model, state, action, after))
+            && let Some(property) = steps.find(|step| !judged.holds(&step.condition))
         {
             out.note_violation(property.name, PropertyKind::Step, parent, action_number);
         }
         found || out.violation.is_some()
     }
 
-    /// The coverage of a state.
+    /// The coverage of a state; nothing unless it is asked for.
     pub fn cover_of_state(&self, state: &M::State) -> Cover {
+        if !self.coverage {
+            return Cover::default();
+        }
         let holds = |antecedent: &Antecedent<M>| match &antecedent.condition {
             AntecedentCondition::State(condition) => condition(self.model, state),
             AntecedentCondition::Step(_) => false,
@@ -497,15 +500,18 @@ where
         }
     }
 
-    /// The coverage of a step.
-    pub fn cover_of_step(&self, state: &M::State, action: &M::Action, after: &M::State) -> Cover {
+    /// The coverage of a step; nothing unless it is asked for.
+    pub fn cover_of_step(&self, judged: &Judged<'_, M>) -> Cover {
+        if !self.coverage {
+            return Cover::default();
+        }
         let holds = |antecedent: &Antecedent<M>| match &antecedent.condition {
             AntecedentCondition::State(_) => false,
-            AntecedentCondition::Step(condition) => condition(self.model, state, action, after),
+            AntecedentCondition::Step(condition) => judged.holds(condition),
         };
         let mut pairs = Vec::new();
         let met = &mut |pair| pairs.push(pair as u16);
-        self.model.meet(state, action, met);
+        self.model.meet(judged.before, judged.action, met);
         Cover {
             antecedents: self.antecedents_where(holds),
             pairs,

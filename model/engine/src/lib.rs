@@ -111,6 +111,6 @@ pub use steps::{Lookup, Open, Reached, Steps, SuccessorKey};
 #[doc(hidden)]
 pub use tally::Cover;
 pub use traits::{
-    Antecedent, AntecedentCondition, Checkable, Collapse, StateCondition, StepCondition,
-    StepProperty, Symmetry, encoded,
+    Antecedent, AntecedentCondition, Checkable, Collapse, OwnCondition, StateCondition,
+    StepCondition, StepProperty, Symmetry, encoded,
 };

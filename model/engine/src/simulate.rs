@@ -16,7 +16,7 @@ use super::report::{
 };
 use super::selected::Selected;
 use super::tally::Tally;
-use super::traits::{Antecedent, AntecedentCondition, Checkable, encoded};
+use super::traits::{Antecedent, AntecedentCondition, Checkable, Judged, encoded, judged};
 use rustc_hash::FxHashSet;
 use serde::{Deserialize, Serialize};
 use stateright::Model;
@@ -421,7 +421,10 @@ where
             run.tally.generated += 1;
             run.tally.fired[kind] += 1;
             run.tally.discovered[kind] += u64::from(new);
-            let violated = match self.look_at_step(&state, action, &after, depth, run) {
+            let violated = judged(model, &state, action, &after, |step| {
+                self.look_at_step(step, depth, run)
+            });
+            let violated = match violated {
                 Some(property) => Some((property, PropertyKind::Step)),
                 None => Some(PropertyKind::State)
                     .and_then(|kind| Some((self.look_at(&after, depth, run)?, kind))),
@@ -520,34 +523,26 @@ where
     /// Counts what a step shows; the first property that it does not have.
     fn look_at_step(
         &self,
-        state: &M::State,
-        action: &M::Action,
-        after: &M::State,
+        judged: &Judged<'_, M>,
         depth: u32,
         run: &mut Run,
     ) -> Option<&'static str> {
-        let model = self.model;
         let of_steps = &mut run.witnesses[self.selected.sometimes.len()..];
         for (step, first) in self.selected.step_witnesses.iter().zip(of_steps) {
-            if first.is_none_or(|first| depth < first)
-                && (step.condition)(model, state, action, after)
-            {
+            if first.is_none_or(|first| depth < first) && judged.holds(&step.condition) {
                 *first = Some(depth);
             }
         }
         for (held, antecedent) in run.tally.antecedents.iter_mut().zip(&self.antecedents) {
             if let AntecedentCondition::Step(condition) = &antecedent.condition {
-                *held += u64::from(condition(model, state, action, after));
+                *held += u64::from(judged.holds(condition));
             }
         }
         let pairs = &mut run.tally.pairs;
-        model.meet(state, action, &mut |pair| pairs[pair] += 1);
+        self.model
+            .meet(judged.before, judged.action, &mut |pair| pairs[pair] += 1);
         let mut steps = self.selected.steps.iter();
-        Some(
-            steps
-                .find(|step| !(step.condition)(model, state, action, after))?
-                .name,
-        )
+        Some(steps.find(|step| !judged.holds(&step.condition))?.name)
     }
 
     /// Writes the report.

@@ -54,6 +54,23 @@ pub trait Checkable: Model {
         Vec::new()
     }
 
+    /// Prepares what the [shared conditions](StepCondition::Shared) on a step have in common, and calls `ask` once with
+    /// a function that tells whether the one at a place holds. A model whose steps have many properties spares itself
+    /// doing the same for each of them; one without shared conditions leaves this as it is.
+    ///
+    /// # Panics
+    ///
+    /// The function may panic at a place that no property, witness or antecedent of the model names.
+    fn judge(
+        &self,
+        _before: &Self::State,
+        _action: &Self::Action,
+        _after: &Self::State,
+        ask: &mut dyn FnMut(&dyn Fn(usize) -> bool),
+    ) {
+        ask(&|place| panic!("the model has no shared condition, and one is asked for at {place}"));
+    }
+
     /// The collapse compression of this model, if it is a [cluster of machines](crate::Machines): a
     /// [`Generator`](crate::Generator). Of representatives if `symmetric`. It changes nothing but the time.
     fn collapse(&self, _symmetric: bool) -> Option<Box<dyn Collapse<'_, Self> + '_>> {
@@ -233,12 +250,71 @@ pub fn encoded<M: Checkable>(model: &M, state: &M::State) -> Vec<u8> {
     bytes
 }
 
-/// The condition of a [`StepProperty`]: given the model, the state before, the action, the state after.
-pub type StepCondition<M> = Arc<
+/// A condition on a step by itself: given the model, the state before, the action, the state after.
+pub type OwnCondition<M> = Arc<
     dyn Fn(&M, &<M as Model>::State, &<M as Model>::Action, &<M as Model>::State) -> bool
         + Send
         + Sync,
 >;
+
+/// The condition of a [`StepProperty`].
+pub enum StepCondition<M: Model> {
+    /// A condition that is judged by itself.
+    Own(OwnCondition<M>),
+    /// The condition at this place of a table of the model's own, which [judges](Checkable::judge) a step for all of
+    /// them at once.
+    Shared(usize),
+}
+
+impl<M: Model> Clone for StepCondition<M> {
+    fn clone(&self) -> Self {
+        match self {
+            StepCondition::Own(condition) => StepCondition::Own(Arc::clone(condition)),
+            StepCondition::Shared(place) => StepCondition::Shared(*place),
+        }
+    }
+}
+
+/// A step that conditions are asked about.
+pub(super) struct Judged<'a, M: Checkable> {
+    model: &'a M,
+    pub before: &'a M::State,
+    pub action: &'a M::Action,
+    after: &'a M::State,
+    shared: &'a dyn Fn(usize) -> bool,
+}
+
+impl<M: Checkable> Judged<'_, M> {
+    /// Whether a condition holds on the step.
+    pub fn holds(&self, condition: &StepCondition<M>) -> bool {
+        match condition {
+            StepCondition::Own(holds) => holds(self.model, self.before, self.action, self.after),
+            StepCondition::Shared(place) => (self.shared)(*place),
+        }
+    }
+}
+
+/// Hands a step to `look`, prepared once for all the conditions that are asked about it.
+pub(super) fn judged<M: Checkable, T>(
+    model: &M,
+    before: &M::State,
+    action: &M::Action,
+    after: &M::State,
+    look: impl FnOnce(&Judged<'_, M>) -> T,
+) -> T {
+    let (mut look, mut result) = (Some(look), None);
+    model.judge(before, action, after, &mut |shared| {
+        let judged = Judged {
+            model,
+            before,
+            action,
+            after,
+            shared,
+        };
+        result = look.take().map(|look| look(&judged));
+    });
+    result.expect("a judge asks once")
+}
 
 /// A condition on a state.
 pub type StateCondition<M> = Arc<dyn Fn(&M, &<M as Model>::State) -> bool + Send + Sync>;
@@ -262,7 +338,15 @@ impl<M: Model> StepProperty<M> {
     ) -> Self {
         StepProperty {
             name,
-            condition: Arc::new(condition),
+            condition: StepCondition::Own(Arc::new(condition)),
+        }
+    }
+
+    /// The step property `name`, whose condition the model [judges](Checkable::judge) with others.
+    pub fn shared(name: &'static str, place: usize) -> Self {
+        StepProperty {
+            name,
+            condition: StepCondition::Shared(place),
         }
     }
 }
@@ -271,7 +355,7 @@ impl<M: Model> Clone for StepProperty<M> {
     fn clone(&self) -> Self {
         StepProperty {
             name: self.name,
-            condition: Arc::clone(&self.condition),
+            condition: self.condition.clone(),
         }
     }
 }
@@ -311,7 +395,15 @@ impl<M: Model> Antecedent<M> {
     ) -> Self {
         Antecedent {
             property,
-            condition: AntecedentCondition::Step(Arc::new(condition)),
+            condition: AntecedentCondition::Step(StepCondition::Own(Arc::new(condition))),
+        }
+    }
+
+    /// The antecedent of the step property `property`, which the model [judges](Checkable::judge) with others.
+    pub fn shared(property: &'static str, place: usize) -> Self {
+        Antecedent {
+            property,
+            condition: AntecedentCondition::Step(StepCondition::Shared(place)),
         }
     }
 }

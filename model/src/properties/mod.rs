@@ -328,24 +328,53 @@ pub(crate) fn for_stateright() -> Vec<Property<Cluster>> {
     always.chain(sometimes).collect()
 }
 
+/// A condition on steps that the cluster judges with others.
+#[derive(Clone, Copy)]
+pub(crate) struct Shared {
+    /// The condition.
+    pub(crate) condition: OnStep,
+    /// Whether it holds on a step that moves no server.
+    pub(crate) otherwise: bool,
+}
+
+/// The conditions on steps, which the engine knows by their places: the properties, as many antecedents, the witnesses.
+pub(crate) fn shared_conditions() -> &'static [Shared] {
+    static ALL: LazyLock<Vec<Shared>> = LazyLock::new(|| {
+        let shared = |otherwise| {
+            move |condition| Shared {
+                condition,
+                otherwise,
+            }
+        };
+        let steps = step_properties().iter();
+        let holds = steps.clone().map(|it| it.holds).map(shared(true));
+        let antecedents = steps.map(|it| it.antecedent).map(shared(false));
+        let witnesses = step_witness_conditions()
+            .map(|(_, it)| it)
+            .map(shared(false));
+        holds.chain(antecedents).chain(witnesses).collect()
+    });
+    &ALL
+}
+
+fn step_witness_conditions() -> impl Iterator<Item = (&'static str, OnStep)> {
+    witnesses().iter().filter_map(|it| match it.reached {
+        Reached::Step(condition) => Some((it.name, condition)),
+        Reached::State(_) => None,
+    })
+}
+
 pub(crate) fn for_steps() -> Vec<StepProperty<Cluster>> {
-    let property = |property: &'static TransitionProperty| {
-        StepProperty::new(property.name, |cluster, before, action, after| {
-            property.holds(cluster, before, action, after)
-        })
-    };
-    step_properties().iter().map(property).collect()
+    let places = step_properties().iter().zip(0..);
+    let shared =
+        |(property, place): (&TransitionProperty, _)| StepProperty::shared(property.name, place);
+    places.map(shared).collect()
 }
 
 pub(crate) fn step_witnesses() -> Vec<StepProperty<Cluster>> {
-    let steps = witnesses().iter();
-    let steps = steps.filter(|it| matches!(it.reached, Reached::Step(_)));
-    let step = |witness: &'static Witness| {
-        StepProperty::new(witness.name, |cluster, before, action, after| {
-            witness.is_step(cluster, before, action, after)
-        })
-    };
-    steps.map(step).collect()
+    let places = step_witness_conditions().zip(2 * step_properties().len()..);
+    let shared = |((name, _), place)| StepProperty::shared(name, place);
+    places.map(shared).collect()
 }
 
 pub(crate) fn antecedents() -> Vec<Antecedent<Cluster>> {
@@ -354,10 +383,8 @@ pub(crate) fn antecedents() -> Vec<Antecedent<Cluster>> {
             property.antecedent(cluster, state)
         })
     });
-    let steps = step_properties().iter().map(|property| {
-        Antecedent::step(property.name, |cluster, before, action, after| {
-            property.antecedent(cluster, before, action, after)
-        })
-    });
-    states.chain(steps).collect()
+    let steps = step_properties().iter().zip(step_properties().len()..);
+    let shared =
+        |(property, place): (&TransitionProperty, _)| Antecedent::shared(property.name, place);
+    states.chain(steps.map(shared)).collect()
 }

@@ -38,10 +38,11 @@ pub(super) const ALL: &[TransitionProperty] = &[
     rule!(
         "removed_leader_step",
         "\"the leader steps down (returns to follower state) once it has committed the Cnew log entry\" (paper, section \
-         6), here: applied, if it is set up so; otherwise it goes on, in the same term (etcd's raft, switchToConfig)",
-        removes_itself => |it: &ServerStep<'_>| {
+         6), here: applied, if it is set up so; otherwise it goes on, in the same term (etcd's raft, switchToConfig), and \
+         so does a leader that still votes",
+        changes_as_leader => |it: &ServerStep<'_>| {
             let follows = (it.next.role, it.next.leader) == (Role::Follower, None);
-            it.next.term == it.i.term && follows == it.settings.step_down_on_removal
+            it.next.term == it.i.term && follows == (it.settings.step_down_on_removal && !votes_on(it))
         }
     ),
 ];
@@ -55,7 +56,7 @@ fn appends_change(it: &ServerStep<'_>) -> bool {
     let asked = it.proposal().unwrap_or_default();
     let expected = taken(it, &asked);
     if it.is_full(&expected) {
-        return it.next.log == i.log;
+        return it.next == i && it.sends([]);
     }
     let appended = it.next.log.entry(last + 1);
     appended.is_some_and(|entry| expected.get(0) == Some(entry.payload) && entry.term == i.term)
@@ -156,8 +157,7 @@ fn new_members(it: &ServerStep<'_>) -> impl Iterator<Item = Id> {
 
 /// Whether a leader that has a say in its new configuration gets members. One without a say waits for the next occasion.
 fn adds_members(it: &ServerStep<'_>) -> bool {
-    let votes = it.next.configuration.all_voters().contains(it.next.id);
-    it.still_leads() && votes && new_members(it).next().is_some()
+    it.still_leads() && votes_on(it) && new_members(it).next().is_some()
 }
 
 fn probes_new_members(it: &ServerStep<'_>) -> bool {
@@ -178,8 +178,13 @@ fn probes_new_members(it: &ServerStep<'_>) -> bool {
     new_members(it).all(|j| it.next.peer(j).is_some_and(fresh) && told(j))
 }
 
-/// Whether a leader applies that it votes no more.
-fn removes_itself(it: &ServerStep<'_>) -> bool {
-    let votes = it.next.configuration.all_voters().contains(it.next.id);
-    it.i.role == Role::Leader && it.votes() && it.reconfigures() && !votes
+/// Whether a leader that votes applies a change: in its own term, unless that takes its vote.
+fn changes_as_leader(it: &ServerStep<'_>) -> bool {
+    let leads = it.i.role == Role::Leader && it.votes();
+    leads && it.reconfigures() && (it.next.term == it.i.term || !votes_on(it))
+}
+
+/// Whether the server is a voter of its configuration after the step.
+fn votes_on(it: &ServerStep<'_>) -> bool {
+    it.next.configuration.all_voters().contains(it.next.id)
 }

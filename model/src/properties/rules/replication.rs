@@ -421,7 +421,15 @@ fn tells_commit(it: &ServerStep<'_>) -> bool {
     let answers = it.for_leader().map(|m| m.from);
     it.who_stay().all(|j| {
         let held_back = it.i.peer(j).is_some_and(Progress::is_paused) && answers != Some(j);
-        held_back || needs_snapshot(it, j) || appends(it).any(|m| m.to == j)
+        // A peer that takes no more after an append of this step hears of what was committed later another time.
+        let stopped = it.next.peer(j).is_some_and(Progress::is_paused);
+        let tells = |m: &Message| match m.body {
+            Body::AppendEntries { commit, .. } => {
+                m.to == j && (stopped || commit == it.next.commit)
+            }
+            _ => false,
+        };
+        held_back || needs_snapshot(it, j) || appends(it).any(tells)
     })
 }
 
