@@ -2,6 +2,7 @@ package core
 
 import (
 	"fmt"
+	"math"
 	"reflect"
 	"slices"
 	"strconv"
@@ -145,7 +146,7 @@ func (w *stateWriter) pruned(v reflect.Value, kind, field string) bool {
 	case "ProgressTracker.Progress":
 		return w.role != Leader
 	case "raft.uncommittedSize":
-		return w.role != Leader || v.FieldByName("maxUncommittedSize").Uint() == 1<<64-1
+		return w.role != Leader || v.FieldByName("maxUncommittedSize").Uint() == math.MaxUint64
 	}
 	return false
 }
@@ -156,13 +157,20 @@ func (w *stateWriter) lease(v reflect.Value) bool {
 	return w.role != Leader && v.FieldByName("checkQuorum").Bool() && v.FieldByName("lead").Uint() != None && recent
 }
 
-// writeInflights writes what is in a window, the oldest first: where in its buffer the library keeps it is unread.
+// writeInflights writes what is in a window, the oldest first: where in its buffer the library keeps it is unread, and so is
+// how many bytes each message has unless their sum is limited.
 func (w *stateWriter) writeInflights(v reflect.Value) {
 	number := func(name string) int { return int(v.FieldByName(name).Int()) }
 	buffer, size := v.FieldByName("buffer"), number("size")
-	fmt.Fprintf(w.out, "Inflights{%d of %d:", number("count"), size)
+	limit := v.FieldByName("maxBytes").Uint()
+	limited := limit != 0 && limit != math.MaxUint64
+	fmt.Fprintf(w.out, "Inflights{%d:", number("count"))
 	for i := range number("count") {
-		w.write(buffer.Index((number("start") + i) % size))
+		one := buffer.Index((number("start") + i) % size)
+		fmt.Fprintf(w.out, " %d", one.FieldByName("index").Uint())
+		if limited {
+			fmt.Fprintf(w.out, " of %d bytes", one.FieldByName("bytes").Uint())
+		}
 	}
 	w.out.WriteByte('}')
 }
