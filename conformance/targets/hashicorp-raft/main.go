@@ -1,0 +1,91 @@
+// hashicorp/raft (Go, the Raft of Consul, Nomad and Vault) behind Lockstep's protocol 2.
+//
+//	go build -o hashicorp-raft . && lockstep check … --target exec:./hashicorp-raft
+//
+// The library is a dozen goroutines and as many timers, and has no seam for either. A bubble of testing/synctest is one: in it
+// time stands still while a goroutine can run, and Wait returns when all of them are blocked. Transport, log and stable store
+// are the library's interfaces. One question is one bubble.
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"testing"
+	"testing/synctest"
+)
+
+type question struct {
+	Op     string
+	ID     uint64
+	Server int
+	Config struct {
+		Servers int
+		PreVote bool `json:"pre_vote"`
+	}
+	Inputs []json.RawMessage
+}
+
+type answer struct {
+	Op    string `json:"op"`
+	ID    uint64 `json:"id"`
+	State any    `json:"state"`
+	View  view   `json:"view"`
+	Sent  []sent `json:"sent"`
+}
+
+const description = `{"op":"describe","protocol":2,"messages":"opaque","name":"hashicorp-raft","version":"1.8.0",` +
+	`"features":["pre_vote"],"inputs":{"timeout":{},"heartbeat":{},"propose":{},"restart":{}},` +
+	`"fields":["role","term","log","commit","applied","vote","match","durable"]}`
+
+func main() {
+	// A goroutine runs until it waits, and hands over to those that it has woken: with one processor, without preemption by
+	// signal and without the collector's own goroutines, their order is nearly always the same.
+	runtime.GOMAXPROCS(1)
+	if os.Getenv("GODEBUG") != "asyncpreemptoff=1" {
+		fmt.Fprintln(os.Stderr, "run with GODEBUG=asyncpreemptoff=1")
+	}
+	debug.SetGCPercent(-1)
+	// Only a test can have a bubble.
+	all := func(string, string) (bool, error) { return true, nil }
+	testing.Main(all, []testing.InternalTest{{Name: "questions", F: serve}}, nil, nil)
+}
+
+// serve answers questions until the input ends.
+func serve(t *testing.T) {
+	lines := bufio.NewScanner(os.Stdin)
+	lines.Buffer(nil, 1<<24)
+	out := json.NewEncoder(os.Stdout)
+	for number := 1; lines.Scan(); number++ {
+		var q question
+		if err := json.Unmarshal(lines.Bytes(), &q); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		if q.Op == "describe" {
+			fmt.Println(description)
+			continue
+		}
+		var reply answer
+		synctest.Test(t, func(*testing.T) { reply = ask(q) })
+		if err := out.Encode(reply); err != nil {
+			os.Exit(1)
+		}
+		if number%200 == 0 {
+			runtime.GC()
+		}
+	}
+}
+
+func ask(q question) answer {
+	s := newServer(q.Server, q.Config.Servers, q.Config.PreVote)
+	defer s.stop()
+	s.sent = []sent{}
+	for _, text := range q.Inputs {
+		s.take(text)
+	}
+	return answer{"answer", q.ID, s.state(), s.view(), s.sent}
+}
