@@ -14,6 +14,8 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"slices"
+	"syscall"
 	"testing"
 	"testing/synctest"
 )
@@ -44,10 +46,13 @@ const description = `{"op":"describe","protocol":2,"messages":"opaque","name":"h
 func main() {
 	// A goroutine runs until it waits, and hands over to those that it has woken: with one processor, without preemption by
 	// signal and without the collector's own goroutines, their order is nearly always the same.
-	runtime.GOMAXPROCS(1)
-	if os.Getenv("GODEBUG") != "asyncpreemptoff=1" {
-		fmt.Fprintln(os.Stderr, "run with GODEBUG=asyncpreemptoff=1")
+	const quiet = "GODEBUG=asyncpreemptoff=1"
+	if !slices.Contains(os.Environ(), quiet) {
+		self, err := os.Executable()
+		must(err)
+		must(syscall.Exec(self, os.Args, append(os.Environ(), quiet)))
 	}
+	runtime.GOMAXPROCS(1)
 	debug.SetGCPercent(-1)
 	// Only a test can have a bubble.
 	all := func(string, string) (bool, error) { return true, nil }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing/synctest"
 	"time"
+	"unsafe"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
@@ -26,6 +27,35 @@ const (
 	electionTimeout  = 1000 * time.Hour
 	never            = 1_000_000 * time.Hour
 )
+
+// disk takes time to write, as disks do. While a goroutine waits for it, all others go on as far as they can: without this, it would
+// be for the scheduler to say whether the first append of a leader has the entry that the leader stores at the same time.
+type disk struct{ *raft.InmemStore }
+
+func (d disk) StoreLog(e *raft.Log) error {
+	time.Sleep(time.Millisecond)
+	return d.InmemStore.StoreLog(e)
+}
+
+func (d disk) StoreLogs(entries []*raft.Log) error {
+	time.Sleep(time.Millisecond)
+	return d.InmemStore.StoreLogs(entries)
+}
+
+func (d disk) DeleteRange(first, last uint64) error {
+	time.Sleep(time.Millisecond)
+	return d.InmemStore.DeleteRange(first, last)
+}
+
+func (d disk) Set(key, value []byte) error {
+	time.Sleep(time.Millisecond)
+	return d.InmemStore.Set(key, value)
+}
+
+func (d disk) SetUint64(key []byte, value uint64) error {
+	time.Sleep(time.Millisecond)
+	return d.InmemStore.SetUint64(key, value)
+}
 
 // message is what one server sends to another: a request, or with Reply the answer to it.
 type message struct {
@@ -71,19 +101,21 @@ var errLost = errors.New("the connection is lost")
 type server struct {
 	id, servers int
 	preVote     bool
-	store       *raft.InmemStore
+	store       disk
 	snapshots   *raft.InmemSnapshotStore
 	raft        *raft.Raft
 	requests    chan raft.RPC
 	calls       []*call
 	stopping    bool
-	sent        []sent
-	granted     []int // Who has voted for it in this term: the library keeps count in a local variable.
-	grantedTerm uint64
+	// Of this leadership, and maybe of one before.
+	replications []reflect.Value
+	sent         []sent
+	granted      []int // Who has voted for it in this term: the library keeps count in a local variable.
+	grantedTerm  uint64
 }
 
 func newServer(id, servers int, preVote bool) *server {
-	s := &server{id: id, servers: servers, preVote: preVote, store: raft.NewInmemStore(), snapshots: raft.NewInmemSnapshotStore()}
+	s := &server{id: id, servers: servers, preVote: preVote, store: disk{raft.NewInmemStore()}, snapshots: raft.NewInmemSnapshotStore()}
 	var all raft.Configuration
 	for peer := 1; peer <= servers; peer++ {
 		all.Servers = append(all.Servers, raft.Server{ID: raft.ServerID(name(peer)), Address: raft.ServerAddress(name(peer))})
@@ -174,6 +206,10 @@ func (s *server) take(text json.RawMessage) {
 	s.settle()
 	// Calls of another term are of no interest to anybody any more.
 	role, term := s.raft.State(), s.term()
+	if role != raft.Leader {
+		s.endReplication()
+	}
+	s.replications = append(s.replications, replications(s.raft)...)
 	s.hangUp(func(one *call) bool { return !current(one, role, term) })
 	s.settle()
 	slices.SortFunc(s.sent, func(a, b sent) int { return strings.Compare(encode(a), encode(b)) })
@@ -195,6 +231,28 @@ func (s *server) timeout() {
 		time.Sleep(step)
 		synctest.Wait()
 	}
+}
+
+// replications are what a leader keeps of its peers.
+func replications(of *raft.Raft) (out []reflect.Value) {
+	for each := private(of, "leaderState", "replState").MapRange(); each.Next(); {
+		out = append(out, each.Value().Elem())
+	}
+	return out
+}
+
+// endReplication takes a choice from the library: a goroutine that replicates to a peer, and learns after a call that it has both
+// to stop and to send more, chooses at random (select). Here it stops. If it sends, that is an append of the old term with whatever
+// the log now holds, entries of a new leader too.
+func (s *server) endReplication() {
+	for _, peer := range s.replications {
+		trigger := *(*chan struct{})(unsafe.Pointer(peer.FieldByName("triggerCh").UnsafeAddr()))
+		select {
+		case <-trigger:
+		default:
+		}
+	}
+	s.replications = nil
 }
 
 func (s *server) deliver(from int, m message) {
@@ -219,7 +277,6 @@ func (s *server) deliver(from int, m message) {
 	}
 	answers := make(chan raft.RPCResponse, 1)
 	s.requests <- raft.RPC{Command: command(from, m), RespChan: answers}
-	synctest.Wait()
 	got := <-answers
 	must(got.Error)
 	m.Reply = replied(got.Response)
