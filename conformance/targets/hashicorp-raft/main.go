@@ -10,6 +10,7 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"os"
 	"runtime"
@@ -43,6 +44,8 @@ const description = `{"op":"describe","protocol":2,"messages":"opaque","name":"h
 	`"features":["pre_vote"],"inputs":{"timeout":{},"heartbeat":{},"propose":{},"restart":{}},` +
 	`"fields":["role","term","log","commit","applied","vote","match","durable"]}`
 
+var late = flag.Bool("late", false, "a leader that is deposed sends once more what it had to send")
+
 func main() {
 	// A goroutine runs until it waits, and hands over to those that it has woken: with one processor, without preemption by
 	// signal and without the collector's own goroutines, their order is nearly always the same.
@@ -63,7 +66,6 @@ func main() {
 func serve(t *testing.T) {
 	lines := bufio.NewScanner(os.Stdin)
 	lines.Buffer(nil, 1<<24)
-	out := json.NewEncoder(os.Stdout)
 	for number := 1; lines.Scan(); number++ {
 		var q question
 		if err := json.Unmarshal(lines.Bytes(), &q); err != nil {
@@ -74,14 +76,24 @@ func serve(t *testing.T) {
 			fmt.Println(description)
 			continue
 		}
-		var reply answer
-		synctest.Test(t, func(*testing.T) { reply = ask(q) })
-		if err := out.Encode(reply); err != nil {
-			os.Exit(1)
-		}
+		fmt.Println(agreed(t, q))
 		if number%200 == 0 {
 			runtime.GC()
 		}
+	}
+}
+
+// agreed asks until two answers agree. On a busy machine the scheduler interrupts a goroutine at another place once in tens of
+// thousands of questions; what the library itself leaves to chance (select) comes out differently often enough to be found out.
+func agreed(t *testing.T, q question) string {
+	var seen []string
+	for {
+		var one string
+		synctest.Test(t, func(*testing.T) { one = encode(ask(q)) })
+		if slices.Contains(seen, one) {
+			return one
+		}
+		seen = append(seen, one)
 	}
 }
 

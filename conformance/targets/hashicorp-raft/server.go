@@ -242,17 +242,26 @@ func replications(of *raft.Raft) (out []reflect.Value) {
 }
 
 // endReplication takes a choice from the library: a goroutine that replicates to a peer, and learns after a call that it has both
-// to stop and to send more, chooses at random (select). Here it stops. If it sends, that is an append of the old term with whatever
-// the log now holds, entries of a new leader too.
+// to stop and to send more, chooses at random (select). Here it stops. With -late it sends: an append of the old term with whatever
+// the log holds by now, entries of a new leader too.
 func (s *server) endReplication() {
 	for _, peer := range s.replications {
 		trigger := *(*chan struct{})(unsafe.Pointer(peer.FieldByName("triggerCh").UnsafeAddr()))
-		select {
-		case <-trigger:
+		stop := (*chan uint64)(unsafe.Pointer(peer.FieldByName("stopCh").UnsafeAddr()))
+		switch {
+		case len(trigger) == 0:
+		case *late:
+			stopped := *stop
+			*stop = make(chan uint64)
+			defer func() { *stop = stopped }()
 		default:
+			<-trigger
 		}
 	}
 	s.replications = nil
+	role, term := s.raft.State(), s.term()
+	s.hangUp(func(one *call) bool { return !current(one, role, term) })
+	s.settle()
 }
 
 func (s *server) deliver(from int, m message) {

@@ -2,6 +2,7 @@ package core
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"reflect"
 	"slices"
@@ -27,6 +28,9 @@ var unread = map[string]string{
 	"unknownFields":             "this version's own messages have none",
 	"MessageState":              "of the encoding library",
 }
+
+// UnreadFields are the names of the fields, or of their types, that are no part of the name of a state.
+func UnreadFields() []string { return slices.Sorted(maps.Keys(unread)) }
 
 // stateName names the state of a server: all of its private fields as text, but what is never read again. Equal states have
 // equal names; that different ones have different names is for Lockstep to test.
