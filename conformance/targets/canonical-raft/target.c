@@ -5,7 +5,8 @@
  * The library asks its user for a `raft_io`: disk, network, clock and random numbers. Here the disk is memory, the
  * network a list, the clock stands still, and the random number is the smallest. A timer fires because this program
  * moves its start into the past and ticks. With --persist a write to disk is done when the input `persist` says so (one
- * write each), and a restart loses those that are not; without it, at the end of each input.
+ * write each), and a restart loses those that are not; without it, at the end of each input. Give `lockstep check` the
+ * option `--input persist=unlimited` then: a `persist` with nothing to write would use up any other bound.
  *
  * All memory of a question comes from one arena, which is forgotten afterwards: nothing is ever freed. */
 #include <inttypes.h>
