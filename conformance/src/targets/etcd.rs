@@ -19,7 +19,7 @@ macro_rules! sources {
 }
 
 /// The sources of the program: what the versions share, and the module of each.
-const SOURCES: [(&str, &str); 19] = sources![
+const SOURCES: [(&str, &str); 21] = sources![
     "core/go.mod",
     "core/application.go",
     "core/library.go",

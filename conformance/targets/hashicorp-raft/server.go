@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing/synctest"
 	"time"
 	"unsafe"
@@ -106,6 +107,7 @@ type server struct {
 	raft        *raft.Raft
 	requests    chan raft.RPC
 	calls       []*call
+	asking      sync.Mutex
 	stopping    bool
 	// Of this leadership, and maybe of one before.
 	replications []reflect.Value
@@ -317,8 +319,10 @@ func (s *server) ask(to raft.ServerID, m message) (*reply, error) {
 		return nil, errLost
 	}
 	one := &call{to: peer, request: encode(m), done: make(chan *reply, 1)}
+	s.asking.Lock()
 	s.calls = append(s.calls, one)
 	s.sent = append(s.sent, sent{peer, m})
+	s.asking.Unlock()
 	if answered := <-one.done; answered != nil {
 		return answered, nil
 	}
