@@ -212,14 +212,16 @@ func appendOpaqueDescription(line []byte, version string, chosen options) []byte
 	if chosen.async {
 		name = "etcd-raft-async"
 	}
-	any := struct{}{}
-	text, err := json.Marshal(map[string]interface{}{
+	bounds := struct{}{} // Options of the harness say them.
+	inputs := make(map[kind]any)
+	for _, taken := range []kind{timeout, leaseExpire, heartbeat, checkQuorum, propose, restart, forgetLeader} {
+		inputs[taken] = bounds
+	}
+	text, err := json.Marshal(map[string]any{
 		"op": "describe", "protocol": opaqueVersion, "messages": "opaque", "name": name, "version": version,
-		"features": []string{"pre_vote", "check_quorum", "one_entry_per_append", "forget_leader"},
-		"inputs": map[kind]struct{}{
-			timeout: any, leaseExpire: any, heartbeat: any, checkQuorum: any, propose: any, restart: any, forgetLeader: any,
-		},
-		"fields": []string{"role", "term", "vote", "leader", "log", "commit", "applied", "match", "durable"},
+		"features": []string{"pre_vote", "check_quorum", "one_entry_per_append", string(forgetLeader)},
+		"inputs":   inputs,
+		"fields":   []string{"role", "term", "vote", "leader", "log", "commit", "applied", "match", "durable"},
 	})
 	if err != nil {
 		panic(err) // strings always have a JSON form
