@@ -19,16 +19,18 @@ macro_rules! sources {
 }
 
 /// The sources of the program: what the versions share, and the module of each.
-const SOURCES: [(&str, &str); 19] = sources![
+const SOURCES: [(&str, &str); 21] = sources![
     "core/go.mod",
     "core/application.go",
     "core/library.go",
+    "core/opaque.go",
     "core/outstanding.go",
     "core/payload.go",
     "core/protocol.go",
     "core/request.go",
     "core/serve.go",
     "core/session.go",
+    "core/state.go",
     "v3.6/go.mod",
     "v3.6/go.sum",
     "v3.6/library.go",

@@ -5,7 +5,8 @@
  * The library asks its user for a `raft_io`: disk, network, clock and random numbers. Here the disk is memory, the
  * network a list, the clock stands still, and the random number is the smallest. A timer fires because this program
  * moves its start into the past and ticks. With --persist a write to disk is done when the input `persist` says so (one
- * write each), and a restart loses those that are not; without it, at the end of each input.
+ * write each), and a restart loses those that are not; without it, at the end of each input. Give `lockstep check` the
+ * option `--input persist=unlimited` then: a `persist` with nothing to write would use up any other bound.
  *
  * All memory of a question comes from one arena, which is forgotten afterwards: nothing is ever freed. */
 #include <inttypes.h>
@@ -18,6 +19,7 @@
 #define MOST_ENTRIES 64
 #define MOST_WRITES 64
 #define MOST_SENDS 256
+#define CAUSE 512
 #define NOW 1000000
 #define ELECTION_MS 1000
 #define HEARTBEAT_MS 100
@@ -67,7 +69,17 @@ static struct raft_heap heap = {NULL, take_memory, forget_memory, take_zeroed, r
 
 struct entry { raft_term term; unsigned short type; size_t length; unsigned char bytes[256]; };
 
-struct write { struct raft_io_append *request; raft_io_append_cb done; unsigned count; struct entry entries[MOST_ENTRIES]; raft_index truncate; };
+struct write {
+    struct raft_io_append *request;
+    raft_io_append_cb done;
+    unsigned count;
+    struct entry entries[MOST_ENTRIES];
+    raft_index truncate;
+    /* What the library may look at when the write is done is private to it; it follows from these. */
+    raft_term term;
+    unsigned behind; /* The length of the log. */
+    char cause[CAUSE];
+};
 
 static struct {
     int id, servers, persist;
@@ -86,6 +98,7 @@ static struct {
     unsigned sends;
     struct { struct raft_io_send *request; raft_io_send_cb done; } sending[MOST_SENDS];
     char sent[1 << 18];
+    char cause[CAUSE]; /* The input that is being handled. */
 } s;
 
 static char *address_of(raft_id id) {
@@ -184,7 +197,9 @@ static int io_append(struct raft_io *io, struct raft_io_append *request, const s
     (void)io;
     if (s.writes == MOST_WRITES || n > MOST_ENTRIES) give_up("too many writes");
     struct write *write = &s.pending[s.writes++];
-    *write = (struct write){.request = request, .done = done, .count = n};
+    *write = (struct write){.request = request, .done = done, .count = n, .term = s.raft.current_term,
+                            .behind = (unsigned)raft_last_index(&s.raft)};
+    strcpy(write->cause, s.cause);
     for (unsigned i = 0; i < n; i++) write->entries[i] = copied(&entries[i]);
     return 0;
 }
@@ -310,6 +325,8 @@ static void propose(uint64_t value) {
 
 static void take(const char *input) {
     s.sends = 0, s.sent[0] = 0;
+    if (strlen(input) >= CAUSE) give_up("an input is too long");
+    strcpy(s.cause, input);
     unsigned long long number;
     if (strncmp(input, "\"restart\"", 9) == 0) {
         start();
@@ -412,8 +429,11 @@ static void show_rest(char **out) {
     }
     *out += sprintf(*out, ",\"writes\":[");
     for (unsigned i = 0; i < s.writes; i++) {
-        *out += sprintf(*out, "%s[%llu,", i ? "," : "", s.pending[i].truncate);
-        show_log(out, s.pending[i].entries, s.pending[i].count);
+        const struct write *write = &s.pending[i];
+        *out += sprintf(*out, "%s[%llu,", i ? "," : "", write->truncate);
+        show_log(out, write->entries, write->count);
+        *out += sprintf(*out, ",%llu,%u", write->term, write->behind);
+        if (write->count) *out += sprintf(*out, ",%s", write->cause);
         *out += sprintf(*out, "]");
     }
     *out += sprintf(*out, "]}");

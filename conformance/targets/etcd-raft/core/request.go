@@ -231,39 +231,43 @@ func (r *reader) step() (out step) {
 }
 
 func (r *reader) input() (out input) {
-	r.variant(func(name string, content bool) {
-		out.kind = kind(name)
-		switch out.kind {
-		case timeout, leaseExpire, heartbeat, checkQuorum, restart, forgetLeader, compact, persist, apply:
-			r.only(!content)
-		case propose:
-			if r.only(content) {
-				out.value = r.number()
-			}
-		case deliver:
-			if r.only(content) {
-				r.message(&out.message)
-			}
-		case restartKeeping:
-			if r.only(content) {
-				r.numbers(numberField{"writes", &out.writes})
-			}
-		case readIndex:
-			if r.only(content) {
-				r.numbers(numberField{"context", &out.context})
-			}
-		case proposeConfChange:
-			if r.only(content) {
-				out.change = r.confChange()
-			}
-		case transferLeadership, reportUnreachable, reportSnapshot:
-			if r.only(content) {
-				r.aboutPeer(&out)
-			}
-		default:
-			r.fail(fmt.Sprintf("unknown input %q", name))
+	r.variant(func(name string, content bool) { out = r.inputNamed(name, content) })
+	return out
+}
+
+// inputNamed reads the content of an input, if it has one.
+func (r *reader) inputNamed(name string, content bool) (out input) {
+	out.kind = kind(name)
+	switch out.kind {
+	case timeout, leaseExpire, heartbeat, checkQuorum, restart, forgetLeader, compact, persist, apply:
+		r.only(!content)
+	case propose:
+		if r.only(content) {
+			out.value = r.number()
 		}
-	})
+	case deliver:
+		if r.only(content) {
+			r.message(&out.message)
+		}
+	case restartKeeping:
+		if r.only(content) {
+			r.numbers(numberField{"writes", &out.writes})
+		}
+	case readIndex:
+		if r.only(content) {
+			r.numbers(numberField{"context", &out.context})
+		}
+	case proposeConfChange:
+		if r.only(content) {
+			out.change = r.confChange()
+		}
+	case transferLeadership, reportUnreachable, reportSnapshot:
+		if r.only(content) {
+			r.aboutPeer(&out)
+		}
+	default:
+		r.fail(fmt.Sprintf("unknown input %q", name))
+	}
 	return out
 }
 
