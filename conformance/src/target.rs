@@ -215,6 +215,40 @@ pub trait Target {
     }
 }
 
+/// A target that is nothing but its description and a function that starts a server.
+#[derive(Clone, Debug)]
+pub struct StartedBy<F> {
+    description: Description,
+    start: F,
+}
+
+impl<F, S> StartedBy<F>
+where
+    F: Fn(&Config, ServerId) -> S,
+    S: TargetServer,
+{
+    /// That target.
+    pub fn new(description: Description, start: F) -> StartedBy<F> {
+        StartedBy { description, start }
+    }
+}
+
+impl<F, S> Target for StartedBy<F>
+where
+    F: Fn(&Config, ServerId) -> S,
+    S: TargetServer,
+{
+    type Server = S;
+
+    fn description(&self) -> Description {
+        self.description.clone()
+    }
+
+    fn start(&self, config: &Config, id: ServerId) -> Result<S, TargetError> {
+        Ok((self.start)(config, id))
+    }
+}
+
 /// One running server of a target.
 pub trait TargetServer {
     /// Gives the server one input and lets it finish: what it persists is durable, what it commits is

@@ -19,7 +19,7 @@ macro_rules! sources {
 }
 
 /// The sources of the program: what the versions share, and the module of each.
-const SOURCES: [(&str, &str); 19] = sources![
+const SOURCES: [(&str, &str); 20] = sources![
     "core/go.mod",
     "core/application.go",
     "core/library.go",
@@ -29,6 +29,7 @@ const SOURCES: [(&str, &str); 19] = sources![
     "core/request.go",
     "core/serve.go",
     "core/session.go",
+    "core/timing.go",
     "v3.6/go.mod",
     "v3.6/go.sum",
     "v3.6/library.go",
