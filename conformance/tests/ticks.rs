@@ -139,7 +139,7 @@ for line in sys.stdin:
     r = json.loads(line)
     if r["op"] == "describe":
         say({{"op": "describe", "protocol": 1, "name": "test", "version": "0", "ticks": True,
-             "features": ["check_quorum", "pre_vote", "one_entry_per_append"], "fields": ["outcome"]}})
+             "features": ["check_quorum", "pre_vote", "one_entry_per_append"], "fields": []}})
     elif r["op"] == "open": say({{"op": "open", "session": r["session"], "views": [{{}}], {open} }})
     elif r["op"] == "apply": say({{"op": "apply", "session": r["session"], "results": [{{ {apply} }}]}})
     else: say({{"op": "close", "session": r["session"], "views": [None]}})

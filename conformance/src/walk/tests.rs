@@ -365,3 +365,21 @@ fn a_dialect_holds_in_walks() {
         report.divergence
     );
 }
+
+/// The counts of timers that are shown are compared, and those that are not are not made up.
+#[test]
+fn timers_of_raft_rs_are_compared() {
+    let walk = |tamper| super::walk_tampered(&walks(400, 20), &RaftRs::new(), &mut go_on, tamper);
+    let report = walk(|_| {}).expect("it starts");
+    assert_eq!(report.verdict(), Verdict::Holds(Strength::Sampled));
+    assert!(report.counts.draws > 100, "{:?}", report.counts);
+    let tampers: [fn(&mut Watched); 3] = [
+        |seen| seen.election_elapsed_ticks += 1,
+        |seen| seen.drawn = false,
+        |seen| seen.randomized_ticks = 10 + (seen.randomized_ticks + 1) % 10,
+    ];
+    for tamper in tampers {
+        let found = walk(tamper).expect("it starts").divergence;
+        assert!(found.is_some_and(|it| it.timer.is_some()));
+    }
+}
