@@ -41,7 +41,7 @@ const ELECTION_TICKS: usize = 1 << 20;
 /// Ticks of a heartbeat interval; never reached by ticks.
 const HEARTBEAT_TICKS: usize = ELECTION_TICKS - 1;
 
-/// How fast the timers of a server go.
+/// The speed of the timers of a server.
 #[derive(Clone, Copy, Debug)]
 struct Ticks {
     election: usize,
