@@ -30,6 +30,9 @@
 //! (see [`Strength`](crate::verdict::Strength)): derive `Clone` and `Hash`, or implement the two functions of [`Fork`]. A target that runs many
 //! servers at a distance (another process) should override [`Target::run`] to keep its pipe full.
 //!
+//! Where the factory has nothing to decide, [`StartedBy`] is one. Servers whose timers are to be compared in walks
+//! implement [`TickTarget`](crate::walk::TickTarget), too.
+//!
 //! `examples/my_raft.rs` is a small Raft with everything around it, and `targets/lockstep_raft.rs` an adapter to a
 //! Raft that is there already.
 
