@@ -15,36 +15,17 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     match std::env::args().nth(1).as_deref() {
-        Some("serve") => serve(&MyRaft),
-        _ => cli::main(Targets::builtin().with_fork("mine", || MyRaft)),
+        Some("serve") => serve(&my_raft()),
+        _ => cli::main(Targets::builtin().with_fork("mine", my_raft)),
     }
 }
 
-/// The factory of servers.
-struct MyRaft;
-
-impl Target for MyRaft {
-    type Server = Server;
-
-    fn description(&self) -> Description {
-        use Field::*;
-        let state = [Role, Term, Vote, Leader, Log, Commit, Applied, Lease, Votes];
-        let shows = state.into_iter().chain([Durable, Outcome, Handed]);
-        Description::new("my-raft", "1", shows)
-    }
-
-    fn start(&self, config: &Config, id: ServerId) -> Result<Server, TargetError> {
-        let mut server = Server {
-            config: config.clone(),
-            id,
-            view: NodeView::default(),
-            matched: BTreeMap::new(),
-            active: BTreeSet::new(),
-            output: Output::default(),
-        };
-        server.enter(Term(0), Role::Follower, None);
-        Ok(server)
-    }
+/// The name of the Raft, the fields that it shows, and how a server starts.
+fn my_raft() -> impl Target<Server = Server> {
+    use Field::*;
+    let state = [Role, Term, Vote, Leader, Log, Commit, Applied, Lease, Votes];
+    let shows = state.into_iter().chain([Durable, Outcome, Handed]);
+    StartedBy::new(Description::new("my-raft", "1", shows), Server::new)
 }
 
 /// One server. It can be copied and hashed, so the whole space is compared, and not only every edge.
@@ -57,7 +38,7 @@ struct Server {
     matched: BTreeMap<ServerId, Index>,
     /// At a leader: who was heard of since the last quorum check.
     active: BTreeSet<ServerId>,
-    /// The messages that left the server because of the input in progress.
+    /// Everything that leaves the server because of the input in progress.
     output: Output,
 }
 
@@ -70,7 +51,7 @@ impl TargetServer for Server {
             Input::Heartbeat if leads => self.send_appends(),
             Input::CheckQuorum if leads && self.config.check_quorum => self.check_quorum(),
             Input::Propose(value) if leads => self.append(Payload::Value(*value)),
-            Input::Propose(_) => self.output.outcome = Outcome::Refused(Refusal::ProposalDropped),
+            Input::Propose(_) => self.output.refuse(Refusal::ProposalDropped),
             Input::Deliver(message) => self.receive(message),
             // Term, vote, log and commit index are durable; what was applied the application knows.
             Input::Restart => self.enter(self.view.term, Role::Follower, None),
@@ -81,19 +62,24 @@ impl TargetServer for Server {
     }
 
     fn view(&mut self) -> Result<NodeView, TargetError> {
-        let mut view = self.view.clone();
-        view.durable = DurableImage {
-            term: view.term,
-            vote: view.vote,
-            commit: view.commit,
-            log: view.log.clone(),
-            snapshot: None,
-        };
-        Ok(view)
+        Ok(self.view.clone().durable_at_once())
     }
 }
 
 impl Server {
+    fn new(config: &Config, id: ServerId) -> Server {
+        let mut server = Server {
+            config: config.clone(),
+            id,
+            view: NodeView::default(),
+            matched: BTreeMap::new(),
+            active: BTreeSet::new(),
+            output: Output::default(),
+        };
+        server.enter(Term(0), Role::Follower, None);
+        server
+    }
+
     // Elections
 
     fn enter(&mut self, term: Term, role: Role, leader: Option<ServerId>) {
@@ -110,26 +96,16 @@ impl Server {
     }
 
     fn campaign(&mut self, pre_vote: bool) {
-        let (last_term, last_index) = self.last();
         let term = Term(self.view.term.0 + 1);
-        let body = if pre_vote {
+        if pre_vote {
             // Asks in the next term, and does not enter it.
             self.enter(self.view.term, Role::PreCandidate, None);
-            Body::RequestPreVote {
-                last_index,
-                last_term,
-            }
         } else {
             self.enter(term, Role::Candidate, None);
             self.view.vote = Some(self.id);
-            Body::RequestVote {
-                last_index,
-                last_term,
-                transfer: false,
-            }
-        };
-        for to in self.peers() {
-            self.send(to, term, body.clone());
+        }
+        for to in self.config.others(self.id) {
+            self.send(to, term, Body::vote_request(pre_vote, self.view.last()));
         }
         self.count_vote(self.id, true);
     }
@@ -148,17 +124,14 @@ impl Server {
         }
     }
 
-    fn answer_candidate(&mut self, m: &Message, last: (Term, Index)) {
-        let pre = matches!(m.body, Body::RequestPreVote { .. });
+    fn answer_candidate(&mut self, m: &Message, pre_vote: bool) {
         let free = self.view.vote.is_none() && self.view.leader.is_none();
-        let may = free || self.view.vote == Some(m.from) || pre && m.term > self.view.term;
-        let granted = may && last >= self.last();
+        let next = pre_vote && m.term > self.view.term;
+        let may = free || next || self.view.vote == Some(m.from);
+        let granted = may && m.body.candidate_log() >= Some(self.view.last());
         let term = if granted { m.term } else { self.view.term };
-        if pre {
-            return self.send(m.from, term, Body::RequestPreVoteResponse { granted });
-        }
-        self.send(m.from, term, Body::RequestVoteResponse { granted });
-        if granted {
+        self.send(m.from, term, Body::vote_response(pre_vote, granted));
+        if granted && !pre_vote {
             self.view.vote = Some(m.from);
             self.view.lease = self.config.check_quorum && self.view.leader.is_some();
         }
@@ -176,95 +149,56 @@ impl Server {
         count * 2 > self.matched.len()
     }
 
-    /// Term and index of the last entry; of two logs the one with the greater is more up-to-date.
-    fn last(&self) -> (Term, Index) {
-        let index = Index(self.view.log.len() as u64);
-        (self.term_at(index), index)
-    }
-
-    /// Zero where the log has no entry.
-    fn term_at(&self, index: Index) -> Term {
-        let position = (index.0 as usize).wrapping_sub(1);
-        let entry = self.view.log.get(position);
-        entry.map_or(Term(0), |entry| entry.term)
-    }
-
     // Messages
 
-    fn peers(&self) -> impl Iterator<Item = ServerId> + use<> {
-        let own = self.id;
-        self.config.server_ids().filter(move |id| *id != own)
-    }
-
     fn send(&mut self, to: ServerId, term: Term, body: Body) {
-        let message = Message::new(self.id, to, term, body);
-        // What it changes is durable at once.
-        self.output.sent.push(Emitted {
-            message,
-            after_persist: true,
-        });
+        self.output.send(Message::new(self.id, to, term, body));
     }
 
     fn receive(&mut self, m: &Message) {
-        use Body::*;
         if m.body.is_response() && !self.matched.contains_key(&m.from) {
-            self.output.outcome = Outcome::Refused(Refusal::UnknownPeer);
-            return;
-        }
-        if m.term < self.view.term {
+            self.output.refuse(Refusal::UnknownPeer);
+        } else if m.term < self.view.term {
             // Who sent it hears of the newer term.
-            return self.answer_leader(m.from, Index(0), None);
+            self.answer_leader(m.from, Index(0), None);
+        } else if m.term == self.view.term || self.follows_newer_term(m) {
+            self.handle(m);
         }
-        let pre_vote = matches!(m.body, RequestPreVote { .. });
-        if m.term > self.view.term {
-            let in_lease = self.view.lease || self.view.role == Role::Leader;
-            let asks = pre_vote || matches!(m.body, RequestVote { .. });
-            if asks && self.config.check_quorum && in_lease {
-                return;
-            }
-            if !pre_vote && m.body != (RequestPreVoteResponse { granted: true }) {
-                self.enter(m.term, Role::Follower, None);
-            }
+    }
+
+    /// A message of a newer term is handled in that term, and a pre-vote in its own. Nobody gets a vote in a lease.
+    fn follows_newer_term(&mut self, m: &Message) -> bool {
+        let in_lease = self.view.lease || self.view.role == Role::Leader;
+        if self.config.check_quorum && in_lease && m.body.candidate_log().is_some() {
+            return false;
         }
+        let granted = Body::vote_response(true, true);
+        if !matches!(m.body, Body::RequestPreVote { .. }) && m.body != granted {
+            self.enter(m.term, Role::Follower, None);
+        }
+        true
+    }
+
+    fn handle(&mut self, m: &Message) {
+        use Body::*;
         let of_leader = matches!(m.body, AppendEntries { .. } | Heartbeat { .. });
         if of_leader && self.view.role != Role::Leader {
             self.enter(m.term, Role::Follower, Some(m.from));
         }
-        let (from, role) = (m.from, self.view.role);
-        match m.body.clone() {
-            RequestVote {
-                last_term,
-                last_index,
-                ..
+        match (self.view.role, &m.body) {
+            (_, RequestVote { .. }) => self.answer_candidate(m, false),
+            (_, RequestPreVote { .. }) => self.answer_candidate(m, true),
+            (Role::Candidate, RequestVoteResponse { granted })
+            | (Role::PreCandidate, RequestPreVoteResponse { granted }) => {
+                self.count_vote(m.from, *granted);
             }
-            | RequestPreVote {
-                last_term,
-                last_index,
-            } => self.answer_candidate(m, (last_term, last_index)),
-            RequestVoteResponse { granted } if role == Role::Candidate => {
-                self.count_vote(from, granted);
+            (Role::Follower, AppendEntries { .. }) => self.replicate(m),
+            (Role::Follower, Heartbeat { commit, .. }) => {
+                self.commit_to(*commit);
+                self.send(m.from, self.view.term, HeartbeatResponse);
             }
-            RequestPreVoteResponse { granted } if role == Role::PreCandidate => {
-                self.count_vote(from, granted);
-            }
-            AppendEntries {
-                prev_index,
-                prev_term,
-                entries,
-                commit,
-            } if role == Role::Follower => {
-                self.replicate(from, (prev_term, prev_index), entries, commit);
-            }
-            Heartbeat { commit, .. } if role == Role::Follower => {
-                self.commit_to(commit);
-                self.send(from, self.view.term, HeartbeatResponse);
-            }
-            AppendEntriesResponse {
-                index,
-                rejected: None,
-            } if role == Role::Leader => self.hear(from, index),
-            AppendEntriesResponse { .. } | HeartbeatResponse if role == Role::Leader => {
-                self.hear(from, Index(0));
+            (Role::Leader, AppendEntriesResponse { .. } | HeartbeatResponse) => {
+                self.hear(m.from, m.body.acknowledged().unwrap_or_default());
             }
             _ => {}
         }
@@ -276,16 +210,16 @@ impl Server {
         let term = self.view.term;
         self.view.log.push(Entry { term, payload });
         self.send_appends();
-        self.hear(self.id, self.last().1);
+        self.hear(self.id, self.view.last().1);
     }
 
     /// Sends every peer what follows the last entry that it is known to have.
     fn send_appends(&mut self) {
-        for to in self.peers() {
+        for to in self.config.others(self.id) {
             let prev_index = self.matched[&to];
             let body = Body::AppendEntries {
                 prev_index,
-                prev_term: self.term_at(prev_index),
+                prev_term: self.view.term_at(prev_index),
                 entries: self.view.log[prev_index.0 as usize..].to_vec(),
                 commit: self.view.commit,
             };
@@ -293,25 +227,33 @@ impl Server {
         }
     }
 
-    fn replicate(&mut self, from: ServerId, prev: (Term, Index), new: Vec<Entry>, commit: Index) {
-        let (prev_term, prev_index) = prev;
+    fn replicate(&mut self, m: &Message) {
+        let Body::AppendEntries {
+            prev_index,
+            prev_term,
+            ref entries,
+            commit,
+        } = m.body
+        else {
+            return;
+        };
         if prev_index < self.view.commit {
-            return self.answer_leader(from, self.view.commit, None);
+            return self.answer_leader(m.from, self.view.commit, None);
         }
-        if self.term_at(prev_index) != prev_term {
-            let (term, index) = self.last();
-            return self.answer_leader(from, prev_index, Some(RejectHint { index, term }));
+        if self.view.term_at(prev_index) != prev_term {
+            let (term, index) = self.view.last();
+            return self.answer_leader(m.from, prev_index, Some(RejectHint { index, term }));
         }
         let mut last = prev_index;
-        for entry in new {
+        for entry in entries {
             last.0 += 1;
-            if self.term_at(last) != entry.term {
+            if self.view.term_at(last) != entry.term {
                 self.view.log.truncate(last.0 as usize - 1);
-                self.view.log.push(entry);
+                self.view.log.push(entry.clone());
             }
         }
         self.commit_to(commit.min(last));
-        self.answer_leader(from, last, None);
+        self.answer_leader(m.from, last, None);
     }
 
     fn answer_leader(&mut self, to: ServerId, index: Index, rejected: Option<RejectHint>) {
@@ -330,12 +272,8 @@ impl Server {
     }
 
     fn commit_to(&mut self, commit: Index) {
-        let (old, new) = (self.view.commit, commit.min(self.last().1));
-        for index in (old.0 + 1..=new.0).map(Index) {
-            let entry = self.view.log[index.0 as usize - 1].clone();
-            self.output.handed.push(Handed { index, entry });
-        }
-        self.view.commit = old.max(new);
-        self.view.applied = self.view.commit;
+        let commit = commit.min(self.view.last().1);
+        self.view.commit = self.view.commit.max(commit);
+        self.output.apply_committed(&mut self.view);
     }
 }

@@ -23,7 +23,7 @@
 
 pub use crate::digest::digest_of;
 pub use crate::target::{
-    Description, Fork, Needs, Output, Reaction, Target, TargetError, TargetServer,
+    Description, Fork, Needs, Output, Reaction, StartedBy, Target, TargetError, TargetServer,
 };
 pub use crate::{Targets, cli, serve};
 pub use lockstep_traces::{

@@ -48,7 +48,7 @@ struct Entry {
     seeds: Option<Side>,
     kind: Kind,
     /// The same target, whose servers keep their timers themselves.
-    ticks: Option<Box<dyn Fn() -> Box<dyn TickTarget> + Send + Sync>>,
+    ticks: Option<Make<Box<dyn TickTarget>>>,
 }
 
 type Make<T> = Box<dyn Fn(&ExecOptions) -> Result<T, Unavailable> + Send + Sync>;
@@ -162,6 +162,7 @@ impl Targets {
             .about("the same with asynchronous storage writes")
             .with_digest("raft-rs", RaftRs::new)
             .about("TiKV's raft-rs, in process")
+            .ticking(RaftRs::new)
             .with_etcd(
                 "etcd",
                 StorageWrites::Synchronous,
@@ -226,20 +227,13 @@ impl Targets {
     }
 
     fn with_etcd_version(self, name: &str, version: Version, writes: StorageWrites) -> Targets {
-        let make = move |options: &ExecOptions| {
-            let cache = etcd::default_cache().map_err(|it| Unavailable::Other(it.to_string()))?;
-            match etcd::start(&cache, version, writes, *options) {
-                Ok(target) => Ok(AnyTarget::driven(target)),
-                Err(EtcdError::Target(error)) => Err(error.into()),
-                Err(error @ EtcdError::NoGo(_)) => Err(Unavailable::Missing {
-                    // What needs Go is the library, in any version and mode.
-                    name: "etcd".to_owned(),
-                    why: error.to_string(),
-                }),
-                Err(error) => Err(Unavailable::Other(error.to_string())),
-            }
-        };
-        self.entry(name, Kind::Driven(Box::new(make)))
+        let start = move |options: &ExecOptions| start_etcd(version, writes, *options);
+        let make = move |options: &ExecOptions| start(options).map(AnyTarget::driven);
+        let mut targets = self.entry(name, Kind::Driven(Box::new(make)));
+        if let Some(last) = targets.0.last_mut() {
+            last.ticks = Some(Box::new(move |options| Ok(Box::new(start(options)?))));
+        }
+        targets
     }
 
     fn entry(mut self, name: &str, kind: Kind) -> Targets {
@@ -271,7 +265,7 @@ impl Targets {
         F: Fn() -> T + Send + Sync + 'static,
     {
         if let Some(last) = self.0.last_mut() {
-            last.ticks = Some(Box::new(move || Box::new(make())));
+            last.ticks = Some(Box::new(move |_| Ok(Box::new(make()))));
         }
         self
     }
@@ -301,11 +295,36 @@ impl Targets {
         }
     }
 
-    /// A target whose servers keep their timers themselves; `None` for every other one.
-    pub fn ticks(&self, spec: &TargetSpec) -> Option<Box<dyn TickTarget>> {
+    /// Starts a target whose servers keep their timers themselves; `None` for every other one. A program says whether
+    /// its servers do.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be started.
+    pub fn ticks(
+        &self,
+        spec: &TargetSpec,
+        options: &ExecOptions,
+    ) -> Result<Option<Box<dyn TickTarget>>, Unavailable> {
         match spec {
-            TargetSpec::Named(name) => Some(self.find(name)?.ticks.as_ref()?()),
-            TargetSpec::Exec { .. } => None,
+            TargetSpec::Named(name) => {
+                let make = self.find(name).and_then(|it| it.ticks.as_ref());
+                make.map(|make| make(options)).transpose()
+            }
+            TargetSpec::Exec { program, .. } => {
+                let target = ExecTarget::start_program(program.clone(), *options)?;
+                Ok(target
+                    .ticks()
+                    .then(|| Box::new(target) as Box<dyn TickTarget>))
+            }
+        }
+    }
+
+    /// Whether the servers of a target of this program keep their timers themselves. It is not started.
+    pub fn keeps_timers(&self, spec: &TargetSpec) -> bool {
+        match spec {
+            TargetSpec::Named(name) => self.find(name).is_some_and(|it| it.ticks.is_some()),
+            TargetSpec::Exec { .. } => false,
         }
     }
 
@@ -378,6 +397,23 @@ impl Targets {
     fn find(&self, name: &str) -> Option<&Entry> {
         self.0.iter().find(|it| it.name == name)
     }
+}
+
+fn start_etcd(
+    version: Version,
+    writes: StorageWrites,
+    options: ExecOptions,
+) -> Result<ExecTarget, Unavailable> {
+    let cache = etcd::default_cache().map_err(|it| Unavailable::Other(it.to_string()))?;
+    etcd::start(&cache, version, writes, options).map_err(|error| match error {
+        EtcdError::Target(error) => error.into(),
+        error @ EtcdError::NoGo(_) => Unavailable::Missing {
+            // What needs Go is the library, in any version and mode.
+            name: "etcd".to_owned(),
+            why: error.to_string(),
+        },
+        error => Unavailable::Other(error.to_string()),
+    })
 }
 
 impl fmt::Debug for Targets {

@@ -30,6 +30,9 @@
 //! (see [`Strength`](crate::verdict::Strength)): derive `Clone` and `Hash`, or implement the two functions of [`Fork`]. A target that runs many
 //! servers at a distance (another process) should override [`Target::run`] to keep its pipe full.
 //!
+//! Where the factory has nothing to decide, [`StartedBy`] is one. Servers whose timers are to be compared in walks
+//! implement [`TickTarget`](crate::walk::TickTarget), too.
+//!
 //! `examples/my_raft.rs` is a small Raft with everything around it, and `targets/lockstep_raft.rs` an adapter to a
 //! Raft that is there already.
 
@@ -212,6 +215,40 @@ pub trait Target {
     fn dialect_uses(&self, traces: &[Trace]) -> Result<Vec<DialectUse>, TargetError> {
         let _ = traces;
         Ok(Vec::new())
+    }
+}
+
+/// A target that is nothing but its description and a function that starts a server.
+#[derive(Clone, Debug)]
+pub struct StartedBy<F> {
+    description: Description,
+    start: F,
+}
+
+impl<F, S> StartedBy<F>
+where
+    F: Fn(&Config, ServerId) -> S,
+    S: TargetServer,
+{
+    /// That target.
+    pub fn new(description: Description, start: F) -> StartedBy<F> {
+        StartedBy { description, start }
+    }
+}
+
+impl<F, S> Target for StartedBy<F>
+where
+    F: Fn(&Config, ServerId) -> S,
+    S: TargetServer,
+{
+    type Server = S;
+
+    fn description(&self) -> Description {
+        self.description.clone()
+    }
+
+    fn start(&self, config: &Config, id: ServerId) -> Result<S, TargetError> {
+        Ok((self.start)(config, id))
     }
 }
 

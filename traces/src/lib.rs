@@ -14,6 +14,7 @@ mod field_set;
 mod fields;
 mod ids;
 mod message;
+mod parts;
 mod payload;
 mod schema;
 mod server_set;

@@ -242,18 +242,22 @@ impl TargetArgs {
     /// # Errors
     /// There is no such target, it cannot be started, or it shows nothing.
     pub fn ticking(&self) -> Result<(Box<dyn TickTarget>, bool), CliError> {
-        match targets().ticks(&self.target) {
-            Some(target) if !matches!(self.plant, Some(Plant::Around(_))) => {
+        let own = match self.plant {
+            Some(Plant::Around(_)) => None,
+            _ => targets().ticks(&self.target, &self.options())?,
+        };
+        match own {
+            Some(target) => {
                 shown(&target.description())?;
                 Ok((target, true))
             }
-            _ => Ok((Box::new(HarnessClock(self.start()?)), false)),
+            None => Ok((Box::new(HarnessClock(self.start()?)), false)),
         }
     }
 
     /// Whether the target keeps its timers itself.
     pub fn keeps_timers(&self) -> bool {
-        targets().ticks(&self.target).is_some()
+        targets().keeps_timers(&self.target)
     }
 
     /// Starts the target, if it can be copied and digested, and hands it over.

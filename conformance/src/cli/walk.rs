@@ -114,7 +114,7 @@ fn one(
     })?;
     let jitter = walked.jitter();
     let mut job = job(&name, &report, jitter.as_ref());
-    if own_timers && jitter.is_none() && stop::requested() {
+    if walked.draws() && jitter.is_none() && stop::requested() {
         if job.status == Status::Holds {
             job.verdict = INTERRUPTED.to_owned();
         }

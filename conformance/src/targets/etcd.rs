@@ -19,7 +19,7 @@ macro_rules! sources {
 }
 
 /// The sources of the program: what the versions share, and the module of each.
-const SOURCES: [(&str, &str); 21] = sources![
+const SOURCES: [(&str, &str); 22] = sources![
     "core/go.mod",
     "core/application.go",
     "core/library.go",
@@ -31,6 +31,7 @@ const SOURCES: [(&str, &str); 21] = sources![
     "core/serve.go",
     "core/session.go",
     "core/state.go",
+    "core/timing.go",
     "v3.6/go.mod",
     "v3.6/go.sum",
     "v3.6/library.go",

@@ -11,6 +11,7 @@ mod group;
 pub(crate) mod limits;
 pub mod once;
 mod runner;
+mod ticks;
 mod wire;
 
 pub use child::ExecError;
@@ -22,6 +23,7 @@ use crate::target::{
     Cluster, Description, DialectUse, Needs, Observation, Output, Reaction, Run, Script, Target,
     TargetError, TargetServer,
 };
+use crate::walk::Timing;
 use child::{Connection, NoReply};
 use cluster::ExecCluster;
 use limits::{MESSAGE_CHARS, NAME_CHARS, shortened};
@@ -33,7 +35,7 @@ use std::ffi::OsString;
 use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
-use wire::{Reply, Request, WireResult, WireView};
+use wire::{Reply, Request, WireResult, WireTimers, WireTiming, WireView};
 
 /// A program and its arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -174,24 +176,7 @@ impl Target for ExecTarget {
 
     fn start(&self, config: &Config, id: ServerId) -> Result<ExecServer, TargetError> {
         self.check_features(config)?;
-        let mut link = lock(&self.link);
-        let opened = link
-            .open(config, &[id])
-            .and_then(|session| match link.receive()? {
-                Reply::Opened { session: of, views } if of == session => {
-                    let mut views = read_views(views, &[], 1, self.says.fields)?;
-                    Ok((session, views.remove(0)))
-                }
-                other => Err(unexpected(&other)),
-            });
-        let (session, view) = opened.map_err(|failure| link.broken(failure).into_setup())?;
-        Ok(ExecServer {
-            link: Arc::clone(&self.link),
-            session,
-            id,
-            shown: self.says.fields,
-            view,
-        })
+        self.open_one(config, id, None).map(|(server, _)| server)
     }
 
     fn run(
@@ -313,12 +298,27 @@ impl Link {
 
     /// Sends the opening of a new session.
     fn open(&mut self, config: &Config, servers: &[ServerId]) -> Result<u64, Failure> {
+        self.open_with(config, servers, None)
+    }
+
+    /// The same, of one with a clock if there is a timing.
+    fn open_with(
+        &mut self,
+        config: &Config,
+        servers: &[ServerId],
+        timing: Option<&Timing>,
+    ) -> Result<u64, Failure> {
         let session = self.next_session;
         self.next_session += 1;
         self.send(Request::Open {
             session,
             config,
             servers,
+            timing: timing.map(|timing| WireTiming {
+                election_ticks: timing.election_ticks,
+                heartbeat_ticks: timing.heartbeat_ticks,
+                seed: timing.seed,
+            }),
         })?;
         Ok(session)
     }
@@ -373,32 +373,52 @@ pub struct ExecServer {
 
 impl TargetServer for ExecServer {
     fn apply(&mut self, input: &Input) -> Result<Reaction, TargetError> {
-        let mut link = lock(&self.link);
         let request = Request::Apply {
             session: self.session,
             inputs: &[(self.id, input)],
         };
+        self.ask(request, false).map(|(reaction, _)| reaction)
+    }
+
+    fn view(&mut self) -> Result<NodeView, TargetError> {
+        Ok(self.view.clone())
+    }
+}
+
+impl ExecServer {
+    /// Sends a request with one input and reads its result, with the timers in a session with a clock.
+    fn ask(
+        &mut self,
+        request: Request<'_>,
+        timed: bool,
+    ) -> Result<(Reaction, Option<WireTimers>), TargetError> {
+        let mut link = lock(&self.link);
+        let mut timers = None;
         let seen = link.send(request).and_then(|()| match link.receive()? {
             Reply::Applied {
                 session,
                 mut results,
             } if session == self.session && results.len() == 1 => {
-                Ok(read_result(results.remove(0), &self.view, self.shown)?)
+                let mut result = results.remove(0);
+                if timed {
+                    timers = result.timers.take();
+                }
+                let driven = result.not_driven.is_none() && result.crashed.is_none();
+                if timed && driven && timers.is_none() {
+                    return Err(Failure::Reply(ticks::without_timers("a result")));
+                }
+                Ok(read_result(result, &self.view, self.shown)?)
             }
             other => Err(unexpected(&other)),
         });
         match seen {
             Ok(Seen::Observed(observation)) => {
                 self.view = observation.view;
-                Ok(observation.reaction)
+                Ok((observation.reaction, timers))
             }
             Ok(Seen::Crashed(what)) => Err(TargetError::Failed(what)),
             Err(failure) => Err(link.broken(failure).into_failed()),
         }
-    }
-
-    fn view(&mut self) -> Result<NodeView, TargetError> {
-        Ok(self.view.clone())
     }
 }
 
@@ -416,6 +436,10 @@ enum Seen {
 
 /// Reads a result, given the view of the server before it.
 fn read_result(result: WireResult, before: &NodeView, shown: FieldSet) -> Result<Seen, Failure> {
+    if result.timers.is_some() {
+        let what = "`timers` in a session that was opened without `timing`";
+        return Err(Failure::Reply(what.to_owned()));
+    }
     if let Some(what) = result.crashed {
         return Ok(Seen::Crashed(shortened(what, MESSAGE_CHARS)));
     }

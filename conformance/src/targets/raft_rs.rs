@@ -2,13 +2,14 @@
 //!
 //! Its timers cannot be raised one by one by ticks alone, but its election counter is public: the adapter
 //! moves it and lets one tick do the rest; heartbeats it has a call for. No timer fires that was not asked for, so the jitter that the
-//! library draws for itself changes nothing. It has no clone, which makes *edges covered* the verdict
+//! library draws for itself changes nothing. In walks it is given ticks instead, and its timers are compared. It has no clone, which makes *edges covered* the verdict
 //! that it can earn.
 
 mod application;
 mod dialect;
 mod message;
 mod storage;
+mod ticks;
 
 pub use dialect::{Normalisation, Uses};
 
@@ -40,6 +41,22 @@ const ELECTION_TICKS: usize = 1 << 20;
 /// Ticks of a heartbeat interval; never reached by ticks.
 const HEARTBEAT_TICKS: usize = ELECTION_TICKS - 1;
 
+/// The speed of the timers of a server.
+#[derive(Clone, Copy, Debug)]
+struct Ticks {
+    election: usize,
+    heartbeat: usize,
+    /// One more than the longest random election timeout that it draws.
+    drawn_below: usize,
+}
+
+/// No timer fires by ticks.
+const UNTIMED: Ticks = Ticks {
+    election: ELECTION_TICKS,
+    heartbeat: HEARTBEAT_TICKS,
+    drawn_below: 2 * ELECTION_TICKS,
+};
+
 /// The library as a target.
 #[derive(Clone, Debug, Default)]
 pub struct RaftRs {
@@ -58,6 +75,26 @@ impl RaftRs {
     /// The number of times that each normalisation has made a difference so far.
     pub fn uses(&self) -> &Uses {
         &self.uses
+    }
+
+    fn start_with(
+        &self,
+        config: &Config,
+        id: ServerId,
+        ticks: Ticks,
+    ) -> Result<RaftRsServer, TargetError> {
+        let voters = config.server_ids().map(ServerId::get).collect();
+        let storage = SharedStorage::new(voters);
+        let node = new_node(config, id, ticks, storage.clone(), 0).map_err(TargetError::Setup)?;
+        Ok(RaftRsServer {
+            application: Application::new(&node, 0),
+            node,
+            storage,
+            config: config.clone(),
+            ticks,
+            id,
+            uses: self.uses.clone(),
+        })
     }
 }
 
@@ -126,23 +163,14 @@ impl Target for RaftRs {
     }
 
     fn start(&self, config: &Config, id: ServerId) -> Result<RaftRsServer, TargetError> {
-        let voters = config.server_ids().map(ServerId::get).collect();
-        let storage = SharedStorage::new(voters);
-        let node = new_node(config, id, storage.clone(), 0).map_err(TargetError::Setup)?;
-        Ok(RaftRsServer {
-            application: Application::new(&node, 0),
-            node,
-            storage,
-            config: config.clone(),
-            id,
-            uses: self.uses.clone(),
-        })
+        self.start_with(config, id, UNTIMED)
     }
 }
 
 fn new_node(
     config: &Config,
     id: ServerId,
+    ticks: Ticks,
     storage: SharedStorage,
     applied: u64,
 ) -> Result<RawNode<SharedStorage>, String> {
@@ -150,8 +178,9 @@ fn new_node(
         .map_err(|_| format!("max_inflight is too large: {}", config.max_inflight))?;
     let config = raft::Config {
         id: id.get(),
-        election_tick: ELECTION_TICKS,
-        heartbeat_tick: HEARTBEAT_TICKS,
+        election_tick: ticks.election,
+        heartbeat_tick: ticks.heartbeat,
+        max_election_tick: ticks.drawn_below,
         applied,
         max_size_per_msg: if config.one_entry_per_append {
             0
@@ -173,14 +202,29 @@ pub struct RaftRsServer {
     application: Application,
     storage: SharedStorage,
     config: Config,
+    ticks: Ticks,
     id: ServerId,
     uses: Uses,
 }
 
 impl TargetServer for RaftRsServer {
     fn apply(&mut self, input: &Input) -> Result<Reaction, TargetError> {
+        self.react(|server| server.call(input))
+    }
+
+    fn view(&mut self) -> Result<NodeView, TargetError> {
+        self.view_or_error().map_err(TargetError::Failed)
+    }
+}
+
+impl RaftRsServer {
+    /// Makes a call and does everything that follows from it.
+    fn react(
+        &mut self,
+        call: impl FnOnce(&mut RaftRsServer) -> Result<Outcome, String>,
+    ) -> Result<Reaction, TargetError> {
         let applied = AssertUnwindSafe(|| {
-            let outcome = self.call(input)?;
+            let outcome = call(self)?;
             let settled = self.application.settle(&mut self.node, &self.storage)?;
             self.without_forwarding(outcome, settled)
         });
@@ -189,10 +233,6 @@ impl TargetServer for RaftRsServer {
             Ok(result) => result.map_err(TargetError::Failed),
             Err(panic) => Err(TargetError::Failed(panic_text(panic.as_ref()))),
         }
-    }
-
-    fn view(&mut self) -> Result<NodeView, TargetError> {
-        self.view_or_error().map_err(TargetError::Failed)
     }
 }
 
@@ -255,7 +295,13 @@ impl RaftRsServer {
             }
             Input::Restart => {
                 let applied = self.application.applied();
-                self.node = new_node(&self.config, self.id, self.storage.clone(), applied)?;
+                self.node = new_node(
+                    &self.config,
+                    self.id,
+                    self.ticks,
+                    self.storage.clone(),
+                    applied,
+                )?;
                 self.application = Application::new(&self.node, applied);
                 Ok(())
             }

@@ -14,6 +14,10 @@ impl TickTarget for LockstepRaft {
         Target::description(self)
     }
 
+    fn draws(&self) -> bool {
+        true
+    }
+
     fn jitter(&self) -> Option<Jitter> {
         jitter::sample()
     }
@@ -151,8 +155,8 @@ impl Server {
             },
             view: view(node.core(), &self.application, &self.group)?,
             timers: Some(Timers {
-                election_elapsed_ticks: timer.election_elapsed_ticks(),
-                heartbeat_elapsed_ticks: timer.heartbeat_elapsed_ticks(),
+                election_elapsed_ticks: Some(timer.election_elapsed_ticks()),
+                heartbeat_elapsed_ticks: Some(timer.heartbeat_elapsed_ticks()),
                 randomized_ticks: timer.randomized_election_timeout_ticks(),
                 drawn,
             }),

@@ -44,10 +44,11 @@ pub struct Seen {
 /// The state of a server's timers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timers {
-    /// Ticks since the last contact with a leader or, at a leader, since the last quorum check.
-    pub election_elapsed_ticks: u32,
-    /// At a leader: ticks since the last heartbeat.
-    pub heartbeat_elapsed_ticks: u32,
+    /// Ticks since the last contact with a leader or, at a leader, since the last quorum check. `None` if it shows
+    /// them to nobody: that the timer fires when it must is compared all the same.
+    pub election_elapsed_ticks: Option<u32>,
+    /// At a leader: ticks since the last heartbeat. `None` as above.
+    pub heartbeat_elapsed_ticks: Option<u32>,
     /// The random election timeout that is in force.
     pub randomized_ticks: u32,
     /// Whether that was drawn in the course of the call.
@@ -81,6 +82,11 @@ pub trait TickTarget {
     /// As [`Target::lacks`].
     fn lacks(&self, needs: &Needs) -> Vec<&'static str> {
         needs.beyond_the_first().collect()
+    }
+
+    /// Whether [`TickTarget::jitter`] has a sample.
+    fn draws(&self) -> bool {
+        false
     }
 
     /// A sample of the random timeouts that it draws, for a target that draws them; `None` also if the work is to

@@ -344,13 +344,14 @@ impl World {
         Ok(())
     }
 
-    /// Adds the timers that the harness keeps to the observation, if the server has none.
+    /// Adds the timers that the harness keeps to the observation, if the server has none or does not show them.
     fn timed(&mut self, at: usize, seen: ticks::Seen) -> Seen {
         let server = &self.servers[at];
         let drawn = self.jitter.random_range(self.timeouts.drawn());
+        let clock = server.clock;
         let kept = Timers {
-            election_elapsed_ticks: server.clock.election_elapsed_ticks,
-            heartbeat_elapsed_ticks: server.clock.heartbeat_elapsed_ticks,
+            election_elapsed_ticks: None,
+            heartbeat_elapsed_ticks: None,
             randomized_ticks: if server.draws {
                 drawn
             } else {
@@ -367,8 +368,9 @@ impl World {
         Seen {
             output: seen.output,
             view: seen.view,
-            election_elapsed_ticks,
-            heartbeat_elapsed_ticks,
+            election_elapsed_ticks: election_elapsed_ticks.unwrap_or(clock.election_elapsed_ticks),
+            heartbeat_elapsed_ticks: heartbeat_elapsed_ticks
+                .unwrap_or(clock.heartbeat_elapsed_ticks),
             randomized_ticks,
             drawn,
         }

@@ -30,9 +30,9 @@ impl ExecCluster {
             let opened = link
                 .open(config, &ids)
                 .and_then(|session| match link.receive()? {
-                    Reply::Opened { session: of, views } if of == session => {
-                        Ok((session, read_views(views, &[], ids.len(), shown)?))
-                    }
+                    Reply::Opened {
+                        session: of, views, ..
+                    } if of == session => Ok((session, read_views(views, &[], ids.len(), shown)?)),
                     other => Err(unexpected(&other)),
                 });
             opened.map_err(|failure| link.broken(failure).into_setup())?

@@ -245,7 +245,9 @@ impl<'a, 'script> Runner<'a, 'script> {
     fn step_through(&mut self, slow: &mut UnderWay) -> Result<(), Failure> {
         let session = self.link.open(self.config, &self.ids)?;
         match self.link.receive()? {
-            Reply::Opened { session: of, views } if of == session => {
+            Reply::Opened {
+                session: of, views, ..
+            } if of == session => {
                 slow.run.initial = read_views(views, &[], self.ids.len(), self.shown)?;
                 slow.views.clone_from(&slow.run.initial);
             }

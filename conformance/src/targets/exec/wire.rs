@@ -32,6 +32,9 @@ pub enum Request<'a> {
         config: &'a Config,
         /// The servers that will be moved or looked at.
         servers: &'a [ServerId],
+        /// The speed of their clocks, for a program whose servers are given ticks.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        timing: Option<WireTiming>,
     },
     /// Do these inputs in order.
     Apply {
@@ -39,6 +42,14 @@ pub enum Request<'a> {
         session: u64,
         /// The inputs, each with the server that gets it.
         inputs: &'a [(ServerId, &'a Input)],
+    },
+    /// Let a tick pass at a server of a session with a clock.
+    #[serde(rename = "apply")]
+    Tick {
+        /// An open session.
+        session: u64,
+        /// The server, with the word for it.
+        inputs: [(ServerId, &'static str); 1],
     },
     /// Show every server once more and forget the session.
     Close {
@@ -48,12 +59,45 @@ pub enum Request<'a> {
 }
 
 impl Request<'_> {
+    /// A tick at one server.
+    pub fn tick(session: u64, server: ServerId) -> Request<'static> {
+        Request::Tick {
+            session,
+            inputs: [(server, "tick")],
+        }
+    }
+
     /// The request as one line, with its line end.
     pub fn to_line(self) -> Vec<u8> {
         let mut line = serde_json::to_vec(&self).expect("requests always have a JSON form");
         line.push(b'\n');
         line
     }
+}
+
+/// The speed of the clocks of a session.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct WireTiming {
+    /// Ticks between the checks of a quorum, and the shortest election timeout.
+    pub election_ticks: u32,
+    /// Ticks between heartbeats.
+    pub heartbeat_ticks: u32,
+    /// The seed of the random election timeouts.
+    pub seed: u64,
+}
+
+/// The timers of a server after an input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WireTimers {
+    /// The random election timeout in force.
+    pub randomized_ticks: u32,
+    /// Whether that was drawn by the input.
+    pub drawn: bool,
+    /// Ticks since the election timer started over, if the program can tell.
+    pub election_elapsed_ticks: Option<u32>,
+    /// The same of the heartbeat timer of a leader.
+    pub heartbeat_elapsed_ticks: Option<u32>,
 }
 
 /// A program's description of itself.
@@ -73,6 +117,8 @@ pub struct Description {
     pub derived: BTreeMap<Field, String>,
     /// The rules of the specification that are different in it.
     pub dialect: Dialect,
+    /// Whether its servers can be given ticks, and keep their timers themselves.
+    pub ticks: bool,
 }
 
 impl Description {
@@ -94,6 +140,8 @@ pub enum Reply {
         session: u64,
         /// The view of every server, in the order of the request.
         views: Vec<Option<WireView>>,
+        /// Their timers, in a session with a clock.
+        timers: Vec<WireTimers>,
     },
     /// To [`Request::Apply`].
     Applied {
@@ -153,6 +201,8 @@ struct RawReply {
     fields: Option<FieldSet>,
     derived: Option<BTreeMap<Field, String>>,
     departures: Option<Vec<String>>,
+    ticks: Option<bool>,
+    timers: Option<Vec<WireTimers>>,
     message: Option<String>,
 }
 
@@ -192,10 +242,12 @@ impl RawReply {
                     .map(|(field, how)| (field, shortened(how, NAME_CHARS)))
                     .collect(),
                 dialect: dialect(&self.departures.unwrap_or_default())?,
+                ticks: self.ticks.unwrap_or(false),
             }),
             Op::Open => Reply::Opened {
                 session: need(self.session, "session")?,
                 views: need(self.views, "views")?,
+                timers: self.timers.unwrap_or_default(),
             },
             Op::Apply => Reply::Applied {
                 session: need(self.session, "session")?,
@@ -235,6 +287,8 @@ pub struct WireResult {
     pub read_states: Vec<ReadState>,
     /// The view after it; absent if it did not change.
     pub view: Option<WireView>,
+    /// The timers after it, in a session with a clock.
+    pub timers: Option<WireTimers>,
     /// The input could not be raised.
     pub not_driven: Option<String>,
     /// The implementation panicked.
@@ -637,6 +691,7 @@ mod tests {
             fields: FieldSet::NONE,
             derived: BTreeMap::new(),
             dialect: Dialect::ETCD,
+            ticks: false,
         };
         let config = Config {
             pre_vote: true,

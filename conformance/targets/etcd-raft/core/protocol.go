@@ -308,6 +308,7 @@ func appendDescription(line []byte, version string, chosen options) []byte {
 			string(reportUnreachable), string(reportSnapshot),
 			"storage", "application_in_memory", string(persist), string(apply), string(restartKeeping), "reads", string(readIndex),
 		},
+		"ticks":  true,
 		"fields": fields, "derived": derived,
 		"departures": departures(version, chosen.without),
 	})

@@ -16,7 +16,9 @@ type request struct {
 	session  uint64
 	servers  []uint64
 	config   *config
-	inputs   []step
+	// timing is nil for a session without clocks.
+	timing *timing
+	inputs []step
 }
 
 // step is an input and the server that gets it.
@@ -114,6 +116,9 @@ const (
 	apply          kind = "apply"
 	restartKeeping kind = "restart_keeping"
 	readIndex      kind = "read_index"
+
+	// tick is given to sessions with clocks only.
+	tick kind = "tick"
 )
 
 // readRequest reads a whole line. Changes of the configuration are encoded as the library does it.
@@ -132,6 +137,8 @@ func readRequest(line []byte, library Library) (request, error) {
 			out.servers = r.servers()
 		case "config":
 			out.config = r.config()
+		case "timing":
+			out.timing = r.timing()
 		case "inputs":
 			r.items(func(int) { out.inputs = append(out.inputs, r.step()) })
 		default:
@@ -189,6 +196,16 @@ func (r *reader) config() *config {
 	return &out
 }
 
+// timing reads how fast clocks go.
+func (r *reader) timing() *timing {
+	var election, beat, seed uint64
+	r.numbers(numberField{"election_ticks", &election}, numberField{"heartbeat_ticks", &beat}, numberField{"seed", &seed})
+	if beat == 0 || election <= beat || election > mostTicks {
+		r.fail("a heartbeat must take a tick at least, and an election timeout longer than that, but not forever")
+	}
+	return &timing{electionTicks: int(election), heartbeatTicks: int(beat), seed: seed}
+}
+
 // oneOf reads a string that must be one of these.
 func (r *reader) oneOf(names ...string) string {
 	name := r.name()
@@ -239,7 +256,7 @@ func (r *reader) input() (out input) {
 func (r *reader) inputNamed(name string, content bool) (out input) {
 	out.kind = kind(name)
 	switch out.kind {
-	case timeout, leaseExpire, heartbeat, checkQuorum, restart, forgetLeader, compact, persist, apply:
+	case timeout, leaseExpire, heartbeat, checkQuorum, restart, forgetLeader, compact, persist, apply, tick:
 		r.only(!content)
 	case propose:
 		if r.only(content) {
@@ -706,7 +723,7 @@ func init() {
 		"learners_next", "auto_leave", "changes", "transition", "conf_change", "add_voter", "add_learner",
 		"remove", "implicit", "explicit", "transfer",
 		"storage", "application_in_memory", "reads", "persist", "apply", "restart_keeping", "read_index", "writes",
-		"context", "round", "round_response", "origin", "read_index_response",
+		"context", "timing", "election_ticks", "heartbeat_ticks", "seed", "tick", "round", "round_response", "origin", "read_index_response",
 	} {
 		words[word] = word
 	}

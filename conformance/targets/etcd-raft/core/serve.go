@@ -27,6 +27,7 @@ func Main(library Library) {
 	opaque := flag.Bool("opaque", false,
 		"speak version 2 of the protocol, in which a message is any value: for `lockstep check --target`")
 	flag.Parse()
+	replaceRandomness()
 	// The heap is small and what a step allocates is soon garbage: collecting a quarter as often saves a
 	// sixth of the time, for some megabytes.
 	debug.SetGCPercent(400)
@@ -108,14 +109,14 @@ func answer(
 		}
 		opened := &session{}
 		for _, id := range r.servers {
-			one, err := newServer(id, *r.config, library, chosen.async)
+			one, err := newServer(id, *r.config, r.timing, library, chosen.async)
 			if err != nil {
 				return nil, err
 			}
 			opened.servers = append(opened.servers, one)
 		}
 		sessions[r.session] = opened
-		return opened.appendViews(appendReplyHead(line, r)), nil
+		return opened.appendViews(opened.appendTimers(appendReplyHead(line, r))), nil
 	case "apply":
 		s := sessions[r.session]
 		if s == nil {

@@ -25,6 +25,8 @@ const (
 	noLease          = "a leader waits for no other leader, so it has no lease that could expire"
 	noHeartbeatTimer = "only a leader has a heartbeat timer"
 	noQuorumCheck    = "only a leader checks its quorum"
+	timersOfItsOwn   = "the clock of the session raises its timers"
+	noClock          = "the session has no clock"
 	checkBeforeBeat  = "a quorum check falls due before the heartbeat"
 	beatWithCheck    = "the heartbeat falls due at the tick of the quorum check"
 )
@@ -38,6 +40,8 @@ type server struct {
 	library Library
 	storage Storage
 	node    Node
+	// clock is nil in a session without clocks.
+	clock *clock
 
 	// The counters of the library, which it does not show. They start at zero when the server begins
 	// to lead, and are read only while it leads.
@@ -67,7 +71,7 @@ type session struct {
 	crash   string
 }
 
-func newServer(id uint64, c config, library Library, async bool) (s *server, err error) {
+func newServer(id uint64, c config, t *timing, library Library, async bool) (s *server, err error) {
 	async = async || c.asyncStorage
 	s = &server{id: id, config: c, async: async, library: library, storage: library.NewStorage(c.confState())}
 	defer func() {
@@ -75,7 +79,23 @@ func newServer(id uint64, c config, library Library, async bool) (s *server, err
 			err = fmt.Errorf("the library refuses the configuration: %v", cause)
 		}
 	}()
-	return s, s.start(0)
+	if t == nil {
+		return s, s.start(0)
+	}
+	s.clock = newClock(id, *t)
+	s.clock.while(func() { err = s.start(0) })
+	if err == nil && !s.clock.drawn {
+		err = errNotDrawn
+	}
+	return s, err
+}
+
+// ticks are the timeouts of the library.
+func (s *server) ticks() (election, beat int) {
+	if s.clock != nil {
+		return s.clock.timing.electionTicks, s.clock.timing.heartbeatTicks
+	}
+	return electionTicks, heartbeatTicks
 }
 
 // start builds the library's state from what is durable.
@@ -84,10 +104,11 @@ func (s *server) start(applied uint64) error {
 	if s.config.oneEntryPerAppend {
 		maxSize = 0
 	}
+	election, beat := s.ticks()
 	node, err := s.library.NewNode(NodeConfig{
 		ID:            s.id,
-		ElectionTick:  electionTicks,
-		HeartbeatTick: heartbeatTicks,
+		ElectionTick:  election,
+		HeartbeatTick: beat,
 		Applied:       applied,
 		MaxSizePerMsg: maxSize,
 		// Left at zero it would take the value of MaxSizePerMsg, and with a zero there the library
@@ -132,6 +153,18 @@ func (s *session) apply(line []byte, next step) (out []byte) {
 	return appendText(line, "not_driven", fmt.Sprintf("server %d is not in this session", next.server))
 }
 
+// appendTimers appends the timers of every server, if the session has clocks.
+func (s *session) appendTimers(line []byte) []byte {
+	for i, one := range s.servers {
+		if one.clock == nil {
+			return line
+		}
+		line = append(line, named(i == 0, `,"timers":[`, `,`)...)
+		line = one.clock.appendTimers(line)
+	}
+	return append(line, named(len(s.servers) > 0, "]", "")...)
+}
+
 // appendViews appends what has changed since it was last written, and ends the reply.
 func (s *session) appendViews(line []byte) []byte {
 	line = append(line, `,"views":[`...)
@@ -153,12 +186,22 @@ func (s *session) appendViews(line []byte) []byte {
 // apply does one input and appends its result.
 func (s *server) apply(line []byte, in input) []byte {
 	s.sent, s.handed, s.readStates = s.sent[:0], s.handed[:0], s.readStates[:0]
-	refused, notDriven := s.drive(in)
+	var refused Refusal
+	var notDriven string
+	do := func() {
+		if refused, notDriven = s.drive(in); notDriven == "" {
+			s.settle()
+			s.watchLeadership()
+		}
+	}
+	if s.clock == nil {
+		do()
+	} else {
+		s.clock.while(do)
+	}
 	if notDriven != "" {
 		return appendText(line, "not_driven", notDriven)
 	}
-	s.settle()
-	s.watchLeadership()
 
 	line = append(line, `{"outcome":`...)
 	if refused == "" {
@@ -184,6 +227,10 @@ func (s *server) apply(line []byte, in input) []byte {
 	}
 	line = append(line, ']')
 	line = s.appendReadStates(s.appendHanded(line))
+	if s.clock != nil {
+		line = append(line, `,"timers":`...)
+		line = s.clock.appendTimers(line)
+	}
 	mark := len(line)
 	line = append(line, `,"view":`...)
 	if line, changed := s.appendViewIfChanged(line); changed {
@@ -207,6 +254,19 @@ func (s *server) appendViewIfChanged(line []byte) ([]byte, bool) {
 func (s *server) drive(in input) (refused Refusal, notDriven string) {
 	leads := s.node.BasicStatus().Role == Leader
 	switch in.kind {
+	case timeout, leaseExpire, heartbeat, checkQuorum:
+		if s.clock != nil {
+			return "", timersOfItsOwn
+		}
+	case tick:
+		if s.clock == nil {
+			return "", noClock
+		}
+	}
+	switch in.kind {
+	case tick:
+		s.node.Tick()
+		return "", ""
 	case timeout:
 		if !leads && (!s.conf().votes(s.id) || s.application.outstanding.snapshot() != nil) {
 			// The call does nothing at a server that may not campaign. That the timer fires says all the same that
