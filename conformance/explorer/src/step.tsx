@@ -74,7 +74,11 @@ export function Rules({ step, rules }: { step: Step | undefined; rules: Record<s
                 {rule.name} <span class="quiet">{rule.source}</span>
                 <span class="what">{rule.text}</span>
               </summary>
-              {rule.code && <pre class="code">{rule.code}</pre>}
+              {rule.code && (
+                <pre class="code" tabIndex={0} role="group" aria-label={`Source of ${rule.name}`}>
+                  {rule.code}
+                </pre>
+              )}
             </details>
             <p class="places">
               {rule.places.map((it) => {

@@ -457,7 +457,10 @@ fn pass(lines: &[Arc<Line>], it: &Assumed, limit: usize, stop: &dyn Fn() -> bool
 
 /// Takes the line if there is one explanation, and the line is the next one of an input that is under way in it.
 fn next_line(worlds: &mut [World], line: &Arc<Line>) -> bool {
-    matches!(worlds, [world] if world.goes_on(line))
+    match worlds {
+        [world] => world.goes_on(line),
+        _ => false,
+    }
 }
 
 /// The explanations of one more line, each with the place of the one that it continues.

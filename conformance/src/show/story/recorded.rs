@@ -40,7 +40,7 @@ impl Story {
             let server = ServerId::from(it.line.server);
             story.follow_seen(position, &it.line, &mut sent);
             let mut step = step_of(&it.line);
-            let before = views.get(&server);
+            let before = views.get(&server).map(Arc::as_ref);
             if it.line.kind == Kind::InitState && before.is_some() {
                 step.kind = "restart";
                 step.label = Some("restart".to_owned());
@@ -70,10 +70,10 @@ impl Story {
         let Some(seen) = line.message.as_ref().filter(|it| it.from != it.to) else {
             return;
         };
-        let mut flights = self.flights.iter_mut().zip(&*sent);
-        let waiting = flights.find(|(flight, it)| *it == seen && flight.fate == Fate::InFlight);
+        let mut flights = self.flights.iter().zip(&*sent);
+        let waiting = flights.position(|(flight, it)| it == seen && flight.fate == Fate::InFlight);
         match (line.kind.receives(), waiting) {
-            (true, Some((flight, _))) => flight.fate = Fate::Delivered(position),
+            (true, Some(place)) => self.flights[place].fate = Fate::Delivered(position),
             (receives, _) => {
                 let (born, fate) = match receives {
                     true => (None, Fate::Delivered(position)),
