@@ -40,7 +40,7 @@ impl Story {
             let server = ServerId::from(it.line.server);
             story.follow_seen(position, &it.line, &mut sent);
             let mut step = step_of(&it.line);
-            let before = views.get(&server).map(Arc::as_ref);
+            let before = views.get(&server).map(|it| &**it);
             if it.line.kind == Kind::InitState && before.is_some() {
                 step.kind = "restart";
                 step.label = Some("restart".to_owned());
