@@ -3,7 +3,10 @@
 //! The runs are not part of this repository. Set `LOCKSTEP_ETCD_TRACES` to a folder with `expected.json`, `runs.json`,
 //! `valid/` and `invalid/`; `LOCKSTEP_REQUIRE_ETCD_TRACES` makes it an error if it is not set.
 
+use lockstep_conformance::validate::moment::Kind as LineKind;
+use lockstep_conformance::validate::told::Told;
 use lockstep_conformance::validate::{Answer, Options, validate};
+use lockstep_traces::Role;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
@@ -113,6 +116,25 @@ fn a_changed_recording_is_refused() {
         found.why.iter().any(|why| why.contains("BecomeLeader")),
         "{:#?}",
         found.why
+    );
+    // The lines that lead there are told with the states that explain them, in the order of the run.
+    let told = found.told.expect("the run is invalid");
+    let numbers: Vec<_> = told.lines.iter().map(|it| it.line.number).collect();
+    assert!(numbers.is_sorted() && numbers.ends_with(&[leads, leads + 1]));
+    let (last, explained) = told.lines.split_last().expect("there are lines");
+    assert!(last.view.is_none() && explained.iter().all(|it| it.view.is_some()));
+    let shows = |it: &&Told| {
+        let view = it.view.as_ref().expect("it is explained");
+        let (line, term) = (&it.line, u64::from(it.line.term));
+        line.kind == LineKind::BecomeCandidate
+            && view.role == Role::Candidate
+            && view.term.0 == term
+    };
+    assert_eq!(explained.iter().filter(shows).count(), 1);
+    assert!(
+        told.attempts
+            .iter()
+            .any(|it| it.why.contains("BecomeLeader"))
     );
 }
 

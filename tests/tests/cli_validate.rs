@@ -96,3 +96,30 @@ fn a_byte_order_mark_is_no_fault() {
         .output();
     assert_eq!(status.expect("it starts").status.code(), Some(0));
 }
+
+/// With `--report`, a run that is invalid has a page that shows the last lines, and in red the one that nothing explains.
+#[test]
+fn an_invalid_run_has_a_page() {
+    let here = tempfile::tempdir().expect("a folder");
+    let run = fs::read_to_string(recorded(RUN)).expect("the run is there");
+    let elected = run.lines().position(|it| it.contains("BecomeLeader"));
+    let elected = elected.expect("somebody leads");
+    let others = run.lines().enumerate().filter(|(at, _)| *at != elected);
+    let lines: Vec<_> = others.map(|(_, line)| line).collect();
+    fs::write(here.path().join("bad.ndjson"), lines.join("\n")).expect("it is written");
+    fs::copy(recorded(RUN), here.path().join("good.ndjson")).expect("a copy");
+    let (code, _) = validate(
+        here.path(),
+        &["bad.ndjson", "good.ndjson", "--report", "page"],
+    );
+    assert_eq!(code, 1);
+    let read = |name: &str| fs::read_to_string(here.path().join("page").join(name));
+    let html = read("validate-bad-ndjson.html").expect("there is a page");
+    let line = format!("line {}: ", elected + 1);
+    assert!(html.contains(&line), "{line} is not on the page");
+    assert_eq!(html.matches("class=\"lk-row lk-differs\"").count(), 1);
+    assert!(html.contains("BecomeLeader"));
+    let index = read("index.html").expect("there is a report");
+    assert!(index.contains("href=\"validate-bad-ndjson.html\""));
+    assert!(read("validate-good-ndjson.html").is_err());
+}

@@ -34,15 +34,38 @@ function byReason(actions: Action[], name: (action: Action) => string): [string,
   return [...reasons];
 }
 
+/** How many actions of one reason are named at once; more are named when somebody asks. */
+const NAMED = 3;
+
 function Reasons({ reasons }: { reasons: [string, string[]][] }) {
   if (reasons.length === 0) return null;
+  // The many that mean nothing come last, whatever their place among the actions.
+  const inOrder = [...reasons].sort(([, a], [, b]) => Number(a.length > NAMED) - Number(b.length > NAMED));
   return (
     <ul class="reasons">
-      {reasons.map(([reason, names]) => (
-        <li key={reason}>
-          {[...new Set(names)].join(", ")}: <i>{reason}</i>
-        </li>
-      ))}
+      {inOrder.map(([reason, all]) => {
+        const names = [...new Set(all)];
+        return (
+          <li key={reason}>
+            {names.length <= NAMED ? (
+              <>
+                {names.join(", ")}: <i>{reason}</i>
+              </>
+            ) : (
+              <details>
+                <summary>
+                  {names.length} others: <i>{reason}</i>
+                </summary>
+                <ul>
+                  {names.map((name) => (
+                    <li key={name}>{name}</li>
+                  ))}
+                </ul>
+              </details>
+            )}
+          </li>
+        );
+      })}
     </ul>
   );
 }
@@ -130,12 +153,14 @@ function MessageRow({ message, beyond, keys, onTake }: MessageRowProps) {
     <div class="message">
       <p>
         <b>{head}</b>
-        {says.length > 0 && <span>{says.join(", ")}</span>}
         {message.copies > 1 && <span class="chip">×{message.copies}</span>}
       </p>
+      <span class="says-it">{says.join(", ")}</span>
       <div class="verbs">
         {message.actions.map((action) => {
           const off = action.disabled !== undefined && !beyond;
+          // Why no message can be lost or duplicated stands below all of them.
+          if (off && action.kind !== "deliver") return null;
           return (
             <button
               type="button"

@@ -1,12 +1,16 @@
 // The sequence diagram. The program draws it; the page marks the step that is looked at and what comes after it.
 
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { fitter } from "./fit";
+import type { Layout } from "./lanes";
 
 interface DiagramProps {
   svg: string;
   /** How many steps have happened. */
   at: number;
   servers: number[];
+  /** The last step in words, for where the diagram has no room for words. */
+  says: string | undefined;
   /** Called with the number of steps after which to look. */
   onSelect: (steps: number) => void;
 }
@@ -28,32 +32,48 @@ export function markSteps(root: ParentNode, at: number): void {
   }
 }
 
-export function Diagram({ svg, at, servers, onSelect }: DiagramProps) {
+export function Diagram({ svg, at, servers, says, onSelect }: DiagramProps) {
   const box = useRef<HTMLDivElement>(null);
-  const heads = useRef<HTMLDivElement>(null);
-  useEffect(() => {
+  const scroller = useRef<HTMLDivElement>(null);
+  const [layout, setLayout] = useState<Layout>();
+  useLayoutEffect(() => {
     if (box.current) box.current.innerHTML = svg;
+    const picture = box.current?.querySelector<SVGSVGElement>("svg");
+    const pane = scroller.current;
+    if (!picture || !pane) return;
+    const fit = fitter(picture);
+    let before = 0;
+    const again = () => {
+      // A pane that is not shown has no width.
+      if (pane.clientWidth === 0 || pane.clientWidth === before) return;
+      before = pane.clientWidth;
+      setLayout(fit(before));
+    };
+    again();
+    const watch = new ResizeObserver(again);
+    watch.observe(pane);
+    return () => watch.disconnect();
   }, [svg]);
   useEffect(() => {
     const root = box.current;
-    if (!root) return;
+    const pane = scroller.current;
+    if (!root || !pane) return;
     markSteps(root, at);
     const picture = root.querySelector<SVGSVGElement>("svg");
     if (!picture) return;
     const top = Number(picture.dataset["top"]);
     const row = Number(picture.dataset["row"]);
     const y = top + row * at;
-    const scroller = root.parentElement;
-    if (!scroller) return;
-    const [above, below] = [scroller.scrollTop + 80, scroller.scrollTop + scroller.clientHeight - 90];
-    if (y < above || y > below) scroller.scrollTop = Math.max(0, y - scroller.clientHeight * 0.6);
-    // The server that moved is in sight, with what it is labelled.
-    const mark = root.querySelector(`.lk-step[data-step="${at - 1}"] circle`);
-    const x = Number(mark?.getAttribute("cx") ?? scroller.scrollLeft + scroller.clientWidth / 2);
-    const [left, right] = [scroller.scrollLeft + 140, scroller.scrollLeft + scroller.clientWidth - 150];
-    if (x < left || x > right) scroller.scrollLeft = Math.max(0, x - scroller.clientWidth / 2);
-  }, [svg, at]);
-  const lanes = /data-lanes="([^"]*)"/.exec(svg)?.[1]?.split(" ").map(Number) ?? [];
+    const [above, below] = [pane.scrollTop + 80, pane.scrollTop + pane.clientHeight - 90];
+    if (y < above || y > below) pane.scrollTop = Math.max(0, y - pane.clientHeight * 0.6);
+    // With very many servers: the one that moved is in sight, with what it is labelled.
+    const mark = root.querySelector(`.lk-step[data-step="${at - 1}"]`)?.getBoundingClientRect();
+    const [left, right] = [pane.getBoundingClientRect().left, pane.getBoundingClientRect().right];
+    if (mark && (mark.left < left || mark.right > right)) {
+      pane.scrollLeft += (mark.left + mark.right - left - right) / 2;
+    }
+  }, [svg, at, layout]);
+  const first = Number(/data-lanes="([\d.]+)/.exec(svg)?.[1] ?? 0);
   const select = (event: MouseEvent) => {
     const target = event.target as Element | null;
     const row = target?.closest<SVGElement>("[data-step]");
@@ -62,15 +82,23 @@ export function Diagram({ svg, at, servers, onSelect }: DiagramProps) {
     if (step !== undefined) onSelect(Number(step) + 1);
   };
   return (
-    <div class="diagram" tabIndex={0} role="region" aria-label="Sequence diagram of the path">
-      <div class="lanes" ref={heads} aria-hidden="true">
-        {servers.map((server, place) => (
-          <span key={server} style={{ left: `${lanes[place] ?? 0}px` }}>
-            server {server}
-          </span>
-        ))}
+    <>
+      {says !== undefined && layout?.words.width === 0 && (
+        <p class="says">
+          <b>{at}</b> {says}
+        </p>
+      )}
+      <div class="diagram" tabIndex={0} role="region" aria-label="Sequence diagram of the path" ref={scroller}>
+        <div class="lanes" aria-hidden="true">
+          {layout &&
+            servers.map((server, place) => (
+              <span key={server} style={{ left: `${first + layout.shift + layout.lane * place}px` }}>
+                {layout.short ? `s${server}` : `server ${server}`}
+              </span>
+            ))}
+        </div>
+        <div class="picture" ref={box} onClick={select} />
       </div>
-      <div class="picture" ref={box} onClick={select} />
-    </div>
+    </>
   );
 }

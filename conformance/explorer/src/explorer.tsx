@@ -10,7 +10,7 @@ import { Card } from "./cards";
 import { Diagram } from "./diagram";
 import { Help } from "./help";
 import { Seek } from "./seek";
-import { StepPanel } from "./step";
+import { Rules, StepPanel } from "./step";
 import { actualAfter, viewAfter } from "./story";
 import { nextTheme, setTheme, theme, type Theme } from "./theme";
 import { Toolbar } from "./toolbar";
@@ -271,10 +271,10 @@ function App({ start }: { start: Start }) {
           {at + later === 0 && (
             <p class="hint">Take a step: choose what happens next, walk at random (R), search, or drop a trace here.</p>
           )}
-          <Diagram svg={page.svg} at={at} servers={story.servers} onSelect={goTo} />
+          <Diagram svg={page.svg} at={at} servers={story.servers} says={last?.sentence} onSelect={goTo} />
         </section>
         <section class="pane right" aria-label="The state" ref={right} tabIndex={0}>
-          <StepPanel step={last} at={at} rules={story.rules} />
+          <StepPanel step={last} at={at} />
           {story.servers.map((server) => (
             <Card
               key={server}
@@ -286,9 +286,10 @@ function App({ start }: { start: Start }) {
             />
           ))}
           <Network page={page} />
-          <Properties page={page} onGo={goTo} />
           <Seek start={start} model={model} path={page.path} onFound={(path) => go({ model, path })} />
-          <Witnesses page={page} model={model} onGo={goTo} onFound={(path) => go({ model, path })} />
+          <Rules step={last} rules={story.rules} />
+          <Properties page={page} onGo={goTo} />
+          <Witnesses page={page} model={model} onGo={goTo} onFound={(path, model) => go({ model, path })} />
           <Budgets page={page} />
           <p class="quiet">
             <a href="/stateright/">stateright's own Explorer</a> of the model that this program was started with

@@ -71,12 +71,16 @@ interface WitnessesProps {
   page: Page;
   model: string;
   onGo: (at: number) => void;
-  onFound: (path: string) => void;
+  onFound: (path: string, model: string) => void;
 }
 
 export function Witnesses({ page, model, onGo, onFound }: WitnessesProps) {
-  const [asked, setAsked] = useState<string>();
-  const search = useSearch(onFound);
+  const [asked, setAsked] = useState<{ name: string; model: string }>();
+  const search = useSearch((path) => onFound(path, asked?.model ?? model));
+  const seek = (name: string, model: string) => {
+    setAsked({ name, model });
+    void search.begin(model, "", "start", name);
+  };
   const reached = page.witnesses.filter((it) => it.reached_at !== undefined).length;
   return (
     <details class="witnesses">
@@ -100,17 +104,15 @@ export function Witnesses({ page, model, onGo, onFound }: WitnessesProps) {
                   reached at step {it.reached_at + 1}
                 </button>
               )}
-              <button
-                type="button"
-                class="small"
-                onClick={() => {
-                  setAsked(it.name);
-                  void search.begin(model, "", "start", it.name);
-                }}
-              >
+              <button type="button" class="small" onClick={() => seek(it.name, model)}>
                 shortest way
               </button>
-              {asked === it.name && <Progress search={search} />}
+              {it.preset !== model && (
+                <button type="button" class="small" onClick={() => seek(it.name, it.preset)}>
+                  in {it.preset}
+                </button>
+              )}
+              {asked?.name === it.name && <Progress search={search} />}
             </span>
           </li>
         ))}

@@ -5,7 +5,7 @@ import { useEffect, useState } from "preact/hooks";
 import { Card } from "./cards";
 import { Diagram } from "./diagram";
 import { actualAfter, inFlight, viewAfter } from "./story";
-import { StepPanel } from "./step";
+import { Rules, StepPanel } from "./step";
 import { nextTheme, setTheme, theme, type Theme } from "./theme";
 import type { Story } from "./types";
 
@@ -80,10 +80,10 @@ function Page({ shown, svg }: { shown: Shown; svg: string }) {
           </div>
         </section>
         <section class="pane middle" aria-label="Diagram">
-          <Diagram svg={svg} at={at} servers={story.servers} onSelect={move} />
+          <Diagram svg={svg} at={at} servers={story.servers} says={step?.sentence} onSelect={move} />
         </section>
         <section class="pane right" aria-label="State" tabIndex={0}>
-          <StepPanel step={step} at={at} rules={story.rules} />
+          <StepPanel step={step} at={at} />
           {story.servers.map((server) => (
             <Card
               key={server}
@@ -101,6 +101,7 @@ function Page({ shown, svg }: { shown: Shown; svg: string }) {
             ))}
             {inFlight(story, at).length === 0 && <li class="empty">nothing</li>}
           </ul>
+          <Rules step={step} rules={story.rules} />
         </section>
       </main>
       <footer class="foot">made by lockstep {shown.version}</footer>

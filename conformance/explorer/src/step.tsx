@@ -1,14 +1,9 @@
-// What the last step did: its sentence, changes, messages, rules, and where the implementation differs.
+// What the last step did: its sentence, changes, messages, and where the implementation differs; and the rules that
+// it applied.
 
 import type { Rule, Step } from "./types";
 
-interface Shown {
-  step: Step | undefined;
-  at: number;
-  rules: Record<string, Rule>;
-}
-
-export function StepPanel({ step, at, rules }: Shown) {
+export function StepPanel({ step, at }: { step: Step | undefined; at: number }) {
   if (!step) {
     return (
       <section class="laststep" aria-label="Last step">
@@ -18,7 +13,6 @@ export function StepPanel({ step, at, rules }: Shown) {
     );
   }
   const differences = step.differences ?? [];
-  const applied = (step.rules ?? []).flatMap((name) => rules[name] ?? []);
   return (
     <section class={`laststep${differences.length > 0 ? " differs" : ""}`} aria-label="Last step">
       <h2>Step {at}</h2>
@@ -59,40 +53,54 @@ export function StepPanel({ step, at, rules }: Shown) {
           </tbody>
         </table>
       )}
-      {applied.length > 0 && <Rules rules={applied} />}
     </section>
   );
 }
 
-function Rules({ rules }: { rules: Rule[] }) {
+/** The rules that a step applied, each with the section that it is from and links to its source. */
+export function Rules({ step, rules }: { step: Step | undefined; rules: Record<string, Rule> }) {
+  const applied = (step?.rules ?? []).flatMap((name) => rules[name] ?? []);
+  if (applied.length === 0) return null;
   return (
-    <div class="rules">
-      <h3>Rules applied</h3>
+    <section class="rules" aria-label="Rules applied">
+      <h2>
+        Rules <span class="quiet">{applied.length} applied by this step</span>
+      </h2>
       <ul>
-        {rules.map((rule) => (
+        {applied.map((rule) => (
           <li key={rule.name}>
-            <b>{rule.name}</b> <span class="quiet">{rule.source}</span>
-            {rule.text && <span class="what">{rule.text}</span>}
-            <span class="places">
-              {rule.places.map((it) =>
-                it.href ? (
-                  <a key={it.label} href={it.href} target="_blank" rel="noopener">
-                    {it.label}
-                  </a>
-                ) : (
-                  <code key={it.label}>{it.label}</code>
-                ),
+            <details>
+              <summary>
+                {rule.name} <span class="quiet">{rule.source}</span>
+                <span class="what">{rule.text}</span>
+              </summary>
+              {rule.code && (
+                <pre class="code" tabIndex={0} role="group" aria-label={`Source of ${rule.name}`}>
+                  {rule.code}
+                </pre>
               )}
-            </span>
-            {rule.code && (
-              <details>
-                <summary>source</summary>
-                <pre class="code">{rule.code}</pre>
-              </details>
-            )}
+            </details>
+            <p class="places">
+              {rule.places.map((it) => {
+                const [side = "", ...place] = it.label.split(": ");
+                const where = place.join(": ");
+                return (
+                  <span key={it.label}>
+                    {side}{" "}
+                    {it.href ? (
+                      <a href={it.href} target="_blank" rel="noopener">
+                        {where}
+                      </a>
+                    ) : (
+                      <code>{where}</code>
+                    )}
+                  </span>
+                );
+              })}
+            </p>
           </li>
         ))}
       </ul>
-    </div>
+    </section>
   );
 }

@@ -119,6 +119,8 @@ export interface Property {
 export interface Witness {
   name: string;
   story: string;
+  /** A preset in which it is reached. */
+  preset: string;
   reached_at?: number;
 }
 

@@ -6,14 +6,15 @@ use super::files;
 use super::history;
 use super::streams::say;
 use super::terminal;
-use crate::report::Job;
 use crate::report::human::{Style, grouped};
 use crate::report::summary;
 use crate::report::visible;
+use crate::report::{Job, Status};
 use crate::stop;
 use crate::targets::exec;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use lockstep_engine::temporary;
+use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,6 +24,12 @@ use std::time::{Duration, Instant};
 /// The interval at which work should call [`Reporter::tick`].
 pub const INTERVAL: Duration = Duration::from_millis(200);
 const PLAIN_INTERVAL: Duration = Duration::from_secs(5);
+
+/// The lines of jobs above the progress of the one at work, where not all of them fit on one screen.
+const LATEST: usize = 12;
+
+/// The columns that the spinner takes.
+const SPINNER: usize = 2;
 
 /// The progress of work under way. Fields that do not apply are `None`.
 #[derive(Clone, Debug, Default)]
@@ -45,6 +52,8 @@ pub struct Reporter {
     plain: Option<Mutex<Instant>>,
     job: Mutex<Current>,
     done: Mutex<Vec<Job>>,
+    /// The lines of the latest jobs that hold, where they go when others come.
+    latest: Mutex<VecDeque<String>>,
     /// The number of jobs to come, if each gets a line as it ends; else zero.
     planned: AtomicUsize,
     /// Each with its path.
@@ -77,6 +86,7 @@ impl Reporter {
                 at: String::new(),
             }),
             done: Mutex::default(),
+            latest: Mutex::default(),
             planned: AtomicUsize::new(0),
             unwritten: Mutex::default(),
             part: Mutex::default(),
@@ -120,9 +130,29 @@ impl Reporter {
                 width: terminal::width(&stream),
                 ..Style::default()
             };
-            self.warn(summary::line(place, planned.max(place), &job, style));
+            let line = summary::line(place, planned.max(place), &job, style);
+            match &self.bar {
+                Some(bar) if planned > summary::ON_A_SCREEN && job.status == Status::Holds => {
+                    self.show_latest(bar, line);
+                }
+                _ => self.warn(line),
+            }
         }
         lock(&self.done).push(job);
+    }
+
+    /// Shows the line of a job until a dozen others have ended.
+    fn show_latest(&self, bar: &ProgressBar, line: String) {
+        let mut latest = lock(&self.latest);
+        if latest.is_empty() {
+            bar.set_style(style("{prefix}\n{spinner} {wide_msg}"));
+        }
+        latest.push_back(line);
+        if latest.len() > LATEST {
+            latest.pop_front();
+        }
+        let lines: Vec<_> = latest.iter().map(String::as_str).collect();
+        bar.set_prefix(lines.join("\n"));
     }
 
     /// Announces the number of jobs: from here on each gets a line as it ends.
@@ -130,7 +160,7 @@ impl Reporter {
         self.planned.store(jobs, Ordering::Relaxed);
     }
 
-    /// Whether a person has seen the line of each job on a terminal.
+    /// Whether a person has seen the line of each job on a terminal, if only for a while.
     pub fn lines_shown(&self) -> bool {
         self.bar.is_some() && self.planned.load(Ordering::Relaxed) > 0
     }
@@ -235,10 +265,16 @@ impl Reporter {
     pub fn tick(&self, tick: &Tick) -> ControlFlow<()> {
         let line = {
             let mut job = lock(&self.job);
-            let line = describe(&job.name, job.since.elapsed(), tick, job.size);
+            let line = describe(&job.name, job.since.elapsed(), tick, job.size, Form::Whole);
             let at = line.strip_prefix(&job.name).unwrap_or(&line);
             job.at = at.trim_start_matches([':', ' ']).to_owned();
-            line
+            match terminal::width(&std::io::stderr()) {
+                Some(width) if self.bar.is_some() => {
+                    let width = usize::from(width).saturating_sub(SPINNER);
+                    fitting(&job, tick, width)
+                }
+                _ => line,
+            }
         };
         if let Some(last) = &self.plain {
             let mut last = lock(last);
@@ -272,14 +308,69 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 fn spinner() -> ProgressBar {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    let style = ProgressStyle::with_template("{spinner} {wide_msg}")
-        .expect("the template is a constant and right");
-    bar.set_style(style);
+    bar.set_style(style("{spinner} {wide_msg}"));
     bar.enable_steady_tick(INTERVAL);
     bar
 }
 
-fn describe(job: &str, elapsed: Duration, tick: &Tick, size: Option<u64>) -> String {
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).expect("the template is a constant and right")
+}
+
+/// The length of a line of progress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// Everything, with whole numbers.
+    Whole,
+    /// The same in short numbers, without the target, which the closing line names.
+    Short,
+    /// Without the unit and the time too.
+    Shorter,
+}
+
+/// The line of progress with as much in it as this many columns take.
+fn fitting(job: &Current, tick: &Tick, width: usize) -> String {
+    let columns = |line: &str| line.chars().count();
+    let elapsed = job.since.elapsed();
+    let line = |form| describe(&job.name, elapsed, tick, job.size, form);
+    let mut fits = [Form::Whole, Form::Short]
+        .into_iter()
+        .map(line)
+        .filter(|it| columns(it) <= width);
+    fits.next().unwrap_or_else(|| {
+        let least = line(Form::Shorter);
+        // The numbers matter more than the name.
+        let excess = columns(&least).saturating_sub(width);
+        let name = without_target(&job.name);
+        match columns(name).checked_sub(excess) {
+            Some(left) if excess > 0 && left > 1 => {
+                let name = format!("{}…", name.chars().take(left - 1).collect::<String>());
+                describe(&name, elapsed, tick, job.size, Form::Shorter)
+            }
+            _ => least,
+        }
+    })
+}
+
+/// The name of a job without the implementation that it is about.
+fn without_target(name: &str) -> &str {
+    name.split(" on ").next().unwrap_or(name)
+}
+
+/// A number in at most six characters.
+fn brief(number: u64) -> String {
+    match number {
+        0..10_000 => grouped(number),
+        10_000..1_000_000 => format!("{} K", number / 1_000),
+        _ => summary::short(number),
+    }
+}
+
+fn describe(job: &str, elapsed: Duration, tick: &Tick, size: Option<u64>, form: Form) -> String {
+    let (job, number): (_, fn(u64) -> String) = match form {
+        Form::Whole => (job, grouped),
+        Form::Short | Form::Shorter => (without_target(job), brief),
+    };
     let seconds = elapsed.as_secs_f64();
     let rate = if seconds > 0.0 {
         tick.done as f64 / seconds
@@ -290,14 +381,17 @@ fn describe(job: &str, elapsed: Duration, tick: &Tick, size: Option<u64>) -> Str
     let share = size.filter(|size| *size > 0);
     let share = share.map(|size| format!(" {} %", (tick.done * 100 / size).min(99)));
     let share = share.unwrap_or_default();
+    let unit = match form {
+        Form::Shorter => String::new(),
+        Form::Whole | Form::Short => format!(" {}", tick.unit),
+    };
     let mut line = format!(
-        "{job}{share}: {} {}, {}/s",
-        grouped(tick.done),
-        tick.unit,
-        grouped(rate as u64)
+        "{job}{share}: {}{unit}, {}/s",
+        number(tick.done),
+        number(rate as u64)
     );
     if let Some(queue) = tick.queue {
-        line.push_str(&format!(", queue {}", grouped(queue)));
+        line.push_str(&format!(", queue {}", number(queue)));
     }
     if let Some(bytes) = tick.memory_bytes {
         line.push_str(&format!(", {} MiB", grouped(bytes >> 20)));
@@ -306,7 +400,9 @@ fn describe(job: &str, elapsed: Duration, tick: &Tick, size: Option<u64>) -> Str
         line.push_str(", ");
         line.push_str(&tick.note);
     }
-    line.push_str(&format!(", {seconds:.0} s"));
+    if form != Form::Shorter {
+        line.push_str(&format!(", {seconds:.0} s"));
+    }
     line
 }
 
@@ -323,21 +419,63 @@ mod tests {
             memory_bytes: Some(300 << 20),
             note: "depth 17".to_owned(),
         };
-        let line = describe("check smoke", Duration::from_secs(10), &tick, None);
+        let describe = |size| {
+            let elapsed = Duration::from_secs(10);
+            describe("check smoke", elapsed, &tick, size, Form::Whole)
+        };
+        let line = describe(None);
         let expected =
             "check smoke: 1,234,567 states, 123,456/s, queue 4,321, 300 MiB, depth 17, 10 s";
         assert_eq!(line, expected);
-        let line = describe(
-            "check smoke",
-            Duration::from_secs(10),
-            &tick,
-            Some(4_938_268),
-        );
+        let line = describe(Some(4_938_268));
         assert!(
             line.starts_with("check smoke 25 %: 1,234,567 states"),
             "{line}"
         );
-        let line = describe("check smoke", Duration::from_secs(10), &tick, Some(1_000));
+        let line = describe(Some(1_000));
         assert!(line.starts_with("check smoke 99 %"), "{line}");
+    }
+
+    /// The rate, the level, the queue and the memory are there on a terminal of 80 columns.
+    #[test]
+    fn a_line_that_does_not_fit_has_short_numbers() {
+        let tick = Tick {
+            done: 50_576_895,
+            unit: "transitions",
+            queue: Some(120_508),
+            memory_bytes: Some(40 << 20),
+            note: "depth 24".to_owned(),
+        };
+        let job = Current {
+            name: "conform transfer-lease-failed on lockstep-raft".to_owned(),
+            since: Instant::now() - Duration::from_secs(100),
+            size: Some(60_000_000),
+            at: String::new(),
+        };
+        let whole = fitting(&job, &tick, 200);
+        assert!(whole.contains("on lockstep-raft 84 %: 50,576,895 transitions"));
+        let line = fitting(&job, &tick, 100);
+        for part in [
+            "84 %",
+            "50.58 M transitions",
+            "505 K/s",
+            "queue 120 K",
+            "40 MiB",
+            "depth 24",
+            "100 s",
+        ] {
+            assert!(line.contains(part), "{part}: {line}");
+        }
+        let line = fitting(&job, &tick, 78);
+        assert!(line.chars().count() <= 78, "{line}");
+        for part in ["84 %", "505 K/s", "queue 120 K", "40 MiB", "depth 24"] {
+            assert!(line.contains(part), "{part}: {line}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_brief() {
+        let numbers = [9_999, 10_000, 999_999, 1_234_567].map(brief);
+        assert_eq!(numbers, ["9,999", "10 K", "999 K", "1.23 M"]);
     }
 }

@@ -7,8 +7,10 @@ use super::progress::Reporter;
 use super::replay::passed_over;
 use crate::report::human::grouped;
 use crate::report::{Job, Status};
+use crate::show::Story;
 use crate::stop;
-use crate::validate::{Answer, Options, Validation, validate};
+use crate::validate::{Answer, Options, ToldRun, Validation, validate};
+use crate::words::SaidDifference;
 use clap::{Args, ValueEnum};
 use lockstep_traces::{PassedOver, TraceFiles, Why, trace_files};
 use std::collections::BTreeMap;
@@ -162,6 +164,28 @@ fn job(name: &str, it: &Validation) -> Job {
         Status::Holds => job.passed(assertion),
         status => job.failed(assertion, status, it.to_string()),
     }
+    if let Some(told) = &it.told {
+        job.story = Some(Box::new(story(name, told)));
+    }
     job.detail = serde_json::to_value(it).unwrap_or_default();
     job
+}
+
+/// The end of a run that is invalid, to be drawn.
+fn story(name: &str, it: &ToldRun) -> Story {
+    let Some(last) = it.lines.last() else {
+        return Story::of_recorded(name, String::new(), &it.config, &[], &[]);
+    };
+    let number = last.line.number;
+    let wrong = it.attempts.iter().map(|attempt| SaidDifference {
+        what: attempt.inputs.clone(),
+        expected: attempt.why.clone(),
+        actual: last.line.to_string(),
+    });
+    let purpose = format!(
+        "The recorded run up to line {number}, which the specification does not allow. Each server is shown as the \
+         specification has it after the input that a line belongs to."
+    );
+    let wrong: Vec<_> = wrong.collect();
+    Story::of_recorded(name, purpose, &it.config, &it.lines, &wrong)
 }

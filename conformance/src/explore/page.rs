@@ -135,6 +135,8 @@ pub struct WitnessRow {
     pub name: &'static str,
     /// The story.
     pub story: &'static str,
+    /// A preset in which it is reached.
+    pub preset: &'static str,
     /// The first step of the path that reaches it, from zero.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reached_at: Option<usize>,
@@ -450,6 +452,7 @@ fn reached(cluster: &Cluster, path: &Walked) -> Vec<WitnessRow> {
         WitnessRow {
             name: it.name,
             story: it.story,
+            preset: it.preset,
             reached_at,
         }
     });

@@ -259,8 +259,10 @@ pub fn render_job(job: &Job, style: Style) -> String {
     }
     let width = usize::from(style.width.unwrap_or(NARROW));
     // On a narrow terminal, the table has to do.
-    if let Some(story) = job.story.as_ref().filter(|_| width >= LEAST_WIDTH) {
+    let drawn = job.steps.is_some() && width >= LEAST_WIDTH;
+    if let Some(story) = job.story.as_ref().filter(|_| drawn) {
         let diagram = crate::show::diagram(story, width);
+        let diagram = diagram.trim_end();
         writeln!(out, "\nThe same as a diagram:\n{diagram}").expect(INFALLIBLE);
     }
     for note in &job.notes {

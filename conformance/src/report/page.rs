@@ -78,6 +78,28 @@ fn cell(row: &[Value], place: usize) -> String {
     escape(&super::human::plain(value))
 }
 
+/// The number of rows that are shown at once; more are folded.
+const AT_ONCE: usize = 12;
+
+/// Begins a section that can be folded; `says` is what somebody sees who does not open it.
+fn open_section(out: &mut String, title: &str, says: &str, open: bool) {
+    let open = if open { " open" } else { "" };
+    put(
+        out,
+        format_args!(
+            "<section><details class=\"fold\"{open}><summary><h2>{}</h2> <span \
+             class=\"quiet\">{}</span></summary>",
+            escape(title),
+            escape(says)
+        ),
+    );
+}
+
+/// Ends it.
+fn close_section(out: &mut String) {
+    out.push_str("</details></section>\n");
+}
+
 /// The place of a job on the page.
 fn anchor(place: usize) -> String {
     format!("job-{place}")
@@ -231,71 +253,53 @@ impl Page<'_> {
         }
     }
 
+    /// A line for each kind of job, with its jobs below it: those of a long list are folded unless one of them
+    /// does not hold.
     fn verdicts(&self, out: &mut String) {
         out.push_str(
             "<section><h2>Verdicts</h2><p class=\"quiet\">Each verdict is limited to the bounds it ran \
-             with.</p><div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"Verdicts\"><table \
-             class=\"wide\"><thead><tr><th scope=\"col\">job</th><th scope=\"col\">of</th><th \
-             scope=\"col\">verdict</th><th scope=\"col\" class=\"n\">states</th><th scope=\"col\" \
-             class=\"n\">transitions</th><th scope=\"col\" class=\"n\">depth</th><th scope=\"col\" \
-             class=\"n\">seconds</th></tr></thead><tbody>",
+             with.</p>",
         );
-        for (place, job) in self.jobs.iter().enumerate() {
-            let first = |names: &[&str]| {
-                let found = names.iter().find_map(|name| fact(job, name));
-                found.map_or_else(String::new, |it| escape(&super::human::plain(it)))
-            };
-            let bounds = fact(job, "bounds")
-                .and_then(Value::as_str)
-                .unwrap_or_default();
-            let protocol = fact(job, "protocol")
-                .and_then(Value::as_str)
-                .unwrap_or_default();
-            let bounds = if bounds.is_empty() {
-                String::new()
-            } else {
-                format!(
-                    "<details><summary>bounds</summary>{}. {}</details>",
-                    escape(protocol),
-                    escape(bounds)
-                )
-            };
-            put(
-                out,
-                format_args!(
-                    "<tr id=\"{}\" class=\"{}\"><td>{}</td><th scope=\"row\">{}{bounds}</th><td \
-                     class=\"verdict\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td \
-                     class=\"n\">{}</td><td class=\"n\">{:.1}</td></tr>",
-                    anchor(place),
-                    text(job, "status"),
-                    escape(text(job, "kind")),
-                    escape(text(job, "name")),
-                    escape(text(job, "verdict")),
-                    first(&["distinct states", "product states"]),
-                    first(&["transitions", "transitions covered", "steps compared"]),
-                    first(&["depth"]),
-                    job["seconds"].as_f64().unwrap_or(0.0),
-                ),
-            );
+        let mut kinds: Vec<&str> = Vec::new();
+        for job in self.jobs {
+            if !kinds.contains(&text(job, "kind")) {
+                kinds.push(text(job, "kind"));
+            }
         }
-        out.push_str("</tbody></table></div></section>\n");
+        for kind in kinds {
+            let jobs = self.jobs.iter().enumerate();
+            let jobs: Vec<_> = jobs
+                .filter(|(_, job)| text(job, "kind") == kind)
+                .map(|(place, job)| (place, *job))
+                .collect();
+            verdicts_of(out, kind, &jobs);
+        }
+        out.push_str("</section>\n");
     }
 
     fn depths(&self, out: &mut String) {
         let with_levels = |job: &&Value| !rows(table(job, "States per depth")).is_empty();
-        let mut jobs = self.of_kind("check").filter(with_levels).peekable();
-        if jobs.peek().is_none() {
+        let mut jobs: Vec<_> = self.of_kind("check").filter(with_levels).collect();
+        if jobs.is_empty() {
             return;
         }
-        out.push_str("<section><h2>Distinct states by depth</h2><div class=\"plots\">");
-        for job in jobs {
-            let levels: Vec<u64> = rows(table(job, "States per depth"))
-                .iter()
-                .map(|row| number(row.get(1)))
-                .collect();
-            plot(out, text(job, "name"), &levels);
+        // The largest say most.
+        jobs.sort_by_key(|job| std::cmp::Reverse(number(fact(job, "distinct states"))));
+        out.push_str("<section><h2>Distinct states by depth</h2>");
+        let (first, rest) = jobs.split_at(jobs.len().min(AT_ONCE));
+        plots(out, first);
+        if !rest.is_empty() {
+            put(
+                out,
+                format_args!(
+                    "<details class=\"fold\"><summary>{} smaller ones</summary>",
+                    rest.len()
+                ),
+            );
+            plots(out, rest);
+            out.push_str("</details>");
         }
-        out.push_str("</div></section>\n");
+        out.push_str("</section>\n");
     }
 
     fn inputs(&self, out: &mut String) {
@@ -392,9 +396,15 @@ impl Page<'_> {
         }
         for job in self.of_kind("coverage") {
             if let Some(rules) = table(job, "Rules") {
-                out.push_str("<section><h2>Rules applied</h2>");
+                let all = items(rules, "rows").len();
+                open_section(
+                    out,
+                    "Rules applied",
+                    &format!("{all} rules"),
+                    all <= AT_ONCE,
+                );
                 html_table(out, rules);
-                out.push_str("</section>\n");
+                close_section(out);
             }
         }
     }
@@ -413,8 +423,14 @@ impl Page<'_> {
             }
         }
         if !tested.is_empty() {
+            let gaps = tested.values().filter(|times| **times == 0).count();
+            let says = match gaps {
+                0 => format!("{}, each put to the test", tested.len()),
+                gaps => format!("{gaps} of {} never put to the test", tested.len()),
+            };
+            open_section(out, "Properties", &says, false);
             out.push_str(
-                "<section><h2>Properties</h2><div class=\"scroll\" tabindex=\"0\" role=\"group\" \
+                "<div class=\"scroll\" tabindex=\"0\" role=\"group\" \
                  aria-label=\"Properties\"><table class=\"wide\"><thead><tr><th scope=\"col\">property</th><th \
                  scope=\"col\">what it says</th><th scope=\"col\" class=\"n\">times put to the \
                  test</th></tr></thead><tbody>",
@@ -435,11 +451,20 @@ impl Page<'_> {
                     ),
                 );
             }
-            out.push_str("</tbody></table></div></section>\n");
+            out.push_str("</tbody></table></div>");
+            close_section(out);
         }
         if !reached.is_empty() {
+            let missed = reached
+                .values()
+                .filter(|it| it.iter().all(String::is_empty));
+            let says = match missed.count() {
+                0 => format!("{}, each reached", reached.len()),
+                missed => format!("{missed} of {} never reached", reached.len()),
+            };
+            open_section(out, "Witnesses", &says, false);
             out.push_str(
-                "<section><h2>Witnesses</h2><p class=\"quiet\">What must happen somewhere, or the properties \
+                "<p class=\"quiet\">What must happen somewhere, or the properties \
                  were hardly put to the test.</p><div class=\"scroll\" tabindex=\"0\" role=\"group\" \
                  aria-label=\"Witnesses\"><table class=\"wide\"><thead><tr><th scope=\"col\">witness</th><th \
                  scope=\"col\">reached in</th></tr></thead><tbody>",
@@ -463,7 +488,8 @@ impl Page<'_> {
                     ),
                 );
             }
-            out.push_str("</tbody></table></div></section>\n");
+            out.push_str("</tbody></table></div>");
+            close_section(out);
         }
     }
 
@@ -506,11 +532,18 @@ impl Page<'_> {
                     format_args!("<p>Not shown, so not compared: {}.</p>", escape(&missing)),
                 );
             }
-            out.push_str("<ul>");
+            let open = if jobs.len() <= AT_ONCE { " open" } else { "" };
+            put(
+                out,
+                format_args!(
+                    "<details class=\"fold\"{open}><summary>{} jobs</summary><ul>",
+                    jobs.len()
+                ),
+            );
             for job in jobs {
                 put(out, format_args!("<li>{}</li>", escape(&job)));
             }
-            out.push_str("</ul></article>");
+            out.push_str("</ul></details></article>");
         }
         for job in self
             .jobs
@@ -557,6 +590,72 @@ impl Page<'_> {
     }
 }
 
+/// The verdicts of the jobs of a kind, each with its place.
+fn verdicts_of(out: &mut String, kind: &str, jobs: &[(usize, &Value)]) {
+    let held = |job: &Value| text(job, "status") == "holds";
+    let hold = jobs.iter().filter(|(_, job)| held(job)).count();
+    let seconds: f64 = jobs
+        .iter()
+        .filter_map(|(_, job)| job["seconds"].as_f64())
+        .sum();
+    let worst = jobs.iter().find(|(_, job)| !held(job)).or(jobs.first());
+    let (status, verdict) = worst.map_or(("holds", ""), |(_, job)| {
+        (text(job, "status"), text(job, "verdict"))
+    });
+    let open = if jobs.len() <= AT_ONCE || hold < jobs.len() {
+        " open"
+    } else {
+        ""
+    };
+    put(
+        out,
+        format_args!(
+            "<details class=\"kind\"{open}><summary class=\"{status}\"><b>{}</b> <span>{hold} of {}</span> \
+             <span class=\"verdict\">{}</span> <span class=\"quiet\">{seconds:.1} s</span></summary><div \
+             class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"Verdicts of {}\"><table \
+             class=\"wide\"><thead><tr><th scope=\"col\">of</th><th scope=\"col\">verdict</th><th \
+             scope=\"col\" class=\"n\">states</th><th scope=\"col\" class=\"n\">transitions</th><th \
+             scope=\"col\" class=\"n\">depth</th><th scope=\"col\" \
+             class=\"n\">seconds</th></tr></thead><tbody>",
+            escape(kind),
+            jobs.len(),
+            escape(verdict),
+            escape(kind),
+        ),
+    );
+    for (place, job) in jobs {
+        let first = |names: &[&str]| {
+            let found = names.iter().find_map(|name| fact(job, name));
+            found.map_or_else(String::new, |it| escape(&super::human::plain(it)))
+        };
+        let of = |name: &str| escape(fact(job, name).and_then(Value::as_str).unwrap_or_default());
+        let bounds = match of("bounds") {
+            bounds if bounds.is_empty() => bounds,
+            bounds => format!(
+                "<details><summary>bounds</summary>{}. {bounds}</details>",
+                of("protocol")
+            ),
+        };
+        put(
+            out,
+            format_args!(
+                "<tr id=\"{}\" class=\"{}\"><th scope=\"row\">{}{bounds}</th><td \
+                 class=\"verdict\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td \
+                 class=\"n\">{}</td><td class=\"n\">{:.1}</td></tr>",
+                anchor(*place),
+                text(job, "status"),
+                escape(text(job, "name")),
+                escape(text(job, "verdict")),
+                first(&["distinct states", "product states"]),
+                first(&["transitions", "transitions covered", "steps compared"]),
+                first(&["depth"]),
+                job["seconds"].as_f64().unwrap_or(0.0),
+            ),
+        );
+    }
+    out.push_str("</tbody></table></div></details>");
+}
+
 /// A table with its title.
 fn html_table(out: &mut String, table: &Value) {
     let title = escape(text(table, "title"));
@@ -585,6 +684,19 @@ fn html_table(out: &mut String, table: &Value) {
         out.push_str("</tr>");
     }
     out.push_str("</tbody></table></div>");
+}
+
+/// Plots of searches, side by side.
+fn plots(out: &mut String, jobs: &[&Value]) {
+    out.push_str("<div class=\"plots\">");
+    for job in jobs {
+        let levels: Vec<u64> = rows(table(job, "States per depth"))
+            .iter()
+            .map(|row| number(row.get(1)))
+            .collect();
+        plot(out, text(job, "name"), &levels);
+    }
+    out.push_str("</div>");
 }
 
 /// Plots the number of distinct states at each depth, as an area.
@@ -619,7 +731,7 @@ fn plot(out: &mut String, name: &str, levels: &[u64]) {
 
 /// The titles of the findings.
 fn findings(out: &mut String) {
-    out.push_str("<section><h2>Findings</h2><p class=\"quiet\">Disagreements that were settled, from <code>model/FINDINGS.md</code>.</p><ol>");
+    let mut titles = Vec::new();
     for line in FINDINGS.lines() {
         let Some((number, rest)) = line.split_once(". **") else {
             continue;
@@ -628,12 +740,21 @@ fn findings(out: &mut String) {
             continue;
         }
         let title = rest.split("**").next().unwrap_or(rest);
-        put(
-            out,
-            format_args!("<li>{}</li>", escape(title.trim_end_matches('.'))),
-        );
+        titles.push(title.trim_end_matches('.'));
     }
-    out.push_str("</ol></section>\n</main>\n");
+    open_section(
+        out,
+        "Findings",
+        &format!("{} disagreements that were settled", titles.len()),
+        false,
+    );
+    out.push_str("<p class=\"quiet\">From <code>model/FINDINGS.md</code>.</p><ol>");
+    for title in titles {
+        put(out, format_args!("<li>{}</li>", escape(title)));
+    }
+    out.push_str("</ol>");
+    close_section(out);
+    out.push_str("</main>\n");
 }
 
 /// The values that break a property, as the table that [`super::causes`] is.

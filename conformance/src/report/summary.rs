@@ -11,14 +11,25 @@ const NARROW: usize = 80;
 /// Columns that a verdict has at least.
 const LEAST_VERDICT: usize = 12;
 
-/// The line of each job, unless they have been shown, and an empty one.
+/// The number of jobs whose lines fit on one screen, with the table below them.
+pub const ON_A_SCREEN: usize = 20;
+
+/// The line of each job, unless they have been shown, and an empty one. Where there are more of them than a
+/// screen has lines, those of jobs that hold are left out.
 pub fn lines(report: &Report, style: Style) -> String {
     if style.lines_shown {
         return String::new();
     }
+    let many = report.jobs.len() > ON_A_SCREEN;
     let jobs = report.jobs.iter().enumerate();
-    let lines = jobs.map(|(place, job)| line(place + 1, report.jobs.len(), job, style) + "\n");
-    lines.collect::<String>() + "\n"
+    let shown = jobs.filter(|(_, job)| !many || job.status != Status::Holds);
+    let lines = shown.map(|(place, job)| line(place + 1, report.jobs.len(), job, style) + "\n");
+    let lines: String = lines.collect();
+    if lines.is_empty() {
+        lines
+    } else {
+        lines + "\n"
+    }
 }
 
 /// Summarises a job in a line: its place, its verdict with its size, and its time.
@@ -85,7 +96,7 @@ fn size(job: &Job) -> Option<String> {
 }
 
 /// A number in few characters.
-fn short(number: u64) -> String {
+pub fn short(number: u64) -> String {
     match number {
         0..1_000_000 => grouped(number),
         1_000_000..1_000_000_000 => format!("{:.2} M", number as f64 / 1e6),

@@ -254,6 +254,12 @@ fn the_main_job_on_one_screen() {
         ..Style::default()
     };
     assert_eq!(human::render(&report, seen).lines().count(), 6);
+    // However many jobs there are.
+    let many: Vec<_> = jobs.iter().cycle().take(143).cloned().collect();
+    let many = Report::new("verify", 9.0, many, Vec::new());
+    let text = human::render(&many, Style::default());
+    assert!(text.lines().count() <= 8, "{text}");
+    assert!(text.contains("holds: 143 jobs"), "{text}");
     // What does not hold is shown with everything.
     jobs[3].failed(
         "election_safety_inv",

@@ -1,5 +1,7 @@
 //! The story of a trace: each step in words, and each message from its sender to its end.
 
+mod recorded;
+
 use crate::compare::{Difference, start_view};
 use crate::divergence::{self, Divergence};
 use crate::rules::{RuleNote, rules_of_steps};
@@ -119,8 +121,9 @@ pub struct Flight {
     pub after_persist: bool,
     /// Its end.
     pub fate: Fate,
+    /// None in a recorded run, of which no line has a whole message.
     #[serde(skip)]
-    message: Message,
+    message: Option<Message>,
 }
 
 /// The end of a message.
@@ -265,7 +268,7 @@ impl Story {
             Event::Duplicate(message) => (message, None),
             Event::Drop(message) => (message, Some(Fate::Lost(position))),
         };
-        let waits = |it: &Flight| it.fate == Fate::InFlight && it.message == *message;
+        let waits = |it: &Flight| it.fate == Fate::InFlight && it.message.as_ref() == Some(message);
         let found = self.flights.iter().position(waits).unwrap_or_else(|| {
             // A stranger sent it, or nobody.
             let emitted = Emitted {
@@ -337,6 +340,6 @@ fn flight(emitted: &Emitted, born: Option<usize>) -> Flight {
         copy_of: None,
         after_persist: emitted.after_persist,
         fate: Fate::InFlight,
-        message: message.clone(),
+        message: Some(message.clone()),
     }
 }

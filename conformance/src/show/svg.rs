@@ -1,9 +1,11 @@
 //! The sequence diagram as SVG: a lifeline a server, a row a step, time downwards.
 //!
 //! It carries its own colours, for light and dark, and no script. A page that embeds it may set the same
-//! variables, and finds every step again by `data-step`, every message by `data-born` and `data-end`.
+//! variables, and finds every step again by `data-step`, every message by `data-born` and `data-end`. A page may
+//! also move the lifelines nearer to each other: `data-lane` has the place of a part in lanes, from the first
+//! lifeline on, and a line has one for each end, `data-lane1` and `data-lane2`.
 
-use super::story::{Fate, Flight, Mark, Story};
+use super::story::{Fate, Flight, Mark, Story, StoryStep};
 use crate::words;
 use lockstep_traces::{Role, ServerId};
 use std::fmt::Write;
@@ -15,7 +17,7 @@ const GUTTER: f64 = 46.0;
 /// The width of a character of a label, in pixels: generous, so that text stays in its box.
 const CHARACTER: f64 = 6.9;
 const WORDS: f64 = 440.0;
-/// From the gutter to the first lifeline, and from the last one to the words.
+/// From the gutter to the first lifeline, and at least from the last one to the words.
 const MARGINS: (f64, f64) = (58.0, 142.0);
 const SENTENCE: usize = 66;
 
@@ -44,12 +46,17 @@ impl<'a> Sheet<'a> {
         } else {
             186.0
         };
+        // The longest input at the last server does not cover the words.
+        let last = story.servers.last().copied();
+        let inputs = story.steps.iter().filter(|it| it.server == last);
+        let widths = inputs.filter_map(|it| Some(text_width(it.label.as_ref()?) + 38.0));
+        let right = widths.fold(MARGINS.1, f64::max);
         let waiting = story.in_flight().count() as f64;
         let steps = story.steps.len() as f64;
         Sheet {
             story,
             lane,
-            width: GUTTER + MARGINS.0 + (servers - 1.0) * lane + MARGINS.1 + WORDS,
+            width: GUTTER + MARGINS.0 + (servers - 1.0) * lane + right + WORDS,
             height: TOP + steps * ROW + waiting * 22.0 + 44.0,
         }
     }
@@ -60,6 +67,12 @@ impl<'a> Sheet<'a> {
         // Strangers stand at the edge.
         let place = place.map_or(-0.4, |place| place as f64);
         GUTTER + MARGINS.0 + self.lane * place
+    }
+
+    /// The place of this x in lanes, as an attribute.
+    fn lane_of(&self, name: &str, x: f64) -> String {
+        let lane = (x - GUTTER - MARGINS.0) / self.lane;
+        format!(" data-{name}=\"{}\"", (lane * 1000.0).round() / 1000.0)
     }
 
     fn y(&self, step: usize) -> f64 {
@@ -84,8 +97,9 @@ impl<'a> Sheet<'a> {
             format_args!(
                 "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"lk\" viewBox=\"0 0 {width} {height}\" \
                  width=\"{width}\" height=\"{height}\" role=\"img\" data-lanes=\"{}\" \
-                 data-top=\"{TOP}\" data-row=\"{ROW}\">",
-                lanes.join(" ")
+                 data-words=\"{}\" data-top=\"{TOP}\" data-row=\"{ROW}\">",
+                lanes.join(" "),
+                self.words_at()
             ),
         );
         let name = escape(&self.story.name);
@@ -102,7 +116,7 @@ impl<'a> Sheet<'a> {
             format_args!(
                 "<defs><marker id=\"lk-head\" viewBox=\"0 0 8 8\" refX=\"7\" refY=\"4\" markerWidth=\"8\" \
                  markerHeight=\"8\" orient=\"auto-start-reverse\"><path class=\"lk-head\" d=\"M0 0 L8 4 L0 \
-                 8 z\"/></marker></defs><rect class=\"lk-paper\" width=\"{width}\" height=\"{height}\"/>"
+                 8 z\"/></marker></defs><rect class=\"lk-paper\" width=\"100%\" height=\"{height}\"/>"
             ),
         );
         self.rows(out);
@@ -134,10 +148,9 @@ impl<'a> Sheet<'a> {
                 out,
                 format_args!(
                     "<g class=\"lk-row{differs}\" data-step=\"{number}\"><rect class=\"lk-band\" x=\"0\" \
-                     y=\"{:.1}\" width=\"{}\" height=\"{ROW}\"/><text class=\"lk-number\" x=\"{:.1}\" \
+                     y=\"{:.1}\" width=\"100%\" height=\"{ROW}\"/><text class=\"lk-number\" x=\"{:.1}\" \
                      y=\"{:.1}\">{}</text>",
                     y - ROW / 2.0,
-                    self.width,
                     GUTTER - 14.0,
                     y + 4.0,
                     number + 1
@@ -176,9 +189,10 @@ impl<'a> Sheet<'a> {
         put(
             out,
             format_args!(
-                "<g class=\"lk-life\"><rect class=\"lk-name-box\" x=\"{:.1}\" y=\"12\" width=\"76\" \
+                "<g class=\"lk-life\"{}><rect class=\"lk-name-box\" x=\"{:.1}\" y=\"12\" width=\"76\" \
                  height=\"26\" rx=\"13\"/><text class=\"lk-name\" x=\"{x:.1}\" y=\"30\">server {server}\
                  </text><line class=\"lk-axis\" x1=\"{x:.1}\" y1=\"38\" x2=\"{x:.1}\" y2=\"{:.1}\"/></g>",
+                self.lane_of("lane", x),
                 x - 38.0,
                 self.height - 8.0
             ),
@@ -189,7 +203,7 @@ impl<'a> Sheet<'a> {
         let moves = steps.filter(|(_, step)| step.server == Some(server));
         for (number, step) in moves {
             let Some(next) = &step.view else { continue };
-            if step.kind == "restart" {
+            if is_crash(step) {
                 // A gap in the bar: the server was gone.
                 let at = self.y(number);
                 self.bar(out, x, (from, at - 7.0), (view.role, view.term.0));
@@ -208,9 +222,10 @@ impl<'a> Sheet<'a> {
         put(
             out,
             format_args!(
-                "<rect class=\"lk-bar lk-{}\" x=\"{:.1}\" y=\"{from:.1}\" width=\"{:.1}\" \
+                "<rect class=\"lk-bar lk-{}\"{} x=\"{:.1}\" y=\"{from:.1}\" width=\"{:.1}\" \
                  height=\"{:.1}\" rx=\"3\"><title>{} in term {term}</title></rect>",
                 role_class(role),
+                self.lane_of("lane", x),
                 x - half,
                 2.0 * half,
                 (to - from).max(0.0),
@@ -264,6 +279,8 @@ impl<'a> Sheet<'a> {
         } else {
             ""
         };
+        let lane1 = self.lane_of("lane1", x1);
+        let lane2 = self.lane_of("lane2", x2);
         // The head ends at the bar.
         let toward = if x2 > x1 { -1.0 } else { 1.0 };
         let x2 = if class == "delivered" {
@@ -275,7 +292,7 @@ impl<'a> Sheet<'a> {
             out,
             format_args!(
                 "<g class=\"lk-flight lk-{class}{copy}\"{}{}><title>{}</title><line x1=\"{x1:.1}\" \
-                 y1=\"{y1:.1}\" x2=\"{x2:.1}\" y2=\"{y2:.1}\"{}/>",
+                 y1=\"{y1:.1}\" x2=\"{x2:.1}\" y2=\"{y2:.1}\"{lane1}{lane2}{}/>",
                 attribute("born", flight.born),
                 attribute("end", end),
                 escape(&flight.sentence),
@@ -292,8 +309,9 @@ impl<'a> Sheet<'a> {
             put(
                 out,
                 format_args!(
-                    "<path class=\"lk-durable\" d=\"M{x:.1} {:.1} l4 4 l-4 4 l-4 -4 z\"><title>left once \
-                     it was durable</title></path>",
+                    "<path class=\"lk-durable\"{} d=\"M{x:.1} {:.1} l4 4 l-4 4 l-4 -4 z\"><title>left \
+                     once it was durable</title></path>",
+                    self.lane_of("lane", x),
                     y - 4.0
                 ),
             );
@@ -301,14 +319,18 @@ impl<'a> Sheet<'a> {
         if flight.copy_of.is_some() {
             put(
                 out,
-                format_args!("<circle class=\"lk-split\" cx=\"{x1:.1}\" cy=\"{y1:.1}\" r=\"5\"/>"),
+                format_args!(
+                    "<circle class=\"lk-split\"{} cx=\"{x1:.1}\" cy=\"{y1:.1}\" r=\"5\"/>",
+                    self.lane_of("lane", x1)
+                ),
             );
         }
         if class == "lost" {
             put(
                 out,
                 format_args!(
-                    "<path class=\"lk-cross\" d=\"M{:.1} {:.1} l10 10 m0 -10 l-10 10\"/>",
+                    "<path class=\"lk-cross\"{} d=\"M{:.1} {:.1} l10 10 m0 -10 l-10 10\"/>",
+                    self.lane_of("lane", x2),
                     x2 - 5.0,
                     y2 - 5.0
                 ),
@@ -352,13 +374,14 @@ impl<'a> Sheet<'a> {
         put(
             out,
             format_args!(
-                "<g class=\"lk-label lk-{class}\"{}{}><title>{}</title><rect x=\"{x:.1}\" y=\"{:.1}\" \
+                "<g class=\"lk-label lk-{class}\"{}{}{}><title>{}</title><rect x=\"{x:.1}\" y=\"{:.1}\" \
                  width=\"{width:.1}\" height=\"17\" rx=\"4\"/><text x=\"{:.1}\" y=\"{:.1}\">{}</text></g>",
+                self.lane_of("lane", x2),
                 attribute("born", flight.born),
                 attribute("end", end),
                 escape(&flight.sentence),
                 y - 8.5,
-                x + 6.0,
+                x + width / 2.0,
                 y + 4.0,
                 escape(&text),
             ),
@@ -373,9 +396,12 @@ impl<'a> Sheet<'a> {
         let x = self.x(server);
         put(
             out,
-            format_args!("<g class=\"lk-step\" data-step=\"{number}\">"),
+            format_args!(
+                "<g class=\"lk-step\"{} data-step=\"{number}\">",
+                self.lane_of("lane", x)
+            ),
         );
-        if step.kind == "restart" {
+        if is_crash(step) {
             put(
                 out,
                 format_args!(
@@ -392,7 +418,7 @@ impl<'a> Sheet<'a> {
         }
         if let Some(label) = &step.label {
             let width = text_width(label) + 12.0;
-            let class = if step.kind == "restart" {
+            let class = if is_crash(step) {
                 "lk-label lk-input lk-restart"
             } else {
                 "lk-label lk-input"
@@ -404,7 +430,7 @@ impl<'a> Sheet<'a> {
                      rx=\"8.5\"/><text x=\"{:.1}\" y=\"{:.1}\">{}</text></g>",
                     x + 12.0,
                     y - 8.5,
-                    x + 18.0,
+                    x + 12.0 + width / 2.0,
                     y + 4.0,
                     escape(label)
                 ),
@@ -428,6 +454,11 @@ impl<'a> Sheet<'a> {
         }
         out.push_str("</g>");
     }
+}
+
+/// Whether the server was gone for a while.
+fn is_crash(step: &StoryStep) -> bool {
+    matches!(step.kind, "restart" | "restart_keeping")
 }
 
 /// A change on a lifeline, in a few words.

@@ -6,11 +6,13 @@
 //! * [`mod@line`]: the format of etcd's raft, and nothing else of it.
 //! * [`moment`]: the lines that the specification would have a recorder write.
 //! * [`node`]: one server, with what its disk and its application have of it.
+//! * [`told`]: the last lines of a run that is invalid, for a picture.
 //! * [`world`]: one explanation of the lines so far, and what one more line makes of it.
 
 pub mod line;
 pub mod moment;
 pub mod node;
+pub mod told;
 pub mod world;
 
 use crate::verdict::{Strength, Verdict};
@@ -21,6 +23,7 @@ use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
+use told::Told;
 use world::{Assumed, Attempt, World};
 
 /// Facts about a run that are known beside its lines.
@@ -149,6 +152,20 @@ pub struct Validation {
     pub most_explanations: usize,
     /// The reason that a run is invalid: the line in words, the last states, and why nothing goes on from them.
     pub why: Vec<String>,
+    /// The last lines of a run that is invalid, for a picture.
+    #[serde(skip)]
+    pub told: Option<ToldRun>,
+}
+
+/// The end of a run that is invalid.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToldRun {
+    /// The configuration of the servers, as far as it is the same for all.
+    pub config: Config,
+    /// The lines; nothing explains the last one.
+    pub lines: Vec<Told>,
+    /// The inputs that were tried for it, and why they do not explain it.
+    pub attempts: Vec<Attempt>,
 }
 
 impl fmt::Display for Validation {
@@ -210,6 +227,7 @@ pub fn validate(
         kinds: BTreeMap::new(),
         most_explanations: 0,
         why: Vec::new(),
+        told: None,
     };
     if lines.is_empty() {
         return match read.error {
@@ -239,7 +257,16 @@ pub fn validate(
         let line = &lines[pass.explained];
         out.answer = match pass.ended {
             Ended::Invalid => {
-                out.why = explain_failure(&pass.worlds, line, &assumed, &out.names);
+                let attempts = attempts(&pass.worlds, line, &assumed);
+                out.why = explain_failure(&pass.worlds, line, &attempts, &out.names);
+                out.told = Some(ToldRun {
+                    config: Config {
+                        servers: out.names.len() as u64,
+                        ..assumed.settings.config()
+                    },
+                    lines: told::told(&lines, pass.explained, &assumed, options.limit()),
+                    attempts,
+                });
                 Answer::Invalid { line: line.number }
             }
             Ended::Stopped => Answer::Bounded {
@@ -399,23 +426,10 @@ fn pass(lines: &[Arc<Line>], it: &Assumed, limit: usize, stop: &dyn Fn() -> bool
     let mut worlds = vec![World::new()];
     let mut most = 1;
     for (explained, line) in lines.iter().enumerate() {
-        if let [world] = &mut worlds[..]
-            && world.goes_on(line)
-        {
+        if next_line(&mut worlds, line) {
             continue;
         }
-        let mut next: Vec<World> = Vec::new();
-        for world in &worlds {
-            for found in world.explain(line, it, &mut None) {
-                if !next.iter().any(|other| other.same(&found)) {
-                    next.push(found);
-                }
-            }
-        }
-        if next.is_empty() {
-            let late = worlds.iter().flat_map(|world| world.reconsider(line, it));
-            next.extend(late.take(limit));
-        }
+        let next = successors(&worlds, line, it, limit);
         most = most.max(next.len());
         let ended = match next.len() {
             0 => Some(Ended::Invalid),
@@ -431,7 +445,7 @@ fn pass(lines: &[Arc<Line>], it: &Assumed, limit: usize, stop: &dyn Fn() -> bool
                 most,
             };
         }
-        worlds = next;
+        worlds = next.into_iter().map(|(_, world)| world).collect();
     }
     Pass {
         explained: lines.len(),
@@ -441,10 +455,63 @@ fn pass(lines: &[Arc<Line>], it: &Assumed, limit: usize, stop: &dyn Fn() -> bool
     }
 }
 
+/// Takes the line if there is one explanation, and the line is the next one of an input that is under way in it.
+fn next_line(worlds: &mut [World], line: &Arc<Line>) -> bool {
+    match worlds {
+        [world] => world.goes_on(line),
+        _ => false,
+    }
+}
+
+/// The explanations of one more line, each with the place of the one that it continues.
+fn successors(
+    worlds: &[World],
+    line: &Arc<Line>,
+    it: &Assumed,
+    limit: usize,
+) -> Vec<(usize, World)> {
+    let mut next: Vec<(usize, World)> = Vec::new();
+    for (place, world) in worlds.iter().enumerate() {
+        for found in world.explain(line, it, &mut None) {
+            if !next.iter().any(|(_, other)| other.same(&found)) {
+                next.push((place, found));
+            }
+        }
+    }
+    if next.is_empty() {
+        let late = worlds.iter().enumerate().flat_map(|(place, world)| {
+            let worlds = world.reconsider(line, it);
+            worlds.into_iter().map(move |world| (place, world))
+        });
+        next.extend(late.take(limit));
+    }
+    next
+}
+
+/// The inputs that were tried for a line that nothing explains, each attempt once.
+fn attempts(worlds: &[World], line: &Arc<Line>, it: &Assumed) -> Vec<Attempt> {
+    let mut attempts = Some(Vec::new());
+    for world in worlds {
+        let _ = world.explain(line, it, &mut attempts);
+    }
+    let mut out: Vec<Attempt> = Vec::new();
+    for attempt in attempts.unwrap_or_default() {
+        if !out.contains(&attempt) {
+            out.push(attempt);
+        }
+    }
+    out
+}
+
 /// The most states and attempts that are told.
 const MOST_TOLD: usize = 12;
 
-fn explain_failure(worlds: &[World], line: &Arc<Line>, it: &Assumed, names: &[u64]) -> Vec<String> {
+fn explain_failure(
+    worlds: &[World],
+    line: &Line,
+    attempts: &[Attempt],
+    names: &[u64],
+) -> Vec<String> {
     let name = |id: lockstep_model::Id| {
         let name = names.get(usize::from(id.get()) - 1);
         name.map_or(id.to_string(), u64::to_string)
@@ -460,17 +527,10 @@ fn explain_failure(worlds: &[World], line: &Arc<Line>, it: &Assumed, names: &[u6
             why.push(format!("{last}, server {}: {shown}", name(id)));
         }
     }
-    let mut attempts = Some(Vec::new());
-    for world in worlds {
-        let _ = world.explain(line, it, &mut attempts);
-    }
-    let mut told: Vec<String> = Vec::new();
-    for Attempt { inputs, why } in attempts.unwrap_or_default() {
-        let attempt = format!("tried {inputs}: {why}");
-        if !told.contains(&attempt) {
-            told.push(attempt);
-        }
-    }
+    let tried = attempts.iter();
+    let mut told: Vec<String> = tried
+        .map(|Attempt { inputs, why }| format!("tried {inputs}: {why}"))
+        .collect();
     let left = told.len().saturating_sub(MOST_TOLD);
     told.truncate(MOST_TOLD);
     why.append(&mut told);

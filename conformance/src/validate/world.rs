@@ -13,7 +13,7 @@ use super::moment::{Choices, Kind, Moment, Seen, Shown};
 use super::node::{Node, Phase};
 use lockstep_model::recorded::{Image, Message, Stimulus};
 use lockstep_model::{Id, MAX_MEMBERS, Settings};
-use lockstep_traces::Role;
+use lockstep_traces::{NodeView, Role};
 use starts::{Started, starts};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -139,6 +139,12 @@ impl World {
         nodes
             .map(|node| (node.server.name(), Shown::of(&node.server).to_string()))
             .collect()
+    }
+
+    /// The whole state of a server after the input that is under way, if it was started.
+    pub fn view(&self, id: Id) -> Option<NodeView> {
+        let node = self.nodes[place(id)].as_ref();
+        node.map(|node| node.server.view(&node.settings))
     }
 
     /// Counts the appends with entries on their way to each peer of a leader.
