@@ -16,8 +16,8 @@ use crate::report::steps::count;
 use crate::report::{Job, Status};
 use crate::verdict::{Strength, Verdict as Established};
 use lockstep_engine::{Report, Verdict};
-use lockstep_model::{Bounds, Kind};
-use lockstep_traces::{Config, Reads, Storage, Trace};
+use lockstep_model::Bounds;
+use lockstep_traces::{Config, Trace};
 
 /// Explores one target within the bounds of one model; without a report if there was nothing to explore.
 pub fn run(
@@ -42,17 +42,6 @@ pub fn run(
     }
     let options = TargetArgs::of(target);
     options.explored()?;
-    if chosen.cluster.bounds().have(Kind::Compact) {
-        let why =
-            "the properties of an implementation read whole logs, and this model compacts them";
-        return Ok((not_applicable(target, chosen, why), None));
-    }
-    let settings = chosen.cluster.settings().config();
-    if settings.storage == Storage::Async || settings.reads != Reads::Off {
-        let why =
-            "the properties of an implementation do not know asynchronous storage and reads yet";
-        return Ok((not_applicable(target, chosen, why), None));
-    }
     let exploration = Exploration {
         args,
         target,
