@@ -284,9 +284,13 @@ impl TargetArgs {
         match targets().start(&self.target, &self.options())? {
             AnyKind::Copied(target) => {
                 shows_a_field(&target)?;
-                match target.lacks(&needs).as_slice() {
-                    [] => visitor.visit(Code::copied(&target, &config, bounds)?),
-                    lacks => Ok(visitor.lacks(&lacks.join(", "))),
+                match (target.lacks(&needs).as_slice(), &self.plant) {
+                    ([], Some(Plant::Around(mistake))) => {
+                        let target = Planted::new(target, *mistake);
+                        visitor.visit(Code::copied(&target, &config, bounds)?)
+                    }
+                    ([], _) => visitor.visit(Code::copied(&target, &config, bounds)?),
+                    (lacks, _) => Ok(visitor.lacks(&lacks.join(", "))),
                 }
             }
             AnyKind::Digested(target) => {
@@ -310,6 +314,13 @@ impl TargetArgs {
             // Whoever starts it says that there is none of that name.
             Some(true) | None => Ok(()),
         }
+    }
+
+    /// Whether [`TargetArgs::visit_code`] takes the target as it is asked for: a mistake can be put around a target only
+    /// if that is copied.
+    pub fn is_explored(&self) -> bool {
+        let around = matches!(self.plant, Some(Plant::Around(_)));
+        targets().explores(&self.target) == Some(true) && (self.forks() || !around)
     }
 
     /// Whether [`TargetArgs::visit_fork`] takes the target.

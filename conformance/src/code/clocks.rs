@@ -115,3 +115,90 @@ impl Clocks {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lockstep_traces::{Index, Message, NodeView, PeerView, ProgressState};
+    use std::sync::Arc;
+
+    fn id(number: u64) -> ServerId {
+        ServerId::new(number).expect("not zero")
+    }
+
+    fn node(number: u64, view: NodeView) -> Node {
+        Node::new(id(number), 0, Arc::new(view))
+    }
+
+    fn leader(active: bool) -> Node {
+        let peer = PeerView {
+            matched: Index(0),
+            next: Index(1),
+            state: ProgressState::Probe,
+            paused: false,
+            recent_active: active,
+            commit_sent: Index(0),
+            inflight: Vec::new(),
+            pending_snapshot: None,
+        };
+        let view = NodeView {
+            role: Role::Leader,
+            term: Term(1),
+            leader: Some(id(1)),
+            peers: [(id(2), peer)].into(),
+            ..NodeView::default()
+        };
+        node(1, view)
+    }
+
+    fn follower(lease: bool) -> Node {
+        let view = NodeView {
+            term: Term(1),
+            leader: Some(id(1)),
+            lease,
+            ..NodeView::default()
+        };
+        node(2, view)
+    }
+
+    /// The clocks after these steps, in a term that has a leader.
+    fn after(timing: Timing, steps: &[(&Node, &Node, Input)]) -> Clocks {
+        let mut clocks = Clocks::default();
+        for (before, after, input) in steps {
+            clocks.note(timing, (before, after), input, Term(1));
+        }
+        clocks
+    }
+
+    fn sent(from: u64, to: u64, body: Body) -> Input {
+        Input::Deliver(Message::new(id(from), id(to), Term(1), body))
+    }
+
+    #[test]
+    fn a_lease_ends_only_after_its_leader_has_found_the_follower_silent() {
+        let (held, ended) = (follower(true), follower(false));
+        let expires = (&held, &ended, Input::LeaseExpire);
+        let (heard, silent) = (leader(true), leader(false));
+        let check = |of| (of, &silent, Input::CheckQuorum);
+        for timing in [Timing::Elapsed, Timing::Silent] {
+            assert!(after(timing, &[expires.clone()]).broken);
+            assert!(!after(timing, &[check(&silent), expires.clone()]).broken);
+        }
+        assert!(!after(Timing::Free, &[expires.clone()]).broken);
+        // A check that has heard from it says nothing, if it has to be silent.
+        assert!(!after(Timing::Elapsed, &[check(&heard), expires.clone()]).broken);
+        assert!(after(Timing::Silent, &[check(&heard), expires.clone()]).broken);
+        // Nor does one before it heard from its leader again.
+        let beat = Body::Heartbeat {
+            commit: Index(0),
+            round: 0,
+        };
+        let beaten = (&held, &held, sent(1, 2, beat));
+        assert!(after(Timing::Silent, &[check(&silent), beaten, expires.clone()]).broken);
+        // An answer must not come after its sender's lease has ended.
+        let answered = (&silent, &heard, sent(2, 1, Body::HeartbeatResponse));
+        let late = [check(&silent), expires.clone(), answered.clone()];
+        assert!(after(Timing::Silent, &late).broken && !after(Timing::Elapsed, &late).broken);
+        assert!(after(Timing::Silent, &[check(&silent), answered, expires]).broken);
+    }
+}

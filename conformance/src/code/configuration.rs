@@ -2,7 +2,7 @@
 //! that an implementation is held to neither its own arithmetic nor the specification's.
 
 use super::Code;
-use super::log::Log;
+use super::log::LogView;
 use lockstep_traces::{
     ConfChange, ConfChangeSingle, Configuration, NodeView, Payload, ServerId, Transition,
 };
@@ -38,7 +38,7 @@ pub(super) fn is_quorum(of: &Configuration, servers: &BTreeSet<ServerId>) -> boo
 
 /// The configurations from `from` on, each after one more change of the entries behind index `after` up to `last`.
 pub(super) fn along(
-    log: Log<'_>,
+    log: LogView<'_>,
     from: Configuration,
     (after, last): (u64, u64),
 ) -> Vec<Configuration> {

@@ -1,7 +1,7 @@
 //! The history that properties of an implementation need.
 
 use super::clocks::Clocks;
-use super::log::Log;
+use super::log::LogView;
 use super::node::Node;
 use lockstep_model::Timing;
 use lockstep_traces::{Entry, Index, Input, NodeView, Outcome, ReadState, Role, ServerId, Term};
@@ -96,7 +96,7 @@ impl Happened {
         }
         let Index(commit) = view.commit;
         if commit > before.commit {
-            let log = Log::of(view);
+            let log = LogView::of(view);
             // A snapshot may stand for what others committed. If nobody did, nothing is known from there on, and
             // that snapshot is of nothing that was committed.
             for index in self.committed.len() as u64 + 1..=commit {

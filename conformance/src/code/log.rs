@@ -5,23 +5,23 @@ use std::ops::RangeInclusive;
 
 /// A log: what a snapshot stands for, and the entries behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Log<'a> {
+pub(super) struct LogView<'a> {
     snapshot: Option<&'a Snapshot>,
     entries: &'a [Entry],
 }
 
-impl<'a> Log<'a> {
+impl<'a> LogView<'a> {
     /// The log that a server works with.
-    pub fn of(view: &'a NodeView) -> Log<'a> {
-        Log {
+    pub fn of(view: &'a NodeView) -> LogView<'a> {
+        LogView {
             snapshot: view.snapshot.as_ref(),
             entries: &view.log,
         }
     }
 
     /// The log that is on stable storage.
-    pub fn durable(view: &'a NodeView) -> Log<'a> {
-        Log {
+    pub fn durable(view: &'a NodeView) -> LogView<'a> {
+        LogView {
             snapshot: view.durable.snapshot.as_ref(),
             entries: &view.durable.log,
         }
@@ -85,7 +85,7 @@ impl<'a> Log<'a> {
     }
 
     /// Whether `next` still has what this log has up to an index, in its entries or by a snapshot, which takes nothing back.
-    pub fn is_kept_by(self, next: Log<'_>, up_to: u64) -> bool {
+    pub fn is_kept_by(self, next: LogView<'_>, up_to: u64) -> bool {
         // Most steps leave the log as it is.
         if self == next {
             return true;
@@ -103,7 +103,7 @@ impl<'a> Log<'a> {
 }
 
 /// The highest index at which two logs show an entry of the same term.
-pub(super) fn last_common_term(a: Log<'_>, b: Log<'_>) -> Option<u64> {
+pub(super) fn last_common_term(a: LogView<'_>, b: LogView<'_>) -> Option<u64> {
     let last = a.last_index().min(b.last_index());
     let hidden = a.base().max(b.base()).max(1);
     let same = |index: &u64| a.term_at(*index) == b.term_at(*index);
@@ -111,7 +111,7 @@ pub(super) fn last_common_term(a: Log<'_>, b: Log<'_>) -> Option<u64> {
 }
 
 /// Whether two logs have the same entries up to an index, as far as both still show them.
-pub(super) fn same_entries(a: Log<'_>, b: Log<'_>, up_to: u64) -> bool {
+pub(super) fn same_entries(a: LogView<'_>, b: LogView<'_>, up_to: u64) -> bool {
     let hidden = a.base().max(b.base());
     let at_snapshot = hidden == 0
         || hidden > up_to
@@ -169,8 +169,8 @@ impl Image {
     }
 
     /// Its log.
-    pub fn log(&self) -> Log<'_> {
-        Log {
+    pub fn log(&self) -> LogView<'_> {
+        LogView {
             snapshot: self.snapshot.as_ref(),
             entries: &self.entries,
         }
@@ -228,7 +228,7 @@ mod tests {
     #[test]
     fn a_log_begins_behind_its_snapshot() {
         let view = view(snapshot(2, 1), &[entry(1, 7), entry(2, 8)]);
-        let log = Log::of(&view);
+        let log = LogView::of(&view);
         assert_eq!((log.base(), log.last_index()), (2, 4));
         assert_eq!(log.last(), (Term(2), Index(4)));
         assert_eq!(log.entry(2), None);
@@ -245,7 +245,7 @@ mod tests {
         let compacted = view(snapshot(2, 1), &[entry(2, 3)]);
         let other = view(snapshot(2, 1), &[entry(2, 4)]);
         let wrong = view(snapshot(2, 2), &[entry(2, 3)]);
-        let of = Log::of;
+        let of = LogView::of;
         assert_eq!(last_common_term(of(&whole), of(&compacted)), Some(3));
         assert!(same_entries(of(&whole), of(&compacted), 3));
         assert!(!same_entries(of(&whole), of(&other), 3));

@@ -2,7 +2,7 @@
 //! thesis, chapter 4).
 
 use super::super::components::CodeState;
-use super::super::log::Log;
+use super::super::log::LogView;
 use super::super::node::Node;
 use super::super::{Code, configuration};
 use super::moves::{Move, commits_as_leader, delivered, is_grant, log, moved};
@@ -102,7 +102,7 @@ fn holders((i, next): Move<'_>, m: Option<&Message>, index: u64) -> BTreeSet<Ser
             }),
     );
     let term = log(next).term_at(index);
-    if term.is_some_and(|term| Log::durable(&next.view).has(index, term)) {
+    if term.is_some_and(|term| LogView::durable(&next.view).has(index, term)) {
         holders.insert(next.id);
     }
     holders

@@ -12,6 +12,8 @@ mod snapshot;
 mod states;
 mod steps;
 mod storage;
+#[cfg(test)]
+mod tests;
 
 use super::Code;
 use super::components::CodeState;
@@ -97,11 +99,11 @@ pub const DOES_NOT_FAIL: &str = "does_not_fail_step";
 pub static ALL: LazyLock<Vec<Property>> = LazyLock::new(|| {
     let all = [
         states::ALL,
-        snapshot::ALL,
-        storage::ALL,
-        reads::ALL,
-        membership::ALL,
         steps::ALL,
+        storage::ALL,
+        membership::ALL,
+        snapshot::ALL,
+        reads::ALL,
     ];
     all.concat()
 });

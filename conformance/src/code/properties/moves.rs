@@ -3,7 +3,7 @@
 use super::super::Code;
 use super::super::components::CodeState;
 use super::super::configuration;
-use super::super::log::Log;
+use super::super::log::LogView;
 use super::super::node::Node;
 use super::super::server_of;
 use lockstep_model::Action;
@@ -19,8 +19,8 @@ pub(super) fn is_async(code: &Code<'_>) -> bool {
 }
 
 /// The log that a server works with.
-pub(super) fn log(i: &Node) -> Log<'_> {
-    Log::of(&i.view)
+pub(super) fn log(i: &Node) -> LogView<'_> {
+    LogView::of(&i.view)
 }
 
 pub(super) fn leaders(state: &CodeState) -> impl Iterator<Item = &Node> {

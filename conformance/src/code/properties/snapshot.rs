@@ -3,7 +3,7 @@
 use super::super::Code;
 use super::super::components::CodeState;
 use super::super::configuration;
-use super::super::log::Log;
+use super::super::log::LogView;
 use super::super::node::Node;
 use super::moves::{delivered, log, moved, sent};
 use super::{Property, state, step};
@@ -17,7 +17,7 @@ pub(super) const ALL: &[Property] = &[
          snapshot replaces\", and \"the latest configuration in the log as of last included index\" (paper, section 7)",
         |code, state| {
             state.servers.iter().all(|i| {
-                let snapshots = [log(i).snapshot(), Log::durable(&i.view).snapshot()];
+                let snapshots = [log(i).snapshot(), LogView::durable(&i.view).snapshot()];
                 let mut snapshots = snapshots.into_iter().flatten();
                 snapshots.all(|snapshot| is_committed(code, state, snapshot))
             })

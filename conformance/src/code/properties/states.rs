@@ -2,7 +2,7 @@
 
 use super::super::components::{CodeState, gauge};
 use super::super::configuration;
-use super::super::log::{Log, last_common_term, same_entries};
+use super::super::log::{LogView, last_common_term, same_entries};
 use super::super::node::Node;
 use super::moves::{is_async, leaders, log, pairs};
 use super::{Property, state};
@@ -110,7 +110,7 @@ pub(super) const ALL: &[Property] = &[
                     .filter(|j| j.view.term <= leader.view.term && j.id != leader.id);
                 let matched = |j: &Node| leader.view.peers.get(&j.id).map_or(0, |it| it.matched.0);
                 others.into_iter().all(|j| {
-                    let logs = [Log::of(&j.view), Log::durable(&j.view)];
+                    let logs = [LogView::of(&j.view), LogView::durable(&j.view)];
                     logs.iter()
                         .all(|it| is_replicated(log(leader), *it, matched(j)))
                 })
@@ -146,13 +146,13 @@ fn well_formed(i: &Node) -> bool {
 fn persistent(view: &NodeView) -> bool {
     let durable = &view.durable;
     (view.term, view.vote) == (durable.term, durable.vote)
-        && Log::of(view) == Log::durable(view)
+        && LogView::of(view) == LogView::durable(view)
         && durable.commit <= view.commit
 }
 
 /// Whether a server has the entry on stable storage that another one has committed at this index.
 fn holds(i: &Node, j: &Node, commit: u64) -> bool {
-    let stored = Log::durable(&j.view);
+    let stored = LogView::durable(&j.view);
     match (log(i).entry(commit), log(i).term_at(commit)) {
         (Some(entry), _) => stored.agrees(commit, entry),
         // The term stands for the entry behind a snapshot.
@@ -162,7 +162,7 @@ fn holds(i: &Node, j: &Node, commit: u64) -> bool {
 }
 
 /// Whether a log has what a leader has up to an index.
-fn is_replicated(leader: Log<'_>, log: Log<'_>, matched: u64) -> bool {
+fn is_replicated(leader: LogView<'_>, log: LogView<'_>, matched: u64) -> bool {
     match (leader.entry(matched), leader.term_at(matched)) {
         _ if matched == 0 => true,
         (Some(entry), _) => log.agrees(matched, entry),

@@ -3,7 +3,7 @@
 use super::super::Code;
 use super::super::components::CodeState;
 use super::super::configuration;
-use super::super::log::Log;
+use super::super::log::LogView;
 use super::super::node::Node;
 use super::moves::{
     Move, commits_as_leader, delivered, given, goes_on, is_alone, is_async, is_grant,
@@ -56,7 +56,7 @@ pub(super) const ALL: &[Property] = &[
         |code, before, action, after| {
             moved(before, action, after).is_none_or(|(i, next)| {
                 match is_async(code) && restart(action).is_some() {
-                    true => Log::durable(&i.view).is_kept_by(log(next), i.view.applied.0),
+                    true => LogView::durable(&i.view).is_kept_by(log(next), i.view.applied.0),
                     false => log(i).is_kept_by(log(next), i.view.commit.0),
                 }
             })

@@ -3,7 +3,7 @@
 
 use super::super::Code;
 use super::super::components::CodeState;
-use super::super::log::{Image, Log};
+use super::super::log::{Image, LogView};
 use super::super::node::Node;
 use super::moves::{is_async, is_grant, log, moved, restart, sent};
 use super::{Property, state, step};
@@ -92,7 +92,7 @@ pub(super) const ALL: &[Property] = &[
                     .all(|(m, Index(index))| {
                         // Of a later term it may have overwritten them since.
                         let later = is_async(code) && next.view.durable.term > m.term;
-                        later || index <= Log::durable(&next.view).last_index()
+                        later || index <= LogView::durable(&next.view).last_index()
                     })
             })
         },
@@ -171,7 +171,7 @@ fn comes_back(code: &Code<'_>, i: &Node, next: &Node, kept: usize) -> bool {
     let view = &next.view;
     (view.term, view.vote) == (image.term, image.vote)
         && log(next) == image.log()
-        && Log::durable(view) == image.log()
+        && LogView::durable(view) == image.log()
         && view.applied == applied
         && view.commit >= image.commit.max(applied)
         && view.appends.is_empty()
