@@ -1,4 +1,4 @@
-//! What properties ask about states and steps.
+//! Parts of states and steps that properties ask for.
 
 use super::super::Code;
 use super::super::components::CodeState;
@@ -90,7 +90,7 @@ pub(super) fn given<'a>(
     sent(before, action, after).chain(new)
 }
 
-/// Whether the action is a crash with a restart, and how many outstanding appends it keeps.
+/// The number of outstanding appends that a crash with a restart keeps; `None` if the action is no crash.
 pub(super) fn restart(action: &Action) -> Option<usize> {
     match action {
         Action::Restart(_) => Some(0),
