@@ -119,11 +119,8 @@ pub(super) fn same_entries(a: LogView<'_>, b: LogView<'_>, up_to: u64) -> bool {
             (Some(a), Some(b)) => a == b,
             _ => true,
         };
-    let shown = a.entries(hidden + 1..=up_to);
-    at_snapshot
-        && shown
-            .into_iter()
-            .all(|(index, entry)| b.entry(index) == Some(entry))
+    let mut shown = a.entries(hidden + 1..=up_to);
+    at_snapshot && shown.all(|(index, entry)| b.entry(index) == Some(entry))
 }
 
 /// The state that a crash leaves, of which a server comes back.

@@ -72,7 +72,7 @@ fn applied_configuration(code: &Code<'_>, i: &Node) -> lockstep_traces::Configur
     };
     let applied = (log(i).base(), i.view.applied.0);
     let along = configuration::along(log(i), first.clone(), applied);
-    along.into_iter().next_back().unwrap_or(first)
+    along.last().cloned().unwrap_or(first)
 }
 
 /// A server that becomes leader.

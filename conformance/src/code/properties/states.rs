@@ -1,7 +1,6 @@
 //! Properties of states.
 
 use super::super::components::{CodeState, gauge};
-use super::super::configuration;
 use super::super::log::{LogView, last_common_term, same_entries};
 use super::super::node::Node;
 use super::moves::{is_async, leaders, log, pairs};
@@ -90,8 +89,7 @@ pub(super) const ALL: &[Property] = &[
                 || state.servers.iter().all(|i| {
                     let Index(commit) = i.view.commit;
                     let holders = state.servers.iter().filter(|j| holds(i, j, commit));
-                    let holders = holders.map(|j| j.id).collect();
-                    commit == 0 || configuration::is_quorum(&configuration::first(code), &holders)
+                    commit == 0 || 2 * holders.count() > state.servers.len()
                 })
         },
         |code, state| {
@@ -104,12 +102,12 @@ pub(super) const ALL: &[Property] = &[
          that server has seen no higher term; durable there",
         |_, state| {
             leaders(state).all(|leader| {
-                let others = state
+                let mut others = state
                     .servers
                     .iter()
                     .filter(|j| j.view.term <= leader.view.term && j.id != leader.id);
                 let matched = |j: &Node| leader.view.peers.get(&j.id).map_or(0, |it| it.matched.0);
-                others.into_iter().all(|j| {
+                others.all(|j| {
                     let logs = [LogView::of(&j.view), LogView::durable(&j.view)];
                     logs.iter()
                         .all(|it| is_replicated(log(leader), *it, matched(j)))

@@ -175,5 +175,4 @@ fn comes_back(code: &Code<'_>, i: &Node, next: &Node, kept: usize) -> bool {
         && view.applied == applied
         && view.commit >= image.commit.max(applied)
         && view.appends.is_empty()
-        && view.applies.is_empty()
 }
