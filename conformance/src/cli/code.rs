@@ -75,7 +75,7 @@ pub fn one(
         progress,
         only: &[],
         checkpoints: None,
-        plant: String::new(),
+        plant: target.options_again(),
     };
     target.visit_code(exploration).map(|(job, _)| job)
 }
@@ -98,7 +98,7 @@ struct Exploration<'a> {
     /// Only these properties, if there are any.
     only: &'a [String],
     checkpoints: Option<&'a CheckpointArgs>,
-    /// The option that seeds a bug, as it would be typed.
+    /// The options beside the target, as they would be typed.
     plant: String,
 }
 

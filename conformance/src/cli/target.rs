@@ -148,7 +148,7 @@ impl TargetArgs {
     }
 
     /// The options beside the target itself, as they were given.
-    fn options_again(&self) -> String {
+    pub fn options_again(&self) -> String {
         let mut command = String::new();
         let patience = ExecOptions::default().reply_timeout.as_secs();
         if self.reply_timeout != patience {
