@@ -5,12 +5,12 @@ use lockstep_conformance::code::{Code, CodeReport};
 use lockstep_conformance::targets::lockstep_raft::{LockstepRaft, LockstepServer};
 use lockstep_conformance::targets::raft_rs::RaftRs;
 use lockstep_conformance::targets::spec::Spec;
-use lockstep_conformance::{
-    Description, Fork, Output, Reaction, Target, TargetError, TargetServer,
-};
+use lockstep_conformance::{Description, Fork, Reaction, Target, TargetError, TargetServer};
 use lockstep_engine::{Search, Verdict};
 use lockstep_model::{Bounds, Budget, Cluster, Preset, Settings};
-use lockstep_traces::{Body, Config, Emitted, Index, Input, NodeView, Role, ServerId, Term};
+use lockstep_traces::{
+    Body, Config, Emitted, Index, Input, NodeView, ReadState, Role, ServerId, Term,
+};
 use stateright::{Checker, Model};
 
 fn preset(name: &str) -> (Config, Bounds) {
@@ -138,22 +138,36 @@ enum Bug {
     Panics,
     /// An entry is handed to the application twice.
     HandedTwice,
+    /// A snapshot carries a term that its last entry does not have (section 7).
+    SnapshotTermWrong,
+    /// A snapshot is said to reach one entry further than it does.
+    SnapshotTooFar,
+    /// A read is answered with the index before the right one (thesis, section 6.4).
+    ReadTooLow,
+    /// A read is answered when it is asked, whoever leads.
+    ReadAtOnce,
+    /// With asynchronous storage: a vote leaves before it is stored.
+    VoteLeavesEarly,
+    /// With asynchronous storage: a crash loses what was durable.
+    StorageLost,
+    /// With asynchronous storage: an append is acknowledged before it is stored.
+    AcknowledgedEarly,
 }
 
-const BUGS: [(Bug, &str, &[&str]); 11] = [
+const BUGS: [(Bug, &str, &[&str]); 19] = [
     (
         Bug::VoteForgotten,
         "votes",
         &["one_vote_per_term_step", "restart_step", "persistent_inv"],
     ),
     (Bug::LogNotCompared, "conflict", &["up_to_date_vote_step"]),
-    (Bug::VotesTwice, "votes", &["up_to_date_vote_step"]),
+    (Bug::VotesTwice, "votes", &["vote_is_stored_step"]),
     (
         Bug::AcknowledgesTooMuch,
         "smoke",
         &["acknowledged_is_stored_step"],
     ),
-    (Bug::RefusalCounts, "votes", &["leader_completeness_inv"]),
+    (Bug::RefusalCounts, "votes", &["elected_by_quorum_step"]),
     (
         Bug::RefusalAcknowledged,
         "conflict",
@@ -172,6 +186,38 @@ const BUGS: [(Bug, &str, &[&str]); 11] = [
     (Bug::LogLost, "pair", &["term_monotonic_step"]),
     (Bug::Panics, "smoke", &["does_not_fail_step"]),
     (Bug::HandedTwice, "smoke", &["does_not_fail_step"]),
+    (
+        Bug::SnapshotTermWrong,
+        "snapshot-conflict",
+        &["snapshot_sent_step"],
+    ),
+    (
+        Bug::SnapshotTooFar,
+        "snapshot-conflict",
+        &["well_formed_inv", "compaction_step"],
+    ),
+    (Bug::ReadTooLow, "read", &["linearizable_reads_inv"]),
+    (
+        Bug::ReadTooLow,
+        "lease-read",
+        &["linearizable_lease_reads_inv"],
+    ),
+    (Bug::ReadAtOnce, "read-change", &["linearizable_reads_inv"]),
+    (
+        Bug::VoteLeavesEarly,
+        "async-election",
+        &["vote_is_stored_step"],
+    ),
+    (
+        Bug::StorageLost,
+        "async-single",
+        &["durable_monotonic_step", "restart_step"],
+    ),
+    (
+        Bug::AcknowledgedEarly,
+        "async-conflict",
+        &["acknowledged_is_stored_step"],
+    ),
 ];
 
 /// The production Raft with that bug around it.
@@ -249,6 +295,7 @@ impl BrokenServer {
             (Bug::HeartbeatCommitsAll, Body::Heartbeat { commit, .. }) => *commit = all,
             (Bug::VotesTwice, Body::RequestVoteResponse { granted }) => *granted = true,
             (Bug::TermTooHigh, _) => message.term.0 += 2,
+            (Bug::SnapshotTermWrong, Body::InstallSnapshot { snapshot }) => snapshot.term.0 += 1,
             _ => {}
         }
     }
@@ -269,7 +316,7 @@ impl TargetServer for BrokenServer {
                 self.server.apply(&Input::Deliver(taken))?
             }
             // Started anew, it knows nothing.
-            Input::Restart if self.bug == Bug::LogLost => {
+            Input::Restart if matches!(self.bug, Bug::LogLost | Bug::StorageLost) => {
                 self.server = LockstepRaft.start(&self.config, self.id)?;
                 return self.server.apply(input);
             }
@@ -282,12 +329,39 @@ impl TargetServer for BrokenServer {
         for Emitted { message, .. } in &mut output.sent {
             self.sends(message, &view);
         }
+        let early = |m: &&lockstep_traces::Message| match (self.bug, &m.body) {
+            (Bug::VoteLeavesEarly, Body::RequestVoteResponse { granted: true })
+            | (Bug::AcknowledgedEarly, Body::AppendEntriesResponse { rejected: None, .. }) => {
+                m.to != self.id
+            }
+            _ => false,
+        };
+        if view.appends.len() > before.appends.len() {
+            let new = view.appends.iter().skip(before.appends.len());
+            let waiting = new.flat_map(|append| &append.responses);
+            output.sent.extend(waiting.filter(early).map(|m| Emitted {
+                message: m.clone(),
+                after_persist: false,
+            }));
+        }
+        if self.bug == Bug::ReadTooLow {
+            for answer in &mut output.read_states {
+                answer.index = answer.index.map(|index| Index(index.0.saturating_sub(1)));
+            }
+        }
+        if let (Bug::ReadAtOnce, Input::ReadIndex { context }) = (self.bug, input)
+            && view.role == Role::Leader
+        {
+            output.read_states.push(ReadState {
+                context: *context,
+                index: Some(view.commit),
+            });
+        }
         if self.bug == Bug::HandedTwice
             && let Some(last) = output.handed.last().cloned()
         {
             output.handed.push(last);
         }
-        let Output { .. } = output;
         Ok(Reaction::Driven(output))
     }
 
@@ -300,6 +374,11 @@ impl TargetServer for BrokenServer {
             && view.term > Term(0)
         {
             view.vote = None;
+        }
+        if self.bug == Bug::SnapshotTooFar
+            && let Some(snapshot) = &mut view.snapshot
+        {
+            snapshot.index.0 += 1;
         }
         Ok(view)
     }
@@ -384,6 +463,43 @@ fn a_digest_that_hides_state_is_found_out() {
     let code = Code::copied(&Hides, &config, bounds).expect("it starts");
     let found = check(&code, 1);
     assert!(found.hidden.is_some(), "{}", found.checked.report.verdict);
+}
+
+/// One preset for each family of features, and the states of the specification where the inputs that mean something are
+/// the same.
+#[test]
+fn every_family_of_features_is_exhausted() {
+    for (name, tested) in [
+        ("snapshot-join", "snapshot_is_committed_inv"),
+        ("replacement", "committed_by_quorum_step"),
+        ("read-restart", "linearizable_reads_inv"),
+        ("lease-transfer-failed", "linearizable_lease_reads_inv"),
+        ("async-single", "applied_is_durable_inv"),
+        ("async-removal", "leader_is_durable_inv"),
+    ] {
+        let (config, bounds) = preset(name);
+        let mut found = Vec::new();
+        for threads in 1..=2 {
+            let code = Code::copied(&LockstepRaft, &config, bounds).expect("it starts");
+            let report = check(&code, threads);
+            assert!(
+                report.hidden.is_none() && report.failure.is_none(),
+                "{name}"
+            );
+            assert_eq!(report.checked.report.verdict, Verdict::Exhausted, "{name}");
+            found.push(report.checked.report);
+        }
+        let mut antecedents = found[0].antecedents.iter();
+        let put_to_the_test = antecedents.any(|it| it.property == tested && it.held > 0);
+        assert!(put_to_the_test, "{name}");
+        // The same for any number of threads, and by the plain search, which keeps whole states.
+        assert_eq!(found[0].levels, found[1].levels, "{name}");
+        assert_eq!(found[0].antecedents, found[1].antecedents, "{name}");
+        let code = Code::copied(&LockstepRaft, &config, bounds).expect("it starts");
+        let plain = Search::new(&code).collapse(false).run();
+        let plain = plain.expect("nothing goes to disk").report;
+        assert_eq!(plain.levels, found[0].levels, "{name}");
+    }
 }
 
 /// The specification, as if it were an implementation.

@@ -37,7 +37,7 @@ impl Cluster {
     {
         let number = match happened {
             Happened::Delivered(message) => return Stimulus::Deliver(message),
-            Happened::Local(number) => self.numbers.event(number),
+            Happened::Local(number, _) => self.numbers.event(number),
         };
         let action = Action::local(number, server.id).unwrap_or(Action::Restart(server.id));
         let value = highest_value(server) + 1;

@@ -1,6 +1,7 @@
 //! `lockstep check --target`: model-check an implementation itself.
 
 use super::check::{self, CheckArgs, LimitArgs};
+use super::checkpoint::CheckpointArgs;
 use super::counterexample;
 use super::error::CliError;
 use super::model::Chosen;
@@ -16,8 +17,8 @@ use crate::report::steps::count;
 use crate::report::{Job, Status};
 use crate::verdict::{Strength, Verdict as Established};
 use lockstep_engine::{Report, Verdict};
-use lockstep_model::{Bounds, Kind};
-use lockstep_traces::{Config, Reads, Storage, Trace};
+use lockstep_model::Bounds;
+use lockstep_traces::{Config, Trace};
 
 /// Explores one target within the bounds of one model; without a report if there was nothing to explore.
 pub fn run(
@@ -42,31 +43,46 @@ pub fn run(
     }
     let options = TargetArgs::of(target);
     options.explored()?;
-    if chosen.cluster.bounds().have(Kind::Compact) {
-        let why =
-            "the properties of an implementation read whole logs, and this model compacts them";
-        return Ok((not_applicable(target, chosen, why), None));
-    }
-    let settings = chosen.cluster.settings().config();
-    if settings.storage == Storage::Async || settings.reads != Reads::Off {
-        let why =
-            "the properties of an implementation do not know asynchronous storage and reads yet";
-        return Ok((not_applicable(target, chosen, why), None));
-    }
     let exploration = Exploration {
-        args,
-        target,
+        target: &options,
         chosen,
         limits,
         trace_out,
         progress,
+        only: &args.only,
+        checkpoints: Some(&args.checkpoints),
+        plant: args.plant.command_line(),
     };
     options.visit_code(exploration)
 }
 
+/// Explores one target, in process, within the bounds of one model.
+///
+/// # Errors
+/// The target cannot be explored or started, or the search cannot be done.
+pub fn one(
+    chosen: &Chosen,
+    target: &TargetArgs,
+    limits: &LimitArgs,
+    trace_out: &SideFile,
+    progress: &Reporter,
+) -> Result<Job, CliError> {
+    let exploration = Exploration {
+        target,
+        chosen,
+        limits,
+        trace_out: Some(trace_out),
+        progress,
+        only: &[],
+        checkpoints: None,
+        plant: target.options_again(),
+    };
+    target.visit_code(exploration).map(|(job, _)| job)
+}
+
 /// An exploration that was not made. It is no pass.
-fn not_applicable(target: &TargetSpec, chosen: &Chosen, why: &str) -> Job {
-    let name = format!("{} of {target}", chosen.name);
+fn not_applicable(target: &TargetArgs, chosen: &Chosen, why: &str) -> Job {
+    let name = format!("{} of {}", chosen.name, target.target);
     let verdict = format!("not applicable: {why}");
     let mut job = Job::new("check", name, Status::Skipped, verdict);
     job.skipped("it was explored", why);
@@ -74,12 +90,16 @@ fn not_applicable(target: &TargetSpec, chosen: &Chosen, why: &str) -> Job {
 }
 
 struct Exploration<'a> {
-    args: &'a CheckArgs,
-    target: &'a TargetSpec,
+    target: &'a TargetArgs,
     chosen: &'a Chosen,
     limits: &'a LimitArgs,
     trace_out: Option<&'a SideFile>,
     progress: &'a Reporter,
+    /// Only these properties, if there are any.
+    only: &'a [String],
+    checkpoints: Option<&'a CheckpointArgs>,
+    /// The options beside the target, as they would be typed.
+    plant: String,
 }
 
 impl VisitCode for Exploration<'_> {
@@ -97,19 +117,23 @@ impl VisitCode for Exploration<'_> {
 
     fn visit(self, code: Code<'_>) -> Result<Self::Output, CliError> {
         let Exploration {
-            args,
             target,
             chosen,
             limits,
             trace_out,
             progress,
+            checkpoints,
+            ..
         } = &self;
-        let name = format!("{} of {target}", chosen.name);
-        let only = args.only.clone();
+        let name = format!("{} of {}", chosen.name, target.target);
+        let only = self.only.to_vec();
         let report = code.check(|search| {
             progress.begin(format!("check {name}"));
             let search = check::with_limits(search, limits, progress);
-            let search = args.checkpoints.of(search);
+            let search = match checkpoints {
+                Some(checkpoints) => checkpoints.of(search),
+                None => search,
+            };
             if only.is_empty() {
                 search
             } else {
@@ -117,7 +141,9 @@ impl VisitCode for Exploration<'_> {
             }
         })?;
         let mut job = job(&name, chosen, &code, &report)?;
-        args.checkpoints.note(&mut job, report.checked.resumed_at);
+        if let Some(checkpoints) = checkpoints {
+            checkpoints.note(&mut job, report.checked.resumed_at);
+        }
         if let Some(found) = &report.checked.counterexample {
             let mut trace = code.trace(found, check::provenance(chosen));
             if let Verdict::Violated { property, .. } = &report.checked.report.verdict {
@@ -145,8 +171,8 @@ fn explain(job: &mut Job, property: &str, trace: &Trace) {
 
 fn save(job: &mut Job, file: &SideFile, exploration: &Exploration<'_>, trace: &Trace) {
     counterexample::keep(job, trace, file, exploration.progress, |path| {
-        let plant = exploration.args.plant.command_line();
-        let again = replay_command(path, &exploration.target.to_string()) + &plant;
+        let target = exploration.target.target.to_string();
+        let again = replay_command(path, &target) + &exploration.plant;
         vec![
             ("what the implementation did, again", again),
             (

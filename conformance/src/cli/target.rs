@@ -148,7 +148,7 @@ impl TargetArgs {
     }
 
     /// The options beside the target itself, as they were given.
-    fn options_again(&self) -> String {
+    pub fn options_again(&self) -> String {
         let mut command = String::new();
         let patience = ExecOptions::default().reply_timeout.as_secs();
         if self.reply_timeout != patience {
@@ -288,9 +288,13 @@ impl TargetArgs {
         match targets().start(&self.target, &self.options())? {
             AnyKind::Copied(target) => {
                 shows_a_field(&target)?;
-                match target.lacks(&needs).as_slice() {
-                    [] => visitor.visit(Code::copied(&target, &config, bounds)?),
-                    lacks => Ok(visitor.lacks(&lacks.join(", "))),
+                match (target.lacks(&needs).as_slice(), &self.plant) {
+                    ([], Some(Plant::Around(mistake))) => {
+                        let target = Planted::new(target, *mistake);
+                        visitor.visit(Code::copied(&target, &config, bounds)?)
+                    }
+                    ([], _) => visitor.visit(Code::copied(&target, &config, bounds)?),
+                    (lacks, _) => Ok(visitor.lacks(&lacks.join(", "))),
                 }
             }
             AnyKind::Digested(target) => {
@@ -314,6 +318,13 @@ impl TargetArgs {
             // Whoever starts it says that there is none of that name.
             Some(true) | None => Ok(()),
         }
+    }
+
+    /// Whether [`TargetArgs::visit_code`] takes the target as it is asked for: a mistake can be put around a target only
+    /// if that is copied.
+    pub fn is_explored(&self) -> bool {
+        let around = matches!(self.plant, Some(Plant::Around(_)));
+        targets().explores(&self.target) == Some(true) && (self.forks() || !around)
     }
 
     /// Whether [`TargetArgs::visit_fork`] takes the target.

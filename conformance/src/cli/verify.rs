@@ -1,6 +1,6 @@
 //! `lockstep verify`: the main job. The specification is checked, the implementation is compared with it
-//! at every edge, and the corpus is replayed, with the presets that are part of every change; the
-//! production Raft is also walked through by ticks.
+//! at every edge, its code is explored by itself, and the corpus is replayed, with the presets that are part of every
+//! change; the production Raft is also walked through by ticks.
 
 use super::check::{self, LimitArgs};
 use super::conform;
@@ -55,10 +55,20 @@ fn ci_presets() -> Vec<&'static Preset> {
     Preset::all().iter().filter(|preset| preset.ci).collect()
 }
 
-/// The names of the traces of all jobs that may have one: a comparison with each preset, and the walks.
+/// The presets whose graphs are so large that exploring the code of an implementation takes a second or more: `check
+/// --target` does it in `.ci/nightly`.
+const LARGE_AS_CODE: [&str; 4] = ["default", "conflict", "overtaken", "flow"];
+
+/// Whether the code of the target is explored within the bounds of this preset.
+fn is_explored(preset: &str) -> bool {
+    !LARGE_AS_CODE.contains(&preset)
+}
+
+/// The names of the traces of all jobs that may have one: a comparison and an exploration with each preset, and the walks.
 fn jobs_with_traces(presets: &[&Preset]) -> Vec<String> {
     let compared = presets.iter().map(|it| format!("conform-{}", it.name));
-    compared.chain([WALK.to_owned()]).collect()
+    let explored = presets.iter().map(|it| format!("code-{}", it.name));
+    compared.chain(explored).chain([WALK.to_owned()]).collect()
 }
 
 /// The name of the trace of a walk.
@@ -104,7 +114,13 @@ pub fn run(args: &VerifyArgs, progress: &Reporter) -> Result<Vec<Job>, CliError>
     drop(target);
     let limits = LimitArgs::threads(args.threads);
     let walks = args.target.keeps_timers();
-    progress.plan(2 * chosen.len() + 2 + usize::from(walks));
+    let explored = chosen.iter().filter(|it| is_explored(&it.name));
+    let explored = if args.target.is_explored() {
+        explored.count()
+    } else {
+        0
+    };
+    progress.plan(2 * chosen.len() + 2 + explored + usize::from(walks));
     let mut searched = Vec::new();
     for chosen in &chosen {
         progress.job("check", &chosen.name, || {
@@ -120,19 +136,27 @@ pub fn run(args: &VerifyArgs, progress: &Reporter) -> Result<Vec<Job>, CliError>
     progress.job("coverage", &names.join(", "), || {
         Ok(coverage(&names, &searched))
     })?;
-    let compared = chosen.into_iter().zip(lacking).zip(&trace_out);
+    let compared = chosen.iter().zip(&lacking).zip(&trace_out);
     for ((chosen, lacks), trace_out) in compared {
-        let chosen = &chosen.in_dialect(dialect);
+        let chosen = &chosen.clone().in_dialect(dialect);
         let name = format!("{} on {}", chosen.name, args.target.target);
         progress.job("conform", &name, || {
             if !lacks.is_empty() {
-                return Ok(not_applicable("conform", &name, &lacks));
+                return Ok(not_applicable("conform", &name, lacks));
             }
             conform::one(chosen, &args.target, &limits, trace_out, progress)
         })?;
     }
     if let Some(job) = dialect::together(&progress.done()) {
         progress.keep(job);
+    }
+    let traces = trace_out.iter().skip(chosen.len());
+    let code = chosen.iter().zip(traces).filter(|_| explored > 0);
+    for (chosen, trace_out) in code.filter(|(chosen, _)| is_explored(&chosen.name)) {
+        let name = format!("{} of {}", chosen.name, args.target.target);
+        progress.job("check", &name, || {
+            super::code::one(chosen, &args.target, &limits, trace_out, progress)
+        })?;
     }
     let folder = args.corpus.as_deref().unwrap_or(Path::new(CORPUS));
     let name = format!("{} on {}", folder.display(), args.target.target);

@@ -1,17 +1,19 @@
 //! The components of a cluster of implementations, and how the engine explores them.
 
-use super::history::{Before, Happened};
+use super::history::{Before, Happened, ReadStep};
 use super::node::{Node, RunningServers, narrow, put_state, take_state};
 use super::properties;
-use super::{Code, matters};
+use super::{Code, matters, server_of};
 use crate::states::Fault;
 use crate::target::TargetError;
 use lockstep_engine::{
-    Antecedent, Checkable, Collapse, Component, Components, Event, Generator, KindSet, Machines,
-    MessageFacts, Replacement, Shape, StepProperty,
+    Antecedent, Checkable, Collapse, Component, Components, Event, Generator,
+    Happened as HappenedTo, KindSet, Machines, MessageFacts, Replacement, Shape, StepProperty,
 };
 use lockstep_model::{Action, Id, Kind, Spent};
-use lockstep_traces::{Body, Emitted, Message, Outcome, Payload, Role, ServerId};
+use lockstep_traces::{
+    Body, Emitted, Input, Message, Outcome, Payload, ReadState, Reads, Role, ServerId, Storage,
+};
 use stateright::{Model, Property};
 use std::sync::Arc;
 
@@ -55,6 +57,7 @@ pub(super) struct Answer {
     pub node: Node,
     pub outcome: Outcome,
     pub sent: Vec<Emitted>,
+    pub read_states: Vec<ReadState>,
 }
 
 impl Answer {
@@ -63,7 +66,37 @@ impl Answer {
             node,
             outcome: Outcome::Accepted,
             sent: Vec::new(),
+            read_states: Vec::new(),
         }
+    }
+}
+
+impl Code<'_> {
+    /// Whether clients read, so that the history has to keep what they asked for and were told.
+    fn reads(&self) -> bool {
+        self.config.reads != Reads::Off
+    }
+
+    /// The history after a step of a server.
+    fn history_after(
+        &self,
+        history: &Happened,
+        before: &Node,
+        input: &Input,
+        answer: &Answer,
+    ) -> Happened {
+        let mut history = history.clone();
+        if self.reads() {
+            let step = ReadStep {
+                servers: (before, &answer.node),
+                input,
+                outcome: answer.outcome,
+                read_states: &answer.read_states,
+            };
+            history.record_reads(self.bounds.timing, &step);
+        }
+        history.record(Before::of(&before.view), &answer.node);
+        history
     }
 }
 
@@ -139,8 +172,9 @@ impl Model for Code<'_> {
                     after.network.remove(position as usize);
                 }
                 let before = state.servers.get(slot)?;
-                let Answer { node, sent, .. } = self.answer(before, &input);
-                after.history.record(Before::of(&before.view), &node);
+                let answer = self.answer(before, &input);
+                after.history = self.history_after(&state.history, before, &input, &answer);
+                let Answer { node, sent, .. } = answer;
                 after.servers[slot] = node;
                 for message in sent.into_iter().map(|emitted| Arc::new(emitted.message)) {
                     let position = after.network.partition_point(|other| *other < message);
@@ -264,7 +298,7 @@ impl Machines for Code<'_> {
             drop: Action::Drop(0).event_number(),
             parametric: KindSet::EMPTY.with(propose, true),
             probes: false,
-            records_steps: false,
+            records_steps: self.reads(),
         }
     }
 
@@ -294,28 +328,12 @@ impl Machines for Code<'_> {
     }
 
     fn event(&self, action: &Action) -> Event {
-        match action {
-            Action::Deliver(at) | Action::Duplicate(at) | Action::Drop(at) => {
+        match (action, server_of(action)) {
+            (Action::Deliver(at) | Action::Duplicate(at) | Action::Drop(at), _) => {
                 Event::Message(*at as usize, action.event_number())
             }
-            Action::Timeout(i)
-            | Action::LeaseExpire(i)
-            | Action::Heartbeat(i)
-            | Action::CheckQuorum(i)
-            | Action::Propose(i)
-            | Action::Restart(i)
-            | Action::ProposeConfChange(i)
-            | Action::ProposeOtherConfChange(i)
-            | Action::ForgetLeader(i)
-            | Action::Compact(i)
-            | Action::Persist(i)
-            | Action::Apply(i)
-            | Action::ReadIndex(i)
-            | Action::ReadOtherIndex(i)
-            | Action::RestartKeeping(i, _)
-            | Action::TransferLeadership(i, _)
-            | Action::ReportUnreachable(i, _)
-            | Action::ReportSnapshot(i, _, _) => {
+            (_, i) => {
+                let i = i.unwrap_or_else(|| unreachable!("it happens to a server"));
                 Event::Local(usize::from(i.get()) - 1, action.event_number())
             }
         }
@@ -346,6 +364,29 @@ impl Machines for Code<'_> {
         history.record(Before::from_note(note), after);
         history
     }
+
+    fn record_step(
+        &self,
+        history: &Happened,
+        (before, _): (&Node, &Node),
+        happened: HappenedTo<'_, Self>,
+    ) -> Happened {
+        let input = match happened {
+            HappenedTo::Delivered(message) => Some(Input::Deliver(Message::clone(message))),
+            HappenedTo::Local(number, value) => Id::try_from(before.id)
+                .ok()
+                .and_then(|id| Action::local(number, id))
+                .and_then(|action| self.local_input(&action, value.unwrap_or_default().into())),
+        };
+        match input {
+            // The step was executed before: this looks its answer up.
+            Some(input) => {
+                let answer = self.answer(before, &input);
+                self.history_after(history, before, &input, &answer)
+            }
+            None => history.clone(),
+        }
+    }
 }
 
 impl RunningServers for Code<'_> {
@@ -373,6 +414,14 @@ impl RunningServers for Code<'_> {
     fn max_term(&self) -> u32 {
         self.bounds.max_term
     }
+
+    fn max_outstanding(&self) -> usize {
+        self.bounds.max_outstanding
+    }
+
+    fn records_all(&self) -> bool {
+        self.reads()
+    }
 }
 
 impl<'a> Component<Code<'a>> for Arc<Message> {
@@ -387,13 +436,20 @@ impl<'a> Component<Code<'a>> for Arc<Message> {
         Arc::new(serde_json::from_slice(bytes).expect("it was written whole"))
     }
 
-    fn facts(&self, _: &Code<'a>) -> MessageFacts {
+    fn facts(&self, code: &Code<'a>) -> MessageFacts {
         let (gauge, more) = gauge(self);
+        // A crash may take a term back that was told already.
+        let bounded = code.config.storage == Storage::Atomic;
+        let least = if bounded {
+            self.term.0.saturating_sub(more)
+        } else {
+            0
+        };
         let names = self.from.get().min(0xff) << 40 | self.to.get().min(0xff) << 32;
         MessageFacts {
             // What messages are ordered by first: sender, recipient, term.
             rank: names | u64::from(narrow(self.term.0)),
-            least_gauge: narrow(self.term.0.saturating_sub(more)),
+            least_gauge: narrow(least),
             gauge: narrow(gauge.get() - 1).min(255) as u8,
             to: narrow(self.to.get() - 1).min(255) as u8,
         }

@@ -6,15 +6,19 @@
 //! server, input) is executed once; after an exhaustive search each is executed again along a second path, where
 //! there is one, to show that the digest hides nothing.
 
+mod clocks;
 mod components;
+mod configuration;
 mod history;
+mod log;
 pub(crate) mod node;
 mod observed;
 mod properties;
 
+pub use clocks::Clocks;
 pub use components::CodeState;
 pub(crate) use history::Before;
-pub use history::Happened;
+pub use history::{Happened, HappenedReads};
 pub use node::Node;
 pub use observed::ObservedCode;
 pub use properties::{ALL as PROPERTIES, DOES_NOT_FAIL, Property as CodeProperty};
@@ -297,6 +301,7 @@ impl<'a> Code<'a> {
                         node: Node::new(node.id, stepped.digest, stepped.view),
                         outcome: output.outcome,
                         sent: output.sent,
+                        read_states: output.read_states,
                     }
                 } else {
                     let text = format!(
@@ -356,46 +361,49 @@ impl<'a> Code<'a> {
 
     /// The server that an action moves, and its input; `None` if only the network moves.
     fn input(&self, state: &CodeState, action: &Action) -> Option<(usize, Input)> {
-        let local = |slot: usize, input| Some((slot, input));
-        let slot = |id: &lockstep_model::Id| usize::from(id.get()) - 1;
         match action {
-            Action::Timeout(i) => local(slot(i), Input::Timeout),
-            Action::LeaseExpire(i) => local(slot(i), Input::LeaseExpire),
-            Action::Heartbeat(i) => local(slot(i), Input::Heartbeat),
-            Action::CheckQuorum(i) => local(slot(i), Input::CheckQuorum),
-            Action::Propose(i) => local(slot(i), Input::Propose(state.next_value())),
-            Action::Restart(i) => local(slot(i), Input::Restart),
-            Action::ProposeConfChange(i) => local(slot(i), self.change(0)),
-            Action::ProposeOtherConfChange(i) => local(slot(i), self.change(1)),
-            Action::ForgetLeader(i) => local(slot(i), Input::ForgetLeader),
-            Action::Compact(i) => local(slot(i), Input::Compact),
-            Action::Persist(i) => local(slot(i), Input::Persist),
-            Action::Apply(i) => local(slot(i), Input::Apply),
-            Action::ReadIndex(i) => local(slot(i), Input::ReadIndex { context: 1 }),
-            Action::ReadOtherIndex(i) => local(slot(i), Input::ReadIndex { context: 2 }),
-            Action::RestartKeeping(i, kept) => {
-                let writes = (*kept).into();
-                local(slot(i), Input::RestartKeeping { writes })
-            }
-            Action::TransferLeadership(i, to) => {
-                let to = (*to).into();
-                local(slot(i), Input::TransferLeadership { to })
-            }
-            Action::ReportUnreachable(i, peer) => {
-                let peer = (*peer).into();
-                local(slot(i), Input::ReportUnreachable { peer })
-            }
-            Action::ReportSnapshot(i, peer, ok) => {
-                let (peer, ok) = ((*peer).into(), *ok);
-                local(slot(i), Input::ReportSnapshot { peer, ok })
-            }
             Action::Deliver(position) => {
                 let message = &state.network[*position as usize];
                 let to = message.to.get() as usize - 1;
-                local(to, Input::Deliver(Message::clone(message)))
+                Some((to, Input::Deliver(Message::clone(message))))
             }
-            Action::Duplicate(_) | Action::Drop(_) => None,
+            local => {
+                let slot = usize::from(server_of(local)?.get()) - 1;
+                Some((slot, self.local_input(local, state.next_value())?))
+            }
         }
+    }
+
+    /// The local input that an action is, where a proposal carries `value`.
+    fn local_input(&self, action: &Action, value: u64) -> Option<Input> {
+        Some(match action {
+            Action::Timeout(_) => Input::Timeout,
+            Action::LeaseExpire(_) => Input::LeaseExpire,
+            Action::Heartbeat(_) => Input::Heartbeat,
+            Action::CheckQuorum(_) => Input::CheckQuorum,
+            Action::Propose(_) => Input::Propose(value),
+            Action::Restart(_) => Input::Restart,
+            Action::ProposeConfChange(_) => self.change(0),
+            Action::ProposeOtherConfChange(_) => self.change(1),
+            Action::ForgetLeader(_) => Input::ForgetLeader,
+            Action::Compact(_) => Input::Compact,
+            Action::Persist(_) => Input::Persist,
+            Action::Apply(_) => Input::Apply,
+            Action::ReadIndex(_) => Input::ReadIndex { context: 1 },
+            Action::ReadOtherIndex(_) => Input::ReadIndex { context: 2 },
+            Action::RestartKeeping(_, kept) => Input::RestartKeeping {
+                writes: (*kept).into(),
+            },
+            Action::TransferLeadership(_, to) => Input::TransferLeadership { to: (*to).into() },
+            Action::ReportUnreachable(_, peer) => Input::ReportUnreachable {
+                peer: (*peer).into(),
+            },
+            Action::ReportSnapshot(_, peer, ok) => Input::ReportSnapshot {
+                peer: (*peer).into(),
+                ok: *ok,
+            },
+            Action::Deliver(_) | Action::Duplicate(_) | Action::Drop(_) => return None,
+        })
     }
 
     /// The proposal of a change of the menu.
@@ -423,8 +431,7 @@ impl<'a> Code<'a> {
                         outcome: answer.outcome,
                         view: NodeView::clone(&answer.node.view),
                         sent: answer.sent,
-                        // Reads are not explored here.
-                        read_states: Vec::new(),
+                        read_states: answer.read_states,
                     });
                     Event::Server {
                         server: node.id,
@@ -443,6 +450,31 @@ impl<'a> Code<'a> {
             before = after;
         }
         lockstep_traces::Trace { header, steps }
+    }
+}
+
+/// The server that a local event happens to; `None` for what happens to messages.
+fn server_of(action: &Action) -> Option<Id> {
+    match action {
+        Action::Timeout(i)
+        | Action::LeaseExpire(i)
+        | Action::Heartbeat(i)
+        | Action::CheckQuorum(i)
+        | Action::Propose(i)
+        | Action::Restart(i)
+        | Action::ProposeConfChange(i)
+        | Action::ProposeOtherConfChange(i)
+        | Action::ForgetLeader(i)
+        | Action::Compact(i)
+        | Action::Persist(i)
+        | Action::Apply(i)
+        | Action::ReadIndex(i)
+        | Action::ReadOtherIndex(i)
+        | Action::RestartKeeping(i, _)
+        | Action::TransferLeadership(i, _)
+        | Action::ReportUnreachable(i, _)
+        | Action::ReportSnapshot(i, _, _) => Some(*i),
+        Action::Deliver(_) | Action::Duplicate(_) | Action::Drop(_) => None,
     }
 }
 

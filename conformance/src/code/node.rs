@@ -72,9 +72,20 @@ pub(crate) trait RunningServers {
     /// The highest term within the bounds.
     fn max_term(&self) -> u32;
 
+    /// The maximum number of outstanding appends at one server.
+    fn max_outstanding(&self) -> usize {
+        usize::MAX
+    }
+
+    /// Whether the history takes note of every step, and not only of those that elect or commit.
+    fn records_all(&self) -> bool {
+        false
+    }
+
     /// Whether a server may be so within the bounds.
     fn may_be(&self, node: &Node) -> bool {
         node.view.term <= Term(self.max_term().into())
+            && node.view.appends.len() <= self.max_outstanding()
     }
 }
 
@@ -116,7 +127,7 @@ impl<M: RunningServers> Component<M> for Node {
             note: Before::of(&self.view).note(),
             slot: self.slot() as u8,
             local: servers.local(self),
-            recorded: self.view.role == Role::Leader || commit > 0,
+            recorded: self.view.role == Role::Leader || commit > 0 || servers.records_all(),
             within: servers.may_be(self),
         }
     }
@@ -127,18 +138,11 @@ impl<M: RunningServers> Component<M> for Happened {
     const KIND: u64 = 3;
 
     fn encode(&self, out: &mut Vec<u8>) {
-        let parts = (&self.leaders, &self.led_twice, &self.committed);
-        serde_json::to_writer(out, &parts).expect("a history can be written");
+        serde_json::to_writer(out, self).expect("a history can be written");
     }
 
     fn decode(bytes: &[u8], _: &M) -> Self {
-        let parts = serde_json::from_slice(bytes);
-        let (leaders, led_twice, committed) = parts.expect("it was written whole");
-        Happened {
-            leaders,
-            led_twice,
-            committed,
-        }
+        serde_json::from_slice(bytes).expect("it was written whole")
     }
 
     fn facts(&self, _: &M) {}

@@ -1,13 +1,14 @@
 //! Properties of implementations on a step that was only seen, without an implementation at hand.
 
+use super::clocks::Clocks;
 use super::components::CodeState;
-use super::history::Happened;
+use super::history::{Happened, HappenedReads};
 use super::node::Node;
 use super::{Code, CodeProperty, Explored, Servers};
 use crate::states::{Fault, StateCounts, Stepped};
 use crate::target::Description;
 use lockstep_model::properties::Taken;
-use lockstep_model::{Action, Bounds, Id, Spent};
+use lockstep_model::{Action, Bounds, Id, Settings, Spent, Timing};
 use lockstep_traces::{Config, FieldSet, Input, Message, NodeView, ServerId};
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
@@ -21,7 +22,11 @@ impl ObservedCode {
     pub fn new(config: &Config) -> ObservedCode {
         ObservedCode(Code {
             config: config.clone(),
-            bounds: Bounds::UNLIMITED,
+            // Of runs without an assumption about clocks the history says that it is broken.
+            bounds: Bounds {
+                timing: Timing::Silent,
+                ..Bounds::UNLIMITED
+            },
             description: Description {
                 name: "observed".to_owned(),
                 version: String::new(),
@@ -70,9 +75,27 @@ impl ObservedCode {
             leaders: leaders.collect(),
             led_twice: taken.led_twice,
             committed: taken.committed.clone(),
+            reads: self.reads(taken),
         };
         let after = state(&taken.after, network, happened);
         Some(property.holds(&self.0, &before, &action, &after))
+    }
+
+    /// The reads of clients, as far as the run is known.
+    fn reads(&self, taken: &Taken) -> HappenedReads {
+        let settings = Settings::new(self.0.config()).ok();
+        let answers = taken.read_states.iter();
+        let answers = answers.filter_map(|it| Some((taken.server, it.context, it.index?)));
+        let mut reads = HappenedReads {
+            answered: answers.collect(),
+            clocks: match settings.is_some_and(|it| taken.keeps_clocks(&it)) {
+                true => Clocks::default(),
+                false => Clocks::BROKEN,
+            },
+            ..HappenedReads::default()
+        };
+        taken.asked.iter().for_each(|asked| reads.ask(*asked));
+        reads
     }
 }
 

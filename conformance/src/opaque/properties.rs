@@ -145,6 +145,7 @@ pub static ALL: &[Rule] = &[
     ),
     step_of_code!("current_term_commit_step", LED),
     step_of_code!("one_vote_per_term_step", &[Shown::Vote, Shown::Term]),
+    step_of_code!("durable_monotonic_step", &[Shown::Durable]),
     Rule {
         name: "restart_step",
         source: "currentTerm, votedFor and log[] are \"updated on stable storage before responding to RPCs\", and \
@@ -168,7 +169,7 @@ pub static ALL: &[Rule] = &[
 ];
 
 /// The properties of implementations in process that no program with opaque messages is put to, each with the reason.
-pub const NOT_APPLICABLE: [(&str, &str); 7] = [
+pub const NOT_APPLICABLE: [(&str, &str); 21] = [
     ("message_terms_inv", "it looks into messages"),
     (
         "up_to_date_vote_step",
@@ -185,7 +186,28 @@ pub const NOT_APPLICABLE: [(&str, &str); 7] = [
         "persistent_inv",
         "it needs storage that is atomic; restart_step stands in for it",
     ),
+    ("vote_is_stored_step", "it looks into messages"),
+    ("elected_by_quorum_step", "it looks into messages"),
+    (
+        "committed_by_quorum_step",
+        "it looks into messages; committed_on_quorum_inv stands in for it",
+    ),
+    ("configuration_inv", "programs show no configuration"),
+    ("snapshot_is_committed_inv", SNAPSHOT),
+    ("snapshot_sent_step", SNAPSHOT),
+    ("snapshot_keeps_log_step", SNAPSHOT),
+    ("compaction_step", SNAPSHOT),
+    ("leader_is_durable_inv", STORAGE),
+    ("applied_is_durable_inv", STORAGE),
+    ("sane_after_crash_inv", STORAGE),
+    ("linearizable_reads_inv", READS),
+    ("linearizable_lease_reads_inv", READS),
+    ("read_is_committed_inv", READS),
 ];
+
+const SNAPSHOT: &str = "programs show whole logs";
+const STORAGE: &str = "programs show no outstanding appends";
+const READS: &str = "programs show no answers to reads";
 
 impl Rule {
     /// Whether a program with this description can be put to it.
@@ -323,7 +345,7 @@ mod tests {
     /// A property that is added to those in process is either used here or named with a reason.
     #[test]
     fn every_property_in_process_is_used_or_accounted_for() {
-        for property in PROPERTIES {
+        for property in PROPERTIES.iter() {
             let used = ALL.iter().any(|rule| rule.name == property.name);
             let named = NOT_APPLICABLE
                 .iter()

@@ -179,15 +179,22 @@ impl Follower {
             return;
         }
         // A commit index beyond the log commits what is there.
-        let new = view
-            .log
-            .iter()
-            .take(usize::try_from(view.commit.0).unwrap_or(usize::MAX));
-        if leads && self.committed_in.len() < new.len() {
-            self.committed_in.resize(new.len(), view.term);
+        let base = view
+            .snapshot
+            .as_ref()
+            .map_or(0, |snapshot| snapshot.index.0);
+        let commit = view.commit.0.min(base + view.log.len() as u64);
+        let commit = usize::try_from(commit).unwrap_or(usize::MAX);
+        if leads && self.committed_in.len() < commit {
+            self.committed_in.resize(commit, view.term);
         }
-        let new = new.skip(self.committed.len());
-        self.committed
-            .extend(new.map(|entry| (entry.clone(), view.term)));
+        // What a snapshot stands for others have committed, or nobody has.
+        let behind = |index: usize| index.checked_sub(usize::try_from(base).ok()?);
+        for index in self.committed.len()..commit {
+            match behind(index).and_then(|place| view.log.get(place)) {
+                Some(entry) => self.committed.push((entry.clone(), view.term)),
+                None => break,
+            }
+        }
     }
 }

@@ -70,6 +70,11 @@ impl RunClocks {
         }
     }
 
+    /// Whether something is supposed of clocks, and the run has kept to it.
+    fn hold(&self) -> bool {
+        self.timing != Timing::Free && !self.clocks.broken
+    }
+
     fn note(&mut self, before: &ClusterState, action: Action, after: &ClusterState, slot: usize) {
         let (i, next) = (&before.servers[slot], &after.servers[slot]);
         let message = match action {
@@ -164,6 +169,12 @@ impl Taken {
             clocks.note(&before, action, &after, i.slot());
         }
         clocks
+    }
+
+    /// Whether something is supposed of clocks, and the run has kept to it, this step included; false as well if what was
+    /// seen is no state of the specification.
+    pub fn keeps_clocks(&self, settings: &Settings) -> bool {
+        self.clocks_after(settings).hold()
     }
 
     fn states(&self, settings: &Settings) -> Option<(ClusterState, Action, ClusterState)> {

@@ -50,7 +50,13 @@ impl Footprint {
         if let Some(slot) = footprint.server {
             let (old, server) = (model.server(before, slot), model.server(after, slot));
             let happened = match model.event(action) {
-                Event::Local(_, number) => Happened::Local(number),
+                Event::Local(_, number) => {
+                    let servers = (0..shape.servers).map(|slot| model.server(before, slot));
+                    let mut levels = servers.map(|server| server.facts(model).level);
+                    let parametric = shape.parametric.contains(number);
+                    let parameter = parametric.then(|| model.parameter(&mut levels));
+                    Happened::Local(number, parameter)
+                }
                 Event::Message(position, _) => Happened::Delivered(&components.messages[position]),
             };
             let next = match shape.records_steps {

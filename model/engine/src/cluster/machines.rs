@@ -89,8 +89,8 @@ pub trait Machines: Checkable<State: Send> + Sync + Sized {
 
 /// The input that a server got.
 pub enum Happened<'m, M: Machines> {
-    /// The local input of this number.
-    Local(usize),
+    /// The local input of this number, and its [parameter](Machines::parameter) if it has one.
+    Local(usize, Option<u32>),
     /// A message.
     Delivered(&'m M::Message),
 }

@@ -314,7 +314,8 @@ impl Memo {
             let known = self.histories.entry((history, place, UNKNOWN));
             *known.or_insert_with(|| {
                 let happened = match given {
-                    Input::Local(number) | Input::Parametric(number, _) => Happened::Local(number),
+                    Input::Local(number) => Happened::Local(number, None),
+                    Input::Parametric(number, value) => Happened::Local(number, Some(value)),
                     Input::Delivery(message) => {
                         Happened::Delivered(tables.messages.component(message))
                     }
