@@ -116,16 +116,6 @@ struct Round<'a> {
 }
 
 impl Timer {
-    /// A number for each timer event: less than `3 * MAX_SERVERS`.
-    pub fn code(self) -> u8 {
-        let (kind, i) = match self {
-            Timer::Election(i) => (0, i),
-            Timer::Heartbeat(i) => (1, i),
-            Timer::Elapsed(i) => (2, i),
-        };
-        (kind * MAX_SERVERS + i.slot()) as u8
-    }
-
     /// The server whose timer fires.
     pub fn server(self) -> Id {
         match self {
@@ -187,7 +177,11 @@ impl Course {
         let in_order = !waiting.is_empty();
         Turns {
             in_order,
-            servers: if in_order { waiting.or(leaders) } else { leader },
+            servers: if in_order {
+                waiting.or(leaders)
+            } else {
+                leader
+            },
             leaders,
             beaten: self.beaten,
         }
@@ -275,7 +269,7 @@ impl Course {
     /// # Errors
     ///
     /// The first thing that is lacking: [`Lack::NewEntry`] if nothing else is, and none was asked for.
-    fn lacks(&self) -> Result<(), Lack> {
+    pub fn lacks(&self) -> Result<(), Lack> {
         let leader = self.leader().ok_or(Lack::Leader)?;
         let members = leader.configuration.members();
         let unheard = |i: &Id| *i != leader.id && !self.follows(*i, leader);
@@ -318,15 +312,12 @@ impl Course {
     }
 }
 
-/// Whether a server has all that its leader has, has applied it, and is known to.
+/// Whether a server has all that its leader has, has applied it, and is known to. How the leader would send it more the
+/// new entry shows.
 fn is_caught_up(server: &Server, leader: &Server) -> bool {
     let last = leader.log.last();
-    let known = leader.peer(server.id).is_some_and(|peer| {
-        peer.flow == Flow::Replicate
-            && peer.matched == last.index
-            && !peer.is_paused()
-            && peer.inflight.is_empty()
-    });
+    let known = leader.peer(server.id);
+    let known = known.is_some_and(|peer| peer.matched == last.index);
     let applied = |server: &Server| server.applied() == last.index;
     known && server.log.last() == last && applied(server) && applied(leader)
 }
@@ -494,8 +485,12 @@ impl Round<'_> {
     fn step(&mut self, i: Id, stimulus: Stimulus<'_>) {
         let mut outbox = Outbox::new();
         let server = &mut self.course.servers[i.slot()];
+        #[cfg(test)]
+        let before = server.clone();
         server.advance(self.settings, stimulus, &mut outbox);
         debug_assert_eq!(server.check(self.settings), Ok(()), "{stimulus:?}");
+        #[cfg(test)]
+        super::tests::break_rule(&before, stimulus, server, &mut outbox);
         self.in_flight.extend(outbox.messages);
     }
 }

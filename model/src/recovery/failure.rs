@@ -63,7 +63,10 @@ impl Recovery {
         let mut repeats_from = None;
         let mut lack = Lack::Leader;
         let mut course = match Course::from(state, settings, Some(&mut happened)) {
-            Ok(course) => Some(course),
+            Ok(course) => {
+                lack = course.lacks().err().unwrap_or(Lack::NewEntry);
+                Some(course)
+            }
             Err(endless) => {
                 lack = endless;
                 None
@@ -86,7 +89,12 @@ impl Recovery {
             if turns.in_order {
                 order = orders.after(order, timer.server());
             }
-            lack = course.fire(settings, timer, Some(&mut happened)).err()?;
+            match course.fire(settings, timer, Some(&mut happened)) {
+                Err(still) => lack = still,
+                // Back, but too late: the schedule is shown as far as the bound.
+                Ok(()) if rounds.len() > usize::from(self.most_rounds) => break,
+                Ok(()) => return None,
+            }
             rounds.push((std::mem::take(&mut happened), lack));
             if lack == Lack::Quiet {
                 break;
@@ -94,12 +102,22 @@ impl Recovery {
         }
         let cluster = self.unbounded();
         let mut at = state.clone();
+        let late = repeats_from.is_none() && lack != Lack::Quiet;
+        rounds.truncate(match late {
+            true => usize::from(self.most_rounds) + 1,
+            false => rounds.len(),
+        });
         let rounds = rounds.into_iter().map(|(happened, lack)| FailedRound {
             actions: actions(&cluster, &mut at, happened),
             lack,
         });
         Some(Failure {
-            order: orders.order(first).iter().copied().map(ServerId::from).collect(),
+            order: orders
+                .order(first)
+                .iter()
+                .copied()
+                .map(ServerId::from)
+                .collect(),
             rounds: rounds.collect(),
             repeats_from,
             lack,
@@ -114,7 +132,11 @@ fn normal_form(course: &Course, settings: &Settings) -> Vec<u8> {
 }
 
 /// Names what happened by actions, and takes them.
-fn actions(cluster: &Cluster, state: &mut ClusterState, happened: Vec<Happening>) -> Vec<Action> {
+pub(super) fn actions(
+    cluster: &Cluster,
+    state: &mut ClusterState,
+    happened: Vec<Happening>,
+) -> Vec<Action> {
     let take = |happening| {
         let action = match happening {
             Happening::Local(action) => action,

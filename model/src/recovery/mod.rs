@@ -20,7 +20,7 @@
 //! be caught up.
 //!
 //! Since nothing is left to chance, a round start has one successor in each order. Round starts are stored in a
-//! [normal form](normal), modulo a shift of terms and indexes, and each is followed once: rounds from different
+//! normal form (`normal.rs`), modulo a shift of terms and indexes, and each is followed once: rounds from different
 //! states merge, and a schedule that never comes back is seen to go round.
 //!
 //! # Excluded by design
@@ -43,7 +43,7 @@ mod table;
 mod tests;
 
 pub use course::Lack;
-pub use failure::{Failure, FailedRound};
+pub use failure::{FailedRound, Failure};
 pub use table::Exclusion;
 
 use crate::cluster::ClusterState;
@@ -52,7 +52,11 @@ use course::Course;
 use normal::normalise;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 use table::{Table, Way, encode};
+
+/// The name of the property that [`Recovery::comes_back`] decides.
+pub const NAME: &str = "recovery";
 
 /// Decides of states whether the cluster comes back from them. It may be asked by several threads at once; what it
 /// counts does not depend on them.
@@ -61,17 +65,18 @@ pub struct Recovery {
     most_rounds: u8,
     table: Mutex<Table>,
     tried: AtomicU64,
-    excluded: AtomicU64,
+    excluded: [AtomicU64; Exclusion::ALL.len()],
     longest: AtomicU64,
+    nanoseconds: AtomicU64,
 }
 
 /// What trying states has come to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Tally {
     /// The states that were tried.
     pub tried: u64,
-    /// Those of them that are excluded, by [`Exclusion::RemovedLeader`].
-    pub excluded: u64,
+    /// Those of them that are excluded, by the place of the reason in [`Exclusion::ALL`].
+    pub excluded: [u64; Exclusion::ALL.len()],
     /// The states that the schedules added: round starts, modulo a shift of terms and indexes.
     pub starts: u64,
     /// The rounds that were executed.
@@ -80,6 +85,8 @@ pub struct Tally {
     pub longest: u64,
     /// The number of orders that each state was tried in.
     pub orders: u64,
+    /// The time that it took, of all threads together.
+    pub seconds: f64,
 }
 
 impl Recovery {
@@ -98,21 +105,26 @@ impl Recovery {
             most_rounds,
             table: Mutex::new(Table::new(settings)),
             tried: AtomicU64::new(0),
-            excluded: AtomicU64::new(0),
+            excluded: Default::default(),
             longest: AtomicU64::new(0),
+            nanoseconds: AtomicU64::new(0),
         }
     }
 
     /// Whether the cluster comes back from a state in every order, within the number of rounds, or is excluded.
     pub fn comes_back(&self, state: &ClusterState) -> bool {
         self.tried.fetch_add(1, Ordering::Relaxed);
-        match self.worst(state) {
+        let clock = Instant::now();
+        let worst = self.worst(state);
+        let nanoseconds = clock.elapsed().as_nanos() as u64;
+        self.nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
+        match worst {
             Way::Back(rounds) => {
                 self.longest.fetch_max(rounds.into(), Ordering::Relaxed);
                 rounds <= self.most_rounds
             }
-            Way::Excluded(Exclusion::RemovedLeader) => {
-                self.excluded.fetch_add(1, Ordering::Relaxed);
+            Way::Excluded(exclusion) => {
+                self.excluded[exclusion as usize].fetch_add(1, Ordering::Relaxed);
                 true
             }
             Way::Fails | Way::Unknown | Way::Walked => false,
@@ -125,11 +137,12 @@ impl Recovery {
         let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
         Tally {
             tried: of(&self.tried),
-            excluded: of(&self.excluded),
+            excluded: self.excluded.each_ref().map(of),
             starts: table.starts() as u64,
             rounds: table.rounds,
             longest: of(&self.longest),
             orders: table.orders().len() as u64,
+            seconds: of(&self.nanoseconds) as f64 / 1e9,
         }
     }
 

@@ -22,6 +22,21 @@ pub enum Exclusion {
     RemovedLeader,
 }
 
+impl Exclusion {
+    /// Every exclusion that is decided by what the schedule does.
+    pub const ALL: [Exclusion; 1] = [Exclusion::RemovedLeader];
+
+    /// The reason, in a sentence.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Exclusion::RemovedLeader => {
+                "a removed server goes on leading, since step_down_on_removal is off: it takes no proposals, and who \
+                 hears it does not campaign"
+            }
+        }
+    }
+}
+
 /// What is known of a round start in one order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Way {
@@ -110,7 +125,7 @@ impl Table {
         let mut end = loop {
             match self.nodes[at.0 as usize].ways[at.1] {
                 Way::Unknown if path.len() < usize::from(MOST_ROUNDS) => {}
-                Way::Unknown => break Way::Fails,
+                Way::Unknown => return self.give_up(&path),
                 Way::Walked => {
                     let begin = path.iter().position(|it| *it == at).unwrap_or(0);
                     break self.cycle(&path[begin..]);
@@ -140,6 +155,17 @@ impl Table {
             self.nodes[node as usize].ways[order] = end;
         }
         end
+    }
+
+    /// The first of these round starts fails, since it was followed for long enough. Of the others nothing is known.
+    fn give_up(&mut self, path: &[(u32, usize)]) -> Way {
+        for (place, (node, order)) in path.iter().enumerate() {
+            self.nodes[*node as usize].ways[*order] = match place {
+                0 => Way::Fails,
+                _ => Way::Unknown,
+            };
+        }
+        Way::Fails
     }
 
     /// What a schedule that goes round through these round starts is.
