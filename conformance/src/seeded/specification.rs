@@ -133,7 +133,7 @@ fn try_states(preset: &Preset, collapse: bool) -> Checked<Cluster> {
 
 /// Tries every state, if that is what has to see the bug in this preset. The way ends in a state from which the cluster does
 /// not come back: what it lacks then no step shows.
-fn recovery(bug: &Bug, rung: Rung, preset: &Preset, clock: Instant) -> Option<Caught> {
+fn stuck(bug: &Bug, rung: Rung, preset: &Preset, clock: Instant) -> Option<Caught> {
     let sees = bug.caught_by.as_deref() == Some(recovery::NAME);
     if !sees || bug.preset.as_deref() != Some(preset.name) {
         return None;
@@ -175,7 +175,7 @@ fn search(bug: &Bug, rung: Rung, preset: &Preset, graphs: &mut Vec<Graph>) -> Op
         }
         Verdict::Exhausted => match missed(&checked.report, preset) {
             Some(missed) => (missed, None),
-            None => return recovery(bug, rung, preset, clock),
+            None => return stuck(bug, rung, preset, clock),
         },
         Verdict::Bounded { .. } => return None,
     };
