@@ -397,7 +397,7 @@ fn survey() {
             let holds = |state: &ClusterState| recovery.comes_back(state);
             let search = Search::new(&cluster)
                 .only(["election_safety_inv"])
-                .max_states(300_000);
+                .max_states(60_000);
             let search = search.threads(2).each_state(NAME, &holds);
             let checked = search.run().expect("it runs");
             let verdict = checked.report.verdict.to_string();
