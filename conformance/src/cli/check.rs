@@ -310,12 +310,10 @@ fn one(
                         --only and --trace-out are for Lockstep's own";
             return Err(CliError::Usage(text.to_owned()));
         }
-        if args.recovery {
-            let text = "stateright's search tries no schedule: --recovery is for Lockstep's own";
-            return Err(CliError::Usage(text.to_owned()));
-        }
-        if args.symmetry || args.checkpoints.are_kept() || args.limits.memory.is_some() {
-            let text = "stateright's search has no exact symmetry, checkpoint or memory limit";
+        let more = args.symmetry || args.recovery || args.checkpoints.are_kept();
+        if more || args.limits.memory.is_some() {
+            let text =
+                "stateright's search has no exact symmetry, recovery, checkpoint or memory limit";
             return Err(CliError::Usage(text.to_owned()));
         }
         if args.strict {
@@ -327,8 +325,7 @@ fn one(
         return Ok((job, None));
     }
     if args.recovery {
-        let found = super::recovery::run(args, chosen, limits, trace_out, progress)?;
-        return Ok((found.0, Some(found.1)));
+        return super::recovery::run(args, chosen, limits, trace_out, progress);
     }
     let room = room_on_disk(limits)?;
     let mut search =

@@ -50,7 +50,7 @@ pub fn run(
     limits: &LimitArgs,
     trace_out: Option<&SideFile>,
     progress: &Reporter,
-) -> Result<(Job, Report), CliError> {
+) -> Result<(Job, Option<Report>), CliError> {
     let room = room_on_disk(limits)?;
     let mut search = limited(&chosen.cluster, limits, &chosen.name, progress);
     if let Some(room) = &room {
@@ -74,7 +74,7 @@ pub fn run(
             again.into_iter().collect()
         });
     }
-    Ok((job, report))
+    Ok((job, Some(report)))
 }
 
 /// Runs a search of a model with every state tried.
