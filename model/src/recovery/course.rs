@@ -213,6 +213,15 @@ impl Course {
         self.leader().is_some_and(removed)
     }
 
+    /// Whether nobody leads, and nobody who votes by the newest committed configuration may campaign: they do not know
+    /// that they vote.
+    pub fn voters_are_unaware(&self, settings: &Settings) -> bool {
+        let voters = self.newest_configuration(settings).all_voters();
+        let voters = self.servers.iter().filter(|it| voters.contains(it.id));
+        let may_campaign = |server: &Server| server.may_campaign(server.applied());
+        self.leader().is_none() && !voters.into_iter().any(may_campaign)
+    }
+
     /// The configuration at the highest index that anybody knows to be committed.
     pub fn newest_configuration(&self, settings: &Settings) -> Configuration {
         let newest = self.servers.iter().max_by_key(|server| server.commit);
@@ -383,6 +392,10 @@ impl Round<'_> {
             self.local(i, Stimulus::Apply, Action::Apply(i));
             return true;
         }
+        if let Some(i) = self.outdated_snapshot() {
+            self.local(i, Stimulus::Compact, Action::Compact(i));
+            return true;
+        }
         if let Some((i, j, arrived)) = self.lost_snapshot() {
             self.reported[i.slot()].insert(j);
             let action = Action::ReportSnapshot(i, j, arrived);
@@ -411,6 +424,15 @@ impl Round<'_> {
                 (peer.flow == Flow::Snapshot).then_some((leader.id, j, arrived))
             })
         })
+    }
+
+    /// A leader that has sent a peer a snapshot from before the peer was a member, which the peer ignores. No rule of Raft
+    /// makes a snapshot: the application does, of what it has applied.
+    fn outdated_snapshot(&self) -> Option<Id> {
+        let (leader, peer, arrived) = self.lost_snapshot()?;
+        let server = &self.course.servers[leader.slot()];
+        let known = server.log.snapshot_configuration().members();
+        (!arrived && !known.contains(peer) && server.can_compact()).then_some(leader)
     }
 
     /// A leader in a joint configuration that does not leave itself.

@@ -9,6 +9,7 @@
 //! | the election timer of a voter of the newest committed configuration fires | it has heard no leader in the last round, and it is its turn |
 //! | a timer of a leader fires: its heartbeat timer, then an election timeout, in turns | it is its turn; always, once all those voters have heard it |
 //! | `ReportSnapshot`, once for each peer | a peer is in `Snapshot` and nothing is in flight; it says truly whether the snapshot arrived |
+//! | `Compact` at a leader | its snapshot is from before a peer was a member that needs it, so that the peer ignores it |
 //! | a proposal to leave the joint configuration, once | a leader uses one that does not leave itself |
 //! | a proposal of a new entry, once for each leadership | nothing else is lacking |
 //!
@@ -25,10 +26,12 @@
 //!
 //! # Excluded by design
 //!
-//! Four things keep a cluster from coming back and are no mistake of a rule:
+//! Five things keep a cluster from coming back and are no mistake of a rule:
 //!
 //! * *A removed leader that does not step down* ([`Exclusion::RemovedLeader`]). A schedule that goes round with such a
 //!   leader in every round is counted as excluded. If `step_down_on_removal` is set there is none.
+//! * *Voters that do not know that they vote* ([`Exclusion::UnawareVoters`]). A schedule in which nobody leads, and no
+//!   voter of the newest committed configuration may campaign, is counted as excluded.
 //! * *A removed server without CheckQuorum that goes on asking for votes.* Timers of servers that are no voters of the
 //!   newest committed configuration do not fire in the schedule: their operator has stopped them.
 //! * *Wiped members.* No state of the specification has a server that lost what was durable.

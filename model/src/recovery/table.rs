@@ -20,11 +20,15 @@ pub enum Exclusion {
     /// A server that was removed goes on leading, as its setting has it: it takes no proposals, and while it is heard
     /// nobody campaigns.
     RemovedLeader,
+    /// Nobody who votes by the newest committed configuration has applied it, or any in which it votes, and who has is no
+    /// part of it. A server uses the configuration that it has applied, as in etcd's raft; by the paper it would use that
+    /// of its log, and campaign.
+    UnawareVoters,
 }
 
 impl Exclusion {
     /// Every exclusion that is decided by what the schedule does.
-    pub const ALL: [Exclusion; 1] = [Exclusion::RemovedLeader];
+    pub const ALL: [Exclusion; 2] = [Exclusion::RemovedLeader, Exclusion::UnawareVoters];
 
     /// The reason, in a sentence.
     pub const fn reason(self) -> &'static str {
@@ -32,6 +36,10 @@ impl Exclusion {
             Exclusion::RemovedLeader => {
                 "a removed server goes on leading, since step_down_on_removal is off: it takes no proposals, and who \
                  hears it does not campaign"
+            }
+            Exclusion::UnawareVoters => {
+                "the only voters of the newest configuration have not applied it, and the servers that have are no part \
+                 of it: nobody may campaign (etcd's raft, whose configurations are in use when they are applied)"
             }
         }
     }
@@ -64,8 +72,8 @@ enum Next {
 struct Node {
     encoded: Arc<[u8]>,
     turns: Turns,
-    /// Whether a removed server leads.
-    removed_leader: bool,
+    /// The reason by which nothing is asked of a schedule that stays in such round starts.
+    exclusion: Option<Exclusion>,
     rounds: SmallVec<[(Timer, Next); 2]>,
     /// By number of the order.
     ways: Box<[Way]>,
@@ -170,10 +178,11 @@ impl Table {
 
     /// What a schedule that goes round through these round starts is.
     fn cycle(&self, starts: &[(u32, usize)]) -> Way {
-        let mut nodes = starts.iter().map(|(node, _)| &self.nodes[*node as usize]);
-        match nodes.all(|node| node.removed_leader) {
-            true => Way::Excluded(Exclusion::RemovedLeader),
-            false => Way::Fails,
+        let nodes = starts.iter().map(|(node, _)| &self.nodes[*node as usize]);
+        let mut exclusions = nodes.map(|node| node.exclusion);
+        match exclusions.next().flatten() {
+            Some(reason) if exclusions.all(|other| other == Some(reason)) => Way::Excluded(reason),
+            _ => Way::Fails,
         }
     }
 
@@ -208,7 +217,7 @@ impl Table {
         self.nodes.push(Node {
             encoded,
             turns: course.turns(&self.settings),
-            removed_leader: course.removed_server_leads(),
+            exclusion: exclusion(course, &self.settings),
             rounds: SmallVec::new(),
             ways: vec![Way::Unknown; self.orders.len()].into(),
             worst: Way::Unknown,
@@ -234,6 +243,16 @@ impl Way {
             (Way::Back(_), other) => other,
             (other, _) => other,
         }
+    }
+}
+
+/// The reason by which a round start may be one that the cluster never leaves.
+fn exclusion(course: &Course, settings: &Settings) -> Option<Exclusion> {
+    if course.removed_server_leads() {
+        Some(Exclusion::RemovedLeader)
+    } else {
+        let unaware = course.voters_are_unaware(settings);
+        unaware.then_some(Exclusion::UnawareVoters)
     }
 }
 

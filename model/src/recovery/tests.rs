@@ -172,7 +172,7 @@ fn a_probe_that_is_never_resumed_is_found() {
 
 #[test]
 fn a_peer_that_stays_in_snapshot_is_found() {
-    let lack = lack_with("snapshot-longer", |before, stimulus, after, outbox| {
+    let lack = lack_with("snapshot-join", |before, stimulus, after, outbox| {
         let report = matches!(stimulus, Stimulus::ReportSnapshot(..));
         if report {
             after.clone_from(before);
@@ -205,15 +205,20 @@ fn an_explicit_joint_configuration_that_is_never_left_is_found() {
 
 #[test]
 fn a_deadlock_of_pre_votes_is_found() {
-    // A server of a higher term tells nobody of it: neither who asks for its pre-vote, nor the leader.
-    let lack = lack_with("votes", |before, stimulus, _, outbox| {
-        if let Stimulus::Deliver(m) = stimulus
-            && m.term < before.term
-        {
-            outbox.messages.clear();
+    // Whoever has voted for another in its term refuses a pre-vote for the next: after a split vote nobody is elected.
+    let lack = lack_with("votes", |before, stimulus, after, outbox| {
+        let Stimulus::Deliver(m) = stimulus else {
+            return;
+        };
+        let asks = matches!(m.body, Body::RequestPreVote { .. });
+        if asks && before.vote.is_some_and(|vote| vote != m.from) {
+            for answer in &mut outbox.messages {
+                answer.term = after.term;
+                answer.body = Body::RequestPreVoteResponse { granted: false };
+            }
         }
     });
-    assert!(matches!(lack, Lack::Leader | Lack::Hearing(_)), "{lack}");
+    assert_eq!(lack, Lack::Leader);
 }
 
 #[test]
@@ -254,10 +259,15 @@ fn a_removed_leader_is_excluded() {
         let recovery = Recovery::new(cluster.settings());
         let found = first_failure(&cluster, &recovery);
         assert!(found.is_none(), "{name}: {found:#?}");
-        recovery.tally().excluded[Exclusion::RemovedLeader as usize]
+        recovery.tally().excluded
     };
-    assert!(excluded("async-removal") > 0);
-    assert_eq!(excluded("resignation"), 0);
+    let place = |exclusion: Exclusion| exclusion as usize;
+    assert!(excluded("async-removal")[place(Exclusion::RemovedLeader)] > 0);
+    assert_eq!(excluded("resignation"), [0, 0]);
+    assert!(excluded("async-joint")[place(Exclusion::UnawareVoters)] > 0);
+    for (number, exclusion) in Exclusion::ALL.into_iter().enumerate() {
+        assert_eq!(exclusion as usize, number);
+    }
 }
 
 /// The schedule of a failure is one of the specification: its actions lead on.
