@@ -1,6 +1,6 @@
 //! Paths through the specification's state graph as steps of traces.
 
-use lockstep_model::{Action, Budget, Cluster, Kind, Timing};
+use lockstep_model::{Action, Budget, Cluster, ClusterState, Kind, Timing};
 use lockstep_traces::{Expected, Provenance, Step};
 
 /// The steps along these actions from the initial state, each with what the specification expects.
@@ -9,11 +9,19 @@ use lockstep_traces::{Expected, Provenance, Step};
 ///
 /// If an action is not possible where it stands: the actions must come from this cluster.
 pub fn steps_along(cluster: &Cluster, actions: &[Action]) -> Vec<Step> {
-    let mut state = cluster.initial();
+    steps_from(cluster, &mut cluster.initial(), actions)
+}
+
+/// The same from any state on, which is the last one afterwards.
+///
+/// # Panics
+///
+/// As [`steps_along`].
+pub fn steps_from(cluster: &Cluster, state: &mut ClusterState, actions: &[Action]) -> Vec<Step> {
     let mut steps = Vec::with_capacity(actions.len());
     for action in actions {
-        let event = cluster.event(&state, action);
-        let transition = cluster.apply(&state, action);
+        let event = cluster.event(state, action);
+        let transition = cluster.apply(state, action);
         let expected = transition.moved.map(|server| Expected {
             outcome: transition.outcome,
             view: transition.next.server(server).view(cluster.settings()),
@@ -21,7 +29,7 @@ pub fn steps_along(cluster: &Cluster, actions: &[Action]) -> Vec<Step> {
             read_states: transition.read_states,
         });
         steps.push(Step { event, expected });
-        state = transition.next;
+        *state = transition.next;
     }
     steps
 }

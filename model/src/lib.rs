@@ -98,6 +98,7 @@ mod message;
 mod network;
 mod presets;
 pub mod properties;
+pub mod recovery;
 mod rule;
 mod seq;
 mod server;

@@ -62,6 +62,10 @@ pub struct CheckArgs {
     /// Count states that differ only in the names of servers as one
     #[arg(long)]
     pub symmetry: bool,
+    /// From every reachable state, run a fair schedule that must bring the cluster back: a leader that every member
+    /// hears, a new entry applied by all of them, no joint configuration, no transfer, every peer caught up
+    #[arg(long, conflicts_with_all = ["target", "symmetry", "checkpoint", "resume"])]
+    recovery: bool,
     /// Check only this property; may be given more than once
     #[arg(long, value_name = "NAME")]
     pub only: Vec<String>,
@@ -92,7 +96,7 @@ impl CheckArgs {
     }
 
     /// The specification with the departures that were asked for.
-    fn dialect(&self) -> Dialect {
+    pub fn dialect(&self) -> Dialect {
         let departures = self.departures.iter().copied();
         departures.fold(Dialect::ETCD, Dialect::with)
     }
@@ -306,8 +310,10 @@ fn one(
                         --only and --trace-out are for Lockstep's own";
             return Err(CliError::Usage(text.to_owned()));
         }
-        if args.symmetry || args.checkpoints.are_kept() || args.limits.memory.is_some() {
-            let text = "stateright's search has no exact symmetry, checkpoint or memory limit";
+        let more = args.symmetry || args.recovery || args.checkpoints.are_kept();
+        if more || args.limits.memory.is_some() {
+            let text =
+                "stateright's search has no exact symmetry, recovery, checkpoint or memory limit";
             return Err(CliError::Usage(text.to_owned()));
         }
         if args.strict {
@@ -317,6 +323,9 @@ fn one(
         }
         let job = super::stateright::run(chosen, limits, progress)?;
         return Ok((job, None));
+    }
+    if args.recovery {
+        return super::recovery::run(args, chosen, limits, trace_out, progress);
     }
     let room = room_on_disk(limits)?;
     let mut search =

@@ -31,6 +31,7 @@ mod outputs;
 mod pages;
 mod plant;
 mod progress;
+mod recovery;
 mod replay;
 mod report;
 mod shell;

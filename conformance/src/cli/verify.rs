@@ -10,6 +10,7 @@ use super::error::CliError;
 use super::model::Chosen;
 use super::outputs::Place;
 use super::progress::Reporter;
+use super::recovery;
 use super::replay::{CORPUS, Replay, Sources};
 use super::target::{TargetArgs, lacks_text};
 use super::tested;
@@ -125,10 +126,15 @@ pub fn run(args: &VerifyArgs, progress: &Reporter) -> Result<Vec<Job>, CliError>
     for chosen in &chosen {
         progress.job("check", &chosen.name, || {
             let search = check::limited(&chosen.cluster, &limits, &chosen.name, progress);
-            let checked = search.run()?;
-            let mut job = check::job(chosen, &checked)?;
-            tested::none(&mut job, &checked.report);
-            searched.push((chosen.name.clone(), checked.report));
+            let (mut job, report) = match recovery::is_of_verify(&chosen.name) {
+                true => recovery::tried(chosen, search)?,
+                false => {
+                    let checked = search.run()?;
+                    (check::job(chosen, &checked)?, checked.report)
+                }
+            };
+            tested::none(&mut job, &report);
+            searched.push((chosen.name.clone(), report));
             Ok(job)
         })?;
     }

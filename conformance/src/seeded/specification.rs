@@ -7,7 +7,8 @@ use crate::targets::spec::Spec;
 use crate::walk::{HarnessClock, walk};
 use lockstep_engine::{Checked, Report, Search, Verdict};
 use lockstep_model::properties::witnesses;
-use lockstep_model::{Action, Cluster, Preset, Settings};
+use lockstep_model::recovery::{self, Recovery};
+use lockstep_model::{Action, Cluster, ClusterState, Preset, Settings};
 use lockstep_traces::{Header, Trace};
 use std::ops::ControlFlow;
 use std::time::Instant;
@@ -100,6 +101,9 @@ fn property(sentence: &str) -> &str {
 /// If the preset cannot be set up, or there is nothing of that name.
 pub fn search_for(name: &str, preset: &Preset) -> Searched {
     let search = |collapse| {
+        if name == recovery::NAME {
+            return try_states(preset, collapse).report;
+        }
         let cluster = cluster(preset);
         let search = Search::new(&cluster).threads(2).collapse(collapse);
         let search = search.only([name]).max_states(super::MAX_STATES);
@@ -114,6 +118,42 @@ pub fn search_for(name: &str, preset: &Preset) -> Searched {
         reached: reached(&found),
         same_without_collapse: plain.verdict == found.verdict && reached(&plain) == reached(&found),
     }
+}
+
+/// A search in which every state is tried, whether the cluster comes back from it.
+fn try_states(preset: &Preset, collapse: bool) -> Checked<Cluster> {
+    let cluster = cluster(preset);
+    let recovery = Recovery::new(cluster.settings());
+    let comes_back = |state: &ClusterState| recovery.comes_back(state);
+    let search = Search::new(&cluster).threads(2).collapse(collapse);
+    let search = search.only::<&str>([]).max_states(super::MAX_STATES);
+    let search = search.each_state(recovery::NAME, &comes_back);
+    search.run().expect("a search in memory needs nothing")
+}
+
+/// Tries every state, if that is what has to see the bug in this preset. The way ends in a state from which the cluster does
+/// not come back: what it lacks then no step shows.
+fn stuck(bug: &Bug, rung: Rung, preset: &Preset, clock: Instant) -> Option<Caught> {
+    let sees = bug.caught_by.as_deref() == Some(recovery::NAME);
+    if !sees || bug.preset.as_deref() != Some(preset.name) {
+        return None;
+    }
+    let checked = try_states(preset, true);
+    let found = checked.counterexample?;
+    Some(Caught {
+        rung,
+        run: preset.name.to_owned(),
+        by: recovery::NAME.to_owned(),
+        panicked: false,
+        states: checked.report.distinct,
+        seconds: clock.elapsed().as_secs_f64(),
+        steps: found.steps.len(),
+        trace_ends: false,
+        rules: Vec::new(),
+        causes: None,
+        path: Vec::new(),
+        trace: None,
+    })
 }
 
 fn search(bug: &Bug, rung: Rung, preset: &Preset, graphs: &mut Vec<Graph>) -> Option<Caught> {
@@ -133,7 +173,10 @@ fn search(bug: &Bug, rung: Rung, preset: &Preset, graphs: &mut Vec<Graph>) -> Op
             let trace = trace(bug, preset, property, &actions);
             (property.clone(), Some(trace))
         }
-        Verdict::Exhausted => (missed(&checked.report, preset)?, None),
+        Verdict::Exhausted => match missed(&checked.report, preset) {
+            Some(missed) => (missed, None),
+            None => return stuck(bug, rung, preset, clock),
+        },
         Verdict::Bounded { .. } => return None,
     };
     Some(Caught {

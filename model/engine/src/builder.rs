@@ -9,6 +9,12 @@ use std::time::Duration;
 /// A callback with the progress of the search; [`ControlFlow::Break`] ends it.
 pub(super) type ProgressCallback<'a> = Box<dyn FnMut(&Progress) -> ControlFlow<()> + 'a>;
 
+/// A condition on states that is no part of the model.
+pub(super) struct EachState<'a, M: Checkable> {
+    pub name: &'static str,
+    pub holds: &'a (dyn Fn(&M::State) -> bool + Sync),
+}
+
 /// A breadth-first search of a model, level by level.
 ///
 /// ```
@@ -38,6 +44,7 @@ pub struct Search<'a, M: Checkable> {
     pub(super) canonical: Option<StateMap<M, M::State>>,
     pub(super) orbit_size: Option<StateMap<M, u64>>,
     pub(super) progress: Option<ProgressCallback<'a>>,
+    pub(super) each_state: Option<EachState<'a, M>>,
 }
 
 /// The settings of a search that are plain data.
@@ -81,6 +88,7 @@ impl<'a, M: Checkable> Search<'a, M> {
             canonical: None,
             orbit_size: None,
             progress: None,
+            each_state: None,
         }
     }
 
@@ -173,6 +181,19 @@ impl<'a, M: Checkable> Search<'a, M> {
     #[must_use]
     pub fn resume(mut self, on: bool) -> Self {
         self.options.resume = on;
+        self
+    }
+
+    /// Evaluates a condition beside those of the model, in the property `name`: once for every distinct state that is
+    /// expanded, by the thread that expands it. It may be slow, and remember what it found out; it is looked at in whole
+    /// states, and nothing is assumed about what its answer depends on. With symmetry it sees representatives.
+    #[must_use]
+    pub fn each_state(
+        mut self,
+        name: &'static str,
+        holds: &'a (dyn Fn(&M::State) -> bool + Sync),
+    ) -> Self {
+        self.each_state = Some(EachState { name, holds });
         self
     }
 

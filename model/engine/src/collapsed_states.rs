@@ -63,6 +63,9 @@ where
         own.steps.begin(parent);
         let class = own.collapse.list(parent, &mut own.steps);
         own.steps.end();
+        if self.each_state.is_some() {
+            self.look_at_each(own.collapse.listed(), parent, out);
+        }
         if self.coverage || self.misses_states() {
             let class = class.unwrap_or_else(|| {
                 let state = own.collapse.listed();

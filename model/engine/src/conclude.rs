@@ -2,7 +2,7 @@
 
 use super::checkpoint::Found;
 use super::counterexample::{Ending, rebuild};
-use super::engine::{End, Violated, Walk};
+use super::engine::{End, Violated, Walk, checked};
 use super::error::SearchError;
 use super::fingerprints;
 use super::report::{
@@ -86,6 +86,13 @@ where
     fn counterexample(&mut self, violated: &Violated) -> Result<Trace<M>, SearchError> {
         let Violated { property, kind, at } = violated;
         let selected = &self.expander.selected;
+        let each = self.expander.each_state.as_ref();
+        if let Some(each) = each.filter(|each| each.name == *property) {
+            // Its path ends in the very state that was looked at, unless that is a representative.
+            let holds = each.holds;
+            let exactly = self.expander.canonical.is_none();
+            return self.trace(*at, &|_, _, last| !exactly || !holds(last));
+        }
         match kind {
             PropertyKind::State => {
                 let condition = selected.always.iter().find(|p| p.name == *property);
@@ -162,7 +169,7 @@ where
             depth: position.levels.len() as u32 - 1,
             levels: position.levels.clone(),
             actions: actions.collect(),
-            checked: self.expander.selected.checked(),
+            checked: checked(&self.expander.selected, self.expander.each_state.as_ref()),
             witnesses: witnesses
                 .into_iter()
                 .zip(&position.witnesses)

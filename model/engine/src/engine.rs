@@ -1,6 +1,6 @@
 //! The loop over levels and batches, with its limits.
 
-use super::builder::{Options, ProgressCallback, Search};
+use super::builder::{EachState, Options, ProgressCallback, Search};
 use super::checkpoint::{Extents, Found, Loaded, Position, Store, Subject, frontier_name, meaning};
 use super::error::SearchError;
 use super::expand::{self, Collapses, Emission, Expander, Expansion, Pool, Violation};
@@ -46,6 +46,15 @@ where
         };
         walk.finish(end)
     }
+}
+
+/// The names of everything that must hold.
+pub(super) fn checked<M: Checkable>(
+    selected: &Selected<M>,
+    each_state: Option<&EachState<'_, M>>,
+) -> Vec<String> {
+    let more = each_state.map(|each| each.name.to_owned());
+    selected.checked().into_iter().chain(more).collect()
 }
 
 /// Why the walk ended.
@@ -116,6 +125,7 @@ where
             canonical,
             orbit_size,
             progress,
+            each_state,
         } = search;
         let selected = Selected::new(model, options.only.as_deref())?;
         let antecedents = if options.coverage {
@@ -141,7 +151,7 @@ where
             symmetry: canonical.is_some(),
             count_orbits: orbit_size.is_some(),
             coverage: options.coverage,
-            checked: selected.checked(),
+            checked: checked(&selected, each_state.as_ref()),
             witnesses: selected.witnesses(),
         };
         let folder = options
@@ -162,6 +172,7 @@ where
                 canonical,
                 orbit_size,
                 empty,
+                each_state,
             },
             options,
             progress,
@@ -483,6 +494,16 @@ where
                 self.position.witnesses[witness] = Some(found(*parent, *action));
                 self.expander.missing.retain(|missing| *missing != witness);
             }
+        }
+        let found_deeper = self.violated.as_ref().is_none_or(|it| it.at.depth > depth);
+        if let (Some(each), Some(parent), true) =
+            (&self.expander.each_state, expansion.failing, found_deeper)
+        {
+            self.violated = Some(Violated {
+                property: each.name,
+                kind: PropertyKind::State,
+                at: found(parent, None),
+            });
         }
         if let (None, Some(violation)) = (&self.violated, expansion.violation) {
             let Violation {

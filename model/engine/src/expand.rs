@@ -4,6 +4,7 @@
 //! of the table to one thread, and writing out is by block again. A shard takes the successors in the order
 //! of blocks, states and actions, so which of two equal ones is the new one does not depend on the threads.
 
+use super::builder::EachState;
 use super::fingerprints::{Fingerprints, SHARDS, Shard, Tag, fingerprint, shard_of};
 use super::frontier::{Block, Packed};
 use super::predecessors::LinkPiece;
@@ -34,6 +35,8 @@ pub(super) struct Expander<'a, M: Checkable> {
     pub missing: Vec<usize>,
     /// A tally of the right shape.
     pub empty: Tally,
+    /// The condition beside those of the model.
+    pub each_state: Option<EachState<'a, M>>,
 }
 
 /// A state as a position in its block, and, if it is about a step, the number of the action.
@@ -54,6 +57,8 @@ pub(super) struct Violation {
 pub(super) struct Expansion {
     pub tally: Tally,
     pub violation: Option<Violation>,
+    /// The first expanded state of which the condition beside those of the model is not true.
+    pub failing: Option<u32>,
     /// For each witness where it was found first.
     pub witnesses: Vec<Option<Place>>,
     /// The most actions a state had.
@@ -75,6 +80,7 @@ impl Expansion {
         Expansion {
             tally,
             violation: None,
+            failing: None,
             witnesses: Vec::new(),
             most_actions: 0,
             reached: Vec::new(),
@@ -305,6 +311,7 @@ where
     ) {
         out.tally = self.empty.clone();
         out.violation = None;
+        out.failing = None;
         out.witnesses.clear();
         out.witnesses.resize(self.witness_count(), None);
         out.most_actions = 0;
@@ -319,6 +326,7 @@ where
             for (parent, encoding) in (0..).zip(states.iter()) {
                 let state = self.model.decode(encoding);
                 self.look_at(&state, parent, out);
+                self.look_at_each(&state, parent, out);
                 out.tally.cover(&self.cover_of_state(&state), 1);
                 self.expand_state(&state, parent, known, scratch, out);
             }
@@ -381,6 +389,15 @@ where
             out.tally.orbit_states += orbit_size(self.model, state);
         }
         found
+    }
+
+    /// Evaluates the condition beside those of the model in a state that is expanded, if there is one.
+    pub fn look_at_each(&self, state: &M::State, number: u32, out: &mut Expansion) {
+        if let Some(each) = &self.each_state
+            && !(each.holds)(state)
+        {
+            out.failing.get_or_insert(number);
+        }
     }
 
     fn expand_state(

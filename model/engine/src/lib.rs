@@ -62,7 +62,8 @@
 //! | `simulate` | random runs |
 //! | `crosscheck`, `bench` | stateright's searches on the same model |
 //!
-//! Deliberately absent: liveness (`eventually` is refused), leaving out states or steps by partial-order
+//! Deliberately absent: liveness (`eventually` is refused; a condition that decides it for one state may be evaluated in
+//! each, [`Search::each_state`]), leaving out states or steps by partial-order
 //! reduction, hash compaction below 64 bits, and anything about Raft.
 
 pub mod bench;

@@ -9,6 +9,7 @@ use crate::{
 use stateright::{Model, Property};
 use std::fmt::Debug;
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 pub(super) fn two_phase(managers: u8) -> TwoPhase {
@@ -561,4 +562,39 @@ fn an_encoding_that_forgets_is_found_out_when_a_trace_is_rebuilt() {
         Search::new(&model).run().unwrap().report.verdict,
         Verdict::Exhausted
     );
+}
+
+/// A condition beside those of the model is evaluated once for every state, on any number of threads, and what does not
+/// have it is shown by a shortest path.
+#[test]
+fn a_condition_on_each_state_sees_every_state_once() {
+    let model = two_phase(3);
+    for threads in [1, 2] {
+        let seen = AtomicU64::new(0);
+        let count = |_: &_| {
+            seen.fetch_add(1, Ordering::Relaxed);
+            true
+        };
+        let search = Search::new(&model).threads(threads);
+        let checked = search.each_state("counted", &count).run().expect("it runs");
+        assert_eq!(seen.into_inner(), checked.report.distinct);
+        assert_eq!(checked.report.verdict, Verdict::Exhausted);
+        assert!(checked.report.checked.contains(&"counted".to_owned()));
+    }
+    let initial = model.init_states().remove(0);
+    let lonely = |state: &_| *state == initial;
+    let search = Search::new(&model).threads(2);
+    let checked = search.each_state("lonely", &lonely).run().expect("it runs");
+    let (property, kind) = ("lonely".to_owned(), PropertyKind::State);
+    assert_eq!(
+        checked.report.verdict,
+        Verdict::Violated {
+            property,
+            kind,
+            depth: 1
+        }
+    );
+    let trace = checked.counterexample.expect("there is a path");
+    assert_real(&model, &trace);
+    assert!(!lonely(trace.last()));
 }
