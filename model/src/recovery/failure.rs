@@ -61,7 +61,7 @@ impl Recovery {
         let mut starts: Vec<(Vec<u8>, usize)> = Vec::new();
         let mut order = first;
         let mut repeats_from = None;
-        let mut lack = Lack::Leader;
+        let mut lack;
         let mut course = match Course::from(state, settings, Some(&mut happened)) {
             Ok(course) => {
                 lack = course.lacks().err().unwrap_or(Lack::NewEntry);
