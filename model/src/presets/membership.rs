@@ -295,6 +295,19 @@ pub(super) const ALL: &[Preset] = &[
         ci: true,
     },
     Preset {
+        name: "transfer-ended",
+        purpose: "transfer × joint configuration: a leader that is asked for itself, or told of an election timeout, gives up \
+                  the transfer, and leaves the joint configuration then",
+        config: TWO_OF_THREE,
+        bounds: Bounds {
+            quorum_checks: times(1),
+            transfers: times(2),
+            changes: one(CHANGE.add_voter(3).remove(2)),
+            ..QUIET
+        },
+        ci: true,
+    },
+    Preset {
         name: "resignation-learner",
         purpose: "a leader steps down when it has applied that it learns only, and not when it is removed",
         config: Config {
