@@ -74,8 +74,14 @@ export function fitter(svg: SVGSVGElement): (pane: number) => Layout {
     const second = differs || rest.join() !== "nothing" ? (differs ? changes.textContent ?? "" : rest.join("; ")) : "";
     moves.push((to) => {
       for (const it of [sentence, changes]) it.setAttribute("x", String(to.words.x));
-      const fit = (text: string, size: number, bold = false) =>
-        fitLine(text, to.words.width - 10, measure(text, size, bold) / Math.max(1, text.length));
+      const room = to.words.width - 10;
+      const fit = (text: string, size: number, bold = false) => {
+        const character = measure(text, size, bold) / Math.max(1, text.length);
+        // What is left may have wider characters than the whole.
+        let [line, width] = [fitLine(text, room, character), room];
+        while (measure(line, size, bold) > room && width > 0) line = fitLine(text, (width -= character), character);
+        return line;
+      };
       sentence.replaceChildren(title, to.words.width > 0 ? fit(says ?? "", 12) : "");
       changes.textContent = to.words.width > 0 ? fit(second, 11, differs) : "";
     });
