@@ -8,6 +8,7 @@
 //! * [`node`]: one server, with what its disk and its application have of it.
 //! * [`world`]: one explanation of the lines so far, and what one more line makes of it.
 
+pub(crate) mod fuzzing;
 pub mod line;
 pub mod moment;
 pub mod node;
