@@ -5,8 +5,8 @@ use crate::{Trace, TraceError};
 /// Stands for the file in errors.
 const SOURCE: &str = "input";
 
-/// The longest error, in bytes: it goes to a terminal and into reports.
-const LONGEST_ERROR: usize = 4_000;
+/// The longest error, in characters: it goes to a terminal and into reports.
+const LONGEST_ERROR: usize = 2_200;
 
 /// Reads any bytes as a trace. True if they are one.
 ///
@@ -65,11 +65,8 @@ fn check_error(error: &TraceError, bytes: &[u8]) {
         said.is_some_and(|said| !said.is_empty()),
         "an error without its place: {text}"
     );
-    assert!(
-        text.len() <= LONGEST_ERROR,
-        "an error of {} bytes",
-        text.len()
-    );
+    let length = text.chars().count();
+    assert!(length <= LONGEST_ERROR, "an error of {length} characters");
 }
 
 #[cfg(test)]

@@ -71,10 +71,9 @@ impl Replies {
         match reply {
             Reply::Description(says) => {
                 let texts = [says.name, says.version];
-                let texts = texts.into_iter().chain(says.derived.into_values());
+                let mut texts = texts.into_iter().chain(says.derived.into_values());
                 // One more for the mark that stands for the rest.
-                assert!(texts.fold(true, |fits, it| fits
-                    && it.chars().count() <= NAME_CHARS + 1));
+                assert!(texts.all(|it| it.chars().count() <= NAME_CHARS + 1));
                 self.shown = says.fields;
             }
             Reply::Opened { views, .. } | Reply::Closed { views, .. } => {
