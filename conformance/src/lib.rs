@@ -37,6 +37,8 @@ pub mod digest;
 pub mod divergence;
 pub mod explore;
 pub mod export;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod minimise;
 mod needs;
 pub mod opaque;

@@ -220,7 +220,7 @@ fn a_target_that_is_not_driven_has_not_passed() {
 
 /// It is no failure, and it is not a hundred per cent.
 #[test]
-fn what_changes_nothing_and_cannot_be_driven_is_counted_and_named() {
+fn no_ops_that_cannot_be_driven_are_counted_and_named() {
     let report = on_smoke(idle_timer, false);
     assert_eq!(
         report.verdict,

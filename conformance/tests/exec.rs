@@ -237,7 +237,7 @@ fn a_program_that_always_crashes_is_given_up_with_what_it_said() {
 
 /// It dies of what only many sessions at once make it do.
 #[test]
-fn a_crash_that_no_single_script_repeats_is_a_failure_all_the_same() {
+fn a_crash_that_no_single_script_repeats_is_a_failure() {
     if !python::is_here() {
         return;
     }
@@ -460,7 +460,7 @@ fn garbage_is_quoted() {
 /// A program often explains a wrong reply on standard error first. The two arrive by different ways, and the program
 /// lives on.
 #[test]
-fn a_reply_that_makes_no_sense_is_reported_with_what_was_said_before() {
+fn a_malformed_reply_is_reported_with_standard_error() {
     if !python::is_here() {
         return;
     }

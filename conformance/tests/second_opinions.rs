@@ -391,7 +391,7 @@ fn hidden_state_is_minimised_too() {
 
 /// Threads that want the same program at the same time all get it: they build it under one name of their process.
 #[test]
-fn threads_that_build_the_same_program_do_not_disturb_each_other() {
+fn two_threads_may_build_the_same_program() {
     if etcd(StorageWrites::Synchronous).is_none() {
         return;
     }

@@ -169,7 +169,7 @@ fn every_search_finds_it() {
 
 #[test]
 #[ignore = "builds a copy of the sources; .ci/run runs it"]
-fn a_simulation_finds_it_and_the_line_that_it_prints_finds_it_again() {
+fn a_simulation_finds_it_and_its_printed_command_repeats_it() {
     let here = folder();
     let arguments = "simulate --plant CM-04 --only committed_on_quorum_inv --runs 50 --seed 3";
     let found = run(
@@ -196,7 +196,7 @@ fn a_simulation_finds_it_and_the_line_that_it_prints_finds_it_again() {
 
 #[test]
 #[ignore = "builds a copy of the sources; .ci/run runs it"]
-fn a_bug_in_the_implementation_is_found_and_the_command_repeats_it() {
+fn an_implementation_bug_is_found_and_its_command_repeats_it() {
     let here = folder();
     for (id, what) in [("CM-04", "wrong commit"), ("PS-08", "wrong message")] {
         let found = run(here.path(), &format!("conform --plant {id}"), VIOLATED);

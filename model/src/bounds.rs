@@ -288,7 +288,7 @@ impl fmt::Display for Timing {
 
 /// The text names no supposition.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{0:?} is none of free, elapsed and silent")]
+#[error("{0:?} is no assumption about clocks: write free, elapsed or silent")]
 pub struct NoTiming(String);
 
 impl FromStr for Timing {

@@ -45,7 +45,7 @@ pub enum SettingsError {
     #[error("the limit of uncommitted proposals must fit into 32 bits, not {0}")]
     MaxUncommitted(u64),
     /// A voter or learner is no server of the cluster, or is both.
-    #[error("voters and learners must be servers of the cluster, and nobody both")]
+    #[error("voters and learners must be servers of the cluster, and no server may be both")]
     Members,
     /// With atomic storage what is committed is applied, and stays so.
     #[error("an application that keeps its state in memory needs asynchronous storage")]

@@ -112,7 +112,7 @@ fn a_lease_needs_check_quorum_and_a_leader() {
 }
 
 #[test]
-fn a_stale_leader_hears_of_the_term_only_with_pre_vote_or_check_quorum() {
+fn a_stale_leader_is_answered_with_pre_vote_or_check_quorum() {
     for (pre_vote, check_quorum, answers) in [(false, false, 0), (true, false, 1), (false, true, 1)]
     {
         let settings = settings(pre_vote, check_quorum);
@@ -190,7 +190,7 @@ fn a_peer_that_was_not_heard_from_is_sent_no_snapshot() {
 
 /// As in etcd's script `snapshot_succeed_via_app_resp`.
 #[test]
-fn the_acknowledgement_of_a_snapshot_at_the_last_index_ends_the_wait() {
+fn acknowledging_a_snapshot_at_the_last_index_ends_the_wait() {
     let settings = settings(true, true);
     let server = leader(&settings);
     let beat = message(3, 1, Body::HeartbeatResponse);

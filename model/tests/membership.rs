@@ -341,7 +341,7 @@ fn a_snapshot_that_is_older_than_a_membership_is_ignored() {
 }
 
 #[test]
-fn a_snapshot_brings_its_configuration_only_if_it_replaces_the_log() {
+fn a_configuration_comes_with_a_snapshot_that_replaces_the_log() {
     let settings = Settings::new(&config(3, &[1, 2, 3])).expect("the configuration is in range");
     let install = |index, configuration: &Configuration| {
         let snapshot = Snapshot {
@@ -490,7 +490,7 @@ fn changes_are_forwarded_and_limited() {
 }
 
 #[test]
-fn a_leader_that_hands_over_does_not_leave_a_joint_configuration() {
+fn a_leader_in_transfer_does_not_leave_joint() {
     let mut group = Group::new(&config(4, &[1, 2, 3]));
     group.elect(1);
     group.give(1, change(&[add(4), remove(3)]));

@@ -327,7 +327,7 @@ fn waiting_follower(config: &Config) -> Story {
 }
 
 #[test]
-fn a_follower_gives_up_what_it_passed_on_when_it_follows_no_more() {
+fn a_follower_that_stops_following_gives_up_forwarded_reads() {
     let pre_vote = Config {
         pre_vote: true,
         ..SAFE
@@ -366,7 +366,7 @@ fn a_follower_gives_up_what_it_passed_on_when_it_follows_no_more() {
 }
 
 #[test]
-fn an_answer_goes_to_the_oldest_read_of_its_context_and_only_once() {
+fn an_answer_goes_once_to_the_oldest_read_of_its_context() {
     let mut story = waiting_follower(&SAFE);
     let is_answer = |m: &Message| matches!(m.body, Body::ReadIndexResponse { .. });
     story.deliver_all(|m| !is_answer(m));
@@ -432,7 +432,7 @@ fn a_change_of_the_configuration_counts_again() {
 }
 
 #[test]
-fn a_leader_that_answers_by_lease_needs_check_quorum_and_its_followers_do_not_forget_it() {
+fn lease_reads_need_check_quorum_and_ignore_forget_leader() {
     let config = Config {
         check_quorum: false,
         ..LEASE
@@ -448,7 +448,7 @@ fn a_leader_that_answers_by_lease_needs_check_quorum_and_its_followers_do_not_fo
 }
 
 #[test]
-fn a_leader_that_has_told_a_server_to_campaign_has_no_lease_any_more() {
+fn a_leader_that_sent_timeout_now_has_no_lease() {
     let mut story = Story::new(&LEASE);
     story.elect(1);
     story.act(Action::TransferLeadership(name(1), name(2)));
@@ -465,7 +465,7 @@ fn a_leader_that_has_told_a_server_to_campaign_has_no_lease_any_more() {
 }
 
 #[test]
-fn a_lease_lapses_when_no_quorum_has_answered_since_the_last_check() {
+fn a_lease_lapses_without_a_quorum_since_the_last_check() {
     for (departures, at_once) in [
         (&[][..], &[][..]),
         (&[Departure::LeaseWithoutActivity], &[read(1, 1)]),

@@ -554,7 +554,7 @@ fn two_outputs_are_never_one_file() {
     ] {
         let text = run(here.path(), arguments, USAGE);
         assert!(
-            words(&text).contains("are the same place"),
+            words(&text).contains("are the same file or folder"),
             "{arguments}: {text}"
         );
     }

@@ -284,7 +284,7 @@ fn the_explorer_answers_on_loopback() {
     assert!(foreign.starts_with("HTTP/1.1 403"), "{foreign}");
     let wrong = ask(address, "GET /api/state?model=smoke&path=%21", address);
     assert!(
-        wrong.starts_with("HTTP/1.1 400") && wrong.contains("no character"),
+        wrong.starts_with("HTTP/1.1 400") && wrong.contains("was it copied whole?"),
         "{wrong}"
     );
 }

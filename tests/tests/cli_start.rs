@@ -80,7 +80,7 @@ for line in sys.stdin:
                 "18446744073709551615",
             ],
             USAGE,
-            "the number of the last seed",
+            "the last seed would be above",
         ),
         (
             vec![

@@ -2,6 +2,7 @@
 
 use lockstep_tests::binary::repository;
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use syn::visit::{self, Visit};
@@ -93,6 +94,32 @@ fn the_production_raft_depends_on_tokio_only_for_its_handle() {
     assert!(!has_tokio(&["--no-default-features"]));
     assert!(!has_tokio(&[]));
     assert!(has_tokio(&["--features", "node"]));
+}
+
+/// The packages that are compiled for the binary, without what only tests need.
+fn compiled_for_the_binary() -> BTreeSet<String> {
+    let package = ["tree", "-p", "lockstep-conformance"];
+    let edges = ["-e", "normal,build", "--prefix", "none"];
+    let tree = cargo(&[&package[..], &edges[..]].concat());
+    let name = |line: &str| line.split(" (").next().unwrap_or(line).to_owned();
+    tree.lines().map(name).collect()
+}
+
+/// Each of them makes the first build longer. `conformance/CI.md` and CONTRIBUTING.md name the number.
+#[test]
+fn the_binary_needs_few_packages_and_none_of_the_tests() {
+    let packages = compiled_for_the_binary();
+    let count = packages.len();
+    assert!((150..=185).contains(&count), "{count}: {packages:?}");
+    let is_there = |name: &str| {
+        packages
+            .iter()
+            .any(|it| it.starts_with(&format!("{name} ")))
+    };
+    assert!(is_there("lockstep-model") && is_there("serde"));
+    for cut in ["criterion", "proptest", "schemars", "tokio", "tonic"] {
+        assert!(!is_there(cut), "{cut}");
+    }
 }
 
 /// The production crates know nothing of the other folders.

@@ -1,11 +1,11 @@
 use crate::{ServerId, ServerSet};
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::ops::Not;
 
 /// The configuration of the servers of a cluster: everything that a server has to be told before its first event. It is
 /// part of every trace, so that a target can be built from the trace alone.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// The number of servers; they are named `1..=servers`. The log of each starts empty, its term zero.
@@ -53,19 +53,9 @@ pub struct Config {
 
 /// The mode in which a server writes to its storage.
 #[derive(
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Serialize,
-    Deserialize,
-    JsonSchema,
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Storage {
     /// Every input ends with everything durable and everything committed applied.
@@ -78,19 +68,9 @@ pub enum Storage {
 
 /// The way in which a leader answers reads (etcd: `ReadOnlyOption`).
 #[derive(
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Serialize,
-    Deserialize,
-    JsonSchema,
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Reads {
     /// Nobody reads.

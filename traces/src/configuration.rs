@@ -1,7 +1,6 @@
 //! The members of a cluster, and changes of them.
 
 use crate::{ServerId, Show};
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -10,9 +9,8 @@ use std::str::FromStr;
 
 /// A configuration: who votes, and who only receives (etcd: `ConfState`). A joint one has two sets of voters, and
 /// needs a majority of each (paper, section 6).
-#[derive(
-    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Configuration {
     /// The voters; in a joint configuration those of the new half.
@@ -54,9 +52,8 @@ impl Configuration {
 
 /// A change of the configuration, as a client proposes it and an entry carries it (etcd: `ConfChangeV2`). One without
 /// changes leaves the joint configuration.
-#[derive(
-    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ConfChange {
     /// The changes, in this order.
@@ -133,9 +130,8 @@ impl FromStr for ConfChange {
 }
 
 /// The change of one server.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ConfChangeSingle {
     /// The server becomes a voter, whatever it was.
@@ -159,19 +155,9 @@ impl ConfChangeSingle {
 
 /// The way in which a change takes place (etcd: `ConfChangeTransition`).
 #[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Default,
-    Serialize,
-    Deserialize,
-    JsonSchema,
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
 )]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Transition {
     /// At once if it is one change, else by a joint configuration that the leader leaves by itself.

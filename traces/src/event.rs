@@ -1,5 +1,4 @@
 use crate::{ConfChange, Message, ServerId};
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// An input of the environment to one server.
@@ -8,9 +7,8 @@ use serde::{Deserialize, Serialize};
 /// durable, committed entries are applied, messages that the server addresses to itself are handled,
 /// until nothing is left to do. With [asynchronous storage](crate::Storage::Async) that is to hand over what is to be
 /// written and applied. Inputs that a server must refuse or ignore are inputs like any other.
-#[derive(
-    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Input {
     /// The randomised election timer fires. Ignored by a leader.
@@ -99,9 +97,8 @@ impl Input {
 }
 
 /// An event of the environment: at one server or in the network.
-#[derive(
-    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Event {
     /// An input to one server. A delivery consumes the message from the network.
@@ -129,9 +126,8 @@ impl Event {
 
 /// Why a server refuses an input outright, as its caller sees it. A refusal leaves the server unchanged
 /// and sends nothing.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Refusal {
     /// The proposal cannot be taken: no leader here, a transfer of leadership, or no room.
@@ -147,19 +143,9 @@ pub enum Refusal {
 /// The outcome that the caller of an input is told. An input that is ignored without an error is `Accepted`: that it
 /// changed nothing shows in the view.
 #[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Default,
-    Serialize,
-    Deserialize,
-    JsonSchema,
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
 )]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// The call returned without an error.

@@ -8,7 +8,6 @@ use crate::config::is_default;
 use crate::table::{compared, messages, named};
 use crate::view::{each_server_once, present};
 use crate::{Configuration, Index, Outcome, Payload, ProgressState, Role, ServerId, Show, Term};
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -12,10 +12,13 @@ mod corpus;
 mod event;
 mod field_set;
 mod fields;
+#[doc(hidden)]
+pub mod fuzzing;
 mod ids;
 mod message;
 mod parts;
 mod payload;
+#[cfg(feature = "schema")]
 mod schema;
 mod server_set;
 mod show;
@@ -35,12 +38,13 @@ pub use fields::{
 };
 pub use ids::{Index, ServerId, Term};
 pub use payload::Payload;
+#[cfg(feature = "schema")]
 pub use schema::schema;
 pub use server_set::{NoServerSet, ServerSet};
 pub use show::Show;
 pub use trace::{
     Expected, FORMAT_VERSION, Header, MAX_NUMBER, MAX_SERVERS, PassedOver, Problem, Provenance,
     Step, TRACE_EXTENSION, Trace, TraceError, TraceFiles, TraceReader, TraceWriter, Why,
-    check_header, check_step, trace_files,
+    check_header, check_step, json_text, trace_files,
 };
 pub use view::{ProgressState, Role};

@@ -1,11 +1,9 @@
 use crate::ConfChange;
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The payload of an entry of the log.
-#[derive(
-    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Payload {
     /// Nothing: the entry that a leader appends when it is elected.

@@ -1,9 +1,7 @@
 use crate::ServerId;
 use crate::trace::MAX_SERVERS;
-use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -126,16 +124,17 @@ impl<'de> Deserialize<'de> for ServerSet {
     }
 }
 
-impl JsonSchema for ServerSet {
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for ServerSet {
     fn inline_schema() -> bool {
         true
     }
 
-    fn schema_name() -> Cow<'static, str> {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
         "ServerSet".into()
     }
 
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
         Vec::<ServerId>::json_schema(generator)
     }
 }

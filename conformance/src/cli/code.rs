@@ -30,12 +30,12 @@ pub fn run(
     progress: &Reporter,
 ) -> Result<(Job, Option<Report>), CliError> {
     if args.symmetry {
-        let text = "an implementation is explored without symmetry: its servers have names";
+        let text = "--symmetry is not for implementations: their servers have names";
         return Err(CliError::Usage(text.to_owned()));
     }
     if let TargetSpec::Exec { program, line } = target {
         if args.checkpoints.are_kept() {
-            let text = "a program is explored without checkpoints: its states mean nothing to another process";
+            let text = "--checkpoint and --resume are not for a program: another process could not read its states";
             return Err(CliError::Usage(text.to_owned()));
         }
         let program = (program, line.as_str());

@@ -73,7 +73,7 @@ pub fn run(args: &ConformArgs, progress: &Reporter) -> Result<Vec<Job>, CliError
     let trace_out = args.trace_out.file(progress);
     args.checkpoints.begin(progress);
     if args.checkpoints.are_kept() && !args.target.forks() {
-        let text = "a target that cannot be copied is driven along a cover, of which there is no checkpoint";
+        let text = "--checkpoint and --resume are not for a target whose servers cannot be copied";
         return Err(CliError::Usage(text.to_owned()));
     }
     let job = within(

@@ -63,8 +63,8 @@ pub fn run(args: &GenerateArgs, progress: &Reporter) -> Result<Vec<Job>, CliErro
         return Err(CliError::Usage(text.to_owned()));
     }
     if args.cover == What::Corpus && (!args.model.is_empty() || args.limits.limits()) {
-        let text = "the corpus is the same whatever the model, and has no limit: of the options of the model \
-                    and the limits, --cover corpus takes --threads only";
+        let text = "--cover corpus always makes the whole corpus: of the options of the model and the limits it \
+                    takes --threads only";
         return Err(CliError::Usage(text.to_owned()));
     }
     let folder = Folder::make(&args.out)?;

@@ -259,7 +259,7 @@ impl ModelArgs {
         self.bounds.apply(&mut bounds);
         let proposes = [Kind::ProposeConfChange, Kind::ProposeOtherConfChange];
         if !config.may_change() && proposes.into_iter().any(|kind| bounds.have(kind)) {
-            let text = "--change needs a cluster whose membership may change: say with --voters who votes at first";
+            let text = "--change needs --voters, the first voters of a cluster whose membership may change";
             return Err(CliError::Usage(text.to_owned()));
         }
         self.without_effect(&config)?;
@@ -327,7 +327,7 @@ impl ModelArgs {
             .find(|(given, unused, ..)| *given && *unused)
         {
             Some((.., option, needs)) => Err(CliError::Usage(format!(
-                "{option} needs {needs}: without, it changes nothing"
+                "{option} has no effect without {needs}"
             ))),
             None => Ok(()),
         }

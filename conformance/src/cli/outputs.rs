@@ -68,7 +68,7 @@ pub fn distinct(places: &[Place]) -> Result<(), CliError> {
     for place in places.iter().filter(|it| !takes_all(&it.path)) {
         if let Some(other) = before.iter().find(|it| it.clashes(place)) {
             return Err(CliError::SamePlace(format!(
-                "{} {} and {} {} are the same place, or one lies in the other: one would be written over",
+                "{} {} and {} {} are the same file or folder, or one contains the other; one would overwrite the other",
                 other.by,
                 other.path.display(),
                 place.by,

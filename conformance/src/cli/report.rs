@@ -42,7 +42,7 @@ pub fn run(args: &ReportArgs) -> Result<(), CliError> {
             serde_json::from_slice(&bytes).map_err(|error| wrong(error.to_string()))?;
         if report["lockstep_report"].as_u64() != Some(u64::from(crate::report::REPORT_VERSION)) {
             return Err(wrong(format!(
-                "no result of `--format json`, version {}",
+                "this is no result of `lockstep --format json` in version {} of the report",
                 crate::report::REPORT_VERSION
             )));
         }

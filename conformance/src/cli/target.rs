@@ -271,7 +271,7 @@ impl TargetArgs {
                 self.plant_and_fork(target, visitor)
             }
             _ => Err(CliError::Usage(format!(
-                "the servers of {} cannot be copied",
+                "{} cannot be used here: its servers cannot be copied",
                 self.target
             ))),
         }
@@ -364,8 +364,8 @@ impl TargetArgs {
 
     fn unexplored(&self) -> CliError {
         CliError::Usage(format!(
-            "{} runs in another process, or its servers can be neither copied nor told apart by a digest, so \
-             that its code cannot be explored yet; there are {}",
+            "the code of {} cannot be explored: it runs in another process, or its servers can be neither copied \
+             nor identified by a digest. Choose one of {}",
             self.target,
             targets().explored().join(", ")
         ))
@@ -383,8 +383,7 @@ fn shown(description: &Description) -> Result<(), CliError> {
     }
     let Description { name, version, .. } = description;
     Err(CliError::Input(format!(
-        "nothing can be compared: the target {name} {version} shows no field, or none that is not derived \
-         from others"
+        "nothing can be compared: the target {name} {version} shows no field that it reads directly"
     )))
 }
 

@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_tested_is_no_pass_and_nothing_is_known_of_a_search_that_did_not_end() {
+    fn nothing_tested_and_unfinished_searches_are_no_pass() {
         let mut report = searched("single");
         assert_ne!(Tested::default().job(&[], false).status, Status::Holds);
         for it in &mut report.antecedents {

@@ -364,7 +364,7 @@ mod tests {
 
     /// A search that was stopped, by a limit or an interruption, leaves gaps unknown.
     #[test]
-    fn without_the_end_of_every_search_there_are_neither_gaps_nor_none() {
+    fn coverage_gaps_are_known_only_after_every_search() {
         let mut cut = searched(true);
         cut[0].1.verdict = Verdict::Bounded {
             stopped_by: lockstep_engine::Limit::Interrupted,

@@ -52,7 +52,7 @@ pub fn run(args: &WalkArgs, progress: &Reporter) -> Result<Vec<Job>, CliError> {
     }
     if args.seed.checked_add(args.seeds).is_none() {
         let text = format!(
-            "--seed {} --seeds {}: the number of the last seed is beyond {}",
+            "--seed {} --seeds {}: the last seed would be above {}",
             args.seed,
             args.seeds,
             u64::MAX

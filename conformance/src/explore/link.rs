@@ -16,13 +16,13 @@ const MORE: char = '_';
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LinkError {
     /// A character that no link has.
-    #[error("a link has no character {0:?}")]
+    #[error("the link contains {0:?}, which no link has: was it copied whole?")]
     Character(char),
     /// The link ends in the middle of a number.
-    #[error("the link is cut off")]
+    #[error("the link ends too early: was it copied whole?")]
     CutOff,
     /// The state has no such action.
-    #[error("step {step} is number {number} of only {actions} actions")]
+    #[error("step {step} of the link is action {number}, and only {actions} are possible there")]
     NoAction {
         /// The step, from one.
         step: usize,

@@ -40,8 +40,9 @@ pub fn replay(
         let server = ServerId::new(server).filter(|id| id.get() <= config.servers);
         let server = server.ok_or_else(|| {
             TargetError::Setup(format!(
-                "line {}: `server` is not in the cluster",
-                number + 2
+                "line {}: `server` must be 1 to {}, the servers of the cluster",
+                number + 2,
+                config.servers
             ))
         })?;
         let given = inputs.entry(server).or_default();

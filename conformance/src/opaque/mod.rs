@@ -12,6 +12,7 @@
 mod again;
 mod components;
 mod copies;
+pub(crate) mod fuzzing;
 mod properties;
 mod states;
 mod trace;

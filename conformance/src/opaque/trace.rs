@@ -4,6 +4,7 @@ use super::components::Step;
 use super::{Action, Opaque};
 use crate::text::line;
 use lockstep_engine::Trace;
+use lockstep_traces::json_text;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -89,7 +90,7 @@ impl OpaqueTrace {
         let mut lines = text.lines().enumerate();
         let failed = |number: usize, error: serde_json::Error| TraceError {
             line: number + 1,
-            what: error.to_string(),
+            what: json_text(&error),
         };
         let (_, first) = lines.next().ok_or(TraceError {
             line: 1,

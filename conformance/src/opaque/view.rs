@@ -77,7 +77,7 @@ fn template(id: ServerId) -> Result<NodeView, String> {
 fn peer_view(matched: u64) -> lockstep_traces::PeerView {
     lockstep_traces::PeerView {
         matched: Index(matched),
-        next: Index(matched + 1),
+        next: Index(matched.saturating_add(1)),
         state: lockstep_traces::ProgressState::Replicate,
         paused: false,
         recent_active: true,

@@ -3,7 +3,7 @@
 use crate::targets::exec::child::ReplyLine;
 use crate::targets::exec::limits::{MESSAGE_CHARS, NAME_CHARS, shortened};
 use lockstep_model::{Budget, Kind};
-use lockstep_traces::{Config, Role, ServerId};
+use lockstep_traces::{Config, Role, ServerId, json_text};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -240,13 +240,13 @@ pub enum Reply {
 
 impl ReplyLine for Reply {
     fn parse(line: &str) -> Result<Reply, String> {
-        let op: OnlyOp = serde_json::from_str(line).map_err(|error| error.to_string())?;
+        let op: OnlyOp = serde_json::from_str(line).map_err(|error| json_text(&error))?;
         match op.op {
             Op::Describe => Ok(Reply::Description(Box::new(describe(line)))),
             Op::Answer => answer(line),
             Op::Error => {
                 let message = serde_json::from_str::<RawError>(line);
-                let message = message.map_err(|error| error.to_string())?.message;
+                let message = message.map_err(|error| json_text(&error))?.message;
                 Ok(Reply::Error(shortened(message, MESSAGE_CHARS)))
             }
         }
@@ -293,7 +293,7 @@ struct RawAnswer {
 }
 
 fn answer(line: &str) -> Result<Reply, String> {
-    let raw: RawAnswer = serde_json::from_str(line).map_err(|error| error.to_string())?;
+    let raw: RawAnswer = serde_json::from_str(line).map_err(|error| json_text(&error))?;
     let id = raw.id;
     let answer = match (raw.crashed, raw.state, raw.view) {
         (Some(what), _, _) => Answer::Crashed(shortened(what, MESSAGE_CHARS)),
@@ -349,7 +349,7 @@ struct RawInput {
 }
 
 fn describe(line: &str) -> Result<Description, String> {
-    let first: OnlyProtocol = serde_json::from_str(line).map_err(|error| error.to_string())?;
+    let first: OnlyProtocol = serde_json::from_str(line).map_err(|error| json_text(&error))?;
     if first.protocol != PROTOCOL || first.messages.as_deref() != Some("opaque") {
         let name = shortened(first.name.unwrap_or_default(), NAME_CHARS);
         let messages = first
@@ -361,7 +361,7 @@ fn describe(line: &str) -> Result<Description, String> {
             first.protocol
         ));
     }
-    let raw: RawDescription = serde_json::from_str(line).map_err(|error| error.to_string())?;
+    let raw: RawDescription = serde_json::from_str(line).map_err(|error| json_text(&error))?;
     for (key, text) in [("name", &raw.name), ("version", &raw.version)] {
         if text.chars().nth(NAME_CHARS).is_some() {
             return Err(format!("`{key}` is longer than {NAME_CHARS} characters"));

@@ -253,7 +253,7 @@ fn replayed(target: &impl Target, trace: Trace) -> ReplayReport {
 }
 
 #[test]
-fn a_counterexample_is_violated_by_who_does_the_same_and_by_nobody_else() {
+fn only_a_target_that_does_the_same_violates_a_counterexample() {
     let trace = counterexample();
     let same = replayed(&Parrot(trace.steps.clone()), trace.clone());
     assert_eq!(same.verdict(), Verdict::Violated);

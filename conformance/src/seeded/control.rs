@@ -135,7 +135,7 @@ mod tests {
     use std::ops::ControlFlow;
 
     #[test]
-    fn the_false_invariant_is_refuted_by_the_last_event_of_legal_behaviour() {
+    fn the_last_legal_event_refutes_the_false_invariant() {
         let story = refutation().expect("the story goes as it is told");
         assert_eq!(refuted_after(&story), Some(story.actions.len()));
         let mut state = story.cluster.initial();

@@ -7,6 +7,7 @@
 
 pub(crate) mod child;
 mod cluster;
+pub(crate) mod fuzzing;
 mod group;
 pub(crate) mod limits;
 pub mod once;

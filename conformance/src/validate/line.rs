@@ -5,7 +5,7 @@
 use super::moment::{Kind, Seen, Shown};
 use lockstep_model::recorded::{Body, Message};
 use lockstep_model::{Id, IdSet, MAX_MEMBERS};
-use lockstep_traces::Role;
+use lockstep_traces::{Role, json_text};
 use serde::Deserialize;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -231,7 +231,7 @@ pub fn read(bytes: &[u8]) -> Lines {
                     out.torn = true;
                     break;
                 }
-                Err(error) => format!("no event of a recorded run: {error}"),
+                Err(error) => format!("is no event of a recorded run: {}", json_text(&error)),
             },
         };
         out.error = Some(LineError::Malformed { line: number, why });
@@ -282,7 +282,10 @@ fn add_names(line: &RawLine<'_>, names: &mut BTreeSet<u64>) -> Result<(), LineEr
         let mut add = |name: &str, field: &str| -> Result<(), LineError> {
             let number = name.parse::<u64>().map_err(|_| LineError::Malformed {
                 line: line.number,
-                why: format!("{field} is no name of a server: {:?}", short(name)),
+                why: format!(
+                    "`{field}` is {:?}, must be the number of a server in quotes",
+                    short(name)
+                ),
             })?;
             if number > 0 {
                 names.insert(number);
@@ -309,7 +312,7 @@ fn add_names(line: &RawLine<'_>, names: &mut BTreeSet<u64>) -> Result<(), LineEr
             return Err(LineError::OutOfRange {
                 line: line.number,
                 why: format!(
-                    "the run has more than {MAX_MEMBERS} servers, which the specification cannot tell apart"
+                    "the run has more than {MAX_MEMBERS} servers, the most that the specification holds"
                 ),
             });
         }
@@ -332,12 +335,15 @@ impl RawLine<'_> {
 
     fn server(&self, names: &[u64], name: &str, field: &str) -> Result<Id, LineError> {
         let id = self.vote(names, name, field)?;
-        id.ok_or_else(|| self.malformed(format!("{field} is nobody")))
+        id.ok_or_else(|| self.malformed(format!("`{field}` is 0, must be the number of a server")))
     }
 
     fn vote(&self, names: &[u64], name: &str, field: &str) -> Result<Option<Id>, LineError> {
         let number: u64 = name.parse().map_err(|_| {
-            self.malformed(format!("{field} is no name of a server: {:?}", short(name)))
+            self.malformed(format!(
+                "`{field}` is {:?}, must be the number of a server in quotes",
+                short(name)
+            ))
         })?;
         if number == 0 {
             return Ok(None);
@@ -345,7 +351,7 @@ impl RawLine<'_> {
         match names.binary_search(&number) {
             Ok(place) => Ok(Id::new(place as u8 + 1)),
             Err(_) => Err(self.malformed(format!(
-                "{field} is {number}, a server of which no line is and that no configuration has"
+                "`{field}` is {number}, a server that has no line and is in no configuration"
             ))),
         }
     }
@@ -356,7 +362,7 @@ impl RawLine<'_> {
             .filter(|number| *number < u32::MAX / 4)
             .ok_or_else(|| LineError::OutOfRange {
                 line: self.number,
-                why: format!("{field} is {number}; the specification holds less than 2^30"),
+                why: format!("`{field}` is {number}, must be less than 2^30"),
             })
     }
 
@@ -371,7 +377,10 @@ impl RawLine<'_> {
     fn resolve(&self, names: &[u64]) -> Result<Line, LineError> {
         let event = &self.event;
         let kind = Kind::of(&event.name).ok_or_else(|| {
-            self.malformed(format!("event.name is unknown: {:?}", short(&event.name)))
+            self.malformed(format!(
+                "`event.name` is {:?}, which is no event of etcd's raft",
+                short(&event.name)
+            ))
         })?;
         let role = match &*event.role {
             "StateFollower" => Role::Follower,
@@ -379,12 +388,15 @@ impl RawLine<'_> {
             "StateCandidate" => Role::Candidate,
             "StateLeader" => Role::Leader,
             other => {
-                return Err(self.malformed(format!("event.role is unknown: {:?}", short(other))));
+                return Err(self.malformed(format!(
+                    "`event.role` is {:?}, which is no role of etcd's raft",
+                    short(other)
+                )));
             }
         };
         let message = match (&event.msg, kind.has_message()) {
             (Some(msg), true) => Some(self.message(names, msg)?),
-            (None, true) => return Err(self.malformed("event.msg is missing".to_owned())),
+            (None, true) => return Err(self.malformed("`event.msg` is missing".to_owned())),
             (_, false) => None,
         };
         let cc = event.prop.as_ref().and_then(|prop| prop.cc.as_ref());
@@ -398,7 +410,7 @@ impl RawLine<'_> {
                 other => {
                     let other = short(other);
                     return Err(self.malformed(format!(
-                        "event.prop.cc.changes.action is unknown: {other:?}"
+                        "`event.prop.cc.changes.action` is {other:?}, must be AddNewServer, AddLearner or RemoveServer"
                     )));
                 }
             });
@@ -438,7 +450,9 @@ impl RawLine<'_> {
             "MsgVoteResp" => "RequestVoteResponse",
             other => {
                 let other = short(other);
-                return Err(self.malformed(format!("event.msg.type is unknown: {other:?}")));
+                return Err(self.malformed(format!(
+                    "`event.msg.type` is {other:?}, which is no message that etcd's raft records"
+                )));
             }
         };
         Ok(Seen {

@@ -9,6 +9,7 @@
 //! * [`told`]: the last lines of a run that is invalid, for a picture.
 //! * [`world`]: one explanation of the lines so far, and what one more line makes of it.
 
+pub(crate) mod fuzzing;
 pub mod line;
 pub mod moment;
 pub mod node;

@@ -93,7 +93,9 @@ impl TickServer for Server {
             }
             Call::Input(
                 Input::Timeout | Input::LeaseExpire | Input::Heartbeat | Input::CheckQuorum,
-            ) => Err(TargetError::Setup("its timers are its own".to_owned())),
+            ) => Err(TargetError::Setup(
+                "the target runs its own timers, so no input can fire them".to_owned(),
+            )),
             Call::Input(
                 Input::TransferLeadership { .. }
                 | Input::ProposeConfChange(_)
@@ -105,7 +107,7 @@ impl TickServer for Server {
                 | Input::Apply
                 | Input::RestartKeeping { .. }
                 | Input::ReadIndex { .. },
-            ) => Err(TargetError::Setup("no walk has this input yet".to_owned())),
+            ) => Err(TargetError::Setup("no walk makes this input".to_owned())),
         }
     }
 }

@@ -180,7 +180,7 @@ fn the_end_of_a_long_walk_is_tried_first() {
 /// The worst there is: all that a walk of 8,000 or of 20,000 choices has appended is needed for what goes wrong at its
 /// end. The effort does not grow with the walk, and what there is is kept.
 #[test]
-fn a_walk_that_is_needed_up_to_its_end_is_thinned_out_in_bounded_effort() {
+fn thinning_out_a_whole_walk_takes_bounded_effort() {
     type Tamper = fn(&mut Watched);
     let wrong: [(usize, Tamper); 2] = [
         (8_000, |seen| wrong_from(seen, LATE[0])),
@@ -272,7 +272,7 @@ fn a_timeout_out_of_range_is_found() {
 }
 
 #[test]
-fn a_divergence_names_the_property_that_the_implementation_violates() {
+fn a_divergence_names_the_violated_property() {
     let report = walk_tampered(&walks(1000, 5), &mut go_on, |seen| {
         for emitted in &mut seen.output.sent {
             if let Body::AppendEntries { commit, .. } = &mut emitted.message.body {
@@ -302,7 +302,7 @@ fn a_timer_that_does_not_start_over_is_found() {
 
 /// The harness keeps the timers of a target that has none, and finds errors all the same.
 #[test]
-fn a_target_without_timers_is_walked_by_the_clock_of_the_harness() {
+fn the_harness_keeps_the_clock_of_a_target_without_timers() {
     let walks = walks(400, 20);
     let report = super::walk(&walks, &HarnessClock(Spec), &mut go_on).expect("it starts");
     assert_eq!(report.verdict(), Verdict::Holds(Strength::Sampled));

@@ -65,7 +65,7 @@ impl<H: Handler> PeerService<H> {
         let forged = message.from == self.id || message.from.is_storage_thread();
         if message.to != self.id || forged || message.kind().is_local() {
             return Err(Status::invalid_argument(format!(
-                "{:?} from {} to {} has no place here",
+                "{:?} from {} to {} is not a message between servers",
                 message.kind(),
                 message.from,
                 message.to

@@ -133,7 +133,7 @@ pub enum DropReason {
         to: NodeId,
     },
     /// The entries would exceed the limit on uncommitted payload bytes.
-    #[error("too many uncommitted bytes")]
+    #[error("the limit max_uncommitted_bytes is reached")]
     UncommittedLimit,
     /// The change of membership does not fit the configuration that this leader has applied.
     #[error("change of membership: {0}")]
@@ -163,7 +163,7 @@ pub enum Refusal {
     #[error("no snapshot is on its way to {0}")]
     NoSnapshot(NodeId),
     /// With [`ReadOnly::LeaseBased`](crate::ReadOnly::LeaseBased) a follower must not forget its leader.
-    #[error("reads by lease rest on the leader that is to be forgotten")]
+    #[error("reads by lease need the leader, so it cannot be forgotten")]
     LeaseBasedReads,
     /// This server cannot campaign.
     #[error("this server cannot campaign: {0}")]
@@ -190,16 +190,18 @@ pub enum CallError {
     #[error("configuration change: {0}")]
     ConfChange(#[from] ConfChangeError),
     /// An entry that says to be a change of membership and cannot be decoded as one.
-    #[error("an entry of the kind of a configuration change that is none")]
+    #[error("the payload of a configuration change cannot be decoded")]
     Undecodable,
     /// `ready` before the last `Ready` was advanced.
-    #[error("the last Ready was not advanced")]
+    #[error("call advance for the last Ready first")]
     NotAdvanced,
     /// `advance` before any `Ready` was taken, or a second time.
     #[error("there is no Ready to advance")]
     NothingToAdvance,
     /// `advance` with asynchronous storage writes, where responses take its place.
-    #[error("advance has no place with asynchronous storage writes")]
+    #[error(
+        "advance must not be called with asynchronous storage writes; the storage threads answer instead"
+    )]
     AdvanceAsync,
 }
 
@@ -216,7 +218,7 @@ pub enum PeerError {
         kind: MessageKind,
     },
     /// A message that only the server itself may make, from elsewhere.
-    #[error("{kind:?} is local, {from} cannot send it")]
+    #[error("{kind:?} is local to a server, but {from} sent it")]
     LocalMessage {
         /// The sender.
         from: NodeId,

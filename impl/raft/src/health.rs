@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wiped_member_is_seen_at_the_leader_and_sees_what_it_refuses() {
+    fn a_wiped_member_shows_at_the_leader_and_at_itself() {
         let mut leader = leader();
         let mut config = Config::new(id(3));
         (config.pre_vote, config.check_quorum) = (true, true);
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_append_and_a_vote_request_show_a_short_log_and_a_late_answer_does_not() {
+    fn rejections_and_vote_requests_show_a_short_log() {
         let rejection = Some(Rejection {
             hint_index: Index(0),
             hint_term: Term(0),

@@ -261,7 +261,7 @@ async fn a_single_server_keeps_its_data_over_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_follower_that_lags_behind_gets_a_snapshot_while_writes_go_on() {
+async fn a_lagging_follower_gets_a_snapshot_while_writes_go_on() {
     let mut cluster = Cluster::start(3, |config| {
         (config.snapshot_count, config.snapshot_catchup_entries) = (40, 10);
     })

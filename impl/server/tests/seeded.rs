@@ -69,7 +69,7 @@ const BUGS: &[Bug] = &[
         )],
         test: [
             "cluster",
-            "a_follower_that_lags_behind_gets_a_snapshot_while_writes_go_on",
+            "a_lagging_follower_gets_a_snapshot_while_writes_go_on",
         ],
     },
 ];

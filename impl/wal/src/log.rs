@@ -751,7 +751,7 @@ pub(crate) fn owner<D: Disk>(folder: &Folder<D>) -> Result<Option<Metadata>, Err
         Ok(())
     })
     .map_err(|it| Error::damaged(&name, it.offset, it.reason))?;
-    let nobody = || Reason::Contradiction("a segment without its owner".into());
+    let nobody = || Reason::Contradiction("the segment does not name its owner".into());
     let owner = owner.ok_or_else(|| Error::damaged(&name, 0, nobody()))?;
     Ok(Some(owner))
 }

@@ -54,12 +54,12 @@ impl Replay {
                     bounded(last.index)?;
                     self.base = last;
                 }
-                _ => return Err("a segment that begins with a write".into()),
+                _ => return Err("the segment begins with a write and not with its owner".into()),
             }
         }
         match self.metadata {
             Some(_) => Ok(()),
-            None => Err("a segment without its owner".into()),
+            None => Err("the segment does not name its owner".into()),
         }
     }
 

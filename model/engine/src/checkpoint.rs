@@ -338,7 +338,7 @@ fn parse(text: &[u8]) -> Result<Manifest, String> {
     if first != first_line(body) {
         return Err("its manifest is damaged: the checksum does not fit".to_owned());
     }
-    serde_json::from_str(body).map_err(|error| format!("its manifest makes no sense: {error}"))
+    serde_json::from_str(body).map_err(|error| format!("its manifest cannot be read: {error}"))
 }
 
 fn at(path: &Path) -> impl FnOnce(std::io::Error) -> SearchError + use<> {

@@ -29,8 +29,26 @@ fn place(field: &str) -> String {
     if field.is_empty() {
         String::new()
     } else {
-        format!("`{field}`: ")
+        format!("`{}`: ", shortened(field.to_owned()))
     }
+}
+
+/// The longest text of a parser that is shown whole, in characters. A file may have names of any length.
+const LONGEST_TEXT: usize = 1_000;
+
+/// The text, without its middle if it is long: the beginning says what is wrong, and the end what could stand there.
+fn shortened(text: String) -> String {
+    let count = text.chars().count();
+    if count <= LONGEST_TEXT {
+        return text;
+    }
+    let half = LONGEST_TEXT / 2;
+    let place = |chars: usize| {
+        text.char_indices()
+            .nth(chars)
+            .map_or(text.len(), |(at, _)| at)
+    };
+    format!("{}…{}", &text[..place(half)], &text[place(count - half)..])
 }
 
 /// The problems that a trace can have.
@@ -76,12 +94,13 @@ pub enum Problem {
     Invalid(String),
 }
 
-/// The parser sees one line at a time, so the line that it names is always the first.
-fn json_text(error: &serde_json::Error) -> String {
+/// The text of an error in JSON that is one line of a file: without the number of the line, which is 1 for the parser, and
+/// without its middle if it is long.
+pub fn json_text(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let place = format!(" at line {} column {}", error.line(), error.column());
     match text.strip_suffix(&place) {
-        Some(text) => format!("{text} (column {})", error.column()),
-        None => text,
+        Some(text) => format!("{} (column {})", shortened(text.to_owned()), error.column()),
+        None => shortened(text),
     }
 }

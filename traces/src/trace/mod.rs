@@ -14,14 +14,13 @@ mod reader;
 mod validate;
 mod writer;
 
-pub use error::{Problem, TraceError};
+pub use error::{Problem, TraceError, json_text};
 pub use files::{PassedOver, TRACE_EXTENSION, TraceFiles, Why, trace_files};
 pub use reader::TraceReader;
 pub use validate::{MAX_NUMBER, MAX_SERVERS, check_header, check_step};
 pub use writer::TraceWriter;
 
 use crate::{Config, Emitted, Event, NodeView, Outcome, ReadState};
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -34,7 +33,8 @@ use std::path::Path;
 pub const FORMAT_VERSION: u64 = 2;
 
 /// The first line of a trace: what it is about and how it came to be.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Header {
     /// The version of the format: 1 unless the trace has something of version 2.
@@ -89,7 +89,8 @@ impl Header {
 }
 
 /// The provenance of a trace.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Provenance {
     /// The generator: a command, or "by hand".
@@ -120,7 +121,8 @@ pub struct Step {
 }
 
 /// The expected reaction of a server to an input.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Expected {
     /// The outcome that the caller is told.
@@ -200,7 +202,8 @@ struct Line {
 }
 
 /// A step as it is written.
-#[derive(Serialize, JsonSchema)]
+#[derive(Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct StepLine<'a> {
     /// Its number, from 1 on.
@@ -213,14 +216,16 @@ pub(crate) struct StepLine<'a> {
 }
 
 /// The last line.
-#[derive(Serialize, JsonSchema)]
+#[derive(Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct EndLine {
     /// The length of the trace.
     end: End,
 }
 
-#[derive(Serialize, Deserialize, JsonSchema)]
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 struct End {
     /// The number of steps.

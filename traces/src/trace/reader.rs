@@ -163,7 +163,10 @@ impl<R: BufRead> TraceReader<R> {
                 return Err(lines.wrong("end", Problem::Invalid(text)));
             }
             if end.steps != self.steps {
-                let text = format!("{} steps announced, {} found", end.steps, self.steps);
+                let text = format!(
+                    "announces {} steps, but {} come before it",
+                    end.steps, self.steps
+                );
                 return Err(lines.wrong("end.steps", Problem::Invalid(text)));
             }
             if lines.advance()? {

@@ -70,11 +70,11 @@ pub fn check_header(header: &Header) -> Result<(), Wrong> {
     })?;
     let durable = config.storage == Storage::Async || !config.application_in_memory;
     ensure(durable, "config.application_in_memory", || {
-        "needs storage that is asynchronous: `config.storage`".to_owned()
+        "needs `config.storage` to be `async`".to_owned()
     })?;
     let renewed = config.reads != Reads::LeaseBased || config.check_quorum;
     ensure(renewed, "config.reads", || {
-        "by lease need `check_quorum`".to_owned()
+        "is `lease_based`, which needs `config.check_quorum`".to_owned()
     })?;
     check_number(config.max_uncommitted, "config.max_uncommitted")
 }
@@ -290,7 +290,7 @@ fn check_members(config: &Config) -> Result<(), Wrong> {
     }
     let both = |id| config.voters.contains(id);
     ensure(!config.learners.iter().any(both), "config.learners", || {
-        "must name no voter".to_owned()
+        "must not name a server that is in `config.voters`".to_owned()
     })?;
     let changes = !config.learners.is_empty()
         || config.step_down_on_removal
@@ -345,7 +345,8 @@ fn check_configuration(
     }
     let shown = config.may_change() || configuration.is_empty();
     ensure(shown, path, || {
-        "must be left out: the configuration does not change".to_owned()
+        "must be left out: `config.voters` is not given, so the configuration does not change"
+            .to_owned()
     })?;
     check_joint(configuration, path)
 }
@@ -354,7 +355,8 @@ fn check_joint(configuration: &Configuration, path: &str) -> Result<(), Wrong> {
     let simple = configuration.outgoing.is_empty();
     let left_later = !configuration.learners_next.is_empty() || configuration.auto_leave;
     ensure(!simple || !left_later, &format!("{path}.outgoing"), || {
-        "must not be empty: only a joint configuration has what is left later".to_owned()
+        "must not be empty: only a joint configuration has `learners_next` or `auto_leave`"
+            .to_owned()
     })
 }
 
@@ -425,7 +427,7 @@ fn check_view(config: &Config, server: ServerId, view: &NodeView) -> Result<(), 
     let nothing = appends.is_empty() && applies.is_empty() && unstable_snapshot.is_none();
     let nothing = nothing && stable.0 == 0 && own_match.is_none();
     ensure(is_async || nothing, &at("stable"), || {
-        "must be left out, as must be all that is outstanding: storage is atomic".to_owned()
+        "must be left out, like every field of outstanding writes, unless `config.storage` is `async`".to_owned()
     })?;
     let mut indexes = applies.iter().chain(unstable_snapshot).chain(own_match);
     indexes.try_for_each(|index| check_number(index.0, &at("applies")))?;
@@ -509,7 +511,7 @@ fn check_view(config: &Config, server: ServerId, view: &NodeView) -> Result<(), 
 fn check_async(config: &Config, input: &Input) -> Result<(), Wrong> {
     let path = format!("event.server.input.{}", input.name());
     ensure(config.storage == Storage::Async, &path, || {
-        "needs storage that is asynchronous: `config.storage`".to_owned()
+        "needs `config.storage` to be `async`".to_owned()
     })
 }
 
@@ -537,7 +539,7 @@ fn check_append(server: ServerId, append: &Append, path: &str) -> Result<(), Wro
     ensure(
         (first.0 > 0) != entries.is_empty(),
         &format!("{path}.first"),
-        || "must be there exactly if there are entries".to_owned(),
+        || "must be there if there are entries, and only then".to_owned(),
     )?;
     for (position, entry) in entries.iter().enumerate() {
         check_entry(entry, &format!("{path}.entries[{position}]"))?;
@@ -546,7 +548,7 @@ fn check_append(server: ServerId, append: &Append, path: &str) -> Result<(), Wro
         let path = format!("{path}.responses[{position}]");
         check_message(message, &path)?;
         ensure(message.from == server, &format!("{path}.from"), || {
-            format!("is {}, but server {server} has it wait", message.from)
+            format!("is {}, but server {server} waits to send it", message.from)
         })?;
     }
     if let Some(it) = acknowledges {

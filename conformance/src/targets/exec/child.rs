@@ -285,7 +285,10 @@ fn read_replies<R: ReplyLine>(mut stdout: impl BufRead, replies: &SyncSender<Fro
     loop {
         let from_child = match read_line(&mut stdout, &mut line, limits::REPLY_BYTES) {
             Ok(Line::End) => FromChild::Ended,
-            Ok(Line::Whole) => parse(&line),
+            Ok(Line::Whole) => match parse(&line) {
+                Ok(reply) => FromChild::Reply(reply),
+                Err(why) => FromChild::Malformed(why),
+            },
             Ok(Line::TooLong) => FromChild::Malformed(format!(
                 "the program wrote a line of more than {} bytes: {}",
                 limits::REPLY_BYTES,
@@ -320,19 +323,22 @@ fn read_line(source: &mut impl BufRead, line: &mut Vec<u8>, limit: u64) -> io::R
     })
 }
 
-fn parse<R: ReplyLine>(line: &[u8]) -> FromChild<R> {
+/// Reads one line.
+///
+/// # Errors
+/// A complaint about the line, of limited length.
+pub fn parse<R: ReplyLine>(line: &[u8]) -> Result<R, String> {
     let parsed = std::str::from_utf8(line)
         .map_err(|error| error.to_string())
         // Some systems put a byte order mark before the first line that a program writes.
         .and_then(|line| R::parse(line.trim_start_matches('\u{feff}')));
-    match parsed {
-        Ok(reply) => FromChild::Reply(reply),
-        Err(why) => FromChild::Malformed(format!(
+    parsed.map_err(|why| {
+        format!(
             "the program wrote a line that is no reply ({}): {}",
             limits::shortened(why, EXCERPT_BYTES),
             excerpt(line)
-        )),
-    }
+        )
+    })
 }
 
 fn excerpt(line: &[u8]) -> String {

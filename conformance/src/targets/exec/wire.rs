@@ -7,7 +7,7 @@ use lockstep_model::{Departure, Dialect};
 use lockstep_traces::{
     Append, Config, Configuration, DurableImage, Emitted, Entry, Field, FieldSet, Handed, Index,
     Input, Message, NodeView, Outcome, PeerView, ProgressState, ReadRequest, ReadState, Role,
-    ServerId, Snapshot, Term, UnconfirmedRead,
+    ServerId, Snapshot, Term, UnconfirmedRead, json_text,
 };
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
@@ -174,7 +174,7 @@ impl Reply {
                  explores it"
                     .to_owned(),
             ),
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(json_text(&error)),
         }
     }
 }

@@ -26,7 +26,11 @@ pub(super) fn context(context: u64) -> Bytes {
 pub(super) fn read_context(context: &Bytes) -> Result<u64, TargetError> {
     let digits = std::str::from_utf8(context).ok();
     let number = digits.and_then(|digits| digits.parse().ok());
-    number.ok_or_else(|| TargetError::Failed(format!("a read that nobody asked for: {context:?}")))
+    number.ok_or_else(|| {
+        TargetError::Failed(format!(
+            "a read that nobody asked for, with the context {context:?}"
+        ))
+    })
 }
 
 /// The answer to a read.
@@ -396,7 +400,11 @@ pub(crate) fn from_raft(
     sender: NodeId,
 ) -> Result<Message, TargetError> {
     use lockstep_raft::Body as From;
-    let foreign = || TargetError::Failed(format!("it sent what has no place here: {message:?}"));
+    let foreign = || {
+        TargetError::Failed(format!(
+            "the server sent a message that must not leave it: {message:?}"
+        ))
+    };
     let lockstep_raft::Message {
         from,
         to,

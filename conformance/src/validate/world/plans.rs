@@ -321,7 +321,7 @@ impl World {
                             true,
                         ));
                     }
-                    None => fail(attempts, "a message", "nobody has sent it"),
+                    None => fail(attempts, "a message", "no server has sent it"),
                 }
             }
             Kind::BecomeFollower => self.follows(line, node, it, &mut plans, &plan, &silent),

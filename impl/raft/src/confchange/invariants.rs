@@ -11,10 +11,10 @@ pub enum InvariantViolation {
     #[error("member {0} is not tracked")]
     Untracked(NodeId),
     /// Only a voter that is on its way out waits to become a learner.
-    #[error("{0} waits to become a learner and is no outgoing voter")]
+    #[error("{0} is in learners_next, but is no outgoing voter")]
     StagedWithoutVote(NodeId),
     /// A staged learner still votes.
-    #[error("{0} waits to become a learner and is tracked as one already")]
+    #[error("{0} is in learners_next, but is a learner already")]
     StagedTwice(NodeId),
     /// Nobody is learner and outgoing voter.
     #[error("{0} is both a learner and an outgoing voter")]
@@ -26,10 +26,10 @@ pub enum InvariantViolation {
     #[error("learner {0} is tracked as a voter")]
     LearnerNotMarked(NodeId),
     /// Only in a transition are there staged learners.
-    #[error("learners wait for the end of a transition, and there is none")]
+    #[error("learners_next is not empty, but the configuration is not joint")]
     StagedOutsideJoint,
     /// Only a transition can be left automatically.
-    #[error("a transition shall end by itself, and there is none")]
+    #[error("auto_leave is set, but the configuration is not joint")]
     AutoLeaveOutsideJoint,
 }
 

@@ -43,19 +43,19 @@ use crate::types::NodeId;
 #[non_exhaustive]
 pub enum ConfChangeError {
     /// A transition must be left before the next begins.
-    #[error("a transition is under way and must be left first")]
+    #[error("the configuration is joint already and must be left first")]
     AlreadyJoint,
     /// A group without voters has nothing to leave; its first voters are added one by one.
-    #[error("a group without voters cannot enter a transition")]
+    #[error("a configuration without voters cannot become joint")]
     NoVotersToLeave,
     /// There is no transition to leave.
-    #[error("there is no transition to leave")]
+    #[error("the configuration is not joint, so it cannot be left")]
     NotJoint,
     /// In a transition the only change is to leave it.
-    #[error("in a transition there are no simple changes, only its end")]
+    #[error("a joint configuration takes no simple change; leave it first")]
     SimpleInJoint,
     /// Two majorities that differ by more than one voter need not overlap.
-    #[error("several voters change, which needs a joint transition")]
+    #[error("more than one voter changes; use a joint configuration")]
     MoreThanOneVoter,
     /// Nobody would be left to decide anything, for ever.
     #[error("no voter would be left")]
@@ -70,6 +70,6 @@ pub enum ConfChangeError {
     )]
     Contradiction(NodeId),
     /// The new member's id is the address of a storage thread, which no server may have.
-    #[error("{0} addresses a storage thread and cannot be a member")]
+    #[error("the id {0} is reserved for a storage thread and cannot be a member")]
     ReservedId(NodeId),
 }

@@ -146,7 +146,7 @@ fn only_new_members_must_not_be_storage_threads() {
 }
 
 #[test]
-fn new_members_are_probed_from_the_end_of_the_log_and_count_as_active() {
+fn new_members_are_active_and_probed_from_the_end() {
     let changer = Changer::new(&simple(), Index(7));
     let (_, progress) = changer
         .simple(&[change(ConfChangeKind::AddNode, 5)])

@@ -65,7 +65,7 @@ pub enum ProposedConfChange<'a> {
 #[non_exhaustive]
 pub enum ConfChangeObstacle {
     /// An earlier change may not be applied yet.
-    #[error("an earlier one may be at {index}, and only {applied} is applied")]
+    #[error("an earlier change may be at {index}, and the log is applied only up to {applied}")]
     Pending {
         /// The highest possible index of the earlier change.
         index: Index,

@@ -13,6 +13,8 @@
 //! ```
 
 mod conf;
+#[doc(hidden)]
+pub mod fuzzing;
 mod message;
 pub mod raftpb;
 mod state;
@@ -33,7 +35,7 @@ pub enum WireError {
     #[error("malformed protobuf: {0}")]
     Protobuf(#[from] prost::DecodeError),
     /// A number that stands for nothing we know.
-    #[error("{value} is no {what}")]
+    #[error("unknown {what}: {value}")]
     Unknown {
         /// The meaning that it should have.
         what: &'static str,
@@ -41,13 +43,13 @@ pub enum WireError {
         value: i32,
     },
     /// A message that a server of etcd sends to itself.
-    #[error("messages of type {0} do not leave a server")]
+    #[error("a message of type {0} is local to a server and must not be sent")]
     ToItself(i32),
     /// The id of a server is missing or zero.
-    #[error("{0} names no server")]
+    #[error("{0} is missing or zero")]
     NoServer(&'static str),
     /// A read without its context, or with more than one.
-    #[error("{kind:?} with {entries} entries instead of one context")]
+    #[error("{kind:?} needs its context in exactly one entry, and has {entries}")]
     Context {
         /// The message.
         kind: MessageKind,

@@ -540,7 +540,7 @@ fn an_initial_state_can_be_the_counterexample() {
 }
 
 #[test]
-fn an_encoding_that_forgets_is_found_out_when_a_trace_is_rebuilt() {
+fn a_lossy_encoding_is_noticed_when_a_trace_is_rebuilt() {
     let model = Odd {
         properties: || {
             vec![Property::always("same", |_, state: &(u8, u8)| {

@@ -133,7 +133,7 @@ fn nobody_leads_before_its_own_vote_is_durable() {
 /// the first write of A must not be taken for that of the second, since B is still to be written
 /// in between.
 #[test]
-fn an_old_acknowledgement_does_not_vouch_for_the_same_entries_written_again() {
+fn an_old_acknowledgement_does_not_cover_rewritten_entries() {
     let mut node = node(&[1, 2, 3]);
     node.step(message(2, 1, 1, append(1, (0, 0), &[1], 0)))
         .unwrap();

@@ -175,7 +175,7 @@ fn terms(disk: &MemoryStorage) -> Vec<(u64, u64)> {
 }
 
 #[test]
-fn after_a_crash_between_writes_in_the_documented_order_all_is_well() {
+fn a_crash_between_writes_in_the_documented_order_is_safe() {
     let mut points = 0;
     for (what, inputs) in inputs() {
         for asynchronous in [false, true] {
@@ -339,7 +339,7 @@ fn hard_state_before_entries_or_snapshot_may_not_start_again() {
 }
 
 #[test]
-fn entries_before_hard_state_campaign_under_an_old_configuration() {
+fn entries_before_hard_state_campaign_in_an_old_configuration() {
     // Entry 4 adds server 4. Entry 5 adds server 5, which was proposed when entry 4 was applied, and so
     // tells that entry 4 is committed: three of four voters elect a leader now.
     let prev = EntryId::new(Term(2), Index(3));

@@ -81,7 +81,7 @@ fn all_voters_are_replaced_through_a_joint_configuration() {
 }
 
 #[test]
-fn a_transfer_that_failed_leaves_the_joint_configuration_that_waited_for_it() {
+fn a_failed_transfer_lets_the_joint_configuration_end() {
     use ConfChangeKind::{AddNode, RemoveNode};
     let mut cluster = cluster(3, 4, false);
     let change = change(Transition::Auto, &[(AddNode, 4), (RemoveNode, 3)]);
@@ -102,7 +102,7 @@ fn a_transfer_that_failed_leaves_the_joint_configuration_that_waited_for_it() {
 }
 
 #[test]
-fn a_transfer_that_is_taken_back_leaves_the_joint_configuration_that_waited_for_it() {
+fn a_withdrawn_transfer_lets_the_joint_configuration_end() {
     use ConfChangeKind::{AddNode, RemoveNode};
     let mut cluster = cluster(3, 4, false);
     let change = change(Transition::Auto, &[(AddNode, 4), (RemoveNode, 3)]);

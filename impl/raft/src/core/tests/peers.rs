@@ -36,7 +36,7 @@ fn with_snapshot_on_its_way() -> Cluster {
 }
 
 #[test]
-fn an_acknowledgement_that_does_not_reach_the_log_leaves_the_snapshot_on_its_way() {
+fn an_acknowledgement_below_the_log_keeps_the_snapshot_pending() {
     let mut cluster = with_snapshot_on_its_way();
     cluster.work(1);
     cluster.network.clear();
@@ -67,7 +67,7 @@ fn a_failed_snapshot_is_probed_from_the_match() {
 }
 
 #[test]
-fn a_report_on_a_snapshot_that_is_not_on_its_way_changes_nothing() {
+fn a_report_without_a_pending_snapshot_changes_nothing() {
     let mut cluster = lagging();
     let before = cluster.node(1).clone();
     for status in [SnapshotStatus::Finished, SnapshotStatus::Failed] {
@@ -102,7 +102,7 @@ fn a_report_at_a_follower_changes_nothing() {
 
 /// Neither ends it the wait for a snapshot, nor the pause of a probe.
 #[test]
-fn an_unreachable_server_that_is_not_replicated_to_stays_as_it_is() {
+fn an_unreachable_peer_outside_replicate_stays_as_it_is() {
     let mut cluster = with_snapshot_on_its_way();
     let before = progress(&cluster);
     cluster.node_mut(1).report_unreachable(id(3)).unwrap();

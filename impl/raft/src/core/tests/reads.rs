@@ -128,7 +128,7 @@ fn a_context_that_is_used_twice_gets_two_answers() {
 }
 
 #[test]
-fn an_answer_to_an_earlier_read_does_not_count_for_the_same_context() {
+fn an_earlier_answer_does_not_confirm_a_repeated_context() {
     let mut cluster = Cluster::new(3, |_| ());
     cluster.elect(1);
     ask(&mut cluster, 1, "r");

@@ -29,7 +29,7 @@ fn a_forwarded_proposal_that_is_dropped_says_so() {
 
 /// A learner cannot campaign; its timer fired all the same, and so the lease of its leader is over.
 #[test]
-fn an_election_timeout_ends_the_lease_of_a_server_that_cannot_campaign() {
+fn a_timeout_ends_the_lease_of_a_server_that_cannot_campaign() {
     let conf_state = ConfState {
         voters: ids(&[2, 3]),
         learners: ids(&[1]),
@@ -89,7 +89,7 @@ fn leadership_does_not_go_to_a_learner() {
 }
 
 #[test]
-fn who_shall_lead_and_lags_gets_what_it_lacks_at_once_and_leads_with_all_of_it_only() {
+fn a_lagging_transferee_is_caught_up_before_it_leads() {
     let mut cluster = Cluster::new(3, |_| ());
     cluster.elect(1);
     cluster.isolate(3);
@@ -188,7 +188,7 @@ fn reads_of_an_earlier_leadership_are_not_answered() {
 }
 
 #[test]
-fn the_limit_of_what_is_uncommitted_may_be_reached_and_not_passed() {
+fn the_uncommitted_limit_may_be_reached_and_not_exceeded() {
     let mut cluster = Cluster::new(3, |config| config.max_uncommitted_entries_bytes = 10);
     cluster.elect(1);
     cluster.isolate(1);
@@ -280,7 +280,7 @@ fn a_ready_is_filled_anew() {
 /// An append that brings nothing new is acknowledged, though there is nothing to write: the answer
 /// goes the way of all that waits, behind the writes before it.
 #[test]
-fn an_answer_without_a_write_takes_the_way_through_the_storage_thread() {
+fn an_answer_without_a_write_goes_through_the_storage_thread() {
     let mut node = node(&[1, 2, 3]);
     node.step(message(2, 1, 1, append(1, (0, 0), &[1], 0)))
         .unwrap();

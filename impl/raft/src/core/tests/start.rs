@@ -154,7 +154,7 @@ fn hard_state_with_itself() {
 }
 
 #[test]
-fn a_term_below_that_of_the_last_entry_is_raised_and_its_vote_dropped() {
+fn a_term_below_the_last_entry_is_raised_without_its_vote() {
     for (term, vote) in [(0, None), (1, Some(id(2))), (2, Some(id(1))), (2, None)] {
         let start = verdict(0, |says| {
             (says.hard_state.term, says.hard_state.vote) = (Term(term), vote)
@@ -228,7 +228,7 @@ fn a_group_may_be_seeded_with_a_snapshot_of_term_one() {
 }
 
 #[test]
-fn a_commit_index_below_what_is_compacted_or_in_the_snapshot_is_raised() {
+fn a_commit_index_below_the_snapshot_is_raised() {
     for commit in 0..=2 {
         assert_eq!(
             verdict(2, |says| says.hard_state.commit = Index(commit)),

@@ -251,7 +251,7 @@ fn a_server_does_not_start_from_a_storage_that_fails() {
 }
 
 #[test]
-fn a_transition_that_cannot_be_left_for_an_error_of_storage_says_so() {
+fn a_storage_error_that_blocks_leaving_joint_is_reported() {
     let mut node = leader();
     let change = ConfChangeV2 {
         transition: Transition::JointImplicit,

@@ -37,7 +37,7 @@ fn heartbeat() -> Message {
 }
 
 #[test]
-fn a_timer_starts_at_zero_with_the_intervals_of_the_configuration() {
+fn a_timer_starts_at_zero_with_the_configured_intervals() {
     let timer = Timer::new(&config());
     assert_eq!(timer.election_timeout_ticks(), 5);
     assert_eq!(timer.heartbeat_timeout_ticks(), 2);

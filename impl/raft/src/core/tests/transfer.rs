@@ -7,7 +7,7 @@ use crate::observer::TransferObstacle;
 use crate::types::*;
 
 #[test]
-fn leadership_moves_to_who_is_complete_despite_leases_and_pre_votes() {
+fn a_complete_transferee_leads_despite_leases_and_pre_votes() {
     let mut cluster = Cluster::new(3, |config| {
         config.check_quorum = true;
         config.pre_vote = true;
@@ -150,7 +150,7 @@ fn a_transfer_that_is_given_up_is_reported() {
 }
 
 #[test]
-fn a_leader_that_steps_down_for_want_of_a_quorum_reports_its_transfer() {
+fn a_leader_that_loses_its_quorum_reports_its_transfer() {
     let mut cluster = Cluster::new(3, |config| config.check_quorum = true);
     cluster.elect(1);
     cluster.isolate(1);
