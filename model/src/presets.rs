@@ -2,6 +2,7 @@
 
 mod large;
 mod membership;
+mod mixed;
 mod reads;
 mod storage;
 
@@ -27,8 +28,17 @@ pub struct Preset {
 impl Preset {
     /// Every preset, the CI ones first.
     pub fn all() -> &'static [Preset] {
-        static PRESETS: LazyLock<Vec<Preset>> =
-            LazyLock::new(|| [ALL, membership::ALL, storage::ALL, reads::ALL, large::ALL].concat());
+        static PRESETS: LazyLock<Vec<Preset>> = LazyLock::new(|| {
+            [
+                ALL,
+                membership::ALL,
+                storage::ALL,
+                reads::ALL,
+                mixed::ALL,
+                large::ALL,
+            ]
+            .concat()
+        });
         &PRESETS
     }
 

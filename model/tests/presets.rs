@@ -92,6 +92,18 @@ const PINNED: &[(&str, u64, u64, u32)] = &[
     ("read-quorum", 113_041, 321_293, 28),
     ("lease-learner", 4_037, 8_627, 19),
     ("lease-joint", 89_048, 226_609, 31),
+    ("mix-async-lease", 138_991, 514_871, 35),
+    ("mix-async-reports", 10_196, 36_404, 22),
+    ("mix-async-resignation", 24_421, 97_262, 28),
+    ("mix-change-window", 5_505, 11_965, 26),
+    ("mix-joint-restart", 3_197, 8_846, 19),
+    ("mix-read-compaction", 3_635, 10_224, 16),
+    ("mix-joint-resignation", 2_033, 4_125, 20),
+    ("mix-memory", 109_617, 372_369, 33),
+    ("mix-lease-crash", 34_763, 71_339, 24),
+    ("mix-transfer", 47_944, 105_779, 28),
+    ("mix-forward-forget", 91_639, 203_817, 33),
+    ("mix-learner-lease", 1_659, 3_346, 15),
 ];
 
 /// A number with a comma after each three digits.
