@@ -132,6 +132,10 @@ fn describe(job: &mut Job, recovery: &Recovery, verdict: &Verdict) {
     job.fact("recovery: orders of the servers", tally.orders);
     job.fact("recovery: bound, in rounds", bound);
     job.fact("recovery: most rounds needed", tally.longest);
+    if tally.lock_step > 0 {
+        let text = "recovery: states that split votes for ever unless timers fire twice in a row";
+        job.fact(text, tally.lock_step);
+    }
     job.fact("recovery: states added", tally.starts);
     job.fact("recovery: rounds executed", tally.rounds);
     job.fact(
