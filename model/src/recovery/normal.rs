@@ -3,7 +3,9 @@
 //! Raft compares terms and indexes and adds to them. It never looks at an index that every server has committed and
 //! that no leader would send again, so a log may begin there, and terms may count from the lowest that is left. Terms of
 //! entries and of servers that never campaign are compared and nothing else, so the terms of all that campaign may begin
-//! right above them: else servers that campaign in vain would never be where they were. The normal form is itself a state of the servers, from which the schedule goes on: rounds of different runs merge, and
+//! right above them: else servers that campaign in vain would never be where they were.
+//!
+//! The normal form is itself a state of the servers, from which the schedule goes on: rounds of different runs merge, and
 //! a schedule that goes on for ever comes back to where it was.
 //!
 //! Client values tell nothing apart that matters to Raft, and what is durable matters to a crash alone, of which there
