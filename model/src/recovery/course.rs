@@ -213,13 +213,13 @@ impl Course {
         self.leader().is_some_and(removed)
     }
 
-    /// Whether nobody leads, and nobody who votes by the newest committed configuration may campaign: they do not know
-    /// that they vote.
+    /// Whether nobody leads, and no voter of the newest committed configuration has applied it: each campaigns by an older
+    /// one, or not at all.
     pub fn voters_are_unaware(&self, settings: &Settings) -> bool {
-        let voters = self.newest_configuration(settings).all_voters();
-        let voters = self.servers.iter().filter(|it| voters.contains(it.id));
-        let may_campaign = |server: &Server| server.may_campaign(server.applied());
-        self.leader().is_none() && !voters.into_iter().any(may_campaign)
+        let newest = self.newest_configuration(settings);
+        let voters = newest.all_voters();
+        let mut voters = self.servers.iter().filter(|it| voters.contains(it.id));
+        self.leader().is_none() && voters.all(|server| server.configuration != newest)
     }
 
     /// The configuration at the highest index that anybody knows to be committed.
@@ -259,6 +259,7 @@ impl Course {
             happened,
         };
         if let Some(timer) = timer {
+            round.expire_leases(timer);
             round.fire(timer);
         }
         round.settle()?;
@@ -290,9 +291,9 @@ impl Course {
         if configurations.any(Configuration::is_joint) {
             return Err(Lack::SimpleConfiguration);
         }
-        let mut leaders = self.servers.iter().filter(|it| it.transferee.is_some());
-        if let Some(i) = leaders.next() {
-            return Err(Lack::EndOfTransfer(i.id));
+        // A removed server that still leads an older term hands over for ever, and nobody listens.
+        if leader.transferee.is_some() {
+            return Err(Lack::EndOfTransfer(leader.id));
         }
         let behind = |server: &&Server| !is_caught_up(server, leader);
         if let Some(server) = self.members(leader).find(behind) {
@@ -340,6 +341,23 @@ fn is_of_leader(message: &Message) -> bool {
 }
 
 impl Round<'_> {
+    /// Where an election timer fires, an election timeout has passed for everybody. It ends the leases of servers that
+    /// have heard no leader and whose own timer does not fire in this schedule.
+    fn expire_leases(&mut self, timer: Timer) {
+        let Timer::Election(_) = timer else {
+            return;
+        };
+        let course = &*self.course;
+        let voters = course.newest_configuration(self.settings).all_voters();
+        let ends = |server: &&Server| server.lease && !voters.contains(server.id);
+        let silent = |server: &&Server| !course.heard.contains(server.id);
+        let servers = course.servers.iter().filter(ends).filter(silent);
+        let ids: ArrayVec<Id, MAX_SERVERS> = servers.map(|server| server.id).collect();
+        for i in ids {
+            self.local(i, Stimulus::LeaseExpire, Action::LeaseExpire(i));
+        }
+    }
+
     fn fire(&mut self, timer: Timer) {
         let (i, action) = match timer {
             Timer::Election(i) => (i, Action::Timeout(i)),

@@ -12,8 +12,12 @@
 //! | `Compact` at a leader | its snapshot is from before a peer was a member that needs it, so that the peer ignores it |
 //! | a proposal to leave the joint configuration, once | a leader uses one that does not leave itself |
 //! | a proposal of a new entry, once for each leadership | nothing else is lacking |
+//! | a lease ends | an election timer fires, and the server has heard no leader and has no timer itself |
 //!
-//! Servers take turns in a fixed cyclic order. The state is tried in every order, with everybody first. What is in
+//! Servers take turns in a fixed cyclic order. The state is tried in every order, with everybody first. Such a lock-step
+//! may split votes for ever, which randomised timeouts are there to break (paper, section 5.2): a state that does not
+//! come back in an order is tried again in the same order with each timer firing twice in a row, and counted
+//! ([`Tally::lock_step`]). What is in
 //! flight in the state arrives before the first timer fires, as the rest of the round that the state is in.
 //!
 //! The cluster is *back* when a leader was heard by every other member of its configuration in the last round, has
@@ -31,7 +35,7 @@
 //! * *A removed leader that does not step down* ([`Exclusion::RemovedLeader`]). A schedule that goes round with such a
 //!   leader in every round is counted as excluded. If `step_down_on_removal` is set there is none.
 //! * *Voters that do not know that they vote* ([`Exclusion::UnawareVoters`]). A schedule in which nobody leads, and no
-//!   voter of the newest committed configuration may campaign, is counted as excluded.
+//!   voter of the newest committed configuration has applied it, is counted as excluded.
 //! * *A removed server without CheckQuorum that goes on asking for votes.* Timers of servers that are no voters of the
 //!   newest committed configuration do not fire in the schedule: their operator has stopped them.
 //! * *Wiped members.* No state of the specification has a server that lost what was durable.
@@ -69,6 +73,7 @@ pub struct Recovery {
     table: Mutex<Table>,
     tried: AtomicU64,
     excluded: [AtomicU64; Exclusion::ALL.len()],
+    lock_step: AtomicU64,
     longest: AtomicU64,
     nanoseconds: AtomicU64,
 }
@@ -80,6 +85,8 @@ pub struct Tally {
     pub tried: u64,
     /// Those of them that are excluded, by the place of the reason in [`Exclusion::ALL`].
     pub excluded: [u64; Exclusion::ALL.len()],
+    /// Those that come back in some order only if timers fire twice in a row: else the servers split votes for ever.
+    pub lock_step: u64,
     /// The states that the schedules added: round starts, modulo a shift of terms and indexes.
     pub starts: u64,
     /// The rounds that were executed.
@@ -109,6 +116,7 @@ impl Recovery {
             table: Mutex::new(Table::new(settings)),
             tried: AtomicU64::new(0),
             excluded: Default::default(),
+            lock_step: AtomicU64::new(0),
             longest: AtomicU64::new(0),
             nanoseconds: AtomicU64::new(0),
         }
@@ -118,9 +126,11 @@ impl Recovery {
     pub fn comes_back(&self, state: &ClusterState) -> bool {
         self.tried.fetch_add(1, Ordering::Relaxed);
         let clock = Instant::now();
-        let worst = self.worst(state);
+        let (worst, lock_step) = self.worst(state);
         let nanoseconds = clock.elapsed().as_nanos() as u64;
         self.nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
+        self.lock_step
+            .fetch_add(lock_step.into(), Ordering::Relaxed);
         match worst {
             Way::Back(rounds) => {
                 self.longest.fetch_max(rounds.into(), Ordering::Relaxed);
@@ -141,6 +151,7 @@ impl Recovery {
         Tally {
             tried: of(&self.tried),
             excluded: self.excluded.each_ref().map(of),
+            lock_step: of(&self.lock_step),
             starts: table.starts() as u64,
             rounds: table.rounds,
             longest: of(&self.longest),
@@ -154,9 +165,9 @@ impl Recovery {
         self.most_rounds
     }
 
-    fn worst(&self, state: &ClusterState) -> Way {
+    fn worst(&self, state: &ClusterState) -> (Way, bool) {
         let Ok(mut course) = Course::from(state, &self.settings, None) else {
-            return Way::Fails;
+            return (Way::Fails, false);
         };
         normalise(&mut course, &self.settings);
         let encoded = encode(&course);

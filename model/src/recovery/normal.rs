@@ -1,8 +1,11 @@
 //! The normal form of a quiet cluster: its servers modulo a shift of terms and indexes.
 //!
 //! Raft compares terms and indexes and adds to them. It never looks at an index that every server has committed and
-//! that no leader would send again, so a log may begin there, and terms may count from the lowest that is left. The
-//! normal form is itself a state of the servers, from which the schedule goes on: rounds of different runs merge, and
+//! that no leader would send again, so a log may begin there, and terms may count from the lowest that is left. Terms of
+//! entries and of servers that never campaign are compared and nothing else, so the terms of all that campaign may begin
+//! right above them: else servers that campaign in vain would never be where they were.
+//!
+//! The normal form is itself a state of the servers, from which the schedule goes on: rounds of different runs merge, and
 //! a schedule that goes on for ever comes back to where it was.
 //!
 //! Client values tell nothing apart that matters to Raft, and what is durable matters to a crash alone, of which there
@@ -13,6 +16,7 @@ use crate::message::{Entry, Payload, Position};
 use crate::seq::Seq;
 use crate::server::{Image, Log, Progress, Queue, Server, Storage, configuration_at};
 use crate::settings::Settings;
+use lockstep_traces::Role;
 use std::sync::Arc;
 
 /// By how much indexes and terms are lowered.
@@ -20,8 +24,12 @@ use std::sync::Arc;
 struct Shift {
     /// The index at which the logs begin; zero if nothing is cut off.
     base: u32,
-    /// The difference of terms.
+    /// The difference of all terms.
     terms: u32,
+    /// The lowest term of a server that may ever enter a term by itself.
+    active: u32,
+    /// By how much terms from there on are lowered as well, so that none is left out below.
+    gap: u32,
 }
 
 /// Brings a quiet course to its normal form.
@@ -46,10 +54,16 @@ impl Shift {
                 .filter_map(|index| log.term_at(index));
             kept.chain([server.term])
         });
-        let lowest = terms.min().unwrap_or(0);
+        let terms: Vec<u32> = terms.collect();
+        let lowest = terms.iter().copied().min().unwrap_or(0);
+        let active = servers.iter().filter(|server| is_active(server));
+        let active = active.map(|server| server.term).min().unwrap_or(0);
+        let below = terms.iter().copied().filter(|term| *term < active).max();
         Shift {
             base,
             terms: lowest.saturating_sub(1),
+            active,
+            gap: below.map_or(0, |below| active - below - 1),
         }
     }
 
@@ -70,7 +84,8 @@ impl Shift {
     }
 
     fn term(self, term: u32) -> u32 {
-        term.saturating_sub(self.terms)
+        let gap = if term < self.active { 0 } else { self.gap };
+        term.saturating_sub(self.terms + gap)
     }
 
     fn position(self, Position { term, index }: Position) -> Position {
@@ -160,6 +175,12 @@ impl Shift {
             storage.durable = durable;
         }
     }
+}
+
+/// Whether a server may enter a term that it has not heard of. The terms of others, like those of entries, are only
+/// compared.
+fn is_active(server: &Server) -> bool {
+    server.role != Role::Follower || server.may_campaign(server.applied())
 }
 
 /// The index below which nobody needs to know anything of this server: it has committed and applied what is there, and

@@ -20,9 +20,9 @@ pub enum Exclusion {
     /// A server that was removed goes on leading, as its setting has it: it takes no proposals, and while it is heard
     /// nobody campaigns.
     RemovedLeader,
-    /// Nobody who votes by the newest committed configuration has applied it, or any in which it votes, and who has is no
-    /// part of it. A server uses the configuration that it has applied, as in etcd's raft; by the paper it would use that
-    /// of its log, and campaign.
+    /// No voter of the newest committed configuration has applied it, and whoever has is no part of it. So each campaigns by
+    /// an older one, in which it needs the vote of a server that was removed and has a longer log, or not at all. A
+    /// server uses the configuration that it has applied, as in etcd's raft; by the paper it would use that of its log.
     UnawareVoters,
 }
 
@@ -38,8 +38,8 @@ impl Exclusion {
                  hears it does not campaign"
             }
             Exclusion::UnawareVoters => {
-                "the only voters of the newest configuration have not applied it, and the servers that have are no part \
-                 of it: nobody may campaign (etcd's raft, whose configurations are in use when they are applied)"
+                "no voter of the newest configuration has applied it, and the servers that have are no part of it: who may \
+                 campaign needs their votes (etcd's raft, whose configurations are in use when they are applied)"
             }
         }
     }
@@ -75,10 +75,10 @@ struct Node {
     /// The reason by which nothing is asked of a schedule that stays in such round starts.
     exclusion: Option<Exclusion>,
     rounds: SmallVec<[(Timer, Next); 2]>,
-    /// By number of the order.
+    /// By number of the position.
     ways: Box<[Way]>,
-    /// The worst of all orders, once it is known.
-    worst: Way,
+    /// The worst of all orders, once it is known, and whether servers had to fire twice in a row.
+    worst: (Way, bool),
 }
 
 /// The round starts.
@@ -112,24 +112,31 @@ impl Table {
         &self.orders
     }
 
-    /// What becomes of a round start, given in normal form with its encoding, in the worst of all orders.
-    pub fn worst(&mut self, course: &Course, encoded: &[u8]) -> Way {
+    /// What becomes of a round start, given in normal form with its encoding, in the worst of all orders; and whether there
+    /// is an order in which it comes back only if servers fire twice in a row.
+    pub fn worst(&mut self, course: &Course, encoded: &[u8]) -> (Way, bool) {
         let node = self.number(course, encoded);
         let known = self.nodes[node as usize].worst;
-        if known != Way::Unknown {
+        if known.0 != Way::Unknown {
             return known;
         }
-        let orders = 0..self.orders.len();
-        let ways = orders.map(|order| self.walk(node, order));
-        let worst = ways.fold(Way::Back(0), Way::worse);
+        let mut worst = (Way::Back(0), false);
+        for order in 0..self.orders.len() {
+            let mut way = self.walk(node, self.orders.once(order));
+            if way == Way::Fails {
+                way = self.walk(node, self.orders.twice(order));
+                worst.1 |= way != Way::Fails;
+            }
+            worst.0 = worst.0.worse(way);
+        }
         self.nodes[node as usize].worst = worst;
         worst
     }
 
-    /// Follows the schedule in one order.
-    fn walk(&mut self, node: u32, order: usize) -> Way {
+    /// Follows the schedule from a position in an order.
+    fn walk(&mut self, node: u32, position: usize) -> Way {
         let mut path: Vec<(u32, usize)> = Vec::new();
-        let mut at = (node, order);
+        let mut at = (node, position);
         let mut end = loop {
             match self.nodes[at.0 as usize].ways[at.1] {
                 Way::Unknown if path.len() < usize::from(MOST_ROUNDS) => {}
@@ -148,14 +155,14 @@ impl Table {
                 break Way::Fails;
             };
             let next = self.next(at.0, timer);
-            let order = match turns.in_order {
+            let position = match turns.in_order {
                 true => self.orders.after(at.1, timer.server()),
                 false => at.1,
             };
             match next {
                 Next::Back => break Way::Back(0),
                 Next::Never => break Way::Fails,
-                Next::Start(next) => at = (next, order),
+                Next::Start(next) => at = (next, position),
             }
         };
         for (node, order) in path.into_iter().rev() {
@@ -165,15 +172,17 @@ impl Table {
         end
     }
 
-    /// The first of these round starts fails, since it was followed for long enough. Of the others nothing is known.
+    /// The first of these round starts was followed for long enough: it fails, unless all of the later half is excluded.
+    /// Of the others nothing is known.
     fn give_up(&mut self, path: &[(u32, usize)]) -> Way {
+        let end = self.cycle(&path[path.len() / 2..]);
         for (place, (node, order)) in path.iter().enumerate() {
             self.nodes[*node as usize].ways[*order] = match place {
-                0 => Way::Fails,
+                0 => end,
                 _ => Way::Unknown,
             };
         }
-        Way::Fails
+        end
     }
 
     /// What a schedule that goes round through these round starts is.
@@ -219,8 +228,8 @@ impl Table {
             turns: course.turns(&self.settings),
             exclusion: exclusion(course, &self.settings),
             rounds: SmallVec::new(),
-            ways: vec![Way::Unknown; self.orders.len()].into(),
-            worst: Way::Unknown,
+            ways: vec![Way::Unknown; self.orders.positions()].into(),
+            worst: (Way::Unknown, false),
         });
         number
     }

@@ -206,7 +206,7 @@ fn an_explicit_joint_configuration_that_is_never_left_is_found() {
 #[test]
 fn a_deadlock_of_pre_votes_is_found() {
     // Whoever has voted for another in its term refuses a pre-vote for the next: after a split vote nobody is elected.
-    let lack = lack_with("votes", |before, stimulus, after, outbox| {
+    let lack = lack_with("pair", |before, stimulus, after, outbox| {
         let Stimulus::Deliver(m) = stimulus else {
             return;
         };
