@@ -7,7 +7,7 @@ use crate::properties::ServerStep;
 use crate::rule::Rule;
 use crate::server::Outbox;
 use lockstep_engine::{
-    Antecedent, Canonical, Checkable, Collapse, Generator, StepProperty, Symmetry,
+    Antecedent, AskShared, Canonical, Checkable, Collapse, Generator, StepProperty, Symmetry,
 };
 use lockstep_traces::Role;
 use stateright::{Model, Property};
@@ -76,7 +76,7 @@ impl Checkable for Cluster {
         before: &ClusterState,
         action: &Action,
         after: &ClusterState,
-        ask: &mut dyn FnMut(&dyn Fn(usize) -> bool),
+        ask: &mut AskShared<'_>,
     ) {
         let shared = crate::properties::shared_conditions();
         match ServerStep::of(self, before, action, after) {

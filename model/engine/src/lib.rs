@@ -112,6 +112,6 @@ pub use steps::{Lookup, Open, Reached, Steps, SuccessorKey};
 #[doc(hidden)]
 pub use tally::Cover;
 pub use traits::{
-    Antecedent, AntecedentCondition, Checkable, Collapse, OwnCondition, StateCondition,
+    Antecedent, AntecedentCondition, AskShared, Checkable, Collapse, OwnCondition, StateCondition,
     StepCondition, StepProperty, Symmetry, encoded,
 };

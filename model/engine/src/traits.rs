@@ -66,7 +66,7 @@ pub trait Checkable: Model {
         _before: &Self::State,
         _action: &Self::Action,
         _after: &Self::State,
-        ask: &mut dyn FnMut(&dyn Fn(usize) -> bool),
+        ask: &mut AskShared<'_>,
     ) {
         ask(&|place| panic!("the model has no shared condition, and one is asked for at {place}"));
     }
@@ -256,6 +256,10 @@ pub type OwnCondition<M> = Arc<
         + Send
         + Sync,
 >;
+
+/// A receiver of the function that tells of a step whether the shared condition at a place holds on it; see
+/// [`Checkable::judge`].
+pub type AskShared<'a> = dyn FnMut(&dyn Fn(usize) -> bool) + 'a;
 
 /// The condition of a [`StepProperty`].
 pub enum StepCondition<M: Model> {
