@@ -181,10 +181,10 @@ mod tests {
         let (heard, silent) = (leader(true), leader(false));
         let check = |of| (of, &silent, Input::CheckQuorum);
         for timing in [Timing::Elapsed, Timing::Silent] {
-            assert!(after(timing, &[expires.clone()]).broken);
+            assert!(after(timing, std::slice::from_ref(&expires)).broken);
             assert!(!after(timing, &[check(&silent), expires.clone()]).broken);
         }
-        assert!(!after(Timing::Free, &[expires.clone()]).broken);
+        assert!(!after(Timing::Free, std::slice::from_ref(&expires)).broken);
         // A check that has heard from it says nothing, if it has to be silent.
         assert!(!after(Timing::Elapsed, &[check(&heard), expires.clone()]).broken);
         assert!(after(Timing::Silent, &[check(&heard), expires.clone()]).broken);

@@ -355,7 +355,7 @@ fn a_leader_is_one_on_stable_storage() {
     has(
         "leader_is_durable_inv",
         &code,
-        &state(&[leader.clone()], &[], Happened::default()),
+        &state(std::slice::from_ref(&leader), &[], Happened::default()),
     );
     let mut early = leader;
     early.durable.vote = None;
