@@ -161,7 +161,7 @@ const BUGS: [(Bug, &str, &[&str]); 19] = [
         &["one_vote_per_term_step", "restart_step", "persistent_inv"],
     ),
     (Bug::LogNotCompared, "conflict", &["up_to_date_vote_step"]),
-    (Bug::VotesTwice, "votes", &["vote_is_stored_step"]),
+    (Bug::VotesTwice, "votes", &["up_to_date_vote_step"]),
     (
         Bug::AcknowledgesTooMuch,
         "smoke",
