@@ -15,6 +15,7 @@ mod fields;
 mod ids;
 mod message;
 mod payload;
+pub mod recording;
 mod schema;
 mod server_set;
 mod show;

@@ -145,7 +145,10 @@ impl<K: Sink> Recorder<K> {
     /// Writes out all lines.
     pub fn flush(&mut self) {
         if self.failure.is_none() && !self.buffer.is_empty() {
-            let result = self.sink.write(&self.buffer).and_then(|()| self.sink.turn());
+            let result = self
+                .sink
+                .write(&self.buffer)
+                .and_then(|()| self.sink.turn());
             self.buffer.clear();
             if self.buffer.capacity() > LARGE_BUFFER {
                 self.buffer.shrink_to(FULL_BUFFER);

@@ -1,8 +1,8 @@
 //! The state of a server as lines show it: what has changed since the line before.
 
 use crate::words::{number, role};
-use lockstep_raft::observer::Effect;
 use lockstep_raft::Role;
+use lockstep_raft::observer::Effect;
 use serde::Serialize;
 
 /// The state of a server.

@@ -104,9 +104,7 @@ impl Serialize for Content<'_> {
                 let transferee = self.0.from.get();
                 one(serializer, "transfer_leader", "transferee", &transferee)
             }
-            Body::Propose { entries } => {
-                one(serializer, "propose", "payloads", &Payloads(entries))
-            }
+            Body::Propose { entries } => one(serializer, "propose", "payloads", &Payloads(entries)),
             Body::InstallSnapshot { snapshot } => {
                 let metadata = &snapshot.metadata;
                 let snapshot = Last {
@@ -215,9 +213,12 @@ impl Serialize for Payload<'_> {
         if entry.kind != EntryKind::Normal {
             let change = wire::conf_change_of(entry).ok().flatten();
             return match change.as_ref().filter(|it| has_words(it)) {
-                Some(change) => {
-                    serializer.serialize_newtype_variant("Payload", 0, "conf_change", &Change(change))
-                }
+                Some(change) => serializer.serialize_newtype_variant(
+                    "Payload",
+                    0,
+                    "conf_change",
+                    &Change(change),
+                ),
                 None => {
                     let digest = digest(&entry.data);
                     serializer.serialize_newtype_variant("Payload", 0, "other", &digest)

@@ -62,6 +62,8 @@ pub struct Options {
     pub bootstrap: bool,
     /// One message in so many is lost.
     pub loss: u32,
+    /// A planted mistake: the disk loses with a crash the last write that it said was durable.
+    pub forgets: bool,
 }
 
 impl Default for Options {
@@ -79,6 +81,7 @@ impl Default for Options {
             causes: true,
             bootstrap: false,
             loss: 20,
+            forgets: false,
         }
     }
 }
@@ -93,6 +96,8 @@ struct Server<O> {
     applies: VecDeque<(Vec<Entry>, Vec<Message>)>,
     applied: u64,
     members: ConfState,
+    /// The disk before the last write that had to be durable, if the disk is one that forgets.
+    older: Option<MemoryStorage>,
 }
 
 /// A group of servers.
@@ -156,6 +161,7 @@ impl<O: Watcher, F: FnMut(NodeId) -> O> Cluster<O, F> {
                 applies: VecDeque::new(),
                 applied: 0,
                 members,
+                older: None,
             });
         }
         Ok(Cluster {
@@ -197,7 +203,11 @@ impl<O: Watcher, F: FnMut(NodeId) -> O> Cluster<O, F> {
             94 => self.ask(place),
             95..97 if self.options.reads => {
                 let context = self.random.random_range(0..1000u32);
-                refused(self.servers[place].node.read_index(context.to_string().into()))
+                refused(
+                    self.servers[place]
+                        .node
+                        .read_index(context.to_string().into()),
+                )
             }
             _ => self.work(place),
         }
@@ -354,7 +364,10 @@ impl<O: Watcher, F: FnMut(NodeId) -> O> Cluster<O, F> {
             )?;
         }
         server.applies.clear();
-        let storage = server.node.storage().clone();
+        let storage = match server.older.take() {
+            Some(older) => older,
+            None => server.node.storage().clone(),
+        };
         let snapshot = storage.snapshot()?.metadata;
         let mut config = config(&self.options, server.id, &mut self.random);
         config.applied = snapshot.index;
@@ -376,6 +389,7 @@ impl<O: Watcher, F: FnMut(NodeId) -> O> Cluster<O, F> {
                 applies: VecDeque::new(),
                 applied: old.applied,
                 members: old.members,
+                older: None,
             },
         );
         self.servers = servers;
@@ -403,6 +417,9 @@ impl<O: Watcher, F: FnMut(NodeId) -> O> Cluster<O, F> {
             }
             return Ok(());
         };
+        if self.options.forgets && ready.must_sync && ready.snapshot.is_none() {
+            server.older = Some(server.node.storage().clone());
+        }
         write(
             server.node.storage_mut(),
             ready.snapshot.clone(),
