@@ -182,7 +182,7 @@ pub struct SnapshotReport {
     pub ok: bool,
 }
 
-/// What the application is handed.
+/// The work that the application is handed.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RecordedReady {

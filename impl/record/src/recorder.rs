@@ -265,7 +265,7 @@ impl<K: Sink> Recorder<K> {
         }
     }
 
-    /// What the log has when the server starts.
+    /// Writes the log of a server that starts.
     fn log(&mut self, log: &dyn LogView) {
         let ends = log.first_index().ok().zip(log.last_id().ok());
         let Some((first, last)) = ends else {

@@ -1,4 +1,4 @@
-//! Where the lines go: files that are begun anew when they are long enough, or memory.
+//! The places for lines: files that are begun anew when they are long enough, or memory.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};

@@ -185,7 +185,7 @@ fn a_torn_line_is_left_and_its_number_used_again() {
     );
 }
 
-/// A sink that fails after so many bytes.
+/// A sink that has room for this number of bytes.
 struct Full(usize);
 
 impl Sink for Full {

@@ -1,4 +1,4 @@
-//! What an observer is shown of inputs. Nothing here changes the server.
+//! Inputs and their effects as an observer is shown them. Nothing here changes the server.
 
 use super::Core;
 use crate::error::Error;

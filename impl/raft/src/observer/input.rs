@@ -47,7 +47,7 @@ pub enum Input<'a> {
     Advance,
 }
 
-/// What came of an input, and the server after it.
+/// The outcome of an input, and the server after it.
 #[derive(Clone, Copy)]
 pub struct Effect<'a> {
     /// The error that the caller is told, if there is one.

@@ -60,7 +60,7 @@ pub struct Options {
     pub causes: bool,
     /// The servers start with a list of peers in their log, and not with a stored configuration.
     pub bootstrap: bool,
-    /// One message in so many is lost.
+    /// One message of this number is lost.
     pub loss: u32,
     /// A planted mistake: the disk loses with a crash the last write that it said was durable.
     pub forgets: bool,
