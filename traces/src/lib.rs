@@ -18,6 +18,7 @@ mod ids;
 mod message;
 mod parts;
 mod payload;
+pub mod recording;
 #[cfg(feature = "schema")]
 mod schema;
 mod server_set;

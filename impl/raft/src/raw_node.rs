@@ -6,13 +6,14 @@ use crate::config::Config;
 use crate::core::{Core, SnapshotStatus, TimerReset};
 use crate::error::Error;
 use crate::health::Health;
-use crate::observer::{NoObserver, Observer};
+use crate::observer::{Input, NoObserver, Observer};
 use crate::ready::Ready;
 use crate::status::{BasicStatus, Status};
 use crate::storage::Storage;
 use crate::timer::Timer;
 use crate::tracker::Progress;
-use crate::types::{Body, ConfChangeV2, ConfState, Entry, Message, NodeId};
+use crate::types::{Body, ConfChangeV2, ConfState, Entry, EntryKind, Message, NodeId};
+use crate::wire;
 
 /// One Raft server, to be driven by its owner: no threads, no locks, no I/O.
 ///
@@ -85,8 +86,11 @@ impl<S: Storage, O: Observer> RawNode<S, O> {
     ///
     /// Those of [`Core::new`].
     pub fn with_observer(config: &Config, storage: S, observer: O) -> Result<RawNode<S, O>, Error> {
+        let mut core = Core::with_observer(config, storage, observer)?;
+        core.show_input(Input::Created(config));
+        core.show_effect(&Ok(()), None);
         Ok(RawNode {
-            core: Core::with_observer(config, storage, observer)?,
+            core,
             timer: Timer::new(config),
             health: Health::default(),
         })
@@ -94,11 +98,22 @@ impl<S: Storage, O: Observer> RawNode<S, O> {
 
     fn call(
         &mut self,
+        shown: Input<'_>,
         input: impl FnOnce(&mut Core<S, O>) -> Result<TimerReset, Error>,
     ) -> Result<(), Error> {
-        let reset = input(&mut self.core)?;
-        self.timer.follow(reset);
-        Ok(())
+        self.ask(shown, input).map(|reset| self.timer.follow(reset))
+    }
+
+    /// An input, shown to the observer with what comes of it.
+    fn ask<T>(
+        &mut self,
+        shown: Input<'_>,
+        input: impl FnOnce(&mut Core<S, O>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        self.core.show_input(shown);
+        let result = input(&mut self.core);
+        self.core.show_effect(&result, None);
+        result
     }
 
     /// One tick passes.
@@ -142,11 +157,18 @@ impl<S: Storage, O: Observer> RawNode<S, O> {
             Body::Heartbeat { commit, .. } => Some(commit),
             _ => None,
         };
-        let result = self.call(|core| core.step(message));
+        self.core.show_input(Input::Step(&message));
+        let result = self
+            .core
+            .step(message)
+            .map(|reset| self.timer.follow(reset));
         self.health.note(&result);
+        let mut answered = Ok(());
         if let (Err(_), Some(commit)) = (&result, commit) {
-            self.core.answer_refused_heartbeat(from, term, commit)?;
+            answered = self.core.answer_refused_heartbeat(from, term, commit);
         }
+        let result = answered.and(result);
+        self.core.show_effect(&result, None);
         result
     }
 
@@ -156,7 +178,7 @@ impl<S: Storage, O: Observer> RawNode<S, O> {
     ///
     /// Those of [`Core::campaign`].
     pub fn campaign(&mut self) -> Result<(), Error> {
-        self.call(Core::campaign)
+        self.call(Input::Campaign, Core::campaign)
     }
 
     /// Proposes a command; see [`Core::propose`].
@@ -165,7 +187,7 @@ impl<S: Storage, O: Observer> RawNode<S, O> {
     ///
     /// Those of [`Core::propose`].
     pub fn propose(&mut self, data: Bytes) -> Result<(), Error> {
-        self.core.propose(data)
+        self.propose_entries(vec![Entry::proposal(EntryKind::Normal, data)])
     }
 
     /// Proposes several entries at once; see [`Core::propose_entries`].
@@ -174,7 +196,10 @@ impl<S: Storage, O: Observer> RawNode<S, O> {
     ///
     /// Those of [`Core::propose_entries`].
     pub fn propose_entries(&mut self, entries: Vec<Entry>) -> Result<(), Error> {
-        self.core.propose_entries(entries)
+        self.core.show_input(Input::Propose(&entries));
+        let result = self.core.propose_entries(entries);
+        self.core.show_effect(&result, None);
+        result
     }
 
     /// Proposes a change of membership (thesis §4); see [`Core::propose_conf_change`].
@@ -239,7 +264,8 @@ impl<S: Storage, O: Observer> RawNode<S, O> {
     ///
     /// Those of [`Core::propose`].
     pub fn propose_conf_change(&mut self, change: impl Into<ConfChangeV2>) -> Result<(), Error> {
-        self.core.propose_conf_change(change)
+        let data = wire::encode_conf_change_v2(&change.into());
+        self.propose_entries(vec![Entry::proposal(EntryKind::ConfChangeV2, data)])
     }
 
     /// The former name of [`propose_conf_change`](RawNode::propose_conf_change).
@@ -261,7 +287,10 @@ impl<S: Storage, O: Observer> RawNode<S, O> {
         &mut self,
         change: impl Into<ConfChangeV2>,
     ) -> Result<ConfState, Error> {
-        let (conf_state, reset) = self.core.apply_conf_change(change)?;
+        let change = change.into();
+        let (conf_state, reset) = self.ask(Input::ApplyConfChange(&change), |core| {
+            core.apply_conf_change(&change)
+        })?;
         self.timer.follow(reset);
         Ok(conf_state)
     }
@@ -294,7 +323,7 @@ impl<S: Storage, O: Observer> RawNode<S, O> {
     ///
     /// Those of [`Core::bootstrap`].
     pub fn bootstrap(&mut self, servers: &[(NodeId, Bytes)]) -> Result<(), Error> {
-        self.call(|core| core.bootstrap(servers))
+        self.call(Input::Bootstrap(servers), |core| core.bootstrap(servers))
     }
 
     /// Asks for a linearizable read (thesis §6.4); see [`Core::read_index`].
@@ -318,7 +347,10 @@ impl<S: Storage, O: Observer> RawNode<S, O> {
     ///
     /// Those of [`Core::read_index`].
     pub fn read_index(&mut self, context: Bytes) -> Result<(), Error> {
-        self.core.read_index(context)
+        self.core.show_input(Input::ReadIndex(&context));
+        let result = self.core.read_index(context);
+        self.core.show_effect(&result, None);
+        result
     }
 
     /// Hands leadership over (thesis §3.10); see [`Core::transfer_leadership`].
@@ -340,7 +372,9 @@ impl<S: Storage, O: Observer> RawNode<S, O> {
     ///
     /// Those of [`Core::transfer_leadership`].
     pub fn transfer_leadership(&mut self, transferee: NodeId) -> Result<(), Error> {
-        self.call(|core| core.transfer_leadership(transferee))
+        self.call(Input::TransferLeadership(transferee), |core| {
+            core.transfer_leadership(transferee)
+        })
     }
 
     /// The former name of [`transfer_leadership`](RawNode::transfer_leadership).
@@ -359,7 +393,7 @@ impl<S: Storage, O: Observer> RawNode<S, O> {
     ///
     /// Those of [`Core::forget_leader`].
     pub fn forget_leader(&mut self) -> Result<(), Error> {
-        self.core.forget_leader()
+        self.ask(Input::ForgetLeader, Core::forget_leader)
     }
 
     /// Reports that a server could not be reached (as etcd's `ReportUnreachable`); see
@@ -369,7 +403,9 @@ impl<S: Storage, O: Observer> RawNode<S, O> {
     ///
     /// Those of [`Core::report_unreachable`].
     pub fn report_unreachable(&mut self, peer: NodeId) -> Result<(), Error> {
-        self.core.report_unreachable(peer)
+        self.ask(Input::ReportUnreachable(peer), |core| {
+            core.report_unreachable(peer)
+        })
     }
 
     /// Reports what became of a snapshot (as etcd's `ReportSnapshot`); see
@@ -410,7 +446,9 @@ impl<S: Storage, O: Observer> RawNode<S, O> {
     ///
     /// Those of [`Core::report_snapshot`].
     pub fn report_snapshot(&mut self, peer: NodeId, status: SnapshotStatus) -> Result<(), Error> {
-        self.core.report_snapshot(peer, status)
+        self.ask(Input::ReportSnapshot(peer, status), |core| {
+            core.report_snapshot(peer, status)
+        })
     }
 
     /// Whether there is anything to do.
@@ -424,7 +462,9 @@ impl<S: Storage, O: Observer> RawNode<S, O> {
     ///
     /// Those of [`Core::ready`].
     pub fn ready(&mut self) -> Result<Ready, Error> {
-        self.core.ready()
+        let mut ready = Ready::default();
+        self.ready_into(&mut ready)?;
+        Ok(ready)
     }
 
     /// Takes what has to be done into a value whose buffers are used again.
@@ -433,7 +473,10 @@ impl<S: Storage, O: Observer> RawNode<S, O> {
     ///
     /// Those of [`Core::ready`].
     pub fn ready_into(&mut self, ready: &mut Ready) -> Result<(), Error> {
-        self.core.ready_into(ready)
+        self.core.show_input(Input::Ready);
+        let result = self.core.ready_into(ready);
+        self.core.show_effect(&result, Some(ready));
+        result
     }
 
     /// Everything in the last [`Ready`] is persisted and applied.
@@ -442,7 +485,7 @@ impl<S: Storage, O: Observer> RawNode<S, O> {
     ///
     /// Those of [`Core::advance`].
     pub fn advance(&mut self) -> Result<(), Error> {
-        self.call(Core::advance)
+        self.call(Input::Advance, Core::advance)
     }
 
     /// The state of this server in numbers; does not allocate.

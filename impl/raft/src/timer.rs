@@ -6,7 +6,7 @@ use rand::{Rng, SeedableRng};
 use crate::config::Config;
 use crate::core::{Core, TimerEvent, TimerReset};
 use crate::error::Error;
-use crate::observer::Observer;
+use crate::observer::{Input, Observer};
 use crate::storage::Storage;
 use crate::types::Role;
 
@@ -106,8 +106,10 @@ impl Timer {
         core: &mut Core<S, O>,
         event: TimerEvent,
     ) -> Result<(), Error> {
-        let reset = core.on_timer(event)?;
-        self.follow(reset);
+        core.show_input(Input::Timer(event));
+        let result = core.on_timer(event);
+        core.show_effect(&result, None);
+        self.follow(result?);
         Ok(())
     }
 

@@ -12,7 +12,7 @@ use crate::message::{Body, Entry, Message, Payload, Position};
 use crate::rule::{Notes, Rule};
 use crate::seq::Seq;
 use crate::settings::Settings;
-use lockstep_traces::Outcome;
+use lockstep_traces::{Outcome, ReadState};
 use std::sync::Arc;
 
 /// A point of an input at which a recorder of the run sees the server.
@@ -51,6 +51,9 @@ pub trait Observer {
 
     /// The index up to which storage no longer has the entries, and that of its snapshot; `None` if it has all.
     fn kept_behind(&self) -> Option<(u32, u32)>;
+
+    /// A read of a client of this server is answered or given up.
+    fn answer(&mut self, _: ReadState) {}
 }
 
 struct Observed<'a>(&'a mut dyn Observer);
@@ -88,6 +91,8 @@ pub enum Stimulus {
     Propose(Vec<Payload>),
     /// A message comes from another server.
     Deliver(Message),
+    /// A client reads; the context by which it knows the answer is not zero.
+    ReadIndex(u8),
     /// The server is asked for another leader.
     TransferLeadership(Id),
     /// It is told to forget its leader.
@@ -127,6 +132,8 @@ impl Server {
         };
         let outcome = turn.take_recorded(stimulus);
         turn.hand_over();
+        let answers = outbox.read_states();
+        answers.into_iter().for_each(|state| observer.answer(state));
         outcome
     }
 
@@ -198,6 +205,11 @@ impl Server {
         self.leader
     }
 
+    /// To whom a leader is transferring leadership.
+    pub fn transfers_to(&self) -> Option<Id> {
+        self.transferee
+    }
+
     /// The configuration that it uses.
     pub fn configuration(&self) -> Configuration {
         self.configuration
@@ -239,6 +251,7 @@ impl<N: Notes> Turn<'_, N> {
                 self.handle_proposal(&payloads.iter().copied().collect())
             }
             Stimulus::Deliver(message) => self.take(To::Deliver(message)),
+            Stimulus::ReadIndex(context) => self.take(To::ReadIndex(*context)),
             Stimulus::TransferLeadership(to) => self.take(To::TransferLeadership(*to)),
             Stimulus::ForgetLeader => self.take(To::ForgetLeader),
             Stimulus::ReportUnreachable(peer) => self.take(To::ReportUnreachable(*peer)),
@@ -303,6 +316,18 @@ impl HardState {
     /// The commit index.
     pub fn commit(self) -> u32 {
         self.commit
+    }
+}
+
+impl Acknowledgement {
+    /// The acknowledgement of what was handed over in a term: the last entry (zeros if all were known to be durable), and the
+    /// index of a snapshot (zero if none was written).
+    pub fn new(term: u32, last: Position, snapshot: u32) -> Acknowledgement {
+        Acknowledgement {
+            term,
+            last,
+            snapshot,
+        }
     }
 }
 

@@ -16,6 +16,7 @@ mod output;
 mod proposal;
 mod reads;
 mod replication;
+mod shown;
 mod snapshot;
 mod status;
 mod stored;

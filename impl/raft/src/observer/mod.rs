@@ -5,11 +5,16 @@
 //! fell out of replication. It sees and cannot interfere. Without one ([`NoObserver`]) nothing is read
 //! from the storage for its sake, and what is left of a report is for the compiler to remove.
 //!
+//! A recorder needs the inputs too, and what came of each. An observer that
+//! [sees inputs](Observer::sees_inputs) is shown every [`Input`] that [`RawNode`](crate::RawNode) passes on,
+//! and its [`Effect`]. Such a server does the same, and sends the same, as one that nobody watches.
+//!
 //! Each variant of [`Event`] says at which moment it is raised and whether its values are those from
 //! before or after the step. Events of one call arrive in the order of the steps. What an event leaves
 //! out can be read from the server after the call.
 
 mod event;
+mod input;
 #[cfg(feature = "tracing")]
 mod tracing;
 mod watch;
@@ -18,6 +23,7 @@ pub use event::{
     Ballot, CampaignObstacle, ConfChangeObstacle, Event, ProposedConfChange, SnapshotObstacle,
     StableMismatch, TransferObstacle, VoteRequest,
 };
+pub use input::{Effect, Input, LogView};
 #[cfg(feature = "tracing")]
 pub use tracing::TracingObserver;
 
@@ -54,6 +60,21 @@ pub trait Observer {
     /// Called at each [`Event`] of the server `node`, in the middle of the call that causes it, so
     /// it should be quick.
     fn on_event(&mut self, node: NodeId, event: &Event<'_>);
+
+    /// Whether inputs and their effects are shown. If not, [`on_input`](Observer::on_input) and
+    /// [`on_effect`](Observer::on_effect) are not called.
+    #[inline]
+    fn sees_inputs(&self) -> bool {
+        false
+    }
+
+    /// Called with each input that [`RawNode`](crate::RawNode) passes on, before it is taken in.
+    #[inline]
+    fn on_input(&mut self, _node: NodeId, _input: &Input<'_>) {}
+
+    /// Called after each input with what came of it.
+    #[inline]
+    fn on_effect(&mut self, _node: NodeId, _effect: &Effect<'_>) {}
 }
 
 /// Nobody listens; costs nothing.
@@ -79,6 +100,19 @@ impl<O: Observer + ?Sized> Observer for Box<O> {
     fn on_event(&mut self, node: NodeId, event: &Event<'_>) {
         (**self).on_event(node, event);
     }
+
+    #[inline]
+    fn sees_inputs(&self) -> bool {
+        (**self).sees_inputs()
+    }
+
+    fn on_input(&mut self, node: NodeId, input: &Input<'_>) {
+        (**self).on_input(node, input);
+    }
+
+    fn on_effect(&mut self, node: NodeId, effect: &Effect<'_>) {
+        (**self).on_effect(node, effect);
+    }
 }
 
 /// Both are told, the first one first.
@@ -91,6 +125,21 @@ impl<A: Observer, B: Observer> Observer for (A, B) {
     fn on_event(&mut self, node: NodeId, event: &Event<'_>) {
         self.0.on_event(node, event);
         self.1.on_event(node, event);
+    }
+
+    #[inline]
+    fn sees_inputs(&self) -> bool {
+        self.0.sees_inputs() || self.1.sees_inputs()
+    }
+
+    fn on_input(&mut self, node: NodeId, input: &Input<'_>) {
+        self.0.on_input(node, input);
+        self.1.on_input(node, input);
+    }
+
+    fn on_effect(&mut self, node: NodeId, effect: &Effect<'_>) {
+        self.0.on_effect(node, effect);
+        self.1.on_effect(node, effect);
     }
 }
 
