@@ -227,7 +227,7 @@ fn show(
     }
 }
 
-/// What no schedule does, and why that is no gap.
+/// The events that no schedule has, each with the reason.
 const BY_CONSTRUCTION: [(&str, &str); 3] = [
     (
         "a removed server that goes on asking for votes",

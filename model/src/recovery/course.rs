@@ -25,7 +25,7 @@ pub(super) const MOST_EVENTS: usize = 2_000;
 pub(super) struct Course {
     /// The servers.
     pub servers: Servers,
-    /// Those that follow a leader and have heard it in the last round.
+    /// The servers that follow a leader and have heard it in the last round.
     pub heard: IdSet,
     /// The leaders whose heartbeat timer fired last: the next to fire is that of an election timeout.
     pub beaten: IdSet,
@@ -44,12 +44,12 @@ pub(super) enum Timer {
     Elapsed(Id),
 }
 
-/// Whose turn it may be.
+/// The servers that may have the turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Turns {
     /// Whether servers take turns: else it is the leader's turn, and that of nobody else passes.
     pub in_order: bool,
-    /// Those whose turn it may be.
+    /// The servers whose turn it may be.
     servers: IdSet,
     leaders: IdSet,
     beaten: IdSet,
@@ -64,7 +64,7 @@ pub(super) enum Happening {
     Delivered(Message),
 }
 
-/// What a cluster lacks to be back.
+/// A thing that a cluster lacks to be back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lack {
     /// The servers answer each other without end.
@@ -341,7 +341,7 @@ fn is_of_leader(message: &Message) -> bool {
 }
 
 impl Round<'_> {
-    /// Where an election timer fires, an election timeout has passed for everybody. It ends the leases of servers that
+    /// An election timer that fires says that an election timeout has passed for everybody. It ends the leases of servers that
     /// have heard no leader and whose own timer does not fire in this schedule.
     fn expire_leases(&mut self, timer: Timer) {
         let Timer::Election(_) = timer else {
@@ -483,7 +483,7 @@ impl Round<'_> {
         });
     }
 
-    /// Whoever follows nobody who leads has heard no leader, whatever it heard before; a leader of another term was asked
+    /// A server that follows nobody who leads has heard no leader, whatever it heard before; a leader of another term was asked
     /// for nothing.
     fn note_silence(&mut self) {
         let course = &mut *self.course;

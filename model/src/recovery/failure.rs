@@ -22,7 +22,7 @@ pub struct Failure {
     /// The number of the round from which on all repeats, up to a shift of terms and indexes; `None` if the cluster is not
     /// back in time and does something new in every round.
     pub repeats_from: Option<usize>,
-    /// What is lacking at the end.
+    /// The first thing that is lacking at the end.
     pub lack: Lack,
 }
 
@@ -31,7 +31,7 @@ pub struct Failure {
 pub struct FailedRound {
     /// The actions, as those of [`Recovery::unbounded`].
     pub actions: Vec<Action>,
-    /// What is lacking after it.
+    /// The first thing that is lacking after it.
     pub lack: Lack,
 }
 

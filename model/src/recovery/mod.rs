@@ -78,14 +78,14 @@ pub struct Recovery {
     nanoseconds: AtomicU64,
 }
 
-/// What trying states has come to.
+/// The counts of the states that were tried.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Tally {
     /// The states that were tried.
     pub tried: u64,
-    /// Those of them that are excluded, by the place of the reason in [`Exclusion::ALL`].
+    /// The tried states that are excluded, by the place of the reason in [`Exclusion::ALL`].
     pub excluded: [u64; Exclusion::ALL.len()],
-    /// Those that come back in some order only if timers fire twice in a row: else the servers split votes for ever.
+    /// The tried states that come back in some order only if timers fire twice in a row: else the servers split votes for ever.
     pub lock_step: u64,
     /// The states that the schedules added: round starts, modulo a shift of terms and indexes.
     pub starts: u64,

@@ -3,7 +3,7 @@
 use crate::ids::{Id, MAX_SERVERS};
 use arrayvec::ArrayVec;
 
-/// Who comes when.
+/// An order of servers.
 type Order = ArrayVec<Id, MAX_SERVERS>;
 
 /// All orders of some servers, and the positions in a schedule that follows one.

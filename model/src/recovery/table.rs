@@ -45,7 +45,7 @@ impl Exclusion {
     }
 }
 
-/// What is known of a round start in one order.
+/// The end of a round start at one position, as far as it is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Way {
     /// Nothing.
@@ -60,7 +60,7 @@ pub(super) enum Way {
     Fails,
 }
 
-/// Where a round leads.
+/// The end of a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Next {
     Back,
@@ -112,7 +112,7 @@ impl Table {
         &self.orders
     }
 
-    /// What becomes of a round start, given in normal form with its encoding, in the worst of all orders; and whether there
+    /// Returns the end of a round start, given in normal form with its encoding, in the worst of all orders; and whether there
     /// is an order in which it comes back only if servers fire twice in a row.
     pub fn worst(&mut self, course: &Course, encoded: &[u8]) -> (Way, bool) {
         let node = self.number(course, encoded);
@@ -185,7 +185,7 @@ impl Table {
         end
     }
 
-    /// What a schedule that goes round through these round starts is.
+    /// Returns the verdict on a schedule that goes round through these round starts.
     fn cycle(&self, starts: &[(u32, usize)]) -> Way {
         let nodes = starts.iter().map(|(node, _)| &self.nodes[*node as usize]);
         let mut exclusions = nodes.map(|node| node.exclusion);
@@ -195,7 +195,7 @@ impl Table {
         }
     }
 
-    /// Where a round leads; it is executed once.
+    /// Returns the end of a round, which is executed once.
     fn next(&mut self, node: u32, timer: Timer) -> Next {
         let known = &self.nodes[node as usize].rounds;
         if let Some((_, next)) = known.iter().find(|(fired, _)| *fired == timer) {

@@ -251,7 +251,7 @@ fn a_joint_configuration_that_leaves_itself_too_late_is_found() {
     assert_eq!(failure.lack, Lack::SimpleConfiguration);
 }
 
-/// What is excluded is counted, and nothing is excluded where a removed leader steps down.
+/// A state that is excluded is counted, and nothing is excluded where a removed leader steps down.
 #[test]
 fn a_removed_leader_is_excluded() {
     let excluded = |name| {
