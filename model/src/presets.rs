@@ -493,16 +493,17 @@ const ALL: &[Preset] = &[
     },
     Preset {
         name: "room",
-        purpose: "room for two proposals: it fills, is freed by one commit or two, and does not begin anew when a transfer \
+        purpose: "room for two proposals, of clients here or forwarded: it fills, is freed by one commit or two, and does not begin anew when a transfer \
                   fails",
         config: Config {
             servers: 2,
+            forward_proposals: true,
             max_uncommitted: 2,
             ..PLAIN
         },
         bounds: Bounds {
             quorum_checks: times(1),
-            proposals: times(4),
+            proposals: times(3),
             transfers: times(1),
             ..QUIET
         },

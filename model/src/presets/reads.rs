@@ -243,8 +243,21 @@ pub(super) const ALL: &[Preset] = &[
     },
     Preset {
         name: "read-many",
-        purpose: "four reads among two servers: more than two that wait for the first commit, for one answer, or for a leader \
-                  that is gone",
+        purpose: "three reads among two servers: more than two that wait for the first commit, or for one answer",
+        config: Config {
+            servers: 2,
+            ..READING
+        },
+        bounds: Bounds {
+            max_in_flight: 5,
+            reads: [times(2), times(1)],
+            ..QUIET
+        },
+        ci: true,
+    },
+    Preset {
+        name: "read-given-up",
+        purpose: "four reads among two servers over two terms: more than two that wait for a leader that is gone",
         config: Config {
             servers: 2,
             ..READING
