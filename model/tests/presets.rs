@@ -56,6 +56,7 @@ const PINNED: &[(&str, u64, u64, u32)] = &[
     ("transfer-removal", 244_722, 764_404, 33),
     ("transfer-learner", 278_254, 920_881, 31),
     ("forward-change", 88_437, 267_587, 42),
+    ("transfer-ended", 10_754, 37_559, 25),
     ("resignation-learner", 3_574, 8_467, 18),
     ("turnover", 35, 55, 14),
     ("snapshot-outgoing", 20_359, 38_908, 31),
