@@ -22,7 +22,7 @@ impl LocalEvents {
         LocalEvents::among(server, settings, 0..Action::LOCAL_EVENTS)
     }
 
-    /// Those that matter of the events of these numbers.
+    /// Returns the events of these numbers that matter.
     pub(super) fn among(
         server: &Server,
         settings: &Settings,

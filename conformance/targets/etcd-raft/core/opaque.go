@@ -115,7 +115,7 @@ func (q *question) answer(library Library, chosen options) (line []byte, err err
 			line, err = append(append(line, text...), '}'), nil
 		}
 	}()
-	s, err := newServer(q.server, *q.config, library, chosen.async)
+	s, err := newServer(q.server, *q.config, nil, library, chosen.async)
 	if err != nil {
 		return nil, err
 	}
