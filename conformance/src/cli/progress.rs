@@ -454,7 +454,7 @@ mod tests {
         };
         let whole = fitting(&job, &tick, 200);
         assert!(whole.contains("on lockstep-raft 84 %: 50,576,895 transitions"));
-        let line = fitting(&job, &tick, 100);
+        let line = fitting(&job, &tick, 110);
         for part in [
             "84 %",
             "50.58 M transitions",
