@@ -20,7 +20,7 @@ use crate::settings::Settings;
 use lockstep_traces::Role;
 use std::sync::Arc;
 
-/// How indexes and terms are lowered.
+/// A way to lower indexes and terms.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Shift {
     /// The index at which the logs begin; zero if nothing is cut off.

@@ -97,6 +97,18 @@ fn small_presets_recover() {
     }
 }
 
+/// Servers 2 and 3 campaign in the same terms for ever if both timers are as fast: server 2 has not heard of the joint
+/// configuration, so that its requests do not reach server 3, which needs its vote.
+#[test]
+fn a_lock_step_of_two_that_are_as_fast_is_broken() {
+    let cluster = cluster("handover");
+    let recovery = Recovery::new(cluster.settings());
+    let found = first_failure(&cluster, &recovery);
+    assert!(found.is_none(), "{found:#?}");
+    let tally = recovery.tally();
+    assert!(0 < tally.lock_step && tally.lock_step < tally.tried / 100);
+}
+
 /// The bound is a bound: in fewer rounds than some state needs not every state is back.
 #[test]
 fn a_bound_that_is_too_small_is_missed() {
