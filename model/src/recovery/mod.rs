@@ -16,7 +16,8 @@
 //!
 //! Servers take turns in a fixed cyclic order. The state is tried in every order, with everybody first. Such a lock-step
 //! may split votes for ever, which randomised timeouts are there to break (paper, section 5.2): a state that does not
-//! come back in an order is tried again in the same order with each timer firing twice in a row, and counted
+//! come back in an order is tried again in the same order with each timer firing twice in a row, then with that of one
+//! server alone firing twice. If it comes back in one of these it is counted
 //! ([`Tally::lock_step`]). What is in
 //! flight in the state arrives before the first timer fires, as the rest of the round that the state is in.
 //!

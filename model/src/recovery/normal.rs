@@ -1,9 +1,10 @@
 //! The normal form of a quiet cluster: its servers modulo a shift of terms and indexes.
 //!
 //! Raft compares terms and indexes and adds to them. It never looks at an index that every server has committed and
-//! that no leader would send again, so a log may begin there, and terms may count from the lowest that is left. Terms of
-//! entries and of servers that never campaign are compared and nothing else, so the terms of all that campaign may begin
-//! right above them: else servers that campaign in vain would never be where they were.
+//! that no leader would send again, so a log may begin there. Terms of entries and of servers that do not campaign are
+//! compared and nothing else: those below the lowest term of a server that may enter a new one are numbered through, and
+//! all others begin right above them, at the distances that they have. Else servers that campaign in vain would never be
+//! where they were.
 //!
 //! The normal form is itself a state of the servers, from which the schedule goes on: rounds of different runs merge, and
 //! a schedule that goes on for ever comes back to where it was.
@@ -14,22 +15,21 @@
 use super::course::{Course, Servers};
 use crate::message::{Entry, Payload, Position};
 use crate::seq::Seq;
-use crate::server::{Image, Log, Progress, Queue, Server, Storage, configuration_at};
+use crate::server::{Flow, Image, Log, Progress, Queue, Server, Storage, configuration_at};
 use crate::settings::Settings;
 use lockstep_traces::Role;
 use std::sync::Arc;
 
-/// By how much indexes and terms are lowered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A way to lower indexes and terms.
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Shift {
     /// The index at which the logs begin; zero if nothing is cut off.
     base: u32,
-    /// The difference of all terms.
-    terms: u32,
+    /// The terms below [`active`](Self::active) that are left, in order. Of these only the order matters; zero is no term,
+    /// and stays.
+    below: Vec<u32>,
     /// The lowest term of a server that may ever enter a term by itself.
     active: u32,
-    /// By how much terms from there on are lowered as well, so that none is left out below.
-    gap: u32,
 }
 
 /// Brings a quiet course to its normal form.
@@ -54,21 +54,20 @@ impl Shift {
                 .filter_map(|index| log.term_at(index));
             kept.chain([server.term])
         });
-        let terms: Vec<u32> = terms.collect();
-        let lowest = terms.iter().copied().min().unwrap_or(0);
         let active = servers.iter().filter(|server| is_active(server));
         let active = active.map(|server| server.term).min().unwrap_or(0);
-        let below = terms.iter().copied().filter(|term| *term < active).max();
+        let mut below: Vec<u32> = terms.filter(|term| (1..active).contains(term)).collect();
+        below.sort_unstable();
+        below.dedup();
         Shift {
             base,
-            terms: lowest.saturating_sub(1),
+            below,
             active,
-            gap: below.map_or(0, |below| active - below - 1),
         }
     }
 
     /// An index: the base is index one, and whatever is before it is index zero.
-    fn index(self, index: u32) -> u32 {
+    fn index(&self, index: u32) -> u32 {
         match self.base {
             0 => index,
             base => index.saturating_sub(base - 1),
@@ -76,26 +75,36 @@ impl Shift {
     }
 
     /// An index that says something by being zero.
-    fn index_if_any(self, index: u32) -> u32 {
+    fn index_if_any(&self, index: u32) -> u32 {
         match index {
             0 => 0,
             index => self.index(index).max(1),
         }
     }
 
-    fn term(self, term: u32) -> u32 {
-        let gap = if term < self.active { 0 } else { self.gap };
-        term.saturating_sub(self.terms + gap)
+    fn term(&self, term: u32) -> u32 {
+        let below = self.below.len() as u32;
+        match term {
+            0 => 0,
+            // Somebody may still enter the first term: nothing is below it.
+            _ if self.active == 0 => term,
+            _ if term < self.active => {
+                // One that is cut off counts with the next one that is left.
+                let lower = self.below.iter().filter(|it| **it < term).count();
+                lower as u32 + 1
+            }
+            _ => term - self.active + below + 1,
+        }
     }
 
-    fn position(self, Position { term, index }: Position) -> Position {
+    fn position(&self, Position { term, index }: Position) -> Position {
         Position {
             term: self.term(term),
             index: self.index(index),
         }
     }
 
-    fn entry(self, Entry { term, payload }: Entry) -> Entry {
+    fn entry(&self, Entry { term, payload }: Entry) -> Entry {
         let payload = match payload.as_value() {
             Some(_) => Payload::value(0).unwrap_or(Payload::EMPTY),
             None => payload,
@@ -106,7 +115,7 @@ impl Shift {
         }
     }
 
-    fn log(self, log: &Log, settings: &Settings) -> Log {
+    fn log(&self, log: &Log, settings: &Settings) -> Log {
         let (first, configuration) = match log.snapshot().index >= self.base {
             true => (log.snapshot(), log.snapshot_configuration()),
             false => {
@@ -124,7 +133,7 @@ impl Shift {
         }
     }
 
-    fn peer(self, peer: &mut Progress) {
+    fn peer(&self, peer: &mut Progress) {
         peer.matched = self.index(peer.matched);
         peer.next = self.index(peer.next).max(1);
         peer.commit_sent = self.index(peer.commit_sent);
@@ -133,19 +142,19 @@ impl Shift {
         peer.inflight = inflight.collect();
     }
 
-    fn reads(self, reads: &mut Queue) {
+    fn reads(&self, reads: &mut Queue) {
         for read in &mut reads.unconfirmed {
             read.index = self.index(read.index);
         }
     }
 
-    fn storage(self, storage: &mut Storage) {
+    fn storage(&self, storage: &mut Storage) {
         storage.applied = self.index(storage.applied);
         storage.stable = self.index(storage.stable);
         storage.unstable_snapshot = self.index_if_any(storage.unstable_snapshot);
     }
 
-    fn server(self, server: &mut Server, settings: &Settings) {
+    fn server(&self, server: &mut Server, settings: &Settings) {
         server.log = self.log(&server.log, settings);
         server.term = self.term(server.term);
         server.commit = self.index(server.commit);
@@ -194,7 +203,14 @@ fn lowest_index_of_interest(server: &Server) -> u32 {
         storage.stable.min(snapshot)
     });
     let peers = server.others().filter_map(|id| server.peer(id));
-    let sent = peers.map(|peer| peer.next.saturating_sub(1)).min();
+    let sent = peers.map(|peer| match peer.flow {
+        // A refusal takes it back to what is known to match.
+        Flow::Replicate => peer.matched,
+        // What a refusal names is not below what is committed there. A snapshot that is lost is followed by another one:
+        // what is known to match is before the log.
+        Flow::Probe | Flow::Snapshot => peer.next.saturating_sub(1),
+    });
+    let sent = sent.min();
     server
         .commit
         .min(server.applied())

@@ -10,10 +10,11 @@ type Order = ArrayVec<Id, MAX_SERVERS>;
 ///
 /// In a schedule the timer of each server fires once in its turn. That is a lock-step which may split votes for ever: a
 /// server whose request does not reach another takes the term in which that one campaigns next. Randomised timeouts are
-/// there to break it (paper, section 5.2). So there is a second schedule for each order, in which each timer fires twice
-/// in a row.
+/// there to break it (paper, section 5.2). So there are more schedules for each order: one in which each timer fires
+/// twice in a row, and one for each server in which its timer alone does.
 #[derive(Clone, Debug)]
 pub(super) struct Orders {
+    servers: usize,
     orders: Vec<Order>,
     /// For each order and each slot the order with the server in that slot first.
     first: Vec<[u8; MAX_SERVERS]>,
@@ -53,6 +54,7 @@ impl Orders {
         };
         let (first, last) = (turned(0), turned(1));
         Orders {
+            servers,
             orders,
             first,
             last,
@@ -66,7 +68,7 @@ impl Orders {
 
     /// The number of positions.
     pub fn positions(&self) -> usize {
-        3 * self.len()
+        2 * (2 + self.servers) * self.len()
     }
 
     /// The position at the beginning of an order in which timers fire once.
@@ -74,9 +76,10 @@ impl Orders {
         order
     }
 
-    /// The position at the beginning of an order in which timers fire twice in a row.
-    pub fn twice(&self, order: usize) -> usize {
-        self.len() + order
+    /// The positions at the beginning of an order in which timers fire twice in a row: all of them, or that of one server.
+    pub fn uneven(&self, order: usize) -> impl Iterator<Item = usize> + use<> {
+        let step = 2 * self.len();
+        (0..1 + self.servers).map(move |kind| (1 + kind) * step + order)
     }
 
     /// The order of a position: who comes first, and so on.
@@ -87,15 +90,19 @@ impl Orders {
     /// The position after the timer of a server has fired.
     pub fn after(&self, position: usize, fired: Id) -> usize {
         let (pace, order) = (position / self.len(), position % self.len());
+        let (kind, had_one) = (pace / 2, pace % 2 == 1);
         let first = usize::from(self.first[order][fired.slot()]);
         let last = usize::from(self.last[order][fired.slot()]);
-        match pace {
-            // Once: the next one comes first.
-            0 => last,
-            // Twice, and this was the second time.
-            2 if first == order => self.twice(last),
-            // Twice, and this was the first time.
-            _ => 2 * self.len() + first,
+        let two_in_a_row = match kind {
+            0 => false,
+            1 => true,
+            alone => alone - 2 == fired.slot(),
+        };
+        // Whoever had one comes first.
+        let was_second = had_one && first == order;
+        match two_in_a_row && !was_second {
+            true => (2 * kind + 1) * self.len() + first,
+            false => 2 * kind * self.len() + last,
         }
     }
 }
@@ -120,7 +127,8 @@ mod tests {
     fn a_turn_may_be_of_two_in_a_row() {
         let orders = Orders::new(3);
         let [one, two, three] = [0, 1, 2].map(Id::from_slot);
-        let mut position = orders.twice(0);
+        let everybody = orders.uneven(0).next().expect("there is one");
+        let mut position = everybody;
         for (fired, then) in [
             (one, [one, two, three]),
             (one, [two, three, one]),
@@ -133,6 +141,30 @@ mod tests {
             assert_eq!(orders.order(position), then);
             assert!((orders.len()..orders.positions()).contains(&position));
         }
-        assert_eq!(position, orders.twice(0));
+        assert_eq!(position, everybody);
+    }
+
+    #[test]
+    fn a_turn_may_be_of_two_in_a_row_for_one_server_alone() {
+        let orders = Orders::new(3);
+        let [one, two, three] = [0, 1, 2].map(Id::from_slot);
+        assert_eq!(orders.uneven(0).count(), 4);
+        let two_alone = orders.uneven(0).nth(2).expect("there is one");
+        let mut position = two_alone;
+        for (fired, then) in [
+            (one, [two, three, one]),
+            (two, [two, three, one]),
+            (two, [three, one, two]),
+            (three, [one, two, three]),
+            (one, [two, three, one]),
+            (two, [two, three, one]),
+            // It was the turn of server 2 again, which has heard a leader meanwhile.
+            (three, [one, two, three]),
+        ] {
+            position = orders.after(position, fired);
+            assert_eq!(orders.order(position), then);
+            assert!((orders.len()..orders.positions()).contains(&position));
+        }
+        assert_eq!(position, two_alone);
     }
 }

@@ -77,7 +77,7 @@ struct Node {
     rounds: SmallVec<[(Timer, Next); 2]>,
     /// By number of the position.
     ways: Box<[Way]>,
-    /// The worst of all orders, once it is known, and whether servers had to fire twice in a row.
+    /// The worst of all orders, once it is known, and whether timers had to fire twice in a row.
     worst: (Way, bool),
 }
 
@@ -113,7 +113,7 @@ impl Table {
     }
 
     /// Returns the end of a round start, given in normal form with its encoding, in the worst of all orders; and whether there
-    /// is an order in which it comes back only if servers fire twice in a row.
+    /// is an order in which it comes back only if some timer fires twice in a row.
     pub fn worst(&mut self, course: &Course, encoded: &[u8]) -> (Way, bool) {
         let node = self.number(course, encoded);
         let known = self.nodes[node as usize].worst;
@@ -124,8 +124,13 @@ impl Table {
         for order in 0..self.orders.len() {
             let mut way = self.walk(node, self.orders.once(order));
             if way == Way::Fails {
-                way = self.walk(node, self.orders.twice(order));
-                worst.1 |= way != Way::Fails;
+                let mut others = self.orders.uneven(order);
+                let way_out = others.find_map(|position| {
+                    let other = self.walk(node, position);
+                    (other != Way::Fails).then_some(other)
+                });
+                worst.1 |= way_out.is_some();
+                way = way_out.unwrap_or(way);
             }
             worst.0 = worst.0.worse(way);
         }
