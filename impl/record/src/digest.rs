@@ -1,27 +1,27 @@
 //! The digest that stands for bytes of the application.
 
-/// An odd number with its bits well mixed: 2^64 divided by the golden ratio.
-const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+/// The step of the sequence that SplitMix64 mixes: 2^64 divided by the golden ratio.
+const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// A digest of 48 bits. Starting with the length, each eight bytes (little-endian, the last ones filled up with zeros)
-/// are mixed in by exclusive or, a product with `0x9e3779b97f4a7c15` and a rotation to the left by 29; in the end the upper half
-/// is mixed into the lower one, and the upper 48 bits of one more product are the digest.
+/// A digest of 48 bits. Starting with the finalized length, each eight bytes (little-endian, the last ones filled up with zeros)
+/// are mixed in by exclusive or, and the sum with `0x9e3779b97f4a7c15` goes through the finalizer of SplitMix64 (Steele,
+/// Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014). The upper 48 bits are the digest.
 pub fn digest(bytes: &[u8]) -> u64 {
-    let mut chunks = bytes.chunks_exact(8);
-    let mut state = bytes.len() as u64;
-    let mix = |state: u64, word: u64| (state ^ word).wrapping_mul(FACTOR).rotate_left(29);
-    for chunk in &mut chunks {
-        let mut word = [0; 8];
-        word.copy_from_slice(chunk);
-        state = mix(state, u64::from_le_bytes(word));
-    }
-    let rest = chunks.remainder();
-    if !rest.is_empty() {
-        let mut word = [0; 8];
-        word[..rest.len()].copy_from_slice(rest);
-        state = mix(state, u64::from_le_bytes(word));
-    }
-    (state ^ state >> 32).wrapping_mul(FACTOR) >> 16
+    let state = bytes
+        .chunks(8)
+        .fold(finalize(bytes.len() as u64), |state, chunk| {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            finalize((state ^ u64::from_le_bytes(word)).wrapping_add(STEP))
+        });
+    state >> 16
+}
+
+/// Returns a number whose bits all depend on all bits of `x`; others for other numbers.
+fn finalize(x: u64) -> u64 {
+    let x = (x ^ x >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ x >> 31
 }
 
 #[cfg(test)]
@@ -37,7 +37,13 @@ mod tests {
             for bit in 0..8 {
                 let mut bytes = vec![0; 40];
                 bytes[place] = 1 << bit;
-                inputs.push(bytes);
+                inputs.push(bytes.clone());
+                // Two bits, so that what one mixes in is not taken back by the other.
+                for other in 0..place {
+                    let mut bytes = bytes.clone();
+                    bytes[other] = 1 << bit;
+                    inputs.push(bytes);
+                }
             }
         }
         let many = inputs.len();
