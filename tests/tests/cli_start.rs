@@ -98,12 +98,12 @@ for line in sys.stdin:
         (
             vec!["check", "--preset", "deep", "--read-indexes", "5"],
             USAGE,
-            "--read-indexes needs --reads",
+            "--read-indexes has no effect without --reads",
         ),
         (
             vec!["check", "--preset", "deep", "--timing", "elapsed"],
             USAGE,
-            "--timing needs --reads lease_based",
+            "--timing has no effect without --reads lease_based",
         ),
         (
             vec!["conform", "--preset", "deep", "--max-outstanding", "3"],
