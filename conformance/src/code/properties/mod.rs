@@ -1,7 +1,7 @@
 //! The properties of the paper, on what an implementation shows of itself.
 //!
 //! They know nothing of the specification: where it says what a server does, they say what no server may do. A property
-//! of states depends on the servers and the history alone (that of [message terms](states) apart, which the engine knows
+//! of states depends on the servers and the history alone (that of [message terms](mod@states) apart, which the engine knows
 //! of), and one of steps on the server that moves, its input, what it became and what it sent: the engine remembers the
 //! verdict on these.
 
