@@ -108,12 +108,12 @@ for line in sys.stdin:
         (
             vec!["conform", "--preset", "deep", "--max-outstanding", "3"],
             USAGE,
-            "--max-outstanding needs --storage async",
+            "--max-outstanding has no effect without --storage async",
         ),
         (
             vec!["simulate", "--preset", "deep", "--learners", "3"],
             USAGE,
-            "--learners needs --voters",
+            "--learners has no effect without --voters",
         ),
         (
             vec!["check", "--preset", "deep", "--copies", "2"],
