@@ -30,7 +30,7 @@
 //! (see [`Strength`](crate::verdict::Strength)): derive `Clone` and `Hash`, or implement the two functions of [`Fork`]. A target that runs many
 //! servers at a distance (another process) should override [`Target::run`] to keep its pipe full.
 //!
-//! Where the factory has nothing to decide, [`StartedBy`] is one. Servers whose timers are to be compared in walks
+//! [`StartedBy`] is a factory that decides nothing. Servers whose timers are to be compared in walks
 //! implement [`TickTarget`](crate::walk::TickTarget), too.
 //!
 //! `examples/my_raft.rs` is a small Raft with everything around it, and `targets/lockstep_raft.rs` an adapter to a

@@ -191,7 +191,7 @@ impl Course {
     ///
     /// # Errors
     ///
-    /// What the cluster lacks to be back.
+    /// The part that the cluster lacks to be back.
     pub fn fire(
         &mut self,
         settings: &Settings,

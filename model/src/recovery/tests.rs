@@ -469,35 +469,3 @@ fn terms_that_are_only_compared_have_no_gaps() {
     // The leader's entry is of an older term now.
     assert!(encode(&two) != encode(&normal));
 }
-
-/// Not a test: a table of all presets, or of those named in `RECOVERY_SURVEY`.
-#[test]
-#[ignore = "minutes"]
-fn survey() {
-    MISTAKE.set(None);
-    let names = std::env::var("RECOVERY_SURVEY").unwrap_or_default();
-    for preset in Preset::all() {
-        if names.is_empty() && preset.ci || names.split(',').any(|name| name == preset.name) {
-            let cluster = cluster(preset.name);
-            let recovery = Recovery::new(cluster.settings());
-            let holds = |state: &ClusterState| recovery.comes_back(state);
-            let search = Search::new(&cluster)
-                .only(["election_safety_inv"])
-                .max_states(60_000);
-            let search = search.threads(2).each_state(NAME, &holds);
-            let checked = search.run().expect("it runs");
-            let verdict = checked.report.verdict.to_string();
-            println!("{:22} {verdict}: {:?}", preset.name, recovery.tally());
-            if let Some(found) = checked.counterexample {
-                let failure = recovery.failure(found.last());
-                println!(
-                    "    {:?}",
-                    failure.map(|it| (it.order, it.repeats_from, it.rounds.len(), it.lack))
-                );
-                for action in found.actions() {
-                    println!("    {action:?}");
-                }
-            }
-        }
-    }
-}

@@ -86,7 +86,7 @@ impl<S: Storage> RaftLog<S> {
     ///
     /// # Errors
     ///
-    /// Those of the storage.
+    /// The errors of the storage.
     pub fn first_index(&self) -> Result<Index, StorageError> {
         match self.unstable.snapshot() {
             Some(snapshot) => Ok(snapshot.metadata.index.next()),
@@ -98,7 +98,7 @@ impl<S: Storage> RaftLog<S> {
     ///
     /// # Errors
     ///
-    /// Those of the storage.
+    /// The errors of the storage.
     pub fn last_index(&self) -> Result<Index, StorageError> {
         match self.unstable.last_index() {
             Some(index) => Ok(index),
@@ -110,7 +110,7 @@ impl<S: Storage> RaftLog<S> {
     ///
     /// # Errors
     ///
-    /// Those of the storage, and [`StorageError::Corrupt`] if it does not know the term of its own
+    /// The errors of the storage, and [`StorageError::Corrupt`] if it does not know the term of its own
     /// last entry.
     pub fn last_id(&self) -> Result<EntryId, StorageError> {
         let index = self.last_index()?;
@@ -126,7 +126,7 @@ impl<S: Storage> RaftLog<S> {
     ///
     /// # Errors
     ///
-    /// Those of the storage.
+    /// The errors of the storage.
     pub fn term(&self, index: Index) -> Result<Option<Term>, StorageError> {
         if let Some(term) = self.unstable.term(index) {
             return Ok(Some(term));
@@ -148,7 +148,7 @@ impl<S: Storage> RaftLog<S> {
     ///
     /// # Errors
     ///
-    /// Those of the storage. [`StorageError::Unavailable`] if the range leaves the log.
+    /// The errors of the storage. [`StorageError::Unavailable`] if the range leaves the log.
     pub fn slice(
         &self,
         low: Index,

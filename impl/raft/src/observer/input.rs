@@ -74,28 +74,28 @@ pub trait LogView {
     ///
     /// # Errors
     ///
-    /// Those of the storage.
+    /// The errors of the storage.
     fn first_index(&self) -> Result<Index, StorageError>;
 
     /// The last entry.
     ///
     /// # Errors
     ///
-    /// Those of the storage.
+    /// The errors of the storage.
     fn last_id(&self) -> Result<EntryId, StorageError>;
 
     /// The term at an index; `None` if it is not known any more, or not yet.
     ///
     /// # Errors
     ///
-    /// Those of the storage.
+    /// The errors of the storage.
     fn term(&self, index: Index) -> Result<Option<Term>, StorageError>;
 
     /// The entries from `from` up to but without `to`; `None` if some were compacted.
     ///
     /// # Errors
     ///
-    /// Those of the storage.
+    /// The errors of the storage.
     fn entries(&self, from: Index, to: Index) -> Result<Option<Vec<Entry>>, StorageError>;
 }
 
